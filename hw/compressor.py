@@ -1,0 +1,261 @@
+"""Sums of many bits: a compressor tree by columns, and the adders that end it."""
+
+import heapq
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .bits import full_adder, half_adder, repeat, wire
+
+__all__ = ["ADDERS", "Adder", "Columns", "SumOfProducts", "add"]
+
+Adder = Literal["ripple", "brent_kung", "sklansky", "kogge_stone"]
+ADDERS: Final[tuple[Adder, ...]] = ("ripple", "brent_kung", "sklansky", "kogge_stone")
+
+# Arrival times count XOR gates in series: a full adder's sum is two of them behind its latest input; its
+# carry, an AND-OR behind the first XOR, about as much.
+_FULL_SUM: Final = 2
+_FULL_CARRY: Final = 2
+_HALF_SUM: Final = 1
+_HALF_CARRY: Final = 1
+
+
+def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: Adder) -> list[Value]:
+    """Add two numbers of equal width and a carry, bits from the lowest up; the carry out comes last.
+
+    Args:
+        m: The module to build in.
+        a: Bits of the one number.
+        b: Bits of the other.
+        carry: The carry in.
+        kind: ``ripple`` is the smallest; the others are parallel-prefix networks: ``brent_kung`` with
+            the fewest cells, ``sklansky`` with the least depth and high fan-out, ``kogge_stone`` with
+            the least depth and fan-out two.
+
+    Returns:
+        One bit more than `a` has.
+    """
+    if kind == "ripple":
+        total = []
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            bit, carry = full_adder(m, x, y, carry, f"add_{k}")
+            total.append(bit)
+        return [*total, carry]
+    width = len(a)
+    propagate: list[Value] = []
+    generate: list[Value] = []
+    for k, (x, y) in enumerate(zip(a, b, strict=True)):
+        propagate.append(wire(m, x ^ y, f"propagate_{k}"))
+        generate.append(wire(m, x & y if k else (x & y) | (propagate[0] & carry), f"generate_{k}"))
+    # spans[i] is (generate, propagate) of the bits from some lower end up to i.
+    spans = list(zip(generate, propagate, strict=True))
+
+    def join(i: int, j: int, old: list[tuple[Value, Value]]) -> None:
+        high, low = old[i], old[j]
+        spans[i] = (
+            wire(m, high[0] | (high[1] & low[0]), f"generate_{i}_{level}"),
+            wire(m, high[1] & low[1], f"propagate_{i}_{level}"),
+        )
+
+    step = 1
+    level = 1
+    while step < width:
+        old = list(spans)
+        match kind:
+            case "kogge_stone":
+                pairs = [(i, i - step) for i in range(step, width)]
+            case "sklansky":
+                pairs = [(i, (i & ~(step - 1)) - 1) for i in range(width) if i & step]
+            case "brent_kung":
+                pairs = [(i, i - step) for i in range(2 * step - 1, width, 2 * step)]
+        for i, j in pairs:
+            join(i, j, old)
+        step *= 2
+        level += 1
+    if kind == "brent_kung":  # the way back down fills in the prefixes that the way up left out
+        while step > 1:
+            step //= 2
+            for i in range(3 * step - 1, width, 2 * step):
+                join(i, i - step, list(spans))
+            level += 1
+    carries = [carry, *(g for g, _ in spans)]
+    return [*(p ^ c for p, c in zip(propagate, carries, strict=False)), carries[-1]]
+
+
+@dataclass
+class Columns:
+    """Bits to be summed, by weight: column k holds bits worth ``2**k``.
+
+    The sum is taken modulo ``2**width``: a carry out of the last column is not built.
+
+    Attributes:
+        width: Number of columns.
+        name: What the wires' names begin with.
+        order: Seed of the order in which bits of equal arrival enter the tree; 0 keeps the order in
+            which they were put in. Every order gives the same sum through different wires.
+        full_adders: Full adders used so far.
+        half_adders: Half adders used so far.
+    """
+
+    width: int
+    order: int = 0
+    name: str = "tree"
+    full_adders: int = 0
+    half_adders: int = 0
+    _bits: list[list[tuple[int, float, int, Value]]] = field(default_factory=list)
+    _constant: int = 0
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        self._bits = [[] for _ in range(self.width)]
+        self._random = random.Random(self.order)
+
+    def put(self, column: int, bit: Value, arrival: int = 0) -> None:
+        """Add one bit worth ``2**column``; what lies beyond the width falls away."""
+        if column < self.width:
+            # The running number keeps the order of equals, and keeps values from being compared.
+            self._count += 1
+            tie = self._random.random() if self.order else 0.0
+            heapq.heappush(self._bits[column], (arrival, tie, self._count, bit))
+
+    def put_all(self, column: int, bits: Iterable[Value], arrival: int = 0) -> None:
+        """Add a number, lowest bit first, whose lowest bit is worth ``2**column``."""
+        for k, bit in enumerate(bits):
+            self.put(column + k, bit, arrival)
+
+    def put_constant(self, value: int) -> None:
+        """Add a constant, which may be negative."""
+        self._constant = (self._constant + value) % (1 << self.width)
+
+    @property
+    def bits_in(self) -> int:
+        """Bits that are to be summed; less the bits of the sum, this bounds the full adders from below."""
+        return sum(len(column) for column in self._bits)
+
+    def _next_name(self, column: int) -> str:
+        return f"{self.name}_{column}_{self.full_adders + self.half_adders}"
+
+    def _settle_constant(self) -> None:
+        for k in range(self.width):
+            if self._constant >> k & 1:
+                self.put(k, Const(1), -1)
+        self._constant = 0
+
+    def reduce(self, m: Module, rows: int) -> list[list[Value]]:
+        """Compress every column to at most `rows` bits, taking the earliest bits first.
+
+        Columns are taken from the lowest up, and in each the three bits that arrive first go into the
+        next full adder (the three-greedy method of Stelling and others, 1998), so late bits enter late.
+        With two rows no half adder is needed; with one, a half adder ends a column of two bits, which
+        makes the sum's carry ripple.
+
+        Args:
+            m: The module to build in.
+            rows: 1 or 2.
+
+        Returns:
+            For each column the bits left in it, fewer than `rows` in some.
+        """
+        self._settle_constant()
+        for k, column in enumerate(self._bits):
+            while len(column) > rows:
+                taken = [heapq.heappop(column) for _ in range(min(3, len(column)))]
+                latest = max(arrival for arrival, *_ in taken)
+                values = [bit for *_, bit in taken]
+                if len(values) == 3:
+                    total, carry = full_adder(m, values[0], values[1], values[2], self._next_name(k))
+                    self.full_adders += 1
+                    self.put(k, total, latest + _FULL_SUM)
+                    self.put(k + 1, carry, latest + _FULL_CARRY)
+                else:
+                    total, carry = half_adder(m, values[0], values[1], self._next_name(k))
+                    self.half_adders += 1
+                    self.put(k, total, latest + _HALF_SUM)
+                    self.put(k + 1, carry, latest + _HALF_CARRY)
+        return [[bit for *_, bit in sorted(column, key=lambda entry: entry[:3])] for column in self._bits]
+
+    def carry_save(self, m: Module) -> tuple[Value, Value]:
+        """Return two numbers, each `width` bits, whose sum is the sum of all bits."""
+        rows = self.reduce(m, 2)
+        return (
+            Cat(*(bits[0] if bits else Const(0) for bits in rows)),
+            Cat(*(bits[1] if len(bits) > 1 else Const(0) for bits in rows)),
+        )
+
+    def total(self, m: Module, kind: Adder) -> Value:
+        """Return the sum of all bits, `width` bits, ending in an adder of that kind."""
+        if kind == "ripple":
+            return Cat(*(bits[0] if bits else Const(0) for bits in self.reduce(m, 1)))
+        a, b = self.carry_save(m)
+        return Cat(*add(m, list(a), list(b), Const(0), kind)[:-1])
+
+
+class SumOfProducts(wiring.Component):
+    """Add signed products given as sign and magnitude, to two numbers in carry-save form.
+
+    With s the sign of a lane and p its magnitude of W bits, the lane's value is
+    ``(p ^ s) + s - s * 2**W``, where ``p ^ s`` inverts every bit of p if s is set. Summed over the lanes,
+    the last two terms are ``c * (1 - 2**W)`` with c the number of negative lanes: one count of the signs
+    replaces two more bits in the tree for each lane.
+
+    Combinational.
+
+    Args:
+        lanes: Number of products.
+        magnitude_bits: Width of a magnitude.
+        sum_bits: Width of the sum, signed; wide enough for every sum that can occur, as the sum is
+            taken modulo ``2**sum_bits``.
+        order: Seed of the order in which bits enter the tree; changes no sum.
+
+    Members:
+        negative: Lane k's sign is bit k.
+        magnitude: Lane k's magnitude is at bits ``[magnitude_bits * k, magnitude_bits * (k + 1))``.
+        save, carry: The sum, as two numbers to be added modulo ``2**sum_bits``.
+    """
+
+    def __init__(self, *, lanes: int, magnitude_bits: int, sum_bits: int, order: int = 0) -> None:
+        self.lanes = lanes
+        self.magnitude_bits = magnitude_bits
+        self.sum_bits = sum_bits
+        self.order = order
+        super().__init__(
+            {
+                "negative": In(lanes),
+                "magnitude": In(lanes * magnitude_bits),
+                "save": Out(sum_bits),
+                "carry": Out(sum_bits),
+            }
+        )
+
+    def columns(self, m: Module) -> Columns:
+        """Return the tree's bits, before anything is compressed."""
+        # A magnitude is behind its lane's product and the inversion, the sign count behind its adders:
+        # about level, so only bits that are made inside the tree are told apart by time.
+        count_width = self.lanes.bit_length()
+        signs = Columns(count_width, order=self.order, name="signs")
+        for k in range(self.lanes):
+            signs.put(0, self.negative[k])
+        count = list(wire(m, signs.total(m, "ripple"), "negative_count"))
+        columns = Columns(self.sum_bits, order=self.order)
+        for k in range(self.lanes):
+            magnitude = self.magnitude.word_select(k, self.magnitude_bits)
+            lane = wire(m, magnitude ^ repeat(self.negative[k], self.magnitude_bits), f"lane_{k}")
+            columns.put_all(0, lane)
+        columns.put_all(0, count)
+        # -c * 2**W is (~c + 1) * 2**W with ones above the count, all of it modulo 2**sum_bits.
+        columns.put_all(self.magnitude_bits, [~bit for bit in count])
+        columns.put_constant((1 - (1 << count_width)) << self.magnitude_bits)
+        columns.full_adders += signs.full_adders
+        columns.half_adders += signs.half_adders
+        return columns
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        save, carry = self.columns(m).carry_save(m)
+        m.d.comb += [self.save.eq(save), self.carry.eq(carry)]
+        return m

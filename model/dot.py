@@ -1,0 +1,428 @@
+"""The block dot product: the specification of a unit, and the bits it computes.
+
+For one block of N elements with scales sa and sb the exact value is ``V = sa * sb * sum(a_i * b_i)``.
+A group is the `blocks` blocks a unit takes at once; its V are added exactly, and the sum is rounded
+once, to binary32 with ties to even. What becomes of the groups is the accumulation's matter.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Final, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import formats
+from .checks import require_int
+from .exact import FixedPointSum, canonical, round_sum
+from .formats import Format
+
+__all__ = ["ACCUMULATES", "Accumulate", "DotSpec"]
+
+Accumulate = Literal["none", "fp32", "exact"]
+ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact")
+
+_DOUBLE_BITS: Final = 53
+# Elements of each operand worked on at a time: a few arrays of 512 KiB.
+_CHUNK: Final = 1 << 16
+
+_NAME: Final = re.compile(
+    r"(?P<element>[a-z0-9]+?)(?:x(?P<element_b>[a-z0-9]+))?"
+    r"_(?P<scale>[a-z0-9]+?(?:_ieee|_full)?)(?:x(?P<scale_b>[a-z0-9]+(?:_ieee|_full)?))?"
+    r"_n(?P<block_size>\d+)(?:_b(?P<blocks>\d+))?_(?P<accumulate>[a-z0-9]+)(?:_g(?P<guard>\d+))?"
+)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The values of a format's codes as a sum of tables, each of fewer significant bits.
+
+    Attributes:
+        tables: float64 tables indexed by code, shape (pieces, codes); infinities and NaN read as 0.
+        bits: For each table, the width of its largest value as an integer of its quantum.
+    """
+
+    tables: npt.NDArray[np.float64]
+    bits: tuple[int, ...]
+
+
+def _pieces(fmt: Format, count: int) -> Pieces:
+    """Cut the value table of `fmt` into `count` ranges of magnitude."""
+    finite = np.where(np.isfinite(fmt.values), fmt.values, 0.0)
+    low = fmt.quantum_exponent
+    high = int(np.frexp(np.abs(finite).max())[1])
+    edges = np.linspace(low, high, count + 1).round().astype(int)
+    tables, widths = [], []
+    for bottom, top in itertools.pairwise(edges):
+        magnitude = np.abs(finite)
+        inside = (magnitude >= 2.0**bottom) & (magnitude < 2.0**top)
+        quantum = max(low, int(bottom) - fmt.mantissa_bits)
+        tables.append(np.where(inside, finite, 0.0))
+        widths.append(int(top) - quantum)
+    return Pieces(np.array(tables), tuple(widths))
+
+
+def _pair(value: object, name: str) -> tuple[Format, Format]:
+    if isinstance(value, tuple | list) and len(value) != 2:
+        raise ValueError(f"{name} must be one name or a pair of names, not {len(value)} names")
+    a, b = value if isinstance(value, tuple | list) else (value, value)
+    signed = name == "element"
+    return formats.require(name, a, signed=signed), formats.require(name, b, signed=signed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DotSpec:
+    """What numbers a block dot-product unit computes: nothing else, and nothing less.
+
+    Args:
+        element: Element format, by name or as a `Format`; a pair where a and b differ.
+        scale: Scale format, likewise.
+        block_size: Elements under one scale: a power of two from 2 to 128.
+        blocks: Blocks taken at once, added exactly before the one rounding: 1, 2, 4 or 8.
+        accumulate: ``none`` (each group gives a result), ``fp32`` (binary32 addition of the rounded
+            groups, in order) or ``exact`` (a fixed-point sum of all blocks, rounded at the end).
+        guard: ``exact`` holds the sum of at most ``2**guard`` blocks: from 0 to 30. Without effect on
+            the other two, where it reads 16.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain.
+    """
+
+    element: str | tuple[str, str] = "e2m1"
+    scale: str | tuple[str, str] = "ue5m3"
+    block_size: int = 16
+    blocks: int = 1
+    accumulate: Accumulate = "none"
+    guard: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("element", "scale"):
+            names = tuple(fmt.name for fmt in _pair(getattr(self, name), name))
+            object.__setattr__(self, name, names[0] if names[0] == names[1] else names)
+        for name in ("block_size", "blocks", "guard"):
+            object.__setattr__(self, name, require_int(name, getattr(self, name)))
+        if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
+            raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
+        if self.blocks not in (1, 2, 4, 8):
+            raise ValueError(f"blocks must be 1, 2, 4 or 8, not {self.blocks}")
+        if self.accumulate not in ACCUMULATES:
+            raise ValueError(f"accumulate must be one of {', '.join(ACCUMULATES)}, not {self.accumulate!r}")
+        if not 0 <= self.guard <= 30:
+            raise ValueError(f"guard must be from 0 to 30, not {self.guard}")
+        if self.accumulate != "exact":
+            # One name, one specification: what has no effect must not tell two apart.
+            object.__setattr__(self, "guard", 16)
+
+    # Names.
+
+    @property
+    def name(self) -> str:
+        """The stable short name, such as ``e2m1_ue5m3_n16_fp32``.
+
+        ``AxB`` where the formats of a and b differ; ``_b4`` after the block size where `blocks` is not
+        1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16.
+        """
+        element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
+        scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
+        blocks = f"_b{self.blocks}" if self.blocks != 1 else ""
+        guard = f"_g{self.guard}" if self.accumulate == "exact" and self.guard != 16 else ""
+        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Return the specification of that `name`.
+
+        Raises:
+            ValueError: If `name` is not a specification's name, or a part of it is not allowed.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"specification must read like e2m1_ue5m3_n16_fp32, not {name!r}")
+        part = match.groupdict()
+        return cls(
+            element=(part["element"], part["element_b"] or part["element"]),
+            scale=(part["scale"], part["scale_b"] or part["scale"]),
+            block_size=int(part["block_size"]),
+            blocks=int(part["blocks"] or 1),
+            accumulate=part["accumulate"],  # type: ignore[arg-type]  # checked by __post_init__
+            guard=int(part["guard"] or 16),
+        )
+
+    # The formats, and the widths they lead to. All widths are those of one block of N elements.
+
+    @cached_property
+    def elements(self) -> tuple[Format, Format]:
+        """The element formats of a and b."""
+        return _pair(self.element, "element")
+
+    @cached_property
+    def scales(self) -> tuple[Format, Format]:
+        """The scale formats of a and b."""
+        return _pair(self.scale, "scale")
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether groups are summed into one result."""
+        return self.accumulate != "none"
+
+    @cached_property
+    def largest_sum(self) -> int:
+        """The largest ``|sum(a_i * b_i)|``, as an integer of the products' quantum."""
+        largest = 1
+        for fmt in self.elements:
+            # The largest magnitude is at the top positive code, or at the least two's-complement one.
+            magnitude = np.nanmax(np.abs(np.where(np.isinf(fmt.values), 0.0, fmt.values)))
+            largest *= int(Fraction(float(magnitude)) / Fraction(2) ** fmt.quantum_exponent)
+        return largest * self.block_size
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of the sum of products, signed: 13 for 16 elements of e2m1."""
+        return self.largest_sum.bit_length() + 1
+
+    @cached_property
+    def largest_scale_significand(self) -> int:
+        """The largest product of the two scales' integer significands."""
+        a, b = (int(fmt.split(fmt.codes)[0].max()) for fmt in self.scales)
+        return a * b
+
+    @property
+    def scale_significand_bits(self) -> int:
+        """Width of the product of the scales' significands, unsigned: 8 for ue4m3 and ue5m3."""
+        return self.largest_scale_significand.bit_length()
+
+    @property
+    def term_bits(self) -> int:
+        """Width of a block's signed integer significand: the sum times both scale significands."""
+        return (self.largest_sum * self.largest_scale_significand).bit_length() + 1
+
+    @property
+    def quantum_exponent(self) -> int:
+        """Every V is an integer times two to this power: -20 for e2m1 with ue4m3."""
+        return sum(fmt.quantum_exponent for fmt in self.elements + self.scales)
+
+    @property
+    def scale_shift(self) -> int:
+        """The most places that the scales' exponents shift a block's significand up from the quantum."""
+        return sum(int(fmt.split(fmt.codes)[1].max()) - fmt.quantum_exponent for fmt in self.scales)
+
+    @cached_property
+    def window_bits(self) -> int:
+        """Width that holds every V exactly, signed: 48 for ue4m3 and 80 for ue5m3 at 16 elements of e2m1.
+
+        Any significand of `term_bits` shifted by any of the `scale_shift` places fits, so that the width
+        holds as well where the largest significand and the largest exponent are not those of one code.
+        """
+        return self.term_bits + self.scale_shift
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Width of the exact accumulator: the window and the guard bits."""
+        return self.window_bits + self.guard
+
+    # The numbers.
+
+    def compute(
+        self,
+        a: npt.ArrayLike,
+        b: npt.ArrayLike,
+        a_scale: npt.ArrayLike,
+        b_scale: npt.ArrayLike,
+    ) -> npt.NDArray[np.float32]:
+        """Compute what the unit computes, bit for bit.
+
+        Args:
+            a: Element codes, shape (..., groups, blocks, N).
+            b: Element codes of the same shape.
+            a_scale: Scale codes, shape (..., groups, blocks).
+            b_scale: Scale codes of the same shape.
+
+        Returns:
+            binary32 results: shape (..., groups) for ``none``, else (...): groups are accumulated in
+            ascending order. Every NaN is 0x7FC00000.
+
+        Raises:
+            TypeError: If codes are not integers.
+            ValueError: If shapes do not fit, a code has a bit above its format, there is no group to
+                accumulate, or there are more blocks than ``exact`` has guard bits for.
+        """
+        codes = [
+            fmt.check(array, name)
+            for fmt, array, name in zip(
+                self.elements + self.scales,
+                (a, b, a_scale, b_scale),
+                ("a", "b", "a_scale", "b_scale"),
+                strict=True,
+            )
+        ]
+        shape = codes[0].shape
+        if len(shape) < 3 or shape[-2:] != (self.blocks, self.block_size):
+            raise ValueError(
+                f"a must be shaped (..., groups, {self.blocks}, {self.block_size}) for {self.name}, "
+                f"not {shape}"
+            )
+        for array, name, wanted in zip(
+            codes[1:], ("b", "a_scale", "b_scale"), (shape, shape[:-1], shape[:-1]), strict=True
+        ):
+            if array.shape != wanted:
+                raise ValueError(f"{name} must be shaped {wanted} to fit a, not {array.shape}")
+        *lead, groups, _, _ = shape
+        if self.accumulates:
+            self.check_groups(groups)
+        rows = int(np.prod(lead, dtype=np.int64))
+        flat = [array.reshape(rows, groups, *array.shape[len(lead) + 1 :]) for array in codes]
+        if not self.accumulates:
+            # Groups are independent: one long axis of them.
+            flat = [array.reshape(1, rows * groups, *array.shape[2:]) for array in flat]
+            results = np.concatenate(
+                [self._rounded(self.block_terms(*part)) for part in self._group_chunks(flat)]
+                or [np.empty((1, 0), np.float32)],
+                axis=1,
+            )
+            return results.reshape(*lead, groups)
+        step = max(1, _CHUNK // max(1, groups * self.blocks * self.block_size))
+        results = np.empty(rows, np.float32)
+        for start in range(0, rows, step):
+            part = [array[start : start + step] for array in flat]
+            accumulator = self.accumulator((len(part[0]),))
+            for chunk in self._group_chunks(part):
+                accumulator.add_groups(self.block_terms(*chunk))
+            results[start : start + step] = accumulator.result()
+        return results.reshape(lead)
+
+    def check_groups(self, groups: int) -> None:
+        """Raise ValueError unless that many groups can be accumulated."""
+        if groups < 1:
+            raise ValueError(f"groups must be at least 1 for accumulate={self.accumulate!r}, not {groups}")
+        if self.accumulate == "exact" and groups * self.blocks > 1 << self.guard:
+            raise ValueError(
+                f"groups * blocks must be at most 2**guard = {1 << self.guard}, not {groups * self.blocks}"
+            )
+
+    def _group_chunks(
+        self, codes: list[npt.NDArray[np.unsignedinteger]]
+    ) -> Iterator[list[npt.NDArray[np.unsignedinteger]]]:
+        rows, groups = codes[0].shape[:2]
+        step = max(1, _CHUNK // max(1, rows * self.blocks * self.block_size))
+        for start in range(0, groups, step):
+            yield [array[:, start : start + step] for array in codes]
+
+    @cached_property
+    def pieces(self) -> tuple[Pieces, Pieces]:
+        """The element tables cut so far that every block term of theirs is exact in float64.
+
+        One piece each wherever a whole term fits 53 bits: every format but ``e5m2`` with common scales.
+        """
+        margin = _DOUBLE_BITS - self.scale_significand_bits - (self.block_size - 1).bit_length()
+        counts = (1, 1)
+        while True:
+            cut = tuple(_pieces(fmt, count) for fmt, count in zip(self.elements, counts, strict=True))
+            if max(cut[0].bits) + max(cut[1].bits) <= margin:
+                return cut[0], cut[1]
+            wider = max(cut[0].bits) < max(cut[1].bits)
+            counts = (counts[0] + (not wider), counts[1] + wider)
+
+    def block_terms(
+        self,
+        a: npt.NDArray[np.unsignedinteger],
+        b: npt.NDArray[np.unsignedinteger],
+        a_scale: npt.NDArray[np.unsignedinteger],
+        b_scale: npt.NDArray[np.unsignedinteger],
+    ) -> npt.NDArray[np.float64]:
+        """Return exact float64 terms whose sum over the last axis is the groups' V.
+
+        Args:
+            a: Checked element codes, shape (..., blocks, N); b likewise.
+            b: See `a`.
+            a_scale: Checked scale codes, shape (..., blocks); b_scale likewise.
+            b_scale: See `a_scale`.
+
+        Returns:
+            Shape (..., terms). Infinities and NaN follow IEEE 754: they stand in the first term of their
+            block alone.
+        """
+        scale = self.scales[0].values[a_scale] * self.scales[1].values[b_scale]
+        cut_a, cut_b = self.pieces
+        sums = np.stack(
+            [
+                np.einsum("...n,...n->...", table_a[a], table_b[b])
+                for table_a in cut_a.tables
+                for table_b in cut_b.tables
+            ],
+            axis=-1,
+        )
+        if not all(np.isfinite(fmt.values).all() for fmt in self.elements):
+            with np.errstate(invalid="ignore"):
+                whole = np.einsum("...n,...n->...", self.elements[0].values[a], self.elements[1].values[b])
+            sums[..., 0] = np.where(np.isfinite(whole), sums[..., 0], whole)
+        with np.errstate(invalid="ignore"):
+            # Adding zero turns -0, which a zero sum or a zero scale may leave, into +0.
+            terms = sums * scale[..., np.newaxis] + 0.0
+        return terms.reshape(*terms.shape[:-2], -1)
+
+    def _rounded(self, terms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Round the sum of the last axis of `terms` once to binary32."""
+        if terms.shape[-1] == 1:
+            with np.errstate(over="ignore", under="ignore"):
+                return canonical(terms[..., 0].astype(np.float32))
+        return self.round_terms([terms[..., t] for t in range(terms.shape[-1])])
+
+    def round_terms(self, terms: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]:
+        """Add the exact terms of a group, arrays of one shape, and round the sums once to binary32."""
+        bits = self.window_bits + (self.blocks - 1).bit_length()
+        return round_sum(terms, quantum_exponent=self.quantum_exponent, bits=bits)
+
+    def accumulator(self, shape: tuple[int, ...]) -> "_Fp32Accumulator | _ExactAccumulator":
+        """Return an accumulator for an array of `shape` sums, which takes groups in ascending order."""
+        return _ExactAccumulator(self, shape) if self.accumulate == "exact" else _Fp32Accumulator(self, shape)
+
+
+class _Fp32Accumulator:
+    """``acc = binary32(acc + R)``, R the rounded group; the first group replaces acc."""
+
+    def __init__(self, spec: DotSpec, shape: tuple[int, ...]) -> None:
+        self._spec = spec
+        self._shape = shape
+        self._sum: npt.NDArray[np.float32] | None = None
+
+    def add_groups(self, terms: npt.NDArray[np.float64]) -> None:
+        """Add groups in order: `terms` is shaped (*shape, groups, terms of a group)."""
+        rounded = self._spec._rounded(terms)
+        for g in range(rounded.shape[-1]):
+            self.add_rounded(rounded[..., g])
+
+    def add_rounded(self, group: npt.NDArray[np.float32]) -> None:
+        """Add one group that is already rounded to binary32."""
+        if self._sum is None:
+            self._sum = group.copy()
+            return
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            self._sum += group
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """Return the sums."""
+        assert self._sum is not None
+        return canonical(self._sum)
+
+
+class _ExactAccumulator:
+    """The sum of every V in fixed point, rounded at the end."""
+
+    def __init__(self, spec: DotSpec, shape: tuple[int, ...]) -> None:
+        self._sum = FixedPointSum(shape, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits)
+
+    def add_groups(self, terms: npt.NDArray[np.float64]) -> None:
+        """Add groups: `terms` is shaped (*shape, groups, terms of a group)."""
+        self._sum.add(terms.reshape(*terms.shape[:-2], -1))
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """Return the sums, rounded."""
+        return self._sum.to_binary32()

@@ -1,0 +1,456 @@
+"""Number formats of elements and block scales: what each code is worth, and the code nearest to a value.
+
+A `Format` is a dataclass of independent facts; every other property is derived from them. Sources:
+OCP Microscaling Formats (MX) v1.0 and OCP 8-bit Floating Point v1.0 for the element formats and
+``ue8m0``; the PTX ISA for ``ue4m3`` and ``ue5m3``; arXiv 2601.19026 for ``ue4m4``, ``ue5m3_ieee``
+and ``ue4m3_full``; ml_dtypes for ``e3m4``.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .checks import cast_exactly
+from .errors import index_text
+
+__all__ = ["ELEMENTS", "ROUNDINGS", "SCALES", "Format", "Rounding", "Top", "get", "require"]
+
+Rounding = Literal["nearest_even", "nearest_away", "toward_zero", "stochastic"]
+ROUNDINGS: Final[tuple[Rounding, ...]] = (
+    "nearest_even",
+    "nearest_away",
+    "toward_zero",
+    "stochastic",
+)
+
+# Values encoded at a time: the working arrays (about ten of 8 bytes) then stay inside a level-2 cache.
+_CHUNK: Final = 1 << 14
+
+
+class Top(enum.Enum):
+    """How a format uses its topmost codes."""
+
+    FINITE = "every code is a number"
+    NAN = "the code with all magnitude bits set is NaN"
+    IEEE = "the top exponent holds infinity (mantissa zero) and NaN (any other mantissa)"
+    RESERVED = "the top exponent holds NaN only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One binary number format of at most 16 bits.
+
+    Code layout, from the top bit: sign (if `signed`), exponent, mantissa. A code with exponent field
+    E > 0 and mantissa field M is worth ``(1 + M / 2**mantissa_bits) * 2**(E - bias)``; with E = 0 it
+    is worth ``M * 2**(1 - bias - mantissa_bits)`` (zero and the subnormals).
+
+    Attributes:
+        name: The name the format is known by, such as ``"ue5m3"``.
+        exponent_bits: Width of the exponent field; 0 makes a fixed-point format.
+        mantissa_bits: Width of the mantissa field.
+        bias: What is subtracted from the exponent field.
+        signed: Whether there is a sign bit.
+        top: How the topmost codes are used.
+        subnormals: False where exponent field 0 is an ordinary exponent, so that there is no zero.
+        twos_complement: True where the whole code is one two's-complement number (``int8``).
+    """
+
+    name: str
+    exponent_bits: int
+    mantissa_bits: int
+    bias: int
+    signed: bool
+    top: Top
+    subnormals: bool = True
+    twos_complement: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    # Widths and special codes.
+
+    @property
+    def magnitude_bits(self) -> int:
+        """Width of a code without its sign."""
+        return self.exponent_bits + self.mantissa_bits
+
+    @property
+    def bits(self) -> int:
+        """Width of a code."""
+        return self.magnitude_bits + self.signed
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+        """How codes are kept in memory: uint8, or uint16 for a format of more than 8 bits."""
+        return np.dtype(np.uint8) if self.bits <= 8 else np.dtype(np.uint16)
+
+    @property
+    def significand_bits(self) -> int:
+        """Width of a magnitude's integer significand, hidden bit included."""
+        return self.mantissa_bits + (self.exponent_bits > 0)
+
+    @property
+    def least_exponent(self) -> int:
+        """Exponent of the least normal number, which the subnormals share."""
+        return (1 if self.subnormals else 0) - self.bias
+
+    @property
+    def quantum_exponent(self) -> int:
+        """Every finite value is an integer times two to this power."""
+        return self.least_exponent - self.mantissa_bits
+
+    @property
+    def largest_code(self) -> int:
+        """The code of the largest finite value (positive)."""
+        every = (1 << self.magnitude_bits) - 1
+        match self.top:
+            case Top.FINITE:
+                return every
+            case Top.NAN:
+                return every - 1
+            case Top.IEEE | Top.RESERVED:
+                return every - (1 << self.mantissa_bits)
+
+    @property
+    def nan_code(self) -> int | None:
+        """The NaN that `encode` gives: all magnitude bits set; None where the format has none."""
+        return None if self.top is Top.FINITE else (1 << self.magnitude_bits) - 1
+
+    @property
+    def infinity_code(self) -> int | None:
+        """The code of +Inf; None where the format has none."""
+        return self.largest_code + 1 if self.top is Top.IEEE else None
+
+    @property
+    def zero_code(self) -> int | None:
+        """The code of +0; None where the format has no zero."""
+        return 0 if self.subnormals else None
+
+    # Values.
+
+    @property
+    def largest(self) -> float:
+        """The largest finite value."""
+        return float(self.values[self.largest_code])
+
+    @property
+    def smallest(self) -> float:
+        """The smallest value above zero."""
+        return float(self.values[1 if self.subnormals else 0])
+
+    @property
+    def smallest_code(self) -> int:
+        """The code of the smallest value above zero."""
+        return 1 if self.subnormals else 0
+
+    @cached_property
+    def values(self) -> npt.NDArray[np.float64]:
+        """The value of every code, in code order; read-only, ``2**bits`` long."""
+        significands, exponents = self._split_all
+        values = np.ldexp(significands.astype(np.float64), exponents)
+        magnitude = np.arange(1 << self.bits) & ((1 << self.magnitude_bits) - 1)
+        if self.twos_complement:
+            special = np.zeros(values.shape, np.bool_)
+        else:
+            if self.signed:  # the integer significand cannot carry the sign of a zero
+                values[1 << self.magnitude_bits :] = -values[: 1 << self.magnitude_bits]
+            special = magnitude > self.largest_code
+        values[special] = np.nan
+        if self.infinity_code is not None:
+            infinite = magnitude == self.infinity_code
+            values[infinite] = np.where(np.nonzero(infinite)[0] >> self.magnitude_bits, -np.inf, np.inf)
+        values.setflags(write=False)
+        return values
+
+    @cached_property
+    def codes(self) -> npt.NDArray[np.unsignedinteger]:
+        """Every code of a finite value, ascending by code; read-only."""
+        codes = np.nonzero(np.isfinite(self.values))[0].astype(self.dtype)
+        codes.setflags(write=False)
+        return codes
+
+    @cached_property
+    def _split_all(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        code = np.arange(1 << self.bits, dtype=np.int64)
+        if self.twos_complement:
+            signed = np.where(code >> self.magnitude_bits, code - (1 << self.bits), code)
+            return signed, np.full_like(code, self.quantum_exponent)
+        field = (code >> self.mantissa_bits) & ((1 << self.exponent_bits) - 1)
+        mantissa = code & ((1 << self.mantissa_bits) - 1)
+        hidden = (field > 0) if self.subnormals else np.ones_like(field, np.bool_)
+        significand = mantissa | (hidden.astype(np.int64) << self.mantissa_bits)
+        exponent = np.maximum(field, 1 if self.subnormals else 0) - self.bias - self.mantissa_bits
+        sign = (code >> self.magnitude_bits) & 1
+        return np.where(sign, -significand, significand), exponent
+
+    def split(self, codes: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Split finite codes into integers: the value is ``significand * 2**exponent``.
+
+        A subnormal is not normalised: it has the least exponent, as a hardware decoder gives it.
+        What NaN and infinity give has no meaning.
+
+        Args:
+            codes: Codes, any shape.
+
+        Returns:
+            The signed significands and the exponents, both int64 and shaped as `codes`.
+        """
+        checked = self.check(codes)
+        significand, exponent = self._split_all
+        return significand[checked], exponent[checked]
+
+    def check(self, codes: npt.ArrayLike, name: str = "codes") -> npt.NDArray[np.unsignedinteger]:
+        """Return `codes` as this format's dtype, having seen that no bit above the format is set.
+
+        Args:
+            codes: Codes of an integer type, any shape.
+            name: What an error message calls them.
+
+        Raises:
+            TypeError: If `codes` are not integers.
+            ValueError: If a code is outside 0 to ``2**bits - 1``.
+        """
+        array = np.asarray(codes)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} must be integers, not {array.dtype}")
+        if array.dtype.kind == "u" and (not array.size or int(array.max()) >> self.bits == 0):
+            return array.astype(self.dtype, copy=False)
+        wrong = (array < 0) | (array >> self.bits != 0)
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                f"{name} must be {self.name} codes from 0 to {(1 << self.bits) - 1:#x}, not "
+                f"{int(array.flat[first]):#x} at {index_text(first, array.shape)}"
+            )
+        return array.astype(self.dtype, copy=False)
+
+    def decode(self, codes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the exact value of each code.
+
+        Args:
+            codes: Codes of an integer type, any shape.
+
+        Returns:
+            float64 values of the same shape; NaN and infinities where the format has them.
+
+        Raises:
+            TypeError: If `codes` are not integers.
+            ValueError: If a bit above the format's width is set.
+        """
+        return self.values[self.check(codes)]
+
+    def encode(
+        self,
+        values: npt.ArrayLike,
+        rounding: Rounding = "nearest_even",
+        rng: np.random.Generator | None = None,
+    ) -> npt.NDArray[np.unsignedinteger]:
+        """Return the code each value rounds to, saturating at the largest finite value.
+
+        A tie under ``nearest_even`` goes to the code whose last bit is 0, also in ``ue8m0``, where
+        that bit belongs to the exponent (as IEEE P3109 and gfloat have it; ml_dtypes goes up there).
+        Infinities saturate too (the saturating conversion of OCP FP8). A format without zero rounds
+        everything below its smallest value to that value.
+
+        Args:
+            values: Real numbers of any shape that float64 holds exactly.
+            rounding: ``nearest_even``, ``nearest_away``, ``toward_zero`` or ``stochastic`` (up with a
+                probability equal to the fraction that is cut off).
+            rng: The source of randomness, required by ``stochastic``.
+
+        Returns:
+            Codes of the same shape, of the format's dtype.
+
+        Raises:
+            TypeError: If `values` are not real numbers, or ``stochastic`` has no Generator.
+            ValueError: If a value is NaN and the format has no NaN, is negative and the format is unsigned,
+                or is no float64 value (a large integer, say); or if `rounding` is unknown.
+        """
+        if rounding not in ROUNDINGS:
+            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, not {rounding!r}")
+        if rounding == "stochastic" and not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy Generator for stochastic rounding, not {rng!r}")
+        array = np.asarray(values)
+        if array.dtype not in (np.float16, np.float32):  # those two are cast chunk by chunk
+            array = cast_exactly(array, np.float64, "values")
+        flat = array.reshape(-1)
+        codes = np.empty(flat.shape, self.dtype)
+        for start in range(0, flat.size, _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            value = flat[chunk].astype(np.float64)
+            codes[chunk] = self._encode_chunk(value, rounding, rng, start, array.shape)
+        return codes.reshape(array.shape)
+
+    def _encode_chunk(
+        self,
+        value: npt.NDArray[np.float64],
+        rounding: Rounding,
+        rng: np.random.Generator | None,
+        start: int,
+        shape: tuple[int, ...],
+    ) -> npt.NDArray[np.int64]:
+        nan = np.isnan(value)
+        if self.nan_code is None and nan.any():
+            where = index_text(start + int(np.flatnonzero(nan)[0]), shape)
+            raise ValueError(f"values must not be NaN, which {self.name} does not have, at {where}")
+        if not self.signed and (value < 0).any():
+            first = int(np.flatnonzero(value < 0)[0])
+            raise ValueError(
+                f"values must not be negative, as {self.name} is unsigned, not {float(value[first])!r} "
+                f"at {index_text(start + first, shape)}"
+            )
+        # |value| = significand * 2**(exponent - 52), read off the bits. A float64 subnormal reads with
+        # a hidden bit it does not have; it is so far below every format that nothing depends on it.
+        bits = np.abs(value).view(np.int64)
+        exponent = (bits >> 52) - 1023
+        significand = (bits & ((1 << 52) - 1)) | (1 << 52)
+        significand[bits == 0] = 0
+        quantum = np.maximum(exponent, self.least_exponent)
+        # Bits that fall off the end: at least one. From 54 on nothing is left, and less than half at that.
+        lost = quantum - exponent + (52 - self.mantissa_bits)
+        shift = np.minimum(lost, 54)
+        kept = significand >> shift
+        rest = significand - (kept << shift)
+        # A magnitude code is linear in the significand within one exponent and steps on by 2**mantissa
+        # from one exponent to the next, so a carry out of the significand needs no case of its own.
+        code = ((quantum - self.least_exponent) << self.mantissa_bits) + kept
+        if not self.subnormals:
+            code -= 1 << self.mantissa_bits
+        match rounding:
+            case "nearest_even":
+                half = np.int64(1) << (shift - 1)
+                code += (rest > half) | ((rest == half) & (code & 1 == 1))
+            case "nearest_away":
+                code += rest >= np.int64(1) << (shift - 1)
+            case "stochastic":
+                assert rng is not None
+                code += rng.random(code.shape) < np.ldexp(rest.astype(np.float64), -lost)
+            case "toward_zero":
+                pass
+        negative = np.signbit(value)
+        # Two's complement has one more value below zero than above.
+        np.clip(code, 0, self.largest_code + (negative & self.twos_complement), out=code)
+        if self.twos_complement:
+            return np.where(negative, -code, code) & ((1 << self.bits) - 1)
+        if self.nan_code is not None:
+            code[nan] = self.nan_code
+        return code | (negative.astype(np.int64) << self.magnitude_bits) if self.signed else code
+
+
+def _unsigned(exponent_bits: int, mantissa_bits: int) -> Format:
+    return Format(
+        name=f"ue{exponent_bits}m{mantissa_bits}",
+        exponent_bits=exponent_bits,
+        mantissa_bits=mantissa_bits,
+        bias=(1 << (exponent_bits - 1)) - 1,
+        signed=False,
+        top=Top.NAN,
+        # OCP MX gives E8M0 neither zero nor subnormals; every other unsigned format has both.
+        subnormals=(exponent_bits, mantissa_bits) != (8, 0),
+    )
+
+
+def _signed(name: str, exponent_bits: int, mantissa_bits: int, bias: int, top: Top) -> Format:
+    return Format(
+        name=name,
+        exponent_bits=exponent_bits,
+        mantissa_bits=mantissa_bits,
+        bias=bias,
+        signed=True,
+        top=top,
+    )
+
+
+_NAMED: Final[dict[str, Format]] = {
+    fmt.name: fmt
+    for fmt in (
+        _signed("e2m1", 2, 1, 1, Top.FINITE),
+        _signed("e2m3", 2, 3, 1, Top.FINITE),
+        _signed("e3m2", 3, 2, 3, Top.FINITE),
+        _signed("e4m3", 4, 3, 7, Top.NAN),
+        _signed("e5m2", 5, 2, 15, Top.IEEE),
+        _signed("e3m4", 3, 4, 3, Top.IEEE),
+        Format(
+            name="int8",
+            exponent_bits=0,
+            mantissa_bits=7,
+            bias=0,
+            signed=True,
+            top=Top.FINITE,
+            twos_complement=True,
+        ),
+        _unsigned(4, 3),
+        _unsigned(5, 3),
+        _unsigned(8, 0),
+        _unsigned(4, 4),
+        Format(
+            name="ue5m3_ieee",
+            exponent_bits=5,
+            mantissa_bits=3,
+            bias=15,
+            signed=False,
+            top=Top.RESERVED,
+        ),
+        Format(
+            name="ue4m3_full",
+            exponent_bits=4,
+            mantissa_bits=3,
+            bias=7,
+            signed=False,
+            top=Top.FINITE,
+        ),
+    )
+}
+
+ELEMENTS: Final[tuple[str, ...]] = tuple(name for name, fmt in _NAMED.items() if fmt.signed)
+"""Names of the element formats."""
+
+SCALES: Final[tuple[str, ...]] = tuple(name for name, fmt in _NAMED.items() if not fmt.signed)
+"""Names of the scale formats that have a source; any ``ue{E}m{M}`` is accepted beside them."""
+
+_GENERIC: Final = re.compile(r"ue([2-8])m([0-5])")
+
+
+def get(name: str | Format) -> Format:
+    """Return the format of that name; a `Format` is returned as it is.
+
+    Besides the names in `ELEMENTS` and `SCALES`, any ``ue{E}m{M}`` with E from 2 to 8 and M from 0 to
+    5 is an unsigned format with bias ``2**(E-1) - 1``, subnormals, and NaN at its all-ones code.
+
+    Raises:
+        TypeError: If `name` is neither a string nor a Format.
+        ValueError: If no format has that name.
+    """
+    if isinstance(name, Format):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"format must be a name or a Format, not {name!r}")
+    if name in _NAMED:
+        return _NAMED[name]
+    if generic := _GENERIC.fullmatch(name):
+        return _unsigned(int(generic[1]), int(generic[2]))
+    raise ValueError(
+        f"format must be one of {', '.join(_NAMED)} or ue{{E}}m{{M}} with E from 2 to 8 and M from 0 to 5, "
+        f"not {name!r}"
+    )
+
+
+def require(name: str, value: object, *, signed: bool) -> Format:
+    """Return the element (`signed`) or scale format that `value` names.
+
+    Raises:
+        TypeError: If `value` is neither a name nor a `Format`.
+        ValueError: If no format has that name, or it is a format of the other kind, or of the user's own.
+    """
+    fmt = get(value)  # type: ignore[arg-type]  # get() itself refuses what is not a name
+    if fmt.signed != signed:
+        raise ValueError(f"{name} must be {'a signed' if signed else 'an unsigned'} format, not {fmt.name!r}")
+    # What is kept of a format is its name.
+    if get(fmt.name) != fmt:
+        raise ValueError(f"{name} must be a format known by its name, not {fmt!r}")
+    return fmt
