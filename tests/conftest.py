@@ -1,0 +1,30 @@
+"""What every test may use: one seed for all randomness, printed so that a failure can be repeated."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+DEFAULT_SEED = 20260120
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed", type=int, default=DEFAULT_SEED, help=f"seed of all random tests (default {DEFAULT_SEED})"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.getoption('--seed')} (repeat with --seed={config.getoption('--seed')})"
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The session's seed, for tests that hand one on."""
+    return request.config.getoption("--seed")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest, seed: int) -> np.random.Generator:
+    """A generator of the test's own: the same numbers whichever other tests run, in whatever order."""
+    return np.random.default_rng([seed, zlib.crc32(request.node.name.encode())])
