@@ -7,7 +7,7 @@ __all__ = ["tools"]
 
 
 def tools(json: JsonOption = False) -> None:
-    """Say which simulators, synthesizers and compilers are found, their versions, and how to get the others."""
+    """Say which simulators, synthesizers and compilers are found, and how to get the others."""
     from ..sim.tools import find_all
 
     found = find_all()

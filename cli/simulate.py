@@ -1,0 +1,243 @@
+"""``blockdot simulate``: a unit's hardware against the model, bit for bit."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from ..hw import DotUnit
+from ..model import BlockTensor, DotSpec, quantize
+from ..model.files import read_tensor
+from ..sim import Engine, Stimulus, from_blocks, random, run
+from ..sim.check import check
+from ..sim.vectors import LONGEST
+from .console import console, print_json, progress_bar
+from .options import (
+    AccumulateOption,
+    BlockSizeOption,
+    BlocksOption,
+    BuildDirOption,
+    ElementOption,
+    GuardOption,
+    JsonOption,
+    OptimiseOption,
+    ScaleOption,
+    SeedOption,
+    StagesOption,
+    default_stages,
+    make_spec,
+)
+
+__all__ = ["Run", "simulate", "simulate_tensors"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a unit did on a stimulus.
+
+    Attributes:
+        unit: Name of the unit.
+        engine: What simulated it.
+        vectors: Inputs it took.
+        results: Results it gave that the specification defines.
+        mismatches: How many of them differ from the model.
+        cycles: Cycles that were simulated.
+        seconds: Time the simulation took, building included.
+        first_mismatch: What is to be known of the first ones; empty if there is none.
+    """
+
+    unit: str
+    engine: str
+    vectors: int
+    results: int
+    mismatches: int
+    cycles: int
+    seconds: float
+    first_mismatch: str
+
+
+def simulate(
+    element: ElementOption = "e2m1",
+    scale: ScaleOption = "ue5m3",
+    block_size: BlockSizeOption = 16,
+    blocks: BlocksOption = 1,
+    accumulate: AccumulateOption = "none",
+    guard: GuardOption = 16,
+    stages: StagesOption = None,
+    optimise: OptimiseOption = "area",
+    engine: Annotated[
+        Literal["pysim", "cxxrtl", "verilator", "icarus"],
+        typer.Option(
+            "--engine",
+            help="pysim: Amaranth's own, always there; cxxrtl: compiled, for volume; verilator, icarus: "
+            "cocotb on the emitted Verilog.",
+        ),
+    ] = "cxxrtl",
+    vectors: Annotated[
+        int | None, typer.Option("--vectors", help="Random inputs to draw. [default: 10000]")
+    ] = None,
+    seed: SeedOption = 0,
+    longest: Annotated[int, typer.Option("--longest", help="Inputs in the longest random sum.")] = LONGEST,
+    stalls: Annotated[
+        bool, typer.Option("--stalls/--no-stalls", help="Gaps between inputs, and back-pressure.")
+    ] = True,
+    tensor: Annotated[
+        str | None,
+        typer.Option("--tensor", metavar="FILE[:NAME]", help="Take the blocks of a real tensor instead."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="FILE[:NAME]",
+            help="The other operand: row i of the tensor meets row i of this one, modulo its rows. "
+            "[default: the tensor's own next row]",
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace", metavar="FILE", help="Write waveforms: .vcd, or .fst from verilator and icarus."
+        ),
+    ] = None,
+    build_dir: BuildDirOption = Path("build"),
+    json: JsonOption = False,
+) -> None:
+    """Run a unit's hardware and compare every result with the model. Exit code 1 says that one differs.
+
+    Without a tensor the inputs are random, with scale codes drawn uniformly and corners thrown in. A mismatch
+    is printed with its inputs, expected and seen bits, and the command that repeats it.
+    """
+    spec = make_spec(
+        element=element, scale=scale, block_size=block_size, blocks=blocks, accumulate=accumulate, guard=guard
+    )
+    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise)
+    if tensor is None:
+        if against is not None:
+            raise ValueError("against must come with a tensor, not alone")
+        count = 10_000 if vectors is None else vectors
+        stimulus = random(spec, count, seed=seed, longest=longest, stalls=stalls)
+    else:
+        if vectors is not None:
+            raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
+        left = _quantized(spec, 0, tensor)
+        right = _next_rows(left, spec) if against is None else _quantized(spec, 1, against)
+        arguments = ("--tensor", tensor, *(("--against", against) if against else ()))
+        stimulus = tensor_stimulus(spec, left, right, stalls=seed if stalls else None, arguments=arguments)
+    with progress_bar(f"simulating {unit.name} on {engine}", None):
+        done = run_stimulus(unit, stimulus, engine=engine, build_dir=build_dir, trace=trace)
+    if json:
+        print_json({"seed": seed, **vars(done)})
+    else:
+        rate = f"{done.cycles} cycles in {done.seconds:.1f} s"
+        agree = done.results - done.mismatches
+        out = console()
+        out.print(f"{done.unit} on {engine}: {done.vectors} inputs, seed {seed}, {rate}")
+        out.print(f"{agree} of {done.results} results equal the model's, bit for bit")
+        if done.first_mismatch:
+            out.print(done.first_mismatch, markup=False, soft_wrap=True)
+    if done.mismatches:
+        raise typer.Exit(1)
+
+
+def run_stimulus(
+    unit: DotUnit, stimulus: Stimulus, *, engine: Engine, build_dir: Path, trace: Path | None = None
+) -> Run:
+    """Run a stimulus and compare the results with the model's."""
+    start = time.perf_counter()
+    response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim", trace=trace)
+    seconds = time.perf_counter() - start
+    report = check(unit, stimulus, response, engine=engine)
+    return Run(
+        unit=unit.name,
+        engine=engine,
+        vectors=stimulus.vectors,
+        results=report.results,
+        mismatches=report.mismatches,
+        cycles=response.cycles,
+        seconds=seconds,
+        first_mismatch=str(report) if report.mismatches else "",
+    )
+
+
+def simulate_tensors(
+    unit: DotUnit, left: BlockTensor, right: BlockTensor, *, build_dir: Path, engine: Engine = "cxxrtl"
+) -> Run:
+    """Run every block of two quantized matrices of equal shape through a unit, row against row."""
+    stimulus = tensor_stimulus(unit.spec, left, right)
+    return run_stimulus(unit, stimulus, engine=engine, build_dir=build_dir)
+
+
+def tensor_stimulus(
+    spec: DotSpec,
+    left: BlockTensor,
+    right: BlockTensor,
+    *,
+    stalls: int | None = None,
+    arguments: tuple[str, ...] | None = None,
+) -> Stimulus:
+    """Return the stimulus in which row i of `left` meets row i of `right`, modulo its rows.
+
+    Where the specification accumulates, the blocks of a whole row are one sum.
+
+    Raises:
+        ValueError: If the rows differ in length, or `blocks` does not divide the blocks of a row.
+    """
+    codes: list[Any] = []
+    scales: list[Any] = []
+    for tensor in (left, right):
+        elements, factors = tensor.blocks()
+        codes.append(elements.reshape(-1, *elements.shape[-2:]))
+        scales.append(factors.reshape(-1, factors.shape[-1]))
+    if codes[0].shape[1] != codes[1].shape[1]:
+        raise ValueError(
+            f"tensors must have rows of equal length, not {left.shape[-1]} and {right.shape[-1]} elements"
+        )
+    rows, per_row = codes[0].shape[:2]
+    if per_row % spec.blocks:
+        raise ValueError(f"blocks must divide the {per_row} blocks of a row, not be {spec.blocks}")
+    other = np.arange(rows) % len(codes[1])
+    groups = (rows, per_row // spec.blocks, spec.blocks)
+    return from_blocks(
+        spec,
+        codes[0].reshape(*groups, spec.block_size),
+        codes[1][other].reshape(*groups, spec.block_size),
+        scales[0].reshape(groups),
+        scales[1][other].reshape(groups),
+        stalls=stalls,
+        arguments=arguments,
+    )
+
+
+def _quantized(spec: DotSpec, operand: int, name: str) -> BlockTensor:
+    return quantize(
+        read_tensor(name),
+        element=spec.elements[operand],
+        scale=spec.scales[operand],
+        block_size=spec.block_size,
+    )
+
+
+def _next_rows(tensor: BlockTensor, spec: DotSpec) -> BlockTensor:
+    """Return the tensor with its rows moved up by one, in the formats of the other operand."""
+    if spec.elements[0] != spec.elements[1] or spec.scales[0] != spec.scales[1]:
+        raise ValueError("against must be given where the operands' formats differ, not left out")
+    matrix = BlockTensor(
+        tensor.codes.reshape(-1, tensor.shape[-1]),
+        tensor.scales.reshape(-1, tensor.scales.shape[-1]),
+        tensor.tensor_scale,
+        tensor.element,
+        tensor.scale,
+        tensor.block_size,
+    )
+    return BlockTensor(
+        np.roll(matrix.codes, -1, axis=0),
+        np.roll(matrix.scales, -1, axis=0),
+        matrix.tensor_scale,
+        matrix.element,
+        matrix.scale,
+        matrix.block_size,
+    )

@@ -1,0 +1,175 @@
+"""Statistics of a few repeated measurements: spread, and the error bar of a paired difference."""
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..hw.synth.metric import Metric
+
+__all__ = ["LEVEL", "Estimate", "Summary", "t_quantile"]
+
+LEVEL: Final = 0.95
+"""The confidence of every interval."""
+
+# Halvings of pi / 2: beyond what a float64 resolves.
+_BISECTIONS: Final = 60
+
+
+def _t_probability(angle: float, freedom: int) -> float:
+    """Return P(|T| < t) of Student's t for ``t = tan(angle) * sqrt(freedom)``.
+
+    Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 (odd) and 26.7.4 (even).
+    """
+    cosine = math.cos(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for k in range(2 + odd, freedom - 1, 2):
+        term *= cosine * cosine * (k - 1) / k
+        total += term
+    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+
+
+def t_quantile(level: float, freedom: int) -> float:
+    """Return the t for which a Student variable lies within -t and t with probability `level`.
+
+    Args:
+        level: Between 0 and 1.
+        freedom: Degrees of freedom, at least 1.
+
+    Raises:
+        ValueError: If a parameter is outside its domain.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, not {level!r}")
+    if freedom < 1:
+        raise ValueError(f"freedom must be at least 1, not {freedom!r}")
+    low, high = 0.0, math.pi / 2
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if _t_probability(middle, freedom) < level:
+            low = middle
+        else:
+            high = middle
+    return math.tan(low) * math.sqrt(freedom)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One unit's figures over several functionally equal netlists.
+
+    Attributes:
+        metric: What they are.
+        values: The figures, in the order of the netlists.
+    """
+
+    metric: Metric
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle figure."""
+        return statistics.median(self.values)
+
+    @property
+    def minimum(self) -> float:
+        """The least figure."""
+        return min(self.values)
+
+    @property
+    def maximum(self) -> float:
+        """The largest figure."""
+        return max(self.values)
+
+    @property
+    def deviation(self) -> float:
+        """The sample standard deviation; 0 for a single figure."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+    def text(self) -> str:
+        """Return the median and the spread as they are printed."""
+        low, high = (f"{value:.{self.metric.digits}f}" for value in (self.minimum, self.maximum))
+        return f"{self.metric.text(self.median)} ({low} to {high})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        return {
+            **self.metric.to_dict(),
+            "median": self.median,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "deviation": self.deviation,
+            "values": list(self.values),
+        }
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference, measured several times, and how well it is known.
+
+    The interval is Student's for the mean. With the few pairs that synthesis time allows, it is wider than
+    a bootstrap would have it, and covers what it says.
+
+    Attributes:
+        metric: What the differences are of, in their unit.
+        values: The differences, one for each pair.
+    """
+
+    metric: Metric
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2:
+            raise ValueError(f"values must be at least 2 for an error bar, not {len(self.values)}")
+
+    @property
+    def mean(self) -> float:
+        """The mean difference: the estimate."""
+        return statistics.fmean(self.values)
+
+    @property
+    def median(self) -> float:
+        """The middle difference."""
+        return statistics.median(self.values)
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the mean."""
+        return statistics.stdev(self.values) / math.sqrt(len(self.values))
+
+    @property
+    def margin(self) -> float:
+        """Half the width of the interval."""
+        return t_quantile(LEVEL, len(self.values) - 1) * self.standard_error
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval in which the mean of infinitely many pairs lies, with confidence `LEVEL`."""
+        return self.mean - self.margin, self.mean + self.margin
+
+    @property
+    def resolved(self) -> bool:
+        """Whether there is a difference at all: whether zero lies outside the interval."""
+        low, high = self.interval
+        return low > 0 or high < 0
+
+    def text(self) -> str:
+        """Return the mean and the margin as they are printed."""
+        digits = self.metric.digits
+        return f"{self.mean:+.{digits}f} ± {self.margin:.{digits}f} {self.metric.unit}".rstrip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        low, high = self.interval
+        return {
+            **self.metric.to_dict(),
+            "mean": self.mean,
+            "median": self.median,
+            "standard_error": self.standard_error,
+            "level": LEVEL,
+            "low": low,
+            "high": high,
+            "resolved": self.resolved,
+            "values": list(self.values),
+        }

@@ -1,0 +1,230 @@
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from blockdot.hw.synth.metric import Metric
+from blockdot.hw.synth.neutral import neutral
+from blockdot.lab.compare import SCHEMA, Cost, Delta, Unit, compare, default_units
+from blockdot.lab.estimate import Estimate, Summary
+from blockdot.model import DotSpec, formats
+from messages import check_messages
+
+
+class Sum(wiring.Component):
+    """A sum of four numbers by full adders, whose bits enter in an order that the seed gives.
+
+    A plain ``sum()`` would not do: Yosys puts any chain of additions into an order of its own.
+    """
+
+    def __init__(self, width: int, order: int, *, register: bool) -> None:
+        self.width = width
+        self.order = order
+        self.register = register
+        super().__init__({**{name: In(width) for name in "abcd"}, "y": Out(width)})
+
+    def elaborate(self, _: object) -> Module:
+        m = Module()
+        rng = random.Random(self.order)
+        columns = [[self.a[k], self.b[k], self.c[k], self.d[k]] for k in range(self.width)]
+        for k, column in enumerate(columns):
+            while len(column) > 1:
+                rng.shuffle(column)
+                a, b, c = column.pop(), column.pop(), column.pop() if column else 0
+                # Signals, as an expression used twice would be emitted twice.
+                total, carry = Signal(), Signal()
+                m.d.comb += [total.eq(a ^ b ^ c), carry.eq((a & b) | (c & (a | b)))]
+                column.append(total)
+                if k + 1 < self.width:
+                    columns[k + 1].append(carry)
+        m.d["sync" if self.register else "comb"] += self.y.eq(Cat(columns))
+        return m
+
+
+def make(spec: DotSpec, stages: int, order: int) -> tuple[str, str]:
+    exponent_bits = formats.get(spec.scales[0].name).exponent_bits
+    component = Sum(exponent_bits, order, register=stages > 0)
+    return rtlil.convert(component, name="top", emit_src=False), "top"
+
+
+def make_all_alike(spec: DotSpec, stages: int, order: int) -> tuple[str, str]:
+    """The same circuit for every spec, in orders that have nothing to do with each other."""
+    component = Sum(4, order + 1000 * (spec.scale == "ue5m3"), register=stages > 0)
+    return rtlil.convert(component, name="top", emit_src=False), "top"
+
+
+UNITS = [Unit(DotSpec(scale=scale), 0) for scale in ("ue4m3", "ue5m3")]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_default_units():
+    units = default_units()
+    assert [unit.name for unit in units] == [
+        "e2m1_ue4m3_n16_none_s0",
+        "e2m1_ue5m3_n16_none_s0",
+        "e2m1_ue4m3_n16_fp32_s1",
+        "e2m1_ue5m3_n16_fp32_s1",
+        "e2m1_ue4m3_n16_exact_s1",
+        "e2m1_ue5m3_n16_exact_s1",
+    ]
+    assert [unit.name for unit in default_units(["ue8m0"], ["none"], 32)] == ["e2m1_ue8m0_n32_none_s0"]
+
+
+def test_a_wider_exponent_costs(cache: Path):
+    seen: list[tuple[int, int, str]] = []
+    comparison = compare(
+        UNITS, make, neutral(), orders=4, cache=cache, progress=lambda *state: seen.append(state)
+    )
+    assert seen[-1] == (8, 8, "top")
+    assert comparison.orders == (0, 1, 2, 3)
+    narrow, wide = comparison.costs
+    assert narrow.unit == UNITS[0]
+    assert len(narrow.area.values) == len(narrow.delay.values) == 4
+    # The orders are different netlists indeed.
+    assert narrow.area.deviation > 0 or narrow.delay.deviation > 0
+    assert narrow.flip_flops.values == (0, 0, 0, 0)
+    assert narrow.nand2.values == narrow.area.values
+    area = comparison.delta(UNITS[1], "area")
+    assert area is not None
+    assert area.absolute.values == tuple(
+        b - a for a, b in zip(narrow.area.values, wide.area.values, strict=True)
+    )
+    assert area.relative.values == pytest.approx(
+        [100 * (b / a - 1) for a, b in zip(narrow.area.values, wide.area.values, strict=True)]
+    )
+    assert (area.base, area.other, area.resolved, area.verdict) == (UNITS[0], UNITS[1], True, "worse")
+    assert comparison.delta(UNITS[0], "area") is None
+    assert comparison.delta(UNITS[1], "energy") is None
+    assert [delta.metric.name for delta in comparison.deltas] == ["area", "delay"]
+
+
+def test_a_difference_that_is_none_is_said_to_be_none(cache: Path):
+    comparison = compare(UNITS, make_all_alike, neutral(), orders=5, cache=cache)
+    delay = comparison.delta(UNITS[1], "delay")
+    assert delay is not None
+    assert not delay.resolved
+    assert delay.verdict == "unresolved"
+    assert delay.text().endswith(" (inside the spread: unresolved)")
+
+
+def test_the_same_twice_and_another_seed(cache: Path, tmp_path: Path):
+    first = compare(UNITS, make, neutral(), orders=2, cache=tmp_path / "fresh")
+    assert compare(UNITS, make, neutral(), orders=2, cache=cache) == first
+    assert compare(UNITS, make, neutral(), orders=2, workers=1).to_dict() == first.to_dict()
+    assert compare(UNITS, make, neutral(), orders=2, seed=1, cache=cache).orders == (2, 3)
+
+
+def test_units_are_compared_with_the_first_that_differs_in_scale_alone(cache: Path):
+    def unit(scale: str, accumulate: str, stages: int) -> Unit:
+        return Unit(DotSpec(scale=scale, accumulate=accumulate), stages)  # type: ignore[arg-type]
+
+    units = [
+        unit("ue5m3", "none", 0),
+        unit("ue4m3", "fp32", 1),
+        unit("ue4m3", "none", 0),
+        unit("ue8m0", "fp32", 1),
+        unit("ue5m3", "fp32", 2),
+    ]
+    comparison = compare(units, make, neutral(), orders=2, recipes=["a2"], cache=cache)
+    assert [(d.base, d.other) for d in comparison.deltas if d.metric.name == "area"] == [
+        (units[0], units[2]),
+        (units[1], units[3]),
+    ]
+    smaller = comparison.delta(units[2], "area")
+    assert smaller is not None
+    assert smaller.verdict == "better"
+    assert [cost.flip_flops.values[0] for cost in comparison.costs] == [0, 4, 0, 8, 5]
+
+
+def test_json(cache: Path):
+    comparison = compare(UNITS, make, neutral(), orders=2, cache=cache)
+    record = json.loads(json.dumps(comparison.to_dict()))
+    assert (record["schema"], record["version"]) == (SCHEMA, 1) == ("blockdot.compare", 1)
+    assert list(record) == [
+        "schema", "version", "library", "tools", "recipes", "orders", "level", "costs", "deltas",
+    ]  # fmt: skip
+    assert record["library"] == {
+        "name": "neutral",
+        "files": ["neutral.lib"],
+        "sha256": neutral().sha256,
+        "area_unit": "NAND2",
+        "delay_unit": "FO4",
+        "nand2": "NAND2_X1",
+        "nand2_area": 1.0,
+        "driving_cell": "BUF_X2",
+        "output_load_ff": 4.0,
+    }
+    assert record["recipes"] == ["a2", "d1"]
+    assert set(record["tools"]) == {"pyosys", "flow"}
+    cost = record["costs"][1]
+    assert (cost["unit"], cost["scale"], cost["stages"]) == ("e2m1_ue5m3_n16_none_s0", ["ue5m3", "ue5m3"], 0)
+    assert (cost["delay"]["unit"], cost["delay"]["better"]) == ("FO4", "lower")
+    assert (cost["area_nand2"]["unit"], cost["flip_flops"]["unit"]) == ("NAND2", "")
+    delta = record["deltas"][0]
+    assert (delta["base"], delta["other"]) == ("e2m1_ue4m3_n16_none_s0", "e2m1_ue5m3_n16_none_s0")
+    assert (delta["absolute"]["unit"], delta["relative"]["unit"]) == ("NAND2", "%")
+
+
+def delta_of(values: tuple[float, ...], metric: Metric) -> Delta:
+    return Delta(UNITS[0], UNITS[1], Estimate(metric, values), Estimate(replace(metric, unit="%"), values))
+
+
+def test_verdicts():
+    lower, higher = Metric("area", "um2", "lower", 2), Metric("speed", "GHz", "higher", 2)
+    up, down, none = (1.0, 1.1), (-1.0, -1.1), (-1.0, 1.1)
+    assert [delta_of(v, lower).verdict for v in (up, down, none)] == ["worse", "better", "unresolved"]
+    assert [delta_of(v, higher).verdict for v in (up, down, none)] == ["better", "worse", "unresolved"]
+    assert delta_of(up, lower).text() == "+1.05 ± 0.64 %"
+    assert delta_of(none, lower).text() == "+0.05 ± 13.34 % (inside the spread: unresolved)"
+
+
+def test_a_unit_without_a_gate_has_no_percentage(cache: Path):
+    def wires(_: DotSpec, __: int, ___: int) -> tuple[str, str]:
+        return "module \\top\n  wire input 1 \\a\n  wire output 2 \\y\n  connect \\y \\a\nend\n", "top"
+
+    comparison = compare(UNITS, wires, neutral(), orders=2, cache=cache)
+    assert [delta.relative.values for delta in comparison.deltas] == [(0.0, 0.0)] * 2
+    assert isinstance(comparison.costs[0], Cost)
+    assert comparison.costs[0].summaries[0] == Summary(neutral().area, (0.0, 0.0))
+
+
+def test_parameters():
+    check_messages(
+        [
+            (ValueError, "units must be at least one, not none", lambda: compare([], make, neutral())),
+            (
+                ValueError,
+                "units must differ, not be e2m1_ue5m3_n16_none_s0 twice",
+                lambda: compare([*UNITS, UNITS[1]], make, neutral()),
+            ),
+            (
+                ValueError,
+                "orders must be at least 2 for an error bar, not 1",
+                lambda: compare(UNITS, make, neutral(), orders=1),
+            ),
+            (
+                TypeError,
+                "orders must be an integer, not 2.5",
+                lambda: compare(UNITS, make, neutral(), orders=2.5),  # type: ignore[arg-type]
+            ),
+            (
+                ValueError,
+                "seed must not be negative, not -1",
+                lambda: compare(UNITS, make, neutral(), seed=-1),
+            ),
+            (
+                ValueError,
+                "recipe must be one of a1, a2, a4, d1, d2, d6, not 'fast'",
+                lambda: compare(UNITS, make, neutral(), recipes=["fast"]),
+            ),
+        ]
+    )
