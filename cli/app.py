@@ -15,7 +15,7 @@ from .simulate import simulate
 from .tools import tools
 from .verilog import verilog
 
-__all__ = ["main"]
+__all__ = ["main", "run"]
 
 app = typer.Typer(
     name="blockdot",
@@ -47,13 +47,20 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code.
 
+    See `run`.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
     0 is success, 1 a result that is a failure (a mismatch), 2 bad input or a missing tool, told in one line
     on standard error, 130 an interruption.
+
+    Args:
+        arguments: What stands behind ``blockdot`` on the command line; `sys.argv` where it is None.
     """
-    sys.exit(_run(arguments))
-
-
-def _run(arguments: list[str] | None) -> int:
     # A unit that is refused, or made only to be described, is one that Amaranth never elaborates.
     warnings.filterwarnings("ignore", message=".*created but never used", category=Warning)
     try:

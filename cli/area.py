@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from rich.console import Console
 
-from ..lab.compare import ORDERS, Comparison, Delta, Unit, compare, default_units
-from ..lab.estimate import Summary
 from ..model import DotSpec
 from ..model.dot import Accumulate
 from .console import console, print_json, progress_bar, table
@@ -26,6 +24,10 @@ from .options import (
     default_stages,
     make_spec,
 )
+
+if TYPE_CHECKING:
+    from ..lab.compare import Comparison, Delta
+    from ..lab.estimate import Summary
 
 __all__ = ["area", "compare_scales", "print_comparison"]
 
@@ -48,7 +50,7 @@ def area(
     ] = None,
     blocks: BlocksOption = 1,
     accumulate: Annotated[
-        list[Accumulate] | None,
+        list[str] | None,
         typer.Option("--accumulate", help="none, fp32, exact; may be repeated. [default: all three]"),
     ] = None,
     guard: GuardOption = 16,
@@ -74,7 +76,14 @@ def area(
     setup. Results are kept, so that asking again takes no time.
     """
     specs = [
-        make_spec(element=element, scale=one, block_size=n, blocks=blocks, accumulate=how, guard=guard)
+        make_spec(
+            element=element,
+            scale=one,
+            block_size=n,
+            blocks=blocks,
+            accumulate=cast("Accumulate", how),
+            guard=guard,
+        )
         for n, how, one in product(block_size or [16], accumulate or _ACCUMULATES, scale or _SCALES)
     ]
     comparison = compare_scales(
@@ -101,10 +110,11 @@ def compare_scales(
     seed: int = 0,
     liberty: Sequence[Path] = (),
     build_dir: Path,
-) -> Comparison:
+) -> "Comparison":
     """Measure units with a progress bar; by default the three accumulations of UE4M3 and UE5M3 at N=16."""
     from ..hw import DotUnit, to_rtlil
     from ..hw.synth import Library, neutral
+    from ..lab.compare import ORDERS, Unit, compare, default_units
 
     library = Library.read(*liberty) if liberty else neutral()
     units = (
@@ -124,7 +134,7 @@ def compare_scales(
         )
 
 
-def print_comparison(out: Console, comparison: Comparison) -> None:
+def print_comparison(out: Console, comparison: "Comparison") -> None:
     """Print the costs, and under them the differences."""
     library = comparison.library
     native = library.area_unit != "NAND2"
@@ -164,11 +174,11 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
             out.print("[dim]~ inside the spread: these netlists do not tell it from zero[/dim]")
 
 
-def _spread(summary: Summary) -> str:
+def _spread(summary: "Summary") -> str:
     digits = summary.metric.digits
     low, high = summary.minimum, summary.maximum
     return f"{summary.median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _difference(delta: Delta) -> str:
+def _difference(delta: "Delta") -> str:
     return delta.relative.text() + ("" if delta.resolved else " ~")

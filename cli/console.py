@@ -27,11 +27,13 @@ def console() -> Console:
 
 
 def table(title: str, *columns: str) -> Table:
-    """Return an empty table; a column whose name ends in ``>`` is aligned to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    """Return an empty table; a column whose name ends in ``>`` is aligned to the right and not broken."""
+    made = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold")
     for name in columns:
         right = name.endswith(">")
-        made.add_column(name.rstrip(">"), justify="right" if right else "left", no_wrap=right)
+        made.add_column(
+            name.rstrip(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
     return made
 
 
@@ -59,6 +61,7 @@ def progress_bar(description: str, total: float | None) -> Iterator["Reporter"]:
         TextColumn("{task.fields[detail]}"),
         console=_errors,
         transient=True,
+        disable=not _errors.is_terminal,
     ) as progress:
         yield Reporter(progress, progress.add_task(description, total=total, detail=""))
 

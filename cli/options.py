@@ -18,6 +18,7 @@ __all__ = [
     "JsonOption",
     "LibertyOption",
     "OptimiseOption",
+    "OrderOption",
     "ScaleOption",
     "SeedOption",
     "StagesOption",
@@ -29,13 +30,13 @@ _SPEC = "What is computed"
 _UNIT = "How it is built"
 
 ElementOption = Annotated[
-    str, typer.Option("--element", help="Element format, or a pair A,B.", rich_help_panel=_SPEC)
+    str, typer.Option("--element", help="Element format, or a pair AxB.", rich_help_panel=_SPEC)
 ]
 ScaleOption = Annotated[
     str,
     typer.Option(
         "--scale",
-        help="Format of the block scales: ue4m3, ue5m3, ue8m0, ue4m4 or any ue{E}m{M}; a pair A,B where the "
+        help="Format of the block scales: ue4m3, ue5m3, ue8m0, ue4m4 or any ue{E}m{M}; a pair AxB where the "
         "operands differ.",
         rich_help_panel=_SPEC,
     ),
@@ -85,6 +86,14 @@ LibertyOption = Annotated[
         rich_help_panel=_UNIT,
     ),
 ]
+OrderOption = Annotated[
+    int,
+    typer.Option(
+        "--order",
+        help="Seed of the order in which bits enter the adder trees: the same bits through other wires.",
+        rich_help_panel=_UNIT,
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything drawn at random.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 BuildDirOption = Annotated[
@@ -94,7 +103,7 @@ BuildDirOption = Annotated[
 
 
 def _names(text: str) -> str | tuple[str, str]:
-    parts = text.split(",")
+    parts = text.split("x")  # as in a specification's name; no format has an x in its own
     return parts[0] if len(parts) == 1 else cast("tuple[str, str]", tuple(parts))
 
 

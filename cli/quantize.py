@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..lab.error import QuantizationError, TensorStatistics, measure, statistics
-from ..model.files import list_tensors, read_tensor
+from ..model.files import list_tensors, read_tensor, split_source
 from .console import console, print_json, progress_bar, table
 from .options import ElementOption, JsonOption
 
@@ -72,12 +72,10 @@ def quantize(
 
 def _choose(tensors: str, block_size: int) -> tuple[list[str], dict[str, str]]:
     """Return the tensors to take, as ``FILE:NAME``, and those left out with the reason for each."""
-    try:
-        infos = list_tensors(tensors)
-    except FileNotFoundError:
-        if ":" not in tensors:
-            raise
+    path, asked = split_source(tensors)
+    if asked is not None:
         return [tensors], {}
+    infos = list_tensors(path)
     if len(infos) == 1:
         return [tensors], {}
     names, left_out = [], {}

