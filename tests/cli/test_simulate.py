@@ -1,0 +1,96 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from blockdot.hw import DotUnit
+from blockdot.sim import Response
+
+SMALL = ("--block-size", 4, "--engine", "pysim", "--vectors", 40)
+
+
+def test_random_inputs_agree_with_the_model(blockdot):
+    done = blockdot("simulate", "--scale", "ue4m3", "--accumulate", "exact", "--stages", 2, *SMALL, "--json")
+    assert done.code == 0
+    run = json.loads(done.out)
+    assert run["unit"] == "blockdot_e2m1_ue4m3_n4_exact_s2"
+    assert (run["vectors"], run["mismatches"], run["first_mismatch"]) == (40, 0, "")
+    assert run["results"] > 0
+
+
+def test_a_tensor_s_blocks_go_through_the_unit(blockdot, matrix):
+    done = blockdot("simulate", "--block-size", 16, "--engine", "pysim", "--tensor", matrix)
+    assert done.code == 0
+    assert "24 inputs" in done.out  # 6 rows of 4 blocks
+    assert "24 of 24 results equal the model's, bit for bit" in done.out
+
+
+def test_a_row_is_one_sum_where_the_unit_accumulates(blockdot, matrix, rng):
+    np.save("other.npy", rng.normal(size=(2, 64)).astype(np.float32))
+    done = blockdot(
+        "simulate", "--accumulate", "fp32", "--blocks", 2, "--engine", "pysim",
+        "--tensor", matrix, "--against", "other.npy", "--json",
+    )  # fmt: skip
+    run = json.loads(done.out)
+    assert (run["vectors"], run["results"], run["mismatches"]) == (12, 6, 0)
+
+
+def test_the_whole_of_a_tensor_agrees_on_the_compiled_engine(blockdot, matrix, tmp_path):
+    done = blockdot("simulate", "--block-size", 8, "--tensor", matrix, "--build-dir", "made")
+    assert done.code == 0
+    assert "48 of 48 results equal the model's, bit for bit" in done.out
+    assert list((tmp_path / "made" / "sim").glob("*.so"))
+
+
+def test_a_mismatch_is_told_with_the_command_that_repeats_it(blockdot, monkeypatch):
+    from blockdot import sim
+
+    honest = sim.run
+
+    def lying(unit: DotUnit, *arguments: object, **options: object) -> Response:
+        response = honest(unit, *arguments, **options)
+        response.results[7] ^= 1 << 12
+        return response
+
+    monkeypatch.setattr(sim, "run", lying)
+    done = blockdot("simulate", "--stages", 1, *SMALL, "--seed", 5)
+    assert done.code == 1
+    assert "39 of 40 results equal the model's, bit for bit" in done.out
+    assert "result 7 (vector 7," in done.out
+    repeat = re.search(r"repeat: blockdot (.+)", done.out)
+    assert repeat
+    assert "--seed 5 --vectors 40" in repeat[1]
+    assert "--stages 1" in repeat[1]
+    monkeypatch.setattr(sim, "run", honest)
+    assert blockdot(*repeat[1].split()).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--vectors", 0], "vectors must be at least 1, not 0"),
+        (["--seed", -1], "seed must be at least 0, not -1"),
+        (["--against", "matrix.npy"], "against must come with a tensor, not alone"),
+        (
+            ["--tensor", "matrix.npy", "--vectors", 3],
+            "vectors must not be given with a tensor, whose blocks are the vectors",
+        ),
+        (
+            ["--tensor", "matrix.npy", "--scale", "ue4m3xue5m3"],
+            "against must be given where the operands' formats differ, not left out",
+        ),
+        (["--tensor", "matrix.npy", "--blocks", 8], "blocks must divide the 4 blocks of a row, not be 8"),
+        (["--tensor", "nowhere.npy"], "tensor file must exist, not 'nowhere.npy'"),
+    ],
+)
+@pytest.mark.usefixtures("matrix")
+def test_refuses_what_cannot_be(refused, arguments, message):
+    assert refused("simulate", "--engine", "pysim", *arguments) == message
+
+
+def test_a_missing_tool_is_named_with_how_to_get_it(refused, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert refused("simulate", "--engine", "cxxrtl") == (
+        "c++ must be installed for engines cxxrtl and verilator, not missing: apt install g++, or set CXX"
+    )
