@@ -45,9 +45,8 @@ def demo(
     activations = activations[: len(weight)]
 
     out.rule("[bold]1. Quantize")
-    errors = table(
-        f"{_WEIGHT}, {weight.shape[0]}x{weight.shape[1]}", "scale", "N>", "MSE / sigma^2>", "SQNR>"
-    )
+    out.print(f"{_WEIGHT}, {weight.shape[0]}x{weight.shape[1]}, as E2M1 with a scale for each block of N:")
+    errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>")
     for block_size in (8, 16):
         for scale in _SCALES:
             error = measure(weight, scale=scale, block_size=block_size)
