@@ -191,7 +191,8 @@ class Columns:
         """Return the sum of all bits, `width` bits, ending in an adder of that kind."""
         if kind == "ripple":
             return Cat(*(bits[0] if bits else Const(0) for bits in self.reduce(m, 1)))
-        a, b = self.carry_save(m)
+        # As signals: a bit of a long Cat is walked as the whole of it, some hundred times over for each bit.
+        a, b = (wire(m, row, f"{self.name}_row_{k}") for k, row in enumerate(self.carry_save(m)))
         return Cat(*add(m, list(a), list(b), Const(0), kind)[:-1])
 
 

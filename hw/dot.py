@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..model import DotSpec
 from .accumulate import Binary32Adder, WindowAdder
 from .compressor import Adder, Columns, SumOfProducts, add
-from .element import ElementProduct, product_bits
+from .element import ElementProduct, product_bits, require_supported
 from .hierarchy import place
 from .round import Normalise, Range, Round
 from .scale import ScaleProduct, exponent_bits, exponent_offset, exponent_range
@@ -99,6 +99,9 @@ class DotUnit(wiring.Component):
     ) -> None:
         if not isinstance(spec, DotSpec):
             raise TypeError(f"spec must be a DotSpec, not {spec!r}")
+        if spec.accumulate == "aligned":
+            raise ValueError(f"accumulate must be none, fp32 or exact in hardware, not {spec.accumulate!r}")
+        require_supported(*spec.elements)
         for name, value in (("stages", stages), ("order", order)):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
@@ -110,7 +113,7 @@ class DotUnit(wiring.Component):
         self.stages = stages
         self.optimise: Optimise = optimise
         self.order = order
-        # A parallel-prefix adder with few cells: the carry chain is seldom what the depth hangs on.
+        # The smallest adder there is, or one of the least depth.
         self._adder: Adder = "ripple" if optimise == "area" else "sklansky"
         self._steps = self._make_steps()
         least = int(spec.accumulates)

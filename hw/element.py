@@ -7,7 +7,14 @@ from amaranth.lib.wiring import In, Out
 from ..model.formats import Format
 from .bits import wire
 
-__all__ = ["ElementProduct", "product_bits"]
+__all__ = ["ElementProduct", "product_bits", "require_supported"]
+
+
+def require_supported(*elements: Format) -> None:
+    """Raise ValueError unless there is hardware for elements of these formats."""
+    for fmt in elements:
+        if fmt.name != "e2m1":
+            raise ValueError(f"element must be e2m1 in hardware, not {fmt.name!r}")
 
 
 def product_bits(a_format: Format, b_format: Format) -> int:
@@ -35,9 +42,7 @@ class ElementProduct(wiring.Component):
     """
 
     def __init__(self, a_format: Format, b_format: Format) -> None:
-        for fmt in (a_format, b_format):
-            if fmt.name != "e2m1":
-                raise ValueError(f"element must be e2m1 in hardware, not {fmt.name!r}")
+        require_supported(a_format, b_format)
         self.magnitude_bits = product_bits(a_format, b_format)
         super().__init__(
             {

@@ -11,20 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Final, Literal, Self
+from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from . import formats
+from .aligned import UNIT, AlignedSum, scale_exponents
 from .checks import require_int
-from .exact import FixedPointSum, canonical, round_sum
+from .exact import FixedPointSum, canonical, round_sum, two_sum
 from .formats import Format
 
 __all__ = ["ACCUMULATES", "Accumulate", "DotSpec"]
 
-Accumulate = Literal["none", "fp32", "exact"]
-ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact")
+Accumulate = Literal["none", "fp32", "exact", "aligned"]
+ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
 
 _DOUBLE_BITS: Final = 53
 # Elements of each operand worked on at a time: a few arrays of 512 KiB.
@@ -34,6 +35,7 @@ _NAME: Final = re.compile(
     r"(?P<element>[a-z0-9]+?)(?:x(?P<element_b>[a-z0-9]+))?"
     r"_(?P<scale>[a-z0-9]+?(?:_ieee|_full)?)(?:x(?P<scale_b>[a-z0-9]+(?:_ieee|_full)?))?"
     r"_n(?P<block_size>\d+)(?:_b(?P<blocks>\d+))?_(?P<accumulate>[a-z0-9]+)(?:_g(?P<guard>\d+))?"
+    r"(?:_f(?P<fraction>\d+))?"
 )
 
 
@@ -84,9 +86,13 @@ class DotSpec:
         block_size: Elements under one scale: a power of two from 2 to 128.
         blocks: Blocks taken at once, added exactly before the one rounding: 1, 2, 4 or 8.
         accumulate: ``none`` (each group gives a result), ``fp32`` (binary32 addition of the rounded
-            groups, in order) or ``exact`` (a fixed-point sum of all blocks, rounded at the end).
-        guard: ``exact`` holds the sum of at most ``2**guard`` blocks: from 0 to 30. Without effect on
-            the other two, where it reads 16.
+            groups, in order), ``exact`` (a fixed-point sum of all blocks, rounded at the end) or ``aligned``
+            (each group and the sum so far shifted to the largest exponent and cut off: see `aligned`).
+        guard: ``exact`` holds the sum of at most ``2**guard`` blocks: from 0 to 30, and one group at least. Without effect on
+            the others, where it reads 16.
+        fraction: ``aligned`` keeps so many bits after the point of the largest exponent: from 0 (at least
+            the largest term's integer bits) to 52 (up to there a group of any formats adds up exactly in
+            pairs of float64). Without effect on the others, where it reads 35.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -99,12 +105,13 @@ class DotSpec:
     blocks: int = 1
     accumulate: Accumulate = "none"
     guard: int = 16
+    fraction: int = 35
 
     def __post_init__(self) -> None:
         for name in ("element", "scale"):
             names = tuple(fmt.name for fmt in _pair(getattr(self, name), name))
             object.__setattr__(self, name, names[0] if names[0] == names[1] else names)
-        for name in ("block_size", "blocks", "guard"):
+        for name in ("block_size", "blocks", "guard", "fraction"):
             object.__setattr__(self, name, require_int(name, getattr(self, name)))
         if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
             raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
@@ -114,9 +121,18 @@ class DotSpec:
             raise ValueError(f"accumulate must be one of {', '.join(ACCUMULATES)}, not {self.accumulate!r}")
         if not 0 <= self.guard <= 30:
             raise ValueError(f"guard must be from 0 to 30, not {self.guard}")
+        if self.accumulate == "exact" and self.blocks > 1 << self.guard:
+            least = (self.blocks - 1).bit_length()
+            raise ValueError(
+                f"guard must be at least {least} to hold a group of blocks={self.blocks}, not {self.guard}"
+            )
+        if not 0 <= self.fraction <= 52:
+            raise ValueError(f"fraction must be from 0 to 52, not {self.fraction}")
+        # One name, one specification: what has no effect must not tell two apart.
         if self.accumulate != "exact":
-            # One name, one specification: what has no effect must not tell two apart.
             object.__setattr__(self, "guard", 16)
+        if self.accumulate != "aligned":
+            object.__setattr__(self, "fraction", 35)
 
     # Names.
 
@@ -125,13 +141,15 @@ class DotSpec:
         """The stable short name, such as ``e2m1_ue5m3_n16_fp32``.
 
         ``AxB`` where the formats of a and b differ; ``_b4`` after the block size where `blocks` is not
-        1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16.
+        1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16, ``_f30`` where it is
+        ``aligned`` and `fraction` is not 35.
         """
         element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
         scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
         blocks = f"_b{self.blocks}" if self.blocks != 1 else ""
         guard = f"_g{self.guard}" if self.accumulate == "exact" and self.guard != 16 else ""
-        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}"
+        fraction = f"_f{self.fraction}" if self.accumulate == "aligned" and self.fraction != 35 else ""
+        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}"
 
     def __str__(self) -> str:
         return self.name
@@ -154,6 +172,7 @@ class DotSpec:
             blocks=int(part["blocks"] or 1),
             accumulate=part["accumulate"],  # type: ignore[arg-type]  # checked by __post_init__
             guard=int(part["guard"] or 16),
+            fraction=int(part["fraction"] or 35),
         )
 
     # The formats, and the widths they lead to. All widths are those of one block of N elements.
@@ -294,7 +313,7 @@ class DotSpec:
             part = [array[start : start + step] for array in flat]
             accumulator = self.accumulator((len(part[0]),))
             for chunk in self._group_chunks(part):
-                accumulator.add_groups(self.block_terms(*chunk))
+                accumulator.add(*chunk)
             results[start : start + step] = accumulator.result()
         return results.reshape(lead)
 
@@ -380,9 +399,57 @@ class DotSpec:
         bits = self.window_bits + (self.blocks - 1).bit_length()
         return round_sum(terms, quantum_exponent=self.quantum_exponent, bits=bits)
 
-    def accumulator(self, shape: tuple[int, ...]) -> "_Fp32Accumulator | _ExactAccumulator":
+    # The accumulation of `aligned`.
+
+    @property
+    def unit_size(self) -> int:
+        """Elements under one term of ``aligned``: a longer block gives several."""
+        return min(self.block_size, UNIT)
+
+    def aligned_sum(self, shape: tuple[int, ...]) -> AlignedSum:
+        """Return the ``aligned`` sums of an array of dot products of that shape."""
+        # Two scales' significands are below 4.
+        quantum = sum(fmt.quantum_exponent for fmt in self.elements)
+        largest = 4.0 * self.blocks * self.largest_sum * 2.0**quantum
+        return AlignedSum(shape, fraction=self.fraction, largest_term=largest)
+
+    def aligned_terms(
+        self, terms: Sequence[npt.NDArray[np.floating]]
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64] | None]:
+        """Return one term's exact pieces as a float64 value and what is left of it, None for nothing."""
+        if len(terms) == 1:
+            return terms[0], None
+        total, tail = terms[0].astype(np.float64), np.zeros(terms[0].shape)
+        with np.errstate(invalid="ignore"):
+            # Pieces are multiples of the quantum and add up to at most 76 bits: so the tail is exact.
+            for term in terms[1:]:
+                total, error = two_sum(total, term.astype(np.float64, copy=False))
+                tail += error
+            whole, tail = two_sum(total, tail)
+        finite = np.isfinite(total)
+        return np.where(finite, whole, total), np.where(finite, tail, 0.0)
+
+    def accumulator(self, shape: tuple[int, ...]) -> "_Accumulator":
         """Return an accumulator for an array of `shape` sums, which takes groups in ascending order."""
-        return _ExactAccumulator(self, shape) if self.accumulate == "exact" else _Fp32Accumulator(self, shape)
+        match self.accumulate:
+            case "exact":
+                return _ExactAccumulator(self, shape)
+            case "aligned":
+                return _AlignedAccumulator(self, shape)
+            case _:
+                return _Fp32Accumulator(self, shape)
+
+
+class _Accumulator(Protocol):
+    """Sums that take groups of blocks."""
+
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        """Add groups in order: `DotSpec.block_terms`'s arguments, shaped (*shape, groups, blocks, ...)."""
+        ...
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """Return the sums, rounded."""
+        ...
 
 
 class _Fp32Accumulator:
@@ -393,22 +460,16 @@ class _Fp32Accumulator:
         self._shape = shape
         self._sum: npt.NDArray[np.float32] | None = None
 
-    def add_groups(self, terms: npt.NDArray[np.float64]) -> None:
-        """Add groups in order: `terms` is shaped (*shape, groups, terms of a group)."""
-        rounded = self._spec._rounded(terms)
-        for g in range(rounded.shape[-1]):
-            self.add_rounded(rounded[..., g])
-
-    def add_rounded(self, group: npt.NDArray[np.float32]) -> None:
-        """Add one group that is already rounded to binary32."""
-        if self._sum is None:
-            self._sum = group.copy()
-            return
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        rounded = self._spec._rounded(self._spec.block_terms(*codes))
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            self._sum += group
+            for g in range(rounded.shape[-1]):
+                if self._sum is None:
+                    self._sum = rounded[..., g].copy()
+                else:
+                    self._sum += rounded[..., g]
 
     def result(self) -> npt.NDArray[np.float32]:
-        """Return the sums."""
         assert self._sum is not None
         return canonical(self._sum)
 
@@ -417,12 +478,38 @@ class _ExactAccumulator:
     """The sum of every V in fixed point, rounded at the end."""
 
     def __init__(self, spec: DotSpec, shape: tuple[int, ...]) -> None:
+        self._spec = spec
         self._sum = FixedPointSum(shape, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits)
 
-    def add_groups(self, terms: npt.NDArray[np.float64]) -> None:
-        """Add groups: `terms` is shaped (*shape, groups, terms of a group)."""
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        terms = self._spec.block_terms(*codes)
         self._sum.add(terms.reshape(*terms.shape[:-2], -1))
 
     def result(self) -> npt.NDArray[np.float32]:
-        """Return the sums, rounded."""
         return self._sum.to_binary32()
+
+
+class _AlignedAccumulator:
+    """Groups and sum at one exponent, cut off: `AlignedSum`."""
+
+    def __init__(self, spec: DotSpec, shape: tuple[int, ...]) -> None:
+        self._spec = spec
+        self._sum = spec.aligned_sum(shape)
+        self._exponents = [scale_exponents(fmt) for fmt in spec.scales]
+
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        spec = self._spec
+        *elements, a_scale, b_scale = codes
+        units = spec.block_size // spec.unit_size
+        a, b = (array.reshape(*array.shape[:-2], -1, spec.unit_size) for array in elements)
+        a_scale, b_scale = (np.repeat(array, units, axis=-1) for array in (a_scale, b_scale))
+        # (..., groups, terms, pieces of a term)
+        terms = spec.block_terms(a, b, a_scale, b_scale).reshape(*a_scale.shape, -1)
+        exponents = (self._exponents[0][a_scale] + self._exponents[1][b_scale]).max(axis=-1)
+        whole, tail = spec.aligned_terms([terms[..., p] for p in range(terms.shape[-1])])
+        for g in range(exponents.shape[-1]):
+            tails = [] if tail is None else list(np.moveaxis(tail[..., g, :], -1, 0))
+            self._sum.add(list(np.moveaxis(whole[..., g, :], -1, 0)), exponents[..., g], tails)
+
+    def result(self) -> npt.NDArray[np.float32]:
+        return self._sum.result()

@@ -6,18 +6,22 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["QUIET_NAN", "FixedPointSum", "canonical", "round_sum"]
+__all__ = ["QUIET_NAN", "FixedPointSum", "canonical", "round_sum", "sign_of_sums", "two_sum"]
 
 QUIET_NAN: Final = np.uint32(0x7FC00000)
 """The bits of the only NaN the contract produces."""
 
+# Sums worked on at a time by `round_sum`: its dozen arrays then stay inside a level-2 cache.
+_CHUNK: Final = 1 << 13
 _LIMB: Final = 32
 _LOW: Final = (1 << _LIMB) - 1
 
 
 def canonical(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Replace every NaN in `values` by the quiet NaN 0x7FC00000, in place, and return them."""
-    values.view(np.uint32)[np.isnan(values)] = QUIET_NAN
+    nan = np.isnan(values)
+    if nan.any():
+        values.view(np.uint32)[nan] = QUIET_NAN
     return values
 
 
@@ -76,6 +80,10 @@ class FixedPointSum:
             self._limbs[k + 1] += self._limbs[k] >> _LIMB
             self._limbs[k] &= _LOW
 
+    def signs(self) -> npt.NDArray[np.int8]:
+        """Return the sign of each sum: -1, 0 or 1."""
+        return np.where(self._limbs[-1] < 0, np.int8(-1), self._limbs.any(axis=0).astype(np.int8))
+
     def to_binary32(self) -> npt.NDArray[np.float32]:
         """Round each sum once to binary32, ties to even; an exact zero gives +0."""
         limbs = self._limbs.copy()
@@ -110,7 +118,7 @@ class FixedPointSum:
             return canonical(rounded.astype(np.float32))
 
 
-def _two_sum(
+def two_sum(
     x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the rounded sum and its error, exactly (Knuth, TAOCP volume 2, 4.2.2 theorem B)."""
@@ -134,16 +142,27 @@ def round_sum(
     Returns:
         binary32 sums of that shape; a zero is +0, a NaN 0x7FC00000.
     """
+    flat = [term.reshape(-1) for term in terms]
+    result = np.empty(flat[0].shape, np.float32)
+    for start in range(0, result.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        result[part] = _round_chunk([term[part] for term in flat], quantum_exponent, bits)
+    return result.reshape(terms[0].shape)
+
+
+def _round_chunk(
+    terms: Sequence[npt.NDArray[np.float64]], quantum_exponent: int, bits: int
+) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         total = terms[0] + 0.0  # -0 becomes +0
         tail = np.zeros_like(total)
         exact = np.ones(total.shape, np.bool_)
         for term in terms[1:]:
-            total, error = _two_sum(total, term)
-            tail, error = _two_sum(tail, error)
+            total, error = two_sum(total, term)
+            tail, error = two_sum(tail, error)
             exact &= error == 0
         plain = total
-        total, tail = _two_sum(total, tail)
+        total, tail = two_sum(total, tail)
         # Round to odd, as in `FixedPointSum.to_binary32`: where something is left over, the last bit is 1.
         step = np.where(np.signbit(tail) == np.signbit(total), 1, -1)
         odd = total.view(np.int64) + np.where((tail != 0) & (total.view(np.int64) & 1 == 0), step, 0)
@@ -155,3 +174,23 @@ def round_sum(
         fixed.add(np.stack([term[again] for term in terms], axis=-1))
         rounded[again] = fixed.to_binary32()
     return canonical(rounded)
+
+
+def sign_of_sums(terms: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    """Return the sign of the exact sum of `terms` over the last axis: -1, 0 or 1.
+
+    Args:
+        terms: Finite values, shape (..., count).
+
+    Returns:
+        Signs of shape (...).
+    """
+    exponents = np.frexp(terms)[1][terms != 0]
+    if not exponents.size:
+        return np.zeros(terms.shape[:-1], np.int8)
+    low, high = int(exponents.min()) - 53, int(exponents.max())
+    total = FixedPointSum(
+        terms.shape[:-1], quantum_exponent=low, bits=high - low + terms.shape[-1].bit_length() + 1
+    )
+    total.add(terms)
+    return total.signs()

@@ -29,7 +29,7 @@ _SUFFIXES: Final = (".npy", ".npz", ".safetensors")
 _WITH_NAME: Final = re.compile(r"(?P<path>.+?\.(?:npy|npz|safetensors)):(?P<name>.+)", re.I | re.S)
 
 _READABLE: Final = ("F32", "F16", "BF16", "F64")
-_ITEM_BYTES: Final = {
+ITEM_BYTES: Final = {
     dtype: size
     for size, dtypes in {
         1: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"),
@@ -86,7 +86,7 @@ class _Reader(ABC):
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:
-    if dtype.kind in "iuf" and f"{dtype.kind.upper()}{8 * dtype.itemsize}" in _ITEM_BYTES:
+    if dtype.kind in "iuf" and f"{dtype.kind.upper()}{8 * dtype.itemsize}" in ITEM_BYTES:
         return f"{dtype.kind.upper()}{8 * dtype.itemsize}"
     return "BOOL" if dtype.kind == "b" else str(dtype)
 
@@ -153,7 +153,7 @@ class _Safetensors(_Reader):
             shape, dtype, begin, end = self._entry(name, entry)
             if not 0 <= begin <= end <= size - 8 - length:
                 raise ValueError(f"tensor {name!r} ends behind the file's end")
-            if dtype in _ITEM_BYTES and end - begin != math.prod(shape) * _ITEM_BYTES[dtype]:
+            if dtype in ITEM_BYTES and end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
                 raise ValueError(f"tensor {name!r} has {end - begin} bytes, which do not fit {dtype} {shape}")
             self._starts[name] = 8 + length + begin
             infos.append(TensorInfo(name, shape, dtype))
@@ -167,6 +167,12 @@ class _Safetensors(_Reader):
                 if all(type(number) is int and number >= 0 for number in numbers):
                     return tuple(shape), dtype, begin, end
         raise ValueError(f"its header has no valid entry for tensor {name!r}")
+
+    def raw(self, info: TensorInfo) -> npt.NDArray[np.uint8]:
+        """Return a tensor's bytes."""
+        return np.fromfile(
+            self.path, np.uint8, info.size * ITEM_BYTES[info.dtype], offset=self._starts[info.name]
+        )
 
     def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
         dtype = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}[info.dtype]
@@ -195,6 +201,52 @@ def _reading(path: Path) -> Iterator[None]:
         raise ValueError(
             f"tensor file must be a readable {path.suffix.lower()} file, not {str(path)!r}: {reason}"
         ) from error
+
+
+class SafetensorsFile:
+    """A .safetensors file whose tensors are read one by one, as bytes.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        path: The same.
+        infos: What its header says of its tensors, by name, in its order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be opened.
+        ValueError: If the suffix is another, or the file is not what its suffix says.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".safetensors":
+            raise ValueError(f"checkpoint must end in .safetensors, not {str(path)!r}")
+        reader = _open(self.path)
+        assert isinstance(reader, _Safetensors)
+        self._reader = reader
+        with _reading(self.path):
+            self.infos = {info.name: info for info in reader.infos()}
+
+    def raw(self, name: str) -> npt.NDArray[np.uint8]:
+        """Return the bytes of a tensor, in one dimension.
+
+        Raises:
+            KeyError: If there is none of that name.
+            ValueError: If its type is none of the safetensors format, or the file has become shorter.
+        """
+        info = self.infos[name]
+        if info.dtype not in ITEM_BYTES:
+            known = ", ".join(ITEM_BYTES)
+            raise ValueError(
+                f"tensor {name!r} of {str(self.path)!r} must be one of {known}, not {info.dtype}"
+            )
+        with _reading(self.path):
+            raw = self._reader.raw(info)
+            if raw.size != info.size * ITEM_BYTES[info.dtype]:
+                raise ValueError("it is cut short")
+            return raw
 
 
 def _open(path: Path) -> _Reader:

@@ -9,7 +9,8 @@ precision. Two facts make that so here:
 - Over several blocks the scales differ, but their spread in the data at hand may still fit, if
   need be after the operands are cut into ranges of magnitude (`_by_window`).
 
-The exact products are then rounded and added as the accumulation says.
+The exact products are then rounded and added as the accumulation says. Tiles of the result are small enough
+for them and what is added to them to stay in a cache.
 """
 
 import itertools
@@ -22,7 +23,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .dot import DotSpec
+from .aligned import scale_exponents
+from .decode import Decoder
+from .dot import Accumulate, DotSpec
 from .exact import FixedPointSum, canonical, round_sum
 from .formats import Format
 from .tensor import BlockTensor
@@ -32,9 +35,20 @@ __all__ = ["matmul"]
 _Float = np.dtype[np.float32 | np.float64]
 _Matrix = npt.NDArray[np.float32 | np.float64]
 
-# Rows of A and B in a tile of the result: a tile and a product beside it stay in a level-2 cache.
-_TILE_ROWS: Final = 512
-# Elements of A kept folded at a time, and at most as many of B.
+# Rows and columns of a tile of the result. A product of one block is cheap against the tile it is added to:
+# both have to stay in a level-2 cache. `exact` has few products, which BLAS does best at one go; `aligned`
+# works with several arrays of float64.
+_TILES: Final[dict[Accumulate, tuple[int, int]]] = {
+    "none": (128, 256),
+    "fp32": (128, 256),
+    "exact": (1024, 1024),
+    "aligned": (64, 512),
+}
+# Columns of an operand up to which BLAS is given it transposed already, which costs a copy.
+_NARROW_UNIT: Final = 256
+# Values cut at a time: they stay inside a level-2 cache.
+_CHUNK: Final = 1 << 15
+# Elements of A kept folded at a time, and as many of B.
 _FOLDED: Final = 1 << 22
 # Terms gathered before a fixed-point sum takes them, and the most that are summed without one.
 _FEW_TERMS: Final = 8
@@ -74,18 +88,49 @@ class _Plan:
     dtype: _Float
     cuts: tuple[_Cut, _Cut]
 
+    @property
+    def pairs(self) -> int:
+        """How many products a unit takes."""
+        return self.cuts[0].count * self.cuts[1].count
+
+    def terms(self, blocks: int) -> int:
+        """Return how many exact terms `blocks` blocks of a row give."""
+        return self.pairs * math.ceil(blocks / self.unit_blocks)
+
     def cost(self, blocks: int, block_size: int) -> float:
         """Estimate the time for `blocks` blocks of a row, in double multiplications and additions."""
-        pairs = self.cuts[0].count * self.cuts[1].count
         work = blocks * block_size * (0.5 if self.dtype == np.float32 else 1.0)
-        return pairs * (work + _TERM_COST * math.ceil(blocks / self.unit_blocks))
+        return self.pairs * work + _TERM_COST * self.terms(blocks)
+
+
+def _cut(whole: slice, step: int) -> Iterator[slice]:
+    """Cut a slice into slices of at most `step`."""
+    for start in range(whole.start, whole.stop, step):
+        yield slice(start, min(start + step, whole.stop))
+
+
+def _by_magnitude(whole: _Matrix, edges: tuple[int, ...]) -> list[_Matrix]:
+    """Cut a matrix into matrices of the values between neighbouring edges; it is their sum."""
+    pieces = [np.empty_like(whole) for _ in edges[1:]]
+    for rows in _cut(slice(0, len(whole)), max(1, _CHUNK // max(1, whole.shape[1]))):
+        magnitude = np.abs(whole[rows])
+        for piece, (bottom, top) in zip(pieces, itertools.pairwise(edges), strict=True):
+            np.multiply(whole[rows], (magnitude >= 2.0**bottom) & (magnitude < 2.0**top), out=piece[rows])
+    return pieces
 
 
 class _Operand:
-    """One of the two matrices, ready to be folded."""
+    """One of the two matrices, ready to be folded.
 
-    def __init__(self, tensor: BlockTensor) -> None:
-        self.codes, self.scales = tensor.blocks()
+    Args:
+        tensor: The matrix.
+        unit_size: Elements under a scale of its own; a block of more is taken for several of equal scales.
+    """
+
+    def __init__(self, tensor: BlockTensor, unit_size: int) -> None:
+        codes, scales = tensor.blocks()
+        self.codes = codes.reshape(*codes.shape[:-2], tensor.shape[1] // unit_size, unit_size)
+        self.scales = np.repeat(scales, tensor.block_size // unit_size, axis=1)
         self.element, self.scale = tensor.element_format, tensor.scale_format
         self.rows, self.blocks, self.block_size = self.codes.shape
         nan = np.isnan(self.scale.values)
@@ -106,29 +151,38 @@ class _Operand:
             self.nan_rows[part] |= (nan[codes] | lost).any(axis=(1, 2))
             self.has_infinity |= bool(here.any())
 
-    def fold(self, part: slice, blocks: slice, table: npt.NDArray[np.float64], dtype: _Float) -> _Matrix:
-        """Return the elements of some rows and blocks times their scales, as rows; a NaN scale reads as 0."""
-        factors = np.where(np.isnan(self.scale.values), 0.0, self.scale.values).astype(dtype)
+    def decoder(self, table: npt.NDArray[np.float64], dtype: _Float) -> Decoder:
+        """Return what folds the scales into elements that are worth what `table` says; NaN scales are 0."""
+        factors = np.where(np.isnan(self.scale.values), 0.0, self.scale.values)
+        return Decoder(self.element, table, factors, dtype)
+
+    def fold(self, part: slice, blocks: slice, decoder: Decoder) -> _Matrix:
+        """Return the elements of some rows and blocks times their scales, as rows."""
+        codes = np.ascontiguousarray(self.codes[part, blocks])
         with np.errstate(invalid="ignore"):
-            folded = table.astype(dtype)[self.codes[part, blocks]]
-            folded *= factors[self.scales[part, blocks]][..., np.newaxis]
-        return folded.reshape(len(folded), -1)
+            folded = decoder.decode(codes.reshape(-1, self.block_size), self.scales[part, blocks].reshape(-1))
+        return folded.reshape(len(codes), -1)
 
     def matrices(self, part: slice, plan: _Plan, cut: _Cut) -> list[list[_Matrix]]:
         """Return the matrices of each unit of blocks, for some rows."""
         units = []
-        for start in range(0, self.blocks, plan.unit_blocks):
-            blocks = slice(start, min(start + plan.unit_blocks, self.blocks))
-            folded = [self.fold(part, blocks, table, plan.dtype) for table in cut.tables]
+        decoders = [self.decoder(table, plan.dtype) for table in cut.tables]
+        for blocks in _cut(slice(0, self.blocks), plan.unit_blocks):
+            folded = [self.fold(part, blocks, decoder) for decoder in decoders]
             if cut.edges:
-                (whole,) = folded
-                magnitude = np.abs(whole)
-                folded = [
-                    np.where((magnitude >= 2.0**bottom) & (magnitude < 2.0**top), whole, 0.0)
-                    for bottom, top in itertools.pairwise(cut.edges)
-                ]
+                folded = _by_magnitude(folded[0], cut.edges)
             units.append(folded)
         return units
+
+    def transposed(self, part: slice, plan: _Plan, cut: _Cut) -> list[list[_Matrix]]:
+        """Return those matrices transposed."""
+        return [
+            [
+                np.ascontiguousarray(matrix.T) if matrix.shape[1] <= _NARROW_UNIT else matrix.T
+                for matrix in unit
+            ]
+            for unit in self.matrices(part, plan, cut)
+        ]
 
     def span(self) -> tuple[int, int, Fraction]:
         """Return what bounds the folded values in the data.
@@ -201,6 +255,8 @@ def _by_window(spec: DotSpec, a: _Operand, b: _Operand) -> Iterator[_Plan]:
 
 def _plan(spec: DotSpec, a: _Operand, b: _Operand) -> _Plan:
     plans = [_by_block(spec)]
+    if spec.accumulate == "aligned":
+        return plans[0]  # terms are cut one by one
     if spec.accumulate == "exact" or spec.blocks > 1:
         plans.extend(_by_window(spec, a, b))
     return min(plans, key=lambda plan: plan.cost(a.blocks, a.block_size))
@@ -232,34 +288,50 @@ class _Product:
         self.spec, self.a, self.b = spec, a, b
         self.plan = _plan(spec, a, b)
         self.special = a.has_infinity or b.has_infinity
+        self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
+        if spec.accumulate == "aligned":
+            # One block a row.
+            self.exponents = [scale_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
 
     def run(self) -> npt.NDArray[np.float32]:
         """Return the accumulated results, shape (rows of a, rows of b)."""
         result = np.empty((self.a.rows, self.b.rows), np.float32)
-        for part_a in self._parts(self.a, _FOLDED):
+        height, width = _TILES[self.spec.accumulate]
+        if self.spec.accumulate == "exact" and self.plan.terms(self.a.blocks) > _FEW_TERMS:
+            height, width = (
+                max(1, height // 4),
+                max(1, width // 4),
+            )  # every limb of a fixed-point sum is one more array
+        for part_a in self._parts(self.a):
             a = self.a.matrices(part_a, self.plan, self.plan.cuts[0])
-            for part_b in self._parts(self.b, _TILE_ROWS * self.b.blocks * self.b.block_size):
-                b = self.b.matrices(part_b, self.plan, self.plan.cuts[1])
-                for start in range(part_a.start, part_a.stop, _TILE_ROWS):
-                    rows = slice(start, min(start + _TILE_ROWS, part_a.stop))
-                    inside = slice(rows.start - part_a.start, rows.stop - part_a.start)
-                    tile = [[matrix[inside] for matrix in unit] for unit in a]
-                    result[rows, part_b] = self._tile(tile, b, rows, part_b)
+            for part_b in self._parts(self.b):
+                b = self.b.transposed(part_b, self.plan, self.plan.cuts[1])
+                for rows, columns in itertools.product(_cut(part_a, height), _cut(part_b, width)):
+                    inside_a = slice(rows.start - part_a.start, rows.stop - part_a.start)
+                    inside_b = slice(columns.start - part_b.start, columns.stop - part_b.start)
+                    result[rows, columns] = self._tile(
+                        [[matrix[inside_a] for matrix in unit] for unit in a],
+                        [[matrix[:, inside_b] for matrix in unit] for unit in b],
+                        rows,
+                        columns,
+                    )
         result[self.a.nan_rows] = np.nan
         result[:, self.b.nan_rows] = np.nan
         return canonical(result)
 
-    def _parts(self, operand: _Operand, elements: int) -> Iterator[slice]:
-        step = max(1, min(elements, _FOLDED) // max(1, operand.blocks * operand.block_size))
-        for start in range(0, operand.rows, step):
-            yield slice(start, min(start + step, operand.rows))
+    def _parts(self, operand: _Operand) -> Iterator[slice]:
+        return _cut(slice(0, operand.rows), max(1, _FOLDED // max(1, operand.blocks * operand.block_size)))
 
     def _tile(
         self, a: list[list[_Matrix]], b: list[list[_Matrix]], rows: slice, columns: slice
     ) -> npt.NDArray[np.float32]:
         if self.spec.accumulate == "exact":
             return self._exact(a, b, rows, columns)
-        units = self.spec.blocks // self.plan.unit_blocks
+        if self.spec.accumulate == "aligned":
+            return self._aligned(a, b, rows, columns)
+        if self.group_blocks == 1 and self.plan.dtype == np.float32 and not self.special:
+            return self._plain(a, b)
+        units = self.group_blocks // self.plan.unit_blocks
         groups = range(0, len(a), units)
         accumulator = self._rounded(a, b, rows, columns, 0)
         # A BLAS may start a sum with its first product, which can be -0; IEEE addition keeps +0 from here on.
@@ -268,16 +340,49 @@ class _Product:
                 accumulator += self._rounded(a, b, rows, columns, g)
         return accumulator
 
+    def _plain(self, a: list[list[_Matrix]], b: list[list[_Matrix]]) -> npt.NDArray[np.float32]:
+        """Return the sums in binary32 of blocks of which nothing is rounded; no -0 leaves a sum from +0."""
+        accumulator = np.zeros((a[0][0].shape[0], b[0][0].shape[1]), np.float32)
+        product = np.empty_like(accumulator)
+        for (of_a,), (of_b,) in zip(a, b, strict=True):
+            np.matmul(of_a, of_b, out=product)
+            accumulator += product
+        return accumulator
+
     def _terms(self, a: Sequence[list[_Matrix]], b: Sequence[list[_Matrix]]) -> Iterator[_Matrix]:
         for unit_a, unit_b in zip(a, b, strict=True):
             for one, other in itertools.product(unit_a, unit_b):
-                yield one @ other.T
+                yield one @ other
+
+    def _aligned(
+        self, a: list[list[_Matrix]], b: list[list[_Matrix]], rows: slice, columns: slice
+    ) -> npt.NDArray[np.float32]:
+        """Return the sums of groups at one exponent each, cut off."""
+        total = self.spec.aligned_sum((rows.stop - rows.start, columns.stop - columns.start))
+        of_a, of_b = self.exponents[0][:, rows, np.newaxis], self.exponents[1][:, columns]
+        for start in range(0, len(a), self.group_blocks):
+            blocks = range(start, start + self.group_blocks)
+            largest = of_a[start] + of_b[start]
+            for k in blocks[1:]:
+                np.maximum(largest, of_a[k] + of_b[k], out=largest)
+            terms, tails = [], []
+            for k in blocks:
+                whole, tail = self.spec.aligned_terms(list(self._terms(a[k : k + 1], b[k : k + 1])))
+                terms.append(whole)
+                tails += [] if tail is None else [tail]
+            if self.special:
+                special = self._special(rows, columns, slice(start, start + self.group_blocks))
+                if special is not None:
+                    terms.append(special)
+                    tails += [np.zeros_like(special)] if tails else []
+            total.add(terms, largest, tails)
+        return total.result()
 
     def _rounded(
         self, a: list[list[_Matrix]], b: list[list[_Matrix]], rows: slice, columns: slice, first: int
     ) -> npt.NDArray[np.float32]:
         """Return the rounded group that begins at unit `first`."""
-        units = slice(first, first + self.spec.blocks // self.plan.unit_blocks)
+        units = slice(first, first + self.group_blocks // self.plan.unit_blocks)
         terms = list(self._terms(a[units], b[units]))
         if len(terms) == 1:
             with np.errstate(over="ignore", under="ignore"):
@@ -286,18 +391,24 @@ class _Product:
             result = self.spec.round_terms([term.astype(np.float64, copy=False) for term in terms])
         if self.special:
             start = first * self.plan.unit_blocks
-            self._put_special(result, rows, columns, slice(start, start + self.spec.blocks))
+            self._put_special(result, rows, columns, slice(start, start + self.group_blocks))
         return result
+
+    def _special(self, rows: slice, columns: slice, blocks: slice) -> npt.NDArray[np.float64] | None:
+        """Return what infinities in some blocks make of the results, and 0 elsewhere; None for nothing."""
+        values = [
+            operand.fold(part, blocks, operand.decoder(operand.element.values, np.dtype(np.float64)))
+            for operand, part in ((self.a, rows), (self.b, columns))
+        ]
+        if not any(np.isinf(value).any() for value in values):
+            return None
+        return _special(*(np.where(np.isnan(value), 0.0, value) for value in values))
 
     def _put_special(
         self, result: npt.NDArray[np.float32], rows: slice, columns: slice, blocks: slice
     ) -> None:
-        values = [
-            operand.fold(part, blocks, operand.element.values, np.dtype(np.float64))
-            for operand, part in ((self.a, rows), (self.b, columns))
-        ]
-        if any(np.isinf(value).any() for value in values):
-            special = _special(*(np.where(np.isnan(value), 0.0, value) for value in values))
+        special = self._special(rows, columns, blocks)
+        if special is not None:
             here = special != 0
             result[here] = special[here]
 
@@ -309,8 +420,10 @@ class _Product:
         terms = (term.astype(np.float64, copy=False) for term in self._terms(a, b))
         first = list(itertools.islice(terms, _FEW_TERMS + 1))
         if len(first) == 1:
+            (total,) = first
+            total += 0.0  # -0 becomes +0
             with np.errstate(over="ignore", under="ignore"):
-                result = (first[0] + 0).astype(np.float32)
+                result = total.astype(np.float32)
         elif len(first) <= _FEW_TERMS:
             result = round_sum(first, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits)
         else:
@@ -341,7 +454,7 @@ def _operand(spec: DotSpec, tensor: object, index: int) -> _Operand:
             f"{name} must be {wanted[0]} with {wanted[1]} scales in blocks of {wanted[2]} for {spec.name}, "
             f"not {seen[0]} with {seen[1]} in blocks of {seen[2]}"
         )
-    return _Operand(tensor)
+    return _Operand(tensor, spec.unit_size if spec.accumulate == "aligned" else spec.block_size)
 
 
 def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.float32]:
@@ -369,8 +482,8 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
     a, b = _operand(spec, A, 0), _operand(spec, B, 1)
     if a.blocks != b.blocks:
         raise ValueError(f"B must have {A.shape[1]} columns, as A has, not {B.shape[1]}")
-    groups, rest = divmod(a.blocks, spec.blocks)
     group = spec.blocks * spec.block_size
+    groups, rest = divmod(A.shape[1], group)
     if rest:
         raise ValueError(f"A must have a multiple of {group} columns for {spec.name}, not {A.shape[1]}")
     if spec.accumulates:
@@ -378,7 +491,8 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
     elif groups != 1:
         raise ValueError(f"A must have {group} columns, one group, for {spec.name}, not {A.shape[1]}")
     result = _Product(spec, a, b).run()
-    if A.tensor_scale != 1 or B.tensor_scale != 1:
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            result *= np.float32(A.tensor_scale) * np.float32(B.tensor_scale)
+    if A.tensor_scale == 1 and B.tensor_scale == 1:
+        return result
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        result *= np.float32(A.tensor_scale) * np.float32(B.tensor_scale)
     return canonical(result)

@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from . import formats
 from .checks import require_block_size, require_int
+from .decode import Decoder
 from .exact import canonical
 from .formats import Format
 
 __all__ = ["BlockTensor", "pack_nibbles", "unpack_nibbles"]
 
 # Elements decoded at a time.
-_CHUNK: Final = 1 << 15
+_CHUNK: Final = 1 << 16
 
 
 def pack_nibbles(codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
@@ -165,15 +166,34 @@ class BlockTensor:
         codes = self.codes.reshape(-1, self.block_size, inner)
         scales = self.scales.reshape(-1, 1, inner)
         result = np.empty(codes.shape, np.float32)
-        step = max(1, _CHUNK // max(1, self.block_size * inner))
         elements = self.element_format.values
-        # 8 bits of element, 6 of scale and 24 of tensor scale: float64 holds their product.
+        # 8 bits of element and 6 of scale: float32 rounds their product once, as it should. With 24 of
+        # tensor scale it takes float64, which holds the product, and then the rounding. So do the scales of
+        # 2**128 and more that some formats of 8 exponent bits have.
+        plain = self.tensor_scale == 1 and self.scale_format.largest < 2.0**128
         factors = self.scale_format.values * self.tensor_scale
+        decoder = Decoder(
+            self.element_format, elements, factors, np.dtype(np.float32 if plain else np.float64)
+        )
+        step = max(1, _CHUNK // max(1, self.block_size * inner))
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for start in range(0, len(codes), step):
                 part = slice(start, start + step)
-                result[part] = elements[codes[part]] * factors[scales[part]]
-        return canonical(result).reshape(self.codes.shape)
+                if inner != 1:
+                    result[part] = elements[codes[part]] * factors[scales[part]]
+                elif plain:
+                    decoder.decode(codes[part, :, 0], scales[part, 0, 0], result[part, :, 0])
+                else:
+                    result[part, :, 0] = decoder.decode(codes[part, :, 0], scales[part, 0, 0])
+        if not (np.isfinite(elements).all() and self.scales_are_finite):
+            canonical(result)
+        return result.reshape(self.codes.shape)
+
+    @cached_property
+    def scales_are_finite(self) -> bool:
+        """Whether no scale is NaN."""
+        nan = np.isnan(self.scale_format.values)
+        return not (nan.any() and nan[self.scales].any())
 
     def pack(self) -> npt.NDArray[np.uint8]:
         """Return the codes two a byte along the last axis, low nibble first.

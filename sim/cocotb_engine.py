@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def _carry_out(order: Order, environment: Mapping[str, str], seconds: float) -> 
     return printed
 
 
-def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, trace: Path | None = None) -> Path:
+def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, waves: bool = False) -> Path:
     """Build a simulator for a unit's Verilog, unless that has been done.
 
     It is built in a folder of its own, named after the unit and a hash of everything it is made from,
@@ -87,7 +88,7 @@ def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, trace: Path |
         unit: The unit.
         simulator: ``verilator`` or ``icarus``.
         build_dir: The folder to build in; made if need be.
-        trace: A waveform it must be able to write, or None.
+        waves: Whether it must be able to write a waveform.
 
     Returns:
         The folder it stands in.
@@ -99,16 +100,14 @@ def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, trace: Path |
     found = tools.require(*_NEEDS[simulator])
     arguments = list(_BUILD_ARGUMENTS[simulator])
     files = {f"{unit.name}.v": to_verilog(unit).text}
-    if simulator == "verilator" and trace is None:
+    if simulator == "verilator" and not waves:
         # cocotb has every signal in the design kept for it, which doubles the time of build and run.
         # The bench looks at the ports alone.
         arguments.append("--no-public-flat-rw")
         files["ports.vlt"] = "`verilator_config\n" + "".join(
             f'public_flat_rw -module "{unit.name}" -var "{port.name}"\n' for port in unit.ports
         )
-    elif simulator == "verilator" and trace is not None and trace.suffix == ".fst":
-        arguments.append("--trace-fst")
-    key = [*files.values(), simulator, *arguments, str(trace is not None), sys.prefix]
+    key = [*files.values(), simulator, *arguments, str(waves), sys.prefix]
     key += [f"{tool.path} {tool.version}" for tool in found.values()]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:20]
     build_dir.mkdir(parents=True, exist_ok=True)
@@ -127,7 +126,7 @@ def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, trace: Path |
             sources=list(files),
             build_dir=str(beside),
             test_dir=str(beside),
-            waves=trace is not None,
+            waves=waves,
             arguments=arguments,
         )
         _carry_out(order, _environment(simulator, found), _BUILD_SECONDS)
@@ -165,7 +164,7 @@ def run(
         ToolError: If a tool is missing or too old.
         EngineError: If the simulator fails, or takes far too long.
     """
-    built = build(unit, simulator, build_dir, trace=trace)
+    built = build(unit, simulator, build_dir, waves=trace is not None)
     found = tools.require(*_NEEDS[simulator])
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".run-") as folder:
         here = Path(folder).resolve()
@@ -196,7 +195,7 @@ def run(
         seconds = _RUN_SECONDS + _RUN_SECONDS_PER_VECTOR * stimulus.vectors
         printed = _carry_out(order, environment, seconds)
         if waveform and waveform.is_file() and trace:
-            waveform.replace(trace)
+            shutil.move(waveform, trace)  # may be another file system
         if not answer.is_file():
             raise EngineError(
                 f"{simulator} must play the bench for {unit.name} to its end, not stop before: "

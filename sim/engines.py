@@ -24,11 +24,11 @@ ENGINES: Final[dict[Engine, str]] = {
 BUILD_DIR: Final = Path("build/sim")
 """Where compiled units are kept, unless told otherwise."""
 
-_WAVEFORMS: Final[dict[Engine, tuple[str, ...]]] = {
-    "pysim": (".vcd",),
-    "cxxrtl": (),
-    "verilator": (".vcd", ".fst"),
-    "icarus": (".fst",),
+_WAVEFORM: Final[dict[Engine, str | None]] = {
+    "pysim": ".vcd",
+    "cxxrtl": None,
+    "verilator": ".vcd",  # .fst would need the lz4 library on the machine
+    "icarus": ".fst",
 }
 
 
@@ -51,7 +51,7 @@ def run(
         engine: One of `ENGINES`.
         build_dir: Where compiled units are kept between runs; made if need be. ``pysim`` needs none.
         trace: A waveform file to write: ``.vcd`` from ``pysim`` and ``verilator``, ``.fst`` from
-            ``verilator`` and ``icarus``, none from ``cxxrtl``.
+            ``icarus``, none from ``cxxrtl``.
         patience: Cycles without a transfer after which the unit is held to be stuck; by default more
             than any working unit needs.
 
@@ -72,8 +72,8 @@ def run(
     if patience is not None and patience < 1:
         raise ValueError(f"patience must be at least 1 cycle, not {patience}")
     waveform = None if trace is None else Path(trace).resolve()
-    if waveform is not None and waveform.suffix not in _WAVEFORMS[engine]:
-        rule = " or ".join(_WAVEFORMS[engine]) or "None"
+    if waveform is not None and waveform.suffix != _WAVEFORM[engine]:
+        rule = f"a {_WAVEFORM[engine]} file" if _WAVEFORM[engine] else "None"
         raise ValueError(f"trace must be {rule} for engine {engine}, not {str(trace)!r}")
     limits = Limits.of(unit, stimulus)
     if patience is not None:

@@ -205,7 +205,7 @@ def from_blocks(
         a_scale: Scale codes, shape (..., groups, blocks).
         b_scale: Scale codes of the same shape.
         stalls: Seed of gaps between inputs and of back-pressure; None for neither.
-        arguments: The arguments of ``blockdot simulate`` that give the same vectors again, if any do.
+        arguments: The arguments of ``blockdot simulate`` that give the same codes again, if any do.
 
     Returns:
         The stimulus.
@@ -229,6 +229,8 @@ def from_blocks(
     flat = [array.reshape(-1, *array.shape[len(shape) - 2 :]) for array in arrays]
     group = np.arange(len(flat[0])) % max(groups, 1)
     patterns = {} if stalls is None else _patterns(np.random.default_rng(stalls))
+    if arguments is not None:
+        arguments += ("--no-stalls",) if stalls is None else ("--seed", str(stalls))
     return Stimulus(
         spec=spec,
         a=flat[0],
@@ -248,8 +250,8 @@ def random(
     """Return random stimulus that goes to the corners as well as through the middle.
 
     Elements: uniform over the finite codes, mostly zero, tiny, largest (with the signs of the products
-    random, all positive or all negative), cancelling within the vector, or, where there is a sum before,
-    undoing the vector before. Now and then an infinity or NaN where the format has them.
+    random, all positive or all negative), cancelling within the vector, or, within a sum, undoing a vector
+    a little before. Now and then an infinity or NaN where the format has them.
 
     Scales: uniform over the finite codes, near a centre that the whole sum shares, with a product near
     one, or from the corners (zero, least and greatest subnormal, least normal, greatest). One sum in
@@ -280,7 +282,7 @@ def random(
     a, b = _elements(spec, vectors, rng)
     a_scale, b_scale = _scales(spec, sum_of, rng)
     if spec.accumulates:
-        _undo(spec, (a, b, a_scale, b_scale), first, rng)
+        _undo(spec, (a, b, a_scale, b_scale), sum_of, rng)
     starts = np.flatnonzero(first)
     lengths = np.diff(starts, append=vectors)
     for fmt, array in zip(spec.scales, (a_scale, b_scale), strict=True):
@@ -323,8 +325,8 @@ def _sums(spec: DotSpec, vectors: int, longest: int, rng: np.random.Generator) -
     lengths = np.ones(vectors, np.int64)
     kind = rng.random(vectors)
     short = rng.integers(2, max(3, min(5, longest + 1)), vectors)
-    lengths[kind > 0.25] = short[kind > 0.25]
-    lengths[kind > 0.6] = rng.integers(1, longest + 1, vectors)[kind > 0.6]
+    lengths[kind > 0.2] = short[kind > 0.2]
+    lengths[kind > 0.5] = rng.integers(1, longest + 1, vectors)[kind > 0.5]
     starts = np.cumsum(np.minimum(lengths, longest)) - np.minimum(lengths, longest)
     first = np.zeros(vectors, np.bool_)
     first[starts[starts < vectors]] = True
@@ -378,7 +380,7 @@ def _scales(spec: DotSpec, sum_of: npt.NDArray[np.int64], rng: np.random.Generat
     """Draw finite scale codes, shape (vectors, blocks), of a kind for each sum."""
     vectors, sums = len(sum_of), int(sum_of[-1]) + 1
     shape = (vectors, spec.blocks)
-    kind = rng.choice(4, sums, p=[0.4, 0.25, 0.15, 0.2])[sum_of]
+    kind = rng.choice(4, sums, p=[0.55, 0.2, 0.1, 0.15])[sum_of]
     index: list[npt.NDArray[np.int64]] = []
     for fmt in spec.scales:
         count = len(fmt.codes)
@@ -401,20 +403,28 @@ def _scales(spec: DotSpec, sum_of: npt.NDArray[np.int64], rng: np.random.Generat
 
 
 def _undo(
-    spec: DotSpec, codes: tuple[Codes, Codes, Codes, Codes], first: Bools, rng: np.random.Generator
+    spec: DotSpec,
+    codes: tuple[Codes, Codes, Codes, Codes],
+    sum_of: npt.NDArray[np.int64],
+    rng: np.random.Generator,
 ) -> None:
-    """Make some vectors the negation of the one before in the same sum, half of them not quite."""
+    """Make some vectors the negation of one a little before in the same sum, half of them not quite.
+
+    What came between them has then lost its low bits to a large accumulator that is there no more.
+    """
     a, b, a_scale, b_scale = codes
-    chosen = (rng.random(len(first)) < 0.12) & ~first
-    chosen[1:] &= ~chosen[:-1]
-    rows = np.flatnonzero(chosen)
+    rows = np.arange(len(sum_of))
+    source = rows - rng.integers(1, 5, len(rows))
+    chosen = (rng.random(len(rows)) < 0.15) & (source >= 0)
+    chosen &= sum_of[source] == sum_of
+    chosen &= ~chosen[source]  # what is undone must not change itself
+    rows, source = rows[chosen], source[chosen]
     for array in (a, a_scale, b_scale):
-        array[rows] = array[rows - 1]
-    b[rows] = negated(spec.elements[1])[b[rows - 1]]
+        array[rows] = array[source]
+    b[rows] = negated(spec.elements[1])[b[source]]
     fmt = spec.scales[1]
-    moved = np.clip(
-        b_scale[rows].astype(np.int64) + rng.integers(-1, 2, b_scale[rows].shape), 0, fmt.largest_code
-    )
+    step = rng.integers(-1, 2, b_scale[rows].shape)
+    moved = np.clip(b_scale[rows].astype(np.int64) + step, 0, fmt.largest_code)
     b_scale[rows] = np.where(rng.random((len(rows), 1)) < 0.5, moved, b_scale[rows]).astype(fmt.dtype)
 
 

@@ -90,6 +90,37 @@ def binary32(value: Fraction) -> int:
     return sign | ((unit + 150) << 23) | (significand - (1 << 23))
 
 
+def toward_zero32(value: Fraction) -> int:
+    """The bits of `value` rounded to binary32 toward zero; an exact zero is +0."""
+    bits = binary32(value)
+    rounded = from_binary32(bits)
+    beyond = not is_finite(rounded) or abs(rounded) > abs(value)
+    return bits - 1 if beyond else bits
+
+
+def exponent_of(name: str, code: int) -> int:
+    """The exponent that a scale code reads as under `aligned`."""
+    value = decode(name)[code]
+    if not is_finite(value):
+        return 0
+    if value == 0:
+        return -126
+    exponent = floor_log2(value)
+    if name == "ue8m0":
+        return exponent
+    bias = FORMATS[name][3] if name in FORMATS else (1 << (int(name[2]) - 1)) - 1
+    return max(exponent, 1 - bias)
+
+
+def floor_log2(value: Fraction) -> int:
+    exponent = value.numerator.bit_length() - value.denominator.bit_length()
+    return exponent if value >= Fraction(2) ** exponent else exponent - 1
+
+
+def truncate(value: Fraction) -> int:
+    return floor(value) if value >= 0 else -floor(-value)
+
+
 def from_binary32(bits: int) -> Fraction | float:
     """The value of binary32 bits; the sign of zero is left out."""
     sign = -1 if bits >> 31 else 1
@@ -142,7 +173,17 @@ def add(a: Fraction | float, b: Fraction | float) -> Fraction | float:
 class Dot:
     """One dot product after another under one set of formats."""
 
-    def __init__(self, element_a: str, element_b: str, scale_a: str, scale_b: str, accumulate: str) -> None:
+    def __init__(
+        self,
+        element_a: str,
+        element_b: str,
+        scale_a: str,
+        scale_b: str,
+        accumulate: str,
+        fraction: int = 35,
+    ) -> None:
+        self.scales = scale_a, scale_b
+        self.fraction = fraction
         self.values = [decode(name) for name in (element_a, element_b, scale_a, scale_b)]
         self.accumulate = accumulate
         # The same as integers of a common unit, which is what makes a million cases affordable.
@@ -177,8 +218,30 @@ class Dot:
     def rounded(self, value: float | int) -> int:
         return special32(value) if isinstance(value, float) else binary32(value * self.unit)
 
+    def aligned(self, a: list, b: list, a_scale: list, b_scale: list) -> int:
+        """The bits of groups added one after another at the largest exponent."""
+        bits = 0
+        for group in zip(a, b, a_scale, b_scale, strict=True):
+            own = from_binary32(bits)
+            # Value and exponent of the sum and of each term.
+            parts = [(own, max(floor_log2(abs(own)), -126) if is_finite(own) and own else -126)]
+            for of_a, of_b, sa, sb in zip(*group, strict=True):
+                exponent = exponent_of(self.scales[0], sa) + exponent_of(self.scales[1], sb)
+                for k in range(0, len(of_a), 16):
+                    value = self.block(of_a[k : k + 16], of_b[k : k + 16], sa, sb)
+                    parts.append((value if isinstance(value, float) else value * self.unit, exponent))
+            special = sum(value for value, _ in parts if not is_finite(value))
+            if special:
+                bits = special32(special)
+                continue
+            step = Fraction(2) ** (max(exponent for _, exponent in parts) - self.fraction)
+            bits = toward_zero32(sum(truncate(Fraction(value) / step) for value, _ in parts) * step)
+        return bits
+
     def __call__(self, a: list, b: list, a_scale: list, b_scale: list) -> int | list[int]:
         """The bits of one accumulated result, or of each group's result."""
+        if self.accumulate == "aligned":
+            return self.aligned(a, b, a_scale, b_scale)
         groups = [self.group(*group) for group in zip(a, b, a_scale, b_scale, strict=True)]
         if self.accumulate == "none":
             return [self.rounded(group) for group in groups]

@@ -7,7 +7,7 @@ from blockdot.model import DotSpec, formats
 from messages import check_messages
 
 SCALES = ("ue4m3", "ue5m3", "ue8m0", "ue4m4")
-ACCUMULATES = ("none", "fp32", "exact")
+ACCUMULATES = ("none", "fp32", "exact", "aligned")
 # blocks, block size, groups: about 21,000 cases for each accumulator and scale format.
 SHAPES = (
     (1, 16, 4, 9000),
@@ -83,7 +83,8 @@ def cases_of(spec: DotSpec, cases: int, groups: int, rng: np.random.Generator) -
 def check(spec: DotSpec, codes: Codes) -> np.ndarray:
     seen = spec.compute(*codes)
     assert seen.dtype == np.float32
-    dot = reference.Dot(*(fmt.name for fmt in spec.elements + spec.scales), spec.accumulate)
+    formats_of = (fmt.name for fmt in spec.elements + spec.scales)
+    dot = reference.Dot(*formats_of, spec.accumulate, spec.fraction)
     wanted = [dot(*case) for case in zip(*(array.tolist() for array in codes), strict=True)]
     np.testing.assert_array_equal(seen.view(np.uint32), np.array(wanted, np.uint32))
     return seen
@@ -204,11 +205,87 @@ def test_exact_is_free_of_order(rng):
 
 
 def test_nan_is_sticky():
-    for accumulate in ("fp32", "exact"):
+    for accumulate in ACCUMULATES[1:]:
         spec = DotSpec(scale="ue4m3", block_size=2, accumulate=accumulate)
         a = np.full((3, 1, 2), 2)
         scales = np.array([[56], [127], [56]])
         assert spec.compute(a, a, scales, np.full((3, 1), 56)).view(np.uint32) == 0x7FC00000
+
+
+@pytest.mark.parametrize("fraction", [0, 1, 8, 23, 30, 52])
+def test_aligned_fractions_against_fractions(fraction, rng):
+    """From few bits, which every step cuts, to as many as there may be, in single and in paired float64."""
+    for element, scale in (("e2m1", "ue4m3"), ("e2m1", "ue8m0"), ("e4m3", "ue5m3"), ("e5m2", "ue8m5")):
+        for blocks, block_size in ((4, 16), (2, 64), (8, 2)):
+            spec = DotSpec(
+                element=element,
+                scale=scale,
+                block_size=block_size,
+                blocks=blocks,
+                accumulate="aligned",
+                fraction=fraction,
+            )
+            check(spec, cases_of(spec, 120, 4, rng))
+
+
+@pytest.mark.parametrize("element", ["e2m1", "e5m2", "int8"])
+def test_aligned_scales_of_neighbouring_exponents_against_fractions(element, rng):
+    """Real tensors' scales: a few binades, so that every term keeps some bits and loses some."""
+    for fraction in (6, 12, 35):
+        spec = DotSpec(element=element, scale="ue8m0", blocks=4, accumulate="aligned", fraction=fraction)
+        a, b, a_scale, b_scale = cases_of(spec, 400, 6, rng)
+        for array in (a_scale, b_scale):
+            array[:] = rng.integers(120, 131, array.shape)
+        seen = check(spec, (a, b, a_scale, b_scale))
+        plain = DotSpec(element=element, scale="ue8m0", blocks=4, accumulate="exact")
+        assert (seen != plain.compute(a, b, a_scale, b_scale)).any()
+
+
+def aligned(fraction: int, *groups: tuple[list[float], list[float]], scale: str = "ue8m0") -> float:
+    """Groups of products given as one element of a times 1, with the scale of a; that of b is 1."""
+    blocks = len(groups[0][0])
+    spec = DotSpec(scale=scale, block_size=2, blocks=blocks, accumulate="aligned", fraction=fraction)
+    element, of_scale = formats.get("e2m1"), formats.get(scale)
+    a = np.zeros((len(groups), blocks, 2), np.uint8)
+    a[..., 0] = element.encode([values for values, _ in groups])
+    scales = of_scale.encode([scales for _, scales in groups])
+    return float(spec.compute(a, np.full_like(a, 2), scales, np.full_like(scales, of_scale.encode(1.0))))
+
+
+def test_aligned_by_hand():
+    # 1.5 at exponent 0 and 0.5 at exponent -2: with 2 bits the latter is cut to zero, with 3 it stays.
+    assert aligned(2, ([1.5, 0.5], [1, 0.25])) == 1.5
+    assert aligned(3, ([1.5, 0.5], [1, 0.25])) == 1.625
+    # Toward zero also below zero, and each term on its own.
+    assert aligned(2, ([1.5, -0.5], [1, 0.25])) == 1.5
+    assert aligned(2, ([0, -3], [1, 0.125])) == -0.25
+    assert aligned(2, ([-0.5, -0.5], [0.25, 0.25])) == -0.25
+    # The exponent is that of the scales, also where the products add up to zero.
+    assert aligned(2, ([0, 0.5], [4, 0.25])) == 0
+    assert aligned(2, ([0, 0.5], [0.25, 0.25])) == 0.125
+    # The sum so far takes part with its own exponent.
+    assert aligned(3, ([6, 0], [16, 1]), ([0.5, 0.5], [1, 1])) == 96
+    assert aligned(9, ([6, 0], [16, 1]), ([0.5, 0.5], [1, 1])) == 97
+    # A subnormal scale has the least normal exponent: 2**-6 for 2**-9.
+    assert aligned(3, ([1, 0.5], [2**-9, 2**-9]), scale="ue4m3") == 2**-9
+    assert aligned(4, ([1, 0.5], [2**-9, 2**-9]), scale="ue4m3") == 1.5 * 2**-9
+    # A zero scale does not hold the others down, though its block is not zero.
+    assert aligned(0, ([6, 1], [0, 2**-6]), scale="ue4m3") == 2**-6
+
+
+def test_aligned_rounds_the_total_toward_zero():
+    one = [1.0, 2.0**-24]
+    assert aligned(35, ([1, 1], one)) == 1
+    assert aligned(35, ([-1, -1], one)) == -1
+    assert aligned(35, ([-1, 1], one)) == -float(np.nextafter(np.float32(1), np.float32(0)))
+    # roundTowardZero has no overflow to infinity, and keeps the sign of what vanishes.
+    largest = float(np.finfo(np.float32).max)
+    assert aligned(35, ([6, 6], [2.0**127, 2.0**127])) == largest
+    assert aligned(35, ([-6, 0], [2.0**127, 1]), ([-6, 0], [2.0**127, 1])) == -largest
+    spec = DotSpec(scale="ue8m0", block_size=2, accumulate="aligned")
+    # -2**-156 lies inside the 35 bits below 2**-126, -2**-256 does not: a total of zero is +0.
+    for b_scale, bits in ((100, 0x80000000), (0, 0)):
+        assert spec.compute([[[9, 0]]], [[[1, 0]]], [[0]], [[b_scale]]).view(np.uint32) == bits
 
 
 def test_results_do_not_depend_on_chunks(rng):
@@ -228,7 +305,7 @@ def test_shapes():
         shape = (*lead, 5, 4, 2)
         codes = [np.zeros(shape, np.uint8)] * 2 + [np.zeros(shape[:-1], np.uint8)] * 2
         assert spec.compute(*codes).shape == (*lead, 5)
-        for accumulate in ("fp32", "exact"):
+        for accumulate in ACCUMULATES[1:]:
             other = DotSpec(block_size=2, blocks=4, accumulate=accumulate)
             assert other.compute(*codes).shape == lead
     none = [np.zeros((0, 4, 2), np.uint8)] * 2 + [np.zeros((0, 4), np.uint8)] * 2
@@ -276,6 +353,8 @@ def test_widths_hold_what_they_must():
         (DotSpec(scale="ue4m3", block_size=32, blocks=4, accumulate="exact"), "e2m1_ue4m3_n32_b4_exact"),
         (DotSpec(accumulate="exact", guard=20), "e2m1_ue5m3_n16_exact_g20"),
         (DotSpec(accumulate="exact", guard=0), "e2m1_ue5m3_n16_exact_g0"),
+        (DotSpec(scale="ue4m3", blocks=4, accumulate="aligned"), "e2m1_ue4m3_n16_b4_aligned"),
+        (DotSpec(accumulate="aligned", fraction=30), "e2m1_ue5m3_n16_aligned_f30"),
         (DotSpec(element=("e2m1", "e4m3"), scale=("ue4m3", "ue8m0")), "e2m1xe4m3_ue4m3xue8m0_n16_none"),
         (DotSpec(scale="ue5m3_ieee"), "e2m1_ue5m3_ieee_n16_none"),
         (DotSpec(scale=("ue4m3_full", "ue5m3_ieee")), "e2m1_ue4m3_fullxue5m3_ieee_n16_none"),
@@ -307,6 +386,9 @@ def test_what_has_no_effect_makes_no_difference():
     assert DotSpec(element=("e2m1", "e2m1")) == DotSpec(element=formats.get("e2m1"))
     assert DotSpec(block_size=np.int64(16)) == DotSpec()
     assert DotSpec(accumulate="exact", guard=20) != DotSpec(accumulate="exact")
+    assert DotSpec(accumulate="exact", fraction=20) == DotSpec(accumulate="exact")
+    assert DotSpec(accumulate="aligned", guard=20) == DotSpec(accumulate="aligned")
+    assert DotSpec(accumulate="aligned", fraction=20) != DotSpec(accumulate="aligned")
 
 
 def test_messages():
@@ -341,10 +423,24 @@ def test_messages():
             (ValueError, "blocks must be 1, 2, 4 or 8, not 16", lambda: DotSpec(blocks=16)),
             (
                 ValueError,
-                "accumulate must be one of none, fp32, exact, not 'fp16'",
+                "accumulate must be one of none, fp32, exact, aligned, not 'fp16'",
                 lambda: DotSpec(accumulate="fp16"),
             ),
             (ValueError, "guard must be from 0 to 30, not 31", lambda: DotSpec(accumulate="exact", guard=31)),
+            *(
+                (
+                    ValueError,
+                    f"fraction must be from 0 to 52, not {fraction}",
+                    lambda fraction=fraction: DotSpec(accumulate="aligned", fraction=fraction),
+                )
+                for fraction in (-1, 53)
+            ),
+            (TypeError, "fraction must be an integer, not 35.0", lambda: DotSpec(fraction=35.0)),
+            (
+                ValueError,
+                "groups must be at least 1 for accumulate='aligned', not 0",
+                lambda: DotSpec(accumulate="aligned").compute(a[:0], a[:0], s[:0], s[:0]),
+            ),
             (
                 ValueError,
                 "specification must read like e2m1_ue5m3_n16_fp32, not 'e2m1'",

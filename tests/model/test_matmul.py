@@ -12,7 +12,7 @@ from messages import check_messages
 # The package's attribute of that name is the function.
 module = sys.modules["blockdot.model.matmul"]
 
-ACCUMULATES = ("none", "fp32", "exact")
+ACCUMULATES = ("none", "fp32", "exact", "aligned")
 
 
 def random_tensor(
@@ -54,7 +54,7 @@ def specs(**fixed) -> list[DotSpec]:
     return [
         DotSpec(block_size=block_size, blocks=blocks, accumulate=accumulate, **fixed)
         for (block_size, blocks), accumulate in itertools.product(
-            ((2, 1), (16, 1), (8, 2), (4, 8)), ACCUMULATES
+            ((2, 1), (16, 1), (8, 2), (4, 8), (64, 2)), ACCUMULATES
         )
     ]
 
@@ -100,7 +100,7 @@ def test_every_plan_gives_the_same_bits(scale, rng):
         spec = DotSpec(element=element, scale=scale, blocks=blocks, accumulate=accumulate)
         A, B = (random_tensor(rng, spec, index, 6, 1024, 0.0005) for index in (0, 1))
         wanted = by_compute(spec, A, B).view(np.uint32)
-        product = module._Product(spec, module._Operand(A), module._Operand(B))
+        product = module._Product(spec, *(module._Operand(tensor, 16) for tensor in (A, B)))
         plans = [module._by_block(spec), *module._by_window(spec, product.a, product.b)]
         for plan in plans:
             product.plan = plan
@@ -184,7 +184,7 @@ def test_tiles(accumulate, rng, monkeypatch):
     A, B = (random_tensor(rng, spec, index, 37, columns, 0.002) for index in (0, 1))
     whole = check(spec, A, B)
     for rows, folded in ((1, 1), (5, 7 * columns), (512, 10 * columns)):
-        monkeypatch.setattr(module, "_TILE_ROWS", rows)
+        monkeypatch.setattr(module, "_TILES", dict.fromkeys(ACCUMULATES, (rows, rows + 2)))
         monkeypatch.setattr(module, "_FOLDED", folded)
         np.testing.assert_array_equal(matmul(spec, A, B).view(np.uint32), whole.view(np.uint32))
 

@@ -1,0 +1,163 @@
+"""``python -m benchmarks``: how fast the model is, against the straightforward way with the same bits.
+
+Each row names a ratio: the median time of the straightforward way over ours, the two taken in turn in one
+process with one BLAS thread. Quantizing and decoding are held against numpy with ml_dtypes, on a 4096 x 4096
+float32 matrix; `matmul` against numpy's own float32 product of the same shape, 1024 x 1024 x 1024, which
+computes something else and is the speed of light here. Memory is the peak of tensor, result and everything
+between, over the tensor's own size.
+"""
+
+import argparse
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from blockdot.model import (  # pyright: ignore[reportMissingImports]  # installed from model/ under that name
+    BlockTensor,
+    DotSpec,
+    formats,
+    matmul,
+    quantize,
+)
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table: seconds, and the least ratio asked for."""
+
+    name: str
+    theirs: float
+    ours: float
+    target: float
+
+
+def compare(
+    name: str, target: float, runs: int, theirs: Callable[[], object], ours: Callable[[], object]
+) -> Figure:
+    """Time two ways in turn, and return the medians in seconds."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(runs + 1):
+        for way, taken in zip((theirs, ours), times, strict=True):
+            start = time.perf_counter()
+            way()
+            taken.append(time.perf_counter() - start)
+    # The first of each warms up.
+    first, second = (statistics.median(taken[1:]) for taken in times)
+    return Figure(name, first, second, target)
+
+
+def plain_quantize(x: Matrix, scale: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Quantize in blocks of 16 as one would write it down."""
+    blocks = x.reshape(-1, 16)
+    wanted = np.abs(blocks).max(axis=1) / np.float32(6)
+    if scale == "ue4m3":
+        codes = np.minimum(wanted, np.float32(448)).astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
+        values = codes.view(ml_dtypes.float8_e4m3fn).astype(np.float32)
+    else:
+        # ml_dtypes has no such format: the nearest value of a table, a tie to the even code.
+        table = formats.get(scale).values[: formats.get(scale).largest_code + 1].astype(np.float32)
+        middles = (table[1:] + table[:-1]) / 2
+        low = np.searchsorted(middles, wanted, side="left")
+        tied = (low < len(middles)) & (middles[np.minimum(low, len(middles) - 1)] == wanted)
+        codes = (low + (tied & (low % 2 == 1))).astype(np.uint8)
+        values = table[codes]
+    quotients = blocks / np.where(values == 0, np.float32(np.inf), values)[:, np.newaxis]
+    elements = quotients.astype(ml_dtypes.float4_e2m1fn).view(np.uint8)
+    elements[values == 0] = 0
+    return elements, codes
+
+
+def plain_decode(tensor: BlockTensor) -> Matrix:
+    """Decode ue4m3 blocks of 16 as one would write it down."""
+    elements = tensor.codes.reshape(-1, 16).view(ml_dtypes.float4_e2m1fn).astype(np.float32)
+    scales = tensor.scales.reshape(-1, 1).view(ml_dtypes.float8_e4m3fn).astype(np.float32)
+    return (elements * scales).reshape(tensor.shape)
+
+
+def conversions(x: Matrix, runs: int) -> Iterator[Figure]:
+    """Quantizing and decoding."""
+    for scale in ("ue4m3", "ue5m3"):
+        tensor = quantize(x, scale=scale)
+        elements, scales = plain_quantize(x, scale)
+        if not (
+            np.array_equal(tensor.codes.reshape(-1, 16), elements) and (tensor.scales.ravel() == scales).all()
+        ):
+            raise AssertionError(f"the two ways to quantize with {scale} must give the same codes")
+        yield compare(
+            f"quantize {scale}",
+            3.5,
+            runs,
+            lambda scale=scale: plain_quantize(x, scale),
+            lambda scale=scale: quantize(x, scale=scale),
+        )
+    tensor = quantize(x, scale="ue4m3")
+    if not np.array_equal(plain_decode(tensor), tensor.dequantize()):
+        raise AssertionError("the two ways to decode must give the same values")
+    yield compare("decode ue4m3", 4.0, runs, lambda: plain_decode(tensor), tensor.dequantize)
+
+
+def products(size: int, runs: int, rng: np.random.Generator) -> Iterator[Figure]:
+    """`matmul` of quantized Gaussian data, and for `exact` of uniform scale codes, the hardest there are."""
+    # Two matrices: numpy takes half the time for the product of a matrix with itself.
+    x, y = rng.standard_normal((2, size, size), np.float32)
+    for name, scale, accumulate, blocks, target in (
+        ("fp32", "ue4m3", "fp32", 1, 0.45),
+        ("fp32", "ue5m3", "fp32", 1, 0.45),
+        ("exact", "ue4m3", "exact", 1, 0.4),
+        ("exact", "ue5m3", "exact", 1, 0.2),
+        ("exact, uniform scales", "ue4m3", "exact", 1, 0.4),
+        ("exact, uniform scales", "ue5m3", "exact", 1, 0.2),
+        ("aligned, 4 blocks", "ue4m3", "aligned", 4, 0.03),
+    ):
+        a, b = (quantize(values, scale=scale) for values in (x, y))
+        if "uniform" in name:
+            drawn = rng.choice(formats.get(scale).codes, (2, size, size // 16))
+            a, b = (BlockTensor(t.codes, s, scale=scale) for t, s in zip((a, b), drawn, strict=True))
+        spec = DotSpec(scale=scale, blocks=blocks, accumulate=accumulate)
+        yield compare(
+            f"matmul {scale} {name}",
+            target,
+            runs,
+            lambda: x @ y.T,
+            lambda spec=spec, a=a, b=b: matmul(spec, a, b),
+        )
+
+
+def peak(x: Matrix) -> float:
+    """Return the peak memory of quantizing over the tensor's size, itself included."""
+    tracemalloc.start()
+    quantize(x)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return (x.nbytes + most) / x.nbytes
+
+
+def main() -> None:
+    """Run everything and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--runs", type=int, default=7, help="timed runs of each way (default 7, at least 5)")
+    runs = max(5, parser.parse_args().runs)
+    rng = np.random.default_rng(1)
+    print(f"{'':40} {'theirs':>10} {'ours':>10} {'ratio':>8} {'target':>8}")
+    large = rng.standard_normal((4096, 4096), np.float32)
+    for figures in (conversions(large, runs), products(1024, runs, rng)):
+        for figure in figures:
+            ratio = figure.theirs / figure.ours
+            print(
+                f"{figure.name:40} {figure.theirs * 1e3:8.1f}ms {figure.ours * 1e3:8.1f}ms {ratio:8.3f} "
+                f"{figure.target:>7}{'' if ratio >= figure.target else ' missed'}",
+                flush=True,
+            )
+    most = peak(large)
+    print(f"{'peak memory of quantizing':40} {'':10} {'':10} {most:8.3f} {1.3:>7}{' missed' * (most >= 1.3)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from blockdot.hw.accumulate import Binary32Adder, WindowAdder
+from blockdot.hw.compressor import ADDERS, Adder
+
+Bits = npt.NDArray[np.uint32]
+Pairs = tuple[Bits, Bits]
+
+QUIET_NAN = 0x7FC00000
+SIGN = np.uint32(0x80000000)
+INFINITY = np.uint32(0x7F800000)
+# Zero, the least and the largest subnormal, the least normal, one, the largest, infinity, NaNs, and others.
+CORNERS = np.array(
+    [
+        0x00000000, 0x00000001, 0x00000002, 0x007FFFFF, 0x00800000, 0x00800001, 0x00FFFFFF, 0x01000000,
+        0x33800000, 0x33800001, 0x34000000, 0x3F7FFFFF, 0x3F800000, 0x3F800001, 0x4B800000, 0x7E7FFFFF,
+        0x7F000000, 0x7F7FFFFE, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000, 0x7FFFFFFF, 0x72FFFFFF,
+    ],
+    np.uint32,
+)  # fmt: skip
+
+
+def add32(a: Bits, b: Bits) -> Bits:
+    """The sum by numpy, that is, by the processor; every NaN as 0x7FC00000."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        total = a.view(np.float32) + b.view(np.float32)
+    return np.where(np.isnan(total), np.uint32(QUIET_NAN), total.view(np.uint32))
+
+
+def uniform(count: int, rng: np.random.Generator) -> Bits:
+    return rng.integers(0, 1 << 32, count, dtype=np.uint32)
+
+
+def bits(sign: npt.ArrayLike, field: npt.ArrayLike, fraction: npt.ArrayLike) -> Bits:
+    words = (np.asarray(sign) << 31) | (np.asarray(field) << 23) | np.asarray(fraction)
+    return words.astype(np.uint32)
+
+
+def signs(count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    return rng.integers(0, 2, count)
+
+
+def fractions(count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Fractions of every kind: random ones, few bits set, few bits clear."""
+    drawn = rng.integers(0, 1 << 23, count)
+    sparse = (1 << rng.integers(0, 23, count)) | (1 << rng.integers(0, 23, count))
+    kind = rng.integers(0, 4, count)
+    return np.choose(kind, [drawn, drawn, sparse, sparse ^ 0x7FFFFF])
+
+
+def every_corner(rng: np.random.Generator) -> Pairs:
+    """All pairs of corners with all signs, in any order."""
+    signed = rng.permutation(np.concatenate([CORNERS, CORNERS | SIGN]))
+    a, b = (side.ravel() for side in np.meshgrid(signed, signed))
+    return a, b
+
+
+def uniform_patterns(rng: np.random.Generator) -> Pairs:
+    return uniform(8000, rng), uniform(8000, rng)
+
+
+def close_exponents(rng: np.random.Generator) -> Pairs:
+    """Every difference of exponents that lets one number touch the other, and the first that does not."""
+    count = 20000
+    field = rng.integers(0, 255, count)
+    other = np.clip(field + rng.integers(-27, 28, count), 0, 254)
+    return (
+        bits(signs(count, rng), field, fractions(count, rng)),
+        bits(signs(count, rng), other, fractions(count, rng)),
+    )
+
+
+def cancellation(rng: np.random.Generator) -> Pairs:
+    """A number less itself, or less one a few units in the last place away, also across a power of two."""
+    count = 8000
+    a = bits(signs(count, rng), rng.integers(0, 255, count), fractions(count, rng))
+    magnitude = (a & ~SIGN).astype(np.int64) + rng.integers(-4, 5, count) * (rng.random(count) < 0.7)
+    b = np.clip(magnitude, 0, 0x7F7FFFFF).astype(np.uint32) | (~a & SIGN)
+    return a, b
+
+
+def subnormals(rng: np.random.Generator) -> Pairs:
+    """Both, or one of two, below the least normal number, and sums and differences that cross it."""
+    count = 6000
+    field = rng.integers(0, 2, count) * rng.integers(0, 26, count)
+    return (
+        bits(signs(count, rng), field, fractions(count, rng)),
+        bits(signs(count, rng), rng.integers(0, 2, count), fractions(count, rng)),
+    )
+
+
+def ties(rng: np.random.Generator) -> Pairs:
+    """An odd or even number and half a unit in its last place, or about that."""
+    count = 8000
+    field = rng.integers(26, 254, count)
+    a = bits(signs(count, rng), field, fractions(count, rng))
+    half = bits(signs(count, rng), field - 24, np.where(rng.random(count) < 0.7, 0, 1))
+    # Or a fraction whose last set bit is the guard bit.
+    distance = rng.integers(1, 24, count)
+    guard = (rng.integers(0, 1 << 23, count) | 1) << (distance - 1) & 0x7FFFFF
+    b = np.where(rng.random(count) < 0.5, half, bits(signs(count, rng), field - distance, guard))
+    return a, b
+
+
+def overflow(rng: np.random.Generator) -> Pairs:
+    """Sums about the largest finite number."""
+    count = 2000
+    sign = signs(count, rng)
+    return (
+        bits(sign, rng.integers(252, 255, count), fractions(count, rng)),
+        bits(sign ^ (rng.random(count) < 0.1), rng.integers(228, 255, count), fractions(count, rng)),
+    )
+
+
+def special(rng: np.random.Generator) -> Pairs:
+    """Infinities, NaN and zeros of either sign against anything."""
+    count = 8000
+    few = np.array([0, INFINITY, 0x7F800001, 0x7FC00000, 0x7FFFFFFF], np.uint32)
+    a = rng.choice(few, count) | bits(signs(count, rng), 0, 0)
+    b = np.where(
+        rng.random(count) < 0.4, rng.choice(few, count) | bits(signs(count, rng), 0, 0), uniform(count, rng)
+    )
+    swap = rng.random(count) < 0.5
+    return np.where(swap, b, a), np.where(swap, a, b)
+
+
+KINDS = (
+    every_corner, uniform_patterns, close_exponents, cancellation, subnormals, ties, overflow, special
+)  # fmt: skip
+
+
+def draw(rng: np.random.Generator) -> Pairs:
+    pairs = [kind(rng) for kind in KINDS]
+    return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+
+
+def check(adder: Adder, a: Bits, b: Bits, evaluate: Callable) -> None:
+    seen = evaluate(Binary32Adder(adder=adder), list(zip(a.tolist(), b.tolist(), strict=True)))
+    results = np.array(seen, np.uint32)[:, 0]
+    wrong = np.flatnonzero(results != add32(a, b))
+    assert not wrong.size, [
+        f"{a[i]:#010x} + {b[i]:#010x} must be {add32(a, b)[i]:#010x}, not {results[i]:#010x}"
+        for i in wrong[:5]
+    ]
+
+
+@pytest.mark.parametrize("adder", ["ripple", "sklansky"])  # what a unit takes for area and for delay
+def test_binary32_adder_adds_as_the_processor_does(
+    adder: Adder, evaluate_many: Callable, rng: np.random.Generator
+) -> None:
+    a, b = draw(rng)
+    assert len(a) > 50_000
+    check(adder, a, b, evaluate_many)
+
+
+@pytest.mark.parametrize("adder", ADDERS)
+def test_binary32_adder_adds_as_the_processor_does_in_the_other_simulator(
+    adder: Adder, evaluate: Callable, rng: np.random.Generator
+) -> None:
+    a, b = draw(rng)
+    chosen = rng.choice(len(a), 250, replace=False)
+    check(adder, a[chosen], b[chosen], evaluate)
+
+
+def test_the_pairs_drawn_meet_every_case(rng: np.random.Generator) -> None:
+    a, b = draw(rng)
+    total = add32(a, b)
+    finite = (a & INFINITY != INFINITY) & (b & INFINITY != INFINITY)
+    # A sum of two binary32 numbers is not always exact in float64, but near enough to see a tie.
+    exact = sum(side[finite].view(np.float32).astype(np.float64) for side in (a, b))
+    rounded = total[finite].view(np.float32)
+    error = np.abs(exact - rounded)
+    step = np.abs(rounded.astype(np.float64) - np.nextafter(rounded, np.float32(0)))
+    inexact = (error > 0) & np.isfinite(rounded)
+    shown = {
+        "exact zero": int((exact == 0).sum()),
+        "-0": int((total == SIGN).sum()),
+        "subnormal": int(((total & INFINITY == 0) & (total & 0x7FFFFF != 0)).sum()),
+        "overflow": int(np.isinf(rounded).sum()),
+        "infinity": int(((total & ~SIGN) == INFINITY).sum()),
+        "NaN": int((total == QUIET_NAN).sum()),
+        "tie": int((inexact & (error * 2 == step)).sum()),
+        "no tie": int((inexact & (error * 2 != step)).sum()),
+    }
+    assert min(shown.values()) >= 10, shown
+
+
+# The fixed-point accumulator.
+
+
+def check_window(
+    unit: WindowAdder, rows: list[tuple[int, int]], evaluate: Callable[..., list[tuple[int, ...]]]
+) -> None:
+    width = len(unit.result)
+    seen = [total % (1 << width) for (total,) in evaluate(unit, rows)]
+    assert seen == [(accumulator + window) % (1 << width) for accumulator, window in rows]
+
+
+@pytest.mark.parametrize("adder", ADDERS)
+@pytest.mark.parametrize(
+    ("window_bits", "accumulator_bits"), [(1, 1), (2, 2), (3, 3), (3, 5), (2, 6), (5, 5)]
+)
+def test_window_adder_adds_all_small_numbers(
+    window_bits: int, accumulator_bits: int, adder: Adder, evaluate: Callable
+) -> None:
+    unit = WindowAdder(window_bits=window_bits, accumulator_bits=accumulator_bits, adder=adder)
+    sums, windows = (
+        range(-(1 << (width - 1)), 1 << (width - 1)) for width in (accumulator_bits, window_bits)
+    )
+    check_window(unit, list(itertools.product(sums, windows)), evaluate)
+
+
+@pytest.mark.parametrize("adder", ["ripple", "sklansky"])
+@pytest.mark.parametrize(("window_bits", "accumulator_bits"), [(48, 64), (80, 96), (80, 80)])
+def test_window_adder_adds_real_numbers(
+    window_bits: int, accumulator_bits: int, adder: Adder, evaluate: Callable, rng: np.random.Generator
+) -> None:
+    unit = WindowAdder(window_bits=window_bits, accumulator_bits=accumulator_bits, adder=adder)
+
+    def draw(width: int) -> int:
+        """Of any length, so that a sign extends over any number of bits."""
+        value = int.from_bytes(rng.bytes(width // 8), signed=True)
+        return value >> int(rng.integers(width))
+
+    rows = [(draw(accumulator_bits), draw(window_bits)) for _ in range(120)]
+    half, whole = 1 << (window_bits - 1), 1 << (accumulator_bits - 1)
+    rows += [(-1, 1), (1, -1), (whole - 1, 1), (-whole, -1), (half, -half), (-half, half - 1), (0, -half)]
+    check_window(unit, rows, evaluate)
