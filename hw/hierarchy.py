@@ -37,8 +37,8 @@ class Emitter:
         ``product_0`` to ``product_15`` share the module ``PREFIX_product``; a component of that name with
         other parameters gets a number.
         """
-        # What the constructor kept, other than the ports themselves, tells one component from another.
-        parameters = {"class": type(component)} | {
+        # What the constructor kept, and the shapes of the ports, tell one component from another.
+        parameters = {"class": type(component), "signature": component.signature} | {
             key: value
             for key, value in vars(component).items()
             if not key.startswith("_") and key not in component.signature.members

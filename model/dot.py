@@ -88,8 +88,8 @@ class DotSpec:
         accumulate: ``none`` (each group gives a result), ``fp32`` (binary32 addition of the rounded
             groups, in order), ``exact`` (a fixed-point sum of all blocks, rounded at the end) or ``aligned``
             (each group and the sum so far shifted to the largest exponent and cut off: see `aligned`).
-        guard: ``exact`` holds the sum of at most ``2**guard`` blocks: from 0 to 30, and one group at least. Without effect on
-            the others, where it reads 16.
+        guard: ``exact`` holds the sum of at most ``2**guard`` blocks: from 0 to 30, and one group at least.
+            Without effect on the others, where it reads 16.
         fraction: ``aligned`` keeps so many bits after the point of the largest exponent: from 0 (at least
             the largest term's integer bits) to 52 (up to there a group of any formats adds up exactly in
             pairs of float64). Without effect on the others, where it reads 35.

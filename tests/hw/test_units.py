@@ -1,0 +1,64 @@
+"""Whole units against the model, on the engine for volume: every scale format, accumulation and size."""
+
+from pathlib import Path
+
+import pytest
+from blockdot.hw import DotUnit
+from blockdot.model import DotSpec
+from blockdot.sim import random, run
+from blockdot.sim.check import compare
+
+VECTORS = 10_000
+
+# The whole matrix compiles 84 units, which takes minutes: `make matrix` runs it, `make test` blocks of 16.
+MATRIX = [
+    pytest.param(
+        scale, accumulate, block_size, stages, marks=[] if block_size == 16 else [pytest.mark.matrix]
+    )
+    for scale in ("ue4m3", "ue5m3", "ue8m0", "ue4m4")
+    for accumulate in ("none", "fp32", "exact")
+    for block_size in (8, 16, 32)
+    for stages in ((0, 1, 3) if accumulate == "none" else (1, 3))
+]
+
+# Beside the matrix: several blocks at once, operands of different formats, the fast variant, deep pipelines.
+OTHERS = [
+    (DotSpec(scale="ue4m3", block_size=8, blocks=2), 1, "area"),
+    (DotSpec(scale="ue5m3", block_size=4, blocks=4, accumulate="fp32"), 3, "area"),
+    (DotSpec(scale="ue4m3", block_size=4, blocks=8, accumulate="exact", guard=5), 4, "area"),
+    (DotSpec(scale=("ue4m3", "ue8m0"), accumulate="fp32"), 2, "area"),
+    (DotSpec(scale=("ue5m3_ieee", "ue4m3_full"), accumulate="exact", guard=0), 2, "area"),
+    (DotSpec(scale="ue5m3", accumulate="fp32"), 5, "delay"),
+    (DotSpec(scale="ue5m3", accumulate="exact"), 5, "delay"),
+    (DotSpec(scale="ue2m0", block_size=2), 2, "delay"),
+]
+
+
+def agree(unit: DotUnit, seed: int, build_dir: Path) -> None:
+    stimulus = random(unit.spec, VECTORS, seed=seed)
+    comparison = compare(
+        unit, stimulus, run(unit, stimulus, engine="cxxrtl", build_dir=build_dir), engine="cxxrtl"
+    )
+    assert comparison.equal, str(comparison)
+    # A comparison of nothing would be equal too. Random sums are a handful of vectors long.
+    assert comparison.compared > VECTORS // (100 if unit.spec.accumulates else 1) - 1
+
+
+@pytest.mark.parametrize(("scale", "accumulate", "block_size", "stages"), MATRIX)
+def test_the_hardware_gives_the_bits_of_the_model(scale, accumulate, block_size, stages, seed, tmp_path):
+    spec = DotSpec(scale=scale, accumulate=accumulate, block_size=block_size)
+    agree(DotUnit(spec, stages=stages), seed, tmp_path)
+
+
+@pytest.mark.parametrize(("spec", "stages", "optimise"), OTHERS, ids=str)
+def test_so_do_blocks_mixed_formats_and_the_fast_variant(spec, stages, optimise, seed, tmp_path):
+    agree(DotUnit(spec, stages=stages, optimise=optimise), seed, tmp_path)
+
+
+def test_a_unit_that_is_never_stalled_takes_an_input_every_cycle(seed, tmp_path):
+    unit = DotUnit(DotSpec(scale="ue5m3", block_size=8, accumulate="fp32"), stages=5)
+    stimulus = random(unit.spec, 2_000, seed=seed, stalls=False)
+    response = run(unit, stimulus, engine="cxxrtl", build_dir=tmp_path)
+    assert (response.input_cycles == range(2_000)).all()
+    _, ends = stimulus.sums
+    assert (response.result_cycles == response.input_cycles[ends] + unit.latency).all()
