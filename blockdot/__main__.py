@@ -1,5 +1,5 @@
 """``python -m blockdot``: the command line."""
 
-from blockdot.cli import main
+import runpy
 
-main()
+runpy.run_module("blockdot.cli", run_name="__main__")

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .bits import full_adder, half_adder, repeat, wire
 
-__all__ = ["ADDERS", "Adder", "Columns", "SumOfProducts", "add"]
+__all__ = ["ADDERS", "Adder", "Columns", "FinalAdder", "SumOfProducts", "add"]
 
 Adder = Literal["ripple", "brent_kung", "sklansky", "kogge_stone"]
 ADDERS: Final[tuple[Adder, ...]] = ("ripple", "brent_kung", "sklansky", "kogge_stone")
@@ -194,6 +194,30 @@ class Columns:
         # As signals: a bit of a long Cat is walked as the whole of it, some hundred times over for each bit.
         a, b = (wire(m, row, f"{self.name}_row_{k}") for k, row in enumerate(self.carry_save(m)))
         return Cat(*add(m, list(a), list(b), Const(0), kind)[:-1])
+
+
+class FinalAdder(wiring.Component):
+    """Add the two numbers that a tree leaves.
+
+    Combinational.
+
+    Args:
+        width: Width of the numbers and of their sum, which is taken modulo ``2**width``.
+        adder: The kind of adder.
+
+    Members:
+        save, carry: The numbers.
+        total: Their sum.
+    """
+
+    def __init__(self, *, width: int, adder: Adder) -> None:
+        self.adder: Adder = adder
+        super().__init__({"save": In(width), "carry": In(width), "total": Out(width)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.total.eq(Cat(*add(m, list(self.save), list(self.carry), Const(0), self.adder)[:-1]))
+        return m
 
 
 class SumOfProducts(wiring.Component):

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
 from .accumulate import Binary32Adder, WindowAdder
-from .compressor import Adder, Columns, SumOfProducts, add
+from .compressor import Adder, Columns, FinalAdder, SumOfProducts
 from .element import ElementProduct, product_bits, require_supported
 from .hierarchy import place
 from .round import Normalise, Range, Round
@@ -328,10 +328,10 @@ class DotUnit(wiring.Component):
     def _build_sum(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
         for j in range(self.spec.blocks):
-            save, carry = after.pop(f"save_{j}"), after.pop(f"carry_{j}")
-            total = Signal(self.spec.sum_bits, name=f"sum_{j}")
-            m.d.comb += total.eq(Cat(*add(m, list(save), list(carry), Const(0), self._adder)[:-1]))
-            after[f"total_{j}"] = total
+            adder = FinalAdder(width=self.spec.sum_bits, adder=self._adder)
+            place(m, platform, f"add_{j}", adder)
+            m.d.comb += [adder.save.eq(after.pop(f"save_{j}")), adder.carry.eq(after.pop(f"carry_{j}"))]
+            after[f"total_{j}"] = adder.total
         return after
 
     def _build_term(self, m: Module, platform: object, live: Live) -> Live:

@@ -18,12 +18,14 @@ from .cocotb_run import Order, Simulator
 from .stream import EngineError, Limits, Outcome, Response, payloads
 from .vectors import Stimulus
 
-__all__ = ["build", "run"]
+__all__ = ["NEEDS", "build", "run"]
 
-_NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
+NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
     "verilator": ("cocotb", "libpython", "verilator", "perl", "make", "c++"),
     "icarus": ("cocotb", "libpython", "icarus"),
 }
+"""Names of the tools that each simulator needs."""
+
 # Lint is not this engine's business.
 _BUILD_ARGUMENTS: Final[dict[Simulator, tuple[str, ...]]] = {"verilator": ("-Wno-fatal",), "icarus": ()}
 _RUNNER: Final = Path(__file__).with_name("cocotb_run.py")
@@ -99,7 +101,7 @@ def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, waves: bool =
         ToolError: If a tool is missing or too old.
         EngineError: If the build fails.
     """
-    found = tools.require(*_NEEDS[simulator])
+    found = tools.require(*NEEDS[simulator])
     arguments = list(_BUILD_ARGUMENTS[simulator])
     files = {f"{unit.name}.v": to_verilog(unit).text}
     if simulator == "verilator" and not waves:
@@ -167,7 +169,7 @@ def run(
         EngineError: If the simulator fails, or takes far too long.
     """
     built = build(unit, simulator, build_dir, waves=trace is not None)
-    found = tools.require(*_NEEDS[simulator])
+    found = tools.require(*NEEDS[simulator])
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".run-") as folder:
         here = Path(folder).resolve()
         job, answer = here / "job.npz", here / "answer.npz"

