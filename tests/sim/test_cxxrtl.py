@@ -6,7 +6,7 @@ import pytest
 from blockdot.hw import DotUnit, to_cxxrtl
 from blockdot.model import DotSpec
 from blockdot.sim import compare, random, run
-from blockdot.sim.cxxrtl import build, split
+from blockdot.sim.cxxrtl import build
 
 # The same as one of test_engines, which is then compiled once.
 UNIT = DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact"), stages=2)
@@ -19,44 +19,6 @@ def test_a_unit_that_does_not_settle_in_one_pass_gives_the_same(looping, build_d
     response = run(looping, stimulus, engine="cxxrtl", build_dir=build_dir)
     assert same(response, run(looping, stimulus))
     assert compare(looping, stimulus, response, engine="cxxrtl").equal
-
-
-def test_split_keeps_every_statement_in_its_order(monkeypatch):
-    monkeypatch.setattr("blockdot.sim.cxxrtl._FUNCTION_LENGTH", 1000)
-    source = to_cxxrtl(UNIT)
-    cut = split(source)
-    assert cut.count("__attribute__((noinline)) void") > 5
-
-    def statements(text: str) -> list[str]:
-        body = text[text.index("::eval") :]
-        return [
-            line
-            for line in body.splitlines()
-            if line.startswith("\t")
-            and not line.startswith(("\tvalue<", "\tbool", "\teval_", "\treturn", "\t//"))
-        ]
-
-    assert statements(cut) == statements(source)
-    # Every local has become a member, and each is there once.
-    locals_ = [line for line in source[source.index("::eval") :].splitlines() if line.startswith("\tvalue<")]
-    assert locals_
-    for line in locals_:
-        assert cut[: cut.index("::eval")].count(f"{line}\n") == 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "int main() {}\n",
-        # What a hierarchy would look like: the cells have a say in whether the logic has settled.
-        "\tbool eval(performer *performer = nullptr) override;\n"
-        "bool p_x::eval(performer *performer) {\n\tbool converged = true;\n"
-        "\tconverged &= cell.eval();\n\treturn converged;\n}\n",
-    ],
-)
-def test_split_leaves_alone_what_it_does_not_know(text):
-    assert split(text) == text
 
 
 @pytest.fixture
@@ -110,3 +72,12 @@ def test_a_long_run_agrees_with_the_model(build_dir, seed):
     stimulus = random(UNIT.spec, 50_000, seed=seed)
     response = run(UNIT, stimulus, engine="cxxrtl", build_dir=build_dir)
     np.testing.assert_array_equal(response.results, stimulus.expected())
+
+
+def test_a_unit_whose_expressions_are_all_taken_apart_gives_the_same(build_dir, same, seed, monkeypatch):
+    monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 2)
+    unit = DotUnit(DotSpec(scale="ue3m1", block_size=2, accumulate="exact", guard=2), stages=2)
+    stimulus = random(unit.spec, 2_000, seed=seed)
+    response = run(unit, stimulus, engine="cxxrtl", build_dir=build_dir)
+    assert same(response, run(unit, stimulus))
+    assert compare(unit, stimulus, response, engine="cxxrtl").equal

@@ -1,0 +1,88 @@
+import pytest
+from blockdot.hw import DotUnit, to_cxxrtl
+from blockdot.model import DotSpec
+from blockdot.sim.cxxsource import divide
+
+UNIT = DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact"), stages=2)
+
+
+def module(assignment: str) -> str:
+    return (
+        "\tbool eval(performer *performer = nullptr) override;\n"
+        "bool p_x::eval(performer *performer) {\n\tbool converged = true;\n"
+        f"{assignment}\n"
+        "\treturn converged;\n}\n"
+    )
+
+
+def test_every_statement_stays_in_its_order(monkeypatch):
+    monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 10_000)
+    monkeypatch.setattr("blockdot.sim.cxxsource._FUNCTION_LENGTH", 1000)
+    source = to_cxxrtl(UNIT)
+    cut = divide(source)
+    assert cut.count("__attribute__((noinline)) void") > 5
+
+    def statements(text: str) -> list[str]:
+        body = text[text.index("::eval") :]
+        return [
+            line
+            for line in body.splitlines()
+            if line.startswith("\t")
+            and not line.startswith(("\tvalue<", "\tbool", "\teval_", "\treturn", "\t//"))
+        ]
+
+    assert statements(cut) == statements(source)
+    # Every local has become a member, and each is there once.
+    locals_ = [line for line in source[source.index("::eval") :].splitlines() if line.startswith("\tvalue<")]
+    assert locals_
+    for line in locals_:
+        assert cut[: cut.index("::eval")].count(f"{line}\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "int main() {}\n",
+        # What a hierarchy would look like: the cells have a say in whether the logic has settled.
+        "\tbool eval(performer *performer = nullptr) override;\n"
+        "bool p_x::eval(performer *performer) {\n\tbool converged = true;\n"
+        "\tconverged &= cell.eval();\n\treturn converged;\n}\n",
+    ],
+)
+def test_what_it_does_not_know_is_left_alone(text):
+    assert divide(text) == text
+
+
+def test_a_long_concatenation_is_taken_apart(monkeypatch):
+    monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 2)
+    long = "p_a.slice<3>().concat(value<1>{0u}).concat(p_b.slice<2, 1>()).concat(p_c).val()"
+    assert (
+        "\t{\n"
+        "\t\tconst auto part_0 = p_a.slice<3>().concat(value<1>{0u}).val();\n"
+        "\t\tconst auto part_1 = p_b.slice<2, 1>().concat(p_c).val();\n"
+        "\t\tp_y = and_uu<7>(part_0.concat(part_1).val(), p_z);\n"
+        "\t}\n"
+    ) in divide(module(f"\tp_y = and_uu<7>({long}, p_z);"))
+
+
+def test_so_is_one_inside_another(monkeypatch):
+    monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 2)
+    inner = "p_b.concat(p_c).concat(p_d).val()"
+    assert (
+        "\t\tconst auto part_0 = p_b.concat(p_c).val();\n"
+        "\t\tconst auto part_1 = p_d.val();\n"
+        "\t\tconst auto part_2 = p_a.concat(part_0.concat(part_1).val()).val();\n"
+        "\t\tconst auto part_3 = p_e.val();\n"
+        "\t\tp_y = part_2.concat(part_3).val();\n"
+    ) in divide(module(f"\tp_y = p_a.concat({inner}).concat(p_e).val();"))
+
+
+def test_a_short_one_is_left_alone():
+    line = "\tp_y = p_a.concat(p_b).val();"
+    assert f"{line}\n" in divide(module(line))
+
+
+def test_a_parenthesis_left_open_is_an_error():
+    with pytest.raises(ValueError, match=r"^parenthesis must be closed, not left open in '\(p_b'$"):
+        divide(module("\tp_y = p_a.concat(p_b"))
