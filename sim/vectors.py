@@ -416,6 +416,7 @@ def _undo(
     rows = np.arange(len(sum_of))
     source = rows - rng.integers(1, 5, len(rows))
     chosen = (rng.random(len(rows)) < 0.15) & (source >= 0)
+    source = np.maximum(source, 0)
     chosen &= sum_of[source] == sum_of
     chosen &= ~chosen[source]  # what is undone must not change itself
     rows, source = rows[chosen], source[chosen]

@@ -165,6 +165,12 @@ def test_random_undoes_vectors_of_the_same_sum(seed):
         assert nearly.sum() > 10, distance
 
 
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+def test_random_draws_as_few_as_are_asked_for(vectors, seed):
+    for k in range(50):
+        assert random(SPECS[1], vectors, seed=seed + k).vectors == vectors
+
+
 def test_random_tells_the_accumulators_apart(seed):
     """On mild data all accumulators agree, and a test with it would test none of them."""
     stimulus = random(DotSpec(accumulate="fp32"), 5000, seed=seed)
