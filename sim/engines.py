@@ -87,7 +87,7 @@ def run(
     if waveform is not None and waveform.suffix != _WAVEFORM[engine]:
         rule = f"a {_WAVEFORM[engine]} file" if _WAVEFORM[engine] else "None"
         raise ValueError(f"trace must be {rule} for engine {engine}, not {str(trace)!r}")
-    limits = Limits.of(unit, stimulus)
+    limits = Limits.of(unit.latency, stimulus)
     if patience is not None:
         limits = Limits(patience=patience, drain=limits.drain)
     folder = Path(build_dir)

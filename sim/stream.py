@@ -12,7 +12,7 @@ the same cycles, so that the same stimulus gives the same `Response` on all of t
 * When every input is taken and every result given, the run goes on for a few cycles more, in which
   nothing may come.
 
-The rules are held by `StreamBench` for the engines in Python and by ``driver.cc`` for CXXRTL. A
+The rules are held by `StreamBench` for the engines in Python and by ``stream.h`` for CXXRTL. A
 combinational unit has no streams: one vector after another is put on its inputs, a cycle each.
 """
 
@@ -46,7 +46,7 @@ RESET_CYCLES: Final = 2
 
 
 class Rule(enum.IntEnum):
-    """The rules a unit can break; the numbers are those of ``driver.cc``."""
+    """The rules a unit can break; the numbers are those of ``stream.h``."""
 
     KEPT = 0
     VALID_HELD = 1
@@ -106,14 +106,14 @@ class Limits:
     drain: int
 
     @classmethod
-    def of(cls, unit: DotUnit, stimulus: Stimulus) -> "Limits":
-        """Return limits that no working unit can reach.
+    def of(cls, latency: int, stimulus: Stimulus) -> "Limits":
+        """Return limits that no working unit of that latency can reach.
 
         A unit whose every register waits for ``o_ready`` moves on once in a whole `accept` pattern at
         worst, and an input may wait for a whole `offer` pattern.
         """
-        patience = (unit.latency + 1) * len(stimulus.accept) + len(stimulus.offer) + 64
-        return cls(patience=patience, drain=unit.latency + 8)
+        patience = (latency + 1) * len(stimulus.accept) + len(stimulus.offer) + 64
+        return cls(patience=patience, drain=latency + 8)
 
 
 @dataclass(frozen=True, kw_only=True)

