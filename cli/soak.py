@@ -1,0 +1,85 @@
+"""``blockdot soak``: a unit against the model over millions of inputs."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..model import DotSpec
+from .console import console, print_json, progress_bar
+from .options import (
+    BuildDirOption,
+    JsonOption,
+    OptimiseOption,
+    OrderOption,
+    SeedOption,
+    SpecArgument,
+    StagesOption,
+    WorkersOption,
+    count,
+    default_stages,
+)
+
+__all__ = ["soak"]
+
+
+def soak(
+    spec: SpecArgument,
+    vectors: Annotated[
+        int,
+        typer.Option("--vectors", metavar="N", parser=count, help="Inputs to put in, such as 1e8."),
+    ] = 10_000_000,  # type: ignore[assignment]
+    seed: SeedOption = 0,
+    stages: StagesOption = None,
+    optimise: OptimiseOption = "area",
+    order: OrderOption = 0,
+    workers: WorkersOption = None,
+    build_dir: BuildDirOption = Path("build"),
+    json: JsonOption = False,
+) -> None:
+    """Put millions of random inputs into a unit's hardware and compare every result with the model.
+
+    512 units run side by side in each process (CXXRTL, one bit of each in a machine word). A run that was
+    broken off goes on where it was. The first mismatch is made as small as it gets, and printed as a test;
+    exit code 1 says that there is one.
+    """
+    from ..hw import DotUnit
+    from ..sim.soak import explain
+    from ..sim.soak import soak as run
+
+    parsed = DotSpec.parse(spec)
+    unit = DotUnit(parsed, stages=default_stages(parsed.accumulate, stages), optimise=optimise, order=order)
+    start = time.perf_counter()
+    with progress_bar(f"soaking {unit.name}, seed {seed}", vectors) as report:
+        done = run(unit, vectors, seed=seed, workers=workers, build_dir=build_dir / "sim", progress=report)
+    seconds = time.perf_counter() - start
+    failure = None if done.failure is None else explain(unit, done, build_dir=build_dir / "sim")
+    rate = (done.products - done.resumed * parsed.blocks) / seconds
+    if json:
+        print_json(
+            {
+                **vars(done),
+                "seconds": seconds,
+                "products_per_second": rate,
+                "mismatch": None if failure is None else {"told": failure.told, "test": failure.test},
+            }
+        )
+    else:
+        out = console()
+        products = f" ({done.products} block products)" if parsed.blocks > 1 else ""
+        out.print(f"{unit.name}: {done.vectors} inputs{products}, seed {seed}", soft_wrap=True)
+        if failure is None:
+            out.print(f"{done.results} of {done.results} results equal the model's, bit for bit")
+        resumed = f", {done.resumed} inputs taken from an earlier run" if done.resumed else ""
+        out.print(
+            f"{rate / 1e6:.2f} million checked block products a second on {done.workers} processes, "
+            f"{seconds:.1f} s{resumed}",
+            soft_wrap=True,
+        )
+        out.print(f"digest of the results: {done.digest}", soft_wrap=True)
+        if failure is not None:
+            for text in ("a mismatch, made as small as it gets:", f"{failure.told}\n", failure.test.rstrip()):
+                out.print(text, markup=False, soft_wrap=True)
+    if failure is not None:
+        raise typer.Exit(1)
