@@ -349,6 +349,32 @@ class DotSpec:
             wider = max(cut[0].bits) < max(cut[1].bits)
             counts = (counts[0] + (not wider), counts[1] + wider)
 
+    @cached_property
+    def _products(self) -> npt.NDArray[np.int16] | None:
+        """The products of any two codes of 4 bits, as integers of their quantum, with a's code above b's."""
+        if any(fmt.bits != 4 for fmt in self.elements):
+            return None
+        a, b = (fmt.values * 2.0**-fmt.quantum_exponent for fmt in self.elements)
+        return np.outer(a, b).astype(np.int16).reshape(-1)
+
+    def _sums(
+        self, a: npt.NDArray[np.unsignedinteger], b: npt.NDArray[np.unsignedinteger]
+    ) -> npt.NDArray[np.float64]:
+        """Return the sums of products of the finite elements of blocks in pieces, shape (..., pieces)."""
+        if self._products is not None:
+            # One look-up for two, and the sum of 16-bit integers: a third of the time.
+            totals = self._products.take(a << 4 | b, mode="clip").sum(axis=-1, dtype=np.int64)
+            return (totals * 2.0 ** sum(fmt.quantum_exponent for fmt in self.elements))[..., np.newaxis]
+        cut_a, cut_b = self.pieces
+        return np.stack(
+            [
+                np.einsum("...n,...n->...", table_a[a], table_b[b])
+                for table_a in cut_a.tables
+                for table_b in cut_b.tables
+            ],
+            axis=-1,
+        )
+
     def block_terms(
         self,
         a: npt.NDArray[np.unsignedinteger],
@@ -369,15 +395,7 @@ class DotSpec:
             block alone.
         """
         scale = self.scales[0].values[a_scale] * self.scales[1].values[b_scale]
-        cut_a, cut_b = self.pieces
-        sums = np.stack(
-            [
-                np.einsum("...n,...n->...", table_a[a], table_b[b])
-                for table_a in cut_a.tables
-                for table_b in cut_b.tables
-            ],
-            axis=-1,
-        )
+        sums = self._sums(a, b)
         if not all(np.isfinite(fmt.values).all() for fmt in self.elements):
             with np.errstate(invalid="ignore"):
                 whole = np.einsum("...n,...n->...", self.elements[0].values[a], self.elements[1].values[b])
