@@ -31,7 +31,9 @@ FLAGS: Final = ("-std=c++17", "-O2", "-g0", "-fPIC", "-shared", "-w")
 JOB: Final = np.dtype(
     [
         ("vectors", np.int64),
-        *((name, np.uintp) for name in ("a", "b", "a_scale", "b_scale", "first", "last", "offer", "accept")),
+        ("inputs", np.uintp),
+        ("row_words", np.int64),
+        *((name, np.uintp) for name in ("offer", "accept")),
         *((name, np.int64) for name in ("offer_length", "accept_length", "patience", "drain")),
         *((name, np.uintp) for name in ("results", "result_cycles", "input_cycles")),
         *((name, np.int64) for name in ("result_count", "input_count", "cycles", "outcome")),
@@ -91,10 +93,10 @@ class Runs:
             self._memory.append(array)
             return np.uintp(array.ctypes.data) + np.uintp(array.strides[0]) * np.asarray(rows, np.uintp)
 
-        for port, words in stimulus.words().items():
-            self.jobs[port.removeprefix("i_")] = at(words, starts)
-        for name in ("first", "last"):
-            self.jobs[name] = at(getattr(stimulus, name), starts)
+        flags = (stimulus.first | stimulus.last.astype(np.uint32) << 1).astype(np.uint32)
+        inputs = np.concatenate([*stimulus.words().values(), flags[:, np.newaxis]], axis=1)
+        self.jobs["inputs"] = at(inputs, starts)
+        self.jobs["row_words"] = inputs.shape[1]
         for k, name in enumerate(("offer", "accept")):
             pattern = getattr(stimulus, name)
             # Twice, so that it can be read from anywhere inside.

@@ -11,12 +11,14 @@ namespace {
 
 using cxxrtl_design::UNIT;
 
+// Returns the words behind those of the port.
 template <size_t Bits>
-void load(cxxrtl::value<Bits> &port, const uint32_t *words, int64_t vector, bool inverted) {
+const uint32_t *load(cxxrtl::value<Bits> &port, const uint32_t *words, bool inverted) {
     constexpr size_t chunks = cxxrtl::value<Bits>::chunks;
     const uint32_t invert = inverted ? ~uint32_t(0) : 0;
-    for (size_t k = 0; k < chunks; k++) port.data[k] = words[vector * chunks + k] ^ invert;
+    for (size_t k = 0; k < chunks; k++) port.data[k] = words[k] ^ invert;
     port.data[chunks - 1] &= cxxrtl::value<Bits>::msb_mask;
+    return words + chunks;
 }
 
 class Runner {
@@ -25,13 +27,14 @@ class Runner {
     bool one_pass = false;
 
     void load_payload(int64_t vector, bool inverted) {
-        load(unit.p_i__a, job.a, vector, inverted);
-        load(unit.p_i__b, job.b, vector, inverted);
-        load(unit.p_i__a__scale, job.a_scale, vector, inverted);
-        load(unit.p_i__b__scale, job.b_scale, vector, inverted);
+        const uint32_t *words = job.inputs + vector * job.row_words;
+        words = load(unit.p_i__a, words, inverted);
+        words = load(unit.p_i__b, words, inverted);
+        words = load(unit.p_i__a__scale, words, inverted);
+        words = load(unit.p_i__b__scale, words, inverted);
 #if UNIT_ACCUMULATES
-        unit.p_i__first.template set<uint8_t>(job.first[vector] ^ inverted);
-        unit.p_i__last.template set<uint8_t>(job.last[vector] ^ inverted);
+        unit.p_i__first.template set<uint8_t>((*words & 1) ^ inverted);
+        unit.p_i__last.template set<uint8_t>((*words >> 1 & 1) ^ inverted);
 #endif
     }
 

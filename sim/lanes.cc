@@ -32,6 +32,11 @@ void transpose(lane_word (&words)[32]) {
     }
 }
 
+template <size_t Bits>
+constexpr int64_t words_of(lane_word *const (&)[Bits]) {
+    return (Bits + 31) / 32;
+}
+
 bool lane_of(const lane_word &word, int64_t lane) { return word[lane / 32] >> (lane % 32) & 1; }
 
 void set_lane(lane_word &word, int64_t lane, bool bit) { word[lane / 32] |= uint32_t(bit) << (lane % 32); }
@@ -40,43 +45,38 @@ class Runner {
     UNIT unit;
     Job *jobs;
     int64_t count;
-    // What the ports of each lane show. The words lie apart from the jobs, whose size would scatter them.
     int64_t vectors[LANES];
     lane_word inverted;
-    const uint32_t *a[LANES], *b[LANES], *a_scale[LANES], *b_scale[LANES];
 
+    // The 32-bit words of a row, transposed one after another.
     template <size_t Bits>
-    void load(lane_word *const (&port)[Bits], const uint32_t *const (&words)[LANES]) {
-        constexpr int64_t chunks = (Bits + 31) / 32;
-        for (int64_t chunk = 0; chunk < chunks; chunk++) {
-            lane_word rows[32];
-            uint32_t *const numbers = reinterpret_cast<uint32_t *>(rows);
-            for (int64_t lane = 0; lane < count; lane++)
-                numbers[lane % 32 * GROUPS + lane / 32] = words[lane][vectors[lane] * chunks + chunk];
-            transpose(rows);
-            for (size_t k = 32 * chunk; k < Bits && k < size_t(32 * chunk + 32); k++)
-                *port[k] = rows[k % 32] ^ inverted;
+    void load(lane_word *const (&port)[Bits], lane_word (*&words)[32]) {
+        for (size_t k = 0; k < Bits; k++) {
+            if (k % 32 == 0) transpose(*words);
+            *port[k] = (*words)[k % 32] ^ inverted;
+            if (k % 32 == 31 || k == Bits - 1) words++;
         }
     }
 
-#if UNIT_ACCUMULATES
-    lane_word flags(const uint8_t *Job::*flag) {
-        lane_word word = {};
-        for (int64_t lane = 0; lane < count; lane++) set_lane(word, lane, (jobs[lane].*flag)[vectors[lane]]);
-        return word ^ inverted;
-    }
-#endif
-
     void load_payload() {
-        lane_word *const port_a[] = {PORT_i_a}, *const port_b[] = {PORT_i_b};
-        lane_word *const port_a_scale[] = {PORT_i_a_scale}, *const port_b_scale[] = {PORT_i_b_scale};
-        load(port_a, a);
-        load(port_b, b);
-        load(port_a_scale, a_scale);
-        load(port_b_scale, b_scale);
+        lane_word *const a[] = {PORT_i_a}, *const b[] = {PORT_i_b};
+        lane_word *const a_scale[] = {PORT_i_a_scale}, *const b_scale[] = {PORT_i_b_scale};
+        constexpr int64_t row_words = words_of(a) + words_of(b) + words_of(a_scale) + words_of(b_scale) + 1;
+        lane_word rows[row_words][32];
+        uint32_t *const numbers = reinterpret_cast<uint32_t *>(rows);
+        for (int64_t lane = 0; lane < count; lane++) {
+            const uint32_t *const row = jobs[lane].inputs + vectors[lane] * row_words;
+            for (int64_t k = 0; k < row_words; k++)
+                numbers[k * LANES + lane % 32 * GROUPS + lane / 32] = row[k];
+        }
+        lane_word(*words)[32] = rows;
+        load(a, words);
+        load(b, words);
+        load(a_scale, words);
+        load(b_scale, words);
 #if UNIT_ACCUMULATES
-        *bit_of(unit.p_i__first) = flags(&Job::first);
-        *bit_of(unit.p_i__last) = flags(&Job::last);
+        lane_word *const flags[] = {bit_of(unit.p_i__first), bit_of(unit.p_i__last)};
+        load(flags, words);
 #endif
     }
 
@@ -98,14 +98,7 @@ class Runner {
 #endif
 
   public:
-    Runner(Job *jobs, int64_t count) : jobs(jobs), count(count) {
-        for (int64_t lane = 0; lane < count; lane++) {
-            a[lane] = jobs[lane].a;
-            b[lane] = jobs[lane].b;
-            a_scale[lane] = jobs[lane].a_scale;
-            b_scale[lane] = jobs[lane].b_scale;
-        }
-    }
+    Runner(Job *jobs, int64_t count) : jobs(jobs), count(count) {}
 
 #if UNIT_STAGES
     void run() {

@@ -22,8 +22,10 @@ enum Outcome : int64_t {
 // One run; laid out as blockdot.sim.cxxrtl.JOB.
 struct Job {
     int64_t vectors;
-    const uint32_t *a, *b, *a_scale, *b_scale;  // per vector, 32-bit words, least significant first
-    const uint8_t *first, *last;
+    // A row of words for each vector: a, b, a_scale and b_scale, each from a word of its own on, the least
+    // significant one first; then one with i_first (bit 0) and i_last (bit 1).
+    const uint32_t *inputs;
+    int64_t row_words;
     const uint8_t *offer, *accept;
     int64_t offer_length, accept_length;
     int64_t patience, drain;
@@ -92,7 +94,7 @@ class StreamBench {
             job.result_count = received;
         }
         if (taken) {
-            owed += job.last[next];
+            owed += job.inputs[(next + 1) * job.row_words - 1] >> 1 & 1;
             job.input_cycles[next++] = job.cycles;
             job.input_count = next;
             offering = false;
