@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .area import area
+from .coverage import coverage
 from .demo import demo
 from .quantize import quantize
 from .simulate import simulate
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, soak, area, quantize, tools, demo):
+for command in (verilog, simulate, soak, coverage, area, quantize, tools, demo):
     app.command()(command)
 
 

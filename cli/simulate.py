@@ -85,6 +85,9 @@ def simulate(
     longest: Annotated[
         int | None, typer.Option("--longest", help="Inputs in the longest random sum. [default: 24]")
     ] = None,
+    directed: Annotated[
+        bool, typer.Option("--directed", help="Go to the corners one by one instead; see `coverage`.")
+    ] = False,
     stalls: Annotated[
         bool, typer.Option("--stalls/--no-stalls", help="Gaps between inputs, and back-pressure.")
     ] = True,
@@ -117,13 +120,18 @@ def simulate(
     """
     from ..hw import DotUnit
     from ..sim import random
+    from ..sim.directed import directed as directed_stimulus
     from ..sim.vectors import LONGEST
 
     spec = make_spec(
         element=element, scale=scale, block_size=block_size, blocks=blocks, accumulate=accumulate, guard=guard
     )
     unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order)
-    if tensor is None:
+    if directed:
+        if tensor is not None or vectors is not None:
+            raise ValueError("directed must come without a tensor and without vectors, which it chooses")
+        stimulus = directed_stimulus(spec)
+    elif tensor is None:
         if against is not None:
             raise ValueError("against must come with a tensor, not alone")
         count = 10_000 if vectors is None else vectors

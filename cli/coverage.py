@@ -1,0 +1,136 @@
+"""``blockdot coverage``: what a test should have met, and which of it is met."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..model import DotSpec
+from .console import console, print_json, progress_bar, table
+from .options import (
+    BuildDirOption,
+    JsonOption,
+    OptimiseOption,
+    OrderOption,
+    SeedOption,
+    SpecArgument,
+    StagesOption,
+    count,
+    default_stages,
+)
+
+if TYPE_CHECKING:
+    from ..sim.coverage import Coverage
+
+__all__ = ["coverage"]
+
+
+def coverage(
+    spec: SpecArgument,
+    engine: Annotated[
+        Literal["pysim", "cxxrtl", "verilator", "icarus", "model"],
+        typer.Option(
+            "--engine", help="What runs the unit; model: nothing does, and its ports are not covered."
+        ),
+    ] = "pysim",
+    stages: StagesOption = None,
+    optimise: OptimiseOption = "area",
+    order: OrderOption = 0,
+    vectors: Annotated[
+        int, typer.Option("--vectors", metavar="N", parser=count, help="Random inputs besides.")
+    ] = 0,  # type: ignore[assignment]
+    seed: SeedOption = 0,
+    directed: Annotated[
+        bool, typer.Option("--directed/--no-directed", help="Inputs that go to the corners one by one.")
+    ] = True,
+    long: Annotated[
+        bool,
+        typer.Option("--long", help="Sums of 65536 groups as well, for the upper guard bits of exact sums."),
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every bin.")] = False,
+    build_dir: BuildDirOption = Path("build"),
+    json: JsonOption = False,
+) -> None:
+    """Run inputs through a unit, compare every result, and say which corners were met and which were not.
+
+    Bins are told from the inputs, from exact arithmetic and from the ports alone, not from the hardware. What
+    cannot be met says why. Exit code 1 says that a bin that can be met was not, or that a result differs.
+    """
+    from ..hw import DotUnit
+    from ..sim import random, run
+    from ..sim.check import compare
+    from ..sim.coverage import Coverage
+    from ..sim.directed import directed as directed_stimulus
+
+    parsed = DotSpec.parse(spec)
+    if not directed and not vectors:
+        raise ValueError("vectors must be given where there are no directed ones, not 0")
+    unit = None
+    if engine != "model":
+        stages = default_stages(parsed.accumulate, stages)
+        unit = DotUnit(parsed, stages=stages, optimise=optimise, order=order)
+    stimuli = [directed_stimulus(parsed, long=long)] if directed else []
+    if vectors:
+        stimuli.append(random(parsed, vectors, seed=seed))
+    seen = Coverage(parsed, latency=unit.latency if unit else None, long=long)
+    differing: list[str] = []
+    with progress_bar(f"running {unit.name if unit else spec}", None):
+        for stimulus in stimuli:
+            response = None
+            if unit is not None and engine != "model":
+                response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim")
+                differing += map(str, compare(unit, stimulus, response, engine=engine).mismatches)
+            seen.add(stimulus, response)
+    total = sum(stimulus.vectors for stimulus in stimuli)
+    if json:
+        print_json(
+            {
+                "spec": parsed.name,
+                "unit": unit and unit.name,
+                "vectors": total,
+                "mismatches": differing,
+                "bins": [
+                    {**vars(one), "count": seen.met[one].count if one in seen.met else 0} for one in seen.bins
+                ],
+            }
+        )
+    else:
+        _print(seen, unit.name if unit else f"{spec}, the model alone", total, differing, every=every)
+    if seen.holes or seen.refuted or differing:
+        raise typer.Exit(1)
+
+
+def _print(seen: "Coverage", name: str, vectors: int, differing: list[str], *, every: bool) -> None:
+    out = console()
+    shown = table(
+        f"{name}: {vectors} inputs", "group", "bins>", "met>", "impossible>", "not driven>", "holes>"
+    )
+    groups = dict.fromkeys(one.group for one in seen.bins)
+    for group in [*groups, None]:
+        bins = [one for one in seen.bins if group in (one.group, None)]
+        met = sum(one in seen.met for one in bins)
+        never = sum(not one.possible for one in bins)
+        left = sum(one.possible and bool(one.unreachable) and one not in seen.met for one in bins)
+        holes = sum(one.group == group or group is None for one in seen.holes)
+        if group is None:
+            shown.add_section()
+        shown.add_row(group or "all", *map(str, (len(bins), met, never, left, holes)))
+    out.print(shown)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in seen.bins:
+        if one.unreachable:
+            reasons.setdefault((one.group, one.unreachable), []).append(one.name)
+    for (group, why), names in reasons.items():
+        more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+        listed = "; ".join(names if not more else names[:3])
+        out.print(f"{group}: {listed}{more}: {why}", markup=False, soft_wrap=True)
+    if every:
+        for one in seen.bins:
+            count_of = seen.met[one].count if one in seen.met else 0
+            out.print(f"{count_of:8} {one.group}: {one.name}", markup=False, soft_wrap=True)
+    for one in seen.holes:
+        out.print(f"hole: {one.group}: {one.name}", markup=False, soft_wrap=True)
+    for one in seen.refuted:
+        out.print(f"met, and should not be: {one.group}: {one.name}: {one.unreachable}", soft_wrap=True)
+    for text in differing:
+        out.print(text, markup=False, soft_wrap=True)
