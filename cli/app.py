@@ -15,6 +15,7 @@ from .quantize import quantize
 from .simulate import simulate
 from .soak import soak
 from .tools import tools
+from .vectors import vectors
 from .verilog import verilog
 
 __all__ = ["main", "run"]
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, soak, coverage, area, quantize, tools, demo):
+for command in (verilog, simulate, soak, coverage, vectors, area, quantize, tools, demo):
     app.command()(command)
 
 

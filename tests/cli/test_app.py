@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("verilog", "simulate", "soak", "coverage", "area", "quantize", "tools", "demo")
+COMMANDS = ("verilog", "simulate", "soak", "coverage", "vectors", "area", "quantize", "tools", "demo")
 
 
 def test_version_is_the_package_s(blockdot):

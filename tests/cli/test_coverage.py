@@ -10,7 +10,10 @@ def test_every_corner_is_met_and_what_is_not_says_why(blockdot):
     done = blockdot("coverage", SMALL, "--stages", 1)
     assert done.code == 0
     assert "blockdot_e2m1_ue2m0_n2_none_s1: " in done.out
-    assert "cancellation: 4 bits; 5 bits; 6 bits; 7 bits: no 2 products cancel so deep, by enumeration\n" in done.out
+    assert (
+        "cancellation: 4 bits; 5 bits; 6 bits; 7 bits: no 2 products cancel so deep, by enumeration\n"
+        in done.out
+    )
     assert "ports" in done.out
     assert "hole" not in done.out.replace("holes", "")
     listed = blockdot("coverage", SMALL, "--stages", 1, "--all")

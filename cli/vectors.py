@@ -1,0 +1,49 @@
+"""``blockdot vectors``: stimulus and expected bits in files, for hardware of one's own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..model import DotSpec
+from .console import console, print_json
+from .options import JsonOption, SeedOption, SpecArgument, count
+
+__all__ = ["vectors"]
+
+
+def vectors(
+    spec: SpecArgument,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if need be.")
+    ] = Path("build/vectors"),
+    number: Annotated[
+        int,
+        typer.Option("--vectors", metavar="N", parser=count, help="Random vectors behind the directed ones."),
+    ] = 10_000,  # type: ignore[assignment]
+    seed: SeedOption = 0,
+    long: Annotated[
+        bool, typer.Option("--long", help="Sums of 65536 groups as well: see `coverage`.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write conformance vectors: inputs, and the bits that hardware of that specification must give.
+
+    DIR/SPEC.PORT.hex are for $readmemh, a line for each vector, or each result. DIR/SPEC.npz holds the same
+    as codes, DIR/SPEC.json describes them. docs/vectors.md has the details, and readers.
+    """
+    from ..sim.conformance import write
+
+    about = write(DotSpec.parse(spec), output, vectors=number, seed=seed, long=long)
+    if json:
+        print_json(about)
+        return
+    out = console()
+    directed = about["directed"]
+    out.print(
+        f"{spec}: {about['vectors']} vectors, the first {directed} of them directed, seed {seed}; "
+        f"{about['results']} results",
+        soft_wrap=True,
+    )
+    for file in (*about["files"], f"{spec}.json"):
+        out.print(f"wrote {output / file}", soft_wrap=True)
