@@ -1,24 +1,28 @@
 """The engines that run the emitted Verilog: cocotb with Verilator, or with Icarus Verilog."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+from xml.etree import ElementTree
 
 from ..hw import DotUnit, to_verilog
+from ..model import DotSpec
 from . import tools
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, Job, read_answer
-from .cocotb_run import Order, Simulator
+from .cocotb_run import RESULTS_VARIABLE, SETTINGS_VARIABLE, Order, Simulator
 from .stream import EngineError, Limits, Outcome, Response, payloads
 from .vectors import Stimulus
 
-__all__ = ["NEEDS", "build", "run"]
+__all__ = ["NEEDS", "Design", "TestResult", "build", "run", "run_tests", "simulate"]
 
 NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
     "verilator": ("cocotb", "libpython", "verilator", "make", "c++"),
@@ -34,6 +38,7 @@ _BUILD_SECONDS: Final = 900
 _RUN_SECONDS: Final = 300
 _RUN_SECONDS_PER_VECTOR: Final = 0.5
 _TAIL: Final = 2000
+_NO_LIBRARY: Final = "!<arch>\n"
 
 
 def _clean(environment: Mapping[str, str]) -> dict[str, str]:
@@ -81,14 +86,34 @@ def _carry_out(order: Order, environment: Mapping[str, str], seconds: float) -> 
     return printed
 
 
-def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, waves: bool = False) -> Path:
-    """Build a simulator for a unit's Verilog, unless that has been done.
+@dataclass(frozen=True)
+class Design:
+    """Verilog to simulate.
 
-    It is built in a folder of its own, named after the unit and a hash of everything it is made from,
+    Attributes:
+        top: Name of the top module.
+        text: The Verilog.
+        ports: Names of the top module's ports, as far as a bench uses them.
+    """
+
+    top: str
+    text: str
+    ports: tuple[str, ...]
+
+    @classmethod
+    def of(cls, unit: DotUnit) -> "Design":
+        """Return a unit's Verilog."""
+        return cls(unit.name, to_verilog(unit).text, tuple(port.name for port in unit.ports))
+
+
+def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool = False) -> Path:
+    """Build a simulator for a design, unless that has been done.
+
+    It is built in a folder of its own, named after the design and a hash of everything it is made from,
     and put in its place whole: several processes may build at once.
 
     Args:
-        unit: The unit.
+        design: The design.
         simulator: ``verilator`` or ``icarus``.
         build_dir: The folder to build in; made if need be.
         waves: Whether it must be able to write a waveform.
@@ -102,31 +127,37 @@ def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, waves: bool =
     """
     found = tools.require(*NEEDS[simulator])
     arguments = list(_BUILD_ARGUMENTS[simulator])
-    files = {f"{unit.name}.v": to_verilog(unit).text}
-    if simulator == "verilator" and not waves:
+    sources = {f"{design.top}.v": design.text}
+    beside_them: dict[str, str] = {}
+    if simulator == "verilator" and waves:
+        # The writer of FST takes its compression from libraries whose headers few machines have.
+        arguments += ["--trace-fst", "-CFLAGS", "-I.", "-LDFLAGS", "-L."]
+        store = Path(__file__).with_name("store.h").read_text(encoding="utf-8")
+        beside_them = {"lz4.h": store, "zlib.h": store, "liblz4.a": _NO_LIBRARY, "libz.a": _NO_LIBRARY}
+    elif simulator == "verilator":
         # cocotb has every signal in the design kept for it, which doubles the time of build and run.
         # The bench looks at the ports alone.
         arguments.append("--no-public-flat-rw")
-        files["ports.vlt"] = "`verilator_config\n" + "".join(
-            f'public_flat_rw -module "{unit.name}" -var "{port.name}"\n' for port in unit.ports
+        sources["ports.vlt"] = "`verilator_config\n" + "".join(
+            f'public_flat_rw -module "{design.top}" -var "{port}"\n' for port in design.ports
         )
-    key = [*files.values(), simulator, *arguments, str(waves), sys.prefix]
+    key = [*sources.values(), *beside_them.values(), simulator, *arguments, str(waves), sys.prefix]
     key += [f"{tool.path} {tool.version}" for tool in found.values()]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:20]
     build_dir.mkdir(parents=True, exist_ok=True)
-    final = build_dir.resolve() / f"{unit.name}-{simulator}-{digest}"
+    final = build_dir.resolve() / f"{design.top}-{simulator}-{digest}"
     if final.is_dir():
         return final
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as folder:
         beside = Path(folder).resolve() / "build"
         beside.mkdir()
-        for name, text in files.items():
+        for name, text in (sources | beside_them).items():
             (beside / name).write_text(text, encoding="utf-8")
         order = Order(
             action="build",
             simulator=simulator,
-            top=unit.name,
-            sources=list(files),
+            top=design.top,
+            sources=list(sources),
             build_dir=str(beside),
             test_dir=str(beside),
             waves=waves,
@@ -142,6 +173,60 @@ def build(unit: DotUnit, simulator: Simulator, build_dir: Path, *, waves: bool =
             if not final.is_dir():  # else another process was first
                 raise
     return final
+
+
+def simulate(
+    design: Design,
+    module: str,
+    environment: Mapping[str, str],
+    *,
+    simulator: Simulator,
+    build_dir: Path,
+    seconds: float,
+    trace: Path | None,
+    tests: Sequence[str] = (),
+) -> str:
+    """Run a module's cocotb tests on a design.
+
+    Args:
+        design: The design.
+        module: Name of the Python module.
+        environment: What the module finds in its environment, besides what this process has.
+        simulator: ``verilator`` or ``icarus``.
+        build_dir: Where built simulators are kept.
+        seconds: How long it may take.
+        trace: A waveform file to write, or None.
+        tests: Names of the tests; all of them where it is empty.
+
+    Returns:
+        What was printed.
+
+    Raises:
+        ToolError: If a tool is missing or too old.
+        EngineError: If the simulator fails, or takes far too long.
+    """
+    built = build(design, simulator, build_dir, waves=trace is not None)
+    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".run-") as folder:
+        here = Path(folder).resolve()
+        waveform = here / f"waveform{trace.suffix}" if trace else None
+        verilator = simulator == "verilator"
+        order = Order(
+            action="test",
+            simulator=simulator,
+            top=design.top,
+            module=module,
+            tests=list(tests),
+            build_dir=str(built),
+            test_dir=str(here),
+            waves=trace is not None,
+            arguments=["--trace-file", str(waveform)] if waveform and verilator else [],
+            plusargs=[f"+dumpfile_path={waveform}"] if waveform and not verilator else [],
+        )
+        printed = _carry_out(order, _clean(os.environ) | dict(environment), seconds)
+        if waveform and waveform.is_file() and trace:
+            trace.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(waveform, trace)  # may be another file system
+        return printed
 
 
 def run(
@@ -170,8 +255,8 @@ def run(
         ToolError: If a tool is missing or too old.
         EngineError: If the simulator fails, or takes far too long.
     """
-    built = build(unit, simulator, build_dir, waves=trace is not None)
-    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".run-") as folder:
+    build_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".job-") as folder:
         here = Path(folder).resolve()
         job, answer = here / "job.npz", here / "answer.npz"
         Job(
@@ -183,26 +268,110 @@ def run(
             undefined=stimulus.undefined_count,
             limits=limits,
         ).write(job)
-        waveform = here / f"waveform{trace.suffix}" if trace else None
-        verilator = simulator == "verilator"
-        order = Order(
-            action="test",
+        printed = simulate(
+            Design.of(unit),
+            "blockdot.sim.cocotb_bench",
+            {JOB_VARIABLE: str(job), ANSWER_VARIABLE: str(answer)},
             simulator=simulator,
-            top=unit.name,
-            build_dir=str(built),
-            test_dir=str(here),
-            waves=trace is not None,
-            arguments=["--trace-file", str(waveform)] if waveform and verilator else [],
-            plusargs=[f"+dumpfile_path={waveform}"] if waveform and not verilator else [],
+            build_dir=build_dir,
+            seconds=_RUN_SECONDS + _RUN_SECONDS_PER_VECTOR * stimulus.vectors,
+            trace=trace,
         )
-        environment = _clean(os.environ) | {JOB_VARIABLE: str(job), ANSWER_VARIABLE: str(answer)}
-        seconds = _RUN_SECONDS + _RUN_SECONDS_PER_VECTOR * stimulus.vectors
-        printed = _carry_out(order, environment, seconds)
-        if waveform and waveform.is_file() and trace:
-            shutil.move(waveform, trace)  # may be another file system
         if not answer.is_file():
             raise EngineError(
                 f"{simulator} must play the bench for {unit.name} to its end, not stop before: "
                 f"{printed.strip()[-_TAIL:]}"
             )
         return read_answer(answer)
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """How one cocotb test ended.
+
+    Attributes:
+        name: Its name.
+        outcome: ``passed``, ``failed`` or ``skipped``.
+        seconds: How long it took.
+        simulated_ns: How much time passed in the simulation.
+        message: What went wrong; empty if nothing did.
+    """
+
+    __test__ = False  # not a test of pytest's, whatever its name
+
+    name: str
+    outcome: Literal["passed", "failed", "skipped"]
+    seconds: float
+    simulated_ns: float
+    message: str
+
+
+def run_tests(
+    design: Design,
+    spec: DotSpec,
+    *,
+    simulator: Simulator,
+    build_dir: Path,
+    vectors: int = 300,
+    seed: int = 0,
+    trace: Path | None = None,
+    tests: Sequence[str] = (),
+) -> list[TestResult]:
+    """Run the tests of `cocotb_tests` on a design.
+
+    Args:
+        design: The design, with valid/ready streams under blockdot's own names.
+        spec: What it should compute.
+        simulator: ``verilator`` or ``icarus``.
+        build_dir: Where built simulators are kept.
+        vectors: Vectors of the random tests, at least 8.
+        seed: Seed of all that is random; not negative.
+        trace: A waveform file to write, or None.
+        tests: Names of the tests; all of them where it is empty.
+
+    Returns:
+        How each test ended.
+
+    Raises:
+        ValueError: If a number is outside its domain.
+        ToolError: If a tool is missing or too old.
+        EngineError: If the simulator fails, or takes far too long.
+    """
+    for name, value, least in (("vectors", vectors, 8), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    build_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".tests-") as folder:
+        results = Path(folder).resolve() / "results.xml"
+        settings = {"spec": spec.name, "vectors": vectors, "seed": seed}
+        printed = simulate(
+            design,
+            "blockdot.sim.cocotb_tests",
+            {SETTINGS_VARIABLE: json.dumps(settings), RESULTS_VARIABLE: str(results)},
+            simulator=simulator,
+            build_dir=build_dir,
+            seconds=_RUN_SECONDS + 10 * _RUN_SECONDS_PER_VECTOR * vectors,
+            trace=trace,
+            tests=tests,
+        )
+        if not results.is_file():
+            raise EngineError(
+                f"{simulator} must run the tests of {design.top} to their end, not stop before: "
+                f"{printed.strip()[-_TAIL:]}"
+            )
+        return [_result(case) for case in ElementTree.parse(results).iter("testcase")]
+
+
+def _result(case: ElementTree.Element) -> TestResult:
+    failure = case.find("failure") if case.find("failure") is not None else case.find("error")
+    outcome = "failed" if failure is not None else "skipped" if case.find("skipped") is not None else "passed"
+    # The assertion's own words, from the last line of its traceback.
+    lines = ((failure.text or failure.get("message", "")) if failure is not None else "").strip().splitlines()
+    message = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "")
+    return TestResult(
+        case.get("name", ""),
+        outcome,
+        float(case.get("time", 0)),
+        float(case.get("sim_time_ns", 0)),
+        message.strip(),
+    )

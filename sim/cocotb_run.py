@@ -6,12 +6,19 @@ blockdot is imported here, so that the process starts at once.
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Order", "Simulator"]
+__all__ = ["RESULTS_VARIABLE", "SETTINGS_VARIABLE", "Order", "Simulator"]
+
+SETTINGS_VARIABLE = "BLOCKDOT_TESTBENCH"
+"""Environment variable with the settings of `cocotb_tests` as JSON: ``spec``, ``vectors``, ``seed``."""
+
+RESULTS_VARIABLE = "BLOCKDOT_RESULTS"
+"""Environment variable with the path to which cocotb is to write how its tests ended."""
 
 Simulator = Literal["verilator", "icarus"]
 
@@ -24,6 +31,8 @@ class Order:
         action: ``build`` a simulator, or ``test`` with one that is built.
         simulator: ``verilator`` or ``icarus``.
         top: Name of the module.
+        module: Name of the Python module with the tests.
+        tests: Names of the tests to run; all of them where it is empty.
         sources: Names of the files to build from, in `build_dir`.
         build_dir: Where the simulator is built.
         test_dir: Where it runs.
@@ -38,6 +47,8 @@ class Order:
     build_dir: str
     test_dir: str
     waves: bool
+    module: str = ""
+    tests: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     plusargs: list[str] = field(default_factory=list)
@@ -70,7 +81,9 @@ def main(text: str) -> None:
         )
     else:
         runner.test(
-            test_module="blockdot.sim.cocotb_bench",
+            test_module=order.module,
+            testcase=order.tests or None,
+            results_xml=os.environ.get(RESULTS_VARIABLE),
             hdl_toplevel=order.top,
             hdl_toplevel_lang="verilog",
             build_dir=order.build_dir,

@@ -34,7 +34,7 @@ _NEEDS: Final[dict[Engine, tuple[str, ...]]] = {
 _WAVEFORM: Final[dict[Engine, str | None]] = {
     "pysim": ".vcd",
     "cxxrtl": None,
-    "verilator": ".vcd",  # .fst would need the lz4 library on the machine
+    "verilator": ".fst",
     "icarus": ".fst",
 }
 
@@ -62,7 +62,7 @@ def run(
         stimulus: What to put in, and when; for the unit's specification.
         engine: One of `ENGINES`.
         build_dir: Where compiled units are kept between runs; made if need be. ``pysim`` needs none.
-        trace: A waveform file to write: ``.vcd`` from ``pysim`` and ``verilator``, ``.fst`` from
+        trace: A waveform file to write: ``.vcd`` from ``pysim``, ``.fst`` from ``verilator`` and
             ``icarus``, none from ``cxxrtl``.
         patience: Cycles without a transfer after which the unit is held to be stuck; by default more
             than any working unit needs.
