@@ -5,18 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
-from .accumulate import Binary32Adder, WindowAdder
-from .compressor import Adder, Columns, FinalAdder, SumOfProducts
-from .element import ElementProduct, product_bits, require_supported
+from ..model.formats import Top
+from .accumulate import Binary32Adder, TwoPathAdder, WindowAdder
+from .bits import repeat, wire
+from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
+from .element import ElementProduct, product_bits
 from .hierarchy import place
-from .round import Normalise, Range, Round
+from .round import FRACTION_BITS, Normalise, Range, Round
 from .scale import ScaleProduct, exponent_bits, exponent_offset, exponent_range
-from .term import Magnitude, MagnitudeTerm, SignedTerm, WindowShift
+from .term import LeadingZeros, Magnitude, MagnitudeTerm, Product, SignedTerm, WindowShift
 
 __all__ = ["OPTIMISE", "DotUnit", "Optimise", "Port", "Step"]
 
@@ -101,7 +103,6 @@ class DotUnit(wiring.Component):
             raise TypeError(f"spec must be a DotSpec, not {spec!r}")
         if spec.accumulate == "aligned":
             raise ValueError(f"accumulate must be none, fp32 or exact in hardware, not {spec.accumulate!r}")
-        require_supported(*spec.elements)
         for name, value in (("stages", stages), ("order", order)):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
@@ -225,25 +226,37 @@ class DotUnit(wiring.Component):
         """Whether terms are placed in a fixed-point window: to sum blocks, or to accumulate exactly."""
         return self.spec.blocks > 1 or self.spec.accumulate == "exact"
 
+    @property
+    def _fast(self) -> bool:
+        return self.optimise == "delay"
+
+    @property
+    def _specials(self) -> tuple[bool, bool]:
+        """Whether a sum of products can be NaN, and whether it can be infinite."""
+        tops = {fmt.top for fmt in self.spec.elements}
+        return tops != {Top.FINITE}, Top.IEEE in tops
+
     def _make_steps(self) -> list[Step]:
         spec = self.spec
         group_bits = spec.window_bits + _log2(spec.blocks)
-        ripple = self.optimise == "area"
 
         def carry(width: int) -> float:
-            return 2 * width if ripple else 2 * _log2(width) + 2
+            return 2 * _log2(width) + 2 if self._fast else 2 * width
 
-        sum_depth = carry(spec.sum_bits)
-        multiply = Step(
-            "multiply",
-            4 * math.log(max(spec.scale_significand_bits, 2), 1.5) + carry(spec.term_bits) / 2,
-            self._build_signed_term if self._windowed else self._build_term,
-        )
+        signed_magnitude = self._fast and not self._windowed
         steps = [
             Step("product", 8, self._build_products),
             Step("compress", 4 * math.log(spec.block_size * 1.2, 1.5), self._build_tree),
-            Step("add", sum_depth, self._build_sum),
-            multiply,
+            Step("add", carry(spec.sum_bits), self._build_absolute if signed_magnitude else self._build_sum),
+            Step(
+                "multiply",
+                4 * math.log(max(spec.scale_significand_bits, 2), 1.5) + carry(spec.term_bits) / 2,
+                self._build_signed_term
+                if self._windowed
+                else self._build_product_term
+                if self._fast
+                else self._build_term,
+            ),
         ]
         numbers = Range(
             magnitude_bits=spec.term_bits - 1,
@@ -270,40 +283,74 @@ class DotUnit(wiring.Component):
             )
         self._numbers = numbers
         steps.append(Step("normalise", 5 * _log2(numbers.magnitude_bits), self._build_normalise))
-        steps.append(Step("round", 14 if numbers.rounds else 2, self._build_round))
+        steps.append(
+            Step(
+                "round",
+                14 if numbers.rounds else 2,
+                self._build_round
+                if not self._fast or spec.accumulate != "fp32"
+                else self._build_unpacked
+                if numbers.rounds
+                else self._build_operand,
+            )
+        )
         if spec.accumulate == "fp32":
-            steps.append(Step("accumulate", 75 if ripple else 50, self._build_fp32, accumulates=True))
+            steps.append(Step("accumulate", 50 if self._fast else 75, self._build_fp32, accumulates=True))
         return steps
 
     def _build_products(self, m: Module, platform: object, live: Live) -> Live:
         spec = self.spec
         a_format, b_format = spec.elements
+        nan_possible, infinite_possible = self._specials
         after: Live = {}
         nan: list[Value] = []
+        infinite: list[Value] = []
         for j in range(spec.blocks):
-            negative, magnitude = [], []
+            products: list[ElementProduct] = []
             for k in range(spec.block_size):
                 lane = j * spec.block_size + k
-                product = ElementProduct(a_format, b_format)
+                product = ElementProduct(a_format, b_format, fast=self._fast)
                 place(m, platform, f"product_{lane}", product)
                 m.d.comb += [
                     product.a.eq(live["a"].word_select(lane, a_format.bits)),
                     product.b.eq(live["b"].word_select(lane, b_format.bits)),
                 ]
-                negative.append(product.negative)
-                magnitude.append(product.magnitude)
-            scale = ScaleProduct(*spec.scales, significand_bits=spec.scale_significand_bits, order=self.order)
+                products.append(product)
+            scale = ScaleProduct(
+                *spec.scales,
+                significand_bits=spec.scale_significand_bits if self._fast else None,
+                nan=nan_possible,
+                infinite=infinite_possible,
+                adder=self._adder,
+                order=self.order,
+            )
             place(m, platform, f"scale_{j}", scale)
             m.d.comb += [
                 scale.a.eq(live["a_scale"].word_select(j, spec.scales[0].bits)),
                 scale.b.eq(live["b_scale"].word_select(j, spec.scales[1].bits)),
             ]
-            after[f"negative_{j}"] = Cat(*negative)
-            after[f"magnitude_{j}"] = Cat(*magnitude)
-            after[f"significand_{j}"] = scale.significand
+            after[f"negative_{j}"] = Cat(*(product.negative for product in products))
+            after[f"magnitude_{j}"] = Cat(*(product.magnitude for product in products))
+            if self._fast:
+                after[f"significand_{j}_0"] = scale.significand
+            else:
+                after[f"significand_{j}_0"] = scale.a_significand
+                after[f"significand_{j}_1"] = scale.b_significand
             after[f"exponent_{j}"] = scale.exponent
+            if nan_possible:
+                sum_nan = Cat(*(product.nan for product in products)).any()
+                if infinite_possible:
+                    down = wire(m, Cat(*(p.infinite & p.negative for p in products)).any(), f"down_{j}")
+                    up = wire(m, Cat(*(p.infinite & ~p.negative for p in products)).any(), f"up_{j}")
+                    sum_nan = sum_nan | (down & up)
+                    m.d.comb += scale.sum_infinite.eq(down | up)
+                    infinite.append(Cat(scale.infinite & up, scale.infinite & down))
+                m.d.comb += scale.sum_nan.eq(sum_nan)
             nan.append(scale.nan)
         after["nan"] = Cat(*nan).any()
+        if infinite:
+            # Bit 0 for an infinity above zero, bit 1 for one below: two blocks may have both.
+            after["infinite"] = Cat(*(Cat(*(which[k] for which in infinite)).any() for k in range(2)))
         return after
 
     def _build_tree(self, m: Module, platform: object, live: Live) -> Live:
@@ -314,6 +361,8 @@ class DotUnit(wiring.Component):
                 lanes=spec.block_size,
                 magnitude_bits=product_bits(*spec.elements),
                 sum_bits=spec.sum_bits,
+                offset=-1 if self._fast and not self._windowed else 0,
+                balanced=self._fast,
                 order=self.order,
             )
             place(m, platform, f"tree_{j}", tree)
@@ -334,12 +383,26 @@ class DotUnit(wiring.Component):
             after[f"total_{j}"] = adder.total
         return after
 
+    def _build_absolute(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        adder = AbsoluteAdder(width=self.spec.sum_bits, adder=self._adder)
+        place(m, platform, "add", adder)
+        m.d.comb += [adder.save.eq(after.pop("save_0")), adder.carry.eq(after.pop("carry_0"))]
+        after["negative"] = adder.negative
+        after["sum_magnitude"] = adder.magnitude
+        return after
+
+    def _significand_bits(self) -> list[int]:
+        if self._fast:
+            return [self.spec.scale_significand_bits]
+        return [fmt.significand_bits for fmt in self.spec.scales]
+
     def _build_term(self, m: Module, platform: object, live: Live) -> Live:
         spec = self.spec
         after = dict(live)
         term = MagnitudeTerm(
             sum_bits=spec.sum_bits,
-            significand_bits=spec.scale_significand_bits,
+            significand_bits=self._significand_bits(),
             magnitude_bits=spec.term_bits - 1,
             adder=self._adder,
             order=self.order,
@@ -347,20 +410,42 @@ class DotUnit(wiring.Component):
         place(m, platform, "term", term)
         m.d.comb += [
             term.total.eq(after.pop("total_0")),
-            term.significand.eq(after.pop("significand_0")),
+            term.significand_0.eq(after.pop("significand_0_0")),
+            term.significand_1.eq(after.pop("significand_0_1")),
         ]
         after["negative"] = term.negative
         after["magnitude"] = term.magnitude
         after["exponent"] = after.pop("exponent_0")
         return after
 
+    def _build_product_term(self, m: Module, platform: object, live: Live) -> Live:
+        spec = self.spec
+        after = dict(live)
+        a_bits, b_bits = spec.sum_bits - 1, spec.scale_significand_bits
+        product = Product(
+            a_bits=a_bits, b_bits=b_bits, product_bits=spec.term_bits - 1, adder=self._adder, order=self.order
+        )
+        place(m, platform, "term", product)
+        magnitude, significand = after.pop("sum_magnitude"), after.pop("significand_0_0")
+        m.d.comb += [product.a.eq(magnitude), product.b.eq(significand)]
+        if b_bits > 1:
+            # The zeros of a product are those of its factors, or one more, and known long before it is.
+            zeros = LeadingZeros(a_bits=a_bits, b_bits=b_bits)
+            place(m, platform, "zeros", zeros)
+            m.d.comb += [zeros.a.eq(magnitude), zeros.b.eq(significand)]
+            after["zeros"] = zeros.count
+        after["magnitude"] = product.product
+        after["exponent"] = after.pop("exponent_0")
+        return after
+
     def _build_signed_term(self, m: Module, platform: object, live: Live) -> Live:
         spec = self.spec
         after = dict(live)
+        widths = self._significand_bits()
         for j in range(spec.blocks):
             term = SignedTerm(
                 sum_bits=spec.sum_bits,
-                significand_bits=spec.scale_significand_bits,
+                significand_bits=widths,
                 term_bits=spec.term_bits,
                 adder=self._adder,
                 order=self.order,
@@ -368,7 +453,10 @@ class DotUnit(wiring.Component):
             place(m, platform, f"term_{j}", term)
             m.d.comb += [
                 term.total.eq(after.pop(f"total_{j}")),
-                term.significand.eq(after.pop(f"significand_{j}")),
+                *(
+                    getattr(term, f"significand_{k}").eq(after.pop(f"significand_{j}_{k}"))
+                    for k in range(len(widths))
+                ),
             ]
             after[f"term_{j}"] = term.term
         return after
@@ -425,7 +513,13 @@ class DotUnit(wiring.Component):
                 accumulator.eq(adder.result),
                 accumulator_nan.eq((accumulator_nan & ~live["first"]) | live["nan"]),
             ]
-        return {"window": accumulator, "nan": accumulator_nan}
+        after: Live = {"window": accumulator, "nan": accumulator_nan}
+        if "infinite" in live:
+            infinite = Signal(2, name="accumulator_infinite", reset_less=True)
+            with m.If(live["enable"]):
+                m.d.sync += infinite.eq((infinite & repeat(~live["first"], 2)) | live["infinite"])
+            after["infinite"] = infinite
+        return after
 
     def _build_magnitude(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
@@ -439,36 +533,116 @@ class DotUnit(wiring.Component):
 
     def _build_normalise(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
-        normalise = Normalise(self._numbers, parallel=self.optimise == "delay")
+        zeros = after.pop("zeros", None)
+        spec = self.spec
+        normalise = Normalise(
+            self._numbers,
+            parallel=self._fast,
+            zeros_bits=0 if zeros is None else len(zeros),
+            excess=0
+            if zeros is None
+            else spec.sum_bits - 1 + spec.scale_significand_bits - self._numbers.magnitude_bits,
+        )
         place(m, platform, "normalise", normalise)
         m.d.comb += normalise.magnitude.eq(after.pop("magnitude"))
         if not self._windowed:
             m.d.comb += normalise.exponent.eq(after.pop("exponent"))
+        if zeros is not None:
+            m.d.comb += normalise.zeros.eq(zeros)
         after["nonzero"] = normalise.nonzero
         after["fraction"] = normalise.fraction
         after["field"] = normalise.field
         return after
 
+    def _specials_of_group(self, m: Module, live: Live) -> tuple[Value, Value, Value]:
+        """Take from `live` whether the group is NaN, whether it is infinite, and its sign."""
+        negative, nan = live.pop("negative"), live.pop("nan")
+        infinite: Value | None = live.pop("infinite", None)
+        if infinite is None:
+            return nan, Const(0), negative
+        up, down = infinite
+        nan = wire(m, nan | (up & down), "any_nan")
+        asked = wire(m, (up | down) & ~nan, "any_infinite")
+        return nan, asked, Mux(asked, down, negative)
+
     def _build_round(self, m: Module, platform: object, live: Live) -> Live:
+        spec = self.spec
         after = dict(live)
         rounder = Round(
             fraction_bits=self._numbers.fraction_bits,
             field_bits=self._numbers.field_bits,
             overflow=self._numbers.overflow,
+            infinite="infinite" in live,
+            # One block that is no number is a zero until here; other blocks and accumulators need not be.
+            cleared=spec.blocks == 1 and spec.accumulate != "exact",
         )
         place(m, platform, "round", rounder)
-        for name in ("negative", "fraction", "field", "nonzero", "nan"):
+        nan, infinite, negative = self._specials_of_group(m, after)
+        m.d.comb += [rounder.negative.eq(negative), rounder.nan.eq(nan)]
+        if "infinite" in live:
+            m.d.comb += rounder.infinite.eq(infinite)
+        for name in ("fraction", "field", "nonzero"):
             m.d.comb += getattr(rounder, name).eq(after.pop(name))
         after["result"] = rounder.result
         return after
 
+    def _build_unpacked(self, m: Module, platform: object, live: Live) -> Live:
+        """Round, and give the accumulator's adder the fields of the result."""
+        after = self._build_round(m, platform, live)
+        result = after.pop("result")
+        fraction, field = result[:FRACTION_BITS], result[FRACTION_BITS:31]
+        top = wire(m, field.all(), "result_top")
+        return after | {
+            "r_negative": result[31],
+            "r_fraction": fraction,
+            "r_field": field,
+            "r_normal": field.any(),
+            "r_nan": top & fraction.any(),
+            "r_infinite": top & ~fraction.any(),
+        }
+
+    def _build_operand(self, m: Module, platform: object, live: Live) -> Live:
+        """Give the accumulator's adder a number as it stands, where no bits of it are to be rounded."""
+        after = dict(live)
+        numbers = self._numbers
+        nan, infinite, negative = self._specials_of_group(m, after)
+        field, fraction, nonzero = after.pop("field"), after.pop("fraction"), after.pop("nonzero")
+        asked = infinite
+        if numbers.overflow:
+            infinite = infinite | field[:8].all() | field[8:].any()
+        return after | {
+            # A sum of zero has no sign; what became zero by rounding has one.
+            "r_negative": negative & (nonzero | asked),
+            "r_fraction": fraction,
+            "r_field": field[:8],
+            "r_normal": field.any() if numbers.subnormal else nonzero,
+            "r_nan": nan,
+            "r_infinite": infinite,
+        }
+
     def _build_fp32(self, m: Module, platform: object, live: Live) -> Live:
         accumulator = Signal(32, name="accumulator", reset_less=True)
-        adder = Binary32Adder(adder=self._adder)
+        # The first of a sum is added to -0, which leaves every number as it is.
+        kept = wire(m, ~live["first"], "keep")
+        before = Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)
+        adder = (TwoPathAdder if self._fast else Binary32Adder)(adder=self._adder)
         place(m, platform, "accumulate", adder)
-        m.d.comb += [adder.a.eq(accumulator), adder.b.eq(live["result"])]
+        m.d.comb += adder.a.eq(before)
+        if isinstance(adder, TwoPathAdder):
+            hidden = Signal(name="accumulator_normal", reset_less=True)
+            m.d.comb += [
+                adder.a_normal.eq(hidden & kept),
+                *(
+                    getattr(adder, f"b_{name}").eq(live[f"r_{name}"])
+                    for name in ("negative", "fraction", "field", "normal", "nan", "infinite")
+                ),
+            ]
+            with m.If(live["enable"]):
+                m.d.sync += hidden.eq(adder.normal)
+        else:
+            m.d.comb += adder.b.eq(live["result"])
         with m.If(live["enable"]):
-            m.d.sync += accumulator.eq(Mux(live["first"], live["result"], adder.result))
+            m.d.sync += accumulator.eq(adder.result)
         return {"result": accumulator}
 
     # Pipelining.

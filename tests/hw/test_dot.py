@@ -199,15 +199,6 @@ def test_bad_parameters_are_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("element", ["e4m3", ("e2m1", "int8"), ("e3m2", "e2m1")])
-def test_elements_other_than_e2m1_are_refused_before_anything_is_elaborated(
-    element: str | tuple[str, str],
-) -> None:
-    wrong = element if isinstance(element, str) else next(name for name in element if name != "e2m1")
-    with pytest.raises(ValueError, match=whole(f"element must be e2m1 in hardware, not {wrong!r}")):
-        DotUnit(DotSpec(element=element))  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("blocks", [1, 2, 4, 8])
 def test_the_smallest_accumulator_holds_one_group(blocks: int) -> None:
     unit = DotUnit(DotSpec(block_size=2, blocks=blocks, accumulate="exact", guard=blocks.bit_length() - 1))
