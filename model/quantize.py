@@ -12,7 +12,7 @@ from .choice import Blocks, Rule
 from .formats import ROUNDINGS, Format, Rounding
 from .tensor import BlockTensor
 
-__all__ = ["METHODS", "RECIPES", "Method", "Recipe", "quantize"]
+__all__ = ["METHODS", "RECIPES", "Method", "Recipe", "quantize", "require_method"]
 
 Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil"]
 METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil")
@@ -81,7 +81,8 @@ def _tensor_scale(largest: float, divisor: float) -> float:
     return float(max(g, np.finfo(np.float32).smallest_subnormal))
 
 
-def _require_method(method: object, element: Format, scale: Format) -> None:
+def require_method(method: object, element: Format, scale: Format) -> None:
+    """Raise ValueError unless there is such a method, and it goes with the two formats."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if method == "four_over_six" and element.name != "e2m1":
@@ -171,7 +172,7 @@ def quantize(
     element = formats.require("element", element, signed=True)
     scale = formats.require("scale", scale, signed=False)
     size = require_block_size(block_size)
-    _require_method(method, element, scale)
+    require_method(method, element, scale)
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, not {rounding!r}")
     if rounding == "stochastic" and not isinstance(rng, np.random.Generator):

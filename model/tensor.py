@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import formats
-from .checks import require_block_size, require_int
+from .checks import require_block_size, require_int, require_real
 from .decode import Decoder
 from .exact import canonical
 from .formats import Format
@@ -97,11 +97,7 @@ class BlockTensor:
             fmt = formats.require(name, getattr(self, name), signed=name == "element")
             object.__setattr__(self, name, fmt.name)
         object.__setattr__(self, "block_size", require_block_size(self.block_size))
-        if isinstance(self.tensor_scale, bool | np.bool_) or not isinstance(
-            self.tensor_scale, int | float | np.integer | np.floating
-        ):
-            raise TypeError(f"tensor_scale must be a real number, not {self.tensor_scale!r}")
-        tensor_scale = float(self.tensor_scale)
+        tensor_scale = require_real("tensor_scale", self.tensor_scale)
         with np.errstate(over="ignore", under="ignore"):
             fits = float(np.float32(tensor_scale)) == tensor_scale
         if not (0 < tensor_scale < np.inf and fits):
