@@ -132,12 +132,12 @@ def test_ties_and_cancellation_among_scales_of_any_size(rng):
     # A large block and its opposite, and little in the others.
     scales[:, :2] = 240
     codes[:, 0], codes[:, 16] = 7, 15
-    codes[:, 32], codes[:, 48:50] = rng.integers(0, 16, 60), rng.integers(0, 16, (60, 2))
+    codes[5:, 32], codes[5:, 48:50] = rng.integers(0, 16, 55), rng.integers(0, 16, (55, 2))
     other = rng.choice([2, 3], (60, 64), p=[0.9, 0.1]).astype(np.uint8)
     other[:, 16] = other[:, 0]
     A, B = BlockTensor(codes, scales), BlockTensor(other, np.full((60, 4), 120, np.uint8))
     seen = check(spec, A, B)
-    assert (seen == 0).any()
+    assert (seen[:5] == 0).all()
     product = Certified(spec, A, B)
     np.testing.assert_array_equal(product.run().view(np.uint32), seen.view(np.uint32))
     assert product.alone_count > 0
