@@ -35,7 +35,7 @@ import numpy.typing as npt
 from .exact import sign_of_sums
 from .formats import Format, Rounding
 
-__all__ = ["METHODS", "Blocks", "Rule"]
+__all__ = ["METHODS", "STAIRCASES", "Blocks", "Rule"]
 
 _Rows = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.unsignedinteger]
@@ -260,6 +260,9 @@ def _ceil(rule: Rule, blocks: Blocks) -> _Codes:
     fractions, exponents = np.frexp(quotients)
     return _power_of_two(rule, exponents - (fractions == 0.5), blocks.largest)
 
+
+STAIRCASES: Final = ("absmax", "prevent_zero", "floor", "ceil")
+"""Methods by which a block's scale depends on its largest magnitude alone, and never falls as that grows."""
 
 METHODS: Final[dict[str, Callable[[Rule, Blocks], _Codes]]] = {
     "absmax": _absmax,

@@ -1,18 +1,22 @@
 """Element codes times block scales, as floating-point numbers: the inner loop of decoding."""
 
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from .accelerate import loops
 from .formats import Format
 
 __all__ = ["Decoder"]
 
 # Values decoded at a time: they and their spread scales stay inside a level-2 cache.
 _CHUNK: Final = 1 << 16
-# Products of an element and a factor that are looked through: those of formats of 4 and 8 bits.
+# Products of an element and a factor: as many as are looked through, those of formats of 4 and 8 bits; and as
+# many as are kept in a table for the compiled loop, those of 8 and 8.
 _FEW: Final = 1 << 12
+_TABLE: Final = 1 << 16
 
 
 class Decoder:
@@ -21,8 +25,8 @@ class Decoder:
     Args:
         element: The format of the codes.
         elements: What each code is worth.
-        factors: What each scale code multiplies by.
-        dtype: float32 or float64: what the products are computed and returned in.
+        factors: What each scale code multiplies by; with an element at most 53 bits wide.
+        dtype: float32 or float64: what the products are rounded to.
     """
 
     def __init__(
@@ -33,10 +37,17 @@ class Decoder:
         dtype: np.dtype[np.float32 | np.float64],
     ) -> None:
         self._dtype = dtype
-        # What float32 holds is computed there and widened: half the bytes to look up.
-        inner = np.dtype(np.float32) if _fits_float32(elements, factors) else dtype
-        self._elements = elements.astype(inner)
-        self._factors = factors.astype(inner)
+        # float32 takes half the time, and rounds what it multiplies once.
+        narrow = _in_float32(elements) and _in_float32(factors)
+        if narrow and dtype != np.float32:
+            # Looked through only where there are few.
+            narrow = elements.size * factors.size <= _FEW and _in_float32(
+                np.multiply.outer(elements, factors)
+            )
+        inner = np.dtype(np.float32 if narrow else np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            self._elements = elements.astype(inner)
+            self._factors = factors.astype(inner)
         self._pairs: npt.NDArray[np.complexfloating] | None = None
         if element.bits == 4:
             # Two neighbouring codes at once: their two bytes, read as one integer in this machine's byte
@@ -64,13 +75,16 @@ class Decoder:
             The products.
         """
         products = np.empty(codes.shape, self._dtype) if out is None else out
+        if self._elements.size * self._factors.size <= _TABLE and (compiled := loops(codes.size)):
+            compiled.decode_blocks(codes, scales, self._table, products)
+            return products
         size = codes.shape[1]
         step = max(1, _CHUNK // size)
         inner = self._factors.dtype
-        narrow = np.empty((min(step, len(codes)), size), inner) if inner != self._dtype else None
+        apart = np.empty((min(step, len(codes)), size), inner) if inner != self._dtype else None
         for start in range(0, len(codes), step):
             some = codes[start : start + step]
-            part = products[start : start + step] if narrow is None else narrow[: len(some)]
+            part = products[start : start + step] if apart is None else apart[: len(some)]
             # Codes are within the tables, so that "clip" only spares a check.
             if self._pairs is None:
                 np.take(self._elements, some, out=part, mode="clip")
@@ -78,16 +92,17 @@ class Decoder:
                 np.take(self._pairs, some.view(np.uint16), out=part.view(self._pairs.dtype), mode="clip")
             spread = np.repeat(self._factors[scales[start : start + step]], size).reshape(part.shape)
             np.multiply(part, spread, out=part)
-            if narrow is not None:
-                np.copyto(products[start : start + step], part)
+            if apart is not None:
+                np.copyto(products[start : start + step], part, casting="same_kind")
         return products
 
+    @cached_property
+    def _table(self) -> npt.NDArray[np.floating]:
+        """Every product, shape (scale codes, element codes)."""
+        return np.multiply.outer(self._factors, self._elements).astype(self._dtype)
 
-def _fits_float32(elements: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> bool:
-    """Whether float32 holds every product exactly; only looked into where there are few."""
-    if elements.size * factors.size > _FEW:
-        return False
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        products = np.multiply.outer(elements, factors)
-        narrow = np.multiply.outer(elements.astype(np.float32), factors.astype(np.float32))
-    return bool(np.array_equal(narrow, products, equal_nan=True))
+
+def _in_float32(values: npt.NDArray[np.float64]) -> bool:
+    """Whether all values are float32's; a NaN is."""
+    with np.errstate(over="ignore", under="ignore"):
+        return bool(np.array_equal(values.astype(np.float32), values, equal_nan=True))

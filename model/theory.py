@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from . import distributions, formats
 from .checks import require_block_size, require_int, require_real
+from .choice import STAIRCASES
 from .distributions import Distribution
 from .formats import Format, Rounding
 from .quantize import Method, quantize, require_method
@@ -46,7 +47,7 @@ __all__ = [
     "sampled_error",
 ]
 
-INTEGRATED: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "floor", "ceil")
+INTEGRATED: Final[tuple[Method, ...]] = STAIRCASES
 """The methods that `expected_error` takes."""
 
 # Two orders of quadrature: the higher gives the result, what they differ by its uncertainty.
