@@ -256,7 +256,10 @@ def quantize(
 
     def take(part: slice, across: slice) -> Blocks:
         # One block a row.
-        rows = np.ascontiguousarray(np.moveaxis(blocks[part, :, across], 1, 2)).reshape(-1, size)
+        rows = blocks[part, :, across]
+        if inner > 1:
+            rows = np.ascontiguousarray(np.moveaxis(rows, 1, 2))
+        rows = rows.reshape(-1, size)
         taken = Blocks.of(rows)
         if not np.isfinite(taken.largest).all():
             require_finite(values, "x")
@@ -292,8 +295,10 @@ def quantize(
             of_scales = quantizer.choose(taken)
             of_elements = quantizer.encode(taken.rows, of_scales)
             count, width = scales[part, across].shape
-            codes[part, :, across] = np.moveaxis(of_elements.reshape(count, width, size), 1, 2)
             scales[part, across] = of_scales.reshape(count, width)
+            if inner > 1:
+                of_elements = np.moveaxis(of_elements.reshape(count, width, size), 1, 2)
+            codes[part, :, across] = of_elements.reshape(count, size, width)
 
     scales_shape = list(values.shape)
     scales_shape[axis] //= size
