@@ -41,9 +41,7 @@ class Decoder:
         narrow = _in_float32(elements) and _in_float32(factors)
         if narrow and dtype != np.float32:
             # Looked through only where there are few.
-            narrow = elements.size * factors.size <= _FEW and _in_float32(
-                np.multiply.outer(elements, factors)
-            )
+            narrow = elements.size * factors.size <= _FEW and _in_float32(_products(elements, factors))
         inner = np.dtype(np.float32 if narrow else np.float64)
         with np.errstate(over="ignore", under="ignore"):
             self._elements = elements.astype(inner)
@@ -99,10 +97,17 @@ class Decoder:
     @cached_property
     def _table(self) -> npt.NDArray[np.floating]:
         """Every product, shape (scale codes, element codes)."""
-        return np.multiply.outer(self._factors, self._elements).astype(self._dtype)
+        with np.errstate(over="ignore", under="ignore"):
+            return _products(self._factors, self._elements).astype(self._dtype)
 
 
-def _in_float32(values: npt.NDArray[np.float64]) -> bool:
+def _products(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Return every product; infinity times zero is NaN."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.multiply.outer(x, y)
+
+
+def _in_float32(values: npt.NDArray[np.floating]) -> bool:
     """Whether all values are float32's; a NaN is."""
     with np.errstate(over="ignore", under="ignore"):
         return bool(np.array_equal(values.astype(np.float32), values, equal_nan=True))

@@ -346,11 +346,11 @@ def crossover(
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return where a function above zero at `low` and below it at `high` is zero: the Illinois method."""
     at_low, at_high = function(low), function(high)
-    last, here = low, at_low
-    while here != 0:
+    last = low
+    while True:
         middle = (low * at_high - high * at_low) / (at_high - at_low)
         here = function(middle)
-        if abs(middle - last) < _PRECISION * middle:
+        if here == 0 or abs(middle - last) < _PRECISION * middle:
             return middle
         last = middle
         # The value at an end that stays put counts half, lest it stay for ever.
@@ -358,7 +358,6 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
             low, at_low, at_high = middle, here, at_high / 2
         else:
             high, at_high, at_low = middle, here, at_low / 2
-    return last
 
 
 def sampled_error(

@@ -268,6 +268,15 @@ def test_files_cut_short_or_full_of_noise(rng, tmp_path):
                 read.read(name)
 
 
+def test_a_file_that_becomes_shorter(rng, tmp_path):
+    path, tensor = tmp_path / "m.safetensors", matrix(rng)
+    write_checkpoint(path, {"a": tensor.shape}, lambda _: tensor)
+    read = Checkpoint(path)
+    path.write_bytes(path.read_bytes()[:-2])
+    message = f"tensor file must be a readable .safetensors file, not {str(path)!r}: it is cut short"
+    check_messages([(ValueError, message, lambda: read.read("a"))])
+
+
 def test_messages_of_writing(rng, tmp_path):
     path = tmp_path / "m.safetensors"
     tensor = matrix(rng, 16, 16)

@@ -79,10 +79,15 @@ def test_a_crossover_parts_worse_from_better():
         assert (fine > coarse) == worse
 
 
-def test_no_crossover_without_subnormals_or_where_finer_is_no_better():
-    assert crossover(8, 16, scale="ue8m0", method="floor") is None
-    # A scale of one bit of exponent's worth is so coarse that there is no plateau above.
-    assert crossover(8, 16, element="int8", scale="ue2m0", rounding="toward_zero") is None
+def test_no_crossover_where_finer_is_always_better_or_never_is():
+    sigma = 8 * 6 * 2.0**-127
+    fine, coarse = (expected_error(sigma, "e2m1", "ue8m0", size, "ceil").mse for size in (8, 16))
+    assert fine < coarse
+    assert crossover(8, 16, scale="ue8m0", method="ceil") is None
+    # int8 loses most where the largest value meets a scale that was rounded down: in many blocks more often.
+    fine, coarse = (expected_error(1.0, "int8", "ue4m3", size).mse for size in (8, 16))
+    assert fine > coarse
+    assert crossover(8, 16, element="int8", scale="ue4m3") is None
 
 
 def moments(a: float, b: float, q: float) -> float:
