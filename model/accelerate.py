@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Final
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 __all__ = ["Staircases", "loops", "plain"]
 
-_LOOPS: Final = "compiled"
+_LOOPS: Final = ".compiled"
 # Elements that are worth the time it takes to import numba, or to make the tables once it is there.
 _WORTH_IMPORT: Final = 1 << 20
 _WORTH_TABLES: Final = 1 << 17
@@ -32,7 +33,6 @@ _STEPS: Final = 7
 
 _Integers = npt.NDArray[np.int32]
 _Codes = npt.NDArray[np.unsignedinteger]
-
 
 _allowed: ContextVar[bool] = ContextVar("allowed", default=True)
 
@@ -47,16 +47,22 @@ def plain() -> Iterator[None]:
         _allowed.reset(token)
 
 
+@cache
+def _compiled() -> ModuleType | None:
+    if importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        return importlib.import_module(_LOOPS, __package__)
+    except ImportError:  # a numba that does not go with this numpy
+        return None
+
+
 def loops(elements: int) -> ModuleType | None:
     """Return the compiled loops if they are there and worth it for so many elements."""
-    if not _allowed.get():
+    loaded = importlib.util.resolve_name(_LOOPS, __package__) in sys.modules
+    if elements < (_WORTH_TABLES if loaded else _WORTH_IMPORT) or not _allowed.get():
         return None
-    name = f"{__package__}.{_LOOPS}"
-    if name in sys.modules:
-        return sys.modules[name] if elements >= _WORTH_TABLES else None
-    if elements < _WORTH_IMPORT or importlib.util.find_spec("numba") is None:
-        return None
-    return importlib.import_module(name)
+    return _compiled()
 
 
 def _least(reached: Callable[[_Integers], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> _Integers:

@@ -154,8 +154,26 @@ def test_small_tensors_do_not_import_numba():
     assert done.stdout.split() == ["False", "True"]
 
 
+@pytest.fixture
+def forgotten():
+    """Whether there are compiled loops is asked anew, before and after."""
+    accelerate._compiled.cache_clear()
+    yield
+    accelerate._compiled.cache_clear()
+
+
+@pytest.mark.usefixtures("forgotten")
 def test_without_numba_all_is_numpy(monkeypatch, rng):
-    monkeypatch.delitem(sys.modules, "blockdot.model.compiled", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert accelerate.loops(1 << 30) is None
+    assert quantize(rng.standard_normal((4, 16)).astype(np.float32)).shape == (4, 16)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_numba_that_cannot_be_imported_is_left_alone(monkeypatch, rng):
+    def fails(*_arguments: object) -> None:
+        raise ImportError("Numba needs NumPy 2.0 or less")
+
+    monkeypatch.setattr("importlib.import_module", fails)
     assert accelerate.loops(1 << 30) is None
     assert quantize(rng.standard_normal((4, 16)).astype(np.float32)).shape == (4, 16)
