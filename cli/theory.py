@@ -111,6 +111,7 @@ def theory(
         "plateaus": [
             {"element": element, "block_size": size, "mse": plateau(element, size, rounding, distribution)}
             for size in dict.fromkeys(sizes)
+            if rounding != "stochastic"
         ],
     }
     for path in outputs:
@@ -130,9 +131,7 @@ def _crossovers(ways: list[Quantization], distribution: str) -> list[dict[str, A
     for (scale, method), group in itertools.groupby(ways, lambda way: (way.scale, way.method)):
         alike = sorted(group, key=lambda way: way.block_size)
         for fine, coarse in itertools.pairwise(alike):
-            if fine.block_size == coarse.block_size or method not in INTEGRATED:
-                continue
-            if fine.rounding == "stochastic":
+            if method not in INTEGRATED or fine.rounding == "stochastic":
                 continue
             sigma = crossover(
                 fine.block_size,
@@ -171,7 +170,7 @@ def _print(points: tuple[Point, ...], document: dict[str, Any], *, parts: bool) 
         )
         for row in zip(*(by_way[way] for way in ways), strict=True):
             made.add_row(f"{row[0].sigma:g}", *(_value(point) for point in row))
-        if method == "absmax":
+        if method == "absmax" and plateaus:
             made.add_section()
             made.add_row("scales not rounded", *(f"{plateaus[way.block_size]:.5f}" for way in ways))
         out.print(made)

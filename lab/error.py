@@ -83,7 +83,7 @@ def combinations(
     tensor_scale: bool = False,
     recipe: Recipe | None = None,
 ) -> list[Quantization]:
-    """Return every combination of scale format, block size and method that there is, in that order.
+    """Return every combination of method, scale format and block size that there is, in that order, once.
 
     Where several methods are given, those that do not go with a format are left out.
 
@@ -105,9 +105,9 @@ def combinations(
                 raise
             refused = error
             continue
-        found.append(
-            Quantization(element, scale, require_block_size(size), method, rounding, tensor_scale, recipe)
-        )
+        way = Quantization(element, scale, require_block_size(size), method, rounding, tensor_scale, recipe)
+        if way not in found:
+            found.append(way)
     if refused and not found:
         raise refused
     return found

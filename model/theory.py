@@ -218,6 +218,12 @@ def _require_sigma(value: object) -> float:
     return sigma
 
 
+def _require_rounding(value: object) -> None:
+    known = [name for name in formats.ROUNDINGS if name != "stochastic"]
+    if value not in known:
+        raise ValueError(f"rounding must be one of {', '.join(known)} to be integrated, not {value!r}")
+
+
 def expected_error(
     sigma: float,
     element: str | Format = "e2m1",
@@ -252,9 +258,7 @@ def expected_error(
     require_method(method, element, scale)
     if method not in INTEGRATED:
         raise ValueError(f"method must be one of {', '.join(INTEGRATED)} to be integrated, not {method!r}")
-    if rounding not in formats.ROUNDINGS or rounding == "stochastic":
-        known = ", ".join(name for name in formats.ROUNDINGS if name != "stochastic")
-        raise ValueError(f"rounding must be one of {known} to be integrated, not {rounding!r}")
+    _require_rounding(rounding)
     stairs = _Staircase.of(element, scale, method, rounding)
     grids, of = _grids(element, rounding), distributions.get(distribution)
     rough, parts = (
@@ -283,6 +287,7 @@ def plateau(
     """
     element = formats.require("element", element, signed=True)
     size = require_block_size(block_size)
+    _require_rounding(rounding)
     of = distributions.get(distribution)
     order = _ORDERS[-1]
     z, of_z = _nodes(_PANELS, np.append(_PANELS[1:], np.inf), order)

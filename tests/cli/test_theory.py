@@ -52,6 +52,23 @@ def test_what_has_no_integral_is_sampled_and_says_so(blockdot):
     assert "greater error" not in done.out
 
 
+def test_rounding_at_random_has_no_integral(blockdot):
+    done = blockdot("theory", "--rounding", "stochastic", "--blocks", 100, "--sigma", 0.1)
+    assert done.code == 0
+    assert "±" in done.out
+    assert "not rounded" not in done.out
+    assert "greater error" not in done.out
+
+
+def test_what_is_named_twice_is_computed_once(blockdot):
+    done = blockdot(
+        "theory", "--scale", "ue4m3", "--scale", "ue4m3", "--block-size", 8, "--block-size", 8, "--json"
+    )
+    document = json.loads(done.out)
+    assert len(document["points"]) == 5
+    assert document["crossovers"] == []
+
+
 def test_monte_carlo_on_request(blockdot):
     done = blockdot("theory", "--scale", "ue5m3", "--monte-carlo", "--blocks", 300, "--json")
     assert all(point["sampled"] for point in json.loads(done.out)["points"])

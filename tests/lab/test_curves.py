@@ -45,12 +45,11 @@ def test_sigmas_stand_at_equal_ratios():
 
 
 def test_pictures_are_the_same_bytes_each_time(curves, tmp_path):
-    for suffix in (".svg", ".png"):
-        first, second = tmp_path / f"1{suffix}", tmp_path / f"2{suffix}"
-        draw(curves, first)
-        draw(curves, second)
-        assert first.read_bytes() == second.read_bytes()
-    text = (tmp_path / "1.svg").read_text()
+    first, second = tmp_path / "1.svg", tmp_path / "2.svg"
+    draw(curves, first)
+    draw(curves, second)
+    assert first.read_bytes() == second.read_bytes()
+    text = first.read_text()
     # Two rows of two panels, and no date.
     assert text.count('id="axes_') == 4
     assert "dc:date" not in text

@@ -260,6 +260,11 @@ def test_messages():
                 "not 'stochastic'",
                 lambda: expected_error(1, rounding="stochastic"),
             ),
+            (
+                ValueError,
+                "rounding must be one of nearest_even, nearest_away, toward_zero to be integrated, not 'up'",
+                lambda: plateau(rounding="up"),
+            ),
             (ValueError, "fine must be less than coarse=8, not 8", lambda: crossover(8, 8)),
             (TypeError, "blocks must be an integer, not 1.5", lambda: sampled_error(1, blocks=1.5)),
             (
