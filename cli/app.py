@@ -12,6 +12,7 @@ from .area import area
 from .demo import demo
 from .quantize import quantize
 from .simulate import simulate
+from .theory import theory
 from .tools import tools
 from .verilog import verilog
 
@@ -23,9 +24,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # "rich" takes "[default: 16]" in a help text for a tag, and drops it
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, area, quantize, tools, demo):
+for command in (verilog, simulate, area, quantize, theory, tools, demo):
     app.command()(command)
 
 

@@ -1,5 +1,6 @@
 """The options that several commands share, each with one name, one default and one help text."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -7,6 +8,8 @@ import typer
 
 from ..model import DotSpec
 from ..model.dot import Accumulate
+from ..model.formats import Rounding
+from ..model.quantize import METHODS
 
 __all__ = [
     "AccumulateOption",
@@ -17,12 +20,16 @@ __all__ = [
     "GuardOption",
     "JsonOption",
     "LibertyOption",
+    "MethodsOption",
     "OptimiseOption",
     "OrderOption",
+    "RoundingOption",
     "ScaleOption",
+    "ScalesOption",
     "SeedOption",
     "StagesOption",
     "default_stages",
+    "expand_methods",
     "make_spec",
 ]
 
@@ -94,12 +101,32 @@ OrderOption = Annotated[
         rich_help_panel=_UNIT,
     ),
 ]
+ScalesOption = Annotated[
+    list[str] | None,
+    typer.Option("--scale", help="Format of the block scales; repeat it to compare. [default: ue4m3, ue5m3]"),
+]
+MethodsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        help=f"How scales are chosen: {', '.join(METHODS)}, or all that go with the formats; repeat it to "
+        "compare. [default: absmax]",
+    ),
+]
+RoundingOption = Annotated[Rounding, typer.Option("--rounding", help="Of elements and scales.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything drawn at random.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 BuildDirOption = Annotated[
     Path,
     typer.Option("--build-dir", metavar="DIR", help="Where compiled simulations and results are kept."),
 ]
+
+
+def expand_methods(methods: Sequence[str] | None) -> list[str]:
+    """Return the methods asked for, ``absmax`` where none is, every method for ``all``."""
+    if not methods:
+        return ["absmax"]
+    return list(dict.fromkeys(one for name in methods for one in (METHODS if name == "all" else [name])))
 
 
 def _names(text: str) -> str | tuple[str, str]:

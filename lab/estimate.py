@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..hw.synth.metric import Metric
+from ..model.distributions import student_probability
 
 __all__ = ["LEVEL", "Estimate", "Summary", "t_quantile"]
 
@@ -14,21 +15,6 @@ LEVEL: Final = 0.95
 
 # Halvings of pi / 2: beyond what a float64 resolves.
 _BISECTIONS: Final = 60
-
-
-def _t_probability(angle: float, freedom: int) -> float:
-    """Return P(|T| < t) of Student's t for ``t = tan(angle) * sqrt(freedom)``.
-
-    Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 (odd) and 26.7.4 (even).
-    """
-    cosine = math.cos(angle)
-    odd = freedom % 2
-    term = cosine if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for k in range(2 + odd, freedom - 1, 2):
-        term *= cosine * cosine * (k - 1) / k
-        total += term
-    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
 
 
 def t_quantile(level: float, freedom: int) -> float:
@@ -48,7 +34,7 @@ def t_quantile(level: float, freedom: int) -> float:
     low, high = 0.0, math.pi / 2
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if _t_probability(middle, freedom) < level:
+        if student_probability(middle, freedom) < level:
             low = middle
         else:
             high = middle

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("verilog", "simulate", "area", "quantize", "tools", "demo")
+COMMANDS = ("verilog", "simulate", "area", "quantize", "theory", "tools", "demo")
 
 
 def test_version_is_the_package_s(blockdot):
