@@ -61,7 +61,7 @@ def area(
         typer.Option(
             "--orders",
             help="Netlists made of each unit, each with its adders wired in another order: more give a "
-            "narrower error bar. [default: 6]",
+            "narrower error bar. [default: 5]",
         ),
     ] = None,
     seed: SeedOption = 0,
@@ -112,25 +112,20 @@ def compare_scales(
     build_dir: Path,
 ) -> "Comparison":
     """Measure units with a progress bar; by default the three accumulations of UE4M3 and UE5M3 at N=16."""
-    from ..hw import DotUnit, to_rtlil
     from ..hw.synth import Library, neutral
     from ..lab.compare import ORDERS, Unit, compare, default_units
 
     library = Library.read(*liberty) if liberty else neutral()
     units = (
-        [Unit(spec, default_stages(spec.accumulate, stages)) for spec in specs]
+        [Unit(spec, default_stages(spec.accumulate, stages), optimise) for spec in specs]
         if specs is not None
         else default_units(_SCALES, _ACCUMULATES)
     )
 
-    def make(spec: DotSpec, stages: int, order: int) -> tuple[str, str]:
-        unit = DotUnit(spec, stages=stages, optimise=optimise, order=order)
-        return to_rtlil(unit), unit.name
-
     count = ORDERS if orders is None else orders
     with progress_bar("synthesizing", len(units) * count) as report:
         return compare(
-            units, make, library, orders=count, seed=seed, cache=build_dir / "synthesis", progress=report
+            units, library, orders=count, seed=seed, cache=build_dir / "synthesis", progress=report
         )
 
 

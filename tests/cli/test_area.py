@@ -16,7 +16,7 @@ def test_costs_and_differences_are_printed_with_their_spread(blockdot):
 
 def test_json_holds_costs_deltas_and_what_they_were_measured_with(blockdot):
     record = json.loads(blockdot("area", *SMALL, "--json").out)
-    assert record["schema"] == "blockdot.compare"
+    assert record["schema"] == "blockdot.area"
     assert [cost["unit"] for cost in record["costs"]] == ["e2m1_ue4m3_n2_none_s0", "e2m1_ue5m3_n2_none_s0"]
     assert record["library"]["name"] == "neutral"
     area = next(delta for delta in record["deltas"] if delta["metric"]["name"] == "area")
