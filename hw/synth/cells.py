@@ -12,6 +12,7 @@ capacitance make, by custom that of the tables as well.
 import functools
 import itertools
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _SENSES: Final[dict[str, Sense]] = {
 _CLOCK_ARCS: Final = frozenset(("rising_edge", "falling_edge"))
 _SETUP_ARCS: Final = frozenset(("setup_rising", "setup_falling"))
 _COMBINATIONAL_ARCS: Final = frozenset(("", "combinational"))
+_PREFIXES: Final = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _LOAD: Final = "total_output_net_capacitance"
 _RELATED: Final = "related_pin_transition"
 
@@ -223,6 +225,13 @@ class Models:
         """The nominal supply voltage; None where the library states none."""
         text = _library_head(self.library.sources[0].head).attributes.get("nom_voltage")
         return None if text is None else float(text)
+
+    @functools.cached_property
+    def leakage_unit_nw(self) -> float | None:
+        """The library's unit of leakage power in nW; None where it states none."""
+        text = _library_head(self.library.sources[0].head).attributes.get("leakage_power_unit", "")
+        match = re.fullmatch(r"([\d.]+) *([munpf]?)W", text)
+        return float(match[1]) * 1e9 * _PREFIXES[match[2]] if match else None
 
     def _read(self, name: str) -> CellModel:
         for source in self.library.sources:

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from .cells import Arc, CellModel, Models
 from .mapped import Instance, Mapped, Net
 
-__all__ = ["PATHS", "Loads", "Timing", "analyse", "gates_delay", "loads"]
+__all__ = ["PATHS", "Loads", "Timing", "analyse", "gates_delay", "loads", "register_overhead", "waves_of"]
 
 PATHS: Final = (
     "input to register",
@@ -208,6 +208,23 @@ def _registers(netlist: Mapped, models: Models) -> list[tuple[Instance, CellMode
     return [(instance, model) for instance, model in pairs if model.clock is not None]
 
 
+def register_overhead(models: Models) -> float:
+    """Return what the library's flip-flop takes of a clock period, in ps; 0 in a library without one.
+
+    From the clock's edge to its output on a driving cell, and the setup time of what comes out of that.
+
+    Raises:
+        ValueError: If it has no delay from its clock, or no setup time.
+    """
+    surroundings = Surroundings(models)
+    register = surroundings.register
+    if register is None:
+        return 0.0
+    pin = next(pin for pin in register.inputs if pin != register.clock)
+    wave, launched = surroundings.registered(register.capacitance[pin])
+    return (launched + _setup(register, pin, wave, surroundings.clock)[1]) * models.library.time_unit_ps
+
+
 def gates_delay(netlist: Mapped, models: Models) -> float:
     """Return the longest path through gates alone in ps, as abc's ``stime`` has it; 0 without gates.
 
@@ -238,6 +255,33 @@ def gates_delay(netlist: Mapped, models: Models) -> float:
     # A port wired to a port has no gate on its way.
     late = [max(waves[net].arrival) for net in ends if net in waves and net not in starts]
     return max(late, default=0.0) * models.library.time_unit_ps
+
+
+def waves_of(netlist: Mapped, models: Models) -> dict[Net, Wave]:
+    """Return the latest edges on every net between registers, in the library's unit.
+
+    Inputs come out of registers, as in `analyse`; the clock's edge is at time 0.
+
+    Raises:
+        ValueError: As `analyse`.
+    """
+    load = loads(netlist, models)
+    none = (0.0, 0.0)
+    surroundings = Surroundings(models)
+    waves = {
+        net: surroundings.registered(load.get(net, none))[0]
+        for nets in netlist.inputs.values()
+        for net in nets
+    }
+    for instance, model in _registers(netlist, models):
+        clock = surroundings.clock_wave(model)
+        waves[instance.pins[model.clock or ""]] = clock
+        for pin in model.functions:
+            if pin in instance.pins:
+                net = instance.pins[pin]
+                waves[net] = clock_to_output(model, pin, clock, load.get(net, none))
+    _propagate(_gates(netlist, models), load, waves)
+    return waves
 
 
 def analyse(netlist: Mapped, models: Models) -> Timing:
