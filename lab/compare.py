@@ -31,8 +31,6 @@ __all__ = [
     "ORDERS",
     "PART_RECIPE",
     "RECIPES",
-    "SCHEMA",
-    "SCHEMA_VERSION",
     "Attribution",
     "Comparison",
     "Cost",
@@ -45,9 +43,6 @@ __all__ = [
     "default_units",
     "jobs_of",
 ]
-
-SCHEMA: Final = "blockdot.area"
-SCHEMA_VERSION: Final = 2
 
 ORDERS: Final = 5
 """Netlists made of each unit: five resolve the area of one scale bit, and six units take a minute."""
@@ -304,10 +299,8 @@ class Comparison:
         return next((a for a in self.attributions if a.whole.other == unit), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole as JSON can hold it: schema `SCHEMA`, version `SCHEMA_VERSION`."""
+        """Return the whole as JSON can hold it."""
         return {
-            "schema": SCHEMA,
-            "version": SCHEMA_VERSION,
             "library": asdict(self.library) | {"files": list(self.library.files)},
             "tools": {"pyosys": self.pyosys, "flow": FLOW_VERSION},
             "recipes": list(self.recipes),
