@@ -37,6 +37,7 @@ from ..model.quantize import Method
 from ..sim.vectors import Stimulus, from_blocks, random
 from .compare import Comparison, Cost, Unit, compare
 from .energy import Energy, energy_of
+from .error import Quantization
 from .error import measure as measure_error
 from .estimate import Estimate
 from .measure import emit
@@ -278,16 +279,8 @@ def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
         return []
     found = []
     for (scale, method, tensor_scale), block_size in itertools.product(_METHODS, block_sizes):
-        if tensor_scale:
-            weight = tensors[0]
-            back = quantize(
-                weight, scale=scale, block_size=block_size, method=method, tensor_scale=True
-            ).dequantize()
-            mse = float(
-                np.mean((weight.astype(np.float64) - back) ** 2) / np.mean(weight.astype(np.float64) ** 2)
-            )
-        else:
-            mse = measure_error(tensors[0], scale=scale, block_size=block_size, method=method).mse
+        way = Quantization(scale=scale, block_size=block_size, method=method, tensor_scale=tensor_scale)
+        mse = measure_error(tensors[0], way).mse
         found.append(
             {
                 "scale": scale,
