@@ -17,6 +17,8 @@ __all__ = [
     "BlocksOption",
     "BuildDirOption",
     "ElementOption",
+    "FlowOption",
+    "FractionOption",
     "GuardOption",
     "JsonOption",
     "LibertyOption",
@@ -62,13 +64,22 @@ AccumulateOption = Annotated[
     Accumulate,
     typer.Option(
         "--accumulate",
-        help="none: a result for every input; fp32: binary32 addition; exact: fixed point, rounded once.",
+        help="none: a result for every input; fp32: binary32 addition; exact: fixed point, rounded once; "
+        "aligned: as in tensor cores.",
         rich_help_panel=_SPEC,
     ),
 ]
 GuardOption = Annotated[
     int,
     typer.Option("--guard", help="With exact: room for the sum of 2**GUARD blocks.", rich_help_panel=_SPEC),
+]
+FractionOption = Annotated[
+    int,
+    typer.Option(
+        "--fraction",
+        help="With aligned: bits kept behind the point of the largest exponent.",
+        rich_help_panel=_SPEC,
+    ),
 ]
 StagesOption = Annotated[
     int | None,
@@ -82,6 +93,15 @@ StagesOption = Annotated[
 OptimiseOption = Annotated[
     Literal["area", "delay"],
     typer.Option("--optimise", help="Which form of each component: area or delay.", rich_help_panel=_UNIT),
+]
+FlowOption = Annotated[
+    Literal["stream", "valid", "enable"],
+    typer.Option(
+        "--flow",
+        help="What moves the pipeline. stream: valid and ready; valid: every cycle, no back-pressure; "
+        "enable: cycles with `en` high.",
+        rich_help_panel=_UNIT,
+    ),
 ]
 LibertyOption = Annotated[
     list[Path] | None,
@@ -135,7 +155,14 @@ def _names(text: str) -> str | tuple[str, str]:
 
 
 def make_spec(
-    *, element: str, scale: str, block_size: int, blocks: int, accumulate: Accumulate, guard: int
+    *,
+    element: str,
+    scale: str,
+    block_size: int,
+    blocks: int,
+    accumulate: Accumulate,
+    guard: int,
+    fraction: int = 35,
 ) -> DotSpec:
     """Return the specification that the shared options describe.
 
@@ -149,6 +176,7 @@ def make_spec(
         blocks=blocks,
         accumulate=accumulate,
         guard=guard,
+        fraction=fraction,
     )
 
 

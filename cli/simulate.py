@@ -18,6 +18,7 @@ from .options import (
     BlocksOption,
     BuildDirOption,
     ElementOption,
+    FractionOption,
     GuardOption,
     JsonOption,
     OptimiseOption,
@@ -68,6 +69,7 @@ def simulate(
     blocks: BlocksOption = 1,
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
+    fraction: FractionOption = 35,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
@@ -126,7 +128,13 @@ def simulate(
     from ..sim.vectors import LONGEST
 
     spec = make_spec(
-        element=element, scale=scale, block_size=block_size, blocks=blocks, accumulate=accumulate, guard=guard
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        blocks=blocks,
+        accumulate=accumulate,
+        guard=guard,
+        fraction=fraction,
     )
     unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order)
     if tensor is None:

@@ -15,6 +15,7 @@ __all__ = [
     "normalise",
     "repeat",
     "shift_left",
+    "shift_right",
     "shift_right_sticky",
     "wire",
 ]
@@ -187,6 +188,16 @@ def shift_left(m: Module, value: Value, distance: Value, *, least: int, width: i
         shifted = Cat(Const(0, step), value)[:grown]
         value = wire(m, Mux(digit, shifted, straight), f"left_{step}")
     return Cat(value, repeat(fill, whole - len(value)))[least:]
+
+
+def shift_right(m: Module, value: Value, amount: Value, name: str = "") -> Value:
+    """Shift right by `amount`, unsigned, dropping what is shifted out; see `shift_right_sticky`."""
+    width = len(value)
+    useful = width.bit_length()
+    for k in range(min(len(amount), useful)):
+        step = min(1 << k, width)
+        value = wire(m, Mux(amount[k], Cat(value[step:], Const(0, step)), value), f"{name}right_{k}")
+    return value & repeat(~amount[useful:].any(), width) if len(amount) > useful else value
 
 
 def shift_right_sticky(m: Module, value: Value, amount: Value, name: str = "") -> tuple[Value, Value]:

@@ -1,15 +1,21 @@
 """Block scales: from two codes to significands, one exponent, and what of them is no number."""
 
-from amaranth.hdl import Cat, Const, Module, Value
+from typing import Final
+
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.formats import Format
 from .bits import repeat, wire
 from .compressor import Adder, Columns
-from .decode import decode
+from .decode import Decoded, decode
+from .round import BIAS
 
-__all__ = ["ScaleProduct", "exponent_bits", "exponent_offset", "exponent_range"]
+__all__ = ["ScaleProduct", "aligned_exponents", "exponent_bits", "exponent_offset", "exponent_range"]
+
+# What `aligned` reads a scale of zero as.
+_ZERO_EXPONENT: Final = -126
 
 
 def exponent_bits(a_format: Format, b_format: Format) -> int:
@@ -43,6 +49,7 @@ class ScaleProduct(wiring.Component):
             leaves the product to who uses it.
         nan: Whether the sum of products can be NaN.
         infinite: Whether the sum of products can be infinite.
+        aligned_bits: Width of the exponent as ``aligned`` reads it; None where it is not asked for.
         adder: Of the significands' product; a prefix adder has it end a balanced tree.
         order: Seed of the order in which partial products enter the tree; changes no product.
 
@@ -52,7 +59,8 @@ class ScaleProduct(wiring.Component):
         significand: Product of the integer significands; or, without `significand_bits`, ``a_significand``
             and ``b_significand``.
         exponent: Sum of the exponent fields, each at least 1 where the format has subnormals: the product
-            is ``significand * 2**(exponent + exponent_offset)``.
+            is ``significand * 2**(exponent + exponent_offset)``. Or, with `aligned_bits`, the sum of the
+            exponents as ``aligned`` reads them, signed and biased as binary32's: a scale of zero has -126.
         nan: The block is NaN: a scale or the sum of products is, or an infinite sum meets a scale of zero.
         infinite: The block is infinite; no such port where the sum cannot be.
     """
@@ -65,11 +73,13 @@ class ScaleProduct(wiring.Component):
         significand_bits: int | None,
         nan: bool = False,
         infinite: bool = False,
+        aligned_bits: int | None = None,
         adder: Adder = "ripple",
         order: int = 0,
     ) -> None:
         self.a_format = a_format
         self.b_format = b_format
+        self.aligned_bits = aligned_bits
         self.adder: Adder = adder
         self.order = order
         if significand_bits is None:
@@ -86,7 +96,9 @@ class ScaleProduct(wiring.Component):
                 **({"sum_nan": In(1)} if nan else {}),
                 **({"sum_infinite": In(1)} if infinite else {}),
                 **significands,
-                "exponent": Out(exponent_bits(a_format, b_format)),
+                "exponent": Out(
+                    exponent_bits(a_format, b_format) if aligned_bits is None else signed(aligned_bits)
+                ),
                 "nan": Out(1),
                 **({"infinite": Out(1)} if infinite else {}),
             }
@@ -107,7 +119,7 @@ class ScaleProduct(wiring.Component):
             m.d.comb += self.infinite.eq(self.sum_infinite & ~nan)
         # One factor of zero is enough.
         a_significand = wire(m, _clear(a.significand, void), "a_cleared")
-        m.d.comb += [self.exponent.eq(a.exponent + b.exponent), self.nan.eq(nan)]
+        m.d.comb += [self.exponent.eq(self._exponent(a, b)), self.nan.eq(nan)]
         if "significand" not in members:
             m.d.comb += [self.a_significand.eq(a_significand), self.b_significand.eq(b.significand)]
             return m
@@ -116,6 +128,28 @@ class ScaleProduct(wiring.Component):
             columns.put_all(i, [bit & other for other in a_significand])
         m.d.comb += self.significand.eq(columns.total(m, self.adder))
         return m
+
+    def _exponent(self, a: Decoded, b: Decoded) -> Value:
+        if self.aligned_bits is None:
+            return a.exponent + b.exponent
+        total: Value = Const(BIAS)
+        for fmt, scale in ((self.a_format, a), (self.b_format, b)):
+            read = Cat(scale.exponent, Const(0)).as_signed()
+            if fmt.subnormals:
+                read = Mux(scale.significand.any(), read, _ZERO_EXPONENT + fmt.bias)
+            total = total + (read - fmt.bias)
+        return total
+
+
+def aligned_exponents(a_format: Format, b_format: Format) -> tuple[int, int]:
+    """Return the least and the greatest exponent of `ScaleProduct` with `aligned_bits`."""
+    least, greatest = 0, 0
+    for fmt in (a_format, b_format):
+        _, exponents = fmt.split(fmt.codes)
+        normalised = exponents + fmt.mantissa_bits
+        least += min(int(normalised.min()), _ZERO_EXPONENT if fmt.subnormals else 0)
+        greatest += int(normalised.max())
+    return BIAS + least, BIAS + greatest
 
 
 def _clear(value: Value, condition: Value) -> Value:

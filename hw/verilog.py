@@ -119,6 +119,7 @@ def to_verilog(unit: DotUnit) -> VerilogModule:
         "spec": {"name": spec.name, **asdict(spec)},
         "stages": unit.stages,
         "optimise": unit.optimise,
+        "flow": unit.flow,
         "order": unit.order,
         "latency": unit.latency,
         "registers_after": list(unit.registers_after),
