@@ -13,7 +13,7 @@ from .accumulate import Binary32Adder, TwoPathAdder, WindowAdder
 from .aligned import AlignedAdder, AlignedTerms
 from .bits import repeat, wire
 from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
-from .element import ElementProduct, product_bits
+from .element import DecodedProduct, ElementProduct, product_bits
 from .hierarchy import place
 from .round import FRACTION_BITS, Normalise, Range, Round
 from .scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
@@ -62,15 +62,17 @@ class Datapath:
         spec: What to compute.
         optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
         order: Seed of the order in which bits enter the compressor trees; changes no result.
+        decoded: ``a`` and ``b`` are what `ElementDecode` gives for each code, instead of the codes.
 
     Attributes:
         steps: The steps in order.
         widths: Widths inside, in bits.
     """
 
-    def __init__(self, spec: DotSpec, *, optimise: Optimise, order: int) -> None:
+    def __init__(self, spec: DotSpec, *, optimise: Optimise, order: int, decoded: bool = False) -> None:
         self.spec = spec
         self.order = order
+        self._decoded = decoded
         self._fast = optimise == "delay"
         # The smallest adder there is, or one of the least depth.
         self._adder: Adder = "sklansky" if self._fast else "ripple"
@@ -203,14 +205,15 @@ class Datapath:
         nan: list[Value] = []
         infinite: list[Value] = []
         for j in range(spec.blocks):
-            products: list[ElementProduct] = []
+            products: list[ElementProduct | DecodedProduct] = []
             for k in range(spec.block_size):
                 lane = j * spec.block_size + k
-                product = ElementProduct(a_format, b_format, fast=self._fast)
+                kind = DecodedProduct if self._decoded else ElementProduct
+                product = kind(a_format, b_format, fast=self._fast)
                 place(m, platform, f"product_{lane}", product)
                 m.d.comb += [
-                    product.a.eq(live["a"].word_select(lane, a_format.bits)),
-                    product.b.eq(live["b"].word_select(lane, b_format.bits)),
+                    product.a.eq(live["a"].word_select(lane, len(product.a))),
+                    product.b.eq(live["b"].word_select(lane, len(product.b))),
                 ]
                 products.append(product)
             scale = ScaleProduct(

