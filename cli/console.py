@@ -9,7 +9,14 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 __all__ = ["console", "print_json", "progress_bar", "table"]
@@ -58,6 +65,7 @@ def progress_bar(description: str, total: float | None) -> Iterator["Reporter"]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}"),
         console=_errors,
         transient=True,

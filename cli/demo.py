@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..lab.error import measure
+from ..lab.error import Quantization, measure
 from ..model import DotSpec, quantize
 from ..model.dot import Accumulate
 from ..model.files import read_tensor
@@ -49,7 +49,7 @@ def demo(
     errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>")
     for block_size in (8, 16):
         for scale in _SCALES:
-            error = measure(weight, scale=scale, block_size=block_size)
+            error = measure(weight, Quantization(scale=scale, block_size=block_size))
             errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{error.sqnr:.2f} dB")
     out.print(errors)
 

@@ -1,6 +1,7 @@
 """The options that several commands share, each with one name, one default and one help text."""
 
 import contextlib
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -9,6 +10,8 @@ import typer
 
 from ..model import DotSpec
 from ..model.dot import Accumulate
+from ..model.formats import Rounding
+from ..model.quantize import METHODS
 
 __all__ = [
     "AccumulateOption",
@@ -16,18 +19,24 @@ __all__ = [
     "BlocksOption",
     "BuildDirOption",
     "ElementOption",
+    "FlowOption",
+    "FractionOption",
     "GuardOption",
     "JsonOption",
     "LibertyOption",
+    "MethodsOption",
     "OptimiseOption",
     "OrderOption",
+    "RoundingOption",
     "ScaleOption",
+    "ScalesOption",
     "SeedOption",
     "SpecArgument",
     "StagesOption",
     "WorkersOption",
     "count",
     "default_stages",
+    "expand_methods",
     "make_spec",
 ]
 
@@ -60,13 +69,22 @@ AccumulateOption = Annotated[
     Accumulate,
     typer.Option(
         "--accumulate",
-        help="none: a result for every input; fp32: binary32 addition; exact: fixed point, rounded once.",
+        help="none: a result for every input; fp32: binary32 addition; exact: fixed point, rounded once; "
+        "aligned: as in tensor cores.",
         rich_help_panel=_SPEC,
     ),
 ]
 GuardOption = Annotated[
     int,
     typer.Option("--guard", help="With exact: room for the sum of 2**GUARD blocks.", rich_help_panel=_SPEC),
+]
+FractionOption = Annotated[
+    int,
+    typer.Option(
+        "--fraction",
+        help="With aligned: bits kept behind the point of the largest exponent.",
+        rich_help_panel=_SPEC,
+    ),
 ]
 StagesOption = Annotated[
     int | None,
@@ -80,6 +98,15 @@ StagesOption = Annotated[
 OptimiseOption = Annotated[
     Literal["area", "delay"],
     typer.Option("--optimise", help="Which form of each component: area or delay.", rich_help_panel=_UNIT),
+]
+FlowOption = Annotated[
+    Literal["stream", "valid", "enable"],
+    typer.Option(
+        "--flow",
+        help="What moves the pipeline. stream: valid and ready; valid: every cycle, no back-pressure; "
+        "enable: cycles with `en` high.",
+        rich_help_panel=_UNIT,
+    ),
 ]
 LibertyOption = Annotated[
     list[Path] | None,
@@ -99,6 +126,19 @@ OrderOption = Annotated[
         rich_help_panel=_UNIT,
     ),
 ]
+ScalesOption = Annotated[
+    list[str] | None,
+    typer.Option("--scale", help="Format of the block scales; repeat it to compare. [default: ue4m3, ue5m3]"),
+]
+MethodsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        help=f"How scales are chosen: {', '.join(METHODS)}, or all that go with the formats; repeat it to "
+        "compare. [default: absmax]",
+    ),
+]
+RoundingOption = Annotated[Rounding, typer.Option("--rounding", help="Of elements and scales.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything drawn at random.")]
 SpecArgument = Annotated[
     str,
@@ -130,13 +170,27 @@ def count(text: str) -> int:
     raise typer.BadParameter(f"number must be a whole one, such as 100000 or 1e8, not {text!r}")
 
 
+def expand_methods(methods: Sequence[str] | None) -> list[str]:
+    """Return the methods asked for, ``absmax`` where none is, every method for ``all``."""
+    if not methods:
+        return ["absmax"]
+    return list(dict.fromkeys(one for name in methods for one in (METHODS if name == "all" else [name])))
+
+
 def _names(text: str) -> str | tuple[str, str]:
     parts = text.split("x")  # as in a specification's name; no format has an x in its own
     return parts[0] if len(parts) == 1 else cast("tuple[str, str]", tuple(parts))
 
 
 def make_spec(
-    *, element: str, scale: str, block_size: int, blocks: int, accumulate: Accumulate, guard: int
+    *,
+    element: str,
+    scale: str,
+    block_size: int,
+    blocks: int,
+    accumulate: Accumulate,
+    guard: int,
+    fraction: int = 35,
 ) -> DotSpec:
     """Return the specification that the shared options describe.
 
@@ -150,6 +204,7 @@ def make_spec(
         blocks=blocks,
         accumulate=accumulate,
         guard=guard,
+        fraction=fraction,
     )
 
 

@@ -1,18 +1,36 @@
-"""``blockdot quantize``: the error that block formats make on real tensors."""
+"""``blockdot quantize``: the error that block formats make on real tensors, and NVFP4 checkpoints of them."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from itertools import product
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
-from ..lab.error import QuantizationError, TensorStatistics, measure, statistics
-from ..model.files import list_tensors, read_tensor, split_source
-from .console import console, print_json, progress_bar, table
-from .options import ElementOption, JsonOption
+from ..lab.error import Quantization, QuantizationError, combinations
+from ..lab.tensors import Report, TensorReport, examine
+from ..model import BlockTensor
+from ..model.checkpoint import Checkpoint, Layout, write_checkpoint
+from ..model.files import TensorInfo, list_tensors, read_tensor, split_source
+from ..model.quantize import Recipe
+from .console import console, progress_bar, table
+from .options import (
+    ElementOption,
+    JsonOption,
+    MethodsOption,
+    RoundingOption,
+    ScalesOption,
+    SeedOption,
+    expand_methods,
+)
+from .output import RECORDS, check_outputs, plain_json, write_records
 
 __all__ = ["quantize"]
+
+_CHECKPOINT: Final = ".safetensors"
+# The one format in which checkpoints are published.
+_NVFP4: Final = ("e2m1", "ue4m3", 16)
+_WEIGHT: Final = ".weight"
 
 
 def quantize(
@@ -25,118 +43,254 @@ def quantize(
         ),
     ],
     element: ElementOption = "e2m1",
-    scale: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--scale", help="Format of the block scales; repeat it to compare. [default: ue4m3, ue5m3]"
-        ),
-    ] = None,
+    scale: ScalesOption = None,
     block_size: Annotated[
         list[int] | None,
         typer.Option("--block-size", help="Elements under one scale; repeat it to compare. [default: 16]"),
     ] = None,
+    method: MethodsOption = None,
+    rounding: RoundingOption = "nearest_even",
+    tensor_scale: Annotated[
+        bool | None,
+        typer.Option(
+            "--tensor-scale/--no-tensor-scale",
+            help="Divide each tensor first, so that its largest scale is the format's largest. "
+            "[default: only for a checkpoint]",
+        ),
+    ] = None,
+    recipe: Annotated[
+        Recipe | None, typer.Option("--recipe", help="The bits of a library's own quantizer for NVFP4.")
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", metavar="GLOB", help="Take only tensors of such names; may be repeated."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="GLOB", help="Leave out tensors of such names; may be repeated."),
+    ] = None,
+    seed: SeedOption = 0,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the report as .csv, .json or .md, or an NVFP4 checkpoint as .safetensors; may be "
+            "repeated.",
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option("--layout", help="Whose names and tensor scales a checkpoint has.")
+    ] = "compressed_tensors",
     json: JsonOption = False,
 ) -> None:
-    """Quantize tensors in blocks along their last axis and report the error.
+    """Quantize tensors in blocks along their last axis and report the error, or write a checkpoint of them.
 
-    The error is the mean squared error over sigma squared, sigma being the tensor's root mean square. Of a
-    whole file, the tensors with two or more axes are taken; what is left out, and why, is said at the end.
+    The error is the mean squared error over sigma squared, sigma being the tensor's root mean square; beside
+    it stands what is expected of independent normal values of that sigma. Of a whole file, the tensors with
+    two or more axes are taken; what is left out, and why, is said at the end.
+
+    A checkpoint is written tensor by tensor: every matrix named `*.weight` whose rows are whole blocks
+    becomes NVFP4, everything else is kept as it is. Matrices that are NVFP4 already change their layout
+    alone.
     """
-    scales, sizes = scale or ["ue4m3", "ue5m3"], block_size or [16]
-    names, left_out = _choose(tensors, max(sizes))
-    rows: list[tuple[str, tuple[int, ...], TensorStatistics, list[QuantizationError]]] = []
-    with progress_bar("quantizing", len(names)) as report:
-        for done, name in enumerate(names):
-            report(done, detail=name)
-            x = read_tensor(name)
-            known = statistics(x)
-            errors = [
-                measure(x, element=element, scale=one, block_size=size, sigma=known.sigma)
-                for one, size in product(scales, sizes)
-            ]
-            rows.append((name, x.shape, known, errors))
+    outputs = output or []
+    check_outputs(outputs, (*RECORDS, _CHECKPOINT))
+    checkpoints = [path for path in outputs if path.suffix.lower() == _CHECKPOINT]
+    ways = combinations(
+        scale or (["ue4m3"] if recipe or checkpoints else ["ue4m3", "ue5m3"]),
+        block_size or [16],
+        expand_methods(method),
+        element,
+        rounding,
+        tensor_scale=bool(checkpoints and not recipe) if tensor_scale is None else tensor_scale,
+        recipe=recipe,
+    )
+    wanted = _Names(include or ["*"], exclude or [])
+    if checkpoints:
+        report = _write(tensors, checkpoints, ways, wanted, layout, seed)
+    else:
+        report = _examine(tensors, ways, wanted, seed)
+    for path in outputs:
+        if path not in checkpoints:
+            write_records(path, report.rows(), report.document())
     if json:
-        print_json(
-            {
-                "element": element,
-                "tensors": [
-                    {"tensor": name, "shape": shape, **asdict(known), "errors": [asdict(e) for e in errors]}
-                    for name, shape, known, errors in rows
-                ],
-                "left_out": left_out,
-            }
-        )
+        typer.echo(plain_json(report.document()), nl=False)
         return
-    _print(rows, left_out)
+    if report.tensors:
+        _print(report)
+    _print_left_out(report.left_out, "kept as they are" if checkpoints else "left out")
+    for path in outputs:
+        console().print(f"wrote {path}", soft_wrap=True)
 
 
-def _choose(tensors: str, block_size: int) -> tuple[list[str], dict[str, str]]:
-    """Return the tensors to take, as ``FILE:NAME``, and those left out with the reason for each."""
+class _Names:
+    """Which names are asked for."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include, self._exclude = include, exclude
+
+    def refusal(self, name: str) -> str | None:
+        """Return why a name is not taken; None where it is."""
+        if not any(fnmatchcase(name, glob) for glob in self._include):
+            return "it is not included"
+        return "it is excluded" if any(fnmatchcase(name, glob) for glob in self._exclude) else None
+
+
+def _refusal(info: TensorInfo, block_size: int) -> str | None:
+    """Return why a tensor cannot be quantized along its last axis; None where it can."""
+    if not info.readable:
+        return f"its type is {info.dtype}"
+    if len(info.shape) < 2:
+        return "it has fewer than two axes"
+    if info.shape[-1] % block_size:
+        return f"its last axis has {info.shape[-1]} elements, no multiple of {block_size}"
+    return None
+
+
+def _examine(tensors: str, ways: Sequence[Quantization], wanted: _Names, seed: int) -> Report:
+    """Report on one tensor, or on all of a file that can be quantized."""
     path, asked = split_source(tensors)
-    if asked is not None:
-        return [tensors], {}
-    infos = list_tensors(path)
-    if len(infos) == 1:
-        return [tensors], {}
-    names, left_out = [], {}
-    for info in infos:
-        if not info.readable:
-            left_out[info.name] = f"its type is {info.dtype}"
-        elif len(info.shape) < 2:
-            left_out[info.name] = "it has fewer than two axes"
-        elif info.shape[-1] % block_size:
-            left_out[info.name] = f"its last axis has {info.shape[-1]} elements, no multiple of {block_size}"
-        else:
-            names.append(f"{tensors}:{info.name}")
-    if not names:
+    report = Report(str(path))
+    names = [tensors]
+    if asked is None and len(infos := list_tensors(path)) != 1:
+        largest = max(way.block_size for way in ways)
+        names = []
+        for info in infos:
+            refusal = _refusal(info, largest) or wanted.refusal(info.name)
+            if refusal is None:
+                names.append(f"{tensors}:{info.name}")
+            else:
+                report.left_out[info.name] = refusal
+        if not names:
+            raise ValueError(
+                f"{tensors} must hold a floating-point tensor of two axes or more whose last axis is a "
+                f"multiple of {largest}, and whose name is asked for, but none of its {len(infos)} tensors "
+                "is one"
+            )
+    with progress_bar("quantizing", len(names)) as progress:
+        for done, name in enumerate(names):
+            progress(done, detail=name)
+            short = name if name == tensors and asked is None else name.removeprefix(f"{path}:")
+            report.tensors.append(examine(short, read_tensor(name), ways, seed=seed))
+    return report
+
+
+def _write(
+    source: str,
+    outputs: Sequence[Path],
+    ways: Sequence[Quantization],
+    wanted: _Names,
+    layout: Layout,
+    seed: int,
+) -> Report:
+    """Write a checkpoint of a whole file, and report on what was quantized."""
+    if len(outputs) > 1:
+        raise ValueError(f"output must name one checkpoint, not {len(outputs)}")
+    kinds = [(way.element, way.scale, way.block_size) for way in ways]
+    if kinds != [_NVFP4]:
         raise ValueError(
-            f"{tensors} must hold a floating-point tensor of two axes or more whose last axis is a multiple "
-            f"of {block_size}, but none of its {len(infos)} tensors is one"
+            f"a checkpoint must be {_NVFP4[0]} with {_NVFP4[1]} scales in blocks of {_NVFP4[2]}, in one way, "
+            f"not {', '.join(way.label for way in ways)}"
         )
-    return names, left_out
+    (way,) = ways
+    path, asked = split_source(source)
+    if asked is not None:
+        raise ValueError(f"a checkpoint must be written of a whole file, not of {asked!r} alone")
+    read, report = Checkpoint(path), Report(str(path))
+    shapes = {name: read.shape(name) for name in read.layouts}
+    report.left_out.update(dict.fromkeys(shapes, "it is NVFP4 already"))
+    kept: list[TensorInfo] = []
+    for info in read.others:
+        refusal = _refusal(info, way.block_size)
+        if refusal is None and len(info.shape) != 2:
+            refusal = "it has more than two axes"
+        if refusal is None and not info.name.endswith(_WEIGHT):
+            refusal = f"its name does not end in {_WEIGHT}"
+        refusal = refusal or wanted.refusal(info.name)
+        if refusal is None:
+            rows, columns = info.shape
+            shapes[info.name.removesuffix(_WEIGHT)] = rows, columns
+        else:
+            report.left_out[info.name] = refusal
+            kept.append(info)
+    if not shapes:
+        raise ValueError(f"{source} must hold a matrix to quantize, but none of its tensors is one")
+    with progress_bar("quantizing", len(shapes)) as progress:
+        write_checkpoint(
+            outputs[0],
+            shapes,
+            _reader(read, way, report, progress, seed),
+            layout,
+            others=kept,
+            read_other=read.raw,
+        )
+    return report
 
 
-def _print(
-    rows: Sequence[tuple[str, tuple[int, ...], TensorStatistics, list[QuantizationError]]],
-    left_out: dict[str, str],
-) -> None:
+def _reader(
+    read: Checkpoint, way: Quantization, report: Report, progress: Callable[..., None], seed: int
+) -> Callable[[str], BlockTensor]:
+    """Return what gives the matrix of a name when its turn to be written comes."""
+    done = 0
+
+    def matrix(name: str) -> BlockTensor:
+        nonlocal done
+        progress(done, detail=name)
+        done += 1
+        if name in read.layouts:
+            return read.read(name)
+        x = read_tensor(f"{read.path}:{name}{_WEIGHT}")
+        quantized = way.quantize(x, seed)
+        report.tensors.append(examine(name + _WEIGHT, x, [way], quantized=[quantized], seed=seed))
+        return quantized
+
+    return matrix
+
+
+def _print(report: Report) -> None:
     out = console()
-    configurations = [f"{e.scale} N={e.block_size}>" for e in rows[0][3]]
-    made = table("MSE / sigma^2", "tensor", "shape", "sigma>", "crest>", *configurations)
-    for name, shape, known, errors in rows:
-        short = name.rpartition(":")[2] if ":" in name else name
-        made.add_row(
-            short,
-            "x".join(map(str, shape)),
-            f"{known.sigma:.4g}",
-            f"{known.crest:.1f}",
-            *(f"{error.mse:.5f}" for error in errors),
-        )
-    if len(rows) > 1:
+    heads = ("scale", "N>", "method", "zero>", "subnormal>", "MSE / sigma^2>", "expected>", "SQNR>")
+    title = "Error, and the share of blocks whose scale is zero or subnormal"
+    made = table(title, "tensor", "sigma>", "crest>", *heads)
+    for tensor in report.tensors:
+        for line, error in enumerate(tensor.errors):
+            made.add_row(*(_named(tensor) if line == 0 else ("", "", "")), *_cells(error))
         made.add_section()
-        weights = [known.elements for _, _, known, _ in rows]
-        made.add_row(
-            f"all {len(rows)}, by elements",
-            f"{sum(weights)}",
-            "",
-            "",
-            *(f"{_mean([r[3][i].mse for r in rows], weights):.5f}" for i in range(len(configurations))),
-        )
     out.print(made)
-    blocks = table("Blocks whose scale is zero (all is lost) / subnormal", "", *configurations)
-    elements: list[Any] = [known.elements for _, _, known, _ in rows]
-    for title, attribute in (("zero", "zero_blocks"), ("subnormal", "subnormal_blocks")):
-        shares = [
-            _mean([getattr(r[3][i], attribute) for r in rows], elements) for i in range(len(configurations))
-        ]
-        blocks.add_row(title, *(f"{100 * share:.3f} %" for share in shares))
-    out.print(blocks)
+    if len(report.tensors) > 1:
+        elements = sum(tensor.statistics.elements for tensor in report.tensors)
+        made = table(f"All {len(report.tensors)} tensors, {elements} elements alike", *heads)
+        for error in report.summary():
+            made.add_row(*_cells(error))
+        out.print(made)
+
+
+def _named(tensor: TensorReport) -> tuple[str, str, str]:
+    shape = "x".join(map(str, tensor.shape))
+    known = tensor.statistics
+    return f"{tensor.name} {shape}", f"{known.sigma:.4g}", f"{known.crest:.1f}"
+
+
+def _cells(error: QuantizationError) -> tuple[str, ...]:
+    way = error.quantization
+    return (
+        way.scale,
+        str(way.block_size),
+        way.recipe or way.method,
+        f"{100 * error.zero_blocks:.3f} %",
+        f"{100 * error.subnormal_blocks:.3f} %",
+        f"{error.mse:.5f}",
+        "" if error.expected is None else f"{error.expected:.5f}",
+        f"{error.sqnr:.2f} dB",
+    )
+
+
+def _print_left_out(left_out: dict[str, str], what: str) -> None:
     if left_out:
         reasons: dict[str, int] = {}
         for reason in left_out.values():
             reasons[reason] = reasons.get(reason, 0) + 1
-        out.print("left out: " + "; ".join(f"{count}, as {reason}" for reason, count in reasons.items()))
-
-
-def _mean(values: Sequence[float], weights: Sequence[int]) -> float:
-    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+        told = "; ".join(f"{count}, as {reason}" for reason, count in reasons.items())
+        console().print(f"{what}: {told}")

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from ..model import BlockTensor, DotSpec, quantize
+from ..model.checkpoint import read_matrix
 from ..model.files import read_tensor
 from .console import console, print_json, progress_bar
 from .options import (
@@ -17,6 +18,7 @@ from .options import (
     BlocksOption,
     BuildDirOption,
     ElementOption,
+    FractionOption,
     GuardOption,
     JsonOption,
     OptimiseOption,
@@ -67,6 +69,7 @@ def simulate(
     blocks: BlocksOption = 1,
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
+    fraction: FractionOption = 35,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
@@ -93,7 +96,12 @@ def simulate(
     ] = True,
     tensor: Annotated[
         str | None,
-        typer.Option("--tensor", metavar="FILE[:NAME]", help="Take the blocks of a real tensor instead."),
+        typer.Option(
+            "--tensor",
+            metavar="FILE[:NAME]",
+            help="Take the blocks of a real tensor instead: quantized, or those of an NVFP4 checkpoint's "
+            "matrix.",
+        ),
     ] = None,
     against: Annotated[
         str | None,
@@ -124,7 +132,13 @@ def simulate(
     from ..sim.vectors import LONGEST
 
     spec = make_spec(
-        element=element, scale=scale, block_size=block_size, blocks=blocks, accumulate=accumulate, guard=guard
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        blocks=blocks,
+        accumulate=accumulate,
+        guard=guard,
+        fraction=fraction,
     )
     unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order)
     if directed:
@@ -235,13 +249,20 @@ def tensor_stimulus(
     )
 
 
-def _quantized(spec: DotSpec, operand: int, name: str) -> BlockTensor:
-    return quantize(
-        read_tensor(name),
-        element=spec.elements[operand],
-        scale=spec.scales[operand],
-        block_size=spec.block_size,
-    )
+def _quantized(spec: DotSpec, operand: int, source: str) -> BlockTensor:
+    """Return a tensor in the formats of an operand: quantized, or an NVFP4 matrix as it is published."""
+    wanted = (spec.elements[operand].name, spec.scales[operand].name, spec.block_size)
+    published = read_matrix(source)
+    if published is None:
+        element, scale, block_size = wanted
+        return quantize(read_tensor(source), element=element, scale=scale, block_size=block_size)
+    seen = (published.element, published.scale, published.block_size)
+    if seen != wanted:
+        raise ValueError(
+            f"tensor {source} must be {wanted[0]} with {wanted[1]} scales in blocks of {wanted[2]} for "
+            f"{spec.name}, not {seen[0]} with {seen[1]} in blocks of {seen[2]}"
+        )
+    return published
 
 
 def _next_rows(tensor: BlockTensor, spec: DotSpec) -> BlockTensor:

@@ -8,9 +8,11 @@ __all__ = ["tools"]
 
 def tools(json: JsonOption = False) -> None:
     """Say which simulators, synthesizers and compilers are found, and how to get the others."""
+    from ..hw.synth.pdk import find_libraries
     from ..sim.tools import find_all
 
     found = find_all()
+    libraries = find_libraries()
     if json:
         print_json(
             [{**vars(tool), "path": tool.path and str(tool.path), "usable": tool.usable} for tool in found]
@@ -22,3 +24,8 @@ def tools(json: JsonOption = False) -> None:
         where = str(tool.path) if tool.path else tool.remedy
         out.add_row(tool.name, state, tool.version or "", where, tool.needed_for)
     console().print(out)
+    cells = table("Standard-cell libraries for `blockdot area --library`", "library", "from", "files")
+    cells.add_row("neutral", "blockdot", "built in, of no technology")
+    for library in libraries:
+        cells.add_row(library.name, library.source, " ".join(map(str, library.files)))
+    console().print(cells)

@@ -1,5 +1,6 @@
-"""``blockdot verilog``: a unit's Verilog and its JSON sidecar."""
+"""``blockdot verilog``: a unit's Verilog and its JSON sidecar, and what it takes to use and to try it."""
 
+import importlib.metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,14 @@ from .options import (
     BlockSizeOption,
     BlocksOption,
     ElementOption,
+    FlowOption,
+    FractionOption,
     GuardOption,
     JsonOption,
     OptimiseOption,
     OrderOption,
     ScaleOption,
+    SeedOption,
     StagesOption,
     default_stages,
     make_spec,
@@ -31,9 +35,24 @@ def verilog(
     blocks: BlocksOption = 1,
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
+    fraction: FractionOption = 35,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
+    flow: FlowOption = "stream",
     order: OrderOption = 0,
+    testbench: Annotated[
+        int | None,
+        typer.Option(
+            "--testbench",
+            metavar="VECTORS",
+            help="Also write NAME_tb.v, a self-checking test bench in plain Verilog with so many vectors "
+            "from the model.",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    fusesoc: Annotated[
+        bool, typer.Option("--fusesoc", help="Also write NAME.core, a core file for FuseSoC.")
+    ] = False,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if need be.")
     ] = Path("build"),
@@ -45,13 +64,31 @@ def verilog(
     options give the same bytes on every machine.
     """
     from ..hw import DotUnit, to_verilog
+    from ..hw.fusesoc import core_file
+    from ..hw.verilog import write_whole
 
     spec = make_spec(
-        element=element, scale=scale, block_size=block_size, blocks=blocks, accumulate=accumulate, guard=guard
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        blocks=blocks,
+        accumulate=accumulate,
+        guard=guard,
+        fraction=fraction,
     )
-    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order)
+    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, flow=flow, order=order)
     module = to_verilog(unit)
-    paths = module.write(output)
+    # All of it is made before any of it is written.
+    beside: dict[str, str] = {}
+    if testbench is not None:
+        from ..sim import random
+        from ..sim.verilog_bench import verilog_bench
+
+        beside[f"{unit.name}_tb.v"] = verilog_bench(unit, random(spec, testbench, seed=seed))
+    if fusesoc:
+        version = importlib.metadata.version("blockdot")
+        beside[f"{unit.name}.core"] = core_file(unit, version=version, testbench=testbench is not None)
+    paths = [*module.write(output), *(write_whole(output / name, text) for name, text in beside.items())]
     if json:
         print_json({"files": [str(path) for path in paths], **module.sidecar})
         return

@@ -1,6 +1,8 @@
-"""The hardware: block dot-product units in Amaranth, and their Verilog."""
+"""The hardware: block dot-product units and tiles in Amaranth, and their Verilog."""
 
-from .dot import DotUnit, Port
+from .array import DotArray
+from .dot import DotUnit
+from .unit import Port
 from .verilog import VerilogModule, to_cxxrtl, to_rtlil, to_verilog
 
-__all__ = ["DotUnit", "Port", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog"]
+__all__ = ["DotArray", "DotUnit", "Port", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog"]

@@ -7,11 +7,15 @@ expression as a tree, and one that shares its parts many times over would be wal
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 __all__ = [
+    "barrel_left",
     "count_leading_zeros",
     "full_adder",
     "half_adder",
+    "leading_zeros_of_difference",
     "normalise",
     "repeat",
+    "shift_left",
+    "shift_right",
     "shift_right_sticky",
     "wire",
 ]
@@ -81,12 +85,13 @@ def normalise(m: Module, value: Value, limit: Value | None = None) -> tuple[Valu
     return value, Cat(*count)
 
 
-def count_leading_zeros(m: Module, value: Value) -> tuple[Value, Value]:
+def count_leading_zeros(m: Module, value: Value, name: str = "") -> tuple[Value, Value]:
     """Count the zeros above the topmost set bit, by halves, in logarithmic depth.
 
     Args:
         m: The module to build in.
         value: The bits to look at, at least one.
+        name: What the wires' names begin with.
 
     Returns:
         The count, ``(len(value) - 1).bit_length()`` bits wide and without meaning if no bit is set, and
@@ -103,20 +108,106 @@ def count_leading_zeros(m: Module, value: Value) -> tuple[Value, Value]:
         for i, (low, high) in enumerate(zip(groups[::2], groups[1::2], strict=True)):
             count_low, any_low = low
             count_high, any_high = high
-            count = wire(m, Cat(Mux(any_high, count_high, count_low), ~any_high), f"zeros_{level}_{i}")
-            merged.append((count, wire(m, any_low | any_high, f"any_{level}_{i}")))
+            count = wire(m, Cat(Mux(any_high, count_high, count_low), ~any_high), f"{name}zeros_{level}_{i}")
+            merged.append((count, wire(m, any_low | any_high, f"{name}any_{level}_{i}")))
         groups = merged
         level += 1
     return groups[0]
 
 
-def shift_right_sticky(m: Module, value: Value, amount: Value) -> tuple[Value, Value]:
+def leading_zeros_of_difference(m: Module, a: Value, b: Value, name: str = "") -> Value:
+    """Count the leading zeros of ``|a - b|`` before it is there, one too few at times.
+
+    A digit of the difference is told from three neighbouring digits of a and of the complement of b, the
+    borrow aside (Schmookler and Nowka, 2001): the topmost digit so told is the difference's, or the one
+    above.
+
+    Args:
+        m: The module to build in.
+        a: Unsigned bits.
+        b: As many.
+        name: What the wires' names begin with.
+
+    Returns:
+        The count, ``(len(a) - 1).bit_length()`` bits wide, or one less; without meaning where a equals b.
+    """
+    width = len(a)
+    propagate = wire(m, a ^ ~b, f"{name}lza_propagate")
+    generate = wire(m, a & ~b, f"{name}lza_generate")
+    kill = wire(m, ~a & b, f"{name}lza_kill")
+    digits: list[Value] = []
+    for k in range(width):
+        below_generate = generate[k - 1] if k else Const(0)
+        below_kill = kill[k - 1] if k else Const(0)
+        # Above the top digits stand a zero of a and a one of b's complement, which propagate.
+        above = propagate[k + 1] if k + 1 < width else Const(1)
+        digits.append(
+            Mux(
+                above,
+                (generate[k] & ~below_kill) | (kill[k] & ~below_generate),
+                (kill[k] & ~below_kill) | (generate[k] & ~below_generate),
+            )
+        )
+    return count_leading_zeros(m, wire(m, Cat(*digits), f"{name}lza_digits"), name)[0]
+
+
+def barrel_left(m: Module, value: Value, distance: Value) -> Value:
+    """Shift left by `distance`, unsigned, in as many rows of multiplexers as it has digits.
+
+    The largest steps come first: their digits are those that a count of leading zeros knows first. Bits
+    shifted beyond the top are lost.
+    """
+    width = len(value)
+    for k in reversed(range(len(distance))):
+        step = min(1 << k, width)
+        shifted = Cat(Const(0, step), value[: width - step])
+        value = wire(m, Mux(distance[k], shifted, value), f"left_{1 << k}")
+    return value
+
+
+def shift_left(m: Module, value: Value, distance: Value, *, least: int, width: int, fill: Value) -> Value:
+    """Shift left by ``distance - least``, where the distance is known not to be below `least`.
+
+    Shifting by the whole distance, and dropping the lowest bits of the result, which are then zero, spares
+    the subtraction. The smallest steps come first, while the value is still narrow.
+
+    Args:
+        m: The module to build in.
+        value: The bits to shift.
+        distance: The distance, unsigned.
+        least: The least distance that occurs.
+        width: Width of the result; bits shifted beyond it are lost.
+        fill: The bit that stands above `value`: its sign, or zero.
+    """
+    whole = width + least
+    value = value[:whole]
+    for k, digit in enumerate(distance):
+        step = 1 << k
+        grown = min(len(value) + step, whole)
+        straight = Cat(value, repeat(fill, grown - len(value)))
+        shifted = Cat(Const(0, step), value)[:grown]
+        value = wire(m, Mux(digit, shifted, straight), f"left_{step}")
+    return Cat(value, repeat(fill, whole - len(value)))[least:]
+
+
+def shift_right(m: Module, value: Value, amount: Value, name: str = "") -> Value:
+    """Shift right by `amount`, unsigned, dropping what is shifted out; see `shift_right_sticky`."""
+    width = len(value)
+    useful = width.bit_length()
+    for k in range(min(len(amount), useful)):
+        step = min(1 << k, width)
+        value = wire(m, Mux(amount[k], Cat(value[step:], Const(0, step)), value), f"{name}right_{k}")
+    return value & repeat(~amount[useful:].any(), width) if len(amount) > useful else value
+
+
+def shift_right_sticky(m: Module, value: Value, amount: Value, name: str = "") -> tuple[Value, Value]:
     """Shift right by `amount` and say whether a set bit was lost.
 
     Args:
         m: The module to build in.
         value: The bits to shift.
         amount: The distance, unsigned; any distance from the width on loses everything.
+        name: What the wires' names begin with.
 
     Returns:
         The shifted value, as wide as `value`, and the sticky bit.
@@ -126,8 +217,8 @@ def shift_right_sticky(m: Module, value: Value, amount: Value) -> tuple[Value, V
     useful = width.bit_length()
     for k in range(min(len(amount), useful)):
         step = min(1 << k, width)
-        sticky = wire(m, sticky | (amount[k] & value[:step].any()), f"lost_{k}")
-        value = wire(m, Mux(amount[k], Cat(value[step:], Const(0, step)), value), f"right_{k}")
+        sticky = wire(m, sticky | (amount[k] & value[:step].any()), f"{name}lost_{k}")
+        value = wire(m, Mux(amount[k], Cat(value[step:], Const(0, step)), value), f"{name}right_{k}")
     if len(amount) > useful:
         beyond = amount[useful:].any()
         sticky = sticky | (beyond & value.any())

@@ -6,23 +6,32 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .bits import full_adder, half_adder, repeat, wire
 
-__all__ = ["ADDERS", "Adder", "Columns", "FinalAdder", "SumOfProducts", "add"]
+__all__ = [
+    "ADDERS",
+    "AbsoluteAdder",
+    "Adder",
+    "Columns",
+    "FinalAdder",
+    "Span",
+    "SumOfProducts",
+    "add",
+    "prefixes",
+]
 
 Adder = Literal["ripple", "brent_kung", "sklansky", "kogge_stone"]
 ADDERS: Final[tuple[Adder, ...]] = ("ripple", "brent_kung", "sklansky", "kogge_stone")
 
-# Arrival times count XOR gates in series: a full adder's sum is two of them behind its latest input; its
-# carry, an AND-OR behind the first XOR, about as much.
-_FULL_SUM: Final = 2
-_FULL_CARRY: Final = 2
-_HALF_SUM: Final = 1
-_HALF_CARRY: Final = 1
+# Arrival times count XOR gates in series. A full adder's sum is two of them behind its first two inputs and
+# one behind its third; its carry, an AND-OR where the sum has its second XOR, is no later.
+_FULL: Final = 2
+_LAST: Final = 1
+_HALF: Final = 1
 
 
 def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: Adder) -> list[Value]:
@@ -46,20 +55,51 @@ def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: A
             bit, carry = full_adder(m, x, y, carry, f"add_{k}")
             total.append(bit)
         return [*total, carry]
+    half, spans = prefixes(m, a, b, kind, carry)
+    carries = [carry, *(generate for generate, _ in spans)]
+    return [*(p ^ c for p, c in zip(half, carries, strict=False)), carries[-1]]
+
+
+Span = tuple[Value, Value]
+"""Whether some bits in a row generate a carry, and whether they propagate one."""
+
+
+def prefixes(
+    m: Module,
+    a: Sequence[Value],
+    b: Sequence[Value],
+    kind: Adder,
+    carry: Value | None = None,
+    name: str = "",
+) -> tuple[list[Value], list[Span]]:
+    """Build the prefix network of two numbers of equal width, bits from the lowest up.
+
+    Args:
+        m: The module to build in.
+        a: Bits of the one number.
+        b: Bits of the other.
+        kind: Which network; not ``ripple``.
+        carry: The carry in, if there is one: the lowest bit then generates what it makes of it.
+        name: What the wires' names begin with.
+
+    Returns:
+        The exclusive or of each two bits, and for each bit the span of all bits up to it.
+    """
     width = len(a)
-    propagate: list[Value] = []
+    half: list[Value] = []
     generate: list[Value] = []
     for k, (x, y) in enumerate(zip(a, b, strict=True)):
-        propagate.append(wire(m, x ^ y, f"propagate_{k}"))
-        generate.append(wire(m, x & y if k else (x & y) | (propagate[0] & carry), f"generate_{k}"))
-    # spans[i] is (generate, propagate) of the bits from some lower end up to i.
-    spans = list(zip(generate, propagate, strict=True))
+        half.append(wire(m, x ^ y, f"{name}propagate_{k}"))
+        first = k == 0 and carry is not None
+        generate.append(wire(m, (x & y) | (half[0] & carry) if first else x & y, f"{name}generate_{k}"))
+    # spans[i] is that of the bits from some lower end up to i.
+    spans = list(zip(generate, half, strict=True))
 
-    def join(i: int, j: int, old: list[tuple[Value, Value]]) -> None:
+    def join(i: int, j: int, old: list[Span]) -> None:
         high, low = old[i], old[j]
         spans[i] = (
-            wire(m, high[0] | (high[1] & low[0]), f"generate_{i}_{level}"),
-            wire(m, high[1] & low[1], f"propagate_{i}_{level}"),
+            wire(m, high[0] | (high[1] & low[0]), f"{name}generate_{i}_{level}"),
+            wire(m, high[1] & low[1], f"{name}propagate_{i}_{level}"),
         )
 
     step = 1
@@ -73,6 +113,8 @@ def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: A
                 pairs = [(i, (i & ~(step - 1)) - 1) for i in range(width) if i & step]
             case "brent_kung":
                 pairs = [(i, i - step) for i in range(2 * step - 1, width, 2 * step)]
+            case "ripple":
+                raise ValueError("kind must be a prefix adder, not 'ripple'")
         for i, j in pairs:
             join(i, j, old)
         step *= 2
@@ -83,8 +125,7 @@ def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: A
             for i in range(3 * step - 1, width, 2 * step):
                 join(i, i - step, list(spans))
             level += 1
-    carries = [carry, *(g for g, _ in spans)]
-    return [*(p ^ c for p, c in zip(propagate, carries, strict=False)), carries[-1]]
+    return half, spans
 
 
 @dataclass
@@ -95,9 +136,11 @@ class Columns:
 
     Attributes:
         width: Number of columns.
-        name: What the wires' names begin with.
         order: Seed of the order in which bits of equal arrival enter the tree; 0 keeps the order in
             which they were put in. Every order gives the same sum through different wires.
+        name: What the wires' names begin with.
+        balanced: Compress all columns stage by stage, which is faster, instead of one after the other,
+            which is smaller.
         full_adders: Full adders used so far.
         half_adders: Half adders used so far.
     """
@@ -105,6 +148,7 @@ class Columns:
     width: int
     order: int = 0
     name: str = "tree"
+    balanced: bool = False
     full_adders: int = 0
     half_adders: int = 0
     _bits: list[list[tuple[int, float, int, Value]]] = field(default_factory=list)
@@ -137,22 +181,53 @@ class Columns:
         """Bits that are to be summed; less the bits of the sum, this bounds the full adders from below."""
         return sum(len(column) for column in self._bits)
 
-    def _next_name(self, column: int) -> str:
-        return f"{self.name}_{column}_{self.full_adders + self.half_adders}"
-
     def _settle_constant(self) -> None:
         for k in range(self.width):
             if self._constant >> k & 1:
                 self.put(k, Const(1), -1)
         self._constant = 0
 
+    def _add(self, m: Module, column: int, count: int) -> None:
+        """Put the `count` earliest bits of a column through a full or a half adder."""
+        taken = [heapq.heappop(self._bits[column]) for _ in range(count)]
+        values = [bit for *_, bit in taken]
+        name = f"{self.name}_{column}_{self.full_adders + self.half_adders}"
+        if count == 3:
+            total, carry = full_adder(m, values[0], values[1], values[2], name)
+            self.full_adders += 1
+            arrival = max(taken[1][0] + _FULL, taken[2][0] + _LAST)
+        else:
+            total, carry = half_adder(m, values[0], values[1], name)
+            self.half_adders += 1
+            arrival = taken[1][0] + _HALF
+        self.put(column, total, arrival)
+        self.put(column + 1, carry, arrival)
+
+    def _compress(self, m: Module, rows: int) -> None:
+        """Bring every column to at most `rows` bits, from the lowest up, each whole before the next."""
+        for k, column in enumerate(self._bits):
+            while len(column) > rows:
+                self._add(m, k, min(3, len(column)))
+
+    def _compress_by_stages(self, m: Module, rows: int) -> None:
+        """Bring every column to at most `rows` bits, all of them by a third from stage to stage."""
+        heights = [rows]
+        while heights[-1] < max(map(len, self._bits), default=0):
+            heights.append(max(heights[-1] * 3 // 2, heights[-1] + 1))
+        for height in reversed(heights[:-1]):
+            for k, column in enumerate(self._bits):
+                while len(column) > height:
+                    # A half adder takes off one bit, a full adder two.
+                    self._add(m, k, min(3, len(column) - height + 1))
+
     def reduce(self, m: Module, rows: int) -> list[list[Value]]:
         """Compress every column to at most `rows` bits, taking the earliest bits first.
 
-        Columns are taken from the lowest up, and in each the three bits that arrive first go into the
-        next full adder (the three-greedy method of Stelling and others, 1998), so late bits enter late.
-        With two rows no half adder is needed; with one, a half adder ends a column of two bits, which
-        makes the sum's carry ripple.
+        In each column the three bits that arrive first go into the next full adder, so late bits enter
+        late (the three-greedy method of Stelling and others, 1998). A balanced tree brings all columns
+        to 2, 3, 4, 6, 9, 13, ... bits in turn, from the largest such height down (Dadda, 1965). Without
+        balance, two rows take no half adder; with one row, a half adder ends a column of two bits,
+        which makes the sum's carry ripple.
 
         Args:
             m: The module to build in.
@@ -162,21 +237,10 @@ class Columns:
             For each column the bits left in it, fewer than `rows` in some.
         """
         self._settle_constant()
-        for k, column in enumerate(self._bits):
-            while len(column) > rows:
-                taken = [heapq.heappop(column) for _ in range(min(3, len(column)))]
-                latest = max(arrival for arrival, *_ in taken)
-                values = [bit for *_, bit in taken]
-                if len(values) == 3:
-                    total, carry = full_adder(m, values[0], values[1], values[2], self._next_name(k))
-                    self.full_adders += 1
-                    self.put(k, total, latest + _FULL_SUM)
-                    self.put(k + 1, carry, latest + _FULL_CARRY)
-                else:
-                    total, carry = half_adder(m, values[0], values[1], self._next_name(k))
-                    self.half_adders += 1
-                    self.put(k, total, latest + _HALF_SUM)
-                    self.put(k + 1, carry, latest + _HALF_CARRY)
+        if self.balanced and rows > 1:
+            self._compress_by_stages(m, rows)
+        else:
+            self._compress(m, rows)
         return [[bit for *_, bit in sorted(column, key=lambda entry: entry[:3])] for column in self._bits]
 
     def carry_save(self, m: Module) -> tuple[Value, Value]:
@@ -220,13 +284,57 @@ class FinalAdder(wiring.Component):
         return m
 
 
+class AbsoluteAdder(wiring.Component):
+    """Add the two numbers that a tree leaves, and one, and give the sum's sign and magnitude.
+
+    With T the numbers' sum, ``|T + 1|`` is T + 1 or, where that is negative, ``-(T + 1) = ~T``. Both come
+    from one prefix network: a carry into a bit is what the bits below generate or, for T + 1, also what
+    they propagate. So the sign costs a multiplexer, and no carry runs a second time.
+
+    Combinational.
+
+    Args:
+        width: Width of the numbers, and of their sum, signed. The least sum of that width does not occur.
+        adder: A prefix adder.
+
+    Members:
+        save, carry: The numbers.
+        negative: T + 1 is below zero.
+        magnitude: Its magnitude.
+    """
+
+    def __init__(self, *, width: int, adder: Adder) -> None:
+        if adder == "ripple":
+            raise ValueError("adder must be a prefix adder, not 'ripple'")
+        self.adder: Adder = adder
+        super().__init__(
+            {"save": In(width), "carry": In(width), "negative": Out(1), "magnitude": Out(width - 1)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        half, spans = prefixes(m, list(self.save), list(self.carry), self.adder)
+        below = [(Const(0), Const(1)), *spans[:-1]]
+        plain = [bit ^ generate for bit, (generate, _) in zip(half, below, strict=True)]
+        plus_one = [
+            bit ^ (generate | propagate) for bit, (generate, propagate) in zip(half, below, strict=True)
+        ]
+        negative = wire(m, plus_one[-1], "is_negative")
+        m.d.comb += [
+            self.negative.eq(negative),
+            self.magnitude.eq(Mux(negative, ~Cat(*plain[:-1]), Cat(*plus_one[:-1]))),
+        ]
+        return m
+
+
 class SumOfProducts(wiring.Component):
     """Add signed products given as sign and magnitude, to two numbers in carry-save form.
 
     With s the sign of a lane and p its magnitude of W bits, the lane's value is
     ``(p ^ s) + s - s * 2**W``, where ``p ^ s`` inverts every bit of p if s is set. Summed over the lanes,
     the last two terms are ``c * (1 - 2**W)`` with c the number of negative lanes: one count of the signs
-    replaces two more bits in the tree for each lane.
+    replaces two more bits in the tree for each lane. A balanced tree takes those bits all the same, as
+    signs come early and the count would come late.
 
     Combinational.
 
@@ -235,6 +343,8 @@ class SumOfProducts(wiring.Component):
         magnitude_bits: Width of a magnitude.
         sum_bits: Width of the sum, signed; wide enough for every sum that can occur, as the sum is
             taken modulo ``2**sum_bits``.
+        offset: A constant that is added.
+        balanced: Prefer few levels to few gates.
         order: Seed of the order in which bits enter the tree; changes no sum.
 
     Members:
@@ -243,10 +353,21 @@ class SumOfProducts(wiring.Component):
         save, carry: The sum, as two numbers to be added modulo ``2**sum_bits``.
     """
 
-    def __init__(self, *, lanes: int, magnitude_bits: int, sum_bits: int, order: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        magnitude_bits: int,
+        sum_bits: int,
+        offset: int = 0,
+        balanced: bool = False,
+        order: int = 0,
+    ) -> None:
         self.lanes = lanes
         self.magnitude_bits = magnitude_bits
         self.sum_bits = sum_bits
+        self.offset = offset
+        self.balanced = balanced
         self.order = order
         super().__init__(
             {
@@ -259,18 +380,28 @@ class SumOfProducts(wiring.Component):
 
     def columns(self, m: Module) -> Columns:
         """Return the tree's bits, before anything is compressed."""
+        columns = Columns(self.sum_bits, order=self.order, balanced=self.balanced)
+        columns.put_constant(self.offset)
+        # The products take some six XOR gates' time, and their inversion another.
+        arrival = 6 if self.balanced else 0
+        for k in range(self.lanes):
+            magnitude = self.magnitude.word_select(k, self.magnitude_bits)
+            lane = wire(m, magnitude ^ repeat(self.negative[k], self.magnitude_bits), f"lane_{k}")
+            columns.put_all(0, lane, arrival)
+        if self.balanced:
+            for sign in self.negative:
+                columns.put(0, sign)
+                # -s * 2**W is ~s * 2**W - 2**W.
+                columns.put(self.magnitude_bits, ~sign)
+            columns.put_constant(-self.lanes << self.magnitude_bits)
+            return columns
         # A magnitude is behind its lane's product and the inversion, the sign count behind its adders:
         # about level, so only bits that are made inside the tree are told apart by time.
         count_width = self.lanes.bit_length()
         signs = Columns(count_width, order=self.order, name="signs")
-        for k in range(self.lanes):
-            signs.put(0, self.negative[k])
+        for sign in self.negative:
+            signs.put(0, sign)
         count = list(wire(m, signs.total(m, "ripple"), "negative_count"))
-        columns = Columns(self.sum_bits, order=self.order)
-        for k in range(self.lanes):
-            magnitude = self.magnitude.word_select(k, self.magnitude_bits)
-            lane = wire(m, magnitude ^ repeat(self.negative[k], self.magnitude_bits), f"lane_{k}")
-            columns.put_all(0, lane)
         columns.put_all(0, count)
         # -c * 2**W is (~c + 1) * 2**W with ones above the count, all of it modulo 2**sum_bits.
         columns.put_all(self.magnitude_bits, [~bit for bit in count])

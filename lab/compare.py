@@ -4,76 +4,60 @@ One synthesis is noise: a netlist that computes the same with its adders wired i
 larger or smaller by as much as the effect that is looked for. So each unit is made several times, each time
 with another order of the bits that enter its compressor trees, and two units are compared pair by pair, both
 made in the same order.
+
+The difference is found in two ways. *Whole*: the flat unit, optimised across its components. *Attributed*:
+each component synthesized alone, the difference being the sum over those that differ; equal components cost
+the same and add nothing, not even noise. A component often has no order to choose, so abc rewrites it
+beforehand in a way that the order's seed draws, the same for both units. Where the two ways disagree by more
+than their intervals, the comparison says so.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any, Final, Literal
 
-from ..hw.synth.flow import (
-    FLIP_FLOPS,
-    FLOW_VERSION,
-    Netlist,
-    Point,
-    Progress,
-    pyosys_version,
-    synthesize_all,
-)
+from ..hw.synth.flow import FLIP_FLOPS, FLOW_VERSION, Recipe, choose, pyosys_version
 from ..hw.synth.liberty import Library, LibraryFacts
 from ..hw.synth.metric import Metric
 from ..model import DotSpec
 from ..model.checks import require_int
-from .estimate import LEVEL, Estimate, Summary
+from .estimate import LEVEL, Estimate, Summary, agree
+from .measure import Job, Make, Sample, Unit, emit
+from .pool import Progress, Runner, measure_all
 
 __all__ = [
     "ORDERS",
+    "PART_RECIPE",
     "RECIPES",
-    "SCHEMA",
-    "SCHEMA_VERSION",
+    "Attribution",
     "Comparison",
     "Cost",
     "Delta",
-    "Make",
+    "PartCost",
+    "PartDelta",
     "Unit",
     "Verdict",
     "compare",
     "default_units",
+    "jobs_of",
 ]
 
-SCHEMA: Final = "blockdot.compare"
-SCHEMA_VERSION: Final = 1
-
-ORDERS: Final = 6
-"""Netlists made of each unit: six resolve the area of one scale bit, and six units take a minute."""
+ORDERS: Final = 5
+"""Netlists made of each unit: five resolve the area of one scale bit, and six units take a minute."""
 
 RECIPES: Final = ("a2", "d1")
 """The recipes of a comparison: those with the least spread between orders, for area and for delay."""
 
-Make = Callable[[DotSpec, int, int], tuple[str, str]]
-"""Makes the netlist of a specification, with so many stages and in that order: RTLIL, and the top's name."""
+PART_RECIPE: Final = "a2"
+"""The recipe of a component alone."""
 
 Verdict = Literal["better", "worse", "unresolved"]
 
 _PERCENT_DIGITS: Final = 2
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit to measure.
-
-    Attributes:
-        spec: What it computes.
-        stages: Its register stages.
-    """
-
-    spec: DotSpec
-    stages: int
-
-    @property
-    def name(self) -> str:
-        """The specification's name with the stages: ``e2m1_ue5m3_n16_fp32_s1``."""
-        return f"{self.spec.name}_s{self.stages}"
+# Below this the mean number of a cell more or less is no news.
+_CELLS_SHOWN: Final = 0.5
 
 
 def default_units(
@@ -97,6 +81,27 @@ def default_units(
 
 
 @dataclass(frozen=True)
+class PartCost:
+    """What one component costs, over its netlists.
+
+    Attributes:
+        role: What it is in the unit.
+        count: How many there are.
+        ports: Its ports with their widths.
+        area: Area of one, alone.
+    """
+
+    role: str
+    count: int
+    ports: str
+    area: Summary
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        return {"role": self.role, "count": self.count, "ports": self.ports, "area": self.area.to_dict()}
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a unit costs, over its netlists.
 
@@ -104,29 +109,41 @@ class Cost:
         unit: The unit.
         area: Its least area over the recipes, for each netlist.
         nand2: The same in NAND2 equivalents of the library.
-        delay: Its least delay over the recipes; gates alone, without wires, clock-to-output and setup.
+        delay: Its least delay over the recipes; gates alone.
+        period: Its least clock period, registers included: see `hw.synth.timing`.
+        clock_to_output: Of the path that decides the period, the part from the clock to a register's output.
+        setup: Of the same, the setup time.
         flip_flops: Its flip-flops.
+        parts: Its components, where they were measured.
     """
 
     unit: Unit
     area: Summary
     nand2: Summary
     delay: Summary
+    period: Summary
+    clock_to_output: Summary
+    setup: Summary
     flip_flops: Summary
+    parts: tuple[PartCost, ...] = ()
 
     @property
-    def summaries(self) -> tuple[Summary, ...]:
-        """All of them."""
-        return self.area, self.nand2, self.delay, self.flip_flops
+    def fmax(self) -> float:
+        """The highest clock frequency by the median period, in cycles per unit of `period`."""
+        return 1 / self.period.median if self.period.median else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
         return {
-            **_unit_dict(self.unit),
+            **self.unit.to_dict(),
             "area": self.area.to_dict(),
             "area_nand2": self.nand2.to_dict(),
             "delay": self.delay.to_dict(),
+            "period": self.period.to_dict(),
+            "clock_to_output": self.clock_to_output.to_dict(),
+            "setup": self.setup.to_dict(),
             "flip_flops": self.flip_flops.to_dict(),
+            "parts": [part.to_dict() for part in self.parts],
         }
 
 
@@ -182,6 +199,76 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class PartDelta:
+    """What one component adds to a difference.
+
+    Attributes:
+        role: What it is in both units.
+        base_count: How many the base has.
+        other_count: How many the other has.
+        base_ports: Its ports in the base; empty where it has none.
+        other_ports: Its ports in the other; likewise.
+        equal: Whether it is the same component in both.
+        area: The area of all of them in the other less that in the base.
+    """
+
+    role: str
+    base_count: int
+    other_count: int
+    base_ports: str
+    other_ports: str
+    equal: bool
+    area: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        return asdict(self) | {"area": self.area.to_dict()}
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A difference in area, component by component.
+
+    Attributes:
+        whole: The same difference of the flat units, which is what it is held against.
+        parts: What each component adds; those that are equal add nothing.
+        total: Their sum.
+        relative: Their sum in percent of the flat base unit's area.
+        cells: How many more of each cell the other unit has, flat and mapped for area; means over the orders,
+            those of less than half a cell left out.
+    """
+
+    whole: Delta
+    parts: tuple[PartDelta, ...]
+    total: Estimate
+    relative: Estimate
+    cells: tuple[tuple[str, float], ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both ways give the same difference within their intervals."""
+        return agree(self.whole.absolute, self.total)
+
+    def text(self) -> str:
+        """Return the verdict on both ways in words."""
+        verdict = "agree" if self.agrees else "do NOT agree"
+        return f"whole {self.whole.relative.text()} and attributed {self.relative.text()} {verdict}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        return {
+            "base": self.whole.base.name,
+            "other": self.whole.other.name,
+            "agrees": self.agrees,
+            "text": self.text(),
+            "total": self.total.to_dict(),
+            "relative": self.relative.to_dict(),
+            "parts": [part.to_dict() for part in self.parts],
+            "cells": dict(self.cells),
+        }
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Costs of units, and how those differ that differ in their scale format alone.
 
@@ -191,7 +278,8 @@ class Comparison:
         orders: The seeds of the orders in which the units were made.
         pyosys: Version of the synthesizer.
         costs: The cost of each unit.
-        deltas: Area and delay of each unit against the first that differs in scale format alone.
+        deltas: Area, delay and period of each unit against the first that differs in scale format alone.
+        attributions: The same difference in area, component by component.
     """
 
     library: LibraryFacts
@@ -200,16 +288,19 @@ class Comparison:
     pyosys: str
     costs: tuple[Cost, ...]
     deltas: tuple[Delta, ...]
+    attributions: tuple[Attribution, ...] = ()
 
     def delta(self, unit: Unit, metric: str) -> Delta | None:
-        """Return the delta of a unit in ``area`` or ``delay``; None where it has none."""
+        """Return the delta of a unit in ``area``, ``delay`` or ``period``; None where it has none."""
         return next((d for d in self.deltas if d.other == unit and d.metric.name == metric), None)
 
+    def attribution(self, unit: Unit) -> Attribution | None:
+        """Return what makes up a unit's difference in area; None where that was not measured."""
+        return next((a for a in self.attributions if a.whole.other == unit), None)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole as JSON can hold it: schema `SCHEMA`, version `SCHEMA_VERSION`."""
+        """Return the whole as JSON can hold it."""
         return {
-            "schema": SCHEMA,
-            "version": SCHEMA_VERSION,
             "library": asdict(self.library) | {"files": list(self.library.files)},
             "tools": {"pyosys": self.pyosys, "flow": FLOW_VERSION},
             "recipes": list(self.recipes),
@@ -217,19 +308,45 @@ class Comparison:
             "level": LEVEL,
             "costs": [cost.to_dict() for cost in self.costs],
             "deltas": [delta.to_dict() for delta in self.deltas],
+            "attributions": [attribution.to_dict() for attribution in self.attributions],
         }
+
+
+def jobs_of(
+    units: Sequence[Unit], orders: Sequence[int], recipes: Sequence[str | Recipe], *, parts: bool
+) -> list[Job]:
+    """Return the jobs that measure units, unit by unit.
+
+    Jobs that are done at the same time then differ in their order, and find the components that units have
+    in common measured by the jobs before.
+
+    Args:
+        units: What to measure.
+        orders: In which orders.
+        recipes: How.
+        parts: Whether each component is measured alone as well.
+    """
+    chosen = tuple(choose(recipes))
+    (alone,) = choose([PART_RECIPE])
+    return [
+        Job(unit, order, chosen, (alone.varied(order),) if parts else ())
+        for unit in units
+        for order in orders
+    ]
 
 
 def compare(
     units: Sequence[Unit],
-    make: Make,
     library: Library,
     *,
     orders: int = ORDERS,
     seed: int = 0,
-    recipes: Sequence[str] = RECIPES,
+    recipes: Sequence[str | Recipe] = RECIPES,
+    parts: bool = True,
     cache: str | PathLike[str] | None = None,
     workers: int | None = None,
+    runner: Runner | None = None,
+    make: Make = emit,
     progress: Progress | None = None,
 ) -> Comparison:
     """Measure units, and compare those that differ in their scale format alone.
@@ -237,14 +354,16 @@ def compare(
     Args:
         units: What to measure. Of those alike but for the scale format, the first is what the others are
             compared with.
-        make: Makes a unit's netlist in an order.
         library: What to map to.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones: a different seed takes different orders throughout.
-        recipes: Names of synthesis recipes; the least figure over them counts.
-        cache: Directory for synthesis results, made if need be.
+        recipes: Synthesis recipes; the least figure over them counts.
+        parts: Whether each component is measured alone as well.
+        cache: Directory for results, made if need be.
         workers: How many processes run at once; the number of processors where it is None.
-        progress: Called after each netlist with how many are done, how many there are, and the top's name.
+        runner: Where the measurements are made, instead of in `workers` processes of this machine.
+        make: Makes a unit's netlist in an order.
+        progress: Called after each netlist with how many are done, how many there are, and the unit's name.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -261,37 +380,37 @@ def compare(
     if seed < 0:
         raise ValueError(f"seed must not be negative, not {seed}")
     seeds = tuple(range(seed * orders, (seed + 1) * orders))
-
-    def netlists() -> Iterator[Netlist]:
-        # Order by order, so that what a broken-off run leaves in the cache is whole pairs.
-        for order in seeds:
-            for unit in units:
-                text, top = make(unit.spec, unit.stages, order)
-                yield Netlist(text, top)
-
-    points = synthesize_all(
-        netlists(),
+    samples = measure_all(
+        jobs_of(units, seeds, recipes, parts=parts),
         library,
-        recipes=recipes,
         cache=cache,
         workers=workers,
+        runner=runner,
+        make=make,
         progress=progress,
-        total=len(units) * orders,
     )
-    costs = {unit: _cost(unit, points[index :: len(units)], library) for index, unit in enumerate(units)}
-    bases: dict[tuple[DotSpec, int], Unit] = {}
+    by_unit = {unit: samples[index * orders : (index + 1) * orders] for index, unit in enumerate(units)}
+    costs = {unit: _cost(unit, made, library) for unit, made in by_unit.items()}
+    bases: dict[tuple[DotSpec, int, str], Unit] = {}
     deltas: list[Delta] = []
+    attributions: list[Attribution] = []
     for unit in units:
-        base = bases.setdefault((replace(unit.spec, scale=units[0].spec.scale), unit.stages), unit)
-        if base != unit:
-            deltas += _deltas(costs[base], costs[unit])
+        spec = replace(unit.spec, scale=units[0].spec.scale)
+        base = bases.setdefault((spec, unit.stages, unit.optimise), unit)
+        if base == unit:
+            continue
+        found = list(_deltas(costs[base], costs[unit]))
+        deltas += found
+        if parts:
+            attributions.append(_attribution(found[0], by_unit[base], by_unit[unit]))
     return Comparison(
         library=library.facts,
-        recipes=tuple(recipes),
+        recipes=tuple(recipe.name for recipe in choose(recipes)),
         orders=seeds,
         pyosys=pyosys_version(),
         costs=tuple(costs.values()),
         deltas=tuple(deltas),
+        attributions=tuple(attributions),
     )
 
 
@@ -299,41 +418,99 @@ def _repeated(units: Sequence[Unit]) -> Unit:
     return next(unit for index, unit in enumerate(units) if unit in units[:index])
 
 
-def _cost(unit: Unit, points: Sequence[Sequence[Point]], library: Library) -> Cost:
-    """Return the cost by the points of each order, of which there is one for each recipe."""
-    smallest = [min(order, key=lambda point: point.area) for order in points]
+def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
+    """Return the cost by the samples of each order."""
+    smallest = [min(sample.points, key=lambda point: point.area) for sample in samples]
+    fastest = [min(sample.points, key=lambda point: point.period) for sample in samples]
     areas = tuple(point.area for point in smallest)
+
+    def time(name: str, values: Iterable[float]) -> Summary:
+        return Summary(replace(library.delay, name=name), tuple(values))
+
     return Cost(
         unit=unit,
         area=Summary(library.area, areas),
         nand2=Summary(replace(library.area, unit="NAND2"), tuple(map(library.nand2_equivalents, areas))),
-        delay=Summary(library.delay, tuple(min(point.delay for point in order) for order in points)),
+        delay=time("delay", (min(point.delay for point in sample.points) for sample in samples)),
+        period=time("period", (point.period for point in fastest)),
+        clock_to_output=time("clock to output", (point.clock_to_output for point in fastest)),
+        setup=time("setup", (point.setup for point in fastest)),
         flip_flops=Summary(FLIP_FLOPS, tuple(point.flip_flops for point in smallest)),
+        parts=tuple(
+            PartCost(
+                part.role,
+                part.count,
+                part.ports,
+                Summary(library.area, tuple(sample.parts[index].area for sample in samples)),
+            )
+            for index, part in enumerate(samples[0].parts)
+        ),
     )
 
 
 def _deltas(base: Cost, other: Cost) -> Iterator[Delta]:
-    for one, two in ((base.area, other.area), (base.delay, other.delay)):
+    for one, two in ((base.area, other.area), (base.delay, other.delay), (base.period, other.period)):
         pairs = list(zip(one.values, two.values, strict=True))
-        percent = replace(one.metric, unit="%", digits=_PERCENT_DIGITS)
         yield Delta(
             base=base.unit,
             other=other.unit,
             absolute=Estimate(one.metric, tuple(b - a for a, b in pairs)),
             # A unit without a single gate has no delay to take a percentage of.
-            relative=Estimate(percent, tuple(100 * (b - a) / a if a else 0.0 for a, b in pairs)),
+            relative=Estimate(_percent(one.metric), tuple(100 * (b - a) / a if a else 0.0 for a, b in pairs)),
         )
 
 
-def _unit_dict(unit: Unit) -> dict[str, Any]:
-    return {
-        "unit": unit.name,
-        "spec": unit.spec.name,
-        "element": [fmt.name for fmt in unit.spec.elements],
-        "scale": [fmt.name for fmt in unit.spec.scales],
-        "block_size": unit.spec.block_size,
-        "blocks": unit.spec.blocks,
-        "accumulate": unit.spec.accumulate,
-        "guard": unit.spec.guard,
-        "stages": unit.stages,
-    }
+def _percent(metric: Metric) -> Metric:
+    return replace(metric, unit="%", digits=_PERCENT_DIGITS)
+
+
+def _attribution(whole: Delta, base: Sequence[Sample], other: Sequence[Sample]) -> Attribution:
+    """Return what makes up a difference, by the samples of both units in the same orders."""
+    metric = whole.metric
+    areas: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(base))
+    equal: dict[str, bool] = {}
+    for index, (one, two) in enumerate(zip(base, other, strict=True)):
+        ours, theirs = ({part.role: part for part in sample.parts} for sample in (one, two))
+        for role in (*theirs, *(role for role in ours if role not in theirs)):
+            a, b = ours.get(role), theirs.get(role)
+            before, after = (part.area * part.count if part else 0.0 for part in (a, b))
+            areas[role][index] = after - before
+            alike = a is not None and b is not None and (a.sha256, a.count) == (b.sha256, b.count)
+            equal[role] = equal.get(role, True) and alike
+    ours, theirs = ({part.role: part for part in sample.parts} for sample in (base[0], other[0]))
+    parts = tuple(
+        PartDelta(
+            role=role,
+            base_count=ours[role].count if role in ours else 0,
+            other_count=theirs[role].count if role in theirs else 0,
+            base_ports=ours[role].ports if role in ours else "",
+            other_ports=theirs[role].ports if role in theirs else "",
+            equal=equal[role],
+            area=Estimate(metric, tuple(values)),
+        )
+        for role, values in areas.items()
+    )
+    sums = [sum(values) for values in zip(*areas.values(), strict=True)]
+    flat = [min(point.area for point in sample.points) for sample in base]
+    shares = [100 * total / area if area else 0.0 for total, area in zip(sums, flat, strict=True)]
+    return Attribution(
+        whole=whole,
+        parts=parts,
+        total=Estimate(metric, tuple(sums)),
+        relative=Estimate(_percent(metric), tuple(shares)),
+        cells=tuple(_more_cells(base, other)),
+    )
+
+
+def _more_cells(base: Sequence[Sample], other: Sequence[Sample]) -> Iterator[tuple[str, float]]:
+    """Yield how many more of each cell there are on average, the largest difference first."""
+    more: Counter[str] = Counter()
+    for sign, samples in ((-1, base), (1, other)):
+        for sample in samples:
+            counts: Mapping[str, int] = dict(min(sample.points, key=lambda point: point.area).counts)
+            for name, count in counts.items():
+                more[name] += sign * count
+    means = {name: count / len(base) for name, count in more.items()}
+    for name, mean in sorted(means.items(), key=lambda item: (-abs(item[1]), item[0])):
+        if abs(mean) >= _CELLS_SHOWN:
+            yield name, mean

@@ -29,10 +29,10 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .files import ITEM_BYTES, SafetensorsFile, TensorInfo
+from .files import ITEM_BYTES, SafetensorsFile, TensorInfo, split_source, written_whole
 from .tensor import BlockTensor
 
-__all__ = ["LAYOUTS", "Checkpoint", "Layout", "write_checkpoint"]
+__all__ = ["LAYOUTS", "Checkpoint", "Layout", "read_matrix", "write_checkpoint"]
 
 Layout = Literal["compressed_tensors", "modelopt"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("compressed_tensors", "modelopt")
@@ -101,7 +101,26 @@ class Checkpoint:
             raise ValueError(f"{self._label(tensor_scale.name)} must hold one value, not {tensor_scale.size}")
 
     def _label(self, name: str) -> str:
-        return f"tensor {name!r} of {str(self._file.path)!r}"
+        return f"tensor {name!r} of {str(self.path)!r}"
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def _layout(self, name: str) -> Layout:
+        if name not in self.layouts:
+            raise ValueError(f"name must be an NVFP4 matrix in {str(self.path)!r}, not {name!r}")
+        return self.layouts[name]
+
+    def shape(self, name: str) -> tuple[int, int]:
+        """Return the shape of the NVFP4 matrix of that name, without reading it.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        rows, half = self._file.infos[name + _SUFFIXES[self._layout(name)][0]].shape
+        return rows, 2 * half
 
     def read(self, name: str) -> BlockTensor:
         """Return the NVFP4 matrix of that name, blocked along its last axis.
@@ -110,9 +129,7 @@ class Checkpoint:
             ValueError: If there is none, a block scale is negative, or the tensor scale is not finite or not
                 above zero.
         """
-        if name not in self.layouts:
-            raise ValueError(f"name must be an NVFP4 matrix in {str(self._file.path)!r}, not {name!r}")
-        layout = self.layouts[name]
+        layout = self._layout(name)
         elements, scales, tensor_scale = (name + suffix for suffix in _SUFFIXES[layout])
         (value,) = self._file.raw(tensor_scale).view("<f4").tolist()
         with np.errstate(over="ignore", divide="ignore"):
@@ -135,6 +152,31 @@ class Checkpoint:
             ValueError: If the file has become shorter, or its type is none of the safetensors format.
         """
         return self._file.raw(name)
+
+
+def read_matrix(source: str | Path) -> BlockTensor | None:
+    """Return an NVFP4 matrix of a checkpoint.
+
+    Args:
+        source: ``"path:name"``: the matrix's name, or that of its packed elements.
+
+    Returns:
+        The matrix, blocked along its last axis; None where the file is no .safetensors file, or has no such
+        matrix.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be opened.
+        ValueError: What `Checkpoint` and its `read` raise.
+    """
+    path, name = split_source(source)
+    if name is None or path.suffix.lower() != ".safetensors":
+        return None
+    checkpoint = Checkpoint(path)
+    for matrix, layout in checkpoint.layouts.items():
+        if name in (matrix, matrix + _SUFFIXES[layout][0]):
+            return checkpoint.read(matrix)
+    return None
 
 
 def _parts(name: str, shape: tuple[int, int], layout: Layout) -> tuple[TensorInfo, TensorInfo, TensorInfo]:
@@ -189,25 +231,19 @@ def write_checkpoint(
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format wants tensors to begin at a multiple of 8
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for name, shape in shapes.items():
-                for array in _arrays(name, shape, read(name), layout):
-                    file.write(np.ascontiguousarray(array).data)
-            for info in others:
-                if read_other is None:
-                    raise ValueError("read_other must be given where there are others, not None")
-                array = np.ascontiguousarray(read_other(info.name))
-                wanted = info.size * ITEM_BYTES[info.dtype]
-                if array.nbytes != wanted:
-                    raise ValueError(f"tensor {info.name!r} must have {wanted} bytes, not {array.nbytes}")
-                file.write(array.data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(Path(path)) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape in shapes.items():
+            for array in _arrays(name, shape, read(name), layout):
+                file.write(np.ascontiguousarray(array).data)
+        for info in others:
+            if read_other is None:
+                raise ValueError("read_other must be given where there are others, not None")
+            array = np.ascontiguousarray(read_other(info.name))
+            wanted = info.size * ITEM_BYTES[info.dtype]
+            if array.nbytes != wanted:
+                raise ValueError(f"tensor {info.name!r} must have {wanted} bytes, not {array.nbytes}")
+            file.write(array.data)
 
 
 def _arrays(

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from .errors import index_text
 
-__all__ = ["cast_exactly", "require_block_size", "require_finite", "require_int"]
+__all__ = ["cast_exactly", "require_block_size", "require_finite", "require_int", "require_real"]
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 
@@ -24,6 +24,17 @@ def require_int(name: str, value: object) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     return int(value)
+
+
+def require_real(name: str, value: object) -> float:
+    """Return `value` as a float.
+
+    Raises:
+        TypeError: If it is not a real number; a bool is none.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a real number, not {value!r}")
+    return float(value)
 
 
 def require_block_size(value: object) -> int:

@@ -35,7 +35,7 @@ import numpy.typing as npt
 from .exact import sign_of_sums
 from .formats import Format, Rounding
 
-__all__ = ["METHODS", "Blocks", "Rule"]
+__all__ = ["METHODS", "STAIRCASES", "Blocks", "Rule"]
 
 _Rows = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.unsignedinteger]
@@ -56,11 +56,12 @@ class Blocks:
     @classmethod
     def of(cls, rows: _Rows) -> "Blocks":
         """Return contiguous `rows` and their largest magnitudes."""
-        # Neighbours pair up, so that every step is one long operation.
-        reduced = np.abs(rows).reshape(-1)
+        # Neighbours pair up, so that every step is one long operation. Magnitudes are in order as integers
+        # too, NaN on top, and the larger of two is found sooner.
+        reduced = np.bitwise_and(rows.view(np.int32), 0x7FFFFFFF).reshape(-1)
         while reduced.size > len(rows):
             reduced = np.maximum(reduced[0::2], reduced[1::2])
-        return cls(rows, reduced)
+        return cls(rows, reduced.view(np.float32))
 
 
 @dataclass(frozen=True)
@@ -260,6 +261,9 @@ def _ceil(rule: Rule, blocks: Blocks) -> _Codes:
     fractions, exponents = np.frexp(quotients)
     return _power_of_two(rule, exponents - (fractions == 0.5), blocks.largest)
 
+
+STAIRCASES: Final = ("absmax", "prevent_zero", "floor", "ceil")
+"""Methods by which a block's scale depends on its largest magnitude alone, and never falls as that grows."""
 
 METHODS: Final[dict[str, Callable[[Rule, Blocks], _Codes]]] = {
     "absmax": _absmax,

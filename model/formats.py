@@ -333,19 +333,22 @@ class Format:
         magnitude = np.abs(values)
         code = self._compared(magnitude) if self.magnitude_bits <= 3 else self._cut(magnitude)
         if self.signed:
-            code |= np.signbit(values).view(np.uint8) << np.uint8(self.magnitude_bits)
+            integer = np.int64 if values.dtype == np.float64 else np.int32
+            negative = (values.view(integer) < 0).view(np.uint8)  # sooner than signbit
+            code |= np.left_shift(negative, self.magnitude_bits, out=negative)
         return code
 
     def _compared(self, magnitude: npt.NDArray[np.floating]) -> npt.NDArray[np.unsignedinteger]:
         """Count the midpoints below a magnitude: what is fastest for a few codes."""
         finite = self.values[: self.largest_code + 1].tolist()
-        code = np.zeros(magnitude.shape, np.uint8)
+        code = np.empty(magnitude.shape, np.uint8)
         passed = np.empty(magnitude.shape, np.bool_)
         for k in range(self.largest_code):
             # From an odd code a tie goes up, to the even one.
             compare = np.greater_equal if k % 2 else np.greater
-            compare(magnitude, (finite[k] + finite[k + 1]) / 2, out=passed)
-            code += passed.view(np.uint8)
+            compare(magnitude, (finite[k] + finite[k + 1]) / 2, out=passed if k else code.view(np.bool_))
+            if k:
+                code += passed.view(np.uint8)
         return code
 
     def _cut(self, magnitude: npt.NDArray[np.floating]) -> npt.NDArray[np.unsignedinteger]:

@@ -1,23 +1,29 @@
 """Products of block-scaled matrices, with the bits of a specification, by way of BLAS.
 
-Scales are folded into the elements, which is exact; what is left is ordinary matrix products. A product
-of floating-point matrices is exact, in whatever order it adds and with or without fused additions, if
-every product and every partial sum is an integer of at most p bits times one quantum, where p is the
-precision. Two facts make that so here:
+Scales are folded into the elements, which is exact; what is left is ordinary matrix products. A unit is what
+is added exactly and rounded once: a group of blocks, or a whole row where the accumulation is ``exact``. Let
+T be the sum of the magnitudes of a unit's products, and q a quantum of them all.
 
-- Within one block all products share the two scales, so their quantum is that of the block (`_by_block`).
-- Over several blocks the scales differ, but their spread in the data at hand may still fit, if
-  need be after the operands are cut into ranges of magnitude (`_by_window`).
+- A product of floating-point matrices is exact, in whatever order it adds and with or without fused
+  additions, where ``T < 2**p * q`` with the precision p: every partial sum is an integer of at most p bits
+  times q. For one block of most formats, p = 24 does; over many blocks p = 53 often does, as the scales at
+  hand spread less than those of the format.
+- Otherwise p = 53 still holds every product, at most 28 bits wide, and the sum of n of them is off by less
+  than ``n * 2**-53 * T`` or so (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). Where
+  both ends of that range round to one binary32 number, it is the result. The few others are computed once
+  more, one by one.
 
-The exact products are then rounded and added as the accumulation says. Tiles of the result are small enough
-for them and what is added to them to stay in a cache.
+T is bounded block by block: the sum of magnitudes of products of two blocks is at most the product of their
+Euclidean norms, so that another product of matrices, a block size narrower, bounds all.
+
+The rounded units are then added as the accumulation says. Tiles of the result are small enough for them and
+what is added to them to stay in a cache.
 """
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,81 +32,38 @@ import numpy.typing as npt
 from .aligned import scale_exponents
 from .decode import Decoder
 from .dot import Accumulate, DotSpec
-from .exact import FixedPointSum, canonical, round_sum
+from .exact import canonical
 from .formats import Format
 from .tensor import BlockTensor
 
 __all__ = ["matmul"]
 
-_Float = np.dtype[np.float32 | np.float64]
 _Matrix = npt.NDArray[np.float32 | np.float64]
 
+_SINGLE_BITS: Final = 24
+_DOUBLE_BITS: Final = 53
 # Rows and columns of a tile of the result. A product of one block is cheap against the tile it is added to:
-# both have to stay in a level-2 cache. `exact` has few products, which BLAS does best at one go; `aligned`
-# works with several arrays of float64.
+# both have to stay in a level-2 cache, and with blocks of 16 it is just small enough, at 10**6
+# multiplications, for OpenBLAS not to copy the operands first. `exact` has few products, which BLAS does best
+# at one go; `aligned` works with several arrays of float64.
 _TILES: Final[dict[Accumulate, tuple[int, int]]] = {
-    "none": (128, 256),
-    "fp32": (128, 256),
-    "exact": (1024, 1024),
+    "none": (240, 256),
+    "fp32": (240, 256),
+    "exact": (512, 1024),
     "aligned": (64, 512),
 }
-# Columns of an operand up to which BLAS is given it transposed already, which costs a copy.
-_NARROW_UNIT: Final = 256
-# Values cut at a time: they stay inside a level-2 cache.
-_CHUNK: Final = 1 << 15
+# Rows of registers in the kernels of a BLAS: a tile of another height leaves some of them empty.
+_KERNEL: Final = 16
+# Columns of an operand up to which BLAS is given it in the order it reads it in, which costs a copy.
+_NARROW: Final = 256
+# Columns that one product spans at most: more would widen what it may be off by.
+_WIDE: Final = 2048
 # Elements of A kept folded at a time, and as many of B.
 _FOLDED: Final = 1 << 22
-# Terms gathered before a fixed-point sum takes them, and the most that are summed without one.
-_FEW_TERMS: Final = 8
-# What adding one more exact term to a result costs, in multiplications and additions of a double product.
-_TERM_COST: Final = 300
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """How one operand becomes matrices whose sum is the operand, each narrow enough.
-
-    Attributes:
-        tables: Element values by code, one table for each matrix, cut before the scale is folded in.
-        edges: Exponents of the magnitudes at which the folded values are cut into matrices; empty for no cut.
-    """
-
-    tables: npt.NDArray[np.float64]
-    edges: tuple[int, ...] = ()
-
-    @property
-    def count(self) -> int:
-        """How many matrices there are."""
-        return len(self.tables) * max(1, len(self.edges) - 1)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Which matrix products give every term exactly.
-
-    Attributes:
-        unit_blocks: Blocks that one product spans; the last of a row may span fewer.
-        dtype: The precision the products are exact in.
-        cuts: The cuts of A and of B.
-    """
-
-    unit_blocks: int
-    dtype: _Float
-    cuts: tuple[_Cut, _Cut]
-
-    @property
-    def pairs(self) -> int:
-        """How many products a unit takes."""
-        return self.cuts[0].count * self.cuts[1].count
-
-    def terms(self, blocks: int) -> int:
-        """Return how many exact terms `blocks` blocks of a row give."""
-        return self.pairs * math.ceil(blocks / self.unit_blocks)
-
-    def cost(self, blocks: int, block_size: int) -> float:
-        """Estimate the time for `blocks` blocks of a row, in double multiplications and additions."""
-        work = blocks * block_size * (0.5 if self.dtype == np.float32 else 1.0)
-        return self.pairs * work + _TERM_COST * self.terms(blocks)
+# Sums rounded at a time: the working arrays then stay inside a level-2 cache.
+_CACHED: Final = 1 << 15
+# Elements of each operand gathered at a time for results that are computed one by one.
+_CHUNK: Final = 1 << 22
 
 
 def _cut(whole: slice, step: int) -> Iterator[slice]:
@@ -109,14 +72,43 @@ def _cut(whole: slice, step: int) -> Iterator[slice]:
         yield slice(start, min(start + step, whole.stop))
 
 
-def _by_magnitude(whole: _Matrix, edges: tuple[int, ...]) -> list[_Matrix]:
-    """Cut a matrix into matrices of the values between neighbouring edges; it is their sum."""
-    pieces = [np.empty_like(whole) for _ in edges[1:]]
-    for rows in _cut(slice(0, len(whole)), max(1, _CHUNK // max(1, whole.shape[1]))):
-        magnitude = np.abs(whole[rows])
-        for piece, (bottom, top) in zip(pieces, itertools.pairwise(edges), strict=True):
-            np.multiply(whole[rows], (magnitude >= 2.0**bottom) & (magnitude < 2.0**top), out=piece[rows])
-    return pieces
+def _tiles(whole: slice, step: int) -> Iterator[slice]:
+    """Cut a slice into slices of about `step`, as even as the kernels of a BLAS like them."""
+    length = whole.stop - whole.start
+    even = -(-length // max(1, -(-length // step)))
+    return _cut(whole, max(1, min(step, -(-even // _KERNEL) * _KERNEL)))
+
+
+def _finite(fmt: Format) -> npt.NDArray[np.float64]:
+    return np.where(np.isfinite(fmt.values), fmt.values, 0.0)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the units of a product are computed.
+
+    Attributes:
+        blocks: Blocks of a unit.
+        dtype: The precision its products are computed in.
+        exact: Whether that precision holds every partial sum.
+    """
+
+    blocks: int
+    dtype: np.dtype[np.float32 | np.float64]
+    exact: bool
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A unit's share of some rows of an operand, or of some columns of B transposed.
+
+    Attributes:
+        parts: Matrices that lie side by side, no wider than `_WIDE`.
+        norms: Where the product is not exact: the Euclidean norm of each row's blocks, shape (rows, blocks).
+    """
+
+    parts: list[_Matrix]
+    norms: npt.NDArray[np.float64] | None = None
 
 
 class _Operand:
@@ -136,6 +128,7 @@ class _Operand:
         nan = np.isnan(self.scale.values)
         self.nan_rows = np.asarray(nan[self.scales].any(axis=1))
         self.has_infinity = False
+        self._decoders: dict[object, Decoder] = {}
         if not np.isfinite(self.element.values).all():
             self._find_specials()
 
@@ -151,115 +144,103 @@ class _Operand:
             self.nan_rows[part] |= (nan[codes] | lost).any(axis=(1, 2))
             self.has_infinity |= bool(here.any())
 
-    def decoder(self, table: npt.NDArray[np.float64], dtype: _Float) -> Decoder:
+    def decoder(self, table: npt.NDArray[np.float64], dtype: np.dtype[np.float32 | np.float64]) -> Decoder:
         """Return what folds the scales into elements that are worth what `table` says; NaN scales are 0."""
-        factors = np.where(np.isnan(self.scale.values), 0.0, self.scale.values)
-        return Decoder(self.element, table, factors, dtype)
+        key = table.tobytes(), dtype
+        if key not in self._decoders:
+            self._decoders[key] = Decoder(self.element, table, _finite(self.scale), dtype)
+        return self._decoders[key]
 
-    def fold(self, part: slice, blocks: slice, decoder: Decoder) -> _Matrix:
+    def fold(self, rows: slice, blocks: slice, decoder: Decoder) -> _Matrix:
         """Return the elements of some rows and blocks times their scales, as rows."""
-        codes = np.ascontiguousarray(self.codes[part, blocks])
+        codes = np.ascontiguousarray(self.codes[rows, blocks])
         with np.errstate(invalid="ignore"):
-            folded = decoder.decode(codes.reshape(-1, self.block_size), self.scales[part, blocks].reshape(-1))
+            folded = decoder.decode(codes.reshape(-1, self.block_size), self.scales[rows, blocks].reshape(-1))
         return folded.reshape(len(codes), -1)
 
-    def matrices(self, part: slice, plan: _Plan, cut: _Cut) -> list[list[_Matrix]]:
-        """Return the matrices of each unit of blocks, for some rows."""
-        units = []
-        decoders = [self.decoder(table, plan.dtype) for table in cut.tables]
-        for blocks in _cut(slice(0, self.blocks), plan.unit_blocks):
-            folded = [self.fold(part, blocks, decoder) for decoder in decoders]
-            if cut.edges:
-                folded = _by_magnitude(folded[0], cut.edges)
-            units.append(folded)
-        return units
+    def fold_apart(self, rows: slice, count: int, decoder: Decoder) -> npt.NDArray[np.floating]:
+        """Return the same of all blocks as one contiguous matrix for each `count` blocks."""
+        size = count * self.block_size
+        codes = self.codes[rows].reshape(-1, self.blocks // count, size).swapaxes(0, 1)
+        scales = self.scales[rows].reshape(-1, self.blocks // count, count).swapaxes(0, 1)
+        folded = decoder.decode(
+            np.ascontiguousarray(codes).reshape(-1, self.block_size), np.ascontiguousarray(scales).reshape(-1)
+        )
+        return folded.reshape(*codes.shape)
 
-    def transposed(self, part: slice, plan: _Plan, cut: _Cut) -> list[list[_Matrix]]:
-        """Return those matrices transposed."""
-        return [
-            [
-                np.ascontiguousarray(matrix.T) if matrix.shape[1] <= _NARROW_UNIT else matrix.T
-                for matrix in unit
+    def units(self, rows: slice, plan: _Plan, *, transposed: bool) -> list[_Unit]:
+        """Return the units of some rows, as matrices of rows or transposed."""
+        width = plan.blocks * self.block_size
+        decoder = self.decoder(_finite(self.element), plan.dtype)
+        if width <= _NARROW and not transposed:
+            matrices = list(self.fold_apart(rows, plan.blocks, decoder))
+        else:
+            whole = self.fold(rows, slice(None), decoder)
+            if transposed:
+                whole = np.ascontiguousarray(whole.T) if width <= _NARROW else whole.T
+            matrices = [
+                whole[columns] if transposed else whole[:, columns]
+                for columns in _cut(slice(0, self.blocks * self.block_size), width)
             ]
-            for unit in self.matrices(part, plan, cut)
+        return [
+            _Unit(
+                [matrix]
+                if width <= _WIDE
+                else [
+                    matrix[columns] if transposed else matrix[:, columns]
+                    for columns in _cut(slice(0, width), _WIDE)
+                ],
+                None if plan.exact else self._norms(matrix.T if transposed else matrix),
+            )
+            for matrix in matrices
         ]
 
-    def span(self) -> tuple[int, int, Fraction]:
-        """Return what bounds the folded values in the data.
+    def _norms(self, rows: _Matrix) -> npt.NDArray[np.float64]:
+        blocks = rows.reshape(len(rows), -1, self.block_size)
+        return np.sqrt(np.einsum("rkn,rkn->rk", blocks, blocks, dtype=np.float64))
 
-        Returns:
-            The exponent of a quantum they are multiples of, the exponent below which their magnitudes stay,
-            and the bound of their magnitude.
-        """
-        present = np.zeros(len(self.scale.values), np.bool_)
-        present[self.scales.reshape(-1)] = True
-        codes = np.flatnonzero(present & np.isfinite(self.scale.values) & (self.scale.values > 0))
-        if not codes.size:
-            return 0, 0, Fraction(0)
-        significands, exponents = self.scale.split(codes.astype(self.scale.dtype))
-        # The lowest set bit of a significand stands for the zeros below it.
+    def quanta(self) -> npt.NDArray[np.int64]:
+        """Return for each row the exponent of a power of two that all its folded values are multiples of."""
+        codes = np.arange(1 << self.scale.bits)
+        significands, exponents = self.scale.split(codes)
+        # The lowest set bit of a significand stands for the zeros below it. A zero is a multiple of anything.
         trailing = np.frexp((significands & -significands).astype(np.float64))[1] - 1
-        low = int((exponents + trailing).min()) + self.element.quantum_exponent
-        largest = Fraction(float(self.scale.values[codes].max())) * _largest(self.element)
-        return low, math.frexp(float(largest))[1], largest
+        useful = np.isfinite(self.scale.values) & (self.scale.values > 0)
+        lowest = np.where(useful, exponents + trailing, np.iinfo(np.int32).max)
+        return lowest[self.scales].min(axis=1, initial=np.iinfo(np.int32).max) + self.element.quantum_exponent
 
-    def cuts(self, count: int) -> Iterator[tuple[_Cut, Fraction]]:
-        """Yield the cuts into 1 to `count` ranges of magnitude, and the widest range's integer bound."""
-        low, high, largest = self.span()
-        table = _finite(self.element)[np.newaxis]
-        yield _Cut(table), largest / Fraction(2) ** low
-        significand_bits = self.element.significand_bits + self.scale.significand_bits
-        for ranges in range(2, count + 1):
-            edges = tuple(int(edge) for edge in np.linspace(low, high, ranges + 1).round())
-            if len(set(edges)) < len(edges):
-                return
-            widest = max(
-                Fraction(2) ** (top - max(low, bottom - significand_bits + 1))
-                for bottom, top in itertools.pairwise(edges)
-            )
-            yield _Cut(table, edges), widest
+    def bound(self) -> float:
+        """Return a bound of the Euclidean norm of every row, by its scales alone."""
+        scales = _finite(self.scale)[self.scales]
+        elements = float(np.abs(_finite(self.element)).max())
+        energy = np.einsum("rk,rk->r", scales, scales).max(initial=0.0) * self.block_size
+        return elements * math.sqrt(energy) * (1 + 2.0**-20)
 
 
-def _finite(fmt: Format) -> npt.NDArray[np.float64]:
-    return np.where(np.isfinite(fmt.values), fmt.values, 0.0)
+def _precision(spec: DotSpec, bits: int) -> np.dtype[np.float32 | np.float64] | None:
+    """Return a precision that holds integers of so many bits times a quantum; None if neither does."""
+    # All binary32's normal numbers, so that no unit need have subnormals.
+    inside = spec.quantum_exponent >= -126 and spec.quantum_exponent + spec.window_bits <= 127
+    if bits <= _SINGLE_BITS and inside:
+        return np.dtype(np.float32)
+    return np.dtype(np.float64) if bits <= _DOUBLE_BITS else None
 
 
-def _largest(fmt: Format) -> Fraction:
-    return Fraction(float(np.abs(_finite(fmt)).max()))
-
-
-def _by_block(spec: DotSpec) -> _Plan:
-    """Return the plan of one product for each block, which any data allow."""
-    a, b = spec.pieces
-    narrow = (
-        a.tables.shape[0] == b.tables.shape[0] == 1
-        and spec.largest_sum * spec.largest_scale_significand <= 1 << 24
-        # All inside binary32's normal numbers, so that no unit need have subnormals.
-        and spec.quantum_exponent >= -126
-        and spec.quantum_exponent + spec.window_bits <= 127
-    )
-    return _Plan(1, np.dtype(np.float32 if narrow else np.float64), (_Cut(a.tables), _Cut(b.tables)))
-
-
-def _by_window(spec: DotSpec, a: _Operand, b: _Operand) -> Iterator[_Plan]:
-    """Yield plans of products over several blocks, as far as these data allow."""
-    for (cut_a, bound_a), (cut_b, bound_b) in itertools.product(a.cuts(4), b.cuts(4)):
-        bound = bound_a * bound_b
-        longest = int((1 << 53) / bound) if bound else a.blocks * a.block_size
-        unit = min(longest // a.block_size, a.blocks)
-        if spec.accumulate != "exact":
-            unit = spec.blocks if unit >= spec.blocks else 0
-        if unit:
-            yield _Plan(unit, np.dtype(np.float64), (cut_a, cut_b))
+def _block_bits(spec: DotSpec) -> int:
+    """Return the bits of sums within one block, whose products share the two scales."""
+    return (spec.largest_sum * spec.largest_scale_significand).bit_length()
 
 
 def _plan(spec: DotSpec, a: _Operand, b: _Operand) -> _Plan:
-    plans = [_by_block(spec)]
-    if spec.accumulate == "aligned":
-        return plans[0]  # terms are cut one by one
     if spec.accumulate == "exact" or spec.blocks > 1:
-        plans.extend(_by_window(spec, a, b))
-    return min(plans, key=lambda plan: plan.cost(a.blocks, a.block_size))
+        blocks = a.blocks if spec.accumulate == "exact" else spec.blocks
+        # Sums of magnitudes against a quantum, both of the data at hand, as exponents of two.
+        top = math.frexp(a.bound() * b.bound())[1]
+        bits = top - int(a.quanta().min(initial=0)) - int(b.quanta().min(initial=0))
+    else:
+        blocks, bits = 1, _block_bits(spec)
+    dtype = _precision(spec, bits)
+    return _Plan(blocks, dtype or np.dtype(np.float64), exact=dtype is not None)
 
 
 def _special(a: _Matrix, b: _Matrix) -> npt.NDArray[np.float64]:
@@ -281,40 +262,42 @@ def _special(a: _Matrix, b: _Matrix) -> npt.NDArray[np.float64]:
     return result
 
 
+def _round_between(
+    total: npt.NDArray[np.float64], error: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Round sums to binary32 that may be off by `error`.
+
+    Returns:
+        The rounded sums, and where they are in doubt; `error` is lost.
+    """
+    result, doubtful = np.empty(total.shape, np.float32), np.empty(total.shape, np.bool_)
+    for part in _cut(slice(0, len(total)), max(1, _CACHED // max(1, total.shape[1]))):
+        with np.errstate(over="ignore", under="ignore"):
+            low = np.subtract(total[part], error[part]).astype(np.float32)
+            result[part] = np.add(total[part], error[part], out=error[part])
+        # Bits, which tell -0 from +0.
+        np.not_equal(low.view(np.int32), result[part].view(np.int32), out=doubtful[part])
+    return result, doubtful
+
+
 class _Product:
-    """The product of two operands under one plan."""
+    """The product of two operands."""
 
     def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
         self.spec, self.a, self.b = spec, a, b
-        self.plan = _plan(spec, a, b)
         self.special = a.has_infinity or b.has_infinity
-        self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
-        if spec.accumulate == "aligned":
-            # One block a row.
-            self.exponents = [scale_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
+        self.tile = _TILES[spec.accumulate]
 
     def run(self) -> npt.NDArray[np.float32]:
         """Return the accumulated results, shape (rows of a, rows of b)."""
         result = np.empty((self.a.rows, self.b.rows), np.float32)
-        height, width = _TILES[self.spec.accumulate]
-        if self.spec.accumulate == "exact" and self.plan.terms(self.a.blocks) > _FEW_TERMS:
-            height, width = (
-                max(1, height // 4),
-                max(1, width // 4),
-            )  # every limb of a fixed-point sum is one more array
+        height, width = self.tile
         for part_a in self._parts(self.a):
-            a = self.a.matrices(part_a, self.plan, self.plan.cuts[0])
+            of_a = [(rows, self._side(0, rows)) for rows in _tiles(part_a, height)]
             for part_b in self._parts(self.b):
-                b = self.b.transposed(part_b, self.plan, self.plan.cuts[1])
-                for rows, columns in itertools.product(_cut(part_a, height), _cut(part_b, width)):
-                    inside_a = slice(rows.start - part_a.start, rows.stop - part_a.start)
-                    inside_b = slice(columns.start - part_b.start, columns.stop - part_b.start)
-                    result[rows, columns] = self._tile(
-                        [[matrix[inside_a] for matrix in unit] for unit in a],
-                        [[matrix[:, inside_b] for matrix in unit] for unit in b],
-                        rows,
-                        columns,
-                    )
+                of_b = [(columns, self._side(1, columns)) for columns in _tiles(part_b, width)]
+                for (rows, a), (columns, b) in itertools.product(of_a, of_b):
+                    result[rows, columns] = self._tile(a, b, rows, columns)
         result[self.a.nan_rows] = np.nan
         result[:, self.b.nan_rows] = np.nan
         return canonical(result)
@@ -322,77 +305,16 @@ class _Product:
     def _parts(self, operand: _Operand) -> Iterator[slice]:
         return _cut(slice(0, operand.rows), max(1, _FOLDED // max(1, operand.blocks * operand.block_size)))
 
-    def _tile(
-        self, a: list[list[_Matrix]], b: list[list[_Matrix]], rows: slice, columns: slice
-    ) -> npt.NDArray[np.float32]:
-        if self.spec.accumulate == "exact":
-            return self._exact(a, b, rows, columns)
-        if self.spec.accumulate == "aligned":
-            return self._aligned(a, b, rows, columns)
-        if self.group_blocks == 1 and self.plan.dtype == np.float32 and not self.special:
-            return self._plain(a, b)
-        units = self.group_blocks // self.plan.unit_blocks
-        groups = range(0, len(a), units)
-        accumulator = self._rounded(a, b, rows, columns, 0)
-        # A BLAS may start a sum with its first product, which can be -0; IEEE addition keeps +0 from here on.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for g in groups[1:]:
-                accumulator += self._rounded(a, b, rows, columns, g)
-        return accumulator
+    def _operand(self, index: int) -> _Operand:
+        return self.b if index else self.a
 
-    def _plain(self, a: list[list[_Matrix]], b: list[list[_Matrix]]) -> npt.NDArray[np.float32]:
-        """Return the sums in binary32 of blocks of which nothing is rounded; no -0 leaves a sum from +0."""
-        accumulator = np.zeros((a[0][0].shape[0], b[0][0].shape[1]), np.float32)
-        product = np.empty_like(accumulator)
-        for (of_a,), (of_b,) in zip(a, b, strict=True):
-            np.matmul(of_a, of_b, out=product)
-            accumulator += product
-        return accumulator
+    def _side(self, index: int, rows: slice) -> list[_Unit]:
+        """Return some rows of an operand: of A as rows, of B transposed."""
+        raise NotImplementedError
 
-    def _terms(self, a: Sequence[list[_Matrix]], b: Sequence[list[_Matrix]]) -> Iterator[_Matrix]:
-        for unit_a, unit_b in zip(a, b, strict=True):
-            for one, other in itertools.product(unit_a, unit_b):
-                yield one @ other
-
-    def _aligned(
-        self, a: list[list[_Matrix]], b: list[list[_Matrix]], rows: slice, columns: slice
-    ) -> npt.NDArray[np.float32]:
-        """Return the sums of groups at one exponent each, cut off."""
-        total = self.spec.aligned_sum((rows.stop - rows.start, columns.stop - columns.start))
-        of_a, of_b = self.exponents[0][:, rows, np.newaxis], self.exponents[1][:, columns]
-        for start in range(0, len(a), self.group_blocks):
-            blocks = range(start, start + self.group_blocks)
-            largest = of_a[start] + of_b[start]
-            for k in blocks[1:]:
-                np.maximum(largest, of_a[k] + of_b[k], out=largest)
-            terms, tails = [], []
-            for k in blocks:
-                whole, tail = self.spec.aligned_terms(list(self._terms(a[k : k + 1], b[k : k + 1])))
-                terms.append(whole)
-                tails += [] if tail is None else [tail]
-            if self.special:
-                special = self._special(rows, columns, slice(start, start + self.group_blocks))
-                if special is not None:
-                    terms.append(special)
-                    tails += [np.zeros_like(special)] if tails else []
-            total.add(terms, largest, tails)
-        return total.result()
-
-    def _rounded(
-        self, a: list[list[_Matrix]], b: list[list[_Matrix]], rows: slice, columns: slice, first: int
-    ) -> npt.NDArray[np.float32]:
-        """Return the rounded group that begins at unit `first`."""
-        units = slice(first, first + self.group_blocks // self.plan.unit_blocks)
-        terms = list(self._terms(a[units], b[units]))
-        if len(terms) == 1:
-            with np.errstate(over="ignore", under="ignore"):
-                result = (terms[0] + 0).astype(np.float32, copy=False)
-        else:
-            result = self.spec.round_terms([term.astype(np.float64, copy=False) for term in terms])
-        if self.special:
-            start = first * self.plan.unit_blocks
-            self._put_special(result, rows, columns, slice(start, start + self.group_blocks))
-        return result
+    def _tile(self, a: list[_Unit], b: list[_Unit], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        """Return a tile of the result, of these rows of A and of B."""
+        raise NotImplementedError
 
     def _special(self, rows: slice, columns: slice, blocks: slice) -> npt.NDArray[np.float64] | None:
         """Return what infinities in some blocks make of the results, and 0 elsewhere; None for nothing."""
@@ -404,39 +326,131 @@ class _Product:
             return None
         return _special(*(np.where(np.isnan(value), 0.0, value) for value in values))
 
-    def _put_special(
-        self, result: npt.NDArray[np.float32], rows: slice, columns: slice, blocks: slice
-    ) -> None:
-        special = self._special(rows, columns, blocks)
-        if special is not None:
-            here = special != 0
-            result[here] = special[here]
 
-    def _exact(
-        self, a: list[list[_Matrix]], b: list[list[_Matrix]], rows: slice, columns: slice
+class _RoundedProduct(_Product):
+    """Units rounded once each, and added in binary32 where there are several: all but ``aligned``."""
+
+    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
+        super().__init__(spec, a, b)
+        self.plan = _plan(spec, a, b)
+        if spec.accumulate == "exact" and not self.plan.exact:
+            # Twice as many arrays are worked with.
+            self.tile = self.tile[0], self.tile[1] // 2
+        # What a unit computes on its own.
+        self.alone = spec if spec.accumulate == "exact" else replace(spec, accumulate="none")
+
+    def _side(self, index: int, rows: slice) -> list[_Unit]:
+        return self._operand(index).units(rows, self.plan, transposed=bool(index))
+
+    def _tile(self, a: list[_Unit], b: list[_Unit], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        if self.plan.exact and self.plan.dtype == np.float32 and not self.special:
+            return self._plain(a, b)
+        accumulator = self._rounded(a[0], b[0], rows, columns, 0)
+        # A BLAS may start a sum with its first product, which can be -0; IEEE addition keeps +0 from here on.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(1, len(a)):
+                accumulator += self._rounded(a[k], b[k], rows, columns, k * self.plan.blocks)
+        return accumulator
+
+    def _plain(self, a: list[_Unit], b: list[_Unit]) -> npt.NDArray[np.float32]:
+        """Return the sums in binary32 of units of which nothing is rounded; no -0 leaves a sum from +0."""
+        accumulator = np.zeros((a[0].parts[0].shape[0], b[0].parts[0].shape[1]), np.float32)
+        product = np.empty_like(accumulator)
+        for of_a, of_b in zip(a, b, strict=True):
+            for x, y in zip(of_a.parts, of_b.parts, strict=True):
+                np.matmul(x, y, out=product)
+                accumulator += product
+        return accumulator
+
+    def _rounded(
+        self, a: _Unit, b: _Unit, rows: slice, columns: slice, first: int
     ) -> npt.NDArray[np.float32]:
-        """Return the exact sums of all units, rounded once."""
-        spec = self.spec
-        terms = (term.astype(np.float64, copy=False) for term in self._terms(a, b))
-        first = list(itertools.islice(terms, _FEW_TERMS + 1))
-        if len(first) == 1:
-            (total,) = first
-            total += 0.0  # -0 becomes +0
+        """Return the rounded unit that begins at block `first`."""
+        total, *rest = (x @ y for x, y in zip(a.parts, b.parts, strict=True))
+        for part in rest:
+            total += part
+        blocks = slice(first, first + self.plan.blocks)
+        if a.norms is None or b.norms is None:
+            result = np.empty(total.shape, np.float32)
             with np.errstate(over="ignore", under="ignore"):
-                result = total.astype(np.float32)
-        elif len(first) <= _FEW_TERMS:
-            result = round_sum(first, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits)
+                np.add(total, 0.0, out=result, dtype=total.dtype, casting="same_kind")  # -0 becomes +0
         else:
-            total = FixedPointSum(
-                first[0].shape, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits
-            )
-            while first:
-                total.add(np.stack(first, axis=-1))
-                first = list(itertools.islice(terms, _FEW_TERMS))
-            result = total.to_binary32()
+            error = a.norms @ b.norms.T
+            # Roundings: of the additions, of the norms and their product, and of two additions more. All of
+            # them together are so few that the second power of what each may be off by does not count.
+            roundings = a.parts[0].shape[1] + len(a.parts) + self.plan.blocks + self.a.block_size + 16
+            error *= roundings * 2.0**-_DOUBLE_BITS * (1 + 2.0**-20)
+            result, doubtful = _round_between(total.astype(np.float64, copy=False), error)
+            row, column = np.nonzero(doubtful)
+            if row.size:
+                result[row, column] = self._alone(row + rows.start, column + columns.start, blocks)
         if self.special:
-            self._put_special(result, rows, columns, slice(None))
+            special = self._special(rows, columns, blocks)
+            if special is not None:
+                here = special != 0
+                result[here] = special[here]
         return result
+
+    def _alone(
+        self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], blocks: slice
+    ) -> npt.NDArray[np.float32]:
+        """Return the rounded units of some rows of A with as many of B, one by one."""
+        count = self.plan.blocks
+        result = np.empty(len(rows), np.float32)
+        step = max(1, _CHUNK // (count * self.a.block_size))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            sides = ((self.a, rows[part]), (self.b, columns[part]))
+            codes = [operand.codes[here, blocks] for operand, here in sides]
+            scales = [operand.scales[here, blocks] for operand, here in sides]
+            shape = (len(codes[0]), count // self.spec.blocks, self.spec.blocks)
+            computed = self.alone.compute(
+                *(array.reshape(*shape, -1) for array in codes), *(array.reshape(shape) for array in scales)
+            )
+            result[part] = computed.reshape(-1)
+        return result
+
+
+class _AlignedProduct(_Product):
+    """Groups at one exponent each, cut off: ``aligned``."""
+
+    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
+        super().__init__(spec, a, b)
+        self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
+        # One block a row.
+        self.exponents = [scale_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
+        self.dtype = _precision(spec, _block_bits(spec)) or np.dtype(np.float64)
+
+    def _side(self, index: int, rows: slice) -> list[_Unit]:
+        operand = self._operand(index)
+        pieces = []
+        for table in self.spec.pieces[index].tables:
+            folded = operand.fold_apart(rows, 1, operand.decoder(table, self.dtype))
+            pieces.append(np.ascontiguousarray(folded.swapaxes(1, 2)) if index else folded)
+        # The parts are here the pieces of a block, not its columns.
+        return [_Unit([piece[k] for piece in pieces]) for k in range(operand.blocks)]
+
+    def _tile(self, a: list[_Unit], b: list[_Unit], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        total = self.spec.aligned_sum((rows.stop - rows.start, columns.stop - columns.start))
+        of_a, of_b = self.exponents[0][:, rows, np.newaxis], self.exponents[1][:, columns]
+        for start in range(0, len(a), self.group_blocks):
+            blocks = range(start, start + self.group_blocks)
+            largest = of_a[start] + of_b[start]
+            for k in blocks[1:]:
+                np.maximum(largest, of_a[k] + of_b[k], out=largest)
+            terms, tails = [], []
+            for k in blocks:
+                products = [x @ y for x, y in itertools.product(a[k].parts, b[k].parts)]
+                whole, tail = self.spec.aligned_terms(products)
+                terms.append(whole)
+                tails += [] if tail is None else [tail]
+            if self.special:
+                special = self._special(rows, columns, slice(start, start + self.group_blocks))
+                if special is not None:
+                    terms.append(special)
+                    tails += [np.zeros_like(special)] if tails else []
+            total.add(terms, largest, tails)
+        return total.result()
 
 
 def _operand(spec: DotSpec, tensor: object, index: int) -> _Operand:
@@ -490,7 +504,7 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
         spec.check_groups(groups)
     elif groups != 1:
         raise ValueError(f"A must have {group} columns, one group, for {spec.name}, not {A.shape[1]}")
-    result = _Product(spec, a, b).run()
+    result = (_AlignedProduct if spec.accumulate == "aligned" else _RoundedProduct)(spec, a, b).run()
     if A.tensor_scale == 1 and B.tensor_scale == 1:
         return result
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):

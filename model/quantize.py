@@ -1,18 +1,22 @@
 """Quantizers: from float32 to element codes with one scale for each block."""
 
+import math
 from collections.abc import Iterator
-from typing import Final, Literal
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from . import choice, formats
+from .accelerate import Staircases, loops
 from .checks import cast_exactly, require_block_size, require_finite, require_int
 from .choice import Blocks, Rule
 from .formats import ROUNDINGS, Format, Rounding
 from .tensor import BlockTensor
 
-__all__ = ["METHODS", "RECIPES", "Method", "Recipe", "quantize"]
+__all__ = ["METHODS", "RECIPES", "Method", "Recipe", "quantize", "require_method"]
 
 Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil"]
 METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil")
@@ -26,40 +30,95 @@ _CHUNK: Final = 1 << 16
 _Codes = npt.NDArray[np.unsignedinteger]
 
 
+class _Quantizer(Protocol):
+    """Blocks to codes. Equal ones give equal codes, unless they round at random."""
+
+    @property
+    def tensor_scale(self) -> float:
+        """What every element is multiplied by."""
+        ...
+
+    @property
+    def is_staircase(self) -> bool:
+        """Whether a scale depends on the largest magnitude alone, and an element on its own and the scale."""
+        ...
+
+    def choose(self, blocks: Blocks) -> _Codes:
+        """Return the scale codes of some blocks."""
+        ...
+
+    def encode(self, rows: npt.NDArray[np.float32], scales: _Codes) -> _Codes:
+        """Return the element codes of blocks, one a row, under their scale codes."""
+        ...
+
+
+@dataclass(frozen=True)
 class _Method:
     """Blocks to codes by one of the methods."""
 
-    def __init__(self, method: Method, rule: Rule) -> None:
-        self._choose = choice.METHODS[method]
-        self._rule = rule
-        self.tensor_scale = rule.tensor_scale
+    method: Method
+    rule: Rule
 
-    def encode(self, blocks: Blocks) -> tuple[_Codes, _Codes]:
-        """Return the element codes of some blocks, one a row, and their scale codes."""
-        scales = self._choose(self._rule, blocks)
-        return self._rule.encode(blocks.rows, scales), scales
+    @property
+    def tensor_scale(self) -> float:
+        return self.rule.tensor_scale
+
+    @property
+    def is_staircase(self) -> bool:
+        return self.method in choice.STAIRCASES and self.rule.rounding != "stochastic"
+
+    def choose(self, blocks: Blocks) -> _Codes:
+        return choice.METHODS[self.method](self.rule, blocks)
+
+    def encode(self, rows: npt.NDArray[np.float32], scales: _Codes) -> _Codes:
+        return self.rule.encode(rows, scales)
 
 
+@dataclass(frozen=True)
 class _TransformerEngine:
     """NVFP4 as NVIDIA's Transformer Engine makes it: float32 throughout, one rounding at each step."""
 
-    def __init__(self, element: Format, scale: Format, largest: float) -> None:
-        self._element, self._scale = element, scale
-        with np.errstate(over="ignore"):
-            encode = np.float32(448 * 6) / np.float32(largest) if largest else np.float32(1)
-        self._multiplier = min(encode, np.finfo(np.float32).max)
-        self._multiplier_over_six = self._multiplier * (np.float32(1) / np.float32(6))
-        self._decode = np.float32(1) / self._multiplier
-        self.tensor_scale = float(self._decode)
+    element: Format
+    scale: Format
+    largest: float
 
-    def encode(self, blocks: Blocks) -> tuple[_Codes, _Codes]:
-        """Return the element codes of some blocks, one a row, and their scale codes."""
+    @property
+    def is_staircase(self) -> bool:
+        return True
+
+    @cached_property
+    def _multiplier(self) -> np.float32:
+        with np.errstate(over="ignore"):
+            encode = np.float32(448 * 6) / np.float32(self.largest) if self.largest else np.float32(1)
+        return min(encode, np.finfo(np.float32).max)
+
+    @property
+    def _divisor(self) -> np.float32:
+        return np.float32(1) / self._multiplier
+
+    @property
+    def tensor_scale(self) -> float:
+        return float(self._divisor)
+
+    def choose(self, blocks: Blocks) -> _Codes:
+        multiplier_over_six = self._multiplier * (np.float32(1) / np.float32(6))
+        with np.errstate(over="ignore", under="ignore"):
+            return self.scale.encode_nearest(blocks.largest * multiplier_over_six)
+
+    def encode(self, rows: npt.NDArray[np.float32], scales: _Codes) -> _Codes:
         with np.errstate(over="ignore", under="ignore", divide="ignore"):
-            scales = self._scale.encode_nearest(blocks.largest * self._multiplier_over_six)
-            values = self._scale.values.astype(np.float32)[scales]
-            factors = np.minimum(np.float32(1) / (values * self._decode), np.finfo(np.float32).max)
-            spread = np.repeat(factors, blocks.rows.shape[1]).reshape(blocks.rows.shape)
-            return self._element.encode_nearest(np.multiply(blocks.rows, spread, out=spread)), scales
+            values = self.scale.values.astype(np.float32)[scales]
+            factors = np.minimum(np.float32(1) / (values * self._divisor), np.finfo(np.float32).max)
+            spread = np.repeat(factors, rows.shape[1]).reshape(rows.shape)
+            return self.element.encode_nearest(np.multiply(rows, spread, out=spread))
+
+
+@lru_cache(maxsize=8)
+def _staircases(quantizer: _Quantizer, scale: Format) -> Staircases:
+    def choose(largest: npt.NDArray[np.float32]) -> _Codes:
+        return quantizer.choose(Blocks(largest[:, np.newaxis], largest))
+
+    return Staircases.of(scale.largest_code + 1, choose, quantizer.encode, scale.dtype)
 
 
 def _chunks(count: int, size: int, inner: int) -> Iterator[tuple[slice, slice]]:
@@ -81,7 +140,8 @@ def _tensor_scale(largest: float, divisor: float) -> float:
     return float(max(g, np.finfo(np.float32).smallest_subnormal))
 
 
-def _require_method(method: object, element: Format, scale: Format) -> None:
+def require_method(method: object, element: Format, scale: Format) -> None:
+    """Raise ValueError unless there is such a method, and it goes with the two formats."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if method == "four_over_six" and element.name != "e2m1":
@@ -171,7 +231,7 @@ def quantize(
     element = formats.require("element", element, signed=True)
     scale = formats.require("scale", scale, signed=False)
     size = require_block_size(block_size)
-    _require_method(method, element, scale)
+    require_method(method, element, scale)
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, not {rounding!r}")
     if rounding == "stochastic" and not isinstance(rng, np.random.Generator):
@@ -196,29 +256,49 @@ def quantize(
 
     def take(part: slice, across: slice) -> Blocks:
         # One block a row.
-        rows = np.ascontiguousarray(np.moveaxis(blocks[part, :, across], 1, 2)).reshape(-1, size)
+        rows = blocks[part, :, across]
+        if inner > 1:
+            rows = np.ascontiguousarray(np.moveaxis(rows, 1, 2))
+        rows = rows.reshape(-1, size)
         taken = Blocks.of(rows)
         if not np.isfinite(taken.largest).all():
             require_finite(values, "x")
         return taken
 
+    # Blocks that lie in a row are encoded by a compiled loop, where there is one.
+    compiled = loops(values.size) if inner == 1 else None
     whole = 0.0
-    if tensor_scale or recipe:
+    if (tensor_scale or recipe) and compiled:
+        bits = compiled.largest(blocks.reshape(-1).view(np.int32))
+        whole = float(np.int32(bits).view(np.float32))
+        if not math.isfinite(whole):
+            require_finite(values, "x")
+    elif tensor_scale or recipe:
         whole = max(
             (float(take(*chunk).largest.max(initial=0)) for chunk in _chunks(*blocks.shape)), default=0.0
         )
     if recipe:
-        quantizer = _TransformerEngine(element, scale, whole)
+        quantizer: _Quantizer = _TransformerEngine(element, scale, whole)
     else:
         # The paper's 256 leaves room for the scale that brings the largest value to 4 (arXiv 2512.02010).
         top = 256.0 if (method, scale.name) == ("four_over_six", "ue4m3") else scale.largest
         g = _tensor_scale(whole, element.largest * top) if tensor_scale else 1.0
-        quantizer = _Method(method, Rule(element, scale, rounding, rng, g))
-    for part, across in _chunks(*blocks.shape):
-        of_elements, of_scales = quantizer.encode(take(part, across))
-        count, width = scales[part, across].shape
-        codes[part, :, across] = np.moveaxis(of_elements.reshape(count, width, size), 1, 2)
-        scales[part, across] = of_scales.reshape(count, width)
+        dice = rng if rounding == "stochastic" else None
+        quantizer = _Method(method, Rule(element, scale, rounding, dice, g))
+    if compiled and quantizer.is_staircase and element.magnitude_bits == 3:
+        stairs = _staircases(quantizer, scale)
+        if not stairs.encode(compiled, blocks[..., 0], codes[..., 0], scales[:, 0]):
+            require_finite(values, "x")
+    else:
+        for part, across in _chunks(*blocks.shape):
+            taken = take(part, across)
+            of_scales = quantizer.choose(taken)
+            of_elements = quantizer.encode(taken.rows, of_scales)
+            count, width = scales[part, across].shape
+            scales[part, across] = of_scales.reshape(count, width)
+            if inner > 1:
+                of_elements = np.moveaxis(of_elements.reshape(count, width, size), 1, 2)
+            codes[part, :, across] = of_elements.reshape(count, size, width)
 
     scales_shape = list(values.shape)
     scales_shape[axis] //= size

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import formats
-from .checks import require_block_size, require_int
+from .checks import require_block_size, require_int, require_real
 from .decode import Decoder
 from .exact import canonical
 from .formats import Format
@@ -97,11 +97,7 @@ class BlockTensor:
             fmt = formats.require(name, getattr(self, name), signed=name == "element")
             object.__setattr__(self, name, fmt.name)
         object.__setattr__(self, "block_size", require_block_size(self.block_size))
-        if isinstance(self.tensor_scale, bool | np.bool_) or not isinstance(
-            self.tensor_scale, int | float | np.integer | np.floating
-        ):
-            raise TypeError(f"tensor_scale must be a real number, not {self.tensor_scale!r}")
-        tensor_scale = float(self.tensor_scale)
+        tensor_scale = require_real("tensor_scale", self.tensor_scale)
         with np.errstate(over="ignore", under="ignore"):
             fits = float(np.float32(tensor_scale)) == tensor_scale
         if not (0 < tensor_scale < np.inf and fits):
@@ -167,24 +163,16 @@ class BlockTensor:
         scales = self.scales.reshape(-1, 1, inner)
         result = np.empty(codes.shape, np.float32)
         elements = self.element_format.values
-        # 8 bits of element and 6 of scale: float32 rounds their product once, as it should. With 24 of
-        # tensor scale it takes float64, which holds the product, and then the rounding. So do the scales of
-        # 2**128 and more that some formats of 8 exponent bits have.
-        plain = self.tensor_scale == 1 and self.scale_format.largest < 2.0**128
         factors = self.scale_format.values * self.tensor_scale
-        decoder = Decoder(
-            self.element_format, elements, factors, np.dtype(np.float32 if plain else np.float64)
-        )
-        step = max(1, _CHUNK // max(1, self.block_size * inner))
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            for start in range(0, len(codes), step):
-                part = slice(start, start + step)
-                if inner != 1:
+            if inner == 1:
+                decoder = Decoder(self.element_format, elements, factors, result.dtype)
+                decoder.decode(codes[..., 0], scales[:, 0, 0], result[..., 0])
+            else:
+                step = max(1, _CHUNK // max(1, self.block_size * inner))
+                for start in range(0, len(codes), step):
+                    part = slice(start, start + step)
                     result[part] = elements[codes[part]] * factors[scales[part]]
-                elif plain:
-                    decoder.decode(codes[part, :, 0], scales[part, 0, 0], result[part, :, 0])
-                else:
-                    result[part, :, 0] = decoder.decode(codes[part, :, 0], scales[part, 0, 0])
         if not (np.isfinite(elements).all() and self.scales_are_finite):
             canonical(result)
         return result.reshape(self.codes.shape)

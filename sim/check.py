@@ -45,6 +45,8 @@ def command(unit: DotUnit, stimulus: Stimulus, engine: Engine) -> str | None:
         "--guard": spec.guard,
         "--stages": unit.stages,
     }
+    if spec.accumulate == "aligned":
+        flags["--fraction"] = spec.fraction
     if unit.optimise != "area":
         flags["--optimise"] = unit.optimise
     if unit.order:

@@ -71,14 +71,16 @@ def run(
         Results, and the cycles of all transfers.
 
     Raises:
-        ValueError: If the engine is unknown, cannot write that waveform, or the stimulus is for another
-            specification.
+        ValueError: If the engine is unknown, cannot write that waveform, the unit is moved by something else
+            than its streams, or the stimulus is for another specification.
         ToolError: If a tool that the engine needs is missing or too old.
         EngineError: If the simulator or its compiler fails.
         StreamError: If the unit breaks a rule of its streams; with what it answered until then.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    if unit.flow != "stream":
+        raise ValueError(f"unit must have flow 'stream' for an engine, not {unit.flow!r}")
     if stimulus.spec != unit.spec:
         raise ValueError(f"stimulus must be for {unit.spec.name}, not {stimulus.spec.name}")
     if patience is not None and patience < 1:

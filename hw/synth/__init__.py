@@ -1,6 +1,6 @@
 """Synthesis: one netlist to gates, area and delay."""
 
-from .flow import RECIPES, Netlist, Point, Recipe, SynthesisError, synthesize, synthesize_all
+from .flow import RECIPES, Netlist, Point, Recipe, SynthesisError, Synthesizer, synthesize
 from .liberty import Library
 from .metric import Metric
 from .neutral import neutral
@@ -13,7 +13,7 @@ __all__ = [
     "Point",
     "Recipe",
     "SynthesisError",
+    "Synthesizer",
     "neutral",
     "synthesize",
-    "synthesize_all",
 ]

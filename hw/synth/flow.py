@@ -1,16 +1,16 @@
 """From a netlist to gates, area and delay: native Yosys and abc, out of the pyosys wheel.
 
-Each netlist is synthesized in a process of its own: the coarse passes and the technology mapping of word
-operators once, then abc once for each recipe. Yosys's own ``synth`` is not used: it runs ``abc -fast`` first,
-which takes long and loses the structure that was asked for.
+Netlists are synthesized in a process of their own: the coarse passes and the technology mapping of word
+operators once for each, then abc once for each recipe. Yosys's own ``synth`` is not used: it runs
+``abc -fast`` first, which takes long and loses the structure that was asked for.
 
 What the figures are:
 
 - Area is the sum of the areas of the library's cells. A cell that the library does not have, such as a
   memory that was left over, is an error: it would count as nothing.
-- Delay is abc's ``stime``: the slowest path through gates alone, from an input or a register's output to an
-  output or a register's input. Wires, clock-to-output and setup times are not in it. Every input is driven
-  by the library's `driving_cell`, every output drives `output_load_ff`.
+- Delay is the slowest path through gates alone, from an input or a register's output to an output or a
+  register's input. The clock period adds what registers take. Both are those of `timing`, whose module says
+  what they hold and what not; no wire is in either.
 - Initial values of registers are dropped, as in an ASIC: they cost nothing and reset does not need them.
 """
 
@@ -21,6 +21,7 @@ import importlib.util
 import json
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -28,18 +29,20 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from ...model.checks import require_int
+from .cells import Models
 from .liberty import Library
+from .mapped import Mapped
 from .metric import Metric
+from .timing import Timing, analyse
 
 __all__ = [
     "AREA_RECIPES",
@@ -48,26 +51,28 @@ __all__ = [
     "FLIP_FLOPS",
     "FLOW_VERSION",
     "RECIPES",
+    "Cache",
     "Goal",
     "Language",
     "Netlist",
     "Point",
-    "Progress",
     "Recipe",
     "SynthesisError",
+    "Synthesizer",
+    "choose",
+    "entry",
+    "point_of",
     "pyosys_version",
+    "read_whole",
     "synthesize",
-    "synthesize_all",
+    "write_whole",
 ]
 
-FLOW_VERSION: Final = 1
+FLOW_VERSION: Final = 2
 """Goes up with every change to the passes or to what is made of their results; part of the cache's key."""
 
 Goal = Literal["area", "delay"]
 Language = Literal["rtlil", "verilog"]
-Progress = Callable[[int, int, str], None]
-"""Called with how many netlists are done, how many there are, and the top module of the last one done."""
-
 CELLS: Final = Metric("cells", "", "lower", 0)
 FLIP_FLOPS: Final = Metric("flip-flops", "", "lower", 0)
 
@@ -104,6 +109,8 @@ _TOP: Final = re.compile(r"[A-Za-z_][\w$.]*")
 _NO_REGISTER: Final = re.compile(r"ERROR: FF \S+ \(type (\S+)\) cannot be legalized")
 _ABORTED: Final = "** cmd error: aborting"
 _LOG_LINES: Final = 12
+_PATIENCE_S: Final = 5.0
+_MOMENT_S: Final = 0.05
 _NAMES_SHOWN: Final = 5
 
 
@@ -118,20 +125,57 @@ class Recipe:
     Attributes:
         name: Its name.
         goal: What it is for.
-        script: abc's commands, with a semicolon between them; the last is ``stime -p``.
+        script: abc's commands, with a semicolon between them; the last is ``stime -p``. Where it has
+            ``{target}``, options for a delay target are put there.
+        target: The delay to make the gates fit, in ps; None for the least that there is.
     """
 
     name: str
     goal: Goal
     script: str
+    target: int | None = None
 
     def __post_init__(self) -> None:
         # It becomes a file's name and part of a Yosys command.
         if not re.fullmatch(r"\w+", self.name):
             raise ValueError(f"recipe name must be letters, digits and underscores, not {self.name!r}")
 
+    @property
+    def commands(self) -> str:
+        """What abc is told, one command a line."""
+        target = "" if self.target is None else f"-D {self.target}"
+        return self.script.format(target=target).replace(";", "\n") + "\n"
 
-_TAIL: Final = "topo; upsize; dnsize; stime -p"
+    def at(self, target_ps: float) -> "Recipe":
+        """Return the recipe with a delay target; of the targets within a picosecond there is one.
+
+        Raises:
+            ValueError: If its script takes none.
+        """
+        if "{target}" not in self.script:
+            raise ValueError(f"recipe must take a delay target, not {self.name!r}")
+        target = max(1, round(target_ps))
+        return replace(self, name=f"{self.name}_{target}", target=target)
+
+    def varied(self, seed: int) -> "Recipe":
+        """Return the recipe behind steps that rewrite the gates without changing what they compute.
+
+        Seed 0 has no such step, every other one to three of them, drawn at random: what comes out differs as
+        it does between netlists that are wired differently, also where a netlist has no order to choose.
+        """
+        if not seed:
+            return self
+        generator = random.Random(seed)
+        steps = generator.choices(_REWRITES, k=generator.randint(1, 3))
+        script = self.script.replace(_FIRST, _FIRST + "".join(f"{step}; " for step in steps), 1)
+        return replace(self, name=f"{self.name}_v{seed}", script=script)
+
+
+_FIRST: Final = "strash; "
+_REWRITES: Final = (
+    "balance", "rewrite", "refactor", "resub", "rewrite -z", "refactor -z", "resub -z",
+)  # fmt: skip
+_TAIL: Final = "topo; upsize {target}; dnsize {target}; stime -p"
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
@@ -149,6 +193,8 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "strash; ifraig; scorr; dc2; dc2; strash; &get -n; &dch -f; &nf -R 1000 -F 20; &put; topo; "
                 "stime -p",
             ),
+            # The smallest gates, then sized: between area and delay.
+            Recipe("s1", "delay", f"strash; dch -f; amap -m; buffer -c -N 8; {_TAIL}"),
             Recipe("d1", "delay", f"strash; &get -n; &dch -f; &nf; &put; buffer -c -N 8; {_TAIL}"),
             Recipe(
                 "d2",
@@ -165,7 +211,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         )
     }
 )
-"""The recipes by name: those named a are for area, those named d for delay."""
+"""The recipes by name: those named a are for area, the others for delay."""
 
 AREA_RECIPES: Final = tuple(name for name, recipe in RECIPES.items() if recipe.goal == "area")
 """Names of the recipes for area."""
@@ -194,6 +240,11 @@ class Netlist:
         if not _TOP.fullmatch(self.top):
             raise ValueError(f"top must be a module's name, not {self.top!r}")
 
+    @cached_property
+    def sha256(self) -> str:
+        """A SHA-256 over all of it, in hexadecimal."""
+        return hashlib.sha256("\0".join((self.language, self.top, self.text)).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Point:
@@ -204,6 +255,12 @@ class Point:
         area: Area of all cells, in the unit of the library's `area`.
         sequential_area: Area of the flip-flops (and latches) among them.
         delay: Delay through gates alone, in the unit of the library's `delay`; 0 where there is no gate.
+        period: The shortest clock period of the netlist between registers, in the same unit.
+        paths: The longest path of each kind, between registers, in the same unit: see `timing.PATHS`.
+        clock_to_output: Of the path that decides the period, the part up to the register's output.
+        setup: Of the same, the setup time.
+        stime: abc's own figure for `delay`. It takes a gate for rising or falling with an input where the
+            gate can do either (an XOR), unless the library states one arc for both, and is then too small.
         cells: How many cells there are.
         flip_flops: How many of them are flip-flops (or latches).
         counts: How many there are of each cell, by name.
@@ -213,6 +270,11 @@ class Point:
     area: float
     sequential_area: float
     delay: float
+    period: float
+    paths: tuple[tuple[str, float], ...]
+    clock_to_output: float
+    setup: float
+    stime: float
     cells: int
     flip_flops: int
     counts: tuple[tuple[str, int], ...]
@@ -262,88 +324,25 @@ def synthesize(
         SynthesisError: If pyosys is missing, Yosys or abc fails, or a cell is left that the library does
             not have.
     """
-    return synthesize_all([Netlist(text, top, language)], library, recipes=recipes, cache=cache, workers=1)[0]
+    chosen = choose(recipes)
+    netlist = Netlist(text, top, language)
+    store = Cache(cache, library)
+    found = store.load(netlist, chosen)
+    missing = [recipe for recipe in chosen if recipe.name not in found]
+    if missing:
+        with Synthesizer(library) as synthesizer:
+            (made,) = synthesizer.run([netlist], missing)
+        store.save(netlist, missing, made)
+        found |= made
+    return [found[recipe.name] for recipe in chosen]
 
 
-def synthesize_all(
-    netlists: Iterable[Netlist],
-    library: Library,
-    *,
-    recipes: Sequence[str | Recipe] = tuple(RECIPES),
-    cache: str | os.PathLike[str] | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-    total: int | None = None,
-) -> list[list[Point]]:
-    """Synthesize designs by each recipe, several at once; equal designs are synthesized once.
-
-    Results reach the cache as they come, so that a run that was broken off goes on where it was. At Ctrl-C,
-    as at any error, all processes are ended and nothing is left behind.
-
-    Args:
-        netlists: The designs. They may come from a generator: what it makes is synthesized while it goes on.
-        library: What to map to.
-        recipes: Names out of `RECIPES`, or recipes of one's own.
-        cache: Directory in which results are kept and looked for; made if need be.
-        workers: How many processes run at once; the number of processors where it is None.
-        progress: Called in the calling thread after each design.
-        total: How many netlists there will be, for `progress`, where `netlists` has no length.
-
-    Returns:
-        For each netlist, a point for each recipe, in their order.
+def choose(names: Sequence[str | Recipe]) -> list[Recipe]:
+    """Return recipes by their names.
 
     Raises:
-        TypeError: If a parameter is of the wrong kind.
-        ValueError: If a parameter is outside its domain.
-        NotADirectoryError: If `cache` is a file.
-        SynthesisError: As in `synthesize`.
+        ValueError: If there is no such recipe, one is there twice, or there is none.
     """
-    chosen = _recipes(recipes)
-    count = (os.cpu_count() or 1) if workers is None else require_int("workers", workers)
-    if count < 1:
-        raise ValueError(f"workers must be at least 1, not {count}")
-    store = _Cache(cache, library, pyosys_version())
-    known = len(netlists) if isinstance(netlists, Sequence) else total
-    asked: Counter[Netlist] = Counter()
-    order: list[Netlist] = []
-    found: dict[Netlist, dict[str, _Raw]] = {}
-    raw: dict[Netlist, dict[str, _Raw]] = {}
-    running: dict[Future[dict[str, _Raw]], Netlist] = {}
-
-    def report(netlist: Netlist) -> None:
-        if progress is not None:
-            progress(sum(asked[done] for done in raw), known or len(order), netlist.top)
-
-    def collect(timeout: float | None) -> None:
-        for future in wait(running, timeout, return_when=FIRST_COMPLETED).done:
-            netlist = running.pop(future)
-            found[netlist].update(future.result())
-            raw[netlist] = found[netlist]
-            report(netlist)
-
-    with _Session(library) as session, _pool(count, session) as pool:
-        for netlist in netlists:
-            order.append(netlist)
-            asked[netlist] += 1
-            if netlist not in found:
-                found[netlist] = store.load(netlist, chosen)
-                missing = [recipe for recipe in chosen if recipe.name not in found[netlist]]
-                if missing:
-                    future = pool.submit(_synthesize, session, store, netlist, missing, library)
-                    running[future] = netlist
-                else:
-                    raw[netlist] = found[netlist]
-            if netlist in raw:
-                report(netlist)
-            collect(0)
-        while running:
-            collect(None)
-    return [
-        [_point(recipe.name, raw[netlist][recipe.name], library) for recipe in chosen] for netlist in order
-    ]
-
-
-def _recipes(names: Sequence[str | Recipe]) -> list[Recipe]:
     chosen: dict[str, Recipe] = {}
     for entry in names:
         if isinstance(entry, str) and entry not in RECIPES:
@@ -357,12 +356,12 @@ def _recipes(names: Sequence[str | Recipe]) -> list[Recipe]:
     return list(chosen.values())
 
 
-# What Yosys and abc say of one netlist by one recipe, before the library's areas are put to it.
+# What Yosys and abc say of one netlist by one recipe, before the library's figures are put to it.
 
 
 @dataclass(frozen=True)
 class _Raw:
-    delay_ps: float | None
+    stime_ps: float | None
     counts: tuple[tuple[str, int], ...]
 
     @classmethod
@@ -378,17 +377,23 @@ class _Raw:
                     return cls(delay, tuple(sorted(cells.items())))
         raise ValueError(f"record must hold a delay and cells, not {record!r}")
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"delay_ps": self.delay_ps, "cells": dict(self.counts)}
 
-
-def _point(recipe: str, raw: _Raw, library: Library) -> Point:
+def _point(recipe: str, raw: _Raw, timing: Timing, library: Library) -> Point:
     cells = [(library.cells[name], count) for name, count in raw.counts]
+
+    def reported(ps: float) -> float:
+        return round(ps / library.delay_unit_ps, 6)
+
     return Point(
         recipe=recipe,
         area=math.fsum(cell.area * count for cell, count in cells),
         sequential_area=math.fsum(cell.area * count for cell, count in cells if cell.sequential),
-        delay=round((raw.delay_ps or 0.0) / library.delay_unit_ps, 6),
+        delay=reported(timing.gates),
+        period=reported(timing.period),
+        paths=tuple((path, reported(ps)) for path, ps in timing.paths.items()),
+        clock_to_output=reported(timing.clock_to_output),
+        setup=reported(timing.setup),
+        stime=reported(raw.stime_ps or 0.0),
         cells=sum(count for _, count in cells),
         flip_flops=sum(count for cell, count in cells if cell.sequential),
         counts=raw.counts,
@@ -401,7 +406,7 @@ def _check(netlist: Netlist, recipe: Recipe, raw: _Raw, library: Library) -> Non
         name for name, _ in raw.counts if name not in library.cells or not library.cells[name].area > 0
     )
     if not unknown:
-        if raw.delay_ps is None and any(not library.cells[name].sequential for name, _ in raw.counts):
+        if raw.stime_ps is None and any(not library.cells[name].sequential for name, _ in raw.counts):
             raise SynthesisError(f"recipe {recipe.name} must give {netlist.top} a delay, and gave none")
         return
     names = ", ".join(unknown[:_NAMES_SHOWN])
@@ -411,54 +416,136 @@ def _check(netlist: Netlist, recipe: Recipe, raw: _Raw, library: Library) -> Non
     )
 
 
-def _synthesize(
-    session: "_Session", store: "_Cache", netlist: Netlist, recipes: list[Recipe], library: Library
-) -> dict[str, _Raw]:
-    results = session.run(netlist, recipes)
-    for recipe in recipes:
-        _check(netlist, recipe, results[recipe.name], library)
-    for recipe in recipes:
-        store.save(netlist, recipe, results[recipe.name])
-    return results
+class Synthesizer:
+    """Synthesizes for one library, in a working directory of its own that goes when the block ends.
 
+    Several threads may use one.
 
-class _Session:
-    """The working directory of one call, with the library in it, and the processes that run there."""
+    Args:
+        library: What to map to.
+
+    Raises:
+        SynthesisError: If pyosys is missing.
+    """
 
     def __init__(self, library: Library) -> None:
-        self._library = library
-        self._lock = threading.Lock()
+        pyosys_version()
+        self.library = library
+        self.models = Models(library)
+        # A signal may close it in the thread that holds the lock.
+        self._lock = threading.RLock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
         self._jobs = 0
-
-    def __enter__(self) -> "_Session":
-        self._directory = tempfile.TemporaryDirectory(prefix="blockdot-synth-")
-        self._root = Path(self._directory.name)
         self._written = False
+        self._root = Path(tempfile.mkdtemp(prefix="blockdot-synth-"))
+
+    def __enter__(self) -> "Synthesizer":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._directory.cleanup()
+        self.close()
 
-    def stop(self) -> None:
-        """End every process, and abc with it; none is started any more."""
+    def close(self) -> None:
+        """End every process, and abc with it, and remove the working directory; none is started any more."""
         with self._lock:
             self._stopped = True
             for process in self._running:
                 # Its session is its own, so this is the worker and the abc that it started, nothing else.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+        # One that is being killed may still put a file there.
+        deadline = time.monotonic() + _PATIENCE_S
+        while self._root.exists() and time.monotonic() < deadline:
+            shutil.rmtree(self._root, ignore_errors=True)
+            time.sleep(_MOMENT_S if self._root.exists() else 0)
+
+    def run(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, Point]]:
+        """Synthesize netlists one after another, each by every recipe.
+
+        Returns:
+            For each netlist, a point for each recipe by its name.
+
+        Raises:
+            SynthesisError: If Yosys or abc fails, or a cell is left that the library does not have.
+        """
+        return [
+            {
+                name: _point(name, raw, self._timing(mapped), self.library)
+                for name, (raw, mapped) in one.items()
+            }
+            for one in self._synthesize(netlists, recipes)
+        ]
+
+    def map(self, netlist: Netlist, recipes: Sequence[Recipe]) -> dict[str, Mapped]:
+        """Synthesize one netlist, and return its gates themselves, by the recipe's name; raises as `run`."""
+        (one,) = self._synthesize([netlist], recipes)
+        return {name: mapped for name, (_, mapped) in one.items()}
+
+    def _timing(self, mapped: Mapped) -> Timing:
+        try:
+            return analyse(mapped, self.models)
+        except ValueError as error:
+            raise SynthesisError(f"library {self.library.name} must time every cell: {error}") from error
+
+    def _synthesize(
+        self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]
+    ) -> list[dict[str, tuple[_Raw, Mapped]]]:
+        directory = self._prepare()
+        libraries = " ".join(f"-liberty ../cells{number}.lib" for number in range(len(self.library.sources)))
+        commands: dict[str, list[str]] = {}
+        for recipe in recipes:
+            (directory / f"{recipe.name}.abc").write_text(recipe.commands, encoding="utf-8")
+            commands[recipe.name] = [
+                f"abc {libraries} -constr ../constraints -script {recipe.name}.abc",
+                "opt_clean -purge",
+            ]
+        designs = []
+        for number, netlist in enumerate(netlists):
+            source = f"netlist{number}.{'il' if netlist.language == 'rtlil' else 'v'}"
+            (directory / source).write_text(netlist.text, encoding="utf-8")
+            designs.append(
+                [
+                    f"{_READ[netlist.language]} {source}",
+                    f"hierarchy -check -top {netlist.top}",
+                    *(command.format(liberty=libraries) for command in _COARSE),
+                ]
+            )
+        job = {
+            "setup": [
+                # abc's form of the library is made once a session. Where Yosys keeps it by default, the name
+                # is a hash of the library's path alone, shared by all programs of the user.
+                "libcache -scl -enable",
+                "libcache -scl -dir ../scl",
+            ],
+            "designs": designs,
+            "recipes": commands,
+        }
+        self._execute(netlists, directory, job)
+        made = []
+        for number, netlist in enumerate(netlists):
+            results = json.loads((directory / f"result{number}.json").read_text(encoding="utf-8"))
+            one: dict[str, tuple[_Raw, Mapped]] = {}
+            for recipe in recipes:
+                raw = _Raw.of(results[recipe.name])
+                _check(netlist, recipe, raw, self.library)
+                gates = (directory / f"{recipe.name}{number}.mapped").read_text(encoding="utf-8")
+                one[recipe.name] = raw, Mapped.of(json.loads(gates), netlist.top)
+            made.append(one)
+        shutil.rmtree(directory)
+        return made
 
     def _prepare(self) -> Path:
         """Return a directory for a new job; the library is written before the first one."""
         with self._lock:
+            if self._stopped:
+                raise SynthesisError("synthesis must not start, as all of it was stopped")
             if not self._written:
-                for number, source in enumerate(self._library.sources):
+                for number, source in enumerate(self.library.sources):
                     (self._root / f"cells{number}.lib").write_bytes(source.text)
                 (self._root / "constraints").write_text(
-                    f"set_driving_cell {self._library.driving_cell.name}\n"
-                    f"set_load {self._library.output_load_ff:g}\n",
+                    f"set_driving_cell {self.library.driving_cell.name}\n"
+                    f"set_load {self.library.output_load_ff:g}\n",
                     encoding="utf-8",
                 )
                 self._written = True
@@ -467,47 +554,17 @@ class _Session:
         directory.mkdir()
         return directory
 
-    def run(self, netlist: Netlist, recipes: list[Recipe]) -> dict[str, _Raw]:
-        """Synthesize a netlist in a process of its own."""
-        directory = self._prepare()
-        source = "netlist.il" if netlist.language == "rtlil" else "netlist.v"
-        (directory / source).write_text(netlist.text, encoding="utf-8")
-        libraries = " ".join(f"-liberty ../cells{number}.lib" for number in range(len(self._library.sources)))
-        commands: dict[str, list[str]] = {}
-        for recipe in recipes:
-            script = recipe.script.replace(";", "\n")
-            (directory / f"{recipe.name}.abc").write_text(f"{script}\n", encoding="utf-8")
-            commands[recipe.name] = [
-                f"abc {libraries} -constr ../constraints -script {recipe.name}.abc",
-                "opt_clean -purge",
-            ]
-        job = {
-            "passes": [
-                # abc's form of the library is made once a session. Where Yosys keeps it by default, the name
-                # is a hash of the library's path alone, shared by all programs of the user.
-                "libcache -scl -enable",
-                "libcache -scl -dir ../scl",
-                f"{_READ[netlist.language]} {source}",
-                f"hierarchy -check -top {netlist.top}",
-                *(command.format(liberty=libraries) for command in _COARSE),
-            ],
-            "recipes": commands,
-        }
-        return self._execute(netlist, directory, job)
-
-    def _execute(self, netlist: Netlist, directory: Path, job: dict[str, Any]) -> dict[str, _Raw]:
-        """Run the worker on a job and return its result."""
-        job_file, result_file, log_file = (directory / name for name in ("job.json", "result.json", "log"))
+    def _execute(self, netlists: Sequence[Netlist], directory: Path, job: dict[str, Any]) -> None:
+        """Run the worker on a job."""
+        job_file, log_file = directory / "job.json", directory / "log"
         job_file.write_text(json.dumps(job), encoding="utf-8")
         with log_file.open("wb") as log:
             with self._lock:
                 if self._stopped:
-                    raise SynthesisError(
-                        f"synthesis of {netlist.top} must not start, as all of it was stopped"
-                    )
+                    raise SynthesisError("synthesis must not start, as all of it was stopped")
                 process = subprocess.Popen(
                     # -P: this folder holds modules of common names, which the worker must not see.
-                    [sys.executable, "-P", _WORKER, job_file.name, result_file.name],
+                    [sys.executable, "-P", _WORKER, job_file.name],
                     cwd=directory,
                     env={**os.environ, "TMPDIR": str(directory)},
                     stdin=subprocess.DEVNULL,
@@ -521,18 +578,17 @@ class _Session:
             finally:
                 with self._lock:
                     self._running.discard(process)
-        if status != 0 or not result_file.exists():
-            raise self._failure(netlist, status, log_file.read_text(encoding="utf-8", errors="replace"))
-        result = json.loads(result_file.read_text(encoding="utf-8"))
-        shutil.rmtree(directory)
-        return {name: _Raw.of(record) for name, record in result.items()}
+        done = sum((directory / f"result{number}.json").exists() for number in range(len(netlists)))
+        if status != 0 or done < len(netlists):
+            log = log_file.read_text(encoding="utf-8", errors="replace")
+            raise self._failure(netlists[min(done, len(netlists) - 1)], status, log)
 
     def _failure(self, netlist: Netlist, status: int, log: str) -> SynthesisError:
         """Return what went wrong in one line, with the end of the log as a note."""
         # The session's directory has another name each time, and tells nobody anything.
         lines = [line for line in log.replace(f"{self._root}/", "").splitlines() if line.strip()]
         if register := _NO_REGISTER.search(log):
-            name = self._library.name
+            name = self.library.name
             message = f"library {name} must have the registers of {netlist.top}, not lack {register[1]}"
         else:
             message = f"Yosys must synthesize {netlist.top}, not end with: {_reason(lines, status)}"
@@ -553,68 +609,92 @@ def _reason(lines: list[str], status: int) -> str:
     return reasons[-1] if reasons else f"status {status} after {''.join(lines[-1:])!r}"
 
 
-@contextlib.contextmanager
-def _pool(workers: int, session: _Session) -> Iterator[ThreadPoolExecutor]:
-    """Threads that wait for the session's processes; at any error these are ended first."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="synthesis")
-    try:
-        yield pool
-    except BaseException:
-        session.stop()
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-class _Cache:
+class Cache:
     """Results on disk: a small file for a netlist and a recipe, named by a hash of all that it came from.
 
     A file's first line is the SHA-256 of the second, which is the result as JSON.
+
+    Args:
+        place: The directory, made if need be; None for no cache.
+        library: What netlists are mapped to.
+
+    Raises:
+        NotADirectoryError: If `place` is a file.
+        SynthesisError: If pyosys is missing.
     """
 
-    def __init__(self, place: str | os.PathLike[str] | None, library: Library, version: str) -> None:
+    def __init__(self, place: str | os.PathLike[str] | None, library: Library) -> None:
         self._place = None if place is None else Path(place)
         if self._place is not None and self._place.exists() and not self._place.is_dir():
             raise NotADirectoryError(f"cache must be a directory, not the file {str(self._place)!r}")
         self._context = [
             f"flow {FLOW_VERSION}",
-            f"pyosys {version}",
+            f"pyosys {pyosys_version()}",
             library.sha256,
-            f"{library.driving_cell.name} {library.output_load_ff:g}",
+            f"{library.driving_cell.name} {library.output_load_ff:g} {library.delay_unit_ps:g}",
             *_COARSE,
         ]
 
     def _path(self, place: Path, netlist: Netlist, recipe: Recipe) -> Path:
-        parts = [*self._context, recipe.script, netlist.language, netlist.top, netlist.text]
-        # The lengths keep two different lists of parts from reading as one text.
-        text = "".join(f"{len(part)}:{part}" for part in parts)
-        key = hashlib.sha256(text.encode()).hexdigest()
-        return place / key[:2] / f"{key[2:]}"
+        return entry(place, [*self._context, recipe.commands, netlist.sha256])
 
-    def load(self, netlist: Netlist, recipes: Sequence[Recipe]) -> dict[str, _Raw]:
+    def load(self, netlist: Netlist, recipes: Iterable[Recipe]) -> dict[str, Point]:
         """Return what is known, by recipe; a file that is not what it should be is as good as none."""
-        known: dict[str, _Raw] = {}
+        known: dict[str, Point] = {}
         if self._place is not None:
             for recipe in recipes:
-                with contextlib.suppress(OSError, ValueError):
-                    text = self._path(self._place, netlist, recipe).read_text(encoding="utf-8")
-                    digest, _, record = text.partition("\n")
-                    if digest == hashlib.sha256(record.encode()).hexdigest():
-                        known[recipe.name] = _Raw.of(json.loads(record))
+                record = read_whole(self._path(self._place, netlist, recipe))
+                with contextlib.suppress(TypeError, ValueError):
+                    known[recipe.name] = point_of(recipe.name, record)
         return known
 
-    def save(self, netlist: Netlist, recipe: Recipe, raw: _Raw) -> None:
-        """Keep a result: written beside its place and renamed, so that it is never half there."""
-        if self._place is None:
-            return
-        path = self._path(self._place, netlist, recipe)
-        record = json.dumps(raw.to_dict())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(f"{hashlib.sha256(record.encode()).hexdigest()}\n{record}")
-            Path(beside).replace(path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+    def save(self, netlist: Netlist, recipes: Iterable[Recipe], points: Mapping[str, Point]) -> None:
+        """Keep results, each whole or not at all."""
+        if self._place is not None:
+            for recipe in recipes:
+                write_whole(self._path(self._place, netlist, recipe), asdict(points[recipe.name]))
+
+
+def point_of(recipe: str, record: Any) -> Point:
+    """Return the point that a record holds, under the name that its recipe has now.
+
+    Raises:
+        TypeError, ValueError: If it holds none.
+    """
+    known = dict(record)
+    known |= {name: tuple(map(tuple, known.get(name, ()))) for name in ("paths", "counts")}
+    return Point(**{**known, "recipe": recipe})
+
+
+# Small files whose contents are JSON. They are also used by what measures with this flow.
+
+
+def entry(place: Path, parts: Iterable[str]) -> Path:
+    """Return the path of a file for what came of these parts."""
+    # The lengths keep two different lists of parts from reading as one text.
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    return place / key[:2] / key[2:]
+
+
+def read_whole(path: Path) -> Any:
+    """Return what `write_whole` wrote; None if there is no such file, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        digest, _, record = path.read_text(encoding="utf-8").partition("\n")
+        if digest == hashlib.sha256(record.encode()).hexdigest():
+            return json.loads(record)
+    return None
+
+
+def write_whole(path: Path, value: Any) -> None:
+    """Write JSON beside its place, with its hash, and rename it, so that it is never half there."""
+    record = json.dumps(value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f"{hashlib.sha256(record.encode()).hexdigest()}\n{record}")
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise

@@ -14,15 +14,15 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from .metric import Metric
 
-__all__ = ["Cell", "Kind", "Library", "LibraryFacts", "LibrarySource"]
+__all__ = ["Cell", "Function", "Group", "Kind", "Library", "LibraryFacts", "LibrarySource", "read_group"]
 
 Kind = Literal["gate", "flip_flop", "latch", "other"]
 
@@ -36,6 +36,7 @@ _STATEMENT: Final = re.compile(
       | (\}) )""",
     re.VERBOSE,
 )
+_CELL: Final = re.compile(rb'\bcell\s*\(\s*"?([^\s")]+)"?\s*\)\s*\{')
 _SPACE: Final = re.compile(r"[\s\\;]*")
 # Liberty is ASCII. Comments, where names and copyright signs stand, are gone by the time this is asked.
 _FOREIGN: Final = re.compile(r"[^\t\n\v\f\r -~]")
@@ -64,8 +65,12 @@ _NAMES_SHOWN: Final = 5
 _TOKEN: Final = re.compile(r"\s*([A-Za-z_][\w.\[\]]*|[01()!'*&+|^])\s*")
 
 
-class _Function:
-    """A Liberty Boolean expression: ``!`` and postfix ``'`` bind tightest, then XOR, AND, OR."""
+class Function:
+    """A Liberty Boolean expression: ``!`` and postfix ``'`` bind tightest, then XOR, AND, OR.
+
+    Raises:
+        ValueError: If it has a character that is part of no such expression.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -78,8 +83,10 @@ class _Function:
             position = token.end()
             self._tokens.append(token[1])
 
-    def evaluate(self, columns: Mapping[str, int], every: int) -> int:
+    def evaluate(self, columns: Mapping[str, Any], every: Any) -> Any:
         """Return the truth table as an integer; `columns` holds that of each name, `every` that of 1.
+
+        Anything that has Python's bitwise operators will do in an integer's place.
 
         Raises:
             ValueError: If the expression is none, or has a name that is not in `columns`.
@@ -93,14 +100,14 @@ class _Function:
     def _peek(self) -> str:
         return self._tokens[self._position] if self._position < len(self._tokens) else ""
 
-    def _or(self) -> int:
+    def _or(self) -> Any:
         value = self._and()
         while self._peek() in ("+", "|"):
             self._position += 1
             value |= self._and()
         return value
 
-    def _and(self) -> int:
+    def _and(self) -> Any:
         value = self._xor()
         while (token := self._peek()) and token not in ("+", "|", ")"):
             if token in ("*", "&"):
@@ -108,14 +115,14 @@ class _Function:
             value &= self._xor()  # operands side by side are an AND too
         return value
 
-    def _xor(self) -> int:
+    def _xor(self) -> Any:
         value = self._operand()
         while self._peek() == "^":
             self._position += 1
             value ^= self._operand()
         return value
 
-    def _operand(self) -> int:
+    def _operand(self) -> Any:
         token = self._peek()
         self._position += 1
         if token == "!":
@@ -182,17 +189,27 @@ class Cell:
             pin: sum(1 << row for row in rows if row >> position & 1)
             for position, pin in enumerate(self.inputs)
         }
-        return _Function(self.functions[0][1]).evaluate(columns, (1 << len(rows)) - 1)
+        return Function(self.functions[0][1]).evaluate(columns, (1 << len(rows)) - 1)
 
 
 @dataclass
-class _Group:
+class Group:
+    """A Liberty group.
+
+    Attributes:
+        kind: Its name: ``cell``, ``pin``, ``timing``, ...
+        argument: What stands in its parentheses.
+        attributes: Its simple and complex attributes, the latter as they stand in their parentheses.
+        groups: The groups in it.
+    """
+
     kind: str
     argument: str
     attributes: dict[str, str] = field(default_factory=dict)
-    groups: list["_Group"] = field(default_factory=list)
+    groups: list["Group"] = field(default_factory=list)
 
-    def of(self, *kinds: str) -> Iterator["_Group"]:
+    def of(self, *kinds: str) -> Iterator["Group"]:
+        """The groups in it of these kinds."""
         return (group for group in self.groups if group.kind in kinds)
 
 
@@ -209,6 +226,35 @@ class _Table:
         return math.prod(self.sizes.values())
 
 
+def read_group(text: str) -> Group:
+    """Return the group that `text` begins with, and all that is in it; what follows it is not looked at.
+
+    For the groups of a file that was read as a library before, and is known to be sound.
+
+    Raises:
+        ValueError: If it ends within the group.
+    """
+    text = _COMMENT.sub(lambda m: m[0] if m[0][0] == '"' else " ", text)
+    stack = [Group("", "")]
+    position = 0
+    while (statement := _STATEMENT.match(text, position)) is not None:
+        position = statement.end()
+        name, value, arguments, opens, closes = statement.groups()
+        if closes:
+            stack.pop()
+            if len(stack) == 1:
+                return stack[0].groups[0]
+        elif value is not None:
+            stack[-1].attributes[name] = value.strip().strip('"').strip()
+        elif opens:
+            inner = Group(name, arguments.strip().strip('"').strip())
+            stack[-1].groups.append(inner)
+            stack.append(inner)
+        else:
+            stack[-1].attributes[name] = arguments
+    raise ValueError("a group must have an end")
+
+
 class _Reader:
     """Reads the text of one Liberty file into its library group; ValueErrors give the reason alone."""
 
@@ -220,13 +266,13 @@ class _Reader:
     def _at(self, position: int) -> str:
         return f"line {self._text.count(chr(10), 0, position) + 1}"
 
-    def read(self) -> _Group:
+    def read(self) -> Group:
         text = self._text
         if foreign := _FOREIGN.search(text):
             raise ValueError(f"byte 0x{ord(foreign[0]):02x} in {self._at(foreign.start())}")
-        root = _Group("", "")
+        root = Group("", "")
         # The open groups; None is one of which only the grammar is checked.
-        stack: list[_Group | None] = [root]
+        stack: list[Group | None] = [root]
         opened: list[int] = []
         table: _Table | None = None
         position = 0
@@ -252,7 +298,7 @@ class _Reader:
                 argument = arguments.strip().strip('"').strip()
                 if group is not None:
                     if name in _KEPT:
-                        inner = _Group(name, argument)
+                        inner = Group(name, argument)
                         group.groups.append(inner)
                     elif group.kind == "timing" and name in _TABLES:
                         sizes = {} if argument == "scalar" else self._templates.get(argument, {})
@@ -322,6 +368,24 @@ class LibrarySource:
         """The SHA-256 of the contents, in hexadecimal."""
         return hashlib.sha256(self.text).hexdigest()
 
+    @cached_property
+    def _offsets(self) -> dict[str, int]:
+        """Where each cell begins."""
+        return {match[1].decode("latin-1"): match.start() for match in _CELL.finditer(self.text)}
+
+    @property
+    def head(self) -> str:
+        """The text before the first cell."""
+        return self.text[: min(self._offsets.values(), default=len(self.text))].decode("latin-1")
+
+    def cell_text(self, name: str) -> str | None:
+        """The text that begins with that cell and goes on to the next one; None if it is not in this file."""
+        start = self._offsets.get(name)
+        if start is None:
+            return None
+        following = _CELL.search(self.text, start + 1)
+        return self.text[start : following.start() if following else None].decode("latin-1")
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a file, plain or gzip (told by its first bytes).
@@ -354,7 +418,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(known[:_NAMES_SHOWN]) + more
 
 
-def _is_plain(flip_flop: _Group, inputs: tuple[str, ...]) -> bool:
+def _is_plain(flip_flop: Group, inputs: tuple[str, ...]) -> bool:
     """Whether Yosys's dfflibmap takes it for a D flip-flop without anything else."""
     data, clock = (
         re.sub(r"[\s()]", "", flip_flop.attributes.get(name, "")) for name in ("next_state", "clocked_on")
@@ -363,7 +427,7 @@ def _is_plain(flip_flop: _Group, inputs: tuple[str, ...]) -> bool:
     return data in pins and clock in pins and not {"clear", "preset"} & flip_flop.attributes.keys()
 
 
-def _cell(group: _Group) -> Cell:
+def _cell(group: Group) -> Cell:
     """Return the cell, with area NaN where the file gives none; ValueErrors give the reason alone."""
     name = group.argument
     bundled = any(group.of(*_BUNDLED, "statetable"))
@@ -391,7 +455,7 @@ def _cell(group: _Group) -> Cell:
         known = {pin.argument for pin in pins} | states
         for pin, text in functions:
             try:
-                _Function(text).evaluate(dict.fromkeys(known, 0), 1)
+                Function(text).evaluate(dict.fromkeys(known, 0), 1)
             except ValueError:
                 raise ValueError(f"cell {name} has the function {text!r} at its pin {pin}") from None
         for pin in pins:
@@ -417,7 +481,7 @@ def _cell(group: _Group) -> Cell:
     )
 
 
-def _units(library: _Group) -> tuple[float, float]:
+def _units(library: Group) -> tuple[float, float]:
     """Return the time unit in ps and the capacitance unit in fF; ValueErrors give the reason alone."""
     time = library.attributes.get("time_unit", "")
     if time not in _TIME_UNITS_PS:
@@ -532,8 +596,10 @@ class Library:
             raise ValueError(
                 f"files of a library must have the same units, not different ones in {_some(units.values())}"
             )
-        # Free gates: abc would use them, and the sum of areas would not show it.
-        free = [cell.name for cell in cells.values() if cell.usable and not cell.area > 0]
+        # Free gates: abc would use them, and the sum of areas would not show it. Latches are used by nobody.
+        free = [
+            cell.name for cell in cells.values() if cell.usable and cell.kind != "latch" and not cell.area > 0
+        ]
         if free:
             raise ValueError(f"cell must have an area, not none as in {_where(ordered)}: {_some(free)}")
         (time, capacitance), *_ = units
@@ -544,6 +610,11 @@ class Library:
             if not made._smallest(*function):
                 raise ValueError(f"library must have {what}, not {_where(ordered)} without one")
         return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its cells are read again where it is sent to: its files say all of them.
+        changed = (self.output_load_ff, self.area_unit, self.delay_unit, self.delay_unit_ps)
+        return _restored, (type(self), self.sources, *changed)
 
     # What it has.
 
@@ -617,6 +688,23 @@ class Library:
     def nand2_equivalents(self, area: float) -> float:
         """Return an area in multiples of the library's smallest 2-input NAND."""
         return area / self.nand2.area
+
+
+def _restored(
+    kind: type[Library],
+    sources: tuple[LibrarySource, ...],
+    output_load_ff: float,
+    area_unit: str,
+    delay_unit: str,
+    delay_unit_ps: float,
+) -> Library:
+    return replace(
+        kind.parse(*sources),
+        output_load_ff=output_load_ff,
+        area_unit=area_unit,
+        delay_unit=delay_unit,
+        delay_unit_ps=delay_unit_ps,
+    )
 
 
 def _where(sources: Iterable[LibrarySource]) -> str:

@@ -17,7 +17,11 @@ folded into two columns, and every cell has one column of spacing whatever its d
 (columns + 1). A NAND2 of drive 2 and 4 is then 5/3 and 3 of one of drive 1, which is what SkyWater's
 sky130_fd_sc_hd and the Nangate open cell library have.
 
-Not modelled: slopes, wires, and the difference between rising and falling edges.
+Energy is what charging the capacitances of a cell takes: half of C V**2 for each edge, in units of a unit
+inverter's input capacitance at 1 V. Inside a cell those are the parasitics of its stages and the inputs that
+they drive, taken to move when the output does. The load at the output is not part of the cell.
+
+Not modelled: slopes, wires, leakage, and the difference between rising and falling edges.
 """
 
 import functools
@@ -28,10 +32,12 @@ from .liberty import Library, LibrarySource
 
 __all__ = [
     "CELLS",
+    "CLOCK_TO_OUTPUT",
     "DRIVES",
     "FLIP_FLOP_TRANSISTORS",
     "FO4_PS",
     "PRIMITIVES",
+    "SETUP",
     "TAU_PS",
     "CellDesign",
     "Primitive",
@@ -133,6 +139,14 @@ class CellDesign:
         """How many transistors it has at drive 1."""
         return sum(PRIMITIVES[primitive].transistors for _, primitive, _ in self.stages)
 
+    def capacitance(self, drive: int) -> float:
+        """Return what is charged inside when the output moves, in input capacitances of a unit inverter."""
+        total = 0.0
+        for name, primitive, _ in self.stages:
+            scale = drive if name == self.output else 1
+            total += scale * PRIMITIVES[primitive].parasitic + self.load(name, drive)
+        return total
+
     @property
     def function(self) -> str:
         """Its Boolean function of its input pins, as Liberty writes it."""
@@ -207,6 +221,24 @@ CELLS: Final[dict[str, CellDesign]] = {
 FLIP_FLOP_TRANSISTORS: Final = 4 + 4 + (2 + 4) + 2 + (2 + 4) + 2
 """The transistors of the D flip-flop, which comes in drive 1 only."""
 
+# Its stages, each of drive 1, as (load, parasitic): a tri-state inverter has g = p = 2, and each clock phase
+# ends at half of the two tri-state feedbacks, the tri-state input and the gate between: a load of 2.
+_CLOCK_STAGES: Final = ((1.0 + 2.0, 1.0), (2.0, 1.0))
+# The gate between makes a tri-state inverter of the master's; the slave's drives its feedback too.
+_SLAVE_STAGES: Final = ((1.0 + 2.0, 2.0), (1.0 + 2.0, 1.0))
+_OUTPUT_PARASITIC: Final = 1.0
+# The tri-state input on the master's inverter, and that on its feedback and the gate between.
+_MASTER_STAGES: Final = ((1.0 + 2.0, 2.0), (2.0 + 1.0, 1.0))
+
+CLOCK_TO_OUTPUT: Final = sum(map(sum, (*_CLOCK_STAGES, *_SLAVE_STAGES))) + _OUTPUT_PARASITIC
+"""From the clock's edge to the flip-flop's unloaded output, in tau."""
+
+SETUP: Final = sum(map(sum, _MASTER_STAGES)) - sum(_CLOCK_STAGES[0])
+"""How long before the edge the flip-flop's input must stand, in tau.
+
+Until it is through the master, which shuts behind the first clock inverter.
+"""
+
 
 def _number(value: float) -> str:
     return f"{value:.9g}"
@@ -235,13 +267,14 @@ def _table(kind: str, offset: float, slope: float) -> list[str]:
     return [f"{kind} (linear) {{", f"  values ({rows});", "}"]
 
 
-def _arc(pin: str, sense: str, delay: float, parasitic: float, drive: int) -> list[str]:
+def _arc(pin: str, sense: str, delay: float, parasitic: float, drive: int, *attributes: str) -> list[str]:
     tables: list[str] = []
     slope = TAU_PS / drive
     for edge in ("rise", "fall"):
         tables += _table(f"cell_{edge}", TAU_PS * delay, slope)
         tables += _table(f"{edge}_transition", _TRANSITION * TAU_PS * parasitic, _TRANSITION * slope)
-    return _group("timing ()", [f'related_pin : "{pin}";', f"timing_sense : {sense};", *tables])
+    head = [f'related_pin : "{pin}";', f"timing_sense : {sense};", *attributes]
+    return _group("timing ()", [*head, *tables])
 
 
 def _group(head: str, lines: list[str]) -> list[str]:
@@ -252,11 +285,22 @@ def _pin(name: str, *attributes: str) -> list[str]:
     return _group(f"pin ({name})", [f"{attribute};" for attribute in attributes])
 
 
+def _energy(capacitance: float) -> list[str]:
+    """The energy of an edge at 1 V, whatever the slope and load."""
+    value = _number(capacitance / 2)
+    tables = [
+        line
+        for edge in ("rise", "fall")
+        for line in _group(f"{edge}_power (scalar)", [f'values ("{value}");'])
+    ]
+    return _group("internal_power ()", tables)
+
+
 def _gate(name: str, design: CellDesign, drive: int) -> list[str]:
     lines = [f"area : {_number(design.area(drive))};"]
     for pin in design.inputs:
         lines += _pin(pin, "direction : input", f"capacitance : {_number(design.load(pin, drive))}")
-    output = ["direction : output;", f'function : "{design.function}";']
+    output = ["direction : output;", f'function : "{design.function}";', *_energy(design.capacitance(drive))]
     parasitic = PRIMITIVES[design.stages[-1][1]].parasitic
     for pin in design.inputs:
         output += _arc(pin, _sense(design, pin), design.delay(pin, drive), parasitic, drive)
@@ -264,15 +308,44 @@ def _gate(name: str, design: CellDesign, drive: int) -> list[str]:
 
 
 def _flip_flop() -> list[str]:
+    clock, slave, master = (
+        sum(map(sum, stages)) for stages in (_CLOCK_STAGES, _SLAVE_STAGES, _MASTER_STAGES)
+    )
+    setup = [
+        line
+        for edge in ("rise", "fall")
+        for line in _group(f"{edge}_constraint (scalar)", [f'values ("{_number(TAU_PS * SETUP)}");'])
+    ]
     # D meets a tri-state inverter, whose effort is 2, and the clock an inverter.
     return _group(
         "cell (DFF_X1)",
         [
             f"area : {_number(FLIP_FLOP_TRANSISTORS / _NAND2_TRANSISTORS)};",
             *_group("ff (IQ, IQN)", ['clocked_on : "CK";', 'next_state : "D";']),
-            *_pin("CK", "direction : input", "clock : true", "capacitance : 1"),
-            *_pin("D", "direction : input", "capacitance : 2"),
-            *_pin("Q", "direction : output", 'function : "IQ"'),
+            *_group(
+                "pin (CK)",
+                ["direction : input;", "clock : true;", "capacitance : 1;", *_energy(clock)],
+            ),
+            *_group(
+                "pin (D)",
+                [
+                    "direction : input;",
+                    "capacitance : 2;",
+                    *_energy(master),
+                    *_group("timing ()", ['related_pin : "CK";', "timing_type : setup_rising;", *setup]),
+                ],
+            ),
+            *_group(
+                "pin (Q)",
+                [
+                    "direction : output;",
+                    'function : "IQ";',
+                    *_energy(slave + _OUTPUT_PARASITIC),
+                    *_arc(
+                        "CK", "non_unate", CLOCK_TO_OUTPUT, _OUTPUT_PARASITIC, 1, "timing_type : rising_edge;"
+                    ),
+                ],
+            ),
         ],
     )
 
@@ -288,6 +361,7 @@ def liberty_text() -> str:
         'time_unit : "1ps";',
         "capacitive_load_unit (1, ff);",
         'voltage_unit : "1V";',
+        "nom_voltage : 1;",
         'current_unit : "1mA";',
         *_group(
             "lu_table_template (linear)",

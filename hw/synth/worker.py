@@ -1,12 +1,15 @@
-"""One synthesis in a process of its own: Yosys ends its process at an error, and logs to its output.
+"""Synthesis in a process of its own: Yosys ends its process at an error, and logs to its output.
 
-Run by path, ``python worker.py JOB RESULT``, and not as a module of the package, which would import Amaranth
-for each run. It therefore imports nothing of the project: what to do is in the job, as JSON:
+Run by path, ``python worker.py JOB``, and not as a module of the package, which would import Amaranth for
+each run. It therefore imports nothing of the project: what to do is in the job, as JSON:
 
-    passes: Yosys commands, run once
+    setup: Yosys commands, run once
+    designs: for each design, the Yosys commands that read it and prepare it for mapping
     recipes: for each, by name, the Yosys commands that follow
 
-The result, also JSON, holds for each recipe how many cells there are of each type, and abc's delay in ps.
+The current directory then has, for design number k, ``resultK.json``: by recipe, how many cells there are of
+each type, and abc's delay in ps; and for each recipe ``NAMEK.mapped``, the netlist as Yosys writes JSON. The
+result is the last to be written.
 """
 
 import importlib
@@ -19,32 +22,41 @@ from typing import Any
 _DELAY = re.compile(r"Delay = *([\d.]+) ps")
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Run a job in the current directory and return its result."""
+def run(job: dict[str, Any]) -> None:
+    """Run a job in the current directory."""
     # A compiled module without type information; loaded here, so that importing this file needs no pyosys.
     libyosys: Any = importlib.import_module("pyosys.libyosys")
     design = libyosys.Design()
-    for command in job["passes"]:
+    for command in job["setup"]:
         libyosys.run_pass(command, design)
-    libyosys.run_pass("design -save mapped", design)
-    points: dict[str, Any] = {}
-    for name, commands in job["recipes"].items():
-        libyosys.run_pass("design -load mapped", design)
-        log, counts = Path(f"{name}.log"), Path(f"{name}.json")
-        for command in commands:
-            libyosys.run_pass(f"tee -a {log} {command}", design)
-        libyosys.run_pass(f"tee -q -o {counts} stat -json", design)
-        delays = _DELAY.findall(log.read_text(encoding="utf-8", errors="replace"))
-        total = json.loads(counts.read_text(encoding="utf-8"))["design"]
-        points[name] = {
-            # A design without gates never reaches abc, and has no delay in its log.
-            "delay_ps": float(delays[-1]) if delays else None,
-            # A module that was not flattened is no cell of the library, and must not pass for one.
-            "cells": total["num_cells_by_type"] | total.get("num_submodules_by_type", {}),
+    for number, passes in enumerate(job["designs"]):
+        libyosys.run_pass("design -reset", design)
+        for command in passes:
+            libyosys.run_pass(command, design)
+        libyosys.run_pass("design -save mapped", design)
+        points = {
+            name: _map(libyosys, design, f"{name}{number}", commands)
+            for name, commands in job["recipes"].items()
         }
-    return points
+        Path(f"result{number}.json").write_text(json.dumps(points), encoding="utf-8")
+
+
+def _map(libyosys: Any, design: Any, name: str, commands: list[str]) -> dict[str, Any]:
+    libyosys.run_pass("design -load mapped", design)
+    log, counts = Path(f"{name}.log"), Path(f"{name}.json")
+    for command in commands:
+        libyosys.run_pass(f"tee -a {log} {command}", design)
+    libyosys.run_pass(f"tee -q -o {counts} stat -json", design)
+    libyosys.run_pass(f"write_json {name}.mapped", design)
+    delays = _DELAY.findall(log.read_text(encoding="utf-8", errors="replace"))
+    total = json.loads(counts.read_text(encoding="utf-8"))["design"]
+    return {
+        # A design without gates never reaches abc, and has no delay in its log.
+        "delay_ps": float(delays[-1]) if delays else None,
+        # A module that was not flattened is no cell of the library, and must not pass for one.
+        "cells": total["num_cells_by_type"] | total.get("num_submodules_by_type", {}),
+    }
 
 
 if __name__ == "__main__":
-    result = run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    Path(sys.argv[2]).write_text(json.dumps(result), encoding="utf-8")
+    run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

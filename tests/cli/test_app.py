@@ -4,7 +4,18 @@ import sys
 
 import pytest
 
-COMMANDS = ("verilog", "simulate", "soak", "coverage", "vectors", "area", "quantize", "tools", "demo")
+COMMANDS = (
+    "verilog",
+    "simulate",
+    "soak",
+    "coverage",
+    "vectors",
+    "area",
+    "quantize",
+    "theory",
+    "tools",
+    "demo",
+)
 
 
 def test_version_is_the_package_s(blockdot):
@@ -30,7 +41,7 @@ def test_every_command_explains_itself(blockdot, command):
     ("arguments", "message"),
     [
         (["frobnicate"], "No such command 'frobnicate'."),
-        (["verilog", "--frob"], "No such option: --frob"),
+        (["verilog", "--zigzag"], "No such option: --zigzag"),
         (
             ["verilog", "--block-size", "many"],
             "Invalid value for '--block-size': Input should be a valid integer, "

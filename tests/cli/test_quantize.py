@@ -1,8 +1,14 @@
+import csv
 import json
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 from blockdot.model import quantize
+from blockdot.model.checkpoint import LAYOUTS, Checkpoint
+from blockdot.model.theory import expected_error
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 
@@ -76,3 +82,190 @@ def test_refuses_a_missing_file_and_a_missing_tensor(refused, rng):
 def test_refuses_a_file_that_is_no_tensor_file(refused, tmp_path):
     (tmp_path / "junk.safetensors").write_bytes(b"\xff" * 40)
     assert "junk.safetensors" in refused("quantize", "junk.safetensors")
+
+
+@pytest.fixture
+def model(rng, tmp_path):
+    """A model of two matrices, one of them wide, and of what goes along with them."""
+    tensors = {
+        "layer.0.weight": (0.02 * rng.standard_normal((24, 64))).astype(np.float32),
+        "layer.1.weight": rng.standard_normal((8, 32)).astype(np.float16),
+        "layer.1.bias": rng.standard_normal(8).astype(np.float32),
+        "layer.2.weight": rng.standard_normal((4, 24)).astype(np.float32),
+        "conv.weight": rng.standard_normal((2, 2, 16)).astype(np.float32),
+        "table": rng.standard_normal((4, 32)).astype(np.float32),
+        "ids": np.arange(32).reshape(1, 32),
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    return tensors
+
+
+def test_reports_every_way_beside_theory(blockdot, model, tmp_path):
+    done = blockdot(
+        "quantize", "model.safetensors", "--method", "all", "--scale", "ue4m3", "--scale", "ue8m0",
+        "--include", "layer.*", "-o", "r.csv", "-o", "r.json", "-o", "r.md",
+    )  # fmt: skip
+    assert done.code == 0
+    with (tmp_path / "r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert len(rows) == 3 * (4 + 6)
+    x = model["layer.0.weight"].astype(np.float64)
+    sigma = np.sqrt((x**2).mean())
+    for row in rows:
+        if row["tensor"] == "layer.0.weight":
+            tensor = quantize(model["layer.0.weight"], scale=row["scale"], method=row["method"])
+            mse = ((x - tensor.dequantize()) ** 2).mean() / sigma**2
+            assert float(row["mse"]) == pytest.approx(mse)
+            assert float(row["sigma"]) == pytest.approx(sigma)
+            if row["method"] == "absmax":
+                expected = expected_error(float(row["sigma"]), scale=row["scale"]).mse
+                assert float(row["expected"]) == pytest.approx(expected, rel=1e-12)
+    assert [row["tensor"] for row in rows[-10:]] == ["(all)"] * 10
+    assert document["left_out"]["table"] == "it is not included"
+    assert "All 2 tensors, 1792 elements alike" in done.out
+    assert "prevent_zero" in (tmp_path / "r.md").read_text()
+
+
+def test_rounding_tensor_scale_and_recipe_are_what_quantize_has(blockdot, model):
+    x = model["layer.0.weight"]
+    for options, parameters in (
+        (["--scale", "ue5m3", "--tensor-scale"], {"scale": "ue5m3", "tensor_scale": True}),
+        (["--scale", "ue5m3", "--rounding", "toward_zero"], {"scale": "ue5m3", "rounding": "toward_zero"}),
+        (["--recipe", "transformer_engine"], {"scale": "ue4m3", "recipe": "transformer_engine"}),
+        (
+            ["--scale", "ue4m3", "--rounding", "stochastic", "--seed", 5],
+            {"scale": "ue4m3", "rounding": "stochastic", "rng": np.random.default_rng(5)},
+        ),
+    ):
+        done = blockdot("quantize", "model.safetensors:layer.0.weight", *options, "--json")
+        (error,) = json.loads(done.out)["tensors"][0]["errors"]
+        tensor = quantize(x, **parameters)
+        back = tensor.dequantize().astype(np.float64)
+        assert error["mse"] == pytest.approx(((x - back) ** 2).mean() / (x.astype(np.float64) ** 2).mean())
+        assert error["tensor_scale"] == tensor.tensor_scale
+
+
+def tensor_of(path, name):
+    with safe_open(path, "numpy") as file:
+        return file.get_tensor(name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_writes_a_checkpoint(blockdot, model, layout, tmp_path):
+    done = blockdot(
+        "quantize", "model.safetensors", "-o", "q.safetensors", "--layout", layout,
+        "--method", "four_over_six", "-o", "q.json",
+    )  # fmt: skip
+    assert done.code == 0
+    assert "wrote q.safetensors" in done.out
+    written = Checkpoint(tmp_path / "q.safetensors")
+    assert written.layouts == {"layer.0": layout, "layer.1": layout}
+    for name in written.layouts:
+        wanted = quantize(model[f"{name}.weight"], scale="ue4m3", method="four_over_six", tensor_scale=True)
+        seen = written.read(name)
+        np.testing.assert_array_equal(seen.codes, wanted.codes)
+        np.testing.assert_array_equal(seen.scales, wanted.scales)
+        assert seen.tensor_scale == pytest.approx(wanted.tensor_scale, rel=2.0**-23)
+    for name in ("layer.1.bias", "layer.2.weight", "conv.weight", "table", "ids"):
+        kept = tensor_of(tmp_path / "q.safetensors", name)
+        assert kept.dtype == model[name].dtype
+        np.testing.assert_array_equal(kept, model[name])
+    document = json.loads((tmp_path / "q.json").read_text())
+    assert [tensor["tensor"] for tensor in document["tensors"]] == ["layer.0.weight", "layer.1.weight"]
+    assert document["left_out"]["table"] == "its name does not end in .weight"
+    assert document["left_out"]["conv.weight"] == "it has more than two axes"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.safetensors",
+        "q.json",
+        "q.safetensors",
+    ]
+
+
+def test_a_checkpoint_changes_its_layout_and_nothing_else(blockdot, model, tmp_path):
+    first, second, third = (tmp_path / f"{k}.safetensors" for k in "123")
+    blockdot("quantize", "model.safetensors", "-o", first, "--layout", "modelopt", "--exclude", "*.1.*")
+    assert Checkpoint(first).layouts == {"layer.0": "modelopt"}
+    done = blockdot("quantize", first, "-o", second, "--exclude", "*")
+    assert done.code == 0
+    assert "as it is NVFP4 already" in done.out
+    blockdot("quantize", second, "-o", third, "--layout", "modelopt", "--exclude", "*")
+    a, b, c = (Checkpoint(path).read("layer.0") for path in (first, second, third))
+    for other in (b, c):
+        np.testing.assert_array_equal(other.codes, a.codes)
+        np.testing.assert_array_equal(other.scales, a.scales)
+    kept = tensor_of(third, "layer.1.weight")
+    assert kept.dtype == np.float16
+    np.testing.assert_array_equal(kept, model["layer.1.weight"])
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.usefixtures("model")
+def test_what_goes_wrong_on_the_way_leaves_nothing_behind(blockdot, monkeypatch, tmp_path, failure):
+    (tmp_path / "q.safetensors").write_bytes(b"old")
+    command = sys.modules["blockdot.cli.quantize"]  # the package's attribute of that name is the function
+    honest, names = command.examine, []
+
+    def failing(name, *arguments, **options):
+        names.append(name)
+        if len(names) == 2:
+            raise failure
+        return honest(name, *arguments, **options)
+
+    monkeypatch.setattr(command, "examine", failing)
+    done = blockdot("quantize", "model.safetensors", "-o", "q.safetensors", "-o", "q.csv")
+    assert done.code == (130 if failure is KeyboardInterrupt else 2)
+    assert len(names) == 2
+    assert (tmp_path / "q.safetensors").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "q.safetensors"]
+
+
+def test_memory_holds_one_tensor(blockdot, rng, tmp_path):
+    """Of six tensors of 2 MiB, and their reports."""
+    tensors = {f"{k}.weight": rng.standard_normal((512, 1024)).astype(np.float32) for k in range(6)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    blockdot("quantize", "model.safetensors", "--include", "0.*", "--json")  # whatever is imported only once
+    tracemalloc.start()
+    done = blockdot("quantize", "model.safetensors", "-o", "q.safetensors")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert done.code == 0
+    # The tensor, its codes and scales, and the chunks on which errors and expectations are computed.
+    assert peak < 1.4 * tensors["0.weight"].nbytes + (12 << 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "best"], "method must be one of absmax, prevent_zero, four_over_six, search, floor, "
+         "ceil, not 'best'"),
+        (["--scale", "ue5m3", "--recipe", "transformer_engine"],
+         "scale must be ue4m3 for recipe 'transformer_engine', not 'ue5m3'"),
+        (["-o", "q.gguf"], "output must end in .csv, .json, .md or .safetensors, not q.gguf"),
+        (["-o", "nowhere/q.csv"], "output must be in a folder that exists, not nowhere/q.csv"),
+        (["-o", "a.safetensors", "-o", "b.safetensors"], "output must name one checkpoint, not 2"),
+        (["-o", "q.safetensors", "--block-size", "8"],
+         "a checkpoint must be e2m1 with ue4m3 scales in blocks of 16, in one way, not ue4m3 N=8 absmax +g"),
+        (["-o", "q.safetensors", "--method", "absmax", "--method", "search", "--no-tensor-scale"],
+         "a checkpoint must be e2m1 with ue4m3 scales in blocks of 16, in one way, not ue4m3 N=16 absmax, "
+         "ue4m3 N=16 search"),
+        (["-o", "q.safetensors", "--include", "table"],
+         "model.safetensors must hold a matrix to quantize, but none of its tensors is one"),
+        (["--include", "bias"],
+         "model.safetensors must hold a floating-point tensor of two axes or more whose last axis is a "
+         "multiple of 16, and whose name is asked for, but none of its 7 tensors is one"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("model")
+def test_refuses(refused, arguments, message):
+    assert refused("quantize", "model.safetensors", *arguments) == message
+
+
+@pytest.mark.usefixtures("model")
+def test_a_checkpoint_is_made_of_a_whole_safetensors_file(refused, matrix):
+    assert refused("quantize", "model.safetensors:table", "-o", "q.safetensors") == (
+        "a checkpoint must be written of a whole file, not of 'table' alone"
+    )
+    assert refused("quantize", matrix, "-o", "q.safetensors") == (
+        f"checkpoint must end in .safetensors, not {str(matrix)!r}"
+    )

@@ -1,9 +1,13 @@
+import dataclasses
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
 from blockdot.hw import DotUnit
+from blockdot.model import DotSpec, quantize
+from blockdot.model.checkpoint import write_checkpoint
 from blockdot.sim import Response
 
 SMALL = ("--block-size", 4, "--engine", "pysim", "--vectors", 40)
@@ -40,6 +44,28 @@ def test_the_whole_of_a_tensor_agrees_on_the_compiled_engine(blockdot, matrix, t
     assert done.code == 0
     assert "48 of 48 results equal the model's, bit for bit" in done.out
     assert list((tmp_path / "made" / "sim").glob("*.so"))
+
+
+def test_an_nvfp4_checkpoint_s_own_blocks_go_through_the_unit(blockdot, refused, rng, tmp_path):
+    """Not those of quantizing it again: a scale that no quantizer would choose tells them apart."""
+    x = rng.normal(size=(6, 64)).astype(np.float32)
+    tensor = quantize(x, scale="ue4m3", tensor_scale=True)
+    tensor = dataclasses.replace(tensor, scales=rng.integers(0, 0x7F, tensor.scales.shape, np.uint8))
+    path = tmp_path / "m.safetensors"
+    write_checkpoint(path, {"layer.0": tensor.shape}, lambda _: tensor, "modelopt")
+    for name in ("layer.0", "layer.0.weight"):
+        done = blockdot(
+            "simulate", "--scale", "ue4m3", "--engine", "pysim", "--tensor", f"{path}:{name}", "--no-stalls",
+            "--build-dir", tmp_path / "made",
+        )  # fmt: skip
+        assert "24 of 24 results equal the model's, bit for bit" in done.out
+    command = sys.modules["blockdot.cli.simulate"]  # the package's attribute of that name is the function
+    seen = command._quantized(DotSpec(scale="ue4m3"), 0, f"{path}:layer.0")
+    np.testing.assert_array_equal(seen.scales, tensor.scales)
+    assert refused("simulate", "--scale", "ue5m3", "--tensor", f"{path}:layer.0") == (
+        f"tensor {path}:layer.0 must be e2m1 with ue5m3 scales in blocks of 16 for e2m1_ue5m3_n16_none, "
+        "not e2m1 with ue4m3 in blocks of 16"
+    )
 
 
 def test_a_mismatch_is_told_with_the_command_that_repeats_it(blockdot, monkeypatch):

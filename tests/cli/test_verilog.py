@@ -38,7 +38,7 @@ def test_formats_may_differ_between_the_operands(blockdot):
     [
         (["--block-size", 12], "block_size must be a power of two from 2 to 128, not 12"),
         (["--blocks", 3], "blocks must be 1, 2, 4 or 8, not 3"),
-        (["--element", "e4m3"], "element must be e2m1 in hardware, not 'e4m3'"),
+        (["--testbench", 0], "vectors must be at least 1, not 0"),
         (["--scale", "e2m1"], "scale must be an unsigned format, not 'e2m1'"),
         (["--stages", 99], "stages must be from 0 to 6 for e2m1_ue5m3_n16_none, not 99"),
         (
@@ -57,3 +57,32 @@ def test_an_unknown_format_is_told_with_those_there_are(refused):
         "format must be one of e2m1, e2m3, e3m2, e4m3, e5m2, e3m4, int8, ue4m3, ue5m3, ue8m0, ue4m4, "
         "ue5m3_ieee, ue4m3_full or ue{E}m{M} with E from 2 to 8 and M from 0 to 5, not 'ue9m9'"
     )
+
+
+def test_a_test_bench_and_a_core_file_stand_beside_the_verilog(blockdot, tmp_path):
+    done = blockdot("verilog", "--block-size", 2, "--testbench", 20, "--seed", 5, "--fusesoc", "-o", "out")
+    assert done.code == 0
+    name = "blockdot_e2m1_ue5m3_n2_none_s0"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{name}.core",
+        f"{name}.json",
+        f"{name}.v",
+        f"{name}_tb.v",
+    ]
+    bench = (tmp_path / "out" / f"{name}_tb.v").read_text()
+    assert "localparam VECTORS = 20;" in bench
+    assert f"wrote out/{name}_tb.v" in done.out
+    blockdot("verilog", "--block-size", 2, "--testbench", 20, "--seed", 5, "-o", "again")
+    assert (tmp_path / "again" / f"{name}_tb.v").read_text() == bench
+
+
+def test_a_flow_without_back_pressure_has_no_ready(blockdot):
+    done = blockdot("verilog", "--block-size", 2, "--stages", 1, "--flow", "valid", "--json")
+    printed = json.loads(done.out)
+    assert printed["name"] == "blockdot_e2m1_ue5m3_n2_none_s1_valid"
+    assert not {"i_ready", "o_ready"} & {port["name"] for port in printed["ports"]}
+
+
+def test_aligned_keeps_as_many_bits_as_asked_for(blockdot):
+    done = blockdot("verilog", "--block-size", 2, "--accumulate", "aligned", "--fraction", 12, "--json")
+    assert json.loads(done.out)["spec"]["name"] == "e2m1_ue5m3_n2_aligned_f12"

@@ -4,7 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from blockdot.hw.accumulate import Binary32Adder, WindowAdder
+from amaranth.lib import wiring
+from blockdot.hw.accumulate import Binary32Adder, TwoPathAdder, WindowAdder
 from blockdot.hw.compressor import ADDERS, Adder
 
 Bits = npt.NDArray[np.uint32]
@@ -138,9 +139,28 @@ def draw(rng: np.random.Generator) -> Pairs:
     return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
 
 
-def check(adder: Adder, a: Bits, b: Bits, evaluate: Callable) -> None:
-    seen = evaluate(Binary32Adder(adder=adder), list(zip(a.tolist(), b.tolist(), strict=True)))
-    results = np.array(seen, np.uint32)[:, 0]
+def hidden(number: Bits) -> Bits:
+    return (number & INFINITY != 0).astype(np.uint32)
+
+
+def is_infinite(number: Bits) -> Bits:
+    return (number & ~SIGN == INFINITY).astype(np.uint32)
+
+
+def is_nan(number: Bits) -> Bits:
+    return (number & ~SIGN > INFINITY).astype(np.uint32)
+
+
+def check(adder: wiring.Component, a: Bits, b: Bits, evaluate: Callable) -> None:
+    columns = [a, b]
+    if isinstance(adder, TwoPathAdder):
+        columns = [a, hidden(a), b >> 31, b & 0x7FFFFF, b >> 23 & 255, hidden(b), is_nan(b), is_infinite(b)]
+    seen = evaluate(adder, list(zip(*(column.tolist() for column in columns), strict=True)))
+    results = np.array([row[0] for row in seen], np.uint32)
+    if isinstance(adder, TwoPathAdder):
+        finite = results & INFINITY != INFINITY
+        normal = np.array([row[1] for row in seen])
+        np.testing.assert_array_equal(normal[finite], hidden(results)[finite])
     wrong = np.flatnonzero(results != add32(a, b))
     assert not wrong.size, [
         f"{a[i]:#010x} + {b[i]:#010x} must be {add32(a, b)[i]:#010x}, not {results[i]:#010x}"
@@ -148,18 +168,30 @@ def check(adder: Adder, a: Bits, b: Bits, evaluate: Callable) -> None:
     ]
 
 
-@pytest.mark.parametrize("adder", ["ripple", "sklansky"])  # what a unit takes for area and for delay
-def test_binary32_adder_adds_as_the_processor_does(
-    adder: Adder, evaluate_many: Callable, rng: np.random.Generator
+# What units take for area and for delay.
+CHOSEN = [Binary32Adder(adder="ripple"), TwoPathAdder(adder="sklansky")]
+OTHERS = [
+    *(Binary32Adder(adder=adder) for adder in ADDERS),
+    *(TwoPathAdder(adder=adder) for adder in ADDERS if adder != "ripple"),
+]
+
+
+def name(adder: Binary32Adder | TwoPathAdder) -> str:
+    return f"{type(adder).__name__}-{adder.adder}"
+
+
+@pytest.mark.parametrize("adder", CHOSEN, ids=name)
+def test_binary32_numbers_are_added_as_the_processor_adds_them(
+    adder: wiring.Component, evaluate_many: Callable, rng: np.random.Generator
 ) -> None:
     a, b = draw(rng)
     assert len(a) > 50_000
     check(adder, a, b, evaluate_many)
 
 
-@pytest.mark.parametrize("adder", ADDERS)
-def test_binary32_adder_adds_as_the_processor_does_in_the_other_simulator(
-    adder: Adder, evaluate: Callable, rng: np.random.Generator
+@pytest.mark.parametrize("adder", OTHERS, ids=name)
+def test_binary32_numbers_are_added_as_the_processor_adds_them_in_the_other_simulator(
+    adder: wiring.Component, evaluate: Callable, rng: np.random.Generator
 ) -> None:
     a, b = draw(rng)
     chosen = rng.choice(len(a), 250, replace=False)

@@ -2,13 +2,16 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Const, Module, Signal, Value
 from blockdot.hw.bits import (
+    barrel_left,
     count_leading_zeros,
     full_adder,
     half_adder,
+    leading_zeros_of_difference,
     normalise,
     repeat,
+    shift_left,
     shift_right_sticky,
     wire,
 )
@@ -121,3 +124,44 @@ def test_shift_right_says_whether_a_set_bit_was_lost(width: int, amount_bits: in
         (value >> amount, int(value % (1 << amount) != 0)) for value, amount in every(width, amount_bits)
     ]
     assert apply(build, [width, amount_bits], every(width, amount_bits)) == expected
+
+
+@pytest.mark.parametrize("distance_bits", [1, 2, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_barrel_left_loses_what_it_shifts_beyond_the_top(
+    width: int, distance_bits: int, apply: Callable
+) -> None:
+    rows = list(every(width, distance_bits))
+    seen = apply(lambda m, value, distance: [barrel_left(m, value, distance)], [width, distance_bits], rows)
+    assert seen == [((value << distance) % (1 << width),) for value, distance in rows]
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+@pytest.mark.parametrize(
+    ("value_bits", "distance_bits", "least", "width"),
+    [(3, 2, 0, 6), (3, 2, 1, 5), (2, 3, 2, 7), (4, 1, 0, 5), (4, 2, 3, 4), (5, 2, 0, 3), (3, 3, 0, 4)],
+)
+def test_shift_left_by_a_distance_that_has_a_least(
+    value_bits: int, distance_bits: int, least: int, width: int, fill: int, apply: Callable
+) -> None:
+    rows = [row for row in every(value_bits, distance_bits) if row[1] >= least]
+    seen = apply(
+        lambda m, value, distance: [
+            shift_left(m, value, distance, least=least, width=width, fill=Const(fill))
+        ],
+        [value_bits, distance_bits],
+        rows,
+    )
+    ones = -fill << value_bits  # what stands above the value, without end
+    assert seen == [(((ones | value) << (distance - least)) % (1 << width),) for value, distance in rows]
+
+
+@pytest.mark.parametrize("width", range(1, 8))
+def test_leading_zeros_of_a_difference_are_told_beforehand_or_one_too_few(
+    width: int, apply: Callable
+) -> None:
+    rows = [(a, b) for a, b in every(width, width) if a != b]
+    seen = apply(lambda m, a, b: [leading_zeros_of_difference(m, a, b)], [width, width], rows)
+    short = {leading_zeros(abs(a - b), width) - count for (a, b), (count,) in zip(rows, seen, strict=True)}
+    assert short <= {0, 1}
+    assert short == {0, 1} or width < 3

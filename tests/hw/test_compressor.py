@@ -7,8 +7,8 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Const, Module, Signal, Value
 from blockdot.hw import compressor
-from blockdot.hw.bits import full_adder
-from blockdot.hw.compressor import ADDERS, Adder, Columns, SumOfProducts, add
+from blockdot.hw.bits import full_adder, half_adder
+from blockdot.hw.compressor import ADDERS, AbsoluteAdder, Adder, Columns, SumOfProducts, add, prefixes
 
 PREFIX_ADDERS = ADDERS[1:]
 
@@ -171,11 +171,14 @@ def test_a_number_put_above_the_width_falls_away(apply: Callable) -> None:
     assert apply(build, [4], every(4)) == [((a << 1) % 8,) for (a,) in every(4)]
 
 
+@pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("rows", [1, 2])
-def test_reduce_leaves_no_column_with_more_rows_than_asked_for(rows: int, rng: np.random.Generator) -> None:
+def test_reduce_leaves_no_column_with_more_rows_than_asked_for(
+    rows: int, balanced: bool, rng: np.random.Generator
+) -> None:
     for order in range(3):
         heights = [int(h) for h in rng.integers(0, 9, 8)]
-        columns = Columns(12, order=order)
+        columns = Columns(12, order=order, balanced=balanced)
         fill(columns, [*heights, 0, 0, 0, 0], [], Signal(sum(heights)))
         left = columns.reduce(Module(), rows)
         assert len(left) == 12
@@ -223,6 +226,39 @@ def test_the_latest_bit_enters_the_last_full_adder_as_its_carry(monkeypatch: pyt
     of_lowest_column = taken[:3]
     assert of_lowest_column[2][2] is late
     assert not any(bit is late for triple in of_lowest_column[:2] for bit in triple)
+
+
+def xor_depths(columns: Columns, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Reduce columns to two rows and return how many exclusive ors a bit passes through at most."""
+    depth: dict[int, int] = {}
+
+    def of(*bits: Value) -> int:
+        return max(depth.get(id(bit), 0) for bit in bits)
+
+    def full(m: Module, a: Value, b: Value, c: Value, name: str) -> tuple[Value, Value]:
+        total, carry = full_adder(m, a, b, c, name)
+        depth[id(total)] = depth[id(carry)] = max(of(a, b) + 2, of(c) + 1)
+        return total, carry
+
+    def half(m: Module, a: Value, b: Value, name: str) -> tuple[Value, Value]:
+        total, carry = half_adder(m, a, b, name)
+        depth[id(total)] = depth[id(carry)] = of(a, b) + 1
+        return total, carry
+
+    monkeypatch.setattr(compressor, "full_adder", full)
+    monkeypatch.setattr(compressor, "half_adder", half)
+    left = columns.reduce(Module(), 2)
+    return max(of(bit) for column in left for bit in column)
+
+
+# The most rows that so many levels of full adders bring down to two (Dadda, 1965).
+@pytest.mark.parametrize(("rows", "levels"), [(3, 1), (4, 2), (6, 3), (9, 4), (13, 5), (19, 6), (28, 7)])
+def test_a_balanced_tree_takes_no_longer_than_the_fewest_levels_there_can_be(
+    rows: int, levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = Columns(16, balanced=True)
+    fill(columns, [rows] * 16, [], Signal(16 * rows))
+    assert xor_depths(columns, monkeypatch) <= 2 * levels
 
 
 # Sums of products.
@@ -304,11 +340,19 @@ def check_sums(
     rows: list[tuple[int, int]],
     evaluate: Callable,
 ) -> None:
-    tree = SumOfProducts(lanes=lanes, magnitude_bits=magnitude_bits, sum_bits=sum_bits, order=order)
-    seen = evaluate(tree, rows)
-    assert [(save + carry) % (1 << sum_bits) for save, carry in seen] == [
-        signed_sum(lanes, magnitude_bits, *row) % (1 << sum_bits) for row in rows
-    ]
+    for balanced, offset in ((False, 0), (True, -1), (False, 5)):
+        tree = SumOfProducts(
+            lanes=lanes,
+            magnitude_bits=magnitude_bits,
+            sum_bits=sum_bits,
+            offset=offset,
+            balanced=balanced,
+            order=order,
+        )
+        seen = evaluate(tree, rows)
+        assert [(save + carry) % (1 << sum_bits) for save, carry in seen] == [
+            (signed_sum(lanes, magnitude_bits, *row) + offset) % (1 << sum_bits) for row in rows
+        ]
 
 
 @pytest.mark.parametrize(("lanes", "magnitude_bits"), [(2, 1), (2, 3), (3, 2), (4, 2), (5, 1)])
@@ -333,3 +377,26 @@ def test_a_sum_wider_than_its_port_is_taken_modulo(
     sum_bits: int, evaluate: Callable, rng: np.random.Generator
 ) -> None:
     check_sums(8, 8, sum_bits, 0, products(8, 8, 100, rng), evaluate)
+
+
+@pytest.mark.parametrize("adder", PREFIX_ADDERS)
+@pytest.mark.parametrize("width", [2, 3, 5, 7])
+def test_absolute_adder_gives_sign_and_magnitude_of_all_small_sums(
+    adder: Adder, width: int, evaluate_many: Callable
+) -> None:
+    half = 1 << (width - 1)
+
+    def total(save: int, carry: int) -> int:
+        return (save + carry + 1 + half) % (1 << width) - half
+
+    # The least number of that width has no magnitude that fits, and does not occur.
+    rows = [row for row in every(width, width) if total(*row) != -half]
+    seen = evaluate_many(AbsoluteAdder(width=width, adder=adder), rows)
+    assert seen == [(int(total(*row) < 0), abs(total(*row))) for row in rows]
+
+
+def test_a_ripple_adder_has_no_prefixes() -> None:
+    with pytest.raises(ValueError, match=r"^adder must be a prefix adder, not 'ripple'$"):
+        AbsoluteAdder(width=4, adder="ripple")
+    with pytest.raises(ValueError, match=r"^kind must be a prefix adder, not 'ripple'$"):
+        prefixes(Module(), list(Signal(2)), list(Signal(2)), "ripple")

@@ -9,6 +9,7 @@ import reference
 from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator, SimulatorContext
 from blockdot.hw import DotUnit, to_rtlil
+from blockdot.hw.unit import Flow
 from blockdot.model import DotSpec
 from messages import check_messages, whole
 
@@ -192,20 +193,11 @@ def test_bad_parameters_are_refused() -> None:
             ),
             (
                 ValueError,
-                "accumulate must be none, fp32 or exact in hardware, not 'aligned'",
-                lambda: DotUnit(DotSpec(accumulate="aligned")),
+                "flow must be one of stream, valid, enable, not 'ready'",
+                lambda: DotUnit(spec, flow="ready"),  # type: ignore[arg-type]
             ),
         ]
     )
-
-
-@pytest.mark.parametrize("element", ["e4m3", ("e2m1", "int8"), ("e3m2", "e2m1")])
-def test_elements_other_than_e2m1_are_refused_before_anything_is_elaborated(
-    element: str | tuple[str, str],
-) -> None:
-    wrong = element if isinstance(element, str) else next(name for name in element if name != "e2m1")
-    with pytest.raises(ValueError, match=whole(f"element must be e2m1 in hardware, not {wrong!r}")):
-        DotUnit(DotSpec(element=element))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 4, 8])
@@ -248,7 +240,7 @@ def test_no_other_cuts_give_a_shorter_longest_path(spec: DotSpec, optimise: str)
                 lengths.append(0.0)
         return max(lengths)
 
-    steps = DotUnit(spec, optimise=optimise)._steps
+    steps = DotUnit(spec, optimise=optimise)._datapath.steps
     for stages in range(int(spec.accumulates), len(steps) + 1):
         ways = [
             names
@@ -364,6 +356,7 @@ STREAMS = [
     (DotSpec(block_size=2, scale="ue3m2", accumulate="exact"), 2),
     (DotSpec(block_size=2, scale="ue3m2", accumulate="exact"), 5),
     (DotSpec(block_size=2, scale="ue3m2", blocks=2, accumulate="fp32"), 2),
+    (DotSpec(block_size=2, scale="ue3m2", blocks=2, accumulate="aligned"), 3),
 ]
 streams = pytest.mark.parametrize(("spec", "stages"), STREAMS, ids=str)
 
@@ -373,8 +366,8 @@ Bench = Callable[[SimulatorContext], object]
 class Driver:
     """A unit with its clock and reset, and a test bench that works cycle by cycle."""
 
-    def __init__(self, spec: DotSpec, stages: int) -> None:
-        self.unit = DotUnit(spec, stages=stages)
+    def __init__(self, spec: DotSpec, stages: int, flow: Flow = "stream") -> None:
+        self.unit = DotUnit(spec, stages=stages, flow=flow)
         self.spec = spec
         self.domain = ClockDomain("sync")
 
@@ -455,6 +448,58 @@ def test_a_result_is_offered_latency_cycles_after_its_last_input_at_one_input_a_
 
     driver.run(bench)
     assert seen == expected
+
+
+@pytest.mark.parametrize("flow", ["valid", "enable"])
+@streams
+def test_without_back_pressure_results_come_as_many_enabled_cycles_after_their_last_input(
+    spec: DotSpec, stages: int, flow: str, rng: np.random.Generator
+) -> None:
+    count = 60
+    driver = Driver(spec, stages, flow=flow)
+    unit = driver.unit
+    assert not {"i_ready", "o_ready"} & set(unit.signature.members)
+    assert ("en" in unit.signature.members) == (flow == "enable")
+    first = rng.random(count) < 0.5
+    first[0] = True
+    if not spec.accumulates:
+        first[:] = True
+    last = np.roll(first, -1)
+    codes = draw(spec, count, rng)
+    rows = port_values(spec, codes)
+    results = iter(sums(spec, codes, np.flatnonzero(first)))
+    # Enabled cycles are counted; in all others nothing may move, whatever is on the inputs.
+    expected: list[tuple[int, int]] = []
+    seen: list[tuple[int, int]] = []
+
+    async def bench(ctx: SimulatorContext) -> None:
+        await driver.reset(ctx)
+        offered = moved = 0
+        while moved < 3 * count:
+            enabled = flow == "valid" or rng.random() < 0.7
+            if flow == "enable":
+                ctx.set(unit.en, int(enabled))
+            offer = offered < count and rng.random() < 0.7
+            if offer:
+                driver.offer(ctx, rows[offered], bool(first[offered]), bool(last[offered]))
+            else:
+                driver.offer(
+                    ctx, rows[int(rng.integers(count))], bool(rng.integers(2)), bool(rng.integers(2))
+                )
+                ctx.set(unit.i_valid, 0)
+            if enabled:
+                if ctx.get(unit.o_valid):
+                    seen.append((moved, ctx.get(unit.o_result)))
+                if offer:
+                    if last[offered]:
+                        expected.append((moved + unit.latency, next(results)))
+                    offered += 1
+                moved += 1
+            await ctx.tick()
+
+    driver.run(bench)
+    assert seen == expected
+    assert len(seen) == last.sum()
 
 
 @streams

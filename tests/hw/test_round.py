@@ -30,7 +30,7 @@ REAL = {
     "ue4m4": (numbers(22, 5, (2, 30), -24), set()),
     "ue8m0": (
         numbers(12, 9, (0, 508), -256),
-        {"subnormal", "shifts_right", "loses_bits", "overflow", "rounds"},
+        {"subnormal", "shifts_right", "loses_bits", "overflow", "exact_above"},
     ),
     # The accumulators, of 48 + 16, 80 + 16 and 521 + 16 bits.
     "ue4m3_exact": (numbers(63, 0, (0, 0), -20), {"rounds"}),
@@ -51,19 +51,26 @@ MADE_UP = {
     "subnormal_quantum": (numbers(26, 5, (0, 20), -149), {"subnormal", "rounds"}),
     "shifts_right_loses": (
         numbers(8, 6, (3, 60), -170),
-        {"subnormal", "shifts_right", "loses_bits", "rounds"},
+        {"subnormal", "shifts_right", "loses_bits", "exact_above"},
     ),
     "loses_and_rounds": (
         numbers(30, 5, (1, 31), -180),
         {"subnormal", "shifts_right", "loses_bits", "rounds"},
     ),
-    "one_bit_loses": (numbers(1, 8, (0, 255), -200), {"subnormal", "shifts_right", "loses_bits", "rounds"}),
+    "one_bit_loses": (
+        numbers(1, 8, (0, 255), -200),
+        {"subnormal", "shifts_right", "loses_bits", "exact_above"},
+    ),
+    "widest_exact_above": (
+        numbers(24, 6, (0, 60), -190),
+        {"subnormal", "shifts_right", "loses_bits", "exact_above"},
+    ),
     "overflow": (numbers(6, 5, (0, 31), 100), {"overflow"}),
     "overflow_by_rounding": (numbers(30, 3, (0, 7), 91), {"overflow", "rounds"}),
     "no_overflow_yet": (numbers(20, 3, (0, 7), 101), set()),
     "all_constant": (numbers(300, 0, (0, 0), -160), {"subnormal", "overflow", "rounds"}),
 }
-FACTS = {"subnormal", "shifts_right", "loses_bits", "overflow", "rounds"}
+FACTS = {"subnormal", "shifts_right", "loses_bits", "overflow", "rounds", "exact_above"}
 ALL = REAL | MADE_UP
 
 
@@ -100,22 +107,29 @@ def test_accumulators_are_those_of_the_specification(scale: str) -> None:
 class Chain(wiring.Component):
     """`Normalise`, and `Round` behind it, as a unit has them."""
 
-    def __init__(self, given: Range, *, parallel: bool) -> None:
+    def __init__(self, given: Range, *, parallel: bool, zeros_bits: int = 0, excess: int = 0) -> None:
         self.given = given
         self.parallel = parallel
+        self.zeros_bits = zeros_bits
+        self.excess = excess
         super().__init__(
             {
                 "negative": In(1),
                 "nan": In(1),
                 "magnitude": In(given.magnitude_bits),
                 **({"exponent": In(given.exponent_bits)} if given.exponent_bits else {}),
+                **({"zeros": In(zeros_bits)} if zeros_bits else {}),
                 "result": Out(32),
             }
         )
 
     def elaborate(self, _: object) -> Module:
         m = Module()
-        m.submodules.normalise = normalise = Normalise(self.given, parallel=self.parallel)
+        m.submodules.normalise = normalise = Normalise(
+            self.given, parallel=self.parallel, zeros_bits=self.zeros_bits, excess=self.excess
+        )
+        if self.zeros_bits:
+            m.d.comb += normalise.zeros.eq(self.zeros)
         m.submodules.round = rounder = Round(
             fraction_bits=self.given.fraction_bits,
             field_bits=self.given.field_bits,
@@ -186,15 +200,21 @@ def ties(given: Range, count: int, rng: np.random.Generator) -> list[Number]:
     return drawn
 
 
-def check_chain(
-    given: Range, parallel: bool, drawn: list[Number], evaluate: Callable, rng: np.random.Generator
-) -> None:
+def check_chain(chain: Chain, drawn: list[Number], evaluate: Callable, rng: np.random.Generator) -> None:
+    given = chain.given
     rows = []
     expected = []
     tied = 0
     for k, (magnitude, exponent) in enumerate(drawn):
         negative, nan = int(rng.integers(2)), int(k % 50 == 49)
-        rows.append((negative, nan, magnitude, *((exponent,) if given.exponent_bits else ())))
+        row = [negative, nan, magnitude]
+        if given.exponent_bits:
+            row.append(exponent)
+        if chain.zeros_bits:
+            # The count may be one too small, unless there is nothing to be too small by.
+            zeros = given.magnitude_bits + chain.excess - magnitude.bit_length()
+            row.append(max(0, zeros - int(rng.integers(2))) if magnitude else int(rng.integers(2)))
+        rows.append(tuple(row))
         value = magnitude * Fraction(2) ** (exponent + given.offset)
         rounded = reference.binary32(-value if negative else value)
         expected.append(QUIET_NAN if nan else rounded)
@@ -202,7 +222,7 @@ def check_chain(
             error = abs(value - abs(reference.from_binary32(rounded)))
             field = rounded >> 23 & 255
             tied += error == Fraction(2) ** (max(field, 1) - 151)  # half a unit in the last place
-    seen = [result for (result,) in evaluate(Chain(given, parallel=parallel), rows)]
+    seen = [result for (result,) in evaluate(chain, rows)]
     wrong = [
         (hex(row[2]), row[3:], f"{s:#010x}", f"{e:#010x}")
         for row, s, e in zip(rows, seen, expected, strict=True)
@@ -214,7 +234,7 @@ def check_chain(
     assert any(0 < bits < 1 << 23 for bits in magnitudes) == given.subnormal
     assert (INFINITY in magnitudes) == given.overflow
     assert QUIET_NAN in magnitudes
-    assert (tied > 0) == given.rounds
+    assert (tied > 0) == (given.rounds or given.loses_bits)
 
 
 @pytest.mark.parametrize("parallel", [False, True])
@@ -224,7 +244,7 @@ def test_small_numbers_are_rounded_once_with_ties_to_even(
 ) -> None:
     given, _ = MADE_UP[name]
     drawn = corners(given) + random_numbers(given, 150, rng) + ties(given, 60, rng)
-    check_chain(given, parallel, drawn, evaluate, rng)
+    check_chain(Chain(given, parallel=parallel), drawn, evaluate, rng)
 
 
 @pytest.mark.parametrize("parallel", [False, True])
@@ -234,7 +254,18 @@ def test_real_numbers_are_rounded_once_with_ties_to_even(
 ) -> None:
     given, _ = REAL[name]
     drawn = corners(given) + random_numbers(given, 4000, rng) + ties(given, 1000, rng)
-    check_chain(given, parallel, drawn, evaluate_many, rng)
+    check_chain(Chain(given, parallel=parallel), drawn, evaluate_many, rng)
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+@pytest.mark.parametrize("name", [name for name in ALL if name != "all_constant"])
+def test_a_count_of_zeros_known_before_may_be_one_too_small(
+    name: str, excess: int, evaluate_many: Callable, rng: np.random.Generator
+) -> None:
+    given, _ = ALL[name]
+    drawn = corners(given) + random_numbers(given, 1000, rng) + ties(given, 200, rng)
+    zeros_bits = (given.magnitude_bits + excess).bit_length()
+    check_chain(Chain(given, parallel=True, zeros_bits=zeros_bits, excess=excess), drawn, evaluate_many, rng)
 
 
 def test_round_keeps_the_sign_of_a_number_that_rounds_to_zero_and_not_that_of_zero(
@@ -272,3 +303,16 @@ def test_whatever_is_too_large_is_infinite(evaluate: Callable) -> None:
     rows += [(sign, most, 254, 1, 0) for sign in (0, 1)]
     assert evaluate(rounder, rows) == [(row[0] << 31 | INFINITY,) for row in rows]
     assert evaluate(rounder, [(0, most - 1, 254, 1, 0)]) == [(0x7F7FFFFF,)]
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_infinity_by_the_parents_word_keeps_its_sign_and_stands_behind_nan(
+    cleared: bool, evaluate: Callable
+) -> None:
+    rounder = Round(fraction_bits=23, field_bits=8, overflow=False, infinite=True, cleared=cleared)
+    fraction, field = (0, 0) if cleared else (0x123456, 77)
+    nonzero = int(not cleared)
+    # negative, fraction, field, nonzero, nan, infinite
+    rows = [(sign, fraction, field, nonzero, 0, 1) for sign in (0, 1)]
+    assert evaluate(rounder, rows) == [(INFINITY,), (0x80000000 | INFINITY,)]
+    assert evaluate(rounder, [(0, fraction, field, nonzero, 1, 0)]) == [(QUIET_NAN,)]

@@ -1,62 +1,70 @@
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from blockdot.hw.compressor import ADDERS, Adder
-from blockdot.hw.term import Magnitude, MagnitudeTerm, SignedTerm, WindowShift
+from blockdot.hw.term import LeadingZeros, Magnitude, MagnitudeTerm, Product, SignedTerm, WindowShift
 
-SMALL = [(2, 1), (2, 3), (3, 2), (4, 1), (5, 3), (4, 4)]  # widths of the sum and of the significand
-# Of 16 elements of e2m1 with ue4m3 or ue5m3, of 32 with ue4m4, and of 2 with ue8m0.
-REAL = [(13, 8, 16 * 144, 225), (14, 10, 32 * 144, 961), (10, 1, 2 * 144, 1)]
+# Widths of the sum and of the significands.
+SMALL = [(2, [1]), (2, [3]), (3, [2]), (4, [1]), (5, [3]), (4, [4]), (2, [1, 1]), (3, [2, 2]), (4, [3, 1])]
+# Of 16 elements of e2m1 with ue4m3 or ue5m3, of 32 with ue4m4, and of 2 with ue8m0: the largest sum and the
+# largest significands; once multiplied beforehand, and once apart.
+REAL = [
+    (13, 16 * 144, [225]),
+    (13, 16 * 144, [15, 15]),
+    (14, 32 * 144, [961]),
+    (14, 32 * 144, [31, 31]),
+    (10, 2 * 144, [1]),
+    (10, 2 * 144, [1, 1]),
+    (10, 2 * 144, [15, 1]),
+]
 
 
-def totals_and_significands(
-    most: int, largest_significand: int, count: int, rng: np.random.Generator
-) -> list[tuple[int, int]]:
-    """The ends of both ranges, powers of two and their neighbours, and random numbers."""
+def rows_of(most: int, largest: list[int], count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """The ends of all ranges, powers of two and their neighbours, and random numbers."""
     totals = [0, 1, -1, most, -most, most - 1, 1 - most]
     totals += [sign * (1 << k) for k in range(most.bit_length() - 1) for sign in (1, -1)]
-    significands = [0, 1, largest_significand, largest_significand >> 1]
-    rows = list(itertools.product(totals, significands))
+    ends = [sorted({0, 1, one, one >> 1}) for one in largest]
+    rows = list(itertools.product(totals, *ends))
     for _ in range(count):
-        significand = int(rng.integers(0, largest_significand, endpoint=True))
-        rows.append((int(rng.integers(-most, most, endpoint=True)), significand))
+        significands = (int(rng.integers(0, one, endpoint=True)) for one in largest)
+        rows.append((int(rng.integers(-most, most, endpoint=True)), *significands))
     return rows
 
 
-def check_magnitude_term(
-    unit: MagnitudeTerm, rows: list[tuple[int, int]], evaluate: Callable[..., list[tuple[int, ...]]]
-) -> None:
-    seen = evaluate(unit, rows)
-    expected = [(int(total < 0), abs(total * significand)) for total, significand in rows]
-    assert seen == expected
+def check_magnitude_term(unit: MagnitudeTerm, rows: list[tuple[int, ...]], evaluate: Callable) -> None:
+    expected = [(int(row[0] < 0), abs(math.prod(row))) for row in rows]
+    assert evaluate(unit, rows) == expected
+
+
+def every_row(totals: range, significand_bits: list[int]) -> list[tuple[int, ...]]:
+    return list(itertools.product(totals, *(range(1 << bits) for bits in significand_bits)))
 
 
 @pytest.mark.parametrize("adder", ADDERS)
 @pytest.mark.parametrize(("sum_bits", "significand_bits"), SMALL)
 def test_magnitude_term_of_all_small_numbers(
-    sum_bits: int, significand_bits: int, adder: Adder, evaluate: Callable
+    sum_bits: int, significand_bits: list[int], adder: Adder, evaluate: Callable
 ) -> None:
     unit = MagnitudeTerm(
         sum_bits=sum_bits,
         significand_bits=significand_bits,
-        magnitude_bits=sum_bits - 1 + significand_bits,
+        magnitude_bits=sum_bits - 1 + sum(significand_bits),
         adder=adder,
     )
     most = (1 << (sum_bits - 1)) - 1  # the least number of that width is no sum of products
-    rows = list(itertools.product(range(-most, most + 1), range(1 << significand_bits)))
-    check_magnitude_term(unit, rows, evaluate)
+    check_magnitude_term(unit, every_row(range(-most, most + 1), significand_bits), evaluate)
 
 
 @pytest.mark.parametrize("order", [0, 5])
 @pytest.mark.parametrize("adder", ["ripple", "sklansky"])
-@pytest.mark.parametrize(("sum_bits", "significand_bits", "most", "largest_significand"), REAL)
+@pytest.mark.parametrize(("sum_bits", "most", "largest"), REAL)
 def test_magnitude_term_needs_no_more_bits_than_the_largest_product(
     sum_bits: int,
-    significand_bits: int,
     most: int,
-    largest_significand: int,
+    largest: list[int],
     adder: Adder,
     order: int,
     evaluate: Callable,
@@ -64,45 +72,40 @@ def test_magnitude_term_needs_no_more_bits_than_the_largest_product(
 ) -> None:
     unit = MagnitudeTerm(
         sum_bits=sum_bits,
-        significand_bits=significand_bits,
-        magnitude_bits=(most * largest_significand).bit_length(),
+        significand_bits=[one.bit_length() for one in largest],
+        magnitude_bits=(most * math.prod(largest)).bit_length(),
         adder=adder,
         order=order,
     )
-    check_magnitude_term(unit, totals_and_significands(most, largest_significand, 150, rng), evaluate)
+    check_magnitude_term(unit, rows_of(most, largest, 150, rng), evaluate)
 
 
-def check_signed_term(
-    unit: SignedTerm, rows: list[tuple[int, int]], evaluate: Callable[..., list[tuple[int, ...]]]
-) -> None:
-    seen = evaluate(unit, rows)
-    assert seen == [(total * significand,) for total, significand in rows]
+def check_signed_term(unit: SignedTerm, rows: list[tuple[int, ...]], evaluate: Callable) -> None:
+    assert evaluate(unit, rows) == [(math.prod(row),) for row in rows]
 
 
 @pytest.mark.parametrize("adder", ADDERS)
 @pytest.mark.parametrize(("sum_bits", "significand_bits"), SMALL)
 def test_signed_term_of_all_small_numbers(
-    sum_bits: int, significand_bits: int, adder: Adder, evaluate: Callable
+    sum_bits: int, significand_bits: list[int], adder: Adder, evaluate: Callable
 ) -> None:
     unit = SignedTerm(
         sum_bits=sum_bits,
         significand_bits=significand_bits,
-        term_bits=sum_bits + significand_bits,
+        term_bits=sum_bits + sum(significand_bits),
         adder=adder,
     )
     half = 1 << (sum_bits - 1)
-    rows = list(itertools.product(range(-half, half), range(1 << significand_bits)))
-    check_signed_term(unit, rows, evaluate)
+    check_signed_term(unit, every_row(range(-half, half), significand_bits), evaluate)
 
 
 @pytest.mark.parametrize("order", [0, 5])
 @pytest.mark.parametrize("adder", ["ripple", "sklansky"])
-@pytest.mark.parametrize(("sum_bits", "significand_bits", "most", "largest_significand"), REAL)
+@pytest.mark.parametrize(("sum_bits", "most", "largest"), REAL)
 def test_signed_term_needs_no_more_bits_than_the_largest_product(
     sum_bits: int,
-    significand_bits: int,
     most: int,
-    largest_significand: int,
+    largest: list[int],
     adder: Adder,
     order: int,
     evaluate: Callable,
@@ -110,12 +113,33 @@ def test_signed_term_needs_no_more_bits_than_the_largest_product(
 ) -> None:
     unit = SignedTerm(
         sum_bits=sum_bits,
-        significand_bits=significand_bits,
-        term_bits=(most * largest_significand).bit_length() + 1,
+        significand_bits=[one.bit_length() for one in largest],
+        term_bits=(most * math.prod(largest)).bit_length() + 1,
         adder=adder,
         order=order,
     )
-    check_signed_term(unit, totals_and_significands(most, largest_significand, 150, rng), evaluate)
+    check_signed_term(unit, rows_of(most, largest, 150, rng), evaluate)
+
+
+@pytest.mark.parametrize("adder", ["sklansky", "brent_kung"])
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(1, 1), (3, 2), (5, 4), (8, 8), (12, 4)])
+def test_product_of_all_numbers(a_bits: int, b_bits: int, adder: Adder, evaluate_many: Callable) -> None:
+    unit = Product(a_bits=a_bits, b_bits=b_bits, product_bits=a_bits + b_bits, adder=adder)
+    rows = list(itertools.product(range(1 << a_bits), range(1 << b_bits)))
+    assert evaluate_many(unit, rows) == [(a * b,) for a, b in rows]
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits"), [(1, 1), (3, 2), (2, 5), (7, 7), (12, 4)])
+def test_a_product_has_the_leading_zeros_of_its_factors_or_one_more(
+    a_bits: int, b_bits: int, evaluate_many: Callable
+) -> None:
+    unit = LeadingZeros(a_bits=a_bits, b_bits=b_bits)
+    rows = list(itertools.product(range(1, 1 << a_bits), range(1, 1 << b_bits)))
+    both = set()
+    for (a, b), (count,) in zip(rows, evaluate_many(unit, rows), strict=True):
+        both.add(a_bits + b_bits - (a * b).bit_length() - count)
+    assert both <= {0, 1}
+    assert both == {0, 1} or min(a_bits, b_bits) == 1
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ MATRIX = [
     )
 ]
 
-# Beside the matrix: several blocks at once, operands of different formats, the fast variant, deep pipelines.
+# Beside the matrix: several blocks at once, operands of different formats, the fast variant, deep pipelines,
+# the sums of tensor cores, and elements with NaN and infinity.
 OTHERS = [
     (DotSpec(scale="ue4m3", block_size=8, blocks=2), 1, "area"),
     (DotSpec(scale="ue5m3", block_size=4, blocks=4, accumulate="fp32"), 3, "area"),
@@ -40,6 +41,13 @@ OTHERS = [
     (DotSpec(scale="ue5m3", accumulate="fp32"), 5, "delay"),
     (DotSpec(scale="ue5m3", accumulate="exact"), 5, "delay"),
     (DotSpec(scale="ue2m0", block_size=2), 2, "delay"),
+    (DotSpec(scale="ue4m3", block_size=16, blocks=2, accumulate="aligned"), 2, "area"),
+    (DotSpec(scale="ue5m3", block_size=4, blocks=4, accumulate="aligned"), 5, "delay"),
+    (DotSpec(scale=("ue8m0", "ue4m4"), block_size=32, accumulate="aligned", fraction=11), 3, "area"),
+    (DotSpec(element="e5m2", scale="ue4m3", block_size=2, blocks=2), 1, "area"),
+    (DotSpec(element="e4m3", scale="ue8m0", block_size=2, accumulate="fp32"), 2, "delay"),
+    (DotSpec(element=("e3m4", "int8"), scale="ue3m2", block_size=2, accumulate="exact", guard=4), 3, "area"),
+    (DotSpec(element="e5m2", scale="ue8m0", block_size=2, accumulate="aligned", fraction=52), 2, "area"),
 ]
 
 
@@ -60,7 +68,7 @@ def test_the_hardware_gives_the_bits_of_the_model(scale, accumulate, block_size,
 
 
 @pytest.mark.parametrize(("spec", "stages", "optimise"), OTHERS, ids=str)
-def test_so_do_blocks_mixed_formats_and_the_fast_variant(spec, stages, optimise, seed, tmp_path):
+def test_so_do_the_others(spec, stages, optimise, seed, tmp_path):
     agree(DotUnit(spec, stages=stages, optimise=optimise), seed, tmp_path)
 
 

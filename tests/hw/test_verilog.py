@@ -196,6 +196,7 @@ def test_the_sidecar_says_what_is_to_be_known(spec: DotSpec, stages: int, optimi
         "spec": json.loads(json.dumps({"name": spec.name, **asdict(spec)})),
         "stages": stages,
         "optimise": optimise,
+        "flow": "stream",
         "order": 2,
         "latency": stages,
         "registers_after": list(unit.registers_after),

@@ -3,7 +3,7 @@ import math
 
 import pytest
 from blockdot.hw.synth.metric import Metric
-from blockdot.lab.estimate import Estimate, Summary, t_quantile
+from blockdot.lab.estimate import BOOTSTRAP_LEAST, Estimate, Summary, agree, t_quantile
 from messages import check_messages
 
 AREA = Metric("area", "um2", "lower", 1)
@@ -86,7 +86,35 @@ def test_what_is_resolved():
 def test_estimates_in_json():
     record = json.loads(json.dumps(Estimate(PERCENT, (2.9, 3.0, 3.1)).to_dict()))
     assert list(record) == [
-        "name", "unit", "better", "mean", "median", "standard_error", "level", "low", "high", "resolved",
-        "values",
+        "name", "unit", "better", "mean", "median", "standard_error", "level", "method", "low", "high",
+        "resolved", "values",
     ]  # fmt: skip
     assert (record["level"], record["resolved"], record["unit"]) == (0.95, True, "%")
+
+
+def test_the_bootstrap_covers_what_it_says(rng):
+    # Of 400 intervals 95 % should hold the true mean, give or take three standard errors of 1.1 %.
+    held = 0
+    for _ in range(400):
+        values = rng.gamma(4.0, 1.0, size=16)
+        estimate = Estimate(PERCENT, tuple(map(float, values)))
+        assert estimate.method == "bootstrap"
+        low, high = estimate.interval
+        held += low <= 4.0 <= high
+    assert 0.90 < held / 400 < 0.985
+
+
+def test_the_bootstrap_of_normal_measurements_is_near_student_s(rng):
+    values = tuple(map(float, rng.normal(size=40)))
+    estimate = Estimate(PERCENT, values)
+    assert estimate.margin == pytest.approx(t_quantile(0.95, 39) * estimate.standard_error, rel=0.06)
+    assert estimate.interval == Estimate(PERCENT, values).interval
+    few = Estimate(PERCENT, values[: BOOTSTRAP_LEAST - 1])
+    assert few.method == "student"
+
+
+def test_estimates_that_agree():
+    one = Estimate(PERCENT, (2.9, 3.0, 3.1))
+    assert agree(one, one)
+    assert agree(one, Estimate(PERCENT, (3.0, 3.2, 3.4)))
+    assert not agree(one, Estimate(PERCENT, (4.9, 5.0, 5.1)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors
 from blockdot.model import BlockTensor, quantize
-from blockdot.model.checkpoint import LAYOUTS, Checkpoint, write_checkpoint
+from blockdot.model.checkpoint import LAYOUTS, Checkpoint, read_matrix, write_checkpoint
 from blockdot.model.files import TensorInfo
 from messages import check_messages
 
@@ -120,6 +120,23 @@ def test_round_trip(layout, rng, tmp_path):
         np.testing.assert_array_equal(again.read(name).codes, tensors[name].codes)
 
 
+def test_read_matrix_finds_what_is_nvfp4(rng, tmp_path):
+    path, tensor = tmp_path / "m.safetensors", matrix(rng)
+    norm = rng.standard_normal((2, 16)).astype(np.float32)
+    write_checkpoint(
+        path,
+        {"a": tensor.shape},
+        lambda _: tensor,
+        others=[TensorInfo("norm.weight", (2, 16), "F32")],
+        read_other=lambda _: norm,
+    )
+    assert Checkpoint(path).shape("a") == tensor.shape
+    for name in ("a", "a.weight_packed"):
+        np.testing.assert_array_equal(read_matrix(f"{path}:{name}").codes, tensor.codes)
+    for source in (path, f"{path}:norm.weight", f"{path}:a.weight_scale", tmp_path / "x.npy"):
+        assert read_matrix(source) is None
+
+
 def test_memory_holds_one_matrix(rng, tmp_path):
     tensor = matrix(rng, 256, 4096)
     shapes = {f"m{k}": tensor.shape for k in range(12)}
@@ -213,6 +230,7 @@ def test_messages_of_reading(tmp_path):
             lambda: Checkpoint(path).read("b"),
         )
     )
+    cases.append((*cases[-1][:2], lambda: Checkpoint(path).shape("b")))
     odd = by_hand(tmp_path / "odd.safetensors", {"x": ("F4", (2,), bytes(1))})
     cases.append(
         (
@@ -248,6 +266,15 @@ def test_files_cut_short_or_full_of_noise(rng, tmp_path):
             read = Checkpoint(broken)
             for name in read.layouts:
                 read.read(name)
+
+
+def test_a_file_that_becomes_shorter(rng, tmp_path):
+    path, tensor = tmp_path / "m.safetensors", matrix(rng)
+    write_checkpoint(path, {"a": tensor.shape}, lambda _: tensor)
+    read = Checkpoint(path)
+    path.write_bytes(path.read_bytes()[:-2])
+    message = f"tensor file must be a readable .safetensors file, not {str(path)!r}: it is cut short"
+    check_messages([(ValueError, message, lambda: read.read("a"))])
 
 
 def test_messages_of_writing(rng, tmp_path):

@@ -427,6 +427,11 @@ def test_messages():
                 lambda: DotSpec(accumulate="fp16"),
             ),
             (ValueError, "guard must be from 0 to 30, not 31", lambda: DotSpec(accumulate="exact", guard=31)),
+            (
+                ValueError,
+                "guard must be at least 3 to hold a group of blocks=8, not 2",
+                lambda: DotSpec(accumulate="exact", blocks=8, guard=2),
+            ),
             *(
                 (
                     ValueError,

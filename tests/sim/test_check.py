@@ -27,7 +27,17 @@ def repeated(line: str) -> tuple[DotSpec, argparse.Namespace, Stimulus]:
     parser = argparse.ArgumentParser()
     for name in ("element", "scale", "accumulate", "engine", "optimise"):
         parser.add_argument(f"--{name}")
-    for name in ("block-size", "blocks", "guard", "stages", "order", "seed", "vectors", "longest"):
+    for name in (
+        "block-size",
+        "blocks",
+        "guard",
+        "fraction",
+        "stages",
+        "order",
+        "seed",
+        "vectors",
+        "longest",
+    ):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--no-stalls", action="store_true")
     flags = parser.parse_args(words[2:])
@@ -43,6 +53,7 @@ def repeated(line: str) -> tuple[DotSpec, argparse.Namespace, Stimulus]:
         blocks=flags.blocks,
         accumulate=flags.accumulate,
         guard=flags.guard,
+        fraction=35 if flags.fraction is None else flags.fraction,
     )
     longest = {} if flags.longest is None else {"longest": flags.longest}
     stimulus = random(spec, flags.vectors, seed=flags.seed, stalls=not flags.no_stalls, **longest)
@@ -54,6 +65,7 @@ def repeated(line: str) -> tuple[DotSpec, argparse.Namespace, Stimulus]:
     [
         (DotSpec(scale="ue4m3", block_size=4), 0, {}),
         (DotSpec(scale=("ue4m3", "ue5m3"), block_size=4, blocks=2, accumulate="exact", guard=9), 3, {}),
+        (DotSpec(scale="ue4m3", block_size=4, blocks=2, accumulate="aligned", fraction=20), 2, {}),
         (DotSpec(scale="ue8m0", accumulate="fp32"), 2, {"longest": 7, "stalls": False}),
     ],
     ids=str,

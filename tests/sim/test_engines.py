@@ -172,6 +172,12 @@ def test_run_refuses_a_stimulus_for_another_unit():
         run(UNITS[0], random(UNITS[1].spec, 1, seed=0))
 
 
+def test_run_refuses_a_unit_that_its_streams_do_not_move():
+    unit = DotUnit(DotSpec(block_size=2), stages=1, flow="valid")
+    with pytest.raises(ValueError, match=r"^unit must have flow 'stream' for an engine, not 'valid'$"):
+        run(unit, random(unit.spec, 1, seed=0))
+
+
 def test_a_problem_is_what_run_would_raise(tmp_path, monkeypatch):
     assert problem("pysim") is None
     assert problem("cxxrtl") is None

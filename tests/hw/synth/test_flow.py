@@ -1,12 +1,8 @@
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +18,9 @@ from blockdot.hw.synth.flow import (
     Netlist,
     Recipe,
     SynthesisError,
+    Synthesizer,
+    choose,
     synthesize,
-    synthesize_all,
 )
 from blockdot.hw.synth.liberty import Library, LibrarySource
 from blockdot.hw.synth.neutral import liberty_text, neutral
@@ -61,7 +58,7 @@ def run(text: str, **options: object):
 
 def test_recipes():
     assert AREA_RECIPES == ("a1", "a2", "a4")
-    assert DELAY_RECIPES == ("d1", "d2", "d6")
+    assert DELAY_RECIPES == ("s1", "d1", "d2", "d6")
     assert all(recipe.script.endswith("stime -p") for recipe in RECIPES.values())
     assert not any("-fast" in command and "abc" in command for command in flow._COARSE)
 
@@ -198,7 +195,7 @@ def test_a_failure_has_the_end_of_the_log():
     (note,) = caught.value.__notes__
     assert note.startswith("The end of Yosys's log:\n")
     assert note.endswith(
-        "netlist.v:1: ERROR: syntax error, unexpected TOK_ENDMODULE, expecting TOK_ID or '#'"
+        "netlist0.v:1: ERROR: syntax error, unexpected TOK_ENDMODULE, expecting TOK_ID or '#'"
     )
 
 
@@ -224,7 +221,7 @@ def test_parameters():
         [
             (
                 ValueError,
-                "recipe must be one of a1, a2, a4, d1, d2, d6, not 'a3'",
+                "recipe must be one of a1, a2, a4, s1, d1, d2, d6, not 'a3'",
                 lambda: run(NAND, recipes=["a3"]),
             ),
             (ValueError, "recipes must be at least one, not none", lambda: run(NAND, recipes=[])),
@@ -246,13 +243,8 @@ def test_parameters():
             (ValueError, "top must be a module's name, not 'a; b'", lambda: Netlist("", "a; b")),
             (
                 ValueError,
-                "workers must be at least 1, not 0",
-                lambda: synthesize_all([], neutral(), workers=0),
-            ),
-            (
-                TypeError,
-                "workers must be an integer, not 1.5",
-                lambda: synthesize_all([], neutral(), workers=1.5),  # type: ignore[arg-type]
+                "recipe must take a delay target, not 'a1'",
+                lambda: RECIPES["a1"].at(1000),
             ),
         ]
     )
@@ -265,7 +257,7 @@ def test_pyosys_missing(monkeypatch: pytest.MonkeyPatch):
         run(NAND)
 
 
-# Several at once.
+# Several in one process.
 
 
 def gates(count: int) -> Netlist:
@@ -275,36 +267,30 @@ def gates(count: int) -> Netlist:
     return Netlist(text, "top", "verilog")
 
 
-def test_results_stand_in_the_order_of_the_netlists_and_progress_is_told():
-    seen: list[tuple[int, int, str]] = []
-    netlists = [gates(3), gates(1), gates(2), gates(1)]
-    results = synthesize_all(
-        netlists, neutral(), recipes=["a2"], workers=3, progress=lambda *state: seen.append(state)
-    )
-    assert [point.area for (point,) in results] == [3.0, 1.0, 2.0, 1.0]
-    assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
-    assert seen[-1] == (4, 4, "top")
+def test_several_netlists_and_none_sees_another():
+    with Synthesizer(neutral()) as synthesizer:
+        results = synthesizer.run([gates(3), gates(1), gates(2)], choose(["a2", "a1"]))
+    assert [[one[name].area for name in ("a2", "a1")] for one in results] == [[3.0] * 2, [1.0] * 2, [2.0] * 2]
 
 
-def test_a_generator_of_netlists():
-    seen: list[tuple[int, int, str]] = []
-
-    def netlists() -> Iterator[Netlist]:
-        yield from map(gates, (1, 2))
-
-    results = synthesize_all(
-        netlists(), neutral(), recipes=["a2"], total=2, progress=lambda *state: seen.append(state)
-    )
-    assert [point.cells for (point,) in results] == [1, 2]
-    assert seen[-1] == (2, 2, "top")
-    assert synthesize_all(iter(()), neutral()) == []
-
-
-def test_one_failure_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_one_that_fails_is_named_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(flow.tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(SynthesisError):
-        synthesize_all([gates(1), Netlist("bad", "top", "verilog"), gates(2)], neutral(), recipes=["a2"])
+    bad = Netlist("bad", "broken", "verilog")
+    with (
+        Synthesizer(neutral()) as synthesizer,
+        pytest.raises(SynthesisError, match=r"^Yosys must synthesize broken, not end with: syntax error"),
+    ):
+        synthesizer.run([gates(1), bad, gates(2)], choose(["a2"]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_gates_themselves():
+    with Synthesizer(neutral()) as synthesizer:
+        mapped = synthesizer.map(gates(2), choose(["a2"]))["a2"]
+    assert [instance.cell for instance in mapped.instances] == ["NAND2_X1"] * 2
+    assert {port: len(nets) for port, nets in {**mapped.inputs, **mapped.outputs}.items()} == {
+        "a": 2, "b": 2, "y": 2,
+    }  # fmt: skip
 
 
 # The cache.
@@ -315,13 +301,13 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.runs = 0
-        real = flow._Session.run
+        real = Synthesizer.run
 
-        def run(session: flow._Session, netlist: Netlist, recipes: list[Recipe]):
-            self.runs += len(recipes)
-            return real(session, netlist, recipes)
+        def run(synthesizer: Synthesizer, netlists: list[Netlist], recipes: list[Recipe]):
+            self.runs += len(netlists) * len(recipes)
+            return real(synthesizer, netlists, recipes)
 
-        monkeypatch.setattr(flow._Session, "run", run)
+        monkeypatch.setattr(Synthesizer, "run", run)
 
 
 @pytest.fixture
@@ -364,7 +350,7 @@ def test_the_cache(tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyP
         lambda _: b"",
         lambda data: data[:-1],
         lambda data: b"\xff" + data[1:],
-        lambda data: data.replace(b'"NAND2_X1": 1', b'"NAND2_X1": 7'),
+        lambda data: data.replace(b'["NAND2_X1", 1]', b'["NAND2_X1", 7]'),
         lambda data: data.partition(b"\n")[2],
     ],
 )
@@ -377,21 +363,6 @@ def test_a_corrupted_entry_is_made_again(tmp_path: Path, counted: Counted, chang
     assert run(NAND, cache=tmp_path) == first
     assert counted.runs == 2
     assert entry.read_bytes() == good
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        [],
-        {},
-        {"delay_ps": "1", "cells": {}},
-        {"delay_ps": 1.0, "cells": {"NAND2_X1": "1"}},
-        {"delay_ps": 1.0, "cells": {"NAND2_X1": True}},
-    ],
-)
-def test_records_that_are_none(record: object):
-    with pytest.raises(ValueError, match=whole(f"record must hold a delay and cells, not {record!r}")):
-        flow._Raw.of(record)
 
 
 def test_a_cache_that_is_a_file(tmp_path: Path):
@@ -411,57 +382,6 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device$"):
         run(NAND, cache=tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-# Ctrl-C.
-
-SLOW = """
-    import sys
-    from blockdot.hw.synth import Netlist, neutral, synthesize_all
-    text = "module top(input [31:0] a, b, output [63:0] y); assign y = a * b + {k}; endmodule"
-    netlists = [Netlist(text.replace("{k}", str(k)), "top", "verilog") for k in range(4)]
-    synthesize_all(netlists, neutral(), workers=2, cache=sys.argv[1])
-"""
-
-
-def processes_in(place: Path) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                cwd = (entry / "cwd").readlink()
-            except OSError:
-                continue
-            if cwd.is_relative_to(place):
-                found.append(entry.name)
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="the test looks for processes in /proc")
-def test_interrupted(tmp_path: Path):
-    place, cache = tmp_path / "tmp", tmp_path / "cache"
-    place.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SLOW), str(cache)],
-        env=os.environ | {"TMPDIR": str(place)},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while len(processes_in(place)) < 2:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
-    finally:
-        process.kill()
-    assert process.returncode == -signal.SIGINT
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert processes_in(place) == []
-    assert list(place.iterdir()) == []
 
 
 # Against the yardstick.
@@ -486,7 +406,9 @@ def test_sky130_as_the_yardstick_prices_it(multiply_add: str, tmp_path: Path):
     yardstick = {
         name: (area, delay) for name, area, delay in re.findall(r"(\w\d): (\d+) um2, ([\d.]+) ns", printed)
     }
-    assert {name: (f"{point.area:.0f}", f"{point.delay:.2f}") for name, point in points.items()} == yardstick
+    assert {
+        name: (f"{points[name].area:.0f}", f"{points[name].stime:.2f}") for name in yardstick
+    } == yardstick
 
 
 @needs_real

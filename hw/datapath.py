@@ -1,0 +1,584 @@
+"""What a unit computes in a cycle, as a row of steps between which pipeline registers may stand."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+
+from ..model import DotSpec
+from ..model.formats import Top
+from .accumulate import Binary32Adder, TwoPathAdder, WindowAdder
+from .aligned import AlignedAdder, AlignedTerms
+from .bits import repeat, wire
+from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
+from .element import DecodedProduct, ElementProduct, product_bits
+from .hierarchy import place
+from .round import FRACTION_BITS, Normalise, Range, Round
+from .scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
+from .term import LeadingZeros, Magnitude, MagnitudeTerm, Product, SignedTerm, WindowShift
+
+__all__ = ["OPTIMISE", "Datapath", "Live", "Optimise", "Step"]
+
+Optimise = Literal["area", "delay"]
+OPTIMISE: Final[tuple[Optimise, ...]] = ("area", "delay")
+
+Live = dict[str, Value]
+"""Values between two steps, by name."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of the datapath, after which a pipeline register may stand.
+
+    Attributes:
+        name: What it does.
+        depth: Its estimated delay, in two-input gates in series; registers are placed by it.
+        build: Adds the hardware to a module and turns the live values before it into those after it.
+        accumulates: It is a sum's loop, and ends in the accumulator.
+    """
+
+    name: str
+    depth: float
+    build: Callable[[Module, object, Live], Live]
+    accumulates: bool = False
+
+
+def _log2(n: int) -> int:
+    return max(n - 1, 0).bit_length()
+
+
+class Datapath:
+    """The steps from a group's codes to a binary32 result.
+
+    Live values are named after what they are; those that stand for one of several terms end in its number.
+    A term is a block, or, under ``aligned``, what a block gives for each 16 elements.
+
+    The first step takes ``a``, ``b``, ``a_scale`` and ``b_scale``, the last one gives ``result``. A step that
+    accumulates also takes ``first``, which starts a sum, and ``enable``, without which it keeps its state.
+
+    Args:
+        spec: What to compute.
+        optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
+        order: Seed of the order in which bits enter the compressor trees; changes no result.
+        decoded: ``a`` and ``b`` are what `ElementDecode` gives for each code, instead of the codes.
+
+    Attributes:
+        steps: The steps in order.
+        widths: Widths inside, in bits.
+    """
+
+    def __init__(self, spec: DotSpec, *, optimise: Optimise, order: int, decoded: bool = False) -> None:
+        self.spec = spec
+        self.order = order
+        self._decoded = decoded
+        self._fast = optimise == "delay"
+        # The smallest adder there is, or one of the least depth.
+        self._adder: Adder = "sklansky" if self._fast else "ripple"
+        self._lanes = spec.unit_size if spec.accumulate == "aligned" else spec.block_size
+        self._terms = spec.blocks * spec.block_size // self._lanes
+        # The widths of one term are those of a block as long.
+        self._term_spec = replace(spec, block_size=self._lanes)
+        # Terms are placed in a fixed-point window to be summed: blocks with each other, or into a sum.
+        self._windowed = spec.accumulate == "exact" or (spec.blocks > 1 and spec.accumulate != "aligned")
+        tops = {fmt.top for fmt in spec.elements}
+        self._nan_possible, self._infinite_possible = tops != {Top.FINITE}, Top.IEEE in tops
+        self._numbers = self._range()
+        self._aligned = self._aligned_terms() if spec.accumulate == "aligned" else None
+        self.steps = self._make_steps()
+        self.widths = self._widths()
+
+    # What is known without elaborating.
+
+    def _range(self) -> Range:
+        """Return the numbers that are normalised and rounded: one term's, or a window's."""
+        spec = self.spec
+        if not self._windowed:
+            return Range(
+                magnitude_bits=spec.term_bits - 1,
+                exponent_bits=exponent_bits(*spec.scales),
+                exponents=exponent_range(*spec.scales),
+                offset=exponent_offset(*spec.scales) + sum(fmt.quantum_exponent for fmt in spec.elements),
+            )
+        bits = spec.accumulator_bits if spec.accumulate == "exact" else self._group_bits
+        return Range(magnitude_bits=bits - 1, exponent_bits=0, exponents=(0, 0), offset=spec.quantum_exponent)
+
+    @property
+    def _group_bits(self) -> int:
+        return self.spec.window_bits + _log2(self.spec.blocks)
+
+    def _aligned_terms(self) -> AlignedTerms:
+        spec = self.spec
+        return AlignedTerms(
+            count=self._terms,
+            magnitude_bits=self._term_spec.term_bits - 1,
+            point=sum(fmt.mantissa_bits for fmt in spec.scales)
+            - sum(fmt.quantum_exponent for fmt in spec.elements),
+            exponents=aligned_exponents(*spec.scales),
+            fraction=spec.fraction,
+        )
+
+    def _widths(self) -> dict[str, int]:
+        spec = self.spec
+        widths = {
+            "product_magnitude": product_bits(*spec.elements),
+            "sum": self._term_spec.sum_bits,
+            "scale_significand": spec.scale_significand_bits,
+            "scale_exponent": exponent_bits(*spec.scales)
+            if self._aligned is None
+            else self._aligned.exponent_bits,
+            "term": self._term_spec.term_bits,
+        }
+        if self._windowed:
+            widths["window"] = spec.window_bits
+        if spec.accumulate == "exact":
+            widths["accumulator"] = spec.accumulator_bits
+        if self._aligned is not None:
+            widths["aligned_sum"] = self._aligned.sum_bits
+        return widths
+
+    def _make_steps(self) -> list[Step]:
+        spec = self.spec
+        signed = self._windowed
+
+        def carry(width: int) -> float:
+            return 2 * _log2(width) + 2 if self._fast else 2 * width
+
+        steps = [
+            Step("product", 8, self._build_products),
+            Step("compress", 4 * math.log(self._lanes * 1.2, 1.5), self._build_tree),
+            Step(
+                "add",
+                carry(self._term_spec.sum_bits),
+                self._build_absolute if self._fast and not signed else self._build_sum,
+            ),
+            Step(
+                "multiply",
+                4 * math.log(max(spec.scale_significand_bits, 2), 1.5) + carry(spec.term_bits) / 2,
+                self._build_signed_term
+                if signed
+                else self._build_product_term
+                if self._fast
+                else self._build_term,
+            ),
+        ]
+        if self._aligned is not None:
+            width = self._aligned.sum_bits
+            depth = 30 + carry(width) + (10 if self._fast else 5) * _log2(width)
+            return [*steps, Step("accumulate", depth, self._build_aligned, accumulates=True)]
+        if self._windowed:
+            steps.append(Step("place", 3 * exponent_bits(*spec.scales), self._build_window))
+            magnitude_bits = self._group_bits - 1
+            if spec.blocks > 1:
+                steps.append(Step("join", 4 * _log2(spec.blocks) + carry(self._group_bits), self._build_join))
+            if spec.accumulate == "exact":
+                magnitude_bits = spec.accumulator_bits - 1
+                steps.append(
+                    Step("accumulate", carry(spec.accumulator_bits), self._build_exact, accumulates=True)
+                )
+            steps.append(Step("magnitude", carry(magnitude_bits), self._build_magnitude))
+        numbers = self._numbers
+        steps.append(Step("normalise", 5 * _log2(numbers.magnitude_bits), self._build_normalise))
+        unpacked = self._fast and spec.accumulate == "fp32"
+        steps.append(
+            Step(
+                "round",
+                14 if numbers.rounds else 2,
+                self._build_round
+                if not unpacked
+                else self._build_unpacked
+                if numbers.rounds
+                else self._build_operand,
+            )
+        )
+        if spec.accumulate == "fp32":
+            steps.append(Step("accumulate", 50 if self._fast else 75, self._build_fp32, accumulates=True))
+        return steps
+
+    # The steps.
+
+    def _build_products(self, m: Module, platform: object, live: Live) -> Live:
+        spec = self.spec
+        a_format, b_format = spec.elements
+        after: Live = {}
+        nan: list[Value] = []
+        infinite: list[Value] = []
+        for j in range(spec.blocks):
+            products: list[ElementProduct | DecodedProduct] = []
+            for k in range(spec.block_size):
+                lane = j * spec.block_size + k
+                kind = DecodedProduct if self._decoded else ElementProduct
+                product = kind(a_format, b_format, fast=self._fast)
+                place(m, platform, f"product_{lane}", product)
+                m.d.comb += [
+                    product.a.eq(live["a"].word_select(lane, len(product.a))),
+                    product.b.eq(live["b"].word_select(lane, len(product.b))),
+                ]
+                products.append(product)
+            scale = ScaleProduct(
+                *spec.scales,
+                significand_bits=spec.scale_significand_bits if self._fast else None,
+                nan=self._nan_possible,
+                infinite=self._infinite_possible,
+                aligned_bits=None if self._aligned is None else self._aligned.exponent_bits,
+                adder=self._adder,
+                order=self.order,
+            )
+            place(m, platform, f"scale_{j}", scale)
+            m.d.comb += [
+                scale.a.eq(live["a_scale"].word_select(j, spec.scales[0].bits)),
+                scale.b.eq(live["b_scale"].word_select(j, spec.scales[1].bits)),
+            ]
+            each = len(products) // self._lanes
+            for t in range(each):
+                lanes = products[t * self._lanes : (t + 1) * self._lanes]
+                after[f"negative_{j * each + t}"] = Cat(*(product.negative for product in lanes))
+                after[f"magnitude_{j * each + t}"] = Cat(*(product.magnitude for product in lanes))
+            if self._fast:
+                after[f"significand_{j}_0"] = scale.significand
+            else:
+                after[f"significand_{j}_0"] = scale.a_significand
+                after[f"significand_{j}_1"] = scale.b_significand
+            after[f"exponent_{j}"] = scale.exponent
+            if self._nan_possible:
+                sum_nan = Cat(*(product.nan for product in products)).any()
+                if self._infinite_possible:
+                    down = wire(m, Cat(*(p.infinite & p.negative for p in products)).any(), f"down_{j}")
+                    up = wire(m, Cat(*(p.infinite & ~p.negative for p in products)).any(), f"up_{j}")
+                    sum_nan = sum_nan | (down & up)
+                    m.d.comb += scale.sum_infinite.eq(down | up)
+                    infinite.append(Cat(scale.infinite & up, scale.infinite & down))
+                m.d.comb += scale.sum_nan.eq(sum_nan)
+            nan.append(scale.nan)
+        after["nan"] = Cat(*nan).any()
+        if infinite:
+            # Bit 0 for an infinity above zero, bit 1 for one below: two blocks may have both.
+            after["infinite"] = Cat(*(Cat(*(which[k] for which in infinite)).any() for k in range(2)))
+        return after
+
+    def _build_tree(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        for t in range(self._terms):
+            tree = SumOfProducts(
+                lanes=self._lanes,
+                magnitude_bits=product_bits(*self.spec.elements),
+                sum_bits=self._term_spec.sum_bits,
+                # The adder that gives sign and magnitude adds one.
+                offset=-1 if self._fast and not self._windowed else 0,
+                balanced=self._fast,
+                order=self.order,
+            )
+            place(m, platform, f"tree_{t}", tree)
+            m.d.comb += [
+                tree.negative.eq(after.pop(f"negative_{t}")),
+                tree.magnitude.eq(after.pop(f"magnitude_{t}")),
+            ]
+            after[f"save_{t}"] = tree.save
+            after[f"carry_{t}"] = tree.carry
+        return after
+
+    def _build_sum(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        for t in range(self._terms):
+            adder = FinalAdder(width=self._term_spec.sum_bits, adder=self._adder)
+            place(m, platform, f"add_{t}", adder)
+            m.d.comb += [adder.save.eq(after.pop(f"save_{t}")), adder.carry.eq(after.pop(f"carry_{t}"))]
+            after[f"total_{t}"] = adder.total
+        return after
+
+    def _build_absolute(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        for t in range(self._terms):
+            adder = AbsoluteAdder(width=self._term_spec.sum_bits, adder=self._adder)
+            place(m, platform, f"add_{t}", adder)
+            m.d.comb += [adder.save.eq(after.pop(f"save_{t}")), adder.carry.eq(after.pop(f"carry_{t}"))]
+            after[f"negative_{t}"] = adder.negative
+            after[f"sum_magnitude_{t}"] = adder.magnitude
+        return after
+
+    @property
+    def _significand_bits(self) -> list[int]:
+        """Widths of the significands that a sum is multiplied by, one after the other."""
+        if self._fast:
+            return [self.spec.scale_significand_bits]
+        return [fmt.significand_bits for fmt in self.spec.scales]
+
+    def _take_significands(self, live: Live) -> list[list[Value]]:
+        """Take from `live` the significands that each term is multiplied by."""
+        each = self._terms // self.spec.blocks
+        of_blocks = [
+            [live.pop(f"significand_{j}_{k}") for k in range(len(self._significand_bits))]
+            for j in range(self.spec.blocks)
+        ]
+        return [of_blocks[t // each] for t in range(self._terms)]
+
+    def _build_term(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        spec = self._term_spec
+        for t, significands in enumerate(self._take_significands(after)):
+            term = MagnitudeTerm(
+                sum_bits=spec.sum_bits,
+                significand_bits=self._significand_bits,
+                magnitude_bits=spec.term_bits - 1,
+                adder=self._adder,
+                order=self.order,
+            )
+            place(m, platform, f"term_{t}", term)
+            m.d.comb += [
+                term.total.eq(after.pop(f"total_{t}")),
+                *(getattr(term, f"significand_{k}").eq(value) for k, value in enumerate(significands)),
+            ]
+            after[f"negative_{t}"] = term.negative
+            after[f"magnitude_{t}"] = term.magnitude
+        return after
+
+    def _build_product_term(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        spec = self._term_spec
+        a_bits, b_bits = spec.sum_bits - 1, spec.scale_significand_bits
+        for t, (significand,) in enumerate(self._take_significands(after)):
+            product = Product(
+                a_bits=a_bits,
+                b_bits=b_bits,
+                product_bits=spec.term_bits - 1,
+                adder=self._adder,
+                order=self.order,
+            )
+            place(m, platform, f"term_{t}", product)
+            magnitude = after.pop(f"sum_magnitude_{t}")
+            m.d.comb += [product.a.eq(magnitude), product.b.eq(significand)]
+            if self._aligned is None and b_bits > 1:
+                # The zeros of a product are those of its factors, or one more, and known long before it is.
+                zeros = LeadingZeros(a_bits=a_bits, b_bits=b_bits)
+                place(m, platform, f"zeros_{t}", zeros)
+                m.d.comb += [zeros.a.eq(magnitude), zeros.b.eq(significand)]
+                after["zeros"] = zeros.count
+            after[f"magnitude_{t}"] = product.product
+        return after
+
+    def _build_signed_term(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        spec = self.spec
+        for t, significands in enumerate(self._take_significands(after)):
+            term = SignedTerm(
+                sum_bits=spec.sum_bits,
+                significand_bits=self._significand_bits,
+                term_bits=spec.term_bits,
+                adder=self._adder,
+                order=self.order,
+            )
+            place(m, platform, f"term_{t}", term)
+            m.d.comb += [
+                term.total.eq(after.pop(f"total_{t}")),
+                *(getattr(term, f"significand_{k}").eq(value) for k, value in enumerate(significands)),
+            ]
+            after[f"term_{t}"] = term.term
+        return after
+
+    def _build_aligned(self, m: Module, platform: object, live: Live) -> Live:
+        assert self._aligned is not None
+        accumulator = Signal(32, name="accumulator", reset_less=True)
+        adder = AlignedAdder(
+            self._aligned, adder=self._adder, infinite=self._infinite_possible, order=self.order
+        )
+        place(m, platform, "accumulate", adder)
+        each = self._terms // self.spec.blocks
+        terms = range(self._terms)
+        m.d.comb += [
+            # The first of a sum is added to +0.
+            adder.accumulator.eq(accumulator & repeat(~live["first"], 32)),
+            adder.negative.eq(Cat(*(live[f"negative_{t}"] for t in terms))),
+            adder.magnitude.eq(Cat(*(live[f"magnitude_{t}"] for t in terms))),
+            adder.exponent.eq(Cat(*(live[f"exponent_{t // each}"] for t in terms))),
+            adder.nan.eq(live["nan"]),
+        ]
+        if self._infinite_possible:
+            m.d.comb += adder.infinite.eq(live["infinite"])
+        with m.If(live["enable"]):
+            m.d.sync += accumulator.eq(adder.result)
+        return {"result": accumulator}
+
+    def _build_window(self, m: Module, platform: object, live: Live) -> Live:
+        spec = self.spec
+        after = dict(live)
+        for j in range(self._terms):
+            shift = WindowShift(
+                term_bits=spec.term_bits,
+                exponent_bits=exponent_bits(*spec.scales),
+                least_exponent=exponent_range(*spec.scales)[0],
+                window_bits=spec.window_bits,
+            )
+            place(m, platform, f"place_{j}", shift)
+            m.d.comb += [
+                shift.term.eq(after.pop(f"term_{j}")),
+                shift.exponent.eq(after.pop(f"exponent_{j}")),
+            ]
+            after["window" if spec.blocks == 1 else f"window_{j}"] = shift.window
+        return after
+
+    def _build_join(self, m: Module, platform: object, live: Live) -> Live:
+        spec = self.spec
+        after = dict(live)
+        columns = Columns(self._group_bits, order=self.order, balanced=self._fast)
+        top = spec.window_bits - 1
+        for j in range(spec.blocks):
+            window = after.pop(f"window_{j}")
+            # The sign bit has negative weight: -s * 2**k is ~s * 2**k - 2**k.
+            columns.put_all(0, window[:top])
+            columns.put(top, ~window[top])
+            columns.put_constant(-1 << top)
+        group = Signal(columns.width, name="group")
+        m.d.comb += group.eq(columns.total(m, self._adder))
+        after["window"] = group
+        return after
+
+    def _build_exact(self, m: Module, platform: object, live: Live) -> Live:
+        spec = self.spec
+        accumulator = Signal(spec.accumulator_bits, name="accumulator", reset_less=True)
+        accumulator_nan = Signal(name="accumulator_nan", reset_less=True)
+        window = live["window"]
+        adder = WindowAdder(
+            window_bits=len(window), accumulator_bits=spec.accumulator_bits, adder=self._adder
+        )
+        place(m, platform, "accumulate", adder)
+        m.d.comb += [
+            adder.accumulator.eq(Mux(live["first"], 0, accumulator)),
+            adder.window.eq(window),
+        ]
+        with m.If(live["enable"]):
+            m.d.sync += [
+                accumulator.eq(adder.result),
+                accumulator_nan.eq((accumulator_nan & ~live["first"]) | live["nan"]),
+            ]
+        after: Live = {"window": accumulator, "nan": accumulator_nan}
+        if "infinite" in live:
+            infinite = Signal(2, name="accumulator_infinite", reset_less=True)
+            with m.If(live["enable"]):
+                m.d.sync += infinite.eq((infinite & repeat(~live["first"], 2)) | live["infinite"])
+            after["infinite"] = infinite
+        return after
+
+    def _build_magnitude(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        window = after.pop("window")
+        magnitude = Magnitude(bits=len(window), adder=self._adder)
+        place(m, platform, "sign_magnitude", magnitude)
+        m.d.comb += magnitude.value.eq(window)
+        after["negative_0"] = magnitude.negative
+        after["magnitude_0"] = magnitude.magnitude
+        return after
+
+    def _build_normalise(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        spec = self.spec
+        zeros = after.pop("zeros", None)
+        normalise = Normalise(
+            self._numbers,
+            parallel=self._fast,
+            zeros_bits=0 if zeros is None else len(zeros),
+            excess=0
+            if zeros is None
+            else spec.sum_bits - 1 + spec.scale_significand_bits - self._numbers.magnitude_bits,
+        )
+        place(m, platform, "normalise", normalise)
+        m.d.comb += normalise.magnitude.eq(after.pop("magnitude_0"))
+        if not self._windowed:
+            m.d.comb += normalise.exponent.eq(after.pop("exponent_0"))
+        if zeros is not None:
+            m.d.comb += normalise.zeros.eq(zeros)
+        after["nonzero"] = normalise.nonzero
+        after["fraction"] = normalise.fraction
+        after["field"] = normalise.field
+        return after
+
+    def _specials_of_group(self, m: Module, live: Live) -> tuple[Value, Value, Value]:
+        """Take from `live` whether the group is NaN, whether it is infinite, and its sign."""
+        negative, nan = live.pop("negative_0"), live.pop("nan")
+        infinite: Value | None = live.pop("infinite", None)
+        if infinite is None:
+            return nan, Const(0), negative
+        up, down = infinite
+        nan = wire(m, nan | (up & down), "any_nan")
+        asked = wire(m, (up | down) & ~nan, "any_infinite")
+        return nan, asked, Mux(asked, down, negative)
+
+    def _build_round(self, m: Module, platform: object, live: Live) -> Live:
+        spec = self.spec
+        after = dict(live)
+        rounder = Round(
+            fraction_bits=self._numbers.fraction_bits,
+            field_bits=self._numbers.field_bits,
+            overflow=self._numbers.overflow,
+            infinite="infinite" in live,
+            # One block that is no number is a zero until here; other blocks and accumulators need not be.
+            cleared=spec.blocks == 1 and spec.accumulate != "exact",
+        )
+        place(m, platform, "round", rounder)
+        nan, infinite, negative = self._specials_of_group(m, after)
+        m.d.comb += [rounder.negative.eq(negative), rounder.nan.eq(nan)]
+        if "infinite" in live:
+            m.d.comb += rounder.infinite.eq(infinite)
+        for name in ("fraction", "field", "nonzero"):
+            m.d.comb += getattr(rounder, name).eq(after.pop(name))
+        after["result"] = rounder.result
+        return after
+
+    def _build_unpacked(self, m: Module, platform: object, live: Live) -> Live:
+        """Round, and give the accumulator's adder the fields of the result."""
+        after = self._build_round(m, platform, live)
+        result = after.pop("result")
+        fraction, field = result[:FRACTION_BITS], result[FRACTION_BITS:31]
+        top = wire(m, field.all(), "result_top")
+        return after | {
+            "r_negative": result[31],
+            "r_fraction": fraction,
+            "r_field": field,
+            "r_normal": field.any(),
+            "r_nan": top & fraction.any(),
+            "r_infinite": top & ~fraction.any(),
+        }
+
+    def _build_operand(self, m: Module, platform: object, live: Live) -> Live:
+        """Give the accumulator's adder a number as it stands, where no bits of it are to be rounded."""
+        after = dict(live)
+        numbers = self._numbers
+        nan, infinite, negative = self._specials_of_group(m, after)
+        field, fraction, nonzero = after.pop("field"), after.pop("fraction"), after.pop("nonzero")
+        asked = infinite
+        if numbers.overflow:
+            infinite = infinite | field[:8].all() | field[8:].any()
+        return after | {
+            # A sum of zero has no sign; what became zero by rounding has one.
+            "r_negative": negative & (nonzero | asked),
+            "r_fraction": fraction,
+            "r_field": field[:8],
+            "r_normal": field.any() if numbers.subnormal else nonzero,
+            "r_nan": nan,
+            "r_infinite": infinite,
+        }
+
+    def _build_fp32(self, m: Module, platform: object, live: Live) -> Live:
+        accumulator = Signal(32, name="accumulator", reset_less=True)
+        # The first of a sum is added to -0, which leaves every number as it is.
+        kept = wire(m, ~live["first"], "keep")
+        before = Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)
+        adder = (TwoPathAdder if self._fast else Binary32Adder)(adder=self._adder)
+        place(m, platform, "accumulate", adder)
+        m.d.comb += adder.a.eq(before)
+        if isinstance(adder, TwoPathAdder):
+            hidden = Signal(name="accumulator_normal", reset_less=True)
+            m.d.comb += [
+                adder.a_normal.eq(hidden & kept),
+                *(
+                    getattr(adder, f"b_{name}").eq(live[f"r_{name}"])
+                    for name in ("negative", "fraction", "field", "normal", "nan", "infinite")
+                ),
+            ]
+            with m.If(live["enable"]):
+                m.d.sync += hidden.eq(adder.normal)
+        else:
+            m.d.comb += adder.b.eq(live["result"])
+        with m.If(live["enable"]):
+            m.d.sync += accumulator.eq(adder.result)
+        return {"result": accumulator}

@@ -1,0 +1,426 @@
+"""What a library says of a cell beyond its area: loads, delays, setup times and energies.
+
+Delays and slopes are the tables of the nonlinear delay model (Liberty User Guide, volume 1, "Timing arcs"):
+by the slope of the input and the load of the output, interpolated between the nearest four entries, and
+extrapolated from them beyond the table. A library is read for its areas once; what is here is read cell by
+cell, when a netlist has it.
+
+Everything is in the library's own units. The unit of energy is the one that its units of voltage and
+capacitance make, by custom that of the tables as well.
+"""
+
+import functools
+import itertools
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from .liberty import Function, Group, Library, read_group
+
+__all__ = ["Arc", "CellModel", "Edge", "Energy", "Models", "Sense", "Table"]
+
+Sense = Literal["positive", "negative", "both"]
+Edge = Literal["rise", "fall"]
+
+_SENSES: Final[dict[str, Sense]] = {
+    "positive_unate": "positive",
+    "negative_unate": "negative",
+    "non_unate": "both",
+}
+# Arcs from a clock to the output that it makes follow.
+_CLOCK_ARCS: Final = frozenset(("rising_edge", "falling_edge"))
+_SETUP_ARCS: Final = frozenset(("setup_rising", "setup_falling"))
+_COMBINATIONAL_ARCS: Final = frozenset(("", "combinational"))
+_PREFIXES: Final = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+_LOAD: Final = "total_output_net_capacitance"
+_RELATED: Final = "related_pin_transition"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of two variables; a shorter axis has one entry.
+
+    Attributes:
+        first: Where the rows stand: slopes of the input, or of the constrained pin.
+        second: Where the columns stand: loads, or slopes of the clock.
+        values: The rows.
+    """
+
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+
+    def __call__(self, first: float, second: float) -> float:
+        """Return the value at a point."""
+        rows, columns = self.first, self.second
+        if len(rows) == 1:
+            return _between(columns, self.values[0], second)
+        row = min(max(bisect_right(rows, first) - 1, 0), len(rows) - 2)
+        share = (first - rows[row]) / (rows[row + 1] - rows[row])
+        low, high = (_between(columns, values, second) for values in self.values[row : row + 2])
+        return low + share * (high - low)
+
+    def combined(self, other: "Table", how: Callable[[float, float], float]) -> "Table | None":
+        """Return the table of `how` of both entries; None where they stand at different points."""
+        if (self.first, self.second) != (other.first, other.second):
+            return None
+        rows = zip(self.values, other.values, strict=True)
+        return Table(self.first, self.second, tuple(tuple(map(how, a, b)) for a, b in rows))
+
+
+def _between(points: tuple[float, ...], values: tuple[float, ...], at: float) -> float:
+    if len(points) == 1:
+        return values[0]
+    place = min(max(bisect_right(points, at) - 1, 0), len(points) - 2)
+    share = (at - points[place]) / (points[place + 1] - points[place])
+    return values[place] + share * (values[place + 1] - values[place])
+
+
+@dataclass(frozen=True)
+class Arc:
+    """How an edge at one pin becomes an edge at another.
+
+    Attributes:
+        source: The input pin.
+        target: The output pin.
+        sense: Whether the output moves as the input does, against it, or either way.
+        delay: Tables of the delay to a rising and to a falling output.
+        slope: Tables of the output's slope, likewise.
+        clocked: Whether it is from a clock to what the flip-flop then shows.
+    """
+
+    source: str
+    target: str
+    sense: Sense
+    delay: tuple[Table, Table]
+    slope: tuple[Table, Table]
+    clocked: bool
+
+    @functools.cached_property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Which input edges (0 rise, 1 fall) lead to which output edges."""
+        if self.sense == "both" or self.clocked:
+            return (0, 0), (0, 1), (1, 0), (1, 1)
+        return ((0, 0), (1, 1)) if self.sense == "positive" else ((1, 0), (0, 1))
+
+    @functools.cached_property
+    def _alike(self) -> tuple[bool, ...]:
+        """Whether both tables of an edge stand at the same points, several each way."""
+        return tuple(
+            (delay.first, delay.second) == (slope.first, slope.second)
+            and min(len(delay.first), len(delay.second)) > 1
+            for delay, slope in zip(self.delay, self.slope, strict=True)
+        )
+
+    def look_up(self, edge: int, slope: float, load: float) -> tuple[float, float]:
+        """Return the delay and the slope of an output's edge, 0 a rising and 1 a falling one."""
+        delay, steep = self.delay[edge], self.slope[edge]
+        if not self._alike[edge]:
+            return delay(slope, load), steep(slope, load)
+        rows, columns = delay.first, delay.second
+        # Both tables at once, as this is most of what a timing analysis does.
+        row = min(max(bisect_right(rows, slope) - 1, 0), len(rows) - 2)
+        column = min(max(bisect_right(columns, load) - 1, 0), len(columns) - 2)
+        part = (load - columns[column]) / (columns[column + 1] - columns[column])
+        share = (slope - rows[row]) / (rows[row + 1] - rows[row])
+        one, two = delay.values[row], delay.values[row + 1]
+        low = one[column] + part * (one[column + 1] - one[column])
+        high = two[column] + part * (two[column + 1] - two[column])
+        late = low + share * (high - low)
+        one, two = steep.values[row], steep.values[row + 1]
+        low = one[column] + part * (one[column + 1] - one[column])
+        high = two[column] + part * (two[column + 1] - two[column])
+        return late, low + share * (high - low)
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What the inside of a cell takes when a pin moves; the load at an output is not in it.
+
+    Where the file tells cases apart (which input moved, what the others were), this is the mean over them:
+    a simulation of nets does not know the case. Powers of several rails are added.
+
+    Attributes:
+        tables: Tables for a rising and for a falling edge, by the slope of the input and the load.
+    """
+
+    tables: tuple[tuple[Table, ...], tuple[Table, ...]]
+    cases: int
+
+    def __call__(self, edge: int, slope: float, load: float) -> float:
+        """Return the energy of an edge, 0 a rising and 1 a falling one."""
+        return (
+            math.fsum(table(slope, load) for table in self.tables[edge]) / self.cases if self.cases else 0.0
+        )
+
+
+_NO_ENERGY: Final = Energy(((), ()), 0)
+
+
+@dataclass(frozen=True)
+class CellModel:
+    """One cell.
+
+    Attributes:
+        name: Its name.
+        capacitance: Of each input pin, the load that a rising and a falling edge sees.
+        arcs: Its delays from input to output pins.
+        setup: Of each data pin, tables of the setup time of a rising and a falling edge before the clock's.
+        clock: The clock pin of a flip-flop.
+        inputs: Its input pins.
+        functions: Its output pins, each with its function: of an integer of ones, then of `inputs`, then of
+            a flip-flop's state and its complement, whose bits are independent cases.
+        next_state: What a flip-flop takes up at the clock's edge, a function of the same.
+        energy: Of each pin that has one, the energy inside.
+        leakage: Its leakage power, in the library's unit.
+    """
+
+    name: str
+    capacitance: dict[str, tuple[float, float]]
+    arcs: tuple[Arc, ...]
+    setup: dict[str, tuple[Table, Table]]
+    clock: str | None
+    inputs: tuple[str, ...]
+    functions: dict[str, Callable[..., int]]
+    next_state: Callable[..., int] | None
+    energy: dict[str, Energy]
+    leakage: float
+
+    def arcs_to(self, pin: str) -> tuple[Arc, ...]:
+        """The arcs that end at an output pin."""
+        return self._arcs_to.get(pin, ())
+
+    @functools.cached_property
+    def _arcs_to(self) -> dict[str, tuple[Arc, ...]]:
+        return {pin: tuple(arc for arc in self.arcs if arc.target == pin) for pin in self.functions}
+
+
+class Models:
+    """The cells of one library, each read when it is first asked for.
+
+    Args:
+        library: The library.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._templates: dict[str, dict[str, dict[str, str]]] = {}
+        self._known: dict[str, CellModel] = {}
+
+    def __getitem__(self, name: str) -> CellModel:
+        """Return the model of a cell.
+
+        Raises:
+            ValueError: If the library does not have it, or not all that timing needs.
+        """
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    @functools.cached_property
+    def voltage(self) -> float | None:
+        """The nominal supply voltage; None where the library states none."""
+        text = _library_head(self.library.sources[0].head).attributes.get("nom_voltage")
+        return None if text is None else float(text)
+
+    @functools.cached_property
+    def leakage_unit_nw(self) -> float | None:
+        """The library's unit of leakage power in nW; None where it states none."""
+        text = _library_head(self.library.sources[0].head).attributes.get("leakage_power_unit", "")
+        match = re.fullmatch(r"([\d.]+) *([munpf]?)W", text)
+        return float(match[1]) * 1e9 * _PREFIXES[match[2]] if match else None
+
+    def _read(self, name: str) -> CellModel:
+        for source in self.library.sources:
+            text = source.cell_text(name)
+            if text is not None:
+                templates = self._templates.setdefault(source.name, _templates(source.head))
+                return _Model(read_group(text), templates).build()
+        raise ValueError(f"cell must be one of library {self.library.name}, not {name}")
+
+
+def _library_head(head: str) -> Group:
+    """Return the library group without its cells."""
+    return read_group(head + "}")
+
+
+def _templates(head: str) -> dict[str, dict[str, str]]:
+    return {
+        group.argument: group.attributes
+        for group in _library_head(head).of("lu_table_template", "power_lut_template")
+    }
+
+
+class _Model:
+    """Reads one cell."""
+
+    def __init__(self, group: Group, templates: dict[str, dict[str, str]]) -> None:
+        self._group = group
+        self._templates = templates
+
+    def build(self) -> CellModel:
+        group = self._group
+        pins = [pin for pin in group.of("pin") if pin.attributes.get("direction") in ("input", "output")]
+        inputs = tuple(pin.argument for pin in pins if pin.attributes["direction"] == "input")
+        state, clock, following = self._flip_flop()
+        columns = (*inputs, *state)
+        functions = {
+            pin.argument: _compiled(pin.attributes["function"], columns)
+            for pin in pins
+            if "function" in pin.attributes
+        }
+        return CellModel(
+            name=group.argument,
+            capacitance={
+                pin.argument: _capacitance(pin) for pin in pins if pin.attributes["direction"] == "input"
+            },
+            arcs=tuple(itertools.chain.from_iterable(self._arcs(pin) for pin in pins)),
+            setup={pin.argument: setup for pin in pins if (setup := self._setup(pin)) is not None},
+            clock=clock,
+            inputs=inputs,
+            functions=functions,
+            next_state=None if following is None else _compiled(following, columns),
+            energy={pin.argument: energy for pin in pins if (energy := self._energy(pin)).cases},
+            leakage=_leakage(group),
+        )
+
+    def _flip_flop(self) -> tuple[tuple[str, ...], str | None, str | None]:
+        for group in self._group.of("ff"):
+            state = tuple(name.strip().strip('"').strip() for name in group.argument.split(","))
+            clock = group.attributes.get("clocked_on", "").strip("!()' ")
+            return state, clock, group.attributes.get("next_state")
+        return (), None, None
+
+    def _arcs(self, pin: Group) -> Iterator[Arc]:
+        merged: dict[tuple[str, Sense, bool], list[Arc]] = {}
+        for timing in pin.of("timing"):
+            kind = timing.attributes.get("timing_type", "")
+            if kind not in _COMBINATIONAL_ARCS | _CLOCK_ARCS:
+                continue
+            tables = [
+                [self._table(table) for table in timing.of(name)]
+                for name in ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
+            ]
+            if not all(tables):
+                continue
+            (rise, *_), (fall, *_), (rise_slope, *_), (fall_slope, *_) = tables
+            sense = _SENSES.get(timing.attributes.get("timing_sense", ""), "both")
+            for source in timing.attributes.get("related_pin", "").split():
+                arc = Arc(
+                    source, pin.argument, sense, (rise, fall), (rise_slope, fall_slope), kind in _CLOCK_ARCS
+                )
+                merged.setdefault((source, sense, arc.clocked), []).append(arc)
+        for arcs in merged.values():
+            yield from _slowest(arcs)
+
+    def _setup(self, pin: Group) -> tuple[Table, Table] | None:
+        found: list[tuple[Table, Table]] = []
+        for timing in pin.of("timing"):
+            if timing.attributes.get("timing_type") in _SETUP_ARCS:
+                rise = [self._table(table) for table in timing.of("rise_constraint")]
+                fall = [self._table(table) for table in timing.of("fall_constraint")]
+                if rise and fall:
+                    found.append((rise[0], fall[0]))
+        if not found:
+            return None
+        worst = found[0]
+        for other in found[1:]:
+            pair = tuple(a.combined(b, max) for a, b in zip(worst, other, strict=True))
+            worst = (pair[0] or worst[0], pair[1] or worst[1])
+        return worst
+
+    def _energy(self, pin: Group) -> Energy:
+        cases: set[tuple[str, str]] = set()
+        tables: tuple[list[Table], list[Table]] = ([], [])
+        for power in pin.of("internal_power"):
+            cases.add((power.attributes.get("related_pin", ""), power.attributes.get("when", "")))
+            for edge, name in enumerate(("rise_power", "fall_power")):
+                # A file may give one table for both edges.
+                tables[edge].extend(self._table(table) for table in power.of(name, "power"))
+        return Energy((tuple(tables[0]), tuple(tables[1])), len(cases)) if cases else _NO_ENERGY
+
+    def _table(self, group: Group) -> Table:
+        template = self._templates.get(group.argument, {})
+        known = template | group.attributes
+        values = _numbers(known.get("values", ""))
+        if group.argument == "scalar" or "index_1" not in known:
+            return Table((0.0,), (0.0,), (values[:1],))
+        first = _numbers(known["index_1"])
+        second = _numbers(known["index_2"]) if "index_2" in known else (0.0,)
+        rows = tuple(values[k * len(second) : (k + 1) * len(second)] for k in range(len(first)))
+        # Delays are read by slope, then load; setup times by the data's slope, then the clock's.
+        if template.get("variable_1", "").strip('"') in (_LOAD, _RELATED):
+            return Table(second, first, tuple(zip(*rows, strict=True)))
+        return Table(first, second, rows)
+
+
+def _slowest(arcs: list[Arc]) -> Iterable[Arc]:
+    """Merge arcs that differ in their condition alone into one of the worst entries, where they can be."""
+    one = arcs[0]
+    for other in arcs[1:]:
+        tables = [
+            a.combined(b, max)
+            for a, b in zip((*one.delay, *one.slope), (*other.delay, *other.slope), strict=True)
+        ]
+        if None in tables:
+            return arcs
+        rise, fall, rise_slope, fall_slope = (table for table in tables if table is not None)
+        one = Arc(one.source, one.target, one.sense, (rise, fall), (rise_slope, fall_slope), one.clocked)
+    return (one,)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.replace('"', " ").replace("\\", " ").replace(",", " ").split())
+
+
+def _capacitance(pin: Group) -> tuple[float, float]:
+    one = float(pin.attributes.get("capacitance", 0))
+    # abc, too, takes a capacitance of zero for none.
+    rise, fall = (float(pin.attributes.get(f"{edge}_capacitance", 0)) or one for edge in ("rise", "fall"))
+    return rise, fall
+
+
+def _leakage(group: Group) -> float:
+    if "cell_leakage_power" in group.attributes:
+        return float(group.attributes["cell_leakage_power"])
+    found = [power for power in group.of("leakage_power") if "value" in power.attributes]
+    # Without a condition it holds for all of them; rails are added.
+    plain = [power for power in found if "when" not in power.attributes]
+    rails = {power.attributes.get("related_pg_pin", "") for power in found}
+    values = [float(power.attributes["value"]) for power in plain or found]
+    return math.fsum(values) / len(values) * len(rails) if values else 0.0
+
+
+class _Symbol:
+    """Stands for an integer in a Boolean expression, and writes the expression down."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __and__(self, other: "_Symbol") -> "_Symbol":
+        return _Symbol(f"({self.text} & {other.text})")
+
+    def __or__(self, other: "_Symbol") -> "_Symbol":
+        return _Symbol(f"({self.text} | {other.text})")
+
+    def __xor__(self, other: "_Symbol") -> "_Symbol":
+        return _Symbol(f"({self.text} ^ {other.text})")
+
+    def __invert__(self) -> "_Symbol":
+        return _Symbol(f"~{self.text}")
+
+
+def _compiled(text: str, pins: Iterable[str]) -> Callable[..., int]:
+    """Return an expression as a function of the integer of ones and then of the pins in their order.
+
+    The bits of each integer are independent cases.
+    """
+    symbols: dict[str, Any] = {pin: _Symbol(f"p{place}") for place, pin in enumerate(pins)}
+    result = Function(text).evaluate(symbols, _Symbol("every"))
+    # A constant function is the integer 0, or the integer of ones itself.
+    body = result.text if isinstance(result, _Symbol) else "0"
+    arguments = ", ".join(["every", *(symbol.text for symbol in symbols.values())])
+    return eval(f"lambda {arguments}: {body}", {})

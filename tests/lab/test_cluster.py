@@ -1,0 +1,108 @@
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockdot.hw.synth.flow import SynthesisError, choose
+from blockdot.hw.synth.neutral import neutral
+from blockdot.lab import cluster
+from blockdot.lab.cluster import Cluster
+from blockdot.lab.measure import Job, Unit
+from blockdot.lab.pool import measure_all
+from blockdot.model import DotSpec
+from messages import whole
+
+needs_dask = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None,
+    reason="distributed is not installed: pip install '.[cluster]'",
+)
+
+RECIPES = tuple(choose(["a2"]))
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
+    """A scheduler and two workers, each a process of its own."""
+    head = start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show")
+    processes = [head]
+    try:
+        assert head.stderr is not None
+        address = None
+        while address is None:
+            line = head.stderr.readline()
+            assert line, "the scheduler ended"
+            address = re.search(r"Scheduler at: +(tcp://\S+)", line)
+        processes += [
+            start(
+                "dask_worker", address[1], "--nthreads", "1", "--no-nanny", "--no-dashboard",
+                "--name", name, "--local-directory", str(tmp_path / name),
+            )
+            for name in ("one", "two")
+        ]  # fmt: skip
+        yield address[1], processes[1:]
+    finally:
+        for process in processes:
+            # Each is the leader of its group, in which its Yosys is not: that ends with its job.
+            process.kill()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
+
+
+@needs_dask
+@pytest.mark.filterwarnings("ignore")  # what a scheduler's client warns of is not this project's
+def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(scheduler, tmp_path: Path):
+    address, workers = scheduler
+    jobs = [Job(Unit(DotSpec(block_size=2), 0), order, RECIPES, RECIPES) for order in range(8)]
+    seen: list[int] = []
+
+    def progress(done: int, _: int, __: str) -> None:
+        seen.append(done)
+        if done == 2:
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    found = measure_all(
+        jobs, neutral(), runner=Cluster(address, neutral()), cache=tmp_path / "kept", progress=progress
+    )
+    assert seen == list(range(9))
+    assert workers[0].wait(timeout=10) == -signal.SIGKILL
+    assert found == measure_all(jobs, neutral(), workers=2)
+    # What the cluster found is kept here.
+    started = time.monotonic()
+    assert (
+        measure_all(jobs, neutral(), runner=Cluster("tcp://127.0.0.1:1", neutral()), cache=tmp_path / "kept")
+        == found
+    )
+    assert time.monotonic() - started < 5
+
+
+@needs_dask
+@pytest.mark.filterwarnings("ignore")
+def test_no_scheduler(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "_CONNECT_S", 1)
+    message = "cluster must be a Dask scheduler's address, not 'tcp://127.0.0.1:1': none answers"
+    with pytest.raises(ConnectionError, match=whole(message)):
+        list(Cluster("tcp://127.0.0.1:1", neutral()).run([]))
+
+
+def test_without_dask(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda _: None)
+    message = "distributed must be installed for a cluster, and is not: pip install 'blockdot[cluster]'"
+    with pytest.raises(SynthesisError, match=whole(message)):
+        Cluster("tcp://127.0.0.1:1", neutral())

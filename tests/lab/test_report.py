@@ -1,0 +1,187 @@
+import csv
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from blockdot.hw.synth.neutral import neutral
+from blockdot.lab.compare import compare, default_units
+from blockdot.lab.curve import curves
+from blockdot.lab.report import Report, changes, read_report
+from messages import whole
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    cache = tmp_path_factory.mktemp("cache")
+    units = [unit for n in (2, 4) for unit in default_units(accumulates=["none"], block_size=n)]
+    measured = compare(units, neutral(), orders=2, recipes=["a2"], cache=cache)
+    drawn = curves(units[:2], neutral(), orders=2, targets=[90.0], cache=cache)
+    return Report((measured,), ((drawn,),))
+
+
+def test_json_is_read_back_and_nothing_changed(report: Report, tmp_path: Path):
+    path = tmp_path / "report.json"
+    path.write_text(report.text(".json"))
+    record = read_report(path)
+    assert record == json.loads(json.dumps(report.to_dict()))
+    assert {change.percent for change in changes(record, report.to_dict())} == {0.0}
+
+
+def test_changes(report: Report):
+    old, new = (json.loads(report.text(".json")) for _ in range(2))
+    old["results"][0]["costs"][1]["area"]["median"] /= 2
+    old["results"][0]["costs"][2]["period"]["median"] = 0
+    grown = {(c.unit, c.metric): c.percent for c in changes(old, new) if c.percent}
+    assert grown == {
+        ("e2m1_ue5m3_n2_none_s0", "area"): pytest.approx(100),
+        ("e2m1_ue4m3_n4_none_s0", "period"): float("inf"),
+    }
+    old["results"][0]["library"]["name"] = "another"
+    message = "reports must have a unit with the same library in common, not none"
+    with pytest.raises(ValueError, match=whole(message)):
+        changes(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "report must be a JSON file of blockdot area, not '{path}'"),
+        ("[]", "report must be blockdot.area version 2, not None version None"),
+        (
+            '{"schema": "blockdot.area", "version": 1}',
+            "report must be blockdot.area version 2, not blockdot.area version 1",
+        ),
+    ],
+)
+def test_what_is_no_report(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=whole(message.replace("{path}", str(path)))):
+        read_report(path)
+
+
+def test_csv_has_a_line_for_each_figure(report: Report):
+    rows = list(csv.DictReader(report.text(".csv").splitlines()))
+    assert len(rows) == 4 * 5
+    row = next(row for row in rows if row["unit"] == "e2m1_ue5m3_n2_none_s0" and row["metric"] == "area")
+    delta = report.comparisons[0].deltas[0]
+    assert float(row["delta"]) == delta.absolute.mean
+    assert (row["base"], row["scale"], row["unit_of_measure"]) == ("e2m1_ue4m3_n2_none_s0", "ue5m3", "NAND2")
+
+
+def test_markdown_has_both_ways_side_by_side_and_the_components_that_add_up(report: Report):
+    text = report.text(".md")
+    attribution = report.comparisons[0].attributions[0]
+    assert attribution.relative.text() in text
+    assert attribution.whole.relative.text() in text
+    for part in attribution.parts:
+        assert f"| {part.role} |" in text
+    assert attribution.total.mean == pytest.approx(sum(part.area.mean for part in attribution.parts))
+
+
+def test_an_unknown_format(report: Report):
+    with pytest.raises(
+        ValueError, match=whole("report must end in one of .json, .csv, .md, .html, not '.pdf'")
+    ):
+        report.text(".pdf")
+
+
+# The page, in a real browser.
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")
+
+
+def test_the_page_needs_nothing_else(report: Report):
+    text = report.text(".html")
+    assert not re.search(r"(?:src|href)=\"(?!data:)", text)
+    assert "import(" not in text
+    assert "/*REPORT*/" not in text
+    assert text.count("</script>") == 1
+
+
+def browse(page: Path, tmp_path: Path, *, fragment: str = "", script: str = "") -> tuple[str, str]:
+    """Open a page, with a script behind its own; return the document that came of it, and the console."""
+    assert CHROMIUM is not None
+    opened = tmp_path / "opened.html"
+    opened.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
+            "--virtual-time-budget=3000", "--dump-dom", f"file://{opened}{fragment}",
+        ],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+
+@pytest.fixture
+def page(report: Report, tmp_path: Path) -> Path:
+    path = tmp_path / "page.html"
+    path.write_text(report.text(".html"))
+    return path
+
+
+@needs_chromium
+def test_the_page_draws_curves_bars_and_tables_without_an_error(page: Path, report: Report, tmp_path: Path):
+    document, console = browse(page, tmp_path)
+    assert console == ""
+    (drawn,) = report.curves[0]
+    assert document.count('class="dot"') == sum(len(order) for curve in drawn.curves for order in curve.dots)
+    assert document.count('class="front"') == 2
+    assert document.count('class="bar"') >= 4
+    for attribution in report.comparisons[0].attributions:
+        assert html.escape(attribution.text(), quote=False) in document
+    # Every point has its full configuration.
+    assert document.count("pyosys: ") >= document.count('class="dot"')
+
+
+@needs_chromium
+def test_filters(page: Path, tmp_path: Path):
+    choose = """
+        const select = document.querySelector('[data-filter=block_size]');
+        select.value = '4';
+        select.dispatchEvent(new Event('change'));
+        document.body.dataset.hash = location.hash;
+    """
+    for document, console in (
+        browse(page, tmp_path, script=choose),
+        browse(page, tmp_path, fragment="#block_size=4"),
+    ):
+        assert console == ""
+        units = document[document.index('id="units"') : document.index('id="deltas"')]
+        assert re.findall(r"e2m1_\w+", units) == ["e2m1_ue4m3_n4_none_s0", "e2m1_ue5m3_n4_none_s0"]
+        assert 'class="dot"' not in document
+    assert 'data-hash="#block_size=4"' in browse(page, tmp_path, script=choose)[0]
+
+
+@needs_chromium
+def test_a_point_shows_its_configuration(page: Path, tmp_path: Path):
+    click = "document.querySelector('.dot').dispatchEvent(new Event('click'));"
+    document, _ = browse(page, tmp_path, script=click)
+    tip = document[document.index('id="tip"') :]
+    tip = tip[: tip.index("</p>")]
+    for name in ("recipe: ", "driving_cell: ", "pyosys: ", "sha256: ", "delay: "):
+        assert name in tip
+
+
+@needs_chromium
+def test_a_phone_needs_not_scroll_sideways(page: Path, tmp_path: Path):
+    framed = tmp_path / "framed.html"
+    tell = "<script>parent.postMessage(document.documentElement.scrollWidth, '*');</script></body>"
+    framed.write_text(page.read_text().replace("</body>", tell))
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        "<!doctype html><body><script>onmessage = e => document.body.dataset.width = e.data;</script>"
+        f"<iframe src='file://{framed}' width=360 height=800 style='border:0'></iframe></body>"
+    )
+    document, _ = browse(outer, tmp_path)
+    width = re.search(r'data-width="(\d+)"', document)
+    assert width is not None
+    # A scroll bar for the height may take some of it.
+    assert int(width[1]) <= 360
