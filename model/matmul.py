@@ -453,7 +453,7 @@ class _AlignedProduct(_Product):
         return total.result()
 
 
-def _operand(spec: DotSpec, tensor: object, index: int) -> _Operand:
+def _check_operand(spec: DotSpec, tensor: object, index: int) -> None:
     name = "AB"[index]
     if not isinstance(tensor, BlockTensor):
         raise TypeError(f"{name} must be a BlockTensor, not {type(tensor).__name__}")
@@ -468,7 +468,6 @@ def _operand(spec: DotSpec, tensor: object, index: int) -> _Operand:
             f"{name} must be {wanted[0]} with {wanted[1]} scales in blocks of {wanted[2]} for {spec.name}, "
             f"not {seen[0]} with {seen[1]} in blocks of {seen[2]}"
         )
-    return _Operand(tensor, spec.unit_size if spec.accumulate == "aligned" else spec.block_size)
 
 
 def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.float32]:
@@ -491,10 +490,24 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
         ValueError: If a shape, a format or a block size does not fit, K is no multiple of a group, or
             there are more blocks than ``exact`` has guard bits for.
     """
+    check_operands(spec, A, B)
+    unit_size = spec.unit_size if spec.accumulate == "aligned" else spec.block_size
+    product = _AlignedProduct if spec.accumulate == "aligned" else _RoundedProduct
+    return scaled(product(spec, _Operand(A, unit_size), _Operand(B, unit_size)).run(), A, B)
+
+
+def check_operands(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> int:
+    """Return how many groups a row of A has.
+
+    Raises:
+        TypeError: As `matmul` does.
+        ValueError: Likewise.
+    """
     if not isinstance(spec, DotSpec):
         raise TypeError(f"spec must be a DotSpec, not {type(spec).__name__}")
-    a, b = _operand(spec, A, 0), _operand(spec, B, 1)
-    if a.blocks != b.blocks:
+    _check_operand(spec, A, 0)
+    _check_operand(spec, B, 1)
+    if A.shape[1] != B.shape[1]:
         raise ValueError(f"B must have {A.shape[1]} columns, as A has, not {B.shape[1]}")
     group = spec.blocks * spec.block_size
     groups, rest = divmod(A.shape[1], group)
@@ -504,7 +517,11 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
         spec.check_groups(groups)
     elif groups != 1:
         raise ValueError(f"A must have {group} columns, one group, for {spec.name}, not {A.shape[1]}")
-    result = (_AlignedProduct if spec.accumulate == "aligned" else _RoundedProduct)(spec, a, b).run()
+    return groups
+
+
+def scaled(result: npt.NDArray[np.float32], A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.float32]:
+    """Return dot products of the rows of A and of B with the tensor scales applied, as `matmul` tells."""
     if A.tensor_scale == 1 and B.tensor_scale == 1:
         return result
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):

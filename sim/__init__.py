@@ -3,6 +3,7 @@
 from .check import Comparison, Mismatch, command, compare
 from .engines import BUILD_DIR, ENGINES, Engine, run
 from .stream import EngineError, Response, Rule, StreamError
+from .tile import matmul
 from .tools import Tool, ToolError
 from .vectors import Stimulus, from_blocks, random
 
@@ -22,6 +23,7 @@ __all__ = [
     "command",
     "compare",
     "from_blocks",
+    "matmul",
     "random",
     "run",
 ]

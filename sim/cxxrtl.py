@@ -13,11 +13,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import DotUnit, to_cxxrtl
+from ..hw import to_cxxrtl
+from ..hw.unit import Unit
 from . import tools
 from .cxxsource import divide
 from .stream import EngineError, Limits, Outcome, Response, Rule
-from .vectors import Stimulus
+from .vectors import Inputs
 
 __all__ = ["FLAGS", "JOB", "NEEDS", "Runs", "build", "compiled", "run", "source_beside"]
 
@@ -64,24 +65,27 @@ class Runs:
         starts: The first vector of each run; it ends where the next one starts.
         limits: How long to wait.
         phases: For each run, where in the patterns of offers and of accepts it starts, shape (runs, 2).
+        result_words: 32-bit words of a result.
 
     Attributes:
         jobs: An array of `JOB`, to be handed to the C++.
-        results: Bits of all results, those of the first run first.
+        results: Bits of all results, those of the first run first; a row of words for each where it has
+            several.
     """
 
     def __init__(
         self,
-        stimulus: Stimulus,
+        stimulus: Inputs,
         starts: npt.NDArray[np.int64],
         limits: Limits,
         phases: npt.NDArray[np.int64] | None = None,
+        result_words: int = 1,
     ) -> None:
         ends = np.append(starts[1:], stimulus.vectors)
         asked = np.concatenate([[0], np.cumsum(stimulus.last)])
         self.result_starts = asked[starts]
         self._starts = starts
-        self.results = np.zeros(asked[-1], np.uint32)
+        self.results = np.zeros((asked[-1], result_words) if result_words > 1 else asked[-1], np.uint32)
         self._result_cycles = np.zeros(asked[-1], np.int64)
         self._input_cycles = np.zeros(stimulus.vectors, np.int64)
         self.jobs = np.zeros(len(starts), JOB)
@@ -122,17 +126,17 @@ class Runs:
 
 
 # Emitting takes longer than a short run, and a unit does not change.
-_sources: Final[weakref.WeakKeyDictionary[DotUnit, str]] = weakref.WeakKeyDictionary()
+_sources: Final[weakref.WeakKeyDictionary[Unit, str]] = weakref.WeakKeyDictionary()
 
 
-def _source(unit: DotUnit) -> str:
+def _source(unit: Unit) -> str:
     if unit not in _sources:
         _sources[unit] = divide(to_cxxrtl(unit))
     return _sources[unit]
 
 
 def compiled(
-    unit: DotUnit,
+    unit: Unit,
     design: str,
     driver: str,
     build_dir: Path,
@@ -168,6 +172,7 @@ def compiled(
         f"-DUNIT=p_{unit.name.replace('_', '__')}",
         f"-DUNIT_STAGES={unit.stages}",
         f"-DUNIT_ACCUMULATES={int(unit.spec.accumulates)}",
+        f"-DRESULT_WORDS={unit.result_port.width // 32}",
     )
     headers = headers or {}
     key = [text, *flags, *headers.values()]
@@ -196,13 +201,13 @@ def compiled(
     return library
 
 
-def build(unit: DotUnit, build_dir: Path) -> Path:
+def build(unit: Unit, build_dir: Path) -> Path:
     """Compile a unit, unless that has been done: see `compiled`."""
     tools.require(*NEEDS)
     return compiled(unit, _source(unit), "driver.cc", build_dir)
 
 
-def run(unit: DotUnit, stimulus: Stimulus, *, build_dir: Path, limits: Limits) -> tuple[Outcome, Response]:
+def run(unit: Unit, stimulus: Inputs, *, build_dir: Path, limits: Limits) -> tuple[Outcome, Response]:
     """Run a stimulus through a compiled unit; other Python threads go on meanwhile.
 
     Args:
@@ -215,6 +220,6 @@ def run(unit: DotUnit, stimulus: Stimulus, *, build_dir: Path, limits: Limits) -
         How the run ended, and what the unit answered.
     """
     library = ctypes.CDLL(str(build(unit, build_dir)))
-    runs = Runs(stimulus, np.zeros(1, np.int64), limits)
+    runs = Runs(stimulus, np.zeros(1, np.int64), limits, result_words=unit.result_port.width // 32)
     library.blockdot_run(ctypes.c_void_p(runs.jobs.ctypes.data))
     return runs.answer(0)

@@ -4,6 +4,7 @@
 //     UNIT               class of the unit, such as p_blockdot__e2m1__ue5m3__n16__fp32__s3
 //     UNIT_STAGES        0 for a combinational unit, which has no streams
 //     UNIT_ACCUMULATES   whether there are i_first and i_last
+//     RESULT_WORDS       32-bit words of o_result
 
 #include <memory>
 
@@ -19,6 +20,18 @@ const uint32_t *load(cxxrtl::value<Bits> &port, const uint32_t *words, bool inve
     for (size_t k = 0; k < chunks; k++) port.data[k] = words[k] ^ invert;
     port.data[chunks - 1] &= cxxrtl::value<Bits>::msb_mask;
     return words + chunks;
+}
+
+// A result leaves a unit as a plain value, or as one that a register keeps.
+template <size_t Bits>
+void store(const cxxrtl::value<Bits> &port, uint32_t *words) {
+    static_assert(Bits == 32 * RESULT_WORDS, "o_result has another width");
+    std::copy_n(port.data, RESULT_WORDS, words);
+}
+
+template <size_t Bits>
+void store(const cxxrtl::wire<Bits> &port, uint32_t *words) {
+    store(port.curr, words);
 }
 
 class Runner {
@@ -100,7 +113,8 @@ class Runner {
             before_edge();
             const bool ready = unit.p_i__ready.template get<bool>();
             const bool valid = unit.p_o__valid.template get<bool>();
-            const uint32_t result = unit.p_o__result.template get<uint32_t>();
+            uint32_t result[RESULT_WORDS];
+            store(unit.p_o__result, result);
             after_edge();
             on = bench.observe(ready, valid, result);
         }
@@ -110,7 +124,7 @@ class Runner {
         for (int64_t vector = 0; vector < job.vectors; vector++) {
             load_payload(vector, false);
             unit.step();
-            job.results[vector] = unit.p_o__result.template get<uint32_t>();
+            store(unit.p_o__result, job.results + vector * RESULT_WORDS);
             job.result_cycles[vector] = job.input_cycles[vector] = vector;
         }
         job.result_count = job.input_count = job.cycles = job.vectors;

@@ -4,6 +4,7 @@
 //     UNIT               class of the unit, such as p_blockdot__e2m1__ue5m3__n16__fp32__s3
 //     UNIT_STAGES        0 for a combinational unit, which has no streams
 //     UNIT_ACCUMULATES   whether there are i_first and i_last
+//     RESULT_WORDS       32-bit words of o_result, 1
 //     PORT_name          for each data port, the addresses of its bits in a unit called `unit`
 
 #include <algorithm>
@@ -137,7 +138,7 @@ class Runner {
             for (int64_t lane = 0; lane < count; lane++) {
                 if (!benches[lane]) continue;
                 const uint32_t result = results[lane % 32][lane / 32];
-                if (benches[lane]->observe(lane_of(i_ready, lane), lane_of(o_valid, lane), result)) continue;
+                if (benches[lane]->observe(lane_of(i_ready, lane), lane_of(o_valid, lane), &result)) continue;
                 benches[lane].reset();
                 left--;
             }

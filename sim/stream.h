@@ -1,9 +1,11 @@
 // The rules of a run, cycle by cycle: the C++ twin of sim/stream.py, which explains them. Used by the drivers
-// of CXXRTL designs; the macro UNIT_ACCUMULATES says whether there are i_first and i_last.
+// of CXXRTL designs; the macro UNIT_ACCUMULATES says whether there are i_first and i_last, RESULT_WORDS how many
+// 32-bit words a result has.
 
 #ifndef BLOCKDOT_STREAM_H
 #define BLOCKDOT_STREAM_H
 
+#include <algorithm>
 #include <cstdint>
 
 namespace {
@@ -30,11 +32,11 @@ struct Job {
     int64_t offer_length, accept_length;
     int64_t patience, drain;
 
-    uint32_t *results;
+    uint32_t *results;  // RESULT_WORDS for each, the least significant one first
     int64_t *result_cycles, *input_cycles;
     int64_t result_count, input_count, cycles;
     int64_t outcome;
-    uint32_t held, seen;
+    uint32_t held, seen;  // the first word in which they differ
 };
 
 namespace {
@@ -51,8 +53,14 @@ class StreamBench {
     Job &job;
     int64_t next = 0, received = 0, owed = 0, idle = 0, left;
     int64_t offer = 0, accept = 0;
-    uint32_t held = 0;
+    uint32_t held[RESULT_WORDS] = {};
     bool offering = false, waiting = false, ready = false;
+
+    bool end(Outcome outcome, int64_t word, const uint32_t *o_result) {
+        job.held = held[word];
+        job.seen = o_result[word];
+        return end(outcome);
+    }
 
     bool end(Outcome outcome) {
         job.outcome = outcome;
@@ -71,25 +79,18 @@ class StreamBench {
     }
 
     // Returns whether the run goes on.
-    bool observe(bool i_ready, bool o_valid, uint32_t o_result) {
-        if (waiting && !o_valid) {
-            job.held = held;
-            return end(VALID_HELD);
+    bool observe(bool i_ready, bool o_valid, const uint32_t *o_result) {
+        if (waiting && !o_valid) return end(VALID_HELD, 0, o_result);
+        if (waiting) {
+            const int64_t word = std::mismatch(held, held + RESULT_WORDS, o_result).first - held;
+            if (word != RESULT_WORDS) return end(RESULT_STABLE, word, o_result);
         }
-        if (waiting && o_result != held) {
-            job.held = held;
-            job.seen = o_result;
-            return end(RESULT_STABLE);
-        }
-        if (o_valid && received == owed) {
-            job.seen = o_result;
-            return end(RESULT_OWED);
-        }
+        if (o_valid && received == owed) return end(RESULT_OWED, 0, o_result);
         const bool taken = offering && i_ready, given = o_valid && ready;
         waiting = o_valid && !ready;
-        held = o_result;
+        std::copy_n(o_result, RESULT_WORDS, held);
         if (given) {
-            job.results[received] = o_result;
+            std::copy_n(o_result, RESULT_WORDS, job.results + received * RESULT_WORDS);
             job.result_cycles[received++] = job.cycles;
             job.result_count = received;
         }

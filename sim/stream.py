@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw import DotUnit
-from .vectors import Stimulus
+from ..hw.unit import Unit
+from .vectors import Inputs, Stimulus
 
 __all__ = [
     "RESET_CYCLES",
@@ -61,7 +62,7 @@ class Response:
     """What a unit answered.
 
     Attributes:
-        results: Bits of the results in order, uint32.
+        results: Bits of the results in order, uint32; a row of words for each result of a tile.
         result_cycles: The cycle in which each result was taken from the unit, int64.
         input_cycles: The cycle in which the unit took each input, int64.
         cycles: Cycles that were run after reset.
@@ -106,7 +107,7 @@ class Limits:
     drain: int
 
     @classmethod
-    def of(cls, latency: int, stimulus: Stimulus) -> "Limits":
+    def of(cls, latency: int, stimulus: Inputs) -> "Limits":
         """Return limits that no working unit of that latency can reach.
 
         A unit whose every register waits for ``o_ready`` moves on once in a whole `accept` pattern at
@@ -130,7 +131,7 @@ class Outcome:
     held: int = 0
     seen: int = 0
 
-    def conclude(self, unit: DotUnit, stimulus: Stimulus, limits: Limits, response: Response) -> Response:
+    def conclude(self, unit: Unit, stimulus: Inputs, limits: Limits, response: Response) -> Response:
         """Return `response` if the rules were kept.
 
         Raises:
@@ -161,7 +162,7 @@ class Outcome:
                     f"{unit.name} must take an input or give a result within {limits.patience} cycles, "
                     f"not stand still until cycle {cycle} with {len(response.input_cycles)} of "
                     f"{stimulus.vectors} inputs taken and {len(response.results)} of "
-                    f"{stimulus.result_count} results given"
+                    f"{np.count_nonzero(stimulus.last)} results given"
                 )
             case Rule.DEFINED:
                 text = f"outputs of {unit.name} must be 0 or 1, not undefined at cycle {cycle}"

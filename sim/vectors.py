@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..model import DotSpec, Format
 
-__all__ = ["LONGEST", "Stimulus", "bulk", "from_blocks", "negated", "pack", "random"]
+__all__ = ["LONGEST", "Inputs", "Stimulus", "bulk", "from_blocks", "negated", "pack", "random"]
 
 LONGEST: Final = 24
 """Groups in the longest sum that `random` draws, unless told otherwise."""
@@ -66,6 +66,39 @@ def negated(fmt: Format) -> Codes:
         return (code ^ (1 << fmt.magnitude_bits)).astype(fmt.dtype)
     least = 1 << fmt.magnitude_bits  # has no negation
     return np.where(code == least, least - 1, -code % (1 << fmt.bits)).astype(fmt.dtype)
+
+
+class Inputs(Protocol):
+    """What an engine has to know of the inputs of a run; see `Stimulus`."""
+
+    @property
+    def vectors(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def first(self) -> Bools:
+        """Which start a sum."""
+        ...
+
+    @property
+    def last(self) -> Bools:
+        """Which ask for a result."""
+        ...
+
+    @property
+    def offer(self) -> Bools:
+        """In which cycles one may be offered."""
+        ...
+
+    @property
+    def accept(self) -> Bools:
+        """In which cycles a result is accepted."""
+        ...
+
+    def words(self) -> dict[str, npt.NDArray[np.uint32]]:
+        """Return what is put on each data port."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from blockdot.hw import DotUnit, VerilogModule, to_cxxrtl, to_rtlil, to_verilog
+from blockdot.hw import DotArray, DotUnit, VerilogModule, to_cxxrtl, to_rtlil, to_verilog
+from blockdot.hw.unit import Unit
 from blockdot.hw.verilog import SIDECAR_VERSION
 from blockdot.model import DotSpec
 from messages import whole
@@ -22,26 +23,28 @@ from messages import whole
 _TIMEOUT_S = 100  # of one call of a tool
 
 # One of each kind that differs in its structure. N is small where nothing depends on it.
-UNITS = [
-    (DotSpec(scale="ue4m3", block_size=4), 0, "area"),
-    (DotSpec(scale="ue5m3", block_size=16), 0, "delay"),
-    (DotSpec(scale="ue4m3_full", block_size=2), 1, "area"),
-    (DotSpec(scale="ue4m4", block_size=4), 3, "delay"),
-    (DotSpec(scale=("ue4m3", "ue8m0"), block_size=4), 6, "area"),
-    (DotSpec(scale="ue5m3", block_size=16, accumulate="fp32"), 1, "area"),
-    (DotSpec(scale="ue5m3_ieee", block_size=4, accumulate="fp32"), 3, "delay"),
-    (DotSpec(scale="ue8m0", block_size=4, accumulate="fp32"), 3, "area"),
-    (DotSpec(scale="ue4m3", block_size=4, accumulate="exact"), 1, "area"),
-    (DotSpec(scale="ue5m3", block_size=16, accumulate="exact"), 3, "delay"),
-    (DotSpec(scale="ue4m3", block_size=2, accumulate="exact", guard=0), 9, "area"),
-    (DotSpec(scale="ue8m0", block_size=2, accumulate="exact"), 2, "area"),
-    (DotSpec(scale="ue8m0", block_size=2), 0, "area"),
-    (DotSpec(scale="ue3m2", block_size=2, blocks=2), 0, "area"),
-    (DotSpec(scale="ue5m3", block_size=2, blocks=2, accumulate="fp32"), 3, "area"),
-    (DotSpec(scale="ue4m3", block_size=2, blocks=4, accumulate="exact"), 3, "delay"),
+UNITS: list[Unit] = [
+    DotUnit(DotSpec(scale="ue4m3", block_size=4), stages=0),
+    DotUnit(DotSpec(scale="ue5m3", block_size=16), stages=0, optimise="delay", order=2),
+    DotUnit(DotSpec(scale="ue4m3_full", block_size=2), stages=1),
+    DotUnit(DotSpec(scale="ue4m4", block_size=4), stages=3, optimise="delay"),
+    DotUnit(DotSpec(scale=("ue4m3", "ue8m0"), block_size=4), stages=6),
+    DotUnit(DotSpec(scale="ue5m3", block_size=16, accumulate="fp32"), stages=1),
+    DotUnit(DotSpec(scale="ue5m3_ieee", block_size=4, accumulate="fp32"), stages=3, optimise="delay"),
+    DotUnit(DotSpec(scale="ue8m0", block_size=4, accumulate="fp32"), stages=3),
+    DotUnit(DotSpec(scale="ue4m3", block_size=4, accumulate="exact"), stages=1),
+    DotUnit(DotSpec(scale="ue5m3", block_size=16, accumulate="exact"), stages=3, optimise="delay"),
+    DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact", guard=0), stages=9),
+    DotUnit(DotSpec(scale="ue8m0", block_size=2, accumulate="exact"), stages=2),
+    DotUnit(DotSpec(scale="ue8m0", block_size=2), stages=0),
+    DotUnit(DotSpec(scale="ue3m2", block_size=2, blocks=2), stages=0),
+    DotUnit(DotSpec(scale="ue5m3", block_size=2, blocks=2, accumulate="fp32"), stages=3),
+    DotUnit(DotSpec(scale="ue4m3", block_size=2, blocks=4, accumulate="exact"), stages=3, optimise="delay"),
+    DotArray(DotSpec(block_size=2), rows=2, columns=3, stages=0),
+    DotArray(DotSpec(block_size=2, accumulate="fp32"), rows=3, columns=1, stages=3),
+    DotArray(DotSpec(element="e5m2", scale="ue8m0", block_size=2, accumulate="fp32"), rows=2, columns=2),
 ]
-NAMES = [f"{spec}_s{stages}_{optimise}" for spec, stages, optimise in UNITS]
-units = pytest.mark.parametrize(("spec", "stages", "optimise"), UNITS, ids=NAMES)
+units = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: f"{unit.name}_{unit.optimise}")
 
 # What of Verilator's -Wall does not hold of the emitted text, and why that is harmless.
 WAIVERS = {
@@ -52,8 +55,8 @@ WAIVERS = {
 
 
 @functools.cache
-def emit(spec: DotSpec, stages: int, optimise: str) -> VerilogModule:
-    return to_verilog(DotUnit(spec, stages=stages, optimise=optimise))  # type: ignore[arg-type]
+def emit(unit: Unit) -> VerilogModule:
+    return to_verilog(unit)
 
 
 # The same call, the same bytes.
@@ -107,9 +110,9 @@ def test_a_unit_emitted_twice_gives_the_same_text_each_time() -> None:
 
 
 @units
-def test_the_header_has_the_ports_of_the_unit_in_order(spec: DotSpec, stages: int, optimise: str) -> None:
-    module = emit(spec, stages, optimise)
-    ports = DotUnit(spec, stages=stages).ports
+def test_the_header_has_the_ports_of_the_unit_in_order(unit: Unit) -> None:
+    module = emit(unit)
+    ports = unit.ports
     assert module.text.count(f"\nmodule {module.name}(") == 1
     body = module.text.partition(f"\nmodule {module.name}(")[2].partition("\nendmodule")[0]
     header, _, body = body.partition(");\n")
@@ -121,10 +124,8 @@ def test_the_header_has_the_ports_of_the_unit_in_order(spec: DotSpec, stages: in
 
 
 @units
-def test_the_text_is_plain_and_tells_nothing_of_the_machine(
-    spec: DotSpec, stages: int, optimise: str
-) -> None:
-    module = emit(spec, stages, optimise)
+def test_the_text_is_plain_and_tells_nothing_of_the_machine(unit: Unit) -> None:
+    module = emit(unit)
     text = module.text
     version = importlib.metadata.version("blockdot")
     assert text.startswith(
@@ -159,20 +160,21 @@ def test_the_text_is_plain_and_tells_nothing_of_the_machine(
 
 
 @units
-def test_reset_reaches_the_control_state_alone(spec: DotSpec, stages: int, optimise: str) -> None:
-    text = emit(spec, stages, optimise).text
+def test_reset_reaches_the_control_state_alone(unit: Unit) -> None:
+    text = emit(unit).text
+    top = text.partition("\nendmodule")[0]  # another module has wires of the same names
     reset = re.findall(r"^  assign (\w+) = rst \? 1'h0 : \w+;$", text, re.MULTILINE)
     # Beside the header and the declarations nothing else mentions it.
-    assert len(re.findall(r"\brst\b", text)) == len(reset) + (3 if stages else 0)
+    assert len(re.findall(r"\brst\b", text)) == len(reset) + (3 if unit.stages else 0)
     cleared = [
-        name for name, value in re.findall(r"^    (\w+) <= (\w+);$", text, re.MULTILINE) if value in reset
+        name for name, value in re.findall(r"^    (\w+) <= (\w+);$", top, re.MULTILINE) if value in reset
     ]
-    expected = [f"valid_{k}" for k in range(stages)] + (["spare_full"] if stages else [])
+    expected = [f"valid_{k}" for k in range(unit.stages)] + (["spare_full"] if unit.stages else [])
     assert sorted(cleared) == sorted(expected)
 
 
 def test_equal_lanes_share_one_module() -> None:
-    module = emit(DotSpec(block_size=16, blocks=2), 1, "area")
+    module = emit(DotUnit(DotSpec(block_size=16, blocks=2)))
     assert len(re.findall(rf"^  {module.name}_product product_\d+ \(", module.text, re.MULTILINE)) == 32
     assert module.text.count(f"\nmodule {module.name}_product(") == 1
 
@@ -186,19 +188,20 @@ def test_cxxrtl_has_the_class_of_the_unit() -> None:
 
 
 @units
-def test_the_sidecar_says_what_is_to_be_known(spec: DotSpec, stages: int, optimise: str) -> None:
-    unit = DotUnit(spec, stages=stages, optimise=optimise, order=2)  # type: ignore[arg-type]
-    module = to_verilog(unit)
+def test_the_sidecar_says_what_is_to_be_known(unit: Unit) -> None:
+    module = emit(unit)
+    spec = unit.spec
     sidecar = json.loads(json.dumps(module.sidecar))
     assert sidecar == {
         "sidecar_version": SIDECAR_VERSION,
         "name": unit.name,
         "spec": json.loads(json.dumps({"name": spec.name, **asdict(spec)})),
-        "stages": stages,
-        "optimise": optimise,
-        "flow": "stream",
-        "order": 2,
-        "latency": stages,
+        **({"rows": unit.rows, "columns": unit.columns} if isinstance(unit, DotArray) else {}),
+        "stages": unit.stages,
+        "optimise": unit.optimise,
+        "flow": unit.flow,
+        "order": unit.order,
+        "latency": unit.stages,
         "registers_after": list(unit.registers_after),
         "ports": [
             {
@@ -245,7 +248,7 @@ def test_files_are_written_into_a_directory_that_is_made(tmp_path: Path) -> None
 
 
 def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
-    verilog, sidecar = emit(DotSpec(block_size=2), 1, "area").write(tmp_path)
+    verilog, sidecar = emit(DotUnit(DotSpec(block_size=2))).write(tmp_path)
     told = json.loads(sidecar.read_text())["sha256"]
     assert told == hashlib.sha256(verilog.read_bytes()).hexdigest()
 
@@ -326,26 +329,22 @@ def verilator(path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @units
-def test_verilator_finds_nothing_but_what_is_waived(
-    spec: DotSpec, stages: int, optimise: str, tmp_path: Path
-) -> None:
-    path, _ = emit(spec, stages, optimise).write(tmp_path)
+def test_verilator_finds_nothing_but_what_is_waived(unit: Unit, tmp_path: Path) -> None:
+    path, _ = emit(unit).write(tmp_path)
     done = verilator(path, *(f"-Wno-{code}" for code in WAIVERS))
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_waiver_is_needed(tmp_path: Path) -> None:
-    path, _ = emit(DotSpec(block_size=4, accumulate="fp32"), 3, "area").write(tmp_path)
+    path, _ = emit(DotUnit(DotSpec(block_size=4, accumulate="fp32"), stages=3)).write(tmp_path)
     codes = re.findall(r"^%Warning-(\w+):", verilator(path).stderr, re.MULTILINE)
     assert set(codes) == set(WAIVERS)
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog: apt install iverilog")
 @units
-def test_icarus_reads_the_text_as_verilog_2001_without_a_warning(
-    spec: DotSpec, stages: int, optimise: str, tmp_path: Path
-) -> None:
-    path, _ = emit(spec, stages, optimise).write(tmp_path)
+def test_icarus_reads_the_text_as_verilog_2001_without_a_warning(unit: Unit, tmp_path: Path) -> None:
+    path, _ = emit(unit).write(tmp_path)
     done = subprocess.run(
         ["iverilog", "-Wall", "-g2001", "-tnull", str(path)],
         capture_output=True,
