@@ -1,6 +1,7 @@
 """``blockdot verilog``: a unit's Verilog and its JSON sidecar, and what it takes to use and to try it."""
 
 import importlib.metadata
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,13 @@ def verilog(
     optimise: OptimiseOption = "area",
     flow: FlowOption = "stream",
     order: OrderOption = 0,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWSxCOLUMNS",
+            help="A tile instead of one unit: the dot products of so many vectors a with so many vectors b.",
+        ),
+    ] = None,
     testbench: Annotated[
         int | None,
         typer.Option(
@@ -63,7 +71,7 @@ def verilog(
     DIR/NAME.v holds the module NAME; DIR/NAME.json its specification, latency, ports and widths. The same
     options give the same bytes on every machine.
     """
-    from ..hw import DotUnit, to_verilog
+    from ..hw import DotArray, DotUnit, to_verilog
     from ..hw.fusesoc import core_file
     from ..hw.verilog import write_whole
 
@@ -76,11 +84,20 @@ def verilog(
         guard=guard,
         fraction=fraction,
     )
-    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, flow=flow, order=order)
+    stages = default_stages(accumulate, stages)
+    if tile is None:
+        unit = DotUnit(spec, stages=stages, optimise=optimise, flow=flow, order=order)
+    else:
+        rows, columns = _shape(tile)
+        unit = DotArray(
+            spec, rows=rows, columns=columns, stages=stages, optimise=optimise, flow=flow, order=order
+        )
     module = to_verilog(unit)
     # All of it is made before any of it is written.
     beside: dict[str, str] = {}
     if testbench is not None:
+        if not isinstance(unit, DotUnit):
+            raise ValueError("--testbench must go with one unit, not with a tile")
         from ..sim import random
         from ..sim.verilog_bench import verilog_bench
 
@@ -103,3 +120,11 @@ def verilog(
         out.print(f"registers after: {', '.join(unit.registers_after)}")
     for path in paths:
         out.print(f"wrote {path}", soft_wrap=True)
+
+
+def _shape(text: str) -> tuple[int, int]:
+    """Return the rows and columns of ``4x8``."""
+    found = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    if found is None:
+        raise ValueError(f"tile must be ROWSxCOLUMNS, such as 4x4, not {text!r}")
+    return int(found[1]), int(found[2])

@@ -1,11 +1,12 @@
 """A FuseSoC core file beside a unit's Verilog."""
 
-from .dot import DotUnit
+from .array import DotArray
+from .unit import Unit
 
 __all__ = ["core_file"]
 
 
-def core_file(unit: DotUnit, *, version: str, testbench: bool = False) -> str:
+def core_file(unit: Unit, *, version: str, testbench: bool = False) -> str:
     """Return the text of ``NAME.core``, a core description of FuseSoC's CAPI2.
 
     The core is ``blockdot:dot:NAME``. Its targets are ``default`` (the Verilog, to depend on), ``lint``
@@ -17,11 +18,14 @@ def core_file(unit: DotUnit, *, version: str, testbench: bool = False) -> str:
         testbench: Whether there is a test bench.
     """
     name = unit.name
+    kind = "Block dot-product unit"
+    if isinstance(unit, DotArray):
+        kind = f"Tile of {unit.rows}x{unit.columns} block dot-product units"
     lines = [
         "CAPI=2:",
         "",
         f"name: blockdot:dot:{name}:{version}",
-        f'description: "Block dot-product unit {unit.spec.name}, {unit.stages} register stages"',
+        f'description: "{kind} {unit.spec.name}, {unit.stages} register stages"',
         "",
         "filesets:",
         "  rtl:",

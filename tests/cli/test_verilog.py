@@ -32,12 +32,24 @@ def test_formats_may_differ_between_the_operands(blockdot):
     assert json.loads(done.out)["name"] == "blockdot_e2m1_ue4m3xue8m0_n2_none_s0"
 
 
+def test_a_tile_has_a_core_file_as_a_unit_has(blockdot, tmp_path):
+    done = blockdot("verilog", "--block-size", 2, "--tile", "2x3", "--fusesoc", "-o", "out", "--json")
+    sidecar = json.loads(done.out)
+    name = "blockdot_array2x3_e2m1_ue5m3_n2_none_s0"
+    assert (sidecar["name"], sidecar["rows"], sidecar["columns"]) == (name, 2, 3)
+    core = (tmp_path / "out" / f"{name}.core").read_text()
+    assert 'description: "Tile of 2x3 block dot-product units e2m1_ue5m3_n2_none, 0 register stages"' in core
+
+
 @pytest.mark.usefixtures("matrix")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--block-size", 12], "block_size must be a power of two from 2 to 128, not 12"),
         (["--blocks", 3], "blocks must be 1, 2, 4 or 8, not 3"),
+        (["--tile", "4"], "tile must be ROWSxCOLUMNS, such as 4x4, not '4'"),
+        (["--tile", "4x65"], "columns must be from 1 to 64, not 65"),
+        (["--tile", "2x2", "--testbench", 9], "--testbench must go with one unit, not with a tile"),
         (["--testbench", 0], "vectors must be at least 1, not 0"),
         (["--scale", "e2m1"], "scale must be an unsigned format, not 'e2m1'"),
         (["--stages", 99], "stages must be from 0 to 6 for e2m1_ue5m3_n16_none, not 99"),
