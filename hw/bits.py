@@ -8,11 +8,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 __all__ = [
     "barrel_left",
+    "barrel_left_kept",
     "count_leading_zeros",
     "full_adder",
     "half_adder",
     "leading_zeros_of_difference",
     "normalise",
+    "normalise_kept",
     "repeat",
     "shift_left",
     "shift_right",
@@ -48,23 +50,39 @@ def repeat(bit: Value, width: int) -> Value:
 
 
 def normalise(m: Module, value: Value, limit: Value | None = None) -> tuple[Value, Value]:
-    """Shift left until the top bit is set, halving the distance left at each step.
+    """Shift left until the top bit is set; see `normalise_kept`, of which this keeps everything.
+
+    Returns:
+        The shifted value, as wide as `value`, and the distance it was shifted by.
+    """
+    shifted, count, _ = normalise_kept(m, value, len(value), limit)
+    return shifted, count
+
+
+def normalise_kept(
+    m: Module, value: Value, keep: int, limit: Value | None = None, sign: Value | None = None
+) -> tuple[Value, Value, Value]:
+    """Shift left until the top bit is set, halving the distance left at each step, and keep the top bits.
 
     Leading zeros and shift come from the same multiplexers: one OR and one row of them for each bit of
-    the count, the largest distance first. This is the small normaliser; its depth is that of the ORs and
-    multiplexers in a row.
+    the count, the largest distance first. A row is no wider than the bits that can still come to be kept.
+    This is the small normaliser; its depth is that of the ORs and multiplexers in a row.
 
     Args:
         m: The module to build in.
         value: The bits to shift, at least one.
+        keep: Bits to keep.
         limit: The shift never exceeds this, if given: an unsigned value of any width.
+        sign: Shift until the top bit differs from this one, instead of from zero.
 
     Returns:
-        The shifted value, as wide as `value`, and the distance it was shifted by. Zero is shifted by the
+        The top `keep` bits of the shifted value (all of it, if it is narrower); the distance it was shifted
+        by; and whether any bit that is not kept is set. Zero, or the sign all over, is shifted by the
         largest distance that the width of the count allows (or by the limit).
     """
     width = len(value)
     count: list[Value] = []
+    lost: Value = Const(0)
     # Digits from the top: a step is taken if the bits it would push out are zero and the limit, compared
     # digit by digit, leaves room. `tight` says that all digits so far equal the limit's.
     digits = max((width - 1).bit_length(), 0)
@@ -73,16 +91,32 @@ def normalise(m: Module, value: Value, limit: Value | None = None) -> tuple[Valu
         tight = ~limit[digits:].any()
     for k in reversed(range(digits)):
         step = 1 << k
-        zero = ~value[width - step :].any()
+        above = value[len(value) - step :]
+        zero = ~above.any() if sign is None else Mux(sign, above.all(), ~above.any())
         if limit is not None:
             digit = limit[k] if k < len(limit) else Const(0)
             take = wire(m, zero & (digit | ~tight), f"shift_by_{step}")
             tight = wire(m, tight & (take == digit), f"tight_{step}")
         else:
             take = wire(m, zero, f"shift_by_{step}")
-        value = wire(m, Mux(take, Cat(Const(0, step), value[: width - step]), value), f"shifted_{step}")
+        value, lost = _left(m, value, take, step, keep, lost, f"shifted_{step}")
         count.insert(0, take)
-    return value, Cat(*count)
+    return value, Cat(*count), lost
+
+
+def _left(
+    m: Module, value: Value, take: Value, step: int, keep: int, lost: Value, name: str
+) -> tuple[Value, Value]:
+    """Shift left by a step if `take`, where smaller steps follow and the top `keep` bits are wanted."""
+    width = len(value)
+    dropped = max(0, width - (keep + step - 1))
+    moved = Cat(Const(0, step), value)[:width]
+    shifted = wire(m, Mux(take, moved[dropped:], value[dropped:]), name)
+    if dropped:
+        lost = lost | (~take & value[:dropped].any())
+    if dropped > step:
+        lost = lost | value[: dropped - step].any()
+    return shifted, lost
 
 
 def count_leading_zeros(m: Module, value: Value, name: str = "") -> tuple[Value, Value]:
@@ -152,17 +186,25 @@ def leading_zeros_of_difference(m: Module, a: Value, b: Value, name: str = "") -
 
 
 def barrel_left(m: Module, value: Value, distance: Value) -> Value:
+    """Shift left by `distance`, unsigned; see `barrel_left_kept`, of which this keeps everything."""
+    return barrel_left_kept(m, value, distance, len(value))[0]
+
+
+def barrel_left_kept(m: Module, value: Value, distance: Value, keep: int) -> tuple[Value, Value]:
     """Shift left by `distance`, unsigned, in as many rows of multiplexers as it has digits.
 
     The largest steps come first: their digits are those that a count of leading zeros knows first. Bits
     shifted beyond the top are lost.
+
+    Returns:
+        The top `keep` bits of the shifted value (all of it, if it is narrower), and whether any bit below
+        them is set.
     """
-    width = len(value)
+    lost: Value = Const(0)
     for k in reversed(range(len(distance))):
-        step = min(1 << k, width)
-        shifted = Cat(Const(0, step), value[: width - step])
-        value = wire(m, Mux(distance[k], shifted, value), f"left_{1 << k}")
-    return value
+        value, lost = _left(m, value, distance[k], 1 << k, keep, lost, f"left_{1 << k}")
+    below = max(0, len(value) - keep)  # where there is no distance at all
+    return value[below:], lost | value[:below].any()
 
 
 def shift_left(m: Module, value: Value, distance: Value, *, least: int, width: int, fill: Value) -> Value:

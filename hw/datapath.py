@@ -15,9 +15,9 @@ from .bits import repeat, wire
 from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
 from .element import DecodedProduct, ElementProduct, product_bits
 from .hierarchy import place
-from .round import FRACTION_BITS, Normalise, Range, Round
+from .round import FRACTION_BITS, Normalise, Range, Round, SignedNormalise
 from .scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
-from .term import LeadingZeros, Magnitude, MagnitudeTerm, Product, SignedTerm, WindowShift
+from .term import LeadingZeros, MagnitudeTerm, Product, SignedTerm, WindowShift
 
 __all__ = ["OPTIMISE", "Datapath", "Live", "Optimise", "Step"]
 
@@ -169,26 +169,30 @@ class Datapath:
             return [*steps, Step("accumulate", depth, self._build_aligned, accumulates=True)]
         if self._windowed:
             steps.append(Step("place", 3 * exponent_bits(*spec.scales), self._build_window))
-            magnitude_bits = self._group_bits - 1
             if spec.blocks > 1:
                 steps.append(Step("join", 4 * _log2(spec.blocks) + carry(self._group_bits), self._build_join))
             if spec.accumulate == "exact":
-                magnitude_bits = spec.accumulator_bits - 1
                 steps.append(
                     Step("accumulate", carry(spec.accumulator_bits), self._build_exact, accumulates=True)
                 )
-            steps.append(Step("magnitude", carry(magnitude_bits), self._build_magnitude))
         numbers = self._numbers
-        steps.append(Step("normalise", 5 * _log2(numbers.magnitude_bits), self._build_normalise))
+        steps.append(
+            Step(
+                "normalise",
+                5 * _log2(numbers.magnitude_bits),
+                self._build_signed_normalise if self._windowed else self._build_normalise,
+            )
+        )
+        rounds = numbers.rounds or self._windowed
         unpacked = self._fast and spec.accumulate == "fp32"
         steps.append(
             Step(
                 "round",
-                14 if numbers.rounds else 2,
+                14 if rounds else 2,
                 self._build_round
                 if not unpacked
                 else self._build_unpacked
-                if numbers.rounds
+                if rounds
                 else self._build_operand,
             )
         )
@@ -442,31 +446,40 @@ class Datapath:
             window_bits=len(window), accumulator_bits=spec.accumulator_bits, adder=self._adder
         )
         place(m, platform, "accumulate", adder)
+        enable, keep = live["enable"], self._keep(m, live)
         m.d.comb += [
-            adder.accumulator.eq(Mux(live["first"], 0, accumulator)),
-            adder.window.eq(window),
+            adder.accumulator.eq(accumulator & repeat(keep, len(accumulator))),
+            adder.window.eq(window & repeat(enable, len(window))),
         ]
-        with m.If(live["enable"]):
-            m.d.sync += [
-                accumulator.eq(adder.result),
-                accumulator_nan.eq((accumulator_nan & ~live["first"]) | live["nan"]),
-            ]
+        m.d.sync += [
+            accumulator.eq(adder.result),
+            accumulator_nan.eq((accumulator_nan & keep) | (live["nan"] & enable)),
+        ]
         after: Live = {"window": accumulator, "nan": accumulator_nan}
         if "infinite" in live:
             infinite = Signal(2, name="accumulator_infinite", reset_less=True)
-            with m.If(live["enable"]):
-                m.d.sync += infinite.eq((infinite & repeat(~live["first"], 2)) | live["infinite"])
+            m.d.sync += infinite.eq((infinite & repeat(keep, 2)) | (live["infinite"] & repeat(enable, 2)))
             after["infinite"] = infinite
         return after
 
-    def _build_magnitude(self, m: Module, platform: object, live: Live) -> Live:
+    @staticmethod
+    def _keep(m: Module, live: Live) -> Value:
+        """Return whether a sum goes on.
+
+        An accumulator that is not enabled adds nothing to itself: clearing what is added takes less than
+        a multiplexer before each flip-flop.
+        """
+        return wire(m, ~(live["first"] & live["enable"]), "keep")
+
+    def _build_signed_normalise(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
+        normalise = SignedNormalise(self._numbers, parallel=self._fast)
+        place(m, platform, "normalise", normalise)
         window = after.pop("window")
-        magnitude = Magnitude(bits=len(window), adder=self._adder)
-        place(m, platform, "sign_magnitude", magnitude)
-        m.d.comb += magnitude.value.eq(window)
-        after["negative_0"] = magnitude.negative
-        after["magnitude_0"] = magnitude.magnitude
+        m.d.comb += normalise.value.eq(window)
+        after["negative_0"] = window[-1]
+        for name in ("nonzero", "fraction", "field"):
+            after[name] = getattr(normalise, name)
         return after
 
     def _build_normalise(self, m: Module, platform: object, live: Live) -> Live:
@@ -483,8 +496,7 @@ class Datapath:
         )
         place(m, platform, "normalise", normalise)
         m.d.comb += normalise.magnitude.eq(after.pop("magnitude_0"))
-        if not self._windowed:
-            m.d.comb += normalise.exponent.eq(after.pop("exponent_0"))
+        m.d.comb += normalise.exponent.eq(after.pop("exponent_0"))
         if zeros is not None:
             m.d.comb += normalise.zeros.eq(zeros)
         after["nonzero"] = normalise.nonzero
@@ -507,12 +519,13 @@ class Datapath:
         spec = self.spec
         after = dict(live)
         rounder = Round(
-            fraction_bits=self._numbers.fraction_bits,
+            fraction_bits=len(live["fraction"]),
             field_bits=self._numbers.field_bits,
             overflow=self._numbers.overflow,
             infinite="infinite" in live,
             # One block that is no number is a zero until here; other blocks and accumulators need not be.
             cleared=spec.blocks == 1 and spec.accumulate != "exact",
+            inverted=self._windowed,
         )
         place(m, platform, "round", rounder)
         nan, infinite, negative = self._specials_of_group(m, after)
@@ -560,25 +573,25 @@ class Datapath:
 
     def _build_fp32(self, m: Module, platform: object, live: Live) -> Live:
         accumulator = Signal(32, name="accumulator", reset_less=True)
-        # The first of a sum is added to -0, which leaves every number as it is.
-        kept = wire(m, ~live["first"], "keep")
-        before = Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)
+        # The first of a sum is added to -0, and -0 to a sum that waits: it leaves every number as it is.
+        enable, keep = live["enable"], self._keep(m, live)
+        before = Cat(accumulator[:31] & repeat(keep, 31), accumulator[31] | ~keep)
         adder = (TwoPathAdder if self._fast else Binary32Adder)(adder=self._adder)
         place(m, platform, "accumulate", adder)
         m.d.comb += adder.a.eq(before)
         if isinstance(adder, TwoPathAdder):
             hidden = Signal(name="accumulator_normal", reset_less=True)
             m.d.comb += [
-                adder.a_normal.eq(hidden & kept),
+                adder.a_normal.eq(hidden & keep),
+                adder.b_negative.eq(live["r_negative"] | ~enable),
                 *(
-                    getattr(adder, f"b_{name}").eq(live[f"r_{name}"])
-                    for name in ("negative", "fraction", "field", "normal", "nan", "infinite")
+                    getattr(adder, f"b_{name}").eq(live[f"r_{name}"] & repeat(enable, len(live[f"r_{name}"])))
+                    for name in ("fraction", "field", "normal", "nan", "infinite")
                 ),
             ]
-            with m.If(live["enable"]):
-                m.d.sync += hidden.eq(adder.normal)
+            m.d.sync += hidden.eq(adder.normal)
         else:
-            m.d.comb += adder.b.eq(live["result"])
-        with m.If(live["enable"]):
-            m.d.sync += accumulator.eq(adder.result)
+            result = live["result"]
+            m.d.comb += adder.b.eq(Cat(result[:31] & repeat(enable, 31), result[31] | ~enable))
+        m.d.sync += accumulator.eq(adder.result)
         return {"result": accumulator}

@@ -7,12 +7,23 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bits import barrel_left, count_leading_zeros, normalise, repeat, shift_right_sticky, wire
+from .bits import (
+    barrel_left,
+    barrel_left_kept,
+    count_leading_zeros,
+    normalise,
+    normalise_kept,
+    repeat,
+    shift_right_sticky,
+    wire,
+)
 
-__all__ = ["BIAS", "FRACTION_BITS", "Normalise", "Range", "Round"]
+__all__ = ["BIAS", "FRACTION_BITS", "Normalise", "Range", "Round", "SignedNormalise"]
 
 BIAS: Final = 127
 FRACTION_BITS: Final = 23
+KEPT_BITS: Final = FRACTION_BITS + 2
+"""The hidden bit, the fraction and the guard bit."""
 _INFINITY_FIELD: Final = 255
 
 
@@ -225,6 +236,71 @@ class Normalise(wiring.Component):
         return moved[excess:], count, one_more
 
 
+class SignedNormalise(wiring.Component):
+    """Bring an exact signed number to the position that binary32 gives its magnitude, without negating it.
+
+    Combinational. For a number below zero the bits of the magnitude are those of the number inverted, plus
+    one in the last place: `Round` adds it, as it adds to round. The number is shifted until its top bit
+    differs from its sign; only the bits that binary32 has, and one below, are kept and inverted, and of those
+    shifted out no more is kept than whether one of them is set.
+
+    Args:
+        numbers: The numbers that can occur, signed: `numbers` tells of their magnitudes. Their exponent is
+            constant, and none of them is so small that its top bit is below the least normal number's.
+        parallel: Count the bits that are alike beside the shifter, which is faster and larger, instead of in
+            it.
+
+    Members:
+        value: The number. Its least value does not occur.
+        fraction: Sticky bit, guard bit and 23 bits: the magnitude minus one place in the last where the
+            number is below zero, shifted so that its top bit is binary32's hidden bit, without that bit.
+        field: The biased exponent of the top bit; 0 for zero and the subnormals. Of minus a power of two it
+            is one less, and the fraction is all ones, until one is added.
+        nonzero: The number is not zero.
+    """
+
+    def __init__(self, numbers: Range, *, parallel: bool = False) -> None:
+        if numbers.exponent_bits or numbers.shifts_right:
+            raise ValueError(f"numbers must have a constant exponent that is not below normal, not {numbers}")
+        self.numbers = numbers
+        self.parallel = parallel
+        super().__init__(
+            {
+                "value": In(signed(numbers.magnitude_bits + 1)),
+                "fraction": Out(KEPT_BITS),
+                "field": Out(numbers.field_bits),
+                "nonzero": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        numbers = self.numbers
+        negative = self.value[-1]
+        # Of minus a power of two the first bit that differs from the sign is the one below; of minus one, the
+        # zero behind the binary point.
+        digits = Cat(Const(0, 1), self.value[:-1])
+        limit = Const(numbers.top_field - 1) if numbers.subnormal else None
+        if self.parallel:
+            inverted = wire(m, digits ^ repeat(negative, len(digits)), "inverted")
+            count, _ = count_leading_zeros(m, inverted)
+            if limit is not None:
+                count = wire(m, Mux(limit <= count, limit, count)[: len(count)], "distance")
+            kept, lost = barrel_left_kept(m, digits, count, KEPT_BITS)
+        else:
+            kept, count, lost = normalise_kept(m, digits, KEPT_BITS, limit, negative)
+        kept = Cat(Const(0, KEPT_BITS - len(kept)), kept) if len(kept) < KEPT_BITS else kept
+        kept = wire(m, kept ^ repeat(negative, KEPT_BITS), "kept")
+        field = wire(m, (numbers.top_field - count)[: numbers.field_bits], "top_bit_field")
+        sticky = wire(m, lost, "sticky")
+        m.d.comb += [
+            self.fraction.eq(Cat(sticky, kept[:-1])),
+            self.field.eq(field & repeat(kept[-1], len(field))),
+            self.nonzero.eq(kept[-1] if limit is None else negative | kept.any() | sticky),
+        ]
+        return m
+
+
 class Round(wiring.Component):
     """Round a normalised number to binary32, ties to even, and pack it.
 
@@ -238,6 +314,8 @@ class Round(wiring.Component):
         infinite: Whether the parent can ask for infinity.
         cleared: Whether the number is known to be zero where the result is NaN or infinite by the
             parent's word: that takes no more than setting bits.
+        inverted: Whether the fraction is that of `SignedNormalise`: of a negative number one too small in
+            the last place.
 
     Members:
         negative: The sign.
@@ -258,8 +336,10 @@ class Round(wiring.Component):
         overflow: bool,
         infinite: bool = False,
         cleared: bool = False,
+        inverted: bool = False,
     ) -> None:
         self.overflow = overflow
+        self.inverted = inverted
         self.cleared = cleared
         super().__init__(
             {
@@ -281,8 +361,13 @@ class Round(wiring.Component):
         if dropped:
             tie = self.fraction[dropped - 1]
             more = self.fraction[: dropped - 1].any() if dropped > 1 else Const(0)
+            up = tie & (more | fraction[0])
+            if self.inverted:
+                # The one below the last place comes through to the tie where nothing below it was set, and
+                # through that to the fraction if it was set: nothing is left then. If it was not, it is now.
+                up = Mux(self.negative, Mux(more, tie, tie | fraction[0]), up)
             # A carry out of the fraction steps the exponent on, and out of the largest gives infinity.
-            packed = (packed + (tie & (more | fraction[0])))[:31]
+            packed = (packed + up)[:31]
         asked = self.infinite if "infinite" in self.signature.members else Const(0)
         negative = self.negative & (self.nonzero | asked)
         if not self.cleared:

@@ -5,11 +5,13 @@ import pytest
 from amaranth.hdl import Const, Module, Signal, Value
 from blockdot.hw.bits import (
     barrel_left,
+    barrel_left_kept,
     count_leading_zeros,
     full_adder,
     half_adder,
     leading_zeros_of_difference,
     normalise,
+    normalise_kept,
     repeat,
     shift_left,
     shift_right_sticky,
@@ -100,6 +102,32 @@ def test_normalise_shifts_no_further_than_its_limit(width: int, limit_bits: int,
     assert apply(build, [width, limit_bits], every(width, limit_bits)) == expected
 
 
+@pytest.mark.parametrize("limit", [None, 0, 2, 5])
+@pytest.mark.parametrize("keep", [1, 2, 3, 6])
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 8])
+def test_normalise_keeps_the_top_and_says_whether_the_rest_is_zero(
+    width: int, keep: int, limit: int | None, apply: Callable
+) -> None:
+    kept_bits = min(width, keep)
+
+    def build(m: Module, value: Value, sign: Value) -> tuple[Value, Value, Value]:
+        given = None if limit is None else Const(limit)
+        kept, count, lost = normalise_kept(m, value, keep, given, sign)
+        assert len(kept) == kept_bits
+        return kept, count, lost
+
+    digits = (width - 1).bit_length()
+    expected = []
+    for value, sign in every(width, 1):
+        differing = value ^ ((1 << width) - 1) * sign
+        distance = leading_zeros(differing, width) if differing else (1 << digits) - 1
+        distance = distance if limit is None else min(distance, limit)
+        shifted = (value << distance) % (1 << width)
+        below = width - kept_bits
+        expected.append((shifted >> below, distance, int(shifted % (1 << below) != 0)))
+    assert apply(build, [width, 1], every(width, 1)) == expected
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_leading_zeros_are_counted(width: int, apply: Callable) -> None:
     def build(m: Module, value: Value) -> tuple[Value, Value]:
@@ -134,6 +162,25 @@ def test_barrel_left_loses_what_it_shifts_beyond_the_top(
     rows = list(every(width, distance_bits))
     seen = apply(lambda m, value, distance: [barrel_left(m, value, distance)], [width, distance_bits], rows)
     assert seen == [((value << distance) % (1 << width),) for value, distance in rows]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 4])
+@pytest.mark.parametrize("distance_bits", [0, 1, 2, 4])
+@pytest.mark.parametrize("width", [1, 2, 5, 7])
+def test_barrel_left_keeps_the_top_and_says_whether_the_rest_is_zero(
+    width: int, distance_bits: int, keep: int, apply: Callable
+) -> None:
+    rows = list(every(width, distance_bits))
+    kept_bits = min(width, keep)
+    seen = apply(
+        lambda m, value, distance: barrel_left_kept(m, value, distance, keep), [width, distance_bits], rows
+    )
+    expected = []
+    for value, distance in rows:
+        shifted = (value << distance) % (1 << width)
+        below = width - kept_bits
+        expected.append((shifted >> below, int(shifted % (1 << below) != 0)))
+    assert seen == expected
 
 
 @pytest.mark.parametrize("fill", [0, 1])

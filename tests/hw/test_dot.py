@@ -159,10 +159,10 @@ def test_the_window_of_sixteen_elements_holds_the_largest_block(scale: str, wind
     [
         (DotSpec(), 0, 6),
         (DotSpec(accumulate="fp32"), 1, 7),
-        (DotSpec(accumulate="exact"), 1, 9),
-        (DotSpec(blocks=2), 0, 9),
-        (DotSpec(blocks=2, accumulate="fp32"), 1, 10),
-        (DotSpec(blocks=2, accumulate="exact"), 1, 10),
+        (DotSpec(accumulate="exact"), 1, 8),
+        (DotSpec(blocks=2), 0, 8),
+        (DotSpec(blocks=2, accumulate="fp32"), 1, 9),
+        (DotSpec(blocks=2, accumulate="exact"), 1, 9),
     ],
 )
 def test_stages_go_from_none_to_one_behind_each_step(spec: DotSpec, least: int, most: int) -> None:

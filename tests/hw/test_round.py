@@ -4,11 +4,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import reference
-from amaranth.hdl import Module
+from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from blockdot.hw.round import Normalise, Range, Round
+from blockdot.hw.round import KEPT_BITS, Normalise, Range, Round, SignedNormalise
 from blockdot.model import DotSpec
+from messages import whole
 
 LEAST_NORMAL = Fraction(1, 1 << 126)
 QUIET_NAN = 0x7FC00000
@@ -149,6 +150,35 @@ class Chain(wiring.Component):
         return m
 
 
+class SignedChain(wiring.Component):
+    """`SignedNormalise`, and `Round` behind it, as a unit has them that sums in a window."""
+
+    def __init__(self, given: Range, *, parallel: bool) -> None:
+        self.given = given
+        self.parallel = parallel
+        super().__init__({"value": In(signed(given.magnitude_bits + 1)), "nan": In(1), "result": Out(32)})
+
+    def elaborate(self, _: object) -> Module:
+        m = Module()
+        m.submodules.normalise = normalise = SignedNormalise(self.given, parallel=self.parallel)
+        m.submodules.round = rounder = Round(
+            fraction_bits=KEPT_BITS,
+            field_bits=self.given.field_bits,
+            overflow=self.given.overflow,
+            inverted=True,
+        )
+        m.d.comb += [
+            normalise.value.eq(self.value),
+            rounder.fraction.eq(normalise.fraction),
+            rounder.field.eq(normalise.field),
+            rounder.nonzero.eq(normalise.nonzero),
+            rounder.negative.eq(self.value[-1]),
+            rounder.nan.eq(self.nan),
+            self.result.eq(rounder.result),
+        ]
+        return m
+
+
 Number = tuple[int, int]  # magnitude and exponent
 
 
@@ -255,6 +285,43 @@ def test_real_numbers_are_rounded_once_with_ties_to_even(
     given, _ = REAL[name]
     drawn = corners(given) + random_numbers(given, 4000, rng) + ties(given, 1000, rng)
     check_chain(Chain(given, parallel=parallel), drawn, evaluate_many, rng)
+
+
+WINDOWS = {name: given for name, (given, _) in ALL.items() if not given.exponent_bits} | {
+    "wide_and_tiny": numbers(9, 0, (0, 0), -4),
+    "narrower_than_a_fraction": numbers(22, 0, (0, 0), -30),
+    "subnormal_and_narrow": numbers(12, 0, (0, 0), -130),
+}
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_signed_numbers_are_rounded_without_negating_them(
+    name: str, parallel: bool, evaluate_many: Callable, rng: np.random.Generator
+) -> None:
+    given = WINDOWS[name]
+    drawn = corners(given) + random_numbers(given, 1500, rng) + ties(given, 500, rng)
+    values = [sign * magnitude for magnitude, _ in drawn for sign in (1, -1)]
+    if given.magnitude_bits < 10:
+        values = list(range(1 - (1 << given.magnitude_bits), 1 << given.magnitude_bits))
+    rows = [(value, int(k % 50 == 49)) for k, value in enumerate(values)]
+    expected = [
+        QUIET_NAN if nan else reference.binary32(value * Fraction(2) ** given.offset) for value, nan in rows
+    ]
+    seen = [result for (result,) in evaluate_many(SignedChain(given, parallel=parallel), rows)]
+    wrong = [
+        (value, f"{s:#010x}", f"{e:#010x}")
+        for (value, _), s, e in zip(rows, seen, expected, strict=True)
+        if s != e
+    ]
+    assert not wrong, wrong[:5]
+
+
+@pytest.mark.parametrize("given", [numbers(8, 3, (0, 7), -4), numbers(5, 0, (0, 0), -140)])
+def test_signed_numbers_have_a_constant_exponent_that_is_not_below_normal(given: Range) -> None:
+    message = f"numbers must have a constant exponent that is not below normal, not {given}"
+    with pytest.raises(ValueError, match=whole(message)):
+        SignedNormalise(given)
 
 
 @pytest.mark.parametrize("excess", [0, 1])
