@@ -77,8 +77,8 @@ def normalise_kept(
 
     Returns:
         The top `keep` bits of the shifted value (all of it, if it is narrower); the distance it was shifted
-        by; and whether any bit that is not kept is set. Zero, or the sign all over, is shifted by the
-        largest distance that the width of the count allows (or by the limit).
+        by; and whether any bit that is not kept is set. Zero is shifted by the largest distance that the
+        width of the count allows (or by the limit), ones all over by no more than the width.
     """
     width = len(value)
     count: list[Value] = []

@@ -120,7 +120,9 @@ def test_normalise_keeps_the_top_and_says_whether_the_rest_is_zero(
     expected = []
     for value, sign in every(width, 1):
         differing = value ^ ((1 << width) - 1) * sign
-        distance = leading_zeros(differing, width) if differing else (1 << digits) - 1
+        # Of ones all over, the first zero that comes in from below differs from the sign.
+        all_alike = width if sign else (1 << digits) - 1
+        distance = leading_zeros(differing, width) if differing else min(all_alike, (1 << digits) - 1)
         distance = distance if limit is None else min(distance, limit)
         shifted = (value << distance) % (1 << width)
         below = width - kept_bits

@@ -34,7 +34,7 @@ UNITS: list[Unit] = [
     DotUnit(DotSpec(scale="ue8m0", block_size=4, accumulate="fp32"), stages=3),
     DotUnit(DotSpec(scale="ue4m3", block_size=4, accumulate="exact"), stages=1),
     DotUnit(DotSpec(scale="ue5m3", block_size=16, accumulate="exact"), stages=3, optimise="delay"),
-    DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact", guard=0), stages=9),
+    DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact", guard=0), stages=8),
     DotUnit(DotSpec(scale="ue8m0", block_size=2, accumulate="exact"), stages=2),
     DotUnit(DotSpec(scale="ue8m0", block_size=2), stages=0),
     DotUnit(DotSpec(scale="ue3m2", block_size=2, blocks=2), stages=0),
