@@ -316,9 +316,9 @@ def _alike(units: "Sequence[Unit]") -> "list[list[Unit]]":
     """Group units that differ in their scale format, and in the form of their components, alone."""
     from dataclasses import replace
 
-    groups: dict[tuple[DotSpec, int], list[Unit]] = {}
+    groups: dict[Unit, list[Unit]] = {}
     for unit in units:
-        groups.setdefault((replace(unit.spec, scale="ue4m3"), unit.stages), []).append(unit)
+        groups.setdefault(replace(unit.kin, optimise="area"), []).append(unit)
     return list(groups.values())
 
 
@@ -381,7 +381,8 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
                     before, after = part.base_ports, part.other_ports
                     ports = f"{before or 'none'} | {after or 'none'}" if before != after else "the same"
                     parts.add_row(cost.unit.name, part.role, part.area.text(), ports)
-            parts.add_row(cost.unit.name, "sum", attribution.total.text(), "")
+            parts.add_row(cost.unit.name, "across components", attribution.across.text(), "")
+            parts.add_row(cost.unit.name, "sum", attribution.whole.absolute.text(), "the whole")
         deltas.add_row(
             cost.unit.name,
             known[0].base.name,
@@ -395,7 +396,7 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
         if not all(delta.resolved for delta in comparison.deltas):
             out.print("[dim]~ inside the spread: these netlists do not tell it from zero[/dim]")
         if not all(attribution.agrees for attribution in comparison.attributions):
-            out.print("[dim]! whole and attributed differ by more than their intervals[/dim]")
+            out.print("[dim]! whole and attributed differ by what optimising across components makes[/dim]")
     if parts.row_count:
         out.print(parts)
 

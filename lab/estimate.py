@@ -11,7 +11,7 @@ import numpy as np
 from ..hw.synth.metric import Metric
 from ..model.distributions import student_probability
 
-__all__ = ["BOOTSTRAP_LEAST", "LEVEL", "Estimate", "Summary", "agree", "t_quantile"]
+__all__ = ["BOOTSTRAP_LEAST", "LEVEL", "Estimate", "Summary", "t_quantile"]
 
 LEVEL: Final = 0.95
 """The confidence of every interval."""
@@ -185,8 +185,3 @@ class Estimate:
             "resolved": self.resolved,
             "values": list(self.values),
         }
-
-
-def agree(one: Estimate, two: Estimate) -> bool:
-    """Return whether two estimates of one thing differ by no more than their intervals allow together."""
-    return abs(one.mean - two.mean) <= math.hypot(one.margin, two.margin)

@@ -8,15 +8,17 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ..hw.synth.flow import (
     FLOW_VERSION,
     Cache,
+    Counts,
     Netlist,
     Point,
     Recipe,
@@ -44,16 +46,28 @@ class Unit:
         spec: What it computes.
         stages: Its register stages.
         optimise: Which form its components have: ``area`` or ``delay``.
+        tile: Rows and columns of a tile of such units; None for the unit itself.
     """
 
     spec: DotSpec
     stages: int
     optimise: str = "area"
+    tile: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
-        """Specification and stages, ``e2m1_ue5m3_n16_fp32_s1``, and ``_delay`` where that is the form."""
-        return f"{self.spec.name}_s{self.stages}" + ("" if self.optimise == "area" else f"_{self.optimise}")
+        """Specification and stages, ``e2m1_ue5m3_n16_fp32_s1``, and ``_delay`` where that is the form.
+
+        A tile's begins with ``array4x4_``.
+        """
+        shape = "" if self.tile is None else "array{}x{}_".format(*self.tile)
+        form = "" if self.optimise == "area" else f"_{self.optimise}"
+        return f"{shape}{self.spec.name}_s{self.stages}{form}"
+
+    @property
+    def kin(self) -> "Unit":
+        """The unit that stands for all that differ from this one in their scale format alone."""
+        return replace(self, spec=replace(self.spec, scale="ue4m3"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
@@ -68,6 +82,7 @@ class Unit:
             "guard": self.spec.guard,
             "stages": self.stages,
             "optimise": self.optimise,
+            "tile": None if self.tile is None else list(self.tile),
         }
 
 
@@ -76,10 +91,14 @@ Make = Callable[[Unit, int], tuple[str, str]]
 
 
 def emit(unit: Unit, order: int) -> tuple[str, str]:
-    """Make the netlist that `DotUnit` describes."""
-    from ..hw import DotUnit, to_rtlil
+    """Make the netlist that `DotUnit`, or for a tile `DotArray`, describes."""
+    from ..hw import DotArray, DotUnit, to_rtlil
 
-    made = DotUnit(unit.spec, stages=unit.stages, optimise=unit.optimise, order=order)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"stages": unit.stages, "optimise": unit.optimise, "order": order}
+    if unit.tile is None:
+        made = DotUnit(unit.spec, **options)
+    else:
+        made = DotArray(unit.spec, rows=unit.tile[0], columns=unit.tile[1], **options)
     return to_rtlil(made), made.name
 
 
@@ -114,7 +133,7 @@ class Job:
         unit = self.unit
         return [
             repr(unit.spec),
-            f"{unit.stages} {unit.optimise} {self.order}",
+            f"{unit.stages} {unit.optimise} {unit.tile} {self.order}",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.recipes),
             "parts",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.part_recipes),
@@ -139,7 +158,7 @@ class PartSample:
     ports: str
     sha256: str
     area: float
-    cells: tuple[tuple[str, int], ...]
+    cells: Counts
 
 
 @dataclass(frozen=True)
@@ -171,7 +190,7 @@ class Sample:
         return asdict(self)
 
 
-def _pairs(cells: list[list[Any]]) -> tuple[tuple[str, int], ...]:
+def _pairs(cells: list[list[Any]]) -> Counts:
     return tuple((name, count) for name, count in cells)
 
 
@@ -212,20 +231,43 @@ class Bench:
         if path is not None:
             write_whole(path, sample.to_dict())
 
+    def _context(self, kind: str) -> list[str]:
+        """Return what every result of a kind depends on."""
+        library = self.library
+        return [
+            f"{kind} {FLOW_VERSION} {pyosys_version()}",
+            f"{library.sha256} {library.driving_cell.name} {library.output_load_ff:g}",
+        ]
+
     def _path(self, job: Job) -> Path | None:
         # What a foreign `make` depends on is not known.
         if self._place is None or self._make is not emit:
             return None
-        library = self.library
         return entry(
             self._place,
             [
-                f"sample {FLOW_VERSION} {pyosys_version()}",
-                f"{library.sha256} {library.driving_cell.name} {library.output_load_ff:g}",
+                *self._context("sample"),
                 generator(),
                 *job.parts_of_key(),
             ],
         )
+
+    def _part_path(self, netlist: Netlist, recipes: tuple[Recipe, ...]) -> Path | None:
+        if self._place is None:
+            return None
+        return entry(
+            self._place,
+            [
+                *self._context("part"),
+                *(recipe.commands for recipe in recipes),
+                netlist.sha256,
+            ],
+        )
+
+    def _started(self) -> Synthesizer:
+        if self._synthesizer is None:
+            self._synthesizer = Synthesizer(self.library)
+        return self._synthesizer
 
     def measure(self, job: Job) -> Sample:
         """Do a job.
@@ -238,24 +280,44 @@ class Bench:
         parts: tuple[PartSample, ...] = ()
         if job.part_recipes:
             taken = take_apart(text, top)
-            made = self._synthesize([part.netlist for part in taken], job.part_recipes)
+            made = self._part_counts([part.netlist for part in taken], job.part_recipes)
             parts = tuple(
-                PartSample(part.role, part.count, part.ports, part.netlist.sha256, least.area, least.counts)
-                for part, points in zip(taken, made, strict=True)
-                for least in (min(points.values(), key=lambda point: point.area),)
+                PartSample(part.role, part.count, part.ports, part.netlist.sha256, *self._least(counts))
+                for part, counts in zip(taken, made, strict=True)
             )
         sample = Sample(tuple(whole[recipe.name] for recipe in job.recipes), parts)
         self.keep(job, sample)
         return sample
+
+    def _least(self, counts: Sequence[Counts]) -> tuple[float, Counts]:
+        """Return the least area that cells come to, and those cells."""
+        cells = self.library.cells
+        areas = [math.fsum(cells[name].area * count for name, count in one) for one in counts]
+        index = areas.index(min(areas))
+        return areas[index], counts[index]
+
+    def _part_counts(self, netlists: list[Netlist], recipes: tuple[Recipe, ...]) -> list[list[Counts]]:
+        """Return the cells of each netlist by each recipe, of equal ones the same; several in one process."""
+        paths = {netlist: self._part_path(netlist, recipes) for netlist in netlists}
+        found: dict[Netlist, list[Counts]] = {}
+        for netlist, path in paths.items():
+            if path is not None and (record := read_whole(path)) is not None:
+                with contextlib.suppress(TypeError, ValueError):
+                    found[netlist] = [_pairs(counts) for counts in record]
+        missing = [netlist for netlist in paths if netlist not in found]
+        if missing:
+            for netlist, counts in zip(missing, self._started().counts(missing, recipes), strict=True):
+                found[netlist] = [counts[recipe.name] for recipe in recipes]
+                if (path := paths[netlist]) is not None:
+                    write_whole(path, found[netlist])
+        return [found[netlist] for netlist in netlists]
 
     def _synthesize(self, netlists: list[Netlist], recipes: tuple[Recipe, ...]) -> list[dict[str, Point]]:
         """Return the points of each netlist, of equal ones the same; several in one process."""
         found = {netlist: self._cache.load(netlist, recipes) for netlist in netlists}
         missing = [netlist for netlist, points in found.items() if len(points) < len(recipes)]
         if missing:
-            if self._synthesizer is None:
-                self._synthesizer = Synthesizer(self.library)
-            for netlist, points in zip(missing, self._synthesizer.run(missing, recipes), strict=True):
+            for netlist, points in zip(missing, self._started().run(missing, recipes), strict=True):
                 self._cache.save(netlist, recipes, points)
                 found[netlist] = points
         return [found[netlist] for netlist in netlists]

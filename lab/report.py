@@ -281,7 +281,11 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
                     )
                     for part in attribution["parts"]
                 ]
-                + [("sum", _interval(attribution["total"], 1), "", "")],
+                + [
+                    ("all of them", _interval(attribution["total"], 1), "", ""),
+                    ("across components", _interval(attribution["across"], 1), "", ""),
+                    ("the whole", _interval(attribution["whole"], 1), "", ""),
+                ],
             )
             yield ""
 

@@ -1,6 +1,8 @@
 """What every test may use: one seed for all randomness, printed so that a failure can be repeated."""
 
+import os
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 def seed(request: pytest.FixtureRequest) -> int:
     """The session's seed, for tests that hand one on."""
     return request.config.getoption("--seed")
+
+
+@pytest.fixture(scope="session")
+def synthesis_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what was synthesized is kept for all tests of this run, in whichever process they are."""
+    folder = tmp_path_factory.getbasetemp()
+    # Each process of pytest-xdist has a folder of its own inside one that all share.
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "synthesis"
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ __all__ = [
     "FLOW_VERSION",
     "RECIPES",
     "Cache",
+    "Counts",
     "Goal",
     "Language",
     "Netlist",
@@ -65,14 +66,17 @@ __all__ = [
     "pyosys_version",
     "read_whole",
     "synthesize",
+    "unvaried",
     "write_whole",
 ]
 
-FLOW_VERSION: Final = 2
+FLOW_VERSION: Final = 3
 """Goes up with every change to the passes or to what is made of their results; part of the cache's key."""
 
 Goal = Literal["area", "delay"]
 Language = Literal["rtlil", "verilog"]
+Counts = tuple[tuple[str, int], ...]
+"""How many there are of each cell, by name."""
 CELLS: Final = Metric("cells", "", "lower", 0)
 FLIP_FLOPS: Final = Metric("flip-flops", "", "lower", 0)
 
@@ -168,14 +172,22 @@ class Recipe:
         generator = random.Random(seed)
         steps = generator.choices(_REWRITES, k=generator.randint(1, 3))
         script = self.script.replace(_FIRST, _FIRST + "".join(f"{step}; " for step in steps), 1)
-        return replace(self, name=f"{self.name}_v{seed}", script=script)
+        return replace(self, name=f"{self.name}{_VARIED}{seed}", script=script)
+
+
+def unvaried(name: str) -> str:
+    """Return the name of the recipe that a recipe is a variation of: of one that is none, its own."""
+    return name.partition(_VARIED)[0]
 
 
 _FIRST: Final = "strash; "
+_VARIED: Final = "_v"
 _REWRITES: Final = (
     "balance", "rewrite", "refactor", "resub", "rewrite -z", "refactor -z", "resub -z",
 )  # fmt: skip
 _TAIL: Final = "topo; upsize {target}; dnsize {target}; stime -p"
+# Sizing takes most of a recipe's time, and most of that the last percent of delay.
+_SHORT_TAIL: Final = "topo; upsize -J 10 {target}; dnsize {target}; stime -p"
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
@@ -196,6 +208,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             # The smallest gates, then sized: between area and delay.
             Recipe("s1", "delay", f"strash; dch -f; amap -m; buffer -c -N 8; {_TAIL}"),
             Recipe("d1", "delay", f"strash; &get -n; &dch -f; &nf; &put; buffer -c -N 8; {_TAIL}"),
+            Recipe("d0", "delay", f"strash; &get -n; &dch -f; &nf; &put; buffer -c -N 8; {_SHORT_TAIL}"),
             Recipe(
                 "d2",
                 "delay",
@@ -277,7 +290,7 @@ class Point:
     stime: float
     cells: int
     flip_flops: int
-    counts: tuple[tuple[str, int], ...]
+    counts: Counts
 
     @property
     def combinational_area(self) -> float:
@@ -362,7 +375,7 @@ def choose(names: Sequence[str | Recipe]) -> list[Recipe]:
 @dataclass(frozen=True)
 class _Raw:
     stime_ps: float | None
-    counts: tuple[tuple[str, int], ...]
+    counts: Counts
 
     @classmethod
     def of(cls, record: object) -> "_Raw":
@@ -474,6 +487,13 @@ class Synthesizer:
                 name: _point(name, raw, self._timing(mapped), self.library)
                 for name, (raw, mapped) in one.items()
             }
+            for one in self._synthesize(netlists, recipes)
+        ]
+
+    def counts(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, Counts]]:
+        """Synthesize netlists as `run` does, and only count their cells: timing them takes as long again."""
+        return [
+            {name: raw.counts for name, (raw, _) in one.items()}
             for one in self._synthesize(netlists, recipes)
         ]
 

@@ -14,6 +14,7 @@ result is the last to be written.
 
 import importlib
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -30,15 +31,30 @@ def run(job: dict[str, Any]) -> None:
     for command in job["setup"]:
         libyosys.run_pass(command, design)
     for number, passes in enumerate(job["designs"]):
-        libyosys.run_pass("design -reset", design)
-        for command in passes:
-            libyosys.run_pass(command, design)
-        libyosys.run_pass("design -save mapped", design)
-        points = {
-            name: _map(libyosys, design, f"{name}{number}", commands)
-            for name, commands in job["recipes"].items()
-        }
-        Path(f"result{number}.json").write_text(json.dumps(points), encoding="utf-8")
+        # Yosys numbers what it adds to a design, throughout its process, and abc works in the order of these
+        # numbers: what comes of a design would hang on those before it.
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                _synthesize(libyosys, design, number, passes, job["recipes"])
+                status = 0
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        if status:
+            sys.exit(os.waitstatus_to_exitcode(status) % 256)
+
+
+def _synthesize(
+    libyosys: Any, design: Any, number: int, passes: list[str], recipes: dict[str, list[str]]
+) -> None:
+    for command in passes:
+        libyosys.run_pass(command, design)
+    libyosys.run_pass("design -save mapped", design)
+    points = {name: _map(libyosys, design, f"{name}{number}", commands) for name, commands in recipes.items()}
+    Path(f"result{number}.json").write_text(json.dumps(points), encoding="utf-8")
 
 
 def _map(libyosys: Any, design: Any, name: str, commands: list[str]) -> dict[str, Any]:

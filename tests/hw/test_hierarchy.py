@@ -2,7 +2,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from blockdot.hw import DotUnit, to_verilog
@@ -91,6 +91,24 @@ def test_ports_stand_in_the_order_asked_for_and_else_in_that_of_the_signature() 
     ports = r"^  wire width \d+ (?:input|output) (\d+) +\\(\S+)$"
     assert sorted(re.findall(ports, text, re.MULTILINE)) == [("1", "into"), ("2", "out")]
     assert sorted(re.findall(ports, emitter.modules, re.MULTILINE)) == [("1", "number"), ("2", "total")]
+
+
+class Signed(wiring.Component):
+    """Has ports of every kind of shape, in another order than that of their use."""
+
+    def __init__(self) -> None:
+        super().__init__({"y": Out(signed(5)), "bit": In(1), "a": In(signed(4)), "b": In(unsigned(4))})
+
+    def elaborate(self, _: object) -> Module:
+        m = Module()
+        m.d.comb += self.y.eq(self.a + self.b + self.bit)
+        return m
+
+
+def test_signed_ports_are_numbered_as_the_others_are() -> None:
+    text = Emitter("top").convert(Signed(), "top", ("b", "a", "bit", "y"))
+    ports = r"^  wire (?:width \d+ )?(?:input|output) (\d+) +(?:signed )?\\(\S+)$"
+    assert sorted(re.findall(ports, text, re.MULTILINE)) == [("1", "b"), ("2", "a"), ("3", "bit"), ("4", "y")]
 
 
 def test_nothing_tells_where_a_module_was_made() -> None:

@@ -1,32 +1,45 @@
 import copy
 import json
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from blockdot.lab import answer
-from blockdot.lab.answer import main, measure, page
+from blockdot.lab import answer, switching
+from blockdot.lab.answer import main, measure
+from blockdot.lab.answer_page import page, picture
 from messages import whole
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    cache = tmp_path_factory.mktemp("cache")
+def kept() -> list[int]:
+    """How many rows there were each time that results were kept."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         # Few vectors will do to see that there are some.
-        patch.setattr(answer, "_LANES", 8)
-        patch.setattr(answer, "_CYCLES", 3)
+        patch.setattr(switching, "_LANES", 8)
+        patch.setattr(switching, "_CYCLES", 3)
         tensors = np.random.default_rng(1).normal(0, 0.01, (2, 16, 64)).astype(np.float32)
-        patch.setattr(answer, "_tensors", lambda: tuple(tensors))
-        found = measure_little(cache)
+        patch.setattr(switching, "real_tensors", lambda: tuple(tensors))
+        patch.setattr(answer, "real_tensors", lambda: tuple(tensors))
+        found = measure(
+            ["neutral"],
+            orders=2,
+            cache=synthesis_cache,
+            block_sizes=[2],
+            accumulates=["none"],
+            stages=[0],
+            energy_orders=2,
+            tile=(1, 2),
+            workers=1,
+            keep=lambda record: kept.append(len(record["rows"])),
+        )
     return json.loads(json.dumps(found))
-
-
-def measure_little(cache: Path) -> dict[str, Any]:
-    return measure(
-        ["neutral"], orders=2, cache=cache, block_sizes=[2], accumulates=["none"], stages=[0], energy_orders=2
-    )
 
 
 def test_every_scale_is_measured_and_held_against_ue4m3(stored):
@@ -42,6 +55,15 @@ def test_every_scale_is_measured_and_held_against_ue4m3(stored):
             assert energy["total"] >= energy["settled"] > 0
 
 
+def test_what_there_is_is_kept_as_it_comes(stored, kept):
+    assert kept == [len(stored["rows"])] == [4]
+    assert [row["unit"] for row in stored["tiles"]] == [
+        "array1x2_e2m1_ue4m3_n2_none_s0", "array1x2_e2m1_ue5m3_n2_none_s0",
+    ]  # fmt: skip
+    # A product of a tile shares the decoding of its row with the other, and is still a unit.
+    assert 0.5 < stored["tiles"][0]["area"] / stored["rows"][0]["area"] < 1.5
+
+
 def test_the_page_says_what_was_stored(stored):
     text = page(stored)
     assert "Gates alone: no place and route, no wires" in text
@@ -52,6 +74,22 @@ def test_the_page_says_what_was_stored(stored):
     assert f"{delta['mean']:+.2f} ± {(delta['high'] - delta['low']) / 2:.2f} %" in text
     for error in stored["errors"]:
         assert f"{error['mse']:.5f}" in text
+    for row in stored["tiles"]:
+        assert f"| {row['unit']} | {row['area']:.1f} |" in text
+    # What is not there is said not to be.
+    assert "- neutral, none: N = 8, 16, 32" in text
+    assert "- neutral, exact: N = 8, 16, 32" in text
+    assert "- neutral: energy" not in text
+
+
+def test_the_picture_has_a_dot_for_each_error_with_an_area(stored):
+    drawn = picture(stored)
+    assert drawn is not None
+    dots = ElementTree.fromstring(drawn).findall("{http://www.w3.org/2000/svg}circle")
+    # And one for each way to choose scales in the legend.
+    assert len(dots) == 2 * len(stored["errors"]) == 12
+    assert picture(stored | {"errors": []}) is None
+    assert picture(stored | {"rows": []}) is None
 
 
 def test_the_verdict_follows_the_interval(stored):
@@ -60,12 +98,18 @@ def test_the_verdict_follows_the_interval(stored):
     for interval, verdict in (
         ((0.1, 0.3), "costs area"), ((-0.3, -0.1), "saves area"), ((-0.1, 0.1), "cannot be told from free"),
     ):  # fmt: skip
-        row["attribution"]["relative"] = {"mean": sum(interval) / 2, "low": interval[0], "high": interval[1]}
+        relative = {"mean": sum(interval) / 2, "low": interval[0], "high": interval[1]}
+        # Where the two ways agree the narrower interval decides, else that of the whole.
+        row["attribution"] |= {"relative": relative, "agrees": True}
         assert f"the bit {verdict}" in page(changed)
+        row["attribution"] |= {"relative": {"mean": 9.0, "low": 8.0, "high": 10.0}, "agrees": False}
+        row["deltas"]["area"] = relative
+        assert f"the bit {verdict}" in page(changed)
+        assert "**differ**" in page(changed)
 
 
 def test_results_of_another_version(stored):
-    message = "results must be blockdot.answer version 1, not blockdot.answer version 0"
+    message = "results must be blockdot.answer version 2, not blockdot.answer version 0"
     with pytest.raises(ValueError, match=whole(message)):
         page(stored | {"version": 0})
 
@@ -74,7 +118,13 @@ def test_the_commands(stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.chdir(tmp_path)
     assert main(["write"]) == 2
     assert "docs/cost-of-ue5m3.json" in capsys.readouterr().err
-    monkeypatch.setattr(answer, "measure", lambda *_, **__: stored)
-    assert main(["measure", "--quick"]) == 0
+
+    def measured(libraries: list[str], *, keep, **options: object) -> None:
+        assert (libraries, options["orders"]) == (["neutral"], 4)
+        keep(stored)
+
+    monkeypatch.setattr(answer, "measure", measured)
+    assert main(["measure", "--orders", "4"]) == 0
     assert main(["write"]) == 0
-    assert (tmp_path / answer.WRITTEN).read_text() == page(stored)
+    assert (tmp_path / answer.WRITTEN).read_text() == page(stored, "cost-of-ue5m3.svg")
+    assert (tmp_path / answer.PICTURE).read_text() == picture(stored)

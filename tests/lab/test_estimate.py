@@ -3,7 +3,7 @@ import math
 
 import pytest
 from blockdot.hw.synth.metric import Metric
-from blockdot.lab.estimate import BOOTSTRAP_LEAST, Estimate, Summary, agree, t_quantile
+from blockdot.lab.estimate import BOOTSTRAP_LEAST, Estimate, Summary, t_quantile
 from messages import check_messages
 
 AREA = Metric("area", "um2", "lower", 1)
@@ -111,10 +111,3 @@ def test_the_bootstrap_of_normal_measurements_is_near_student_s(rng):
     assert estimate.interval == Estimate(PERCENT, values).interval
     few = Estimate(PERCENT, values[: BOOTSTRAP_LEAST - 1])
     assert few.method == "student"
-
-
-def test_estimates_that_agree():
-    one = Estimate(PERCENT, (2.9, 3.0, 3.1))
-    assert agree(one, one)
-    assert agree(one, Estimate(PERCENT, (3.0, 3.2, 3.4)))
-    assert not agree(one, Estimate(PERCENT, (4.9, 5.0, 5.1)))

@@ -15,11 +15,10 @@ from messages import whole
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    cache = tmp_path_factory.mktemp("cache")
+def report(synthesis_cache: Path) -> Report:
     units = [unit for n in (2, 4) for unit in default_units(accumulates=["none"], block_size=n)]
-    measured = compare(units, neutral(), orders=2, recipes=["a2"], cache=cache)
-    drawn = curves(units[:2], neutral(), orders=2, targets=[90.0], cache=cache)
+    measured = compare(units, neutral(), orders=2, recipes=["a2"], cache=synthesis_cache)
+    drawn = curves(units[:2], neutral(), orders=2, targets=[90.0], cache=synthesis_cache)
     return Report((measured,), ((drawn,),))
 
 

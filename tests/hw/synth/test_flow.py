@@ -58,7 +58,7 @@ def run(text: str, **options: object):
 
 def test_recipes():
     assert AREA_RECIPES == ("a1", "a2", "a4")
-    assert DELAY_RECIPES == ("s1", "d1", "d2", "d6")
+    assert DELAY_RECIPES == ("s1", "d1", "d0", "d2", "d6")
     assert all(recipe.script.endswith("stime -p") for recipe in RECIPES.values())
     assert not any("-fast" in command and "abc" in command for command in flow._COARSE)
 
@@ -221,7 +221,7 @@ def test_parameters():
         [
             (
                 ValueError,
-                "recipe must be one of a1, a2, a4, s1, d1, d2, d6, not 'a3'",
+                "recipe must be one of a1, a2, a4, s1, d1, d0, d2, d6, not 'a3'",
                 lambda: run(NAND, recipes=["a3"]),
             ),
             (ValueError, "recipes must be at least one, not none", lambda: run(NAND, recipes=[])),
@@ -271,6 +271,14 @@ def test_several_netlists_and_none_sees_another():
     with Synthesizer(neutral()) as synthesizer:
         results = synthesizer.run([gates(3), gates(1), gates(2)], choose(["a2", "a1"]))
     assert [[one[name].area for name in ("a2", "a1")] for one in results] == [[3.0] * 2, [1.0] * 2, [2.0] * 2]
+
+
+def test_what_comes_of_one_hangs_on_none_before_it(multiply_add: str):
+    wide = Netlist(rtlil.convert(MultiplyAdd(6), name="top", emit_src=False), "top")
+    with Synthesizer(neutral()) as synthesizer:
+        (alone,) = synthesizer.run([wide], choose(["a2"]))
+        (*_, last) = synthesizer.run([gates(3), Netlist(multiply_add, "top"), wide], choose(["a2"]))
+    assert last == alone
 
 
 def test_the_one_that_fails_is_named_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,118 @@
+"""What a tile of dot products costs for each product, by its components.
+
+A tile decodes each element once and has a datapath for each pair of a row and a column. Of rows times columns
+equal datapaths nothing is learnt by synthesizing them all, so a tile is measured by its components alone,
+each times its count: what would be optimised across their borders, which `compare` measures on the unit, is
+left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
+
+from ..hw.synth.flow import choose
+from ..hw.synth.liberty import Library
+from ..model.checks import require_int
+from .compare import PART_RECIPE
+from .estimate import Estimate, Summary
+from .measure import Job, Make, Unit, emit
+from .pool import Progress, Runner, measure_all
+
+__all__ = ["TileCost", "tiles"]
+
+
+@dataclass(frozen=True)
+class TileCost:
+    """What a tile costs for each product, over its netlists.
+
+    Attributes:
+        unit: The tile.
+        area: The sum of its components' areas, by rows times columns.
+        nand2: The same in NAND2 equivalents.
+        base: The tile that it is compared with; None for none.
+        delta: The area less the base's of the same order, in percent of that.
+    """
+
+    unit: Unit
+    area: Summary
+    nand2: Summary
+    base: Unit | None = None
+    delta: Estimate | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        return {
+            **self.unit.to_dict(),
+            "area": self.area.to_dict(),
+            "area_nand2": self.nand2.to_dict(),
+            "base": None if self.base is None else self.base.name,
+            "delta": None if self.delta is None else self.delta.to_dict(),
+        }
+
+
+def tiles(
+    units: Sequence[Unit],
+    library: Library,
+    *,
+    orders: int = 5,
+    seed: int = 0,
+    cache: str | PathLike[str] | None = None,
+    workers: int | None = None,
+    runner: Runner | None = None,
+    make: Make = emit,
+    progress: Progress | None = None,
+) -> list[TileCost]:
+    """Measure tiles, each against the first that differs in its scale format alone.
+
+    Args:
+        units: The tiles.
+        library: What to map to.
+        orders: How many netlists are made of each, at least 2.
+        seed: Which ones.
+        cache: Directory for results, made if need be.
+        workers: How many processes run at once; the number of processors where it is None.
+        runner: Where the measurements are made, instead of in `workers` processes of this machine.
+        make: Makes a tile's netlist in an order.
+        progress: Called after each netlist.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain, or a unit is no tile.
+        SynthesisError: If a component cannot be synthesized.
+    """
+    if require_int("orders", orders) < 2:
+        raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
+    for unit in units:
+        if unit.tile is None:
+            raise ValueError(f"units must be tiles, not {unit.name}")
+    (alone,) = choose([PART_RECIPE])
+    seeds = range(seed * orders, (seed + 1) * orders)
+    samples = measure_all(
+        [Job(unit, order, (), (alone.varied(order),)) for unit in units for order in seeds],
+        library,
+        cache=cache,
+        workers=workers,
+        runner=runner,
+        make=make,
+        progress=progress,
+    )
+    bases: dict[Unit, TileCost] = {}
+    costs: list[TileCost] = []
+    for index, unit in enumerate(units):
+        rows, columns = unit.tile or (1, 1)
+        made = samples[index * orders : (index + 1) * orders]
+        areas = [sum(part.area * part.count for part in one.parts) / (rows * columns) for one in made]
+        cost = TileCost(
+            unit,
+            Summary(library.area, tuple(areas)),
+            Summary(replace(library.area, unit="NAND2"), tuple(map(library.nand2_equivalents, areas))),
+        )
+        base = bases.setdefault(unit.kin, cost)
+        if base is not cost:
+            percent = replace(library.area, unit="%", digits=2)
+            pairs = zip(base.area.values, areas, strict=True)
+            delta = Estimate(percent, tuple(100 * (b - a) / a for a, b in pairs))
+            cost = replace(cost, base=base.unit, delta=delta)
+        costs.append(cost)
+    return costs
