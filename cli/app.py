@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .area import area
+from .bench import bench
 from .coverage import coverage
 from .demo import demo
 from .quantize import quantize
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # "rich" takes "[default: 16]" in a help text for a tag, and drops it
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, soak, coverage, vectors, area, quantize, theory, tools, demo):
+for command in (verilog, simulate, bench, soak, coverage, vectors, area, quantize, theory, tools, demo):
     app.command()(command)
 
 
