@@ -12,6 +12,7 @@ from .area import area
 from .bench import bench
 from .coverage import coverage
 from .demo import demo
+from .prove import prove
 from .quantize import quantize
 from .simulate import simulate
 from .soak import soak
@@ -31,7 +32,20 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # "rich" takes "[default: 16]" in a help text for a tag, and drops it
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, bench, soak, coverage, vectors, area, quantize, theory, tools, demo):
+for command in (
+    verilog,
+    simulate,
+    bench,
+    prove,
+    soak,
+    coverage,
+    vectors,
+    area,
+    quantize,
+    theory,
+    tools,
+    demo,
+):
     app.command()(command)
 
 
