@@ -12,6 +12,7 @@ from .area import area
 from .bench import bench
 from .coverage import coverage
 from .demo import demo
+from .mutants import mutants
 from .prove import prove
 from .quantize import quantize
 from .simulate import simulate
@@ -37,6 +38,7 @@ for command in (
     simulate,
     bench,
     prove,
+    mutants,
     soak,
     coverage,
     vectors,

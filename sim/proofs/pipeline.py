@@ -2,13 +2,13 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ...hw import DotUnit, to_verilog
 from ..yosys import YosysError
 from .leaves import register_name
-from .solver import Answer, Network, always, network, unreachable
+from .solver import Answer, Network, always, equal, network, unreachable
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_composition", "check_stream", "pipeline"]
@@ -123,28 +123,7 @@ def check_composition(
         return pairs
     if sorted(left.outputs) != sorted(right.outputs):
         return Answer(False, "SAT", f"outputs {sorted(set(left.outputs) ^ set(right.outputs))}")
-    # One network: what the unit has keeps its names, the pipeline's nets get a mark.
-    shared = {theirs: ours for ours, theirs in pairs.items()} | {bit: bit for bit in left.inputs}
-
-    def theirs(net: str) -> str:
-        return shared.get(net, f"{net}~")
-
-    joined = Network(list(left.inputs), [], {}, list(left.body))
-    joined.inputs += [bit for bit in right.inputs if bit not in shared and bit not in left.inputs]
-    for line in right.body:
-        words = line.split()
-        joined.body.append(" ".join([words[0], *map(theirs, words[1:])]) if words[0] == ".names" else line)
-    compared = [(bit, bit, shared.get(bit, f"{bit}~")) for bit in left.outputs]
-    compared += [
-        (f"next {ours}", left.registers[ours], theirs(right.registers[other]))
-        for ours, other in pairs.items()
-    ]
-    names: list[str] = []
-    for what, ours, other in compared:
-        same = f"same_{what.replace(' ', '_')}"
-        joined.body += [f".names {ours} {other} {same}", "00 1", "11 1"]
-        names.append(same)
-    answer = always(joined, names, seconds=seconds)
+    answer = equal(left, right, pairs, seconds=seconds)
     if answer.holds and "i_ready" in left.outputs:
         inputs, _ = left.cone(["i_ready"])
         if "o_ready" in inputs:
@@ -164,6 +143,12 @@ def _pairs(left: Network, right: Network) -> dict[str, str] | Answer:
     pairs = {
         net: by_name[net] for net in left.registers if net in by_name and ours[net] == theirs[by_name[net]]
     }
+    # Whole words first: bits that are always 0 look alike.
+    there = {word: nets for nets in _by_word(right, pairs.values()) if (word := _trace_of(nets, theirs))}
+    for nets in _by_word(left, pairs):
+        partner = there.pop(_trace_of(nets, ours), None)
+        if partner is not None:
+            pairs |= {nets[k]: partner[k] for k in nets}
     left_over = [net for net in right.registers if net not in set(pairs.values())]
     for net in left.registers:
         if net in pairs:
@@ -174,6 +159,24 @@ def _pairs(left: Network, right: Network) -> dict[str, str] | Answer:
         left_over.remove(match)
         pairs[net] = match
     return pairs
+
+
+def _by_word(one: Network, without: Iterable[str]) -> list[dict[str, str]]:
+    """Return the registers of a network word by word, without some: nets by their number in the word."""
+    left_out = set(without)
+    words: dict[str, dict[str, str]] = {}
+    for net in one.registers:
+        if net not in left_out:
+            word, _, bit = net.partition("[")
+            words.setdefault(word, {})[bit] = net
+    return list(words.values())
+
+
+def _trace_of(
+    nets: dict[str, str], signatures: dict[str, tuple[int, ...]]
+) -> frozenset[tuple[str, tuple[int, ...]]]:
+    """Return what a word holds, bit by bit."""
+    return frozenset((bit, signatures[net]) for bit, net in nets.items())
 
 
 def _signatures(one: Network) -> dict[str, tuple[int, ...]]:

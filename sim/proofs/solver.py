@@ -16,7 +16,17 @@ from typing import Any, Final
 
 from .. import tools, yosys
 
-__all__ = ["Answer", "Gate", "Network", "SolverError", "always", "everywhere", "network", "unreachable"]
+__all__ = [
+    "Answer",
+    "Gate",
+    "Network",
+    "SolverError",
+    "always",
+    "equal",
+    "everywhere",
+    "network",
+    "unreachable",
+]
 
 _GATES: Final = (
     "opt_expr", "opt_clean", "techmap", "opt_expr", "simplemap", "setattr -unset init w:*",
@@ -172,6 +182,7 @@ def network(
     top: str,
     *,
     rename: Callable[[str], str] = lambda name: name,
+    prepare: Sequence[str] | None = None,
     seconds: float | None = 300,
 ) -> Network:
     """Make gates of a design.
@@ -179,6 +190,8 @@ def network(
     Args:
         sources: The text of each source by file name: ``.il`` is RTLIL, ``.v`` Verilog, read in order.
         top: Name of the top module.
+        prepare: Yosys commands that read the sources and make one module of them, where it is not the usual
+            ones.
         rename: Makes the name of a register's bit out of that of its net; bits of the same name are one.
         seconds: How long Yosys may take.
 
@@ -189,14 +202,17 @@ def network(
         ToolError: If pyosys is missing.
         YosysError: If Yosys fails.
     """
+    usual = [
+        *(f"read_{'rtlil' if name.endswith('.il') else 'verilog'} {name}" for name in sources),
+        f"hierarchy -check -top {top}",
+        "proc -norom",
+        # Of several names of one net, a register's own is the one to keep.
+        "setattr -set keep 1 w:accumulator*",
+        "flatten -noscopeinfo",
+    ]
     done = yosys.run(
         [
-            *(f"read_{'rtlil' if name.endswith('.il') else 'verilog'} {name}" for name in sources),
-            f"hierarchy -check -top {top}",
-            "proc -norom",
-            # Of several names of one net, a register's own is the one to keep.
-            "setattr -set keep 1 w:accumulator*",
-            "flatten -noscopeinfo",
+            *(usual if prepare is None else prepare),
             *_GATES,
             "write_blif -buf _BUF_ i o out.blif",
         ],
@@ -359,6 +375,56 @@ def always(question: Network, outputs: Sequence[str], *, seconds: float = 300) -
     bits = {question.inputs[int(number.removeprefix("pi"))]: int(value) for number, value in assignments}
     name = outputs[int(which[1].removeprefix("po"))] if which else outputs[0]
     return Answer(False, "SAT", name, _words(bits))
+
+
+def equal(
+    left: Network,
+    right: Network,
+    pairs: Mapping[str, str],
+    *,
+    possible: Sequence[str] = (),
+    seconds: float = 300,
+) -> Answer:
+    """Say whether two networks give the same, and their registers take the same, for every input and state.
+
+    Args:
+        left: One network.
+        right: The other, with outputs of the same names.
+        pairs: For each register of `left` the one of `right` that holds the same.
+        possible: BLIF of a net ``possible`` over `left`'s inputs and registers; what happens where it is 0
+            does not count.
+        seconds: How long the solver may take.
+
+    Returns:
+        The answer.
+
+    Raises:
+        SolverError: If there is none within the time.
+    """
+    # What the left one has keeps its names, the other's nets get a mark.
+    shared = {theirs: ours for ours, theirs in pairs.items()} | {
+        bit: bit for bit in left.inputs if bit not in left.registers
+    }
+
+    def marked(net: str) -> str:
+        return shared.get(net, f"{net}~")
+
+    condition = list(possible) or [".names possible", "1"]
+    joined = Network([*left.inputs], [], {}, [*left.body, *condition])
+    joined.inputs += [marked(bit) for bit in right.inputs if bit not in shared]
+    for line in right.body:
+        command, *nets = line.split()
+        joined.body.append(" ".join([command, *map(marked, nets)]) if command == ".names" else line)
+    compared = [(bit, bit, marked(bit)) for bit in left.outputs]
+    compared += [
+        (f"next_{ours}", left.registers[ours], marked(right.registers[theirs]))
+        for ours, theirs in pairs.items()
+    ]
+    names: list[str] = []
+    for what, ours, theirs in compared:
+        joined.body += [f".names {ours} {theirs} possible same_{what}", "00- 1", "11- 1", "--0 1"]
+        names.append(f"same_{what}")
+    return always(joined, names, seconds=seconds)
 
 
 def unreachable(question: Network, zero: Sequence[str], *, seconds: float = 120) -> Answer:
