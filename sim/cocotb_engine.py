@@ -293,7 +293,6 @@ class TestResult:
         name: Its name.
         outcome: ``passed``, ``failed`` or ``skipped``.
         seconds: How long it took.
-        simulated_ns: How much time passed in the simulation.
         message: What went wrong; empty if nothing did.
     """
 
@@ -302,7 +301,6 @@ class TestResult:
     name: str
     outcome: Literal["passed", "failed", "skipped"]
     seconds: float
-    simulated_ns: float
     message: str
 
 
@@ -372,6 +370,5 @@ def _result(case: ElementTree.Element) -> TestResult:
         case.get("name", ""),
         outcome,
         float(case.get("time", 0)),
-        float(case.get("sim_time_ns", 0)),
         message.strip(),
     )

@@ -1,4 +1,4 @@
-"""The tests that every unit must pass, on `testbench`: run by ``blockdot testbench`` inside a simulator.
+"""The tests that every unit must pass, on `testbench`: run by ``blockdot bench`` inside a simulator.
 
 Which unit it is stands in the environment. Every test has a time limit of its own, and every random choice
 comes from the seed and the test's name.

@@ -1,7 +1,8 @@
-"""A cocotb 2 test bench for block dot-product units: those of blockdot, and anybody's that keep its contract.
+"""A cocotb 2 test bench for dot-product units: those of blockdot, and anybody's that keep its contract.
 
-`Testbench` joins the parts: `Source` puts vectors on the input stream, `Sink` accepts results, `Monitor` watches
-both streams and holds them to their rules, and `Scoreboard` knows from the model what must come. A test is then
+`Testbench` joins the parts: `Source` puts vectors on the input stream, `Sink` accepts results, `Monitor`
+watches both streams and holds them to their rules, and `Scoreboard` knows from the model what must come. A
+test is then
 
     @cocotb.test(timeout_time=1, timeout_unit="ms")
     async def random_sums(dut):
@@ -267,7 +268,7 @@ class Monitor:
     Attributes:
         cycles: Cycles since the last reset.
         taken: Inputs taken in all.
-        idle: Cycles in a row without any transfer.
+        idle: Cycles since the last transfer, without those in which the bench held everything up.
     """
 
     def __init__(
@@ -331,7 +332,10 @@ class Monitor:
             board.give(result)
         elif valid:
             assert board.owed, "o_valid must follow an input that asks for a result, not come unasked"
-        self.idle = 0 if take or (valid and ready) or excused else self.idle + 1
+        if take or (valid and ready):
+            self.idle = 0
+        elif not excused:
+            self.idle += 1
         assert self.idle <= self._patience, (
             f"unit must take an input or give a result within {self._patience} cycles, not stand still"
         )

@@ -1,0 +1,71 @@
+"""``blockdot prove``: what is proven of a unit, and what is not."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..model import DotSpec
+from .console import console, print_json, progress_bar, table
+from .options import BuildDirOption, JsonOption, OptimiseOption, OrderOption, SpecArgument, WorkersOption
+
+__all__ = ["prove"]
+
+
+def prove(
+    spec: SpecArgument,
+    optimise: OptimiseOption = "area",
+    order: OrderOption = 0,
+    workers: WorkersOption = None,
+    seconds: Annotated[
+        int, typer.Option("--seconds", help="How long a solver may take over one claim.")
+    ] = 300,
+    build_dir: BuildDirOption = Path("build"),
+    json: JsonOption = False,
+) -> None:
+    """Prove a unit: each leaf of it against an independent description, for every input that can occur.
+
+    Then that the emitted Verilog, at each number of stages, is these leaves in a row, and that it keeps the
+    rules of its streams. What was proven of the same netlists is kept, so that a run that was broken off goes
+    on. Exit code 1 says that a claim failed or stayed open.
+    """
+    from ..sim.proofs import prove as run
+
+    parsed = DotSpec.parse(spec)
+    start = time.perf_counter()
+    with progress_bar(f"proving {parsed.name}", None) as report:
+        proofs = run(
+            parsed,
+            optimise=optimise,
+            order=order,
+            workers=workers,
+            build_dir=build_dir / "prove",
+            seconds=seconds,
+            progress=report,
+        )
+    spent = time.perf_counter() - start
+    unsettled = [proof for proof in proofs if proof.outcome not in ("proven", "agrees")]
+    if json:
+        print_json(
+            {"spec": parsed.name, "optimise": optimise, "order": order, "seconds": spent, "proofs": proofs}
+        )
+    else:
+        out = console()
+        shown = table(
+            f"{parsed.name}, for {optimise}", "leaf", "claim", "method", "outcome", "full width", "seconds>"
+        )
+        for proof in proofs:
+            again = " (kept)" if proof.kept else ""
+            whole = "yes" if proof.full_width else "no"
+            shown.add_row(
+                proof.leaf, proof.claim, proof.method, proof.outcome, whole, f"{proof.seconds}{again}"
+            )
+        out.print(shown)
+        for proof in proofs:
+            if proof.remains:
+                what = proof.outcome if proof in unsettled else "not shown"
+                out.print(f"{proof.leaf}: {what}: {proof.remains}", markup=False, soft_wrap=True)
+        out.print(f"{len(proofs) - len(unsettled)} of {len(proofs)} claims hold, {spent:.0f} s")
+    if unsettled:
+        raise typer.Exit(1)

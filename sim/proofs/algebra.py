@@ -1,0 +1,286 @@
+"""The sum that a compressor tree makes, by algebra over its netlist.
+
+No SAT solver gets through a tree of many products at once. But a tree is made of cells, and each keeps a
+sum: a full adder's sum and twice its carry are its three inputs. So the weighted sum of the tree's outputs,
+a polynomial in nets, is rewritten cell by cell, from the outputs to the inputs, into a polynomial in the
+inputs, which is then compared with what it should be, term by term, modulo a power of two. Cells are found
+by their truth tables, not by names: two nets that are functions of the same two or three nets and of which
+``p * x + q * y`` is affine in these. A cell that is not what it should be is not found, and what is left
+then is no sum of the inputs.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .solver import Answer, Network
+from .steps import StepNetlist
+
+__all__ = ["Cell", "check_tree", "find_cells", "rewrite"]
+
+Polynomial = dict[frozenset[str], int]
+"""Coefficients of products of nets; the empty product is the constant."""
+
+_LEAVES: Final = 3
+_CUTS: Final = 16
+# Far above what any sum of cells and lanes takes.
+_LARGEST: Final = 200_000
+_WEIGHTS: Final = ((1, 2), (1, -2))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Two nets whose weighted sum is affine in two or three others, as those of an adder.
+
+    Attributes:
+        nets: The two nets.
+        weights: Their weights p and q, such as 1 and 2 of sum and carry.
+        leaves: The nets that they are functions of.
+        affine: The sum, as coefficients of the leaves and, last, a constant.
+    """
+
+    nets: tuple[str, str]
+    weights: tuple[int, int]
+    leaves: tuple[str, ...]
+    affine: tuple[int, ...]
+
+
+Cut = tuple[tuple[str, ...], tuple[int, ...]]
+"""Nets, and a function of them as its values, the first net changing fastest."""
+
+
+def _cuts(question: Network, order: Sequence[str], inputs: Sequence[str]) -> dict[str, list[Cut]]:
+    """Return for each net some sets of at most three nets that it is a function of."""
+    cuts: dict[str, list[Cut]] = {net: [((net,), (0, 1))] for net in inputs}
+    for net in order:
+        gate = question.gates[net]
+        found: dict[tuple[str, ...], tuple[int, ...]] = {}
+        for choice in itertools.product(*(cuts[source] for source in gate.inputs)):
+            leaves = tuple(sorted({leaf for cut, _ in choice for leaf in cut}))
+            if len(leaves) > _LEAVES or leaves in found:
+                continue
+            values: list[int] = []
+            for case in range(1 << len(leaves)):
+                bits = {leaf: case >> k & 1 for k, leaf in enumerate(leaves)}
+                given = [table[sum(bits[leaf] << k for k, leaf in enumerate(cut))] for cut, table in choice]
+                values.append(gate.evaluate(given, 1))
+            found[leaves] = tuple(values)
+        kept = sorted(found.items(), key=lambda cut: -len(cut[0]))[: _CUTS - 1]
+        cuts[net] = [((net,), (0, 1)), *kept]
+    return cuts
+
+
+def _affine(values: Sequence[int], leaves: int) -> tuple[int, ...] | None:
+    """Return the coefficients of an affine function with these values, and its constant; None if none has."""
+    slopes = [values[1 << k] - values[0] for k in range(leaves)]
+    for case, value in enumerate(values):
+        if value != values[0] + sum(slope for k, slope in enumerate(slopes) if case >> k & 1):
+            return None
+    return (*slopes, values[0])
+
+
+def find_cells(question: Network, order: Sequence[str], inputs: Sequence[str]) -> list[Cell]:
+    """Find the adders of a network; a net is in one of them at most, and in a full adder rather than a half.
+
+    Args:
+        question: The network.
+        order: The gates to look at, in order of evaluation.
+        inputs: The inputs on which they depend.
+    """
+    at: dict[tuple[str, ...], list[tuple[str, tuple[int, ...]]]] = {}
+    for net, cuts in _cuts(question, order, inputs).items():
+        for leaves, table in cuts:
+            if len(leaves) > 1 and question.gates[net].cubes != ("1",):
+                at.setdefault(leaves, []).append((net, table))
+    cells: list[Cell] = []
+    taken: set[str] = set()
+    # Stable in the order of evaluation, so that the same network gives the same cells.
+    for leaves, nets in sorted(at.items(), key=lambda item: -len(item[0])):
+        for (x, x_table), (y, y_table) in itertools.permutations(nets, 2):
+            if x in taken or y in taken:
+                continue
+            for p, q in _WEIGHTS:
+                affine = _affine([p * a + q * b for a, b in zip(x_table, y_table, strict=True)], len(leaves))
+                if affine and all(affine[:-1]):
+                    cells.append(Cell((x, y), (p, q), leaves, affine))
+                    taken |= {x, y}
+                    break
+    return cells
+
+
+def _substitute(total: Polynomial, net: str, value: Mapping[frozenset[str], int], modulus: int) -> None:
+    for term in [term for term in total if net in term]:
+        factor, rest = total.pop(term), term - {net}
+        for part, coefficient in value.items():
+            product = rest | part
+            sum_of = (total.get(product, 0) + factor * coefficient) % modulus
+            if sum_of:
+                total[product] = sum_of
+            else:
+                total.pop(product, None)
+
+
+def _gate_polynomial(question: Network, net: str) -> Polynomial:
+    """Return a gate as a polynomial in its inputs."""
+    gate = question.gates[net]
+    names = gate.inputs
+    values = [gate.evaluate([case >> k & 1 for k in range(len(names))], 1) for case in range(1 << len(names))]
+    polynomial: Polynomial = {}
+    for case in range(1 << len(names)):
+        # The coefficient of a product is a sum over what lies below it, with alternating signs.
+        coefficient = sum(
+            values[below] * (-1) ** ((case ^ below).bit_count())
+            for below in range(case + 1)
+            if below & ~case == 0
+        )
+        if coefficient:
+            term = frozenset(name for k, name in enumerate(names) if case >> k & 1)
+            polynomial[term] = polynomial.get(term, 0) + coefficient
+    return polynomial
+
+
+def rewrite(question: Network, total: Polynomial, width: int) -> Polynomial:
+    """Rewrite a polynomial in nets into one in the network's inputs, modulo ``2**width``.
+
+    Args:
+        question: The network.
+        total: The polynomial.
+        width: See above.
+
+    Returns:
+        The polynomial in the inputs.
+
+    Raises:
+        OverflowError: If it grows far beyond what sums of cells do.
+    """
+    modulus = 1 << width
+    total = {term: coefficient % modulus for term, coefficient in total.items() if coefficient % modulus}
+    inputs, order = question.cone(sorted({net for term in total for net in term}))
+    cells = find_cells(question, order, inputs)
+    for node in reversed(_nodes(question, order, cells)):
+        if isinstance(node, Cell) and _apply(total, node, modulus):
+            continue
+        for net in (node.nets if isinstance(node, Cell) else (node,))[::-1]:
+            if any(net in term for term in total):
+                _substitute(total, net, _gate_polynomial(question, net), modulus)
+        if len(total) > _LARGEST:
+            raise OverflowError(f"polynomial must not grow beyond {_LARGEST} terms")
+    return total
+
+
+def _nodes(question: Network, order: Sequence[str], cells: Sequence[Cell]) -> list[Cell | str]:
+    """Return cells and single gates, each behind everything that it is a function of."""
+    cell_of = {net: cell for cell in cells for net in cell.nets}
+    nodes: list[Cell | str] = []
+    done: set[Cell | str] = set()
+
+    def visit(net: str) -> None:
+        stack: list[tuple[Cell | str, bool]] = [(cell_of.get(net, net), False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                nodes.append(node)
+                continue
+            if node in done or (isinstance(node, str) and node not in question.gates):
+                continue
+            done.add(node)
+            stack.append((node, True))
+            sources = set(node.leaves) if isinstance(node, Cell) else set(question.gates[node].inputs)
+            if isinstance(node, Cell):
+                # Where the cell does not fit after all, its gates are taken one by one.
+                sources |= {source for one in node.nets for source in question.gates[one].inputs}
+                sources -= set(node.nets)
+            stack += [(cell_of.get(source, source), False) for source in sorted(sources)]
+
+    for net in order:
+        visit(net)
+    return nodes
+
+
+def _apply(total: Polynomial, cell: Cell, modulus: int) -> bool:
+    """Replace a cell's two nets by its leaves; say whether their coefficients allow that."""
+    (x, y), (p, q) = cell.nets, cell.weights
+    factors: dict[frozenset[str], int] = {}
+    rests: set[frozenset[str]] = set()
+    for term in total:
+        if x in term and y in term:
+            return False
+        if x in term or y in term:
+            rests.add(term - {x, y})
+    for rest in rests:
+        of_x, of_y = total.get(rest | {x}, 0), total.get(rest | {y}, 0)
+        # p is 1: the factor of the cell is that of x.
+        if (of_x * q - of_y * p) % modulus:
+            return False
+        factors[rest] = of_x * p
+    for rest, factor in factors.items():
+        total.pop(rest | {x}, None)
+        total.pop(rest | {y}, None)
+        for leaf, coefficient in zip((*cell.leaves, None), cell.affine, strict=True):
+            product = rest | ({leaf} if leaf else set())
+            sum_of = (total.get(product, 0) + factor * coefficient) % modulus
+            if sum_of:
+                total[product] = sum_of
+            else:
+                total.pop(product, None)
+    return True
+
+
+def check_tree(question: Network, step: StepNetlist, *, offset: int) -> Answer:
+    """Prove that a tree's two numbers add up to its signed products and a constant, modulo their width.
+
+    Args:
+        question: The network of the step.
+        step: The step.
+        offset: The constant.
+
+    Returns:
+        The answer: where it does not hold, a product whose coefficient is another.
+    """
+    for t in range(sum(name.startswith("save_") for name in step.outputs)):
+        width = step.outputs[f"save_{t}"]
+        modulus = 1 << width
+        total: Polynomial = {}
+        for word in (f"o_save_{t}", f"o_carry_{t}"):
+            for k, bit in enumerate(question.word(word)):
+                _add(total, frozenset({bit}), 1 << k, modulus)
+        lanes = step.inputs[f"negative_{t}"]
+        bits = step.inputs[f"magnitude_{t}"] // lanes
+        wanted: Polynomial = {}
+        _add(wanted, frozenset(), offset, modulus)
+        for lane in range(lanes):
+            sign = _bit(f"i_negative_{t}", lane, lanes)
+            for k in range(bits):
+                magnitude = _bit(f"i_magnitude_{t}", lane * bits + k, lanes * bits)
+                _add(wanted, frozenset({magnitude}), 1 << k, modulus)
+                _add(wanted, frozenset({magnitude, sign}), -2 << k, modulus)
+        try:
+            seen = rewrite(question, total, width)
+        except OverflowError as error:
+            return Answer(False, "algebra", f"o_save_{t} + o_carry_{t}: {error}")
+        if seen != wanted:
+            other = min(
+                (term for term in seen.keys() | wanted.keys() if seen.get(term, 0) != wanted.get(term, 0)),
+                key=lambda term: (len(term), sorted(term)),
+            )
+            told = " * ".join(sorted(other)) or "the constant"
+            return Answer(
+                False,
+                "algebra",
+                f"o_save_{t} + o_carry_{t}: coefficient of {told}, {seen.get(other, 0)} and not "
+                f"{wanted.get(other, 0)}",
+            )
+    return Answer(True, "algebra")
+
+
+def _bit(word: str, k: int, width: int) -> str:
+    return word if width == 1 else f"{word}[{k}]"
+
+
+def _add(total: Polynomial, term: frozenset[str], coefficient: int, modulus: int) -> None:
+    sum_of = (total.get(term, 0) + coefficient) % modulus
+    if sum_of:
+        total[term] = sum_of
+    else:
+        total.pop(term, None)

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+from blockdot.sim import cocotb_engine
+from blockdot.sim.cocotb_engine import TestResult
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Have the tests end in some way, and note what was asked for."""
+    asked = []
+
+    def end(*outcomes):
+        results = [TestResult(f"test_{k}", outcome, 0.1, "") for k, outcome in enumerate(outcomes)]
+
+        def run(_design, _spec, **options):
+            asked.append(options)
+            return results
+
+        monkeypatch.setattr(cocotb_engine, "run_tests", run)
+        return asked
+
+    return end
+
+
+def test_all_passed(blockdot, ended):
+    asked = ended("passed", "skipped")
+    done = blockdot("bench", "e2m1_ue4m3_n2_fp32", "--engine", "icarus", "--trace", "x.fst", "--json")
+    assert done.code == 0
+    assert [one["outcome"] for one in json.loads(done.out)["tests"]] == ["passed", "skipped"]
+    assert len(asked) == 1
+
+
+def test_a_failure_is_run_again_for_its_waveforms(blockdot, ended, tmp_path):
+    asked = ended("passed", "failed")
+    done = blockdot("bench", "e2m1_ue4m3_n2_fp32", "--trace", "x.fst")
+    assert done.code == 1
+    assert "test_1" in done.out
+    assert asked[1]["tests"] == ["test_1"]
+    assert asked[1]["trace"] == tmp_path / "x.fst"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stages", 0], "stages must be at least 1, as a test bench needs streams, not 0"),
+        (["--trace", "x.vcd"], "trace must be a .fst file, not 'x.vcd'"),
+        (["--vectors", 3], "vectors must be at least 8, not 3"),
+        (["--seed", -1], "seed must be at least 0, not -1"),
+    ],
+)
+def test_refuses_what_cannot_be(refused, arguments, message):
+    assert refused("bench", "e2m1_ue4m3_n2_none", *arguments) == message

@@ -1,0 +1,39 @@
+import json
+
+import pytest
+from blockdot.sim import mutants, source_faults
+from blockdot.sim.mutants import Mutant, Mutants
+
+
+@pytest.fixture
+def fates(monkeypatch):
+    def end(*ones):
+        rows = tuple(
+            Mutant("tree", f"fault {k}", fate, 3 if fate == "killed" else None) for k, fate in enumerate(ones)
+        )
+        monkeypatch.setattr(mutants, "mutate", lambda *_, **__: Mutants("u", 0, 100, rows))
+        monkeypatch.setattr(
+            source_faults, "plant", lambda *_, **__: (Mutant("round", "ties", "killed", None),)
+        )
+
+    return end
+
+
+def test_none_survives(blockdot, fates):
+    fates("killed", "equivalent", "refuted")
+    done = blockdot("mutants", "e2m1_ue4m3_n2_none", "--json")
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert [one["fate"] for one in told["netlist"]] == ["killed", "equivalent", "refuted"]
+    assert len(told["source"]) == 1
+
+
+def test_a_survivor_is_a_failure(blockdot, fates):
+    fates("killed", "survived")
+    done = blockdot("mutants", "e2m1_ue4m3_n2_none")
+    assert done.code == 1
+    assert "survived: tree: fault 1" in done.out
+
+
+def test_refuses_what_cannot_be(refused):
+    assert refused("mutants", "e2m1_ue4m3_n2_none", "--count", 0) == "count must be at least 1, not 0"
