@@ -117,8 +117,6 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                 yield leaf("window", "the scaled sum at its place in fixed point", group)
             case "join":
                 yield leaf("joined blocks", "exact sum of the blocks' windows", group)
-            case "magnitude":
-                yield leaf("sign and magnitude", "of a two's complement number", group)
             case "normalise":
                 yield leaf(
                     "leading zeros, normalise, round",

@@ -170,8 +170,6 @@ def describe(spec: DotSpec, steps: Sequence[StepNetlist], following: StepNetlist
             _place(module, spec)
         case "join":
             _join(module, spec)
-        case "magnitude":
-            _magnitude(module)
         case "normalise":
             _round(module, spec)
         case "accumulate":
@@ -371,14 +369,6 @@ def _join(m: _Module, spec: DotSpec) -> None:
     m.give("window", "joined")
 
 
-def _magnitude(m: _Module) -> None:
-    width = m.inputs["window"]
-    m.wire("number", width, "i_window", signed=True)
-    m.assume(f"(number != {{1'b1, {width - 1}'b0}})")
-    m.give("negative_0", "number < 0")
-    m.give("magnitude_0", "number < 0 ? -number : number")
-
-
 def _binary32(m: _Module, magnitude: str, width: int, exponent: str, *, nearest: bool) -> str:
     """Add the binary32, without its sign, of ``magnitude * 2**exponent``; return the wire's name."""
     _leading(m, "lead", magnitude, width)
@@ -401,8 +391,13 @@ def _binary32(m: _Module, magnitude: str, width: int, exponent: str, *, nearest:
 
 
 def _round(m: _Module, spec: DotSpec) -> None:
-    width = m.inputs["magnitude_0"]
-    windowed = "exponent_0" not in m.inputs
+    windowed = "window" in m.inputs
+    width = m.inputs["window" if windowed else "magnitude_0"]
+    magnitude, negative = "i_magnitude_0", "i_negative_0"
+    if windowed:
+        m.wire("number", width, "i_window", signed=True)
+        m.assume(f"(number != {{1'b1, {width - 1}'b0}})")
+        magnitude, negative = m.wire("number_size", width, "number < 0 ? -number : number"), "(number < 0)"
     quantum = sum(fmt.quantum_exponent for fmt in spec.elements)
     least, greatest = scale_exponents(spec)
     offset = quantum - sum(fmt.bias + fmt.mantissa_bits for fmt in spec.scales)
@@ -415,22 +410,22 @@ def _round(m: _Module, spec: DotSpec) -> None:
         for fmt in spec.scales:
             largest *= max(s for s, _ in _scale_rows(fmt).values())
         m.assume(f"(i_magnitude_0 <= {largest})")
-    if spec.blocks == 1 and spec.accumulate != "exact":
+    if not windowed:
         void = "i_nan | (i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
         m.assume(f"(~({void}) | i_magnitude_0 == 0)")
-    size = _binary32(m, "i_magnitude_0", width, exponent, nearest=True)
+    size = _binary32(m, magnitude, width, exponent, nearest=True)
     if "zeros" in m.inputs:
         # Of a product seen as wide as its factors together, or one less.
         most = [max(s for s, _ in _scale_rows(fmt).values()) for fmt in spec.scales]
         together = (most[0] * most[1]).bit_length() + largest_sum(spec, spec.block_size).bit_length()
         m.wire("all_zeros", 14, f"{together - 1} - lead", signed=True)
         m.assume("(i_magnitude_0 == 0 | all_zeros == i_zeros | all_zeros == i_zeros + 1)")
-    nan, infinite, negative = "i_nan", "1'b0", "i_negative_0"
+    nan, infinite = "i_nan", "1'b0"
     if "infinite" in m.inputs:
         m.assume("~(i_nan & i_infinite != 0)" if spec.blocks == 1 else "1'b1")
         nan, infinite = "(i_nan | i_infinite == 3)", "(i_infinite != 0)"
-        negative = "(i_infinite != 0 ? i_infinite[1] : i_negative_0)"
-    m.wire("sign", 1, f"{negative} & (i_magnitude_0 != 0 | {infinite})")
+        negative = f"(i_infinite != 0 ? i_infinite[1] : {negative})"
+    m.wire("sign", 1, f"{negative} & ({magnitude} != 0 | {infinite})")
     m.wire("value", 32, f"{nan} ? {_NAN} : {infinite} ? {{sign, 31'h7f800000}} : {{sign, {size}}}")
     if "result" in m.outputs:
         m.give("result", "value")
@@ -489,6 +484,8 @@ def _fp32(m: _Module, spec: DotSpec) -> None:
         m.assume("(i_r_nan | i_r_infinite | (i_r_field != 255 & i_r_normal == (i_r_field != 0)))")
         m.assume("~(i_r_nan & i_r_infinite)")
     m.add("reg [31:0] accumulator;")
+    # A sum that was started holds no other NaN: what is put in has none, and a sum gives none.
+    m.assume(f"(accumulator[30:0] <= 31'h7f800000 | accumulator == {_NAN})")
     total = _sum_binary32(m, "accumulator", "group")
     m.wire("following", 32, f"i_first ? group : {total}")
     m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
@@ -497,7 +494,7 @@ def _fp32(m: _Module, spec: DotSpec) -> None:
         m.add("reg accumulator_normal;")
         m.add("always @(posedge clk) if (i_enable) accumulator_normal <= following[30:23] != 0;")
         m.assume("(accumulator[30:23] == 255 | accumulator_normal == (accumulator[30:23] != 0))")
-        m.care("accumulator_normal", "~i_enable | following[30:23] != 255")
+        m.care("accumulator_normal", "(i_enable ? following[30:23] : accumulator[30:23]) != 255")
     m.give("result", "accumulator")
 
 
