@@ -27,7 +27,7 @@ from ..hw.verilog import write_whole
 from ..model import DotSpec
 from ..model.dot import Accumulate
 from ..model.quantize import Method
-from .answer_page import ACCUMULATES, BLOCK_SIZES, SCHEMA, VERSION, page, picture
+from .answer_page import ACCUMULATES, BLOCK_SIZES, SCALES, SCHEMA, VERSION, page, picture
 from .compare import Comparison, Cost, Unit, compare
 from .error import Quantization
 from .error import measure as measure_error
@@ -41,7 +41,6 @@ STORED: Final = Path("docs/cost-of-ue5m3.json")
 WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
 PICTURE: Final = Path("docs/cost-of-ue5m3.svg")
 
-SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 TILE: Final = (4, 4)
 TILE_SCALES: Final = ("ue4m3", "ue5m3")
 # Netlists of a tile, whose components alone are measured: few are enough.
@@ -58,12 +57,14 @@ _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
 )
 
 
-def units_of(accumulate: Accumulate, block_size: int, stages: Sequence[int]) -> list[Unit]:
+def units_of(
+    accumulate: Accumulate, block_size: int, stages: Sequence[int], scales: Sequence[str] = SCALES
+) -> list[Unit]:
     """Return the units of one row of the question: every scale format, at every depth that can be built."""
     from ..hw import DotUnit
 
     units: list[Unit] = []
-    for depth, scale in itertools.product(stages, SCALES):
+    for depth, scale in itertools.product(stages, scales):
         blocks = 4 if accumulate == "aligned" else 1
         spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate, blocks=blocks)
         # Hardware that is not there yet, or a depth that it does not have, is left out of the page.
@@ -82,6 +83,7 @@ def measure(
     block_sizes: Sequence[int] = BLOCK_SIZES,
     accumulates: Sequence[Accumulate] = ACCUMULATES,
     stages: Sequence[int] = (0, 1, 3),
+    scales: Sequence[str] = SCALES,
     energy_orders: int = 3,
     tile: tuple[int, int] | None = TILE,
     workers: int | None = None,
@@ -97,6 +99,7 @@ def measure(
         block_sizes: Elements under one scale, the most important first.
         accumulates: Accumulations; those that hardware does not have are left out.
         stages: Depths; those that a unit does not have are left out.
+        scales: Scale formats, the first that which the others are compared with.
         energy_orders: Netlists whose energy is measured; less than 2 for no energy.
         tile: Rows and columns of the tiles; None for none.
         workers: How many processes run at once; the number of processors where it is None.
@@ -129,7 +132,7 @@ def measure(
     }
     # The most important first, so that a run that is broken off leaves something to read.
     for block_size, accumulate, library, depth in itertools.product(block_sizes, accumulates, found, stages):
-        units = units_of(accumulate, block_size, [depth])
+        units = units_of(accumulate, block_size, [depth], scales)
         if not units:
             continue
         print(f"{library.name}: {', '.join(unit.name for unit in units)}", file=sys.stderr)
@@ -231,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
     measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
+    measuring.add_argument("--scale", action="append", choices=SCALES)
     measuring.add_argument("--stages", action="append", type=int)
     measuring.add_argument("--orders", type=int, default=16)
     measuring.add_argument("--variants", type=int, default=2)
@@ -248,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 block_sizes=chosen.block_size or BLOCK_SIZES,
                 accumulates=chosen.accumulate or ACCUMULATES,
                 stages=chosen.stages or (0, 1, 3),
+                scales=chosen.scale or SCALES,
                 energy_orders=chosen.energy_orders,
                 keep=_keep,
             )

@@ -7,12 +7,13 @@ from ..model.dot import Accumulate
 from .report import table_lines
 from .switching import WEIGHT
 
-__all__ = ["ACCUMULATES", "BLOCK_SIZES", "SCHEMA", "VERSION", "page", "picture"]
+__all__ = ["ACCUMULATES", "BLOCK_SIZES", "SCALES", "SCHEMA", "VERSION", "page", "picture"]
 
 SCHEMA: Final = "blockdot.answer"
 VERSION: Final = 2
 """Version of the stored results' layout."""
 
+SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
 BLOCK_SIZES: Final = (16, 8, 32)
 """What the question asks for, the most important first."""
@@ -222,6 +223,8 @@ def _not_measured(stored: dict[str, Any]) -> Iterator[str]:
             sizes = [n for n in sorted(BLOCK_SIZES) if (accumulate, n) not in measured]
             if sizes:
                 yield f"{library['name']}, {accumulate}: N = {', '.join(map(str, sizes))}"
+        if scales := [one for one in SCALES if own and not any(row["scale"][0] == one for row in own)]:
+            yield f"{library['name']}: the scales {', '.join(scales)}"
         if not any(row["stages"] > 1 for row in own):
             yield f"{library['name']}: pipelines of more than one stage"
         if not any(row["energy"] for row in own):
