@@ -6,9 +6,9 @@ Two commands, which `make answer` and `make answer-measure` are::
     python -m blockdot.lab.answer write
 
 The first measures, and keeps what it found in ``docs/cost-of-ue5m3.json``: a row for each unit, small enough
-to be read. It does so whenever a row is done, and what is in the cache is not measured again, so a run that
-was broken off may be started again. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no
-figure of the page is written by hand.
+to be read. It does so whenever a row is done, adds to what was stored before, and does not measure again what
+is in the cache: a run that was broken off may be started again, and a measurement be made bit by bit. The
+second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is written by hand.
 """
 
 import argparse
@@ -16,12 +16,13 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ..hw.synth.flow import pyosys_version
+from ..hw.synth.liberty import Library
 from ..hw.synth.pdk import find_library
 from ..hw.verilog import write_whole
 from ..model import DotSpec
@@ -87,6 +88,7 @@ def measure(
     energy_orders: int = 3,
     tile: tuple[int, int] | None = TILE,
     workers: int | None = None,
+    before: dict[str, Any] | None = None,
     keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Measure all that the page says.
@@ -103,6 +105,8 @@ def measure(
         energy_orders: Netlists whose energy is measured; less than 2 for no energy.
         tile: Rows and columns of the tiles; None for none.
         workers: How many processes run at once; the number of processors where it is None.
+        before: What was stored before, to which this is added; what is measured again takes its place. Of
+            another version, or of another synthesizer, it is left aside.
         keep: Called with what there is so far, whenever there is more.
 
     Returns:
@@ -113,23 +117,17 @@ def measure(
         "schema": SCHEMA,
         "version": VERSION,
         "pyosys": pyosys_version(),
-        "orders": orders,
-        "variants": variants,
-        "energy_orders": energy_orders,
-        "libraries": [
-            {
-                "name": library.name,
-                "sha256": library.sha256,
-                "area_unit": library.area_unit,
-                "delay_unit": library.delay_unit,
-                "energy_unit": energy_unit(library),
-            }
-            for library in found
-        ],
+        "libraries": [],
         "rows": [],
         "tiles": [],
         "errors": _errors(sorted(block_sizes)),
     }
+    if before is not None and [before.get(key) for key in ("version", "pyosys")] == [
+        VERSION,
+        stored["pyosys"],
+    ]:
+        stored |= {key: list(before[key]) for key in ("libraries", "rows", "tiles")}
+    stored["libraries"] = _merged(stored["libraries"], map(_facts, found), "sha256")
     # The most important first, so that a run that is broken off leaves something to read.
     for block_size, accumulate, library, depth in itertools.product(block_sizes, accumulates, found, stages):
         units = units_of(accumulate, block_size, [depth], scales)
@@ -138,17 +136,38 @@ def measure(
         print(f"{library.name}: {', '.join(unit.name for unit in units)}", file=sys.stderr)
         comparison = compare(units, library, orders=orders, variants=variants, cache=cache, workers=workers)
         powered = energies(units, library, orders=energy_orders) if energy_orders > 1 else []
-        stored["rows"] += [
+        rows = (
             _row(comparison, cost, [one for one in powered if one.unit == cost.unit])
+            | {"orders": orders, "variants": variants}
             for cost in comparison.costs
-        ]
+        )
+        stored["rows"] = _merged(stored["rows"], rows, "library", "unit")
         if tile is not None and depth < 2:
             chosen = [replace(unit, tile=tile) for unit in units if unit.spec.scales[0].name in TILE_SCALES]
-            of_tiles = tiles(chosen, library, orders=min(orders, TILE_ORDERS), cache=cache, workers=workers)
-            stored["tiles"] += [_tile_row(library.name, cost) for cost in of_tiles]
+            count = min(orders, TILE_ORDERS)
+            of_tiles = tiles(chosen, library, orders=count, cache=cache, workers=workers)
+            rows = (_tile_row(library.name, cost) | {"orders": count} for cost in of_tiles)
+            stored["tiles"] = _merged(stored["tiles"], rows, "library", "unit")
         if keep is not None:
             keep(stored)
     return stored
+
+
+def _facts(library: Library) -> dict[str, Any]:
+    return {
+        "name": library.name,
+        "sha256": library.sha256,
+        "area_unit": library.area_unit,
+        "delay_unit": library.delay_unit,
+        "energy_unit": energy_unit(library),
+    }
+
+
+def _merged(old: Iterable[dict[str, Any]], new: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """Return records in the order of their keys' first appearance, the new ones instead of the old."""
+    records = {tuple(record[key] for key in keys): record for record in old}
+    records |= {tuple(record[key] for key in keys): record for record in new}
+    return list(records.values())
 
 
 def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
@@ -254,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stages=chosen.stages or (0, 1, 3),
                 scales=chosen.scale or SCALES,
                 energy_orders=chosen.energy_orders,
+                before=json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else None,
                 keep=_keep,
             )
         else:

@@ -71,9 +71,9 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"Every unit is made in {stored['orders']} functionally equal netlists, each mapped for area in "
-        f"{stored['variants']} ways; a difference is the mean over pairs that are made alike, with its 95 % "
-        f"interval, against UE4M3. `~` marks one that cannot be told from zero. Synthesis: pyosys "
+        "Every unit is made in several functionally equal netlists, and each is mapped for area in several "
+        "ways (*netlists* x *ways* below); a difference is the mean over pairs that are made alike, with its "
+        "95 % interval, against UE4M3. `~` marks one that cannot be told from zero. Synthesis: pyosys "
         f"{stored['pyosys']}. Gates alone: no place and route, no wires, no clock tree."
     )
     yield ""
@@ -112,7 +112,7 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
         yield from table_lines(
             (
                 "unit", f"area [{library['area_unit']}]", "NAND2", f"delay [{time}]", f"period [{time}]",
-                "area, whole", "area, attributed", "both", "delay", "period",
+                "area, whole", "area, attributed", "both", "delay", "period", "netlists",
             ),
             [
                 (
@@ -128,6 +128,7 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
                         _interval(row["deltas"][metric]) if metric in row["deltas"] else ""
                         for metric in ("delay", "period")
                     ),
+                    f"{row['orders']} x {row['variants']}",
                 )
                 for row in own
             ],

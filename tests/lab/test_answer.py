@@ -108,6 +108,28 @@ def test_the_verdict_follows_the_interval(stored):
         assert "**differ**" in page(changed)
 
 
+def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
+    old = copy.deepcopy(stored)
+    old["rows"][0] |= {"unit": "another"}
+    old["rows"][1] |= {"area": 1.0}
+    options = {
+        "orders": 2,
+        "cache": synthesis_cache,
+        "block_sizes": [2],
+        "accumulates": ["none"],
+        "workers": 1,
+    }
+    options |= {"stages": [0], "energy_orders": 1, "tile": None}
+    found = measure(["neutral"], before=old, **options)
+    assert found["libraries"] == stored["libraries"]
+    assert found["tiles"] == stored["tiles"]
+    names = [row["unit"] for row in stored["rows"]]
+    assert [row["unit"] for row in found["rows"]] == ["another", *names[1:], names[0]]
+    assert found["rows"][1]["area"] == stored["rows"][1]["area"]
+    # Of another synthesizer nothing is kept.
+    assert len(measure(["neutral"], before=old | {"pyosys": "0"}, **options)["rows"]) == 4
+
+
 def test_results_of_another_version(stored):
     message = "results must be blockdot.answer version 2, not blockdot.answer version 0"
     with pytest.raises(ValueError, match=whole(message)):
