@@ -77,9 +77,9 @@ def test_the_page_says_what_was_stored(stored):
     for row in stored["tiles"]:
         assert f"| {row['unit']} | {row['area']:.1f} |" in text
     # What is not there is said not to be.
-    assert "- neutral, none: N = 8, 16, 32" in text
-    assert "- neutral, exact: N = 8, 16, 32" in text
-    assert "- neutral: energy" not in text
+    assert "- `neutral`, none: N = 8, 16, 32" in text
+    assert "- `neutral`, exact: N = 8, 16, 32" in text
+    assert "- `neutral`: energy" not in text
 
 
 def test_the_picture_has_a_dot_for_each_error_with_an_area(stored):
