@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from ..lab.compare import Comparison, Delta, Unit
     from ..lab.curve import Curves
     from ..lab.estimate import Summary
+    from ..lab.fpga import FpgaCost
     from ..lab.pool import Runner
     from ..lab.report import Change, Report
+    from ..lab.switching import UnitEnergy
 
 __all__ = ["area", "compare_scales", "print_comparison"]
 
@@ -86,6 +88,14 @@ def area(
         ),
     ] = None,
     liberty: LibertyOption = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="FPGA family: ice40, ecp5, xilinx. Without a library, of FPGAs alone.",
+            rich_help_panel=_LISTS,
+        ),
+    ] = None,
     curve: Annotated[
         bool,
         typer.Option("--curve", help="Area against delay too, at several targets.", rich_help_panel=_LISTS),
@@ -98,6 +108,15 @@ def area(
             rich_help_panel=_LISTS,
         ),
     ] = None,
+    energy: Annotated[
+        bool,
+        typer.Option(
+            "--energy",
+            help="Switching energy of an input too, on a real weight matrix against real activations, where "
+            "the demo's weights are installed, and on uniform codes.",
+            rich_help_panel=_LISTS,
+        ),
+    ] = False,
     orders: Annotated[
         int | None,
         typer.Option(
@@ -155,6 +174,7 @@ def area(
     registers, with clock-to-output and setup; no wires. Results are kept: asking again takes no time, and
     what was broken off goes on where it was.
     """
+    from ..hw.synth.fpga import TARGETS
     from ..lab.report import FORMATS, changes, read_report
 
     for path in output or ():
@@ -164,6 +184,8 @@ def area(
         raise ValueError(f"delay targets must be positive, not {min(delay_target or ()):g}")
     if not threshold >= 0:
         raise ValueError(f"threshold must not be negative, not {threshold:g}")
+    if unknown := set(target or ()) - set(TARGETS):
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {min(unknown)!r}")
     old = None if compare is None else read_report(compare)
     units = _units(
         element or ["e2m1"],
@@ -175,7 +197,7 @@ def area(
         stages or [None],
         optimise or ["area"],
     )
-    libraries = _libraries(library or (), liberty or ())
+    libraries = _libraries(library or (), liberty or (), alone=not target)
     report = _measure(
         units,
         libraries,
@@ -186,6 +208,8 @@ def area(
         cluster=cluster,
         targets=delay_target or (),
         curve=curve or bool(delay_target),
+        energy=energy,
+        fpga_targets=list(dict.fromkeys(target or ())),
     )
     for path in output or ():
         _write(path, report.text(path.suffix))
@@ -197,6 +221,10 @@ def area(
         for several in report.curves:
             for one in several:
                 _print_curves(console(), one)
+        for powered in report.energies:
+            _print_energies(console(), powered)
+        if report.fpga:
+            _print_fpga(console(), report.fpga)
     if old is not None:
         found = changes(old, report.to_dict())
         _print_changes(console(), found, quiet=json)
@@ -238,14 +266,15 @@ def _units(
     return list(units)
 
 
-def _libraries(names: Sequence[str], liberty: Sequence[Path]) -> "list[Library]":
+def _libraries(names: Sequence[str], liberty: Sequence[Path], *, alone: bool) -> "list[Library]":
+    """Return the libraries asked for; without any, the built-in one if there is no other target."""
     from ..hw.synth import Library
     from ..hw.synth.pdk import find_library
 
     libraries = [find_library(name) for name in names]
     if liberty:
         libraries.append(Library.read(*liberty))
-    return libraries or [find_library("neutral")]
+    return libraries or ([find_library("neutral")] if alone else [])
 
 
 def compare_scales(
@@ -277,14 +306,19 @@ def _measure(
     cluster: str | None = None,
     targets: Sequence[float] = (),
     curve: bool = False,
+    energy: bool = False,
+    fpga_targets: Sequence[str] = (),
 ) -> "Report":
     from ..lab.compare import ORDERS, compare
     from ..lab.curve import curves
+    from ..lab.fpga import fpga
     from ..lab.report import Report
+    from ..lab.switching import energies
 
     count = ORDERS if orders is None else orders
     comparisons: list[Comparison] = []
     drawn: list[tuple[Curves, ...]] = []
+    powered: list[tuple[UnitEnergy, ...]] = []
     for library in libraries:
         options: dict[str, Any] = {
             "orders": count,
@@ -301,7 +335,14 @@ def _measure(
                 with progress_bar(f"curves for {library.name}", None) as report:
                     several.append(curves(alike, library, targets=targets, progress=report, **options))
         drawn.append(tuple(several))
-    return Report(tuple(comparisons), tuple(drawn))
+        if energy:
+            with progress_bar(f"energy for {library.name}", len(units) * count) as report:
+                powered.append(tuple(energies(units, library, orders=count, seed=seed, progress=report)))
+    fitted: list[FpgaCost] = []
+    if fpga_targets:
+        with progress_bar(f"synthesizing for {', '.join(fpga_targets)}", len(units) * count) as report:
+            fitted = fpga(units, fpga_targets, orders=count, seed=seed, workers=workers, progress=report)
+    return Report(tuple(comparisons), tuple(drawn), tuple(powered), tuple(fitted))
 
 
 def _runner(cluster: str | None, library: "Library") -> "Runner | None":
@@ -419,6 +460,51 @@ def _print_curves(out: Console, found: "Curves") -> None:
         if deltas:
             out_table.add_row("", *(deltas.get(delay, "") for delay in found.delays))
     out.print(out_table)
+
+
+def _print_energies(out: Console, found: "Sequence[UnitEnergy]") -> None:
+    unit = found[0].total.metric.unit
+    energies = table(
+        f"Switching energy of an input [{unit}], and its difference",
+        "unit",
+        "vectors",
+        "energy>",
+        "without glitches>",
+        "against",
+        "difference>",
+    )
+    for one in found:
+        energies.add_row(
+            one.unit.name,
+            one.vectors,
+            _spread(one.total),
+            f"{one.settled.median:.0f}",
+            "" if one.base is None else one.base.name,
+            "" if one.delta is None else one.delta.text() + ("" if one.delta.resolved else " ~"),
+        )
+    out.print(energies)
+
+
+def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
+    fitted = table(
+        "Resources of FPGAs: median (least to greatest), before packing",
+        "unit",
+        "target",
+        "LUTs>",
+        "carry cells>",
+        "flip-flops>",
+        "DSPs>",
+        "LUTs against the first>",
+    )
+    for cost in costs:
+        fitted.add_row(
+            cost.unit.name,
+            cost.target,
+            _spread(cost.resources["luts"]),
+            *(f"{cost.resources[name].median:.0f}" for name in ("carries", "flip_flops", "dsps")),
+            "" if cost.delta is None else cost.delta.text() + ("" if cost.delta.resolved else " ~"),
+        )
+    out.print(fitted)
 
 
 def _print_changes(out: Console, found: "Sequence[Change]", *, quiet: bool) -> None:

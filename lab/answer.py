@@ -6,9 +6,9 @@ Two commands, which `make answer` and `make answer-measure` are::
     python -m blockdot.lab.answer write
 
 The first measures, and keeps what it found in ``docs/cost-of-ue5m3.json``: a row for each unit, small enough
-to be read. It does so whenever a row is done, and what is in the cache is not measured again, so a run that
-was broken off may be started again. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no
-figure of the page is written by hand.
+to be read. It does so whenever a row is done, adds to what was stored before, and does not measure again what
+is in the cache: a run that was broken off may be started again, and a measurement be made bit by bit. The
+second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is written by hand.
 """
 
 import argparse
@@ -16,18 +16,19 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ..hw.synth.flow import pyosys_version
+from ..hw.synth.liberty import Library
 from ..hw.synth.pdk import find_library
 from ..hw.verilog import write_whole
 from ..model import DotSpec
 from ..model.dot import Accumulate
 from ..model.quantize import Method
-from .answer_page import ACCUMULATES, BLOCK_SIZES, SCHEMA, VERSION, page, picture
+from .answer_page import ACCUMULATES, BLOCK_SIZES, SCALES, SCHEMA, VERSION, page, picture
 from .compare import Comparison, Cost, Unit, compare
 from .error import Quantization
 from .error import measure as measure_error
@@ -41,7 +42,6 @@ STORED: Final = Path("docs/cost-of-ue5m3.json")
 WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
 PICTURE: Final = Path("docs/cost-of-ue5m3.svg")
 
-SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 TILE: Final = (4, 4)
 TILE_SCALES: Final = ("ue4m3", "ue5m3")
 # Netlists of a tile, whose components alone are measured: few are enough.
@@ -58,12 +58,14 @@ _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
 )
 
 
-def units_of(accumulate: Accumulate, block_size: int, stages: Sequence[int]) -> list[Unit]:
+def units_of(
+    accumulate: Accumulate, block_size: int, stages: Sequence[int], scales: Sequence[str] = SCALES
+) -> list[Unit]:
     """Return the units of one row of the question: every scale format, at every depth that can be built."""
     from ..hw import DotUnit
 
     units: list[Unit] = []
-    for depth, scale in itertools.product(stages, SCALES):
+    for depth, scale in itertools.product(stages, scales):
         blocks = 4 if accumulate == "aligned" else 1
         spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate, blocks=blocks)
         # Hardware that is not there yet, or a depth that it does not have, is left out of the page.
@@ -82,9 +84,11 @@ def measure(
     block_sizes: Sequence[int] = BLOCK_SIZES,
     accumulates: Sequence[Accumulate] = ACCUMULATES,
     stages: Sequence[int] = (0, 1, 3),
+    scales: Sequence[str] = SCALES,
     energy_orders: int = 3,
     tile: tuple[int, int] | None = TILE,
     workers: int | None = None,
+    before: dict[str, Any] | None = None,
     keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Measure all that the page says.
@@ -97,9 +101,12 @@ def measure(
         block_sizes: Elements under one scale, the most important first.
         accumulates: Accumulations; those that hardware does not have are left out.
         stages: Depths; those that a unit does not have are left out.
+        scales: Scale formats, the first that which the others are compared with.
         energy_orders: Netlists whose energy is measured; less than 2 for no energy.
         tile: Rows and columns of the tiles; None for none.
         workers: How many processes run at once; the number of processors where it is None.
+        before: What was stored before, to which this is added; what is measured again takes its place. Of
+            another version, or of another synthesizer, it is left aside.
         keep: Called with what there is so far, whenever there is more.
 
     Returns:
@@ -110,42 +117,57 @@ def measure(
         "schema": SCHEMA,
         "version": VERSION,
         "pyosys": pyosys_version(),
-        "orders": orders,
-        "variants": variants,
-        "energy_orders": energy_orders,
-        "libraries": [
-            {
-                "name": library.name,
-                "sha256": library.sha256,
-                "area_unit": library.area_unit,
-                "delay_unit": library.delay_unit,
-                "energy_unit": energy_unit(library),
-            }
-            for library in found
-        ],
+        "libraries": [],
         "rows": [],
         "tiles": [],
         "errors": _errors(sorted(block_sizes)),
     }
+    if before is not None and [before.get(key) for key in ("version", "pyosys")] == [
+        VERSION,
+        stored["pyosys"],
+    ]:
+        stored |= {key: list(before[key]) for key in ("libraries", "rows", "tiles")}
+    stored["libraries"] = _merged(stored["libraries"], map(_facts, found), "sha256")
     # The most important first, so that a run that is broken off leaves something to read.
     for block_size, accumulate, library, depth in itertools.product(block_sizes, accumulates, found, stages):
-        units = units_of(accumulate, block_size, [depth])
+        units = units_of(accumulate, block_size, [depth], scales)
         if not units:
             continue
         print(f"{library.name}: {', '.join(unit.name for unit in units)}", file=sys.stderr)
         comparison = compare(units, library, orders=orders, variants=variants, cache=cache, workers=workers)
         powered = energies(units, library, orders=energy_orders) if energy_orders > 1 else []
-        stored["rows"] += [
+        rows = (
             _row(comparison, cost, [one for one in powered if one.unit == cost.unit])
+            | {"orders": orders, "variants": variants}
             for cost in comparison.costs
-        ]
+        )
+        stored["rows"] = _merged(stored["rows"], rows, "library", "unit")
         if tile is not None and depth < 2:
             chosen = [replace(unit, tile=tile) for unit in units if unit.spec.scales[0].name in TILE_SCALES]
-            of_tiles = tiles(chosen, library, orders=min(orders, TILE_ORDERS), cache=cache, workers=workers)
-            stored["tiles"] += [_tile_row(library.name, cost) for cost in of_tiles]
+            count = min(orders, TILE_ORDERS)
+            of_tiles = tiles(chosen, library, orders=count, cache=cache, workers=workers)
+            rows = (_tile_row(library.name, cost) | {"orders": count} for cost in of_tiles)
+            stored["tiles"] = _merged(stored["tiles"], rows, "library", "unit")
         if keep is not None:
             keep(stored)
     return stored
+
+
+def _facts(library: Library) -> dict[str, Any]:
+    return {
+        "name": library.name,
+        "sha256": library.sha256,
+        "area_unit": library.area_unit,
+        "delay_unit": library.delay_unit,
+        "energy_unit": energy_unit(library),
+    }
+
+
+def _merged(old: Iterable[dict[str, Any]], new: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """Return records in the order of their keys' first appearance, the new ones instead of the old."""
+    records = {tuple(record[key] for key in keys): record for record in old}
+    records |= {tuple(record[key] for key in keys): record for record in new}
+    return list(records.values())
 
 
 def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
@@ -231,6 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
     measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
+    measuring.add_argument("--scale", action="append", choices=SCALES)
     measuring.add_argument("--stages", action="append", type=int)
     measuring.add_argument("--orders", type=int, default=16)
     measuring.add_argument("--variants", type=int, default=2)
@@ -248,7 +271,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 block_sizes=chosen.block_size or BLOCK_SIZES,
                 accumulates=chosen.accumulate or ACCUMULATES,
                 stages=chosen.stages or (0, 1, 3),
+                scales=chosen.scale or SCALES,
                 energy_orders=chosen.energy_orders,
+                before=json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else None,
                 keep=_keep,
             )
         else:

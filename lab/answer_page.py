@@ -7,12 +7,13 @@ from ..model.dot import Accumulate
 from .report import table_lines
 from .switching import WEIGHT
 
-__all__ = ["ACCUMULATES", "BLOCK_SIZES", "SCHEMA", "VERSION", "page", "picture"]
+__all__ = ["ACCUMULATES", "BLOCK_SIZES", "SCALES", "SCHEMA", "VERSION", "page", "picture"]
 
 SCHEMA: Final = "blockdot.answer"
 VERSION: Final = 2
 """Version of the stored results' layout."""
 
+SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
 BLOCK_SIZES: Final = (16, 8, 32)
 """What the question asks for, the most important first."""
@@ -70,9 +71,9 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"Every unit is made in {stored['orders']} functionally equal netlists, each mapped for area in "
-        f"{stored['variants']} ways; a difference is the mean over pairs that are made alike, with its 95 % "
-        f"interval, against UE4M3. `~` marks one that cannot be told from zero. Synthesis: pyosys "
+        "Every unit is made in several functionally equal netlists, and each is mapped for area in several "
+        "ways (*netlists* x *ways* below); a difference is the mean over pairs that are made alike, with its "
+        "95 % interval, against UE4M3. `~` marks one that cannot be told from zero. Synthesis: pyosys "
         f"{stored['pyosys']}. Gates alone: no place and route, no wires, no clock tree."
     )
     yield ""
@@ -92,7 +93,7 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
         verdicts.setdefault((row["accumulate"], row["block_size"], row["stages"]), set()).add(verdict)
         attributed = _interval(row["attribution"]["relative"]) if "attribution" in row else "not measured"
         yield (
-            f"- {row['library']}, {row['unit']}: the bit {verdict}: "
+            f"- `{row['library']}`, {row['unit']}: the bit {verdict}: "
             f"{_interval(row['deltas']['area'])} whole, {attributed} attributed."
         )
     yield ""
@@ -104,14 +105,16 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
             yield f"- {accumulate}, N={block_size}, {depth}: the verdict is {same} ({said})."
         yield ""
     for name, library in libraries.items():
-        yield f"## {name}"
-        yield ""
         own = [row for row in rows if row["library"] == name]
+        if not own:
+            continue
+        yield f"## `{name}`"
+        yield ""
         time = library["delay_unit"]
         yield from table_lines(
             (
                 "unit", f"area [{library['area_unit']}]", "NAND2", f"delay [{time}]", f"period [{time}]",
-                "area, whole", "area, attributed", "both", "delay", "period",
+                "area, whole", "area, attributed", "both", "delay", "period", "netlists",
             ),
             [
                 (
@@ -127,6 +130,7 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
                         _interval(row["deltas"][metric]) if metric in row["deltas"] else ""
                         for metric in ("delay", "period")
                     ),
+                    f"{row['orders']} x {row['variants']}",
                 )
                 for row in own
             ],
@@ -221,11 +225,13 @@ def _not_measured(stored: dict[str, Any]) -> Iterator[str]:
         for accumulate in ACCUMULATES:
             sizes = [n for n in sorted(BLOCK_SIZES) if (accumulate, n) not in measured]
             if sizes:
-                yield f"{library['name']}, {accumulate}: N = {', '.join(map(str, sizes))}"
+                yield f"`{library['name']}`, {accumulate}: N = {', '.join(map(str, sizes))}"
+        if scales := [one for one in SCALES if own and not any(row["scale"][0] == one for row in own)]:
+            yield f"`{library['name']}`: the scales {', '.join(scales)}"
         if not any(row["stages"] > 1 for row in own):
-            yield f"{library['name']}: pipelines of more than one stage"
+            yield f"`{library['name']}`: pipelines of more than one stage"
         if not any(row["energy"] for row in own):
-            yield f"{library['name']}: energy"
+            yield f"`{library['name']}`: energy"
 
 
 def _worth(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
@@ -268,7 +274,8 @@ def _worth(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
 
 
 _COLOURS: Final = {"ue4m3": "#1f77b4", "ue5m3": "#d62728", "ue4m4": "#2ca02c", "ue8m0": "#9467bd"}
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 760, 420, 80, 20, 50, 250
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 840, 420, 80, 20, 50, 310
+_APART: Final = 10
 
 
 def picture(stored: dict[str, Any]) -> str | None:
@@ -317,9 +324,10 @@ def picture(stored: dict[str, Any]) -> str | None:
         ]
     lines += [
         f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 10}" text-anchor="middle">'
-        f"area of the {shown} unit [NAND2]</text>",
+        f"area of the {shown} unit [NAND2]; the axis does not begin at 0</text>",
         f'<text transform="translate(16 {_HEIGHT / 2}) rotate(-90)" text-anchor="middle">MSE / sigma²</text>',
     ]
+    named: list[tuple[float, float]] = []
     ways = list(dict.fromkeys((e["scale"], e["method"], e["tensor_scale"]) for _, _, e in points))
     for number, (scale, method, tensor_scale) in enumerate(ways):
         colour, label = _COLOURS.get(scale, "#555555"), scale
@@ -337,9 +345,12 @@ def picture(stored: dict[str, Any]) -> str | None:
         ]
         for area, mse, error in points:
             if (error["scale"], error["method"], error["tensor_scale"]) == (scale, method, tensor_scale):
-                lines += [
-                    f'<circle cx="{x(area):.1f}" cy="{y(mse):.1f}" {dot}',
-                    f'<text x="{x(area) + radius + 3:.1f}" y="{y(mse) + 4:.1f}" fill="{colour}" '
-                    f'font-size="10">{error["block_size"]}</text>',
-                ]
+                lines.append(f'<circle cx="{x(area):.1f}" cy="{y(mse):.1f}" {dot}')
+                # One name for what lies on one spot.
+                if all(abs(x(area) - px) + abs(y(mse) - py) > _APART for px, py in named):
+                    named.append((x(area), y(mse)))
+                    lines.append(
+                        f'<text x="{x(area) + 14:.1f}" y="{y(mse) + 4:.1f}" fill="{colour}" '
+                        f'font-size="10">N={error["block_size"]}</text>'
+                    )
     return "\n".join([*lines, "</svg>", ""])

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from .compare import Comparison
 from .curve import Curves
+from .fpga import RESOURCES, FpgaCost
+from .switching import UnitEnergy
 
 __all__ = ["FORMATS", "SCHEMA", "SCHEMA_VERSION", "Change", "Report", "changes", "read_report"]
 
@@ -31,21 +33,31 @@ class Report:
     Attributes:
         comparisons: One for each library.
         curves: The area-delay curves measured with each, in the same order.
+        energies: The energies of the units with each, in the same order.
+        fpga: What the units take of FPGAs.
     """
 
     comparisons: tuple[Comparison, ...]
     curves: tuple[tuple[Curves, ...], ...] = ()
+    energies: tuple[tuple[UnitEnergy, ...], ...] = ()
+    fpga: tuple[FpgaCost, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole as JSON can hold it: schema `SCHEMA`, version `SCHEMA_VERSION`."""
         curves = self.curves or ((),) * len(self.comparisons)
+        energies = self.energies or ((),) * len(self.comparisons)
         return {
             "schema": SCHEMA,
             "version": SCHEMA_VERSION,
             "results": [
-                comparison.to_dict() | {"curves": [one.to_dict() for one in several]}
-                for comparison, several in zip(self.comparisons, curves, strict=True)
+                comparison.to_dict()
+                | {
+                    "curves": [one.to_dict() for one in several],
+                    "energies": [one.to_dict() for one in powered],
+                }
+                for comparison, several, powered in zip(self.comparisons, curves, energies, strict=True)
             ],
+            "fpga": [cost.to_dict() for cost in self.fpga],
         }
 
     def text(self, ending: str) -> str:
@@ -169,34 +181,47 @@ def _csv(report: dict[str, Any]) -> str:
     writer.writeheader()
     for result in report["results"]:
         deltas = {(delta["other"], delta["metric"]["name"]): delta for delta in result["deltas"]}
+        common = {
+            "library": result["library"]["name"],
+            "orders": len(result["orders"]),
+            "recipes": " ".join(result["recipes"]),
+            "pyosys": result["tools"]["pyosys"],
+        }
+        units: dict[str, dict[str, Any]] = {}
         for cost in result["costs"]:
+            units[cost["unit"]] = unit = common | {
+                **{name: cost[name] for name in _UNIT_COLUMNS},
+                "element": "x".join(dict.fromkeys(cost["element"])),
+                "scale": "x".join(dict.fromkeys(cost["scale"])),
+            }
             for metric in ("area", "area_nand2", "delay", "period", "flip_flops"):
-                figures = cost[metric]
-                row: dict[str, Any] = {
-                    "library": result["library"]["name"],
-                    **{name: cost[name] for name in _UNIT_COLUMNS},
-                    "element": "x".join(dict.fromkeys(cost["element"])),
-                    "scale": "x".join(dict.fromkeys(cost["scale"])),
-                    "metric": metric,
-                    "unit_of_measure": figures["unit"],
-                    **{name: figures[name] for name in ("median", "minimum", "maximum")},
-                    "orders": len(result["orders"]),
-                    "recipes": " ".join(result["recipes"]),
-                    "pyosys": result["tools"]["pyosys"],
-                }
+                row = unit | _figures(metric, cost[metric])
                 if delta := deltas.get((cost["unit"], metric)):
-                    absolute, relative = delta["absolute"], delta["relative"]
-                    row |= {
-                        "base": delta["base"],
-                        "delta": absolute["mean"],
-                        "delta_low": absolute["low"],
-                        "delta_high": absolute["high"],
-                        "delta_percent": relative["mean"],
-                        "delta_percent_low": relative["low"],
-                        "delta_percent_high": relative["high"],
-                    }
+                    row |= {"base": delta["base"]} | _ends("delta", delta["absolute"])
+                    row |= _ends("delta_percent", delta["relative"])
                 writer.writerow(row)
+        for energy in result["energies"]:
+            row = units[energy["unit"]] | _figures(f"energy, {energy['vectors']}", energy["total"])
+            if energy["delta"]:
+                row |= {"base": energy["base"]} | _ends("delta_percent", energy["delta"])
+            writer.writerow(row)
+    for cost in report["fpga"]:
+        row = {"library": cost["target"]} | {name: cost[name] for name in _UNIT_COLUMNS}
+        for metric in RESOURCES:
+            figures = row | _figures(metric, cost[metric])
+            if metric == "luts" and cost["delta"]:
+                figures |= {"base": cost["base"]} | _ends("delta_percent", cost["delta"])
+            writer.writerow(figures)
     return text.getvalue()
+
+
+def _figures(metric: str, figures: dict[str, Any]) -> dict[str, Any]:
+    spread = {name: figures[name] for name in ("median", "minimum", "maximum")}
+    return {"metric": metric, "unit_of_measure": figures["unit"], **spread}
+
+
+def _ends(name: str, estimate: dict[str, Any]) -> dict[str, Any]:
+    return {name: estimate["mean"], f"{name}_low": estimate["low"], f"{name}_high": estimate["high"]}
 
 
 def _interval(estimate: dict[str, Any], digits: int) -> str:
@@ -267,6 +292,27 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
                 ],
             )
             yield ""
+        if result["energies"]:
+            yield from table_lines(
+                (
+                    "unit",
+                    "vectors",
+                    f"energy [{result['energies'][0]['total']['unit']}]",
+                    "without glitches",
+                    "difference",
+                ),
+                [
+                    (
+                        energy["unit"],
+                        energy["vectors"],
+                        f"{energy['total']['median']:.0f}",
+                        f"{energy['settled']['median']:.0f}",
+                        _interval(energy["delta"], 2) if energy["delta"] else "",
+                    )
+                    for energy in result["energies"]
+                ],
+            )
+            yield ""
         for attribution in result["attributions"]:
             yield f"`{attribution['other']}` less `{attribution['base']}`, component by component:"
             yield ""
@@ -288,6 +334,26 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
                 ],
             )
             yield ""
+    if report["fpga"]:
+        yield from _fpga_lines(report["fpga"])
+
+
+def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield "## FPGA"
+    yield ""
+    yield from table_lines(
+        ("unit", "target", *(name.replace("_", "-") for name in RESOURCES), "LUTs against the first"),
+        [
+            (
+                cost["unit"],
+                cost["target"],
+                *(f"{cost[name]['median']:.0f}" for name in RESOURCES),
+                _interval(cost["delta"], 2) if cost["delta"] else "",
+            )
+            for cost in costs
+        ],
+    )
+    yield ""
 
 
 def _html(report: dict[str, Any]) -> str:

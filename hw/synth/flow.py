@@ -16,24 +16,16 @@ What the figures are:
 
 import contextlib
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import math
 import os
 import random
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -42,6 +34,7 @@ from .cells import Models
 from .liberty import Library
 from .mapped import Mapped
 from .metric import Metric
+from .session import Session, SynthesisError, pyosys_version
 from .timing import Timing, analyse
 
 __all__ = [
@@ -64,6 +57,7 @@ __all__ = [
     "entry",
     "point_of",
     "pyosys_version",
+    "read_command",
     "read_whole",
     "synthesize",
     "unvaried",
@@ -107,19 +101,10 @@ _COARSE: Final = (
     "opt_clean -purge",
 )
 _READ: Final[Mapping[str, str]] = MappingProxyType({"rtlil": "read_rtlil", "verilog": "read_verilog -sv"})
-_WORKER: Final = str(Path(__file__).with_name("worker.py"))
 _TOP: Final = re.compile(r"[A-Za-z_][\w$.]*")
 # dfflegalize on a register that dfflibmap found no cell for.
 _NO_REGISTER: Final = re.compile(r"ERROR: FF \S+ \(type (\S+)\) cannot be legalized")
-_ABORTED: Final = "** cmd error: aborting"
-_LOG_LINES: Final = 12
-_PATIENCE_S: Final = 5.0
-_MOMENT_S: Final = 0.05
 _NAMES_SHOWN: Final = 5
-
-
-class SynthesisError(RuntimeError):
-    """Synthesis is not possible, or its result would be none. A note has the end of Yosys's log."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +244,12 @@ class Netlist:
         return hashlib.sha256("\0".join((self.language, self.top, self.text)).encode()).hexdigest()
 
 
+def read_command(netlist: Netlist, name: str) -> tuple[str, str]:
+    """Return the name of the file that a netlist is to be written to, and what makes Yosys read it."""
+    source = f"{name}.{'il' if netlist.language == 'rtlil' else 'v'}"
+    return source, f"{_READ[netlist.language]} {source}"
+
+
 @dataclass(frozen=True)
 class Point:
     """What one netlist came out as by one recipe.
@@ -296,18 +287,6 @@ class Point:
     def combinational_area(self) -> float:
         """Area of the gates."""
         return self.area - self.sequential_area
-
-
-def pyosys_version() -> str:
-    """Return the version of the installed pyosys.
-
-    Raises:
-        SynthesisError: If it is not installed.
-    """
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        if importlib.util.find_spec("pyosys") is not None:
-            return importlib.metadata.version("pyosys")
-    raise SynthesisError("pyosys must be installed to synthesize, and is not: pip install 'blockdot[synth]'")
 
 
 def synthesize(
@@ -429,7 +408,7 @@ def _check(netlist: Netlist, recipe: Recipe, raw: _Raw, library: Library) -> Non
     )
 
 
-class Synthesizer:
+class Synthesizer(Session):
     """Synthesizes for one library, in a working directory of its own that goes when the block ends.
 
     Several threads may use one.
@@ -442,36 +421,9 @@ class Synthesizer:
     """
 
     def __init__(self, library: Library) -> None:
-        pyosys_version()
+        super().__init__()
         self.library = library
         self.models = Models(library)
-        # A signal may close it in the thread that holds the lock.
-        self._lock = threading.RLock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._stopped = False
-        self._jobs = 0
-        self._written = False
-        self._root = Path(tempfile.mkdtemp(prefix="blockdot-synth-"))
-
-    def __enter__(self) -> "Synthesizer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End every process, and abc with it, and remove the working directory; none is started any more."""
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                # Its session is its own, so this is the worker and the abc that it started, nothing else.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-        # One that is being killed may still put a file there.
-        deadline = time.monotonic() + _PATIENCE_S
-        while self._root.exists() and time.monotonic() < deadline:
-            shutil.rmtree(self._root, ignore_errors=True)
-            time.sleep(_MOMENT_S if self._root.exists() else 0)
 
     def run(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, Point]]:
         """Synthesize netlists one after another, each by every recipe.
@@ -511,7 +463,7 @@ class Synthesizer:
     def _synthesize(
         self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]
     ) -> list[dict[str, tuple[_Raw, Mapped]]]:
-        directory = self._prepare()
+        directory = self._directory()
         libraries = " ".join(f"-liberty ../cells{number}.lib" for number in range(len(self.library.sources)))
         commands: dict[str, list[str]] = {}
         for recipe in recipes:
@@ -522,11 +474,11 @@ class Synthesizer:
             ]
         designs = []
         for number, netlist in enumerate(netlists):
-            source = f"netlist{number}.{'il' if netlist.language == 'rtlil' else 'v'}"
+            source, command = read_command(netlist, f"netlist{number}")
             (directory / source).write_text(netlist.text, encoding="utf-8")
             designs.append(
                 [
-                    f"{_READ[netlist.language]} {source}",
+                    command,
                     f"hierarchy -check -top {netlist.top}",
                     *(command.format(liberty=libraries) for command in _COARSE),
                 ]
@@ -541,7 +493,7 @@ class Synthesizer:
             "designs": designs,
             "recipes": commands,
         }
-        self._execute(netlists, directory, job)
+        self._execute([netlist.top for netlist in netlists], directory, job)
         made = []
         for number, netlist in enumerate(netlists):
             results = json.loads((directory / f"result{number}.json").read_text(encoding="utf-8"))
@@ -555,78 +507,19 @@ class Synthesizer:
         shutil.rmtree(directory)
         return made
 
-    def _prepare(self) -> Path:
-        """Return a directory for a new job; the library is written before the first one."""
-        with self._lock:
-            if self._stopped:
-                raise SynthesisError("synthesis must not start, as all of it was stopped")
-            if not self._written:
-                for number, source in enumerate(self.library.sources):
-                    (self._root / f"cells{number}.lib").write_bytes(source.text)
-                (self._root / "constraints").write_text(
-                    f"set_driving_cell {self.library.driving_cell.name}\n"
-                    f"set_load {self.library.output_load_ff:g}\n",
-                    encoding="utf-8",
-                )
-                self._written = True
-            self._jobs += 1
-            directory = self._root / f"job{self._jobs}"
-        directory.mkdir()
-        return directory
+    def _begin(self) -> None:
+        """Write the library, before the first job."""
+        for number, source in enumerate(self.library.sources):
+            (self._root / f"cells{number}.lib").write_bytes(source.text)
+        (self._root / "constraints").write_text(
+            f"set_driving_cell {self.library.driving_cell.name}\nset_load {self.library.output_load_ff:g}\n",
+            encoding="utf-8",
+        )
 
-    def _execute(self, netlists: Sequence[Netlist], directory: Path, job: dict[str, Any]) -> None:
-        """Run the worker on a job."""
-        job_file, log_file = directory / "job.json", directory / "log"
-        job_file.write_text(json.dumps(job), encoding="utf-8")
-        with log_file.open("wb") as log:
-            with self._lock:
-                if self._stopped:
-                    raise SynthesisError("synthesis must not start, as all of it was stopped")
-                process = subprocess.Popen(
-                    # -P: this folder holds modules of common names, which the worker must not see.
-                    [sys.executable, "-P", _WORKER, job_file.name],
-                    cwd=directory,
-                    env={**os.environ, "TMPDIR": str(directory)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-                self._running.add(process)
-            try:
-                status = process.wait()
-            finally:
-                with self._lock:
-                    self._running.discard(process)
-        done = sum((directory / f"result{number}.json").exists() for number in range(len(netlists)))
-        if status != 0 or done < len(netlists):
-            log = log_file.read_text(encoding="utf-8", errors="replace")
-            raise self._failure(netlists[min(done, len(netlists) - 1)], status, log)
-
-    def _failure(self, netlist: Netlist, status: int, log: str) -> SynthesisError:
-        """Return what went wrong in one line, with the end of the log as a note."""
-        # The session's directory has another name each time, and tells nobody anything.
-        lines = [line for line in log.replace(f"{self._root}/", "").splitlines() if line.strip()]
+    def _explained(self, top: str, log: str) -> str | None:
         if register := _NO_REGISTER.search(log):
-            name = self.library.name
-            message = f"library {name} must have the registers of {netlist.top}, not lack {register[1]}"
-        else:
-            message = f"Yosys must synthesize {netlist.top}, not end with: {_reason(lines, status)}"
-        error = SynthesisError(message)
-        error.add_note("The end of Yosys's log:\n" + "\n".join(lines[-_LOG_LINES:]))
-        return error
-
-
-def _reason(lines: list[str], status: int) -> str:
-    """Return the line of a failed run's log that says why it failed."""
-    for line, following in pairwise(lines):
-        # Where a script breaks off, abc says why in the line before, and Yosys only misses its output.
-        if _ABORTED in following and line.startswith("ABC: "):
-            return line.removeprefix("ABC: ").removeprefix("** cmd error: ")
-        if "unknown command" in line:
-            return line.removeprefix("ABC: ").removeprefix("** cmd error: ")
-    reasons = [line.partition("ERROR: ")[2] for line in lines if "ERROR: " in line]
-    return reasons[-1] if reasons else f"status {status} after {''.join(lines[-1:])!r}"
+            return f"library {self.library.name} must have the registers of {top}, not lack {register[1]}"
+        return None
 
 
 class Cache:

@@ -1,22 +1,34 @@
 import gzip
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from blockdot.cli.area import _units
+from blockdot.hw.synth.neutral import liberty_text
+from blockdot.lab import fpga, switching
+from blockdot.lab.measure import Bench
 
-SMALL = ("--block-size", 2, "--accumulate", "none", "--orders", 2)
+SMALL = ("--block-size", 2, "--accumulate", "none", "--orders", 2, "--workers", 1)
 
 
-def test_costs_and_differences_are_printed_with_their_spread(blockdot):
-    done = blockdot("area", *SMALL)
+@pytest.fixture
+def small(synthesis_cache: Path) -> tuple[object, ...]:
+    """Options of a comparison that takes little time, and what other tests had synthesized for it."""
+    # Its folder holds the cache under the name that the command gives it.
+    return (*SMALL, "--build-dir", synthesis_cache.parent)
+
+
+def test_costs_and_differences_are_printed_with_their_spread(blockdot, small):
+    done = blockdot("area", *small)
     assert done.code == 0
     assert "e2m1_ue4m3_n2_none_s0" in done.out
     assert "e2m1_ue5m3_n2_none_s0" in done.out
     assert " ± " in done.out
 
 
-def test_json_holds_costs_deltas_and_what_they_were_measured_with(blockdot):
-    record = json.loads(blockdot("area", *SMALL, "--json").out)
+def test_json_holds_costs_deltas_and_what_they_were_measured_with(blockdot, small):
+    record = json.loads(blockdot("area", *small, "--json").out)
     assert record["schema"] == "blockdot.area"
     (record,) = record["results"]
     assert [cost["unit"] for cost in record["costs"]] == ["e2m1_ue4m3_n2_none_s0", "e2m1_ue5m3_n2_none_s0"]
@@ -26,15 +38,19 @@ def test_json_holds_costs_deltas_and_what_they_were_measured_with(blockdot):
     assert area["absolute"]["values"] == pytest.approx([b - a for a, b in zip(base, other, strict=True)])
 
 
-def test_asked_again_answers_the_same_from_what_was_kept(blockdot, tmp_path):
-    first = blockdot("area", *SMALL, "--json").out
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "build" / "synthesis").rglob("*")}
-    assert blockdot("area", *SMALL, "--json").out == first
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "build" / "synthesis").rglob("*")} == kept
+def test_asked_again_answers_the_same_from_what_was_kept(blockdot, small, monkeypatch):
+    first = blockdot("area", *small, "--json")
+    assert first.code == 0
+
+    def measured(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Bench, "measure", measured)
+    assert blockdot("area", *small, "--json").out == first.out
 
 
-def test_one_format_alone_has_a_cost_and_no_difference(blockdot):
-    record = json.loads(blockdot("area", "--scale", "ue8m0", *SMALL, "--json").out)
+def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
+    record = json.loads(blockdot("area", "--scale", "ue8m0", *small, "--json").out)
     (record,) = record["results"]
     assert len(record["costs"]) == 1
     assert record["deltas"] == []
@@ -52,6 +68,7 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot):
         (["--compare", "old.json"], "No such file or directory: old.json"),
         (["--threshold", -1], "threshold must not be negative, not -1"),
         (["--optimise", "fun"], "optimise must be area or delay, not 'fun'"),
+        (["--target", "max10"], "target must be one of ice40, ecp5, xilinx, not 'max10'"),
         (["--delay-target", 0, *SMALL], "delay targets must be positive, not 0"),
     ],
 )
@@ -64,6 +81,85 @@ def test_refuses_a_liberty_file_that_is_none(refused, tmp_path, name):
     junk = b"module not_a_library(); endmodule\n"
     (tmp_path / name).write_bytes(gzip.compress(junk) if name.endswith(".gz") else junk)
     assert "'junk.lib'" in refused("area", "--liberty", name)
+
+
+CLOCKED = ("--block-size", 2, "--accumulate", "exact", "--orders", 2, "--workers", 1, "--scale", "ue4m3")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda text: text.replace("area : 1;", "area ? 1;", 1),
+            "Liberty file must be a readable Liberty file, not 'mine.lib': ",
+        ),
+        (lambda text: text.replace("area : 1;", "area : one;", 1), "not 'mine.lib': "),
+        (
+            lambda text: text.replace("area : 1;", "", 1),
+            "cell must have an area, not none as in 'mine.lib': BUF_X1",
+        ),
+        (
+            lambda text: text.partition("  cell (DFF_X1)")[0] + "}\n",
+            "library neutral must have the registers of blockdot_e2m1_ue4m3_n2_exact_s1, not lack $_DFF_P_",
+        ),
+    ],
+)
+def test_refuses_a_library_with_something_wrong(
+    blockdot, tmp_path, change: Callable[[str], str], message: str
+):
+    text = liberty_text()
+    assert change(text) != text
+    (tmp_path / "mine.lib").write_text(change(text))
+    done = blockdot("area", "--liberty", "mine.lib", *CLOCKED)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("blockdot: ")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    # Nothing but what it was told to keep, and of that nothing was made.
+    assert not [path for path in (tmp_path / "build").rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    # What is measured is kept by another way than reports are.
+    monkeypatch.setattr("blockdot.hw.verilog.Path.replace", full)
+    monkeypatch.setattr("blockdot.lab.measure.write_whole", lambda *_: None)
+    monkeypatch.setattr("blockdot.hw.synth.flow.write_whole", lambda *_: None)
+    assert "No space left on device" in refused("area", *small, "-o", "report.json")
+
+
+def test_energy_is_told_beside_area(blockdot, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(switching, "_LANES", 8)
+    monkeypatch.setattr(switching, "_CYCLES", 3)
+    monkeypatch.setattr(switching, "real_tensors", lambda: None)
+    done = blockdot("area", *small, "--energy", "-o", "energy.json", "-o", "energy.csv", "-o", "energy.md")
+    assert done.code == 0
+    assert "Switching energy" in done.out
+    (result,) = json.loads((tmp_path / "energy.json").read_text())["results"]
+    assert [one["vectors"] for one in result["energies"]] == ["uniform", "uniform"]
+    csv = (tmp_path / "energy.csv").read_text()
+    assert csv.count("energy, uniform") == csv.count("C V²") == 2
+    assert "| e2m1_ue5m3_n2_none_s0 | uniform |" in (tmp_path / "energy.md").read_text()
+
+
+def test_fpgas_without_a_library(blockdot, tmp_path, monkeypatch):
+    def luts(_: object, __: object, targets: list[str]) -> dict[str, fpga.Resources]:
+        assert targets == ["ice40"]
+        return {"ice40": fpga.Resources(400, 5, 0, 0, 0, ())}
+
+    monkeypatch.setattr(fpga.FpgaSynthesizer, "run", luts)
+    done = blockdot(
+        "area", *SMALL, "--target", "ice40", "-o", "f.json", "-o", "f.csv", "-o", "f.md", "-o", "f.html"
+    )
+    assert done.code == 0
+    assert "400 (400 to 400)" in done.out
+    record = json.loads((tmp_path / "f.json").read_text())
+    assert record["results"] == []
+    assert [cost["luts"]["median"] for cost in record["fpga"]] == [400, 400]
+    assert "ice40,e2m1_ue5m3_n2_none_s0" in (tmp_path / "f.csv").read_text()
+    assert "| e2m1_ue5m3_n2_none_s0 | ice40 | 400 | 5 |" in (tmp_path / "f.md").read_text()
 
 
 def test_lists_of_everything_are_all_combined_and_what_does_not_matter_is_left_out():
@@ -81,18 +177,18 @@ def test_lists_of_everything_are_all_combined_and_what_does_not_matter_is_left_o
     ]
 
 
-def test_a_report_is_what_a_later_run_is_held_against(blockdot, tmp_path):
-    done = blockdot("area", *SMALL, "-o", "out/old.json", "-o", "out/table.csv", "-o", "out/page.html")
+def test_a_report_is_what_a_later_run_is_held_against(blockdot, small, tmp_path):
+    done = blockdot("area", *small, "-o", "out/old.json", "-o", "out/table.csv", "-o", "out/page.html")
     assert done.code == 0
     assert (tmp_path / "out" / "table.csv").read_text().startswith("library,unit,")
-    same = blockdot("area", *SMALL, "--compare", "out/old.json")
+    same = blockdot("area", *small, "--compare", "out/old.json")
     assert same.code == 0
     assert "+0.00 %" in same.out
     old = json.loads((tmp_path / "out" / "old.json").read_text())
     for cost in old["results"][0]["costs"]:
         cost["area"]["median"] *= 0.95
     (tmp_path / "grown.json").write_text(json.dumps(old))
-    grown = blockdot("area", *SMALL, "--compare", "grown.json")
+    grown = blockdot("area", *small, "--compare", "grown.json")
     assert grown.code == 1
     assert grown.err == "blockdot: +5.26 % is past the threshold of 1 %\n"
-    assert blockdot("area", *SMALL, "--compare", "grown.json", "--threshold", 6).code == 0
+    assert blockdot("area", *small, "--compare", "grown.json", "--threshold", 6).code == 0

@@ -77,9 +77,9 @@ def test_the_page_says_what_was_stored(stored):
     for row in stored["tiles"]:
         assert f"| {row['unit']} | {row['area']:.1f} |" in text
     # What is not there is said not to be.
-    assert "- neutral, none: N = 8, 16, 32" in text
-    assert "- neutral, exact: N = 8, 16, 32" in text
-    assert "- neutral: energy" not in text
+    assert "- `neutral`, none: N = 8, 16, 32" in text
+    assert "- `neutral`, exact: N = 8, 16, 32" in text
+    assert "- `neutral`: energy" not in text
 
 
 def test_the_picture_has_a_dot_for_each_error_with_an_area(stored):
@@ -106,6 +106,28 @@ def test_the_verdict_follows_the_interval(stored):
         row["deltas"]["area"] = relative
         assert f"the bit {verdict}" in page(changed)
         assert "**differ**" in page(changed)
+
+
+def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
+    old = copy.deepcopy(stored)
+    old["rows"][0] |= {"unit": "another"}
+    old["rows"][1] |= {"area": 1.0}
+    options = {
+        "orders": 2,
+        "cache": synthesis_cache,
+        "block_sizes": [2],
+        "accumulates": ["none"],
+        "workers": 1,
+    }
+    options |= {"stages": [0], "energy_orders": 1, "tile": None}
+    found = measure(["neutral"], before=old, **options)
+    assert found["libraries"] == stored["libraries"]
+    assert found["tiles"] == stored["tiles"]
+    names = [row["unit"] for row in stored["rows"]]
+    assert [row["unit"] for row in found["rows"]] == ["another", *names[1:], names[0]]
+    assert found["rows"][1]["area"] == stored["rows"][1]["area"]
+    # Of another synthesizer nothing is kept.
+    assert len(measure(["neutral"], before=old | {"pyosys": "0"}, **options)["rows"]) == 4
 
 
 def test_results_of_another_version(stored):
