@@ -446,7 +446,10 @@ class Datapath:
             window_bits=len(window), accumulator_bits=spec.accumulator_bits, adder=self._adder
         )
         place(m, platform, "accumulate", adder)
-        enable, keep = live["enable"], self._keep(m, live)
+        enable = live["enable"]
+        # What is not enabled adds nothing to itself: clearing the window takes less than a multiplexer before
+        # each flip-flop.
+        keep = wire(m, ~(live["first"] & enable), "keep")
         m.d.comb += [
             adder.accumulator.eq(accumulator & repeat(keep, len(accumulator))),
             adder.window.eq(window & repeat(enable, len(window))),
@@ -461,15 +464,6 @@ class Datapath:
             m.d.sync += infinite.eq((infinite & repeat(keep, 2)) | (live["infinite"] & repeat(enable, 2)))
             after["infinite"] = infinite
         return after
-
-    @staticmethod
-    def _keep(m: Module, live: Live) -> Value:
-        """Return whether a sum goes on.
-
-        An accumulator that is not enabled adds nothing to itself: clearing what is added takes less than
-        a multiplexer before each flip-flop.
-        """
-        return wire(m, ~(live["first"] & live["enable"]), "keep")
 
     def _build_signed_normalise(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
@@ -573,25 +567,25 @@ class Datapath:
 
     def _build_fp32(self, m: Module, platform: object, live: Live) -> Live:
         accumulator = Signal(32, name="accumulator", reset_less=True)
-        # The first of a sum is added to -0, and -0 to a sum that waits: it leaves every number as it is.
-        enable, keep = live["enable"], self._keep(m, live)
-        before = Cat(accumulator[:31] & repeat(keep, 31), accumulator[31] | ~keep)
+        # The first of a sum is added to -0, which leaves every number as it is.
+        kept = wire(m, ~live["first"], "keep")
+        before = Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)
         adder = (TwoPathAdder if self._fast else Binary32Adder)(adder=self._adder)
         place(m, platform, "accumulate", adder)
         m.d.comb += adder.a.eq(before)
         if isinstance(adder, TwoPathAdder):
             hidden = Signal(name="accumulator_normal", reset_less=True)
             m.d.comb += [
-                adder.a_normal.eq(hidden & keep),
-                adder.b_negative.eq(live["r_negative"] | ~enable),
+                adder.a_normal.eq(hidden & kept),
                 *(
-                    getattr(adder, f"b_{name}").eq(live[f"r_{name}"] & repeat(enable, len(live[f"r_{name}"])))
-                    for name in ("fraction", "field", "normal", "nan", "infinite")
+                    getattr(adder, f"b_{name}").eq(live[f"r_{name}"])
+                    for name in ("negative", "fraction", "field", "normal", "nan", "infinite")
                 ),
             ]
-            m.d.sync += hidden.eq(adder.normal)
+            with m.If(live["enable"]):
+                m.d.sync += hidden.eq(adder.normal)
         else:
-            result = live["result"]
-            m.d.comb += adder.b.eq(Cat(result[:31] & repeat(enable, 31), result[31] | ~enable))
-        m.d.sync += accumulator.eq(adder.result)
+            m.d.comb += adder.b.eq(live["result"])
+        with m.If(live["enable"]):
+            m.d.sync += accumulator.eq(adder.result)
         return {"result": accumulator}
