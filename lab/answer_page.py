@@ -87,10 +87,10 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
     yield "## The short answer"
     yield ""
     head = [row for row in rows if row["scale"][0] == "ue5m3" and "area" in row["deltas"]]
-    verdicts: dict[tuple[str, int, int], set[str]] = {}
+    verdicts: dict[tuple[str, int, int], list[str]] = {}
     for row in head:
         verdict = _verdict(_area(row))
-        verdicts.setdefault((row["accumulate"], row["block_size"], row["stages"]), set()).add(verdict)
+        verdicts.setdefault((row["accumulate"], row["block_size"], row["stages"]), []).append(verdict)
         attributed = _interval(row["attribution"]["relative"]) if "attribution" in row else "not measured"
         yield (
             f"- `{row['library']}`, {row['unit']}: the bit {verdict}: "
@@ -99,9 +99,16 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
     yield ""
     if len(libraries) > 1:
         for (accumulate, block_size, stages), found in verdicts.items():
-            same = "the same in every library" if len(found) == 1 else "not the same in every library"
+            if len(found) == 1:
+                continue
+            where = (
+                "in every library"
+                if len(found) == len(libraries)
+                else f"in the {len(found)} libraries that have it"
+            )
+            same = f"the same {where}" if len(set(found)) == 1 else f"not the same {where}"
             depth = {0: "combinational", 1: "1 stage"}.get(stages, f"{stages} stages")
-            said = ", ".join(sorted(found))
+            said = ", ".join(sorted(set(found)))
             yield f"- {accumulate}, N={block_size}, {depth}: the verdict is {same} ({said})."
         yield ""
     for name, library in libraries.items():

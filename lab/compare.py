@@ -26,7 +26,7 @@ from ..hw.synth.liberty import Library, LibraryFacts
 from ..hw.synth.metric import Metric
 from ..model import DotSpec
 from ..model.checks import require_int
-from .estimate import LEVEL, Estimate, Summary
+from .estimate import LEVEL, Estimate, Summary, relative
 from .measure import Job, Make, Sample, Unit, emit
 from .pool import Progress, Runner, measure_all
 
@@ -58,7 +58,6 @@ PART_RECIPE: Final = "a2"
 
 Verdict = Literal["better", "worse", "unresolved"]
 
-_PERCENT_DIGITS: Final = 2
 # Below this the mean number of a cell more or less is no news.
 _CELLS_SHOWN: Final = 0.5
 
@@ -506,18 +505,12 @@ def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
 
 def _deltas(base: Cost, other: Cost) -> Iterator[Delta]:
     for one, two in ((base.area, other.area), (base.delay, other.delay), (base.period, other.period)):
-        pairs = list(zip(one.values, two.values, strict=True))
         yield Delta(
             base=base.unit,
             other=other.unit,
-            absolute=Estimate(one.metric, tuple(b - a for a, b in pairs)),
-            # A unit without a single gate has no delay to take a percentage of.
-            relative=Estimate(_percent(one.metric), tuple(100 * (b - a) / a if a else 0.0 for a, b in pairs)),
+            absolute=Estimate(one.metric, tuple(b - a for a, b in zip(one.values, two.values, strict=True))),
+            relative=relative(one.metric, one.values, two.values),
         )
-
-
-def _percent(metric: Metric) -> Metric:
-    return replace(metric, unit="%", digits=_PERCENT_DIGITS)
 
 
 def _attribution(whole: Delta, base: Sequence[Sample], other: Sequence[Sample]) -> Attribution:
@@ -548,12 +541,11 @@ def _attribution(whole: Delta, base: Sequence[Sample], other: Sequence[Sample]) 
     )
     sums = [sum(values) for values in zip(*areas.values(), strict=True)]
     flat = [_mean_area(_for_area(sample)) for sample in base]
-    shares = [100 * total / area if area else 0.0 for total, area in zip(sums, flat, strict=True)]
     return Attribution(
         whole=whole,
         parts=parts,
         total=Estimate(metric, tuple(sums)),
-        relative=Estimate(_percent(metric), tuple(shares)),
+        relative=relative(metric, flat, [area + total for area, total in zip(flat, sums, strict=True)]),
         cells=tuple(_more_cells(base, other)),
     )
 

@@ -18,7 +18,7 @@ from ..hw.synth.liberty import Library
 from ..hw.synth.timing import register_overhead
 from ..model.checks import require_int
 from .compare import Unit
-from .estimate import Estimate, Summary
+from .estimate import Estimate, Summary, relative
 from .measure import Job, Make, Sample, emit
 from .pool import Progress, Runner, measure_all
 
@@ -280,14 +280,13 @@ def curves(
         read[unit] = at
         summaries = [None if areas is None else Summary(library.area, tuple(areas)) for areas in at]
         made.append(Curve(unit, tuple(map(tuple, dots[unit])), tuple(summaries)))
-    percent = replace(library.area, unit="%", digits=2)
     deltas = [
         CurveDelta(
             first,
             unit,
             delay,
             Estimate(library.area, tuple(b - a for a, b in zip(ours, theirs, strict=True))),
-            Estimate(percent, tuple(100 * (b - a) / a for a, b in zip(ours, theirs, strict=True))),
+            relative(library.area, ours, theirs),
         )
         for unit in units[1:]
         for delay, ours, theirs in zip(delays, read[first], read[unit], strict=True)

@@ -2,7 +2,8 @@
 
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from ..hw.synth.metric import Metric
 from ..model.distributions import student_probability
 
-__all__ = ["BOOTSTRAP_LEAST", "LEVEL", "Estimate", "Summary", "t_quantile"]
+__all__ = ["BOOTSTRAP_LEAST", "LEVEL", "Estimate", "Summary", "relative", "t_quantile"]
 
 LEVEL: Final = 0.95
 """The confidence of every interval."""
@@ -20,6 +21,7 @@ BOOTSTRAP_LEAST: Final = 8
 """With fewer measurements an interval is Student's: resampling so few cannot reach beyond their range."""
 
 _RESAMPLES: Final = 10_000
+_PERCENT_DIGITS: Final = 2
 
 # Halvings of pi / 2: beyond what a float64 resolves.
 _BISECTIONS: Final = 60
@@ -185,3 +187,13 @@ class Estimate:
             "resolved": self.resolved,
             "values": list(self.values),
         }
+
+
+def relative(metric: Metric, before: Sequence[float], after: Sequence[float]) -> Estimate:
+    """Return the differences of figures that belong in pairs, in percent of the first of each.
+
+    Of a figure of nothing there is no percentage, and it counts as no difference.
+    """
+    percent = replace(metric, unit="%", digits=_PERCENT_DIGITS)
+    pairs = zip(before, after, strict=True)
+    return Estimate(percent, tuple(100 * (b - a) / a if a else 0.0 for a, b in pairs))

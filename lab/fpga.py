@@ -9,7 +9,7 @@ from ..hw.synth.flow import Netlist
 from ..hw.synth.fpga import FpgaSynthesizer, Resources
 from ..hw.synth.metric import Metric
 from ..model.checks import require_int
-from .estimate import Estimate, Summary
+from .estimate import Estimate, Summary, relative
 from .measure import Make, Unit, emit
 from .pool import processors
 
@@ -111,12 +111,8 @@ def fpga(
             )
             base = bases.setdefault(unit.kin, cost)
             if base is not cost:
-                luts = cost.resources["luts"]
-                pairs = zip(base.resources["luts"].values, luts.values, strict=True)
-                delta = Estimate(
-                    replace(luts.metric, unit="%", digits=2),
-                    tuple(100 * (b - a) / a if a else 0.0 for a, b in pairs),
-                )
+                before, after = (one.resources["luts"] for one in (base, cost))
+                delta = relative(after.metric, before.values, after.values)
                 cost = replace(cost, base=base.unit, delta=delta)
             costs.append(cost)
     return costs

@@ -7,7 +7,7 @@ that a unit can take. Units are compared in pairs made in the same order, as in 
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -22,7 +22,7 @@ from ..model.checks import require_int
 from ..model.files import read_tensor
 from ..sim.vectors import Stimulus, from_blocks, random
 from .energy import Energy, energy_of
-from .estimate import Estimate, Summary
+from .estimate import Estimate, Summary, relative
 from .measure import Unit, emit
 
 __all__ = ["PACKAGE", "WEIGHT", "Tensors", "UnitEnergy", "Vectors", "energies", "energy_unit", "real_tensors"]
@@ -190,8 +190,6 @@ def energies(
                 totals[unit, kind] = total
                 delta = None
                 if base != unit:
-                    pairs = zip(totals[base, kind].values, total.values, strict=True)
-                    percent = replace(metric, unit="%", digits=2)
-                    delta = Estimate(percent, tuple(100 * (b - a) / a if a else 0.0 for a, b in pairs))
+                    delta = relative(metric, totals[base, kind].values, total.values)
                 made.append(UnitEnergy(unit, kind, total, settled, None if delta is None else base, delta))
     return made

@@ -15,7 +15,7 @@ from ..hw.synth.flow import choose
 from ..hw.synth.liberty import Library
 from ..model.checks import require_int
 from .compare import PART_RECIPE
-from .estimate import Estimate, Summary
+from .estimate import Estimate, Summary, relative
 from .measure import Job, Make, Unit, emit
 from .pool import Progress, Runner, measure_all
 
@@ -110,9 +110,7 @@ def tiles(
         )
         base = bases.setdefault(unit.kin, cost)
         if base is not cost:
-            percent = replace(library.area, unit="%", digits=2)
-            pairs = zip(base.area.values, areas, strict=True)
-            delta = Estimate(percent, tuple(100 * (b - a) / a for a, b in pairs))
+            delta = relative(library.area, base.area.values, areas)
             cost = replace(cost, base=base.unit, delta=delta)
         costs.append(cost)
     return costs

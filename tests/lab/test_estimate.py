@@ -3,7 +3,7 @@ import math
 
 import pytest
 from blockdot.hw.synth.metric import Metric
-from blockdot.lab.estimate import BOOTSTRAP_LEAST, Estimate, Summary, t_quantile
+from blockdot.lab.estimate import BOOTSTRAP_LEAST, Estimate, Summary, relative, t_quantile
 from messages import check_messages
 
 AREA = Metric("area", "um2", "lower", 1)
@@ -111,3 +111,9 @@ def test_the_bootstrap_of_normal_measurements_is_near_student_s(rng):
     assert estimate.interval == Estimate(PERCENT, values).interval
     few = Estimate(PERCENT, values[: BOOTSTRAP_LEAST - 1])
     assert few.method == "student"
+
+
+def test_differences_in_percent_of_the_first_of_each_pair():
+    found = relative(Metric("area", "um2", "lower", 1), (2.0, 4.0, 0.0), (3.0, 3.0, 5.0))
+    assert found.values == (50.0, -25.0, 0.0)
+    assert (found.metric.unit, found.metric.digits, found.metric.name) == ("%", 2, "area")
