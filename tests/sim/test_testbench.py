@@ -18,7 +18,8 @@ from blockdot.sim.testbench import Scoreboard
 SPEC = DotSpec(scale="ue4m3", block_size=2, accumulate="fp32")
 SIMULATORS = [
     pytest.param(name, marks=pytest.mark.skipif(problem(name) is not None, reason=str(problem(name))))
-    for name in ("icarus", "verilator")
+    # Icarus builds in no time, where there is one.
+    for name in (("icarus", "verilator") if problem("icarus") is None else ("verilator",))
 ]
 
 
@@ -68,7 +69,8 @@ def test_a_scoreboard_refuses_what_nothing_asked_for():
         board.give(0x40000000)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+# One simulator here: both play the same Verilog in test_engines, and a build by Verilator takes its time.
+@pytest.mark.parametrize("simulator", SIMULATORS[:1])
 def test_a_right_unit_passes_every_test(simulator, build_dir, seed):
     design = Design.of(DotUnit(SPEC, stages=2))
     results = run_tests(design, SPEC, simulator=simulator, build_dir=build_dir, vectors=40, seed=seed)
