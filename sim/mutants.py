@@ -149,7 +149,8 @@ def mutate(
             raise ValueError(f"{name} must be at least {least}, not {value}")
     source = to_verilog(unit).text
     commands = _choose(unit, count, seed, source)
-    bits = len(commands).bit_length()
+    # A word of one bit would have no index.
+    bits = max(len(commands).bit_length(), 2)
     awake = [
         command.replace("mutate ", f"mutate -ctrl {_CONTROL} {bits} {k} ", 1)
         for k, command in enumerate(commands, 1)
@@ -178,11 +179,10 @@ def mutate(
 
 def _control_words(lanes: Sequence[int]) -> dict[str, int]:
     """Return the control word's bits: lane 0 of a machine word has no fault, lane k that of lanes[k - 1]."""
-    width = max(lanes, default=1).bit_length()
     every = [0, *lanes]
     return {
         f"{_CONTROL}[{bit}]": sum((number >> bit & 1) << k for k, number in enumerate(every))
-        for bit in range(max(width, 1))
+        for bit in range(max(every).bit_length())
     }
 
 
@@ -302,7 +302,12 @@ def _possible(unit: DotUnit, registers: Collection[str]) -> list[str]:
     lines += [".names " + " ".join([*bits, "quiet"]), f"{quiet} 1"]
     lines += [".names " + " ".join([*bits[:31], "huge"]), f"{infinite} 1"]
     allowed = ["0-- 1", "-1- 1", *(["--1 1"] if unit.spec.accumulate == "fp32" else [])]
-    return [*lines, ".names odd quiet huge possible", *allowed]
+    lines += [".names odd quiet huge value", *allowed]
+    if "accumulator_normal" not in registers:
+        return [*lines, ".names value possible", "1 1"]
+    # The hidden bit beside it is that of its field, where it is a finite number.
+    lines += [".names " + " ".join([*bits[23:31], "zero"]), "0" * 8 + " 1"]
+    return [*lines, ".names value odd zero accumulator_normal possible", "11-- 1", "1-01 1", "1-10 1"]
 
 
 def _awake(one: Network, number: int) -> Network:

@@ -30,6 +30,12 @@ def test_no_mutant_of_a_small_unit_survives(seed):
     assert mutate(UNIT, 60, seed=seed) == done
 
 
+def test_one_mutant_alone_is_found():
+    (one,) = mutate(UNIT, 1, seed=1).mutants  # an output that is inverted
+    assert (one.component, one.fate) == ("add", "killed")
+    assert one.fault.startswith("inv ")
+
+
 def test_a_right_unit_agrees_with_the_model(right, seed):
     stimulus = random(UNIT.spec, 200, seed=seed)
     shown, results = play(right, UNIT, stimulus)

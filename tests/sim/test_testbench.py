@@ -1,10 +1,14 @@
 """The reusable cocotb bench: its scoreboard alone, and its tests on a right unit and on faulty ones."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
-from blockdot.sim.cocotb_engine import Design, run_tests
+from blockdot.sim.cocotb_engine import Design, run_tests, simulate
+from blockdot.sim.cocotb_run import RESULTS_VARIABLE
 from blockdot.sim.engines import problem
 
 pytest.importorskip("cocotb")
@@ -14,7 +18,8 @@ from blockdot.sim.testbench import Scoreboard
 SPEC = DotSpec(scale="ue4m3", block_size=2, accumulate="fp32")
 SIMULATORS = [
     pytest.param(name, marks=pytest.mark.skipif(problem(name) is not None, reason=str(problem(name))))
-    for name in ("icarus", "verilator")
+    # Icarus builds in no time, where there is one.
+    for name in (("icarus", "verilator") if problem("icarus") is None else ("verilator",))
 ]
 
 
@@ -64,7 +69,8 @@ def test_a_scoreboard_refuses_what_nothing_asked_for():
         board.give(0x40000000)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+# One simulator here: both play the same Verilog in test_engines, and a build by Verilator takes its time.
+@pytest.mark.parametrize("simulator", SIMULATORS[:1])
 def test_a_right_unit_passes_every_test(simulator, build_dir, seed):
     design = Design.of(DotUnit(SPEC, stages=2))
     results = run_tests(design, SPEC, simulator=simulator, build_dir=build_dir, vectors=40, seed=seed)
@@ -94,3 +100,33 @@ def test_a_faulty_unit_fails(simulator, fault, build_dir, seed):
     (failed,) = [result for result in results if result.name.endswith(test)]
     assert failed.outcome == "failed"
     assert failed.message
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "verification.md"
+THEIRS = """
+module theirs(input clock, input reset_n, input in_valid, output in_ready, input in_first, input in_last,
+              input [63:0] in_a, input [63:0] in_b, input [7:0] in_sa, input [7:0] in_sb,
+              output out_valid, input out_ready, output [31:0] out);
+  {name} dot(.clk(clock), .rst(~reset_n), .i_valid(in_valid), .i_ready(in_ready), .i_first(in_first),
+             .i_last(in_last), .i_a(in_a), .i_b(in_b), .i_a_scale(in_sa), .i_b_scale(in_sb),
+             .o_valid(out_valid), .o_ready(out_ready), .o_result(out));
+endmodule
+"""
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS[:1])
+def test_the_example_of_the_documentation(simulator, build_dir, tmp_path):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    (tmp_path / "example.py").write_text(text.split("```python\n")[1].split("```")[0])
+    unit = DotUnit(DotSpec(scale="ue5m3", accumulate="fp32"), stages=3)
+    wrapper = THEIRS.format(name=unit.name)
+    ports = tuple(re.findall(r"(\w+)[,)]", wrapper.split(";")[0]))
+    design = Design("theirs", Design.of(unit).text + wrapper, ports)
+    results = tmp_path / "results.xml"
+    environment = {"PYTHONPATH": str(tmp_path), RESULTS_VARIABLE: str(results)}
+    simulate(
+        design, "example", environment, simulator=simulator, build_dir=build_dir, seconds=100, trace=None
+    )
+    told = results.read_text()
+    assert "random_sums" in told
+    assert "<failure" not in told
