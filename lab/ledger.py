@@ -47,8 +47,9 @@ KEPT: Final = Path(__file__).resolve().parent.parent / "docs" / "ledger.json"
 
 SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 ACCUMULATES: Final = ("none", "fp32", "exact", "aligned")
-STAGES: Final = {8: (0, 1, 5), 16: range(6), 32: (0, 1, 5)}
-"""The stages that each block size is kept with; accumulators need one."""
+BLOCK_SIZES: Final = (8, 16, 32)
+MOST_STAGES: Final = 5
+"""Of blocks of 16; the others have the least there can be."""
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
 
@@ -109,12 +110,11 @@ def rows() -> list[Row]:
         Row("the same in 5 stages", "unit", mxfp4, 5, ORDERS, whole),
     ]
     for accumulate in ACCUMULATES:
-        for block_size in STAGES:
-            for stages in STAGES[block_size]:
+        least = int(accumulate != "none")
+        for block_size in BLOCK_SIZES:
+            for stages in range(least, MOST_STAGES + 1) if block_size == 16 else (least,):
                 for scale in SCALES:
                     spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate)
-                    if stages < spec.accumulates:
-                        continue
                     found.append(Row(f"{spec.name}_s{stages}", "unit", spec, stages))
     return found
 
