@@ -116,6 +116,7 @@ def test_parameters():
 
 
 SWEEP = """
+    import signal
     import sys
     from pathlib import Path
     from blockdot.hw.synth import neutral
@@ -125,6 +126,8 @@ SWEEP = """
     from blockdot.model import DotSpec
 
     if __name__ == "__main__":
+        # In a shell's background Ctrl-C is ignored, and what it starts inherits that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         recipes = tuple(choose(["a2"]))
         jobs = [Job(Unit(DotSpec(block_size=2), 0), order, recipes) for order in range(40)]
         measure_all(
