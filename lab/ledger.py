@@ -10,10 +10,12 @@ import argparse
 import importlib.metadata
 import json
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -133,6 +135,18 @@ def _cost(row: Row, cache: Path | None) -> Cost:
     return Cost(round(median(areas), 2), round(median(delays), 2))
 
 
+def _follow_parent() -> None:
+    """End this process when its parent is gone, however that came about."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def measure(
     chosen: Sequence[Row], *, cache: Path | None = None, workers: int | None = None
 ) -> Iterator[tuple[Row, Cost]]:
@@ -144,7 +158,7 @@ def measure(
         workers: Processes at once; None for one on each processor.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
         costs = [pool.submit(_cost, row, cache) for row in chosen]
         try:
             for row, cost in zip(chosen, costs, strict=True):
