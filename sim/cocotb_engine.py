@@ -255,6 +255,7 @@ def run(
         ToolError: If a tool is missing or too old.
         EngineError: If the simulator fails, or takes far too long.
     """
+    tools.require(*NEEDS[simulator])
     build_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".job-") as folder:
         here = Path(folder).resolve()
@@ -338,6 +339,7 @@ def run_tests(
     for name, value, least in (("vectors", vectors, 8), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
+    tools.require(*NEEDS[simulator])
     build_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".tests-") as folder:
         results = Path(folder).resolve() / "results.xml"

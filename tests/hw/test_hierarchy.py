@@ -129,8 +129,9 @@ def test_a_placed_component_does_the_same_without_an_emitter(evaluate: Callable)
 def test_roundings_of_unlike_width_are_modules_of_their_own() -> None:
     unit = DotUnit(DotSpec(scale="ue2m1", block_size=2, blocks=4, accumulate="fp32"))
     text = to_verilog(unit).text
-    # The group's rounding has no bits more than binary32, that of the accumulation 4 less the hidden one.
+    # The group's rounding has binary32's fraction, a guard and a sticky bit; that of the accumulation 4 more
+    # bits than binary32, less the hidden one.
     widths = re.findall(
         r"^module \w+_round\w*\(.*?input \[(\d+):0\] fraction;", text, re.MULTILINE | re.DOTALL
     )
-    assert sorted(widths) == ["22", "26"]
+    assert sorted(widths) == ["24", "26"]
