@@ -38,7 +38,7 @@ def coverage(
     order: OrderOption = 0,
     vectors: Annotated[
         int, typer.Option("--vectors", metavar="N", parser=count, help="Random inputs besides.")
-    ] = 0,  # type: ignore[assignment]
+    ] = 0,
     seed: SeedOption = 0,
     directed: Annotated[
         bool, typer.Option("--directed/--no-directed", help="Inputs that go to the corners one by one.")

@@ -29,7 +29,7 @@ def soak(
     vectors: Annotated[
         int,
         typer.Option("--vectors", metavar="N", parser=count, help="Inputs to put in, such as 1e8."),
-    ] = 10_000_000,  # type: ignore[assignment]
+    ] = 10_000_000,
     seed: SeedOption = 0,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",

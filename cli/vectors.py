@@ -20,7 +20,7 @@ def vectors(
     number: Annotated[
         int,
         typer.Option("--vectors", metavar="N", parser=count, help="Random vectors behind the directed ones."),
-    ] = 10_000,  # type: ignore[assignment]
+    ] = 10_000,
     seed: SeedOption = 0,
     long: Annotated[
         bool, typer.Option("--long", help="Sums of 65536 groups as well: see `coverage`.")

@@ -140,7 +140,6 @@ class Datapath:
 
     def _make_steps(self) -> list[Step]:
         spec = self.spec
-        signed = self._windowed
 
         def carry(width: int) -> float:
             return 2 * _log2(width) + 2 if self._fast else 2 * width
@@ -148,19 +147,11 @@ class Datapath:
         steps = [
             Step("product", 8, self._build_products),
             Step("compress", 4 * math.log(self._lanes * 1.2, 1.5), self._build_tree),
-            Step(
-                "add",
-                carry(self._term_spec.sum_bits),
-                self._build_absolute if self._fast and not signed else self._build_sum,
-            ),
+            Step("add", carry(self._term_spec.sum_bits), self._build_sum),
             Step(
                 "multiply",
                 4 * math.log(max(spec.scale_significand_bits, 2), 1.5) + carry(spec.term_bits) / 2,
-                self._build_signed_term
-                if signed
-                else self._build_product_term
-                if self._fast
-                else self._build_term,
+                self._build_product_term if self._absolute else self._build_term,
             ),
         ]
         if self._aligned is not None:
@@ -269,7 +260,7 @@ class Datapath:
                 magnitude_bits=product_bits(*self.spec.elements),
                 sum_bits=self._term_spec.sum_bits,
                 # The adder that gives sign and magnitude adds one.
-                offset=-1 if self._fast and not self._windowed else 0,
+                offset=-1 if self._absolute else 0,
                 balanced=self._fast,
                 order=self.order,
             )
@@ -282,23 +273,23 @@ class Datapath:
             after[f"carry_{t}"] = tree.carry
         return after
 
+    @property
+    def _absolute(self) -> bool:
+        """Whether the adder behind a tree gives sign and magnitude, instead of a signed sum."""
+        return self._fast and not self._windowed
+
     def _build_sum(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
+        kind = AbsoluteAdder if self._absolute else FinalAdder
         for t in range(self._terms):
-            adder = FinalAdder(width=self._term_spec.sum_bits, adder=self._adder)
+            adder = kind(width=self._term_spec.sum_bits, adder=self._adder)
             place(m, platform, f"add_{t}", adder)
             m.d.comb += [adder.save.eq(after.pop(f"save_{t}")), adder.carry.eq(after.pop(f"carry_{t}"))]
-            after[f"total_{t}"] = adder.total
-        return after
-
-    def _build_absolute(self, m: Module, platform: object, live: Live) -> Live:
-        after = dict(live)
-        for t in range(self._terms):
-            adder = AbsoluteAdder(width=self._term_spec.sum_bits, adder=self._adder)
-            place(m, platform, f"add_{t}", adder)
-            m.d.comb += [adder.save.eq(after.pop(f"save_{t}")), adder.carry.eq(after.pop(f"carry_{t}"))]
-            after[f"negative_{t}"] = adder.negative
-            after[f"sum_magnitude_{t}"] = adder.magnitude
+            if isinstance(adder, AbsoluteAdder):
+                after[f"negative_{t}"] = adder.negative
+                after[f"sum_magnitude_{t}"] = adder.magnitude
+            else:
+                after[f"total_{t}"] = adder.total
         return after
 
     @property
@@ -321,20 +312,30 @@ class Datapath:
         after = dict(live)
         spec = self._term_spec
         for t, significands in enumerate(self._take_significands(after)):
-            term = MagnitudeTerm(
-                sum_bits=spec.sum_bits,
-                significand_bits=self._significand_bits,
-                magnitude_bits=spec.term_bits - 1,
-                adder=self._adder,
-                order=self.order,
-            )
+            if self._windowed:
+                term = SignedTerm(
+                    sum_bits=spec.sum_bits,
+                    significand_bits=self._significand_bits,
+                    term_bits=spec.term_bits,
+                    adder=self._adder,
+                    order=self.order,
+                )
+                after[f"term_{t}"] = term.term
+            else:
+                term = MagnitudeTerm(
+                    sum_bits=spec.sum_bits,
+                    significand_bits=self._significand_bits,
+                    magnitude_bits=spec.term_bits - 1,
+                    adder=self._adder,
+                    order=self.order,
+                )
+                after[f"negative_{t}"] = term.negative
+                after[f"magnitude_{t}"] = term.magnitude
             place(m, platform, f"term_{t}", term)
             m.d.comb += [
                 term.total.eq(after.pop(f"total_{t}")),
                 *(getattr(term, f"significand_{k}").eq(value) for k, value in enumerate(significands)),
             ]
-            after[f"negative_{t}"] = term.negative
-            after[f"magnitude_{t}"] = term.magnitude
         return after
 
     def _build_product_term(self, m: Module, platform: object, live: Live) -> Live:
@@ -359,25 +360,6 @@ class Datapath:
                 m.d.comb += [zeros.a.eq(magnitude), zeros.b.eq(significand)]
                 after["zeros"] = zeros.count
             after[f"magnitude_{t}"] = product.product
-        return after
-
-    def _build_signed_term(self, m: Module, platform: object, live: Live) -> Live:
-        after = dict(live)
-        spec = self.spec
-        for t, significands in enumerate(self._take_significands(after)):
-            term = SignedTerm(
-                sum_bits=spec.sum_bits,
-                significand_bits=self._significand_bits,
-                term_bits=spec.term_bits,
-                adder=self._adder,
-                order=self.order,
-            )
-            place(m, platform, f"term_{t}", term)
-            m.d.comb += [
-                term.total.eq(after.pop(f"total_{t}")),
-                *(getattr(term, f"significand_{k}").eq(value) for k, value in enumerate(significands)),
-            ]
-            after[f"term_{t}"] = term.term
         return after
 
     def _build_aligned(self, m: Module, platform: object, live: Live) -> Live:

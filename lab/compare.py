@@ -75,6 +75,7 @@ def default_units(
         TypeError, ValueError: If a parameter is not one of a specification.
     """
     specs = [
+        # `DotSpec` itself tells what is no accumulation.
         DotSpec(scale=scale, accumulate=accumulate, block_size=block_size)  # type: ignore[arg-type]
         for accumulate in accumulates
         for scale in scales

@@ -94,6 +94,7 @@ def _instances(modules: dict[str, str], module: str, within: str) -> Iterator[tu
 
 def _ports(body: str) -> list[_Port]:
     found = sorted(_PORT.finditer(body), key=lambda match: int(match[3]))
+    # The pattern has no third direction.
     return [_Port(match[4], match[2], int(match[1] or 1)) for match in found]  # type: ignore[arg-type]
 
 

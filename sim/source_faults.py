@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from .. import hw, model
@@ -269,9 +270,9 @@ _RANDOM: Final = 2000
 _SECONDS: Final = 120
 
 
-def _folder(package: object) -> Path:
-    (folder,) = package.__path__  # type: ignore[attr-defined]
-    return Path(folder)
+def _folder(package: ModuleType) -> Path:
+    assert package.__file__ is not None
+    return Path(package.__file__).parent
 
 
 def _emit(unit: DotUnit, fault: Fault) -> str | None:
