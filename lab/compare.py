@@ -27,7 +27,7 @@ from ..hw.synth.metric import Metric
 from ..model import DotSpec
 from ..model.checks import require_int
 from .estimate import LEVEL, Estimate, Summary, relative
-from .measure import Job, Make, Sample, Unit, emit
+from .measure import Job, Make, Sample, Unit, emit, seeds_of
 from .pool import Progress, Runner, measure_all
 
 __all__ = [
@@ -417,14 +417,9 @@ def compare(
         raise ValueError("units must be at least one, not none")
     if len(set(units)) != len(units):
         raise ValueError(f"units must differ, not be {_repeated(units).name} twice")
-    orders, seed = require_int("orders", orders), require_int("seed", seed)
-    if orders < 2:
-        raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, not {seed}")
+    seeds = tuple(seeds_of(orders, seed))
     if require_int("variants", variants) < 1:
         raise ValueError(f"variants must be at least 1, not {variants}")
-    seeds = tuple(range(seed * orders, (seed + 1) * orders))
     samples = measure_all(
         jobs_of(units, seeds, recipes, parts=parts, variants=variants),
         library,

@@ -12,18 +12,17 @@ from itertools import pairwise
 from os import PathLike
 from typing import Any, Final, NamedTuple
 
+from ..hw.datapath import OPTIMISE
 from ..hw.synth.cells import Models
 from ..hw.synth.flow import RECIPES, Recipe, choose
 from ..hw.synth.liberty import Library
 from ..hw.synth.timing import register_overhead
-from ..model.checks import require_int
 from .compare import Unit
 from .estimate import Estimate, Summary, relative
-from .measure import Job, Make, Sample, emit
+from .measure import Job, Make, Sample, emit, seeds_of
 from .pool import Progress, Runner, measure_all
 
 __all__ = [
-    "OPTIMISE",
     "SIZED",
     "TARGETS",
     "Curve",
@@ -34,9 +33,6 @@ __all__ = [
     "curves",
     "front",
 ]
-
-OPTIMISE: Final = ("area", "delay")
-"""The forms of a unit's components that a curve is made of."""
 
 SIZED: Final = ("s1", "d1")
 """The recipes that are given delay targets."""
@@ -231,9 +227,7 @@ def curves(
             raise ValueError(f"units of a curve must differ in the scale format alone, not as {unit.name}")
     if any(not target > 0 for target in targets):
         raise ValueError(f"delay targets must be positive, not {min(targets)}")
-    if require_int("orders", orders) < 2:
-        raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
-    seeds = range(seed * orders, (seed + 1) * orders)
+    seeds = seeds_of(orders, seed)
     options: dict[str, Any] = {"cache": cache, "workers": workers, "runner": runner, "make": make}
     ends = tuple(choose([UNSIZED, *SIZED]))
 

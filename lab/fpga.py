@@ -8,9 +8,8 @@ from typing import Any, Final
 from ..hw.synth.flow import Netlist
 from ..hw.synth.fpga import FpgaSynthesizer, Resources
 from ..hw.synth.metric import Metric
-from ..model.checks import require_int
 from .estimate import Estimate, Summary, relative
-from .measure import Make, Unit, emit
+from .measure import Make, Unit, emit, seeds_of
 from .pool import processors
 
 __all__ = ["RESOURCES", "FpgaCost", "fpga"]
@@ -75,9 +74,7 @@ def fpga(
         ValueError: If a parameter is outside its domain.
         SynthesisError: If a unit cannot be synthesized.
     """
-    if require_int("orders", orders) < 2:
-        raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
-    seeds = range(seed * orders, (seed + 1) * orders)
+    seeds = seeds_of(orders, seed)
     found: dict[tuple[Unit, int], dict[str, Resources]] = {}
     with FpgaSynthesizer() as synthesizer:
         # Amaranth is not made for several threads; Yosys runs in processes of its own.

@@ -9,40 +9,38 @@ figures to the last digit, so nothing is allowed for.
 import argparse
 import importlib.metadata
 import json
-import multiprocessing
-import os
 import re
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from ..hw import DotUnit, to_rtlil
+from ..hw.datapath import OPTIMISE
 from ..hw.hierarchy import Emitter
 from ..hw.obvious import ObviousUnit, SumUnit
 from ..hw.synth.flow import (
     AREA_RECIPES,
     DELAY_RECIPES,
-    Netlist,
     SynthesisError,
+    choose,
     pyosys_version,
-    synthesize,
 )
 from ..hw.synth.neutral import neutral
 from ..hw.verilog import write_whole
 from ..model import DotSpec
+from .measure import Job, Unit, emit
+from .pool import Progress as Report
+from .pool import measure_all
 
-__all__ = ["KEPT", "Cost", "Row", "changes", "measure", "rows"]
+__all__ = ["KEPT", "Cost", "Rival", "Row", "by_recipe", "changes", "main", "make", "measure", "page", "rows"]
 
 KEPT: Final = Path(__file__).resolve().parent.parent / "docs" / "ledger.json"
 """Where the ledger is kept."""
@@ -57,34 +55,50 @@ ORDERS: Final = 3
 
 
 @dataclass(frozen=True)
+class Rival(Unit):
+    """A design that is no unit, for others to be held against.
+
+    Attributes:
+        kind: ``sum`` for the products' sum alone, ``obvious`` for the obvious description.
+    """
+
+    kind: Literal["sum", "obvious"] = "sum"
+
+
+def make(unit: Unit, order: int) -> tuple[str, str]:
+    """Make the netlist of a unit or a rival in an order: RTLIL, and the top's name."""
+    if not isinstance(unit, Rival):
+        return emit(unit, order)
+    fast = unit.optimise == "delay"
+    design = SumUnit(unit.spec, fast=fast, order=order) if unit.kind == "sum" else ObviousUnit(unit.spec)
+    emitter = Emitter(design.name)
+    top = emitter.convert(design, design.name)
+    return emitter.modules + top, design.name
+
+
+@dataclass(frozen=True)
 class Row:
     """A row of the ledger.
 
     Attributes:
         name: Its name.
-        kind: ``sum``, ``unit`` or ``obvious``.
-        spec: What is computed.
-        stages: Register stages of a unit.
+        unit: What is measured, in the form for area and in that for delay.
         orders: Netlists of which it gives the median.
         recipes: For area, and for delay.
     """
 
     name: str
-    kind: str
-    spec: DotSpec
-    stages: int = 0
+    unit: Unit
     orders: int = 1
     recipes: tuple[tuple[str, ...], tuple[str, ...]] = (("a2",), ("d1",))
 
-    def netlist(self, *, fast: bool, order: int) -> Netlist:
-        """Return what is synthesized, in the form for area or for delay."""
-        if self.kind == "unit":
-            unit = DotUnit(self.spec, stages=self.stages, optimise="delay" if fast else "area", order=order)
-            return Netlist(to_rtlil(unit), unit.name)
-        design = SumUnit(self.spec, fast=fast, order=order) if self.kind == "sum" else ObviousUnit(self.spec)
-        emitter = Emitter(design.name)
-        top = emitter.convert(design, design.name)
-        return Netlist(emitter.modules + top, design.name)
+    def jobs(self) -> list[Job]:
+        """Return what to measure: for each netlist the form for area, then that for delay."""
+        return [
+            Job(replace(self.unit, optimise=optimise), order, tuple(choose(recipes)))
+            for order in range(self.orders)
+            for optimise, recipes in zip(OPTIMISE, self.recipes, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -105,11 +119,11 @@ def rows() -> list[Row]:
     whole = (AREA_RECIPES, DELAY_RECIPES)
     nvfp4, mxfp4 = DotSpec(scale="ue4m3"), DotSpec(scale="ue8m0", accumulate="fp32")
     found = [
-        Row("sum of 16 products", "sum", DotSpec(), orders=ORDERS, recipes=whole),
-        Row("NVFP4 block", "unit", nvfp4, orders=ORDERS, recipes=whole),
-        Row("NVFP4 block, obvious description", "obvious", nvfp4, recipes=whole),
-        Row("MXFP4 block, binary32 accumulator", "unit", mxfp4, 1, ORDERS, whole),
-        Row("the same in 5 stages", "unit", mxfp4, 5, ORDERS, whole),
+        Row("sum of 16 products", Rival(DotSpec(), 0, kind="sum"), ORDERS, whole),
+        Row("NVFP4 block", Unit(nvfp4, 0), ORDERS, whole),
+        Row("NVFP4 block, obvious description", Rival(nvfp4, 0, kind="obvious"), recipes=whole),
+        Row("MXFP4 block, binary32 accumulator", Unit(mxfp4, 1), ORDERS, whole),
+        Row("the same in 5 stages", Unit(mxfp4, 5), ORDERS, whole),
     ]
     for accumulate in ACCUMULATES:
         least = int(accumulate != "none")
@@ -117,55 +131,40 @@ def rows() -> list[Row]:
             for stages in range(least, MOST_STAGES + 1) if block_size == 16 else (least,):
                 for scale in SCALES:
                     spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate)
-                    found.append(Row(f"{spec.name}_s{stages}", "unit", spec, stages))
+                    unit = Unit(spec, stages)
+                    found.append(Row(unit.name, unit))
     return found
 
 
-def _cost(row: Row, cache: Path | None) -> Cost:
-    library = neutral()
-    areas, delays = [], []
-    for order in range(row.orders):
-        for fast, recipes in zip((False, True), row.recipes, strict=True):
-            netlist = row.netlist(fast=fast, order=order)
-            points = synthesize(netlist.text, netlist.top, library, recipes=recipes, cache=cache)
-            if fast:
-                delays.append(min(point.period if row.stages else point.delay for point in points))
-            else:
-                areas.append(min(point.area for point in points))
-    return Cost(round(median(areas), 2), round(median(delays), 2))
-
-
-def _follow_parent() -> None:
-    """End this process when its parent is gone, however that came about."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def measure(
-    chosen: Sequence[Row], *, cache: Path | None = None, workers: int | None = None
-) -> Iterator[tuple[Row, Cost]]:
-    """Yield what each row costs, in their order.
+    chosen: Sequence[Row],
+    *,
+    cache: Path | None = None,
+    workers: int | None = None,
+    progress: Report | None = None,
+) -> dict[str, Cost]:
+    """Return what each row costs, by its name.
 
     Args:
         chosen: The rows.
         cache: Where results of synthesis are kept; None for nowhere.
         workers: Processes at once; None for one on each processor.
+        progress: Called after each netlist.
+
+    Raises:
+        SynthesisError: If something cannot be synthesized.
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
-        costs = [pool.submit(_cost, row, cache) for row in chosen]
-        try:
-            for row, cost in zip(chosen, costs, strict=True):
-                yield row, cost.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    jobs = [job for row in chosen for job in row.jobs()]
+    samples = iter(measure_all(jobs, neutral(), cache=cache, workers=workers, make=make, progress=progress))
+    costs: dict[str, Cost] = {}
+    for row in chosen:
+        areas, delays = [], []
+        for _ in range(row.orders):
+            small, fast = next(samples), next(samples)
+            areas.append(min(point.area for point in small.points))
+            delays.append(min(point.period if row.unit.stages else point.delay for point in fast.points))
+        costs[row.name] = Cost(round(median(areas), 2), round(median(delays), 2))
+    return costs
 
 
 def changes(old: Mapping[str, Mapping[str, float]], new: Mapping[str, Cost]) -> list[tuple[str, bool]]:
@@ -205,12 +204,13 @@ def page(kept: Mapping[str, Any]) -> str:
     units: dict[tuple[str, int], dict[tuple[str, int], str]] = {}
     for row in rows():
         cost = costs[row.name]
-        if row.name != f"{row.spec.name}_s{row.stages}":
+        spec = row.unit.spec
+        if row.name != row.unit.name:
             lines.append(f"| {row.name} | {cost['area']:.0f} | {cost['delay']:.1f} |")
             continue
-        key = (row.spec.accumulate, row.spec.block_size)
+        key = (spec.accumulate, spec.block_size)
         cell = f"{cost['area']:.0f} / {cost['delay']:.1f}"
-        units.setdefault(key, {})[row.spec.scales[0].name, row.stages] = cell
+        units.setdefault(key, {})[spec.scales[0].name, row.unit.stages] = cell
     for (accumulate, block_size), cells in units.items():
         stages = sorted({stage for _, stage in cells})
         lines += [
@@ -239,32 +239,28 @@ def by_recipe(row: Row, script: Path, liberty: Path | None) -> str:
     Raises:
         SynthesisError: If it fails, or prints something else.
     """
-    areas, delays = [], []
-    for order in range(row.orders):
-        for fast in (False, True):
-            netlist = row.netlist(fast=fast, order=order)
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "top.il"
-                file.write_text(netlist.text, encoding="utf-8")
-                command = [sys.executable, str(script), str(file), netlist.top]
-                done = subprocess.run(
-                    [*command, *([str(liberty)] if liberty else [])],
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-            area = re.search(r"least area ([0-9.]+)", done.stdout)
-            delay = re.search(r"fastest ([0-9.]+) ns", done.stdout)
-            if done.returncode or area is None or delay is None:
-                raise SynthesisError(
-                    f"{script} must print an area and a delay, not fail: {done.stderr[-300:]}"
-                )
-            areas.append(float(area[1]))
-            delays.append(float(delay[1]))
-    # Both forms are tried for both: the least of each netlist's two.
-    pairs = range(row.orders)
-    area = median(min(areas[2 * k : 2 * k + 2]) for k in pairs)
-    delay = median(min(delays[2 * k : 2 * k + 2]) for k in pairs)
+    # Both forms are tried for both.
+    areas: dict[int, list[float]] = {}
+    delays: dict[int, list[float]] = {}
+    for job in row.jobs():
+        text, top = make(job.unit, job.order)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "top.il"
+            file.write_text(text, encoding="utf-8")
+            command = [sys.executable, str(script), str(file), top]
+            done = subprocess.run(
+                [*command, *([str(liberty)] if liberty else [])],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        area = re.search(r"least area ([0-9.]+)", done.stdout)
+        delay = re.search(r"fastest ([0-9.]+) ns", done.stdout)
+        if done.returncode or area is None or delay is None:
+            raise SynthesisError(f"{script} must print an area and a delay, not fail: {done.stderr[-300:]}")
+        areas.setdefault(job.order, []).append(float(area[1]))
+        delays.setdefault(job.order, []).append(float(delay[1]))
+    area, delay = (median(min(tried) for tried in one.values()) for one in (areas, delays))
     return f"{row.name}: {area:.0f} um2, {delay:.2f} ns"
 
 
@@ -283,18 +279,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--liberty", type=Path, metavar="FILE", help="Liberty file for it")
     chosen = parser.parse_args(arguments)
     selected = [row for row in rows() if fnmatchcase(row.name, chosen.only)]
-    console = Console(stderr=True)
     try:
         kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {"rows": {}}
         if chosen.recipe is not None:
             for row in selected:
-                if row.orders > 1 or row.kind == "obvious":
+                if row.name != row.unit.name:
                     print(by_recipe(row, chosen.recipe, chosen.liberty), flush=True)
             return 0
-        measured = dict[str, Cost]()
-        costs = measure(selected, cache=chosen.cache, workers=chosen.workers)
-        for row, cost in track(costs, "synthesizing", total=len(selected), console=console):
-            measured[row.name] = cost
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task("synthesizing")
+            measured = measure(
+                selected,
+                cache=chosen.cache,
+                workers=chosen.workers,
+                progress=lambda done, count, _: bar.update(task, completed=done, total=count),
+            )
         found = changes(kept["rows"], measured)
         for line, _ in found:
             print(line)

@@ -31,9 +31,10 @@ from ..hw.synth.flow import (
 )
 from ..hw.synth.liberty import Library
 from ..model import DotSpec
+from ..model.checks import require_int
 from .parts import take_apart
 
-__all__ = ["Bench", "Job", "Make", "PartSample", "Sample", "Unit", "emit"]
+__all__ = ["Bench", "Job", "Make", "PartSample", "Sample", "Unit", "emit", "seeds_of"]
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -100,6 +101,25 @@ def emit(unit: Unit, order: int) -> tuple[str, str]:
     else:
         made = DotArray(unit.spec, rows=unit.tile[0], columns=unit.tile[1], **options)
     return to_rtlil(made), made.name
+
+
+def seeds_of(orders: int, seed: int) -> range:
+    """Return the orders in which netlists are made: another seed gives others.
+
+    Args:
+        orders: How many, at least 2.
+        seed: Which ones, not negative.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain.
+    """
+    orders, seed = require_int("orders", orders), require_int("seed", seed)
+    if orders < 2:
+        raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, not {seed}")
+    return range(seed * orders, (seed + 1) * orders)
 
 
 @functools.cache

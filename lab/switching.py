@@ -18,12 +18,11 @@ from ..hw.synth.flow import Netlist, Synthesizer, choose
 from ..hw.synth.liberty import Library
 from ..hw.synth.metric import Metric
 from ..model import DotSpec, quantize
-from ..model.checks import require_int
 from ..model.files import read_tensor
 from ..sim.vectors import Stimulus, from_blocks, random
 from .energy import Energy, energy_of
 from .estimate import Estimate, Summary, relative
-from .measure import Unit, emit
+from .measure import Unit, emit, seeds_of
 
 __all__ = ["PACKAGE", "WEIGHT", "Tensors", "UnitEnergy", "Vectors", "energies", "energy_unit", "real_tensors"]
 
@@ -162,9 +161,7 @@ def energies(
         ValueError: If a parameter is outside its domain, or a cell cannot be simulated.
         SynthesisError: If a unit cannot be synthesized.
     """
-    if require_int("orders", orders) < 2:
-        raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
-    seeds = range(seed * orders, (seed + 1) * orders)
+    seeds = seeds_of(orders, seed)
     tensors = real_tensors()
     sources: dict[Vectors, Tensors | None] = {} if tensors is None else {"real": tensors}
     sources["uniform"] = None

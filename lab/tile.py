@@ -13,10 +13,9 @@ from typing import Any
 
 from ..hw.synth.flow import choose
 from ..hw.synth.liberty import Library
-from ..model.checks import require_int
 from .compare import PART_RECIPE
 from .estimate import Estimate, Summary, relative
-from .measure import Job, Make, Unit, emit
+from .measure import Job, Make, Unit, emit, seeds_of
 from .pool import Progress, Runner, measure_all
 
 __all__ = ["TileCost", "tiles"]
@@ -81,13 +80,11 @@ def tiles(
         ValueError: If a parameter is outside its domain, or a unit is no tile.
         SynthesisError: If a component cannot be synthesized.
     """
-    if require_int("orders", orders) < 2:
-        raise ValueError(f"orders must be at least 2 for an error bar, not {orders}")
+    seeds = seeds_of(orders, seed)
     for unit in units:
         if unit.tile is None:
             raise ValueError(f"units must be tiles, not {unit.name}")
     (alone,) = choose([PART_RECIPE])
-    seeds = range(seed * orders, (seed + 1) * orders)
     samples = measure_all(
         [Job(unit, order, (), (alone.varied(order),)) for unit in units for order in seeds],
         library,

@@ -1,7 +1,7 @@
 """Matrix products on a simulated tile: what a tensor core made of these units would give."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +37,8 @@ class TileInputs:
     ports: dict[str, npt.NDArray[np.uint32]]
     first: Bools
     last: Bools
-    offer: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
-    accept: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
+    offer: Bools
+    accept: Bools
 
     @property
     def vectors(self) -> int:
