@@ -54,7 +54,10 @@ class DotCell(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        steps = Datapath(self.spec, optimise=self.optimise, order=self.order, decoded=True).steps
+        datapath = Datapath(
+            self.spec, optimise=self.optimise, order=self.order, decoded=True, whole=self.stages == 1
+        )
+        steps = datapath.steps
         cuts = place_registers(steps, self.stages)
         live: Live = {name: getattr(self, name) for name in ("a", "b", "a_scale", "b_scale")}
         control = None

@@ -12,6 +12,7 @@ __all__ = [
     "count_leading_zeros",
     "full_adder",
     "half_adder",
+    "leading_digits",
     "leading_zeros_of_difference",
     "normalise",
     "normalise_kept",
@@ -152,9 +153,7 @@ def count_leading_zeros(m: Module, value: Value, name: str = "") -> tuple[Value,
 def leading_zeros_of_difference(m: Module, a: Value, b: Value, name: str = "") -> Value:
     """Count the leading zeros of ``|a - b|`` before it is there, one too few at times.
 
-    A digit of the difference is told from three neighbouring digits of a and of the complement of b, the
-    borrow aside (Schmookler and Nowka, 2001): the topmost digit so told is the difference's, or the one
-    above.
+    See `leading_digits`: a and the complement of b are the two numbers.
 
     Args:
         m: The module to build in.
@@ -165,24 +164,45 @@ def leading_zeros_of_difference(m: Module, a: Value, b: Value, name: str = "") -
     Returns:
         The count, ``(len(a) - 1).bit_length()`` bits wide, or one less; without meaning where a equals b.
     """
+    # Above the top digits stand a zero of a and a one of b's complement, which propagate.
+    digits = leading_digits(m, a, ~b, Const(1), name)
+    return count_leading_zeros(m, digits, name)[0]
+
+
+def leading_digits(m: Module, a: Value, b: Value, above: Value, name: str = "") -> Value:
+    """Tell where the sum of two numbers begins before it is there.
+
+    A digit of the sum is told from three neighbouring digits of the two numbers, the carry aside (Schmookler
+    and Nowka, 2001): the topmost digit so told is the topmost one of the sum that differs from its sign, or
+    the one above.
+
+    Args:
+        m: The module to build in.
+        a: Digits of one number.
+        b: As many of the other.
+        above: The digits above those differ, which says that a sign and its complement stand there. Where
+            they are alike and the topmost digits differ, the sum begins at once, which is not told.
+        name: What the wires' names begin with.
+
+    Returns:
+        The digits, as many.
+    """
     width = len(a)
-    propagate = wire(m, a ^ ~b, f"{name}lza_propagate")
-    generate = wire(m, a & ~b, f"{name}lza_generate")
-    kill = wire(m, ~a & b, f"{name}lza_kill")
+    propagate = wire(m, a ^ b, f"{name}lza_propagate")
+    generate = wire(m, a & b, f"{name}lza_generate")
+    kill = wire(m, ~(a | b), f"{name}lza_kill")
     digits: list[Value] = []
     for k in range(width):
         below_generate = generate[k - 1] if k else Const(0)
         below_kill = kill[k - 1] if k else Const(0)
-        # Above the top digits stand a zero of a and a one of b's complement, which propagate.
-        above = propagate[k + 1] if k + 1 < width else Const(1)
         digits.append(
             Mux(
-                above,
+                propagate[k + 1] if k + 1 < width else above,
                 (generate[k] & ~below_kill) | (kill[k] & ~below_generate),
                 (kill[k] & ~below_kill) | (generate[k] & ~below_generate),
             )
         )
-    return count_leading_zeros(m, wire(m, Cat(*digits), f"{name}lza_digits"), name)[0]
+    return wire(m, Cat(*digits), f"{name}lza_digits")
 
 
 def barrel_left(m: Module, value: Value, distance: Value) -> Value:

@@ -14,10 +14,11 @@ from .aligned import AlignedAdder, AlignedTerms
 from .bits import repeat, wire
 from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
 from .element import DecodedProduct, ElementProduct, product_bits
+from .fused import FusedAdder
 from .hierarchy import place
 from .round import FRACTION_BITS, Normalise, Range, Round, SignedNormalise
 from .scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
-from .term import LeadingZeros, MagnitudeTerm, Product, SignedTerm, WindowShift
+from .term import LeadingZeros, MagnitudeTerm, Product, SavedProduct, SignedTerm, WindowShift
 
 __all__ = ["OPTIMISE", "Datapath", "Live", "Optimise", "Step"]
 
@@ -63,13 +64,18 @@ class Datapath:
         optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
         order: Seed of the order in which bits enter the compressor trees; changes no result.
         decoded: ``a`` and ``b`` are what `ElementDecode` gives for each code, instead of the codes.
+        whole: All of it is one stage, accumulator included. Where that is fastest, a term is then added to
+            the sum before it is a number of its own.
 
     Attributes:
         steps: The steps in order.
         widths: Widths inside, in bits.
+        numbers: What is normalised and rounded: a term's exact numbers, or a window's.
     """
 
-    def __init__(self, spec: DotSpec, *, optimise: Optimise, order: int, decoded: bool = False) -> None:
+    def __init__(
+        self, spec: DotSpec, *, optimise: Optimise, order: int, decoded: bool = False, whole: bool = False
+    ) -> None:
         self.spec = spec
         self.order = order
         self._decoded = decoded
@@ -84,7 +90,14 @@ class Datapath:
         self._windowed = spec.accumulate == "exact" or (spec.blocks > 1 and spec.accumulate != "aligned")
         tops = {fmt.top for fmt in spec.elements}
         self._nan_possible, self._infinite_possible = tops != {Top.FINITE}, Top.IEEE in tops
-        self._numbers = self._range()
+        self.numbers = self._range()
+        self._fused = (
+            whole
+            and self._fast
+            and spec.accumulate == "fp32"
+            and not self._windowed
+            and self.numbers.magnitude_bits <= FRACTION_BITS + 1
+        )
         self._aligned = self._aligned_terms() if spec.accumulate == "aligned" else None
         self.steps = self._make_steps()
         self.widths = self._widths()
@@ -147,6 +160,12 @@ class Datapath:
         steps = [
             Step("product", 8, self._build_products),
             Step("compress", 4 * math.log(self._lanes * 1.2, 1.5), self._build_tree),
+        ]
+        if self._fused:
+            if self._saved:
+                steps.append(Step("multiply", 24, self._build_saved_product))
+            return [*steps, Step("accumulate", 75, self._build_fused, accumulates=True)]
+        steps += [
             Step("add", carry(self._term_spec.sum_bits), self._build_sum),
             Step(
                 "multiply",
@@ -166,7 +185,7 @@ class Datapath:
                 steps.append(
                     Step("accumulate", carry(spec.accumulator_bits), self._build_exact, accumulates=True)
                 )
-        numbers = self._numbers
+        numbers = self.numbers
         steps.append(
             Step(
                 "normalise",
@@ -258,9 +277,8 @@ class Datapath:
             tree = SumOfProducts(
                 lanes=self._lanes,
                 magnitude_bits=product_bits(*self.spec.elements),
-                sum_bits=self._term_spec.sum_bits,
-                # The adder that gives sign and magnitude adds one.
-                offset=-1 if self._absolute else 0,
+                sum_bits=self._tree_bits,
+                offset=self._tree_offset,
                 balanced=self._fast,
                 order=self.order,
             )
@@ -276,7 +294,61 @@ class Datapath:
     @property
     def _absolute(self) -> bool:
         """Whether the adder behind a tree gives sign and magnitude, instead of a signed sum."""
-        return self._fast and not self._windowed
+        return self._fast and not self._windowed and not self._fused
+
+    @property
+    def _saved(self) -> bool:
+        """Whether the two numbers that a tree leaves are multiplied, instead of their sum."""
+        return self._fused and self._term_spec.scale_significand_bits > 1
+
+    @property
+    def _tree_offset(self) -> int:
+        """What a tree's sum is larger by than that of its products."""
+        if self._saved:
+            # Every sum is positive then.
+            return self._lanes << product_bits(*self.spec.elements)
+        # The adder that gives sign and magnitude adds one.
+        return -1 if self._absolute else 0
+
+    @property
+    def _tree_bits(self) -> int:
+        if self._saved:
+            return (2 * self._tree_offset - 1).bit_length()
+        return FusedAdder.width(self.numbers) if self._fused else self._term_spec.sum_bits
+
+    def _build_saved_product(self, m: Module, platform: object, live: Live) -> Live:
+        after = dict(live)
+        ((significand,),) = self._take_significands(after)
+        product = SavedProduct(
+            sum_bits=self._tree_bits,
+            excess=self._tree_offset,
+            significand_bits=len(significand),
+            product_bits=FusedAdder.width(self.numbers),
+            order=self.order,
+        )
+        place(m, platform, "term_0", product)
+        m.d.comb += [
+            product.a_save.eq(after["save_0"]),
+            product.a_carry.eq(after["carry_0"]),
+            product.significand.eq(significand),
+        ]
+        return after | {"save_0": product.save, "carry_0": product.carry}
+
+    def _build_fused(self, m: Module, platform: object, live: Live) -> Live:
+        accumulator = Signal(32, name="accumulator", reset_less=True)
+        adder = FusedAdder(self.numbers, adder=self._adder)
+        place(m, platform, "accumulate", adder)
+        m.d.comb += [
+            adder.accumulator.eq(_before(accumulator, wire(m, ~live["first"], "keep"))),
+            adder.save.eq(live["save_0"]),
+            adder.carry.eq(live["carry_0"]),
+            adder.exponent.eq(live["exponent_0"]),
+            # A significand of zero is that of a scale that is no number, or of a term that is zero.
+            adder.nan.eq(live["nan"]),
+        ]
+        with m.If(live["enable"]):
+            m.d.sync += accumulator.eq(adder.result)
+        return {"result": accumulator}
 
     def _build_sum(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
@@ -449,7 +521,7 @@ class Datapath:
 
     def _build_signed_normalise(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
-        normalise = SignedNormalise(self._numbers, parallel=self._fast)
+        normalise = SignedNormalise(self.numbers, parallel=self._fast)
         place(m, platform, "normalise", normalise)
         window = after.pop("window")
         m.d.comb += normalise.value.eq(window)
@@ -463,12 +535,12 @@ class Datapath:
         spec = self.spec
         zeros = after.pop("zeros", None)
         normalise = Normalise(
-            self._numbers,
+            self.numbers,
             parallel=self._fast,
             zeros_bits=0 if zeros is None else len(zeros),
             excess=0
             if zeros is None
-            else spec.sum_bits - 1 + spec.scale_significand_bits - self._numbers.magnitude_bits,
+            else spec.sum_bits - 1 + spec.scale_significand_bits - self.numbers.magnitude_bits,
         )
         place(m, platform, "normalise", normalise)
         m.d.comb += normalise.magnitude.eq(after.pop("magnitude_0"))
@@ -496,8 +568,8 @@ class Datapath:
         after = dict(live)
         rounder = Round(
             fraction_bits=len(live["fraction"]),
-            field_bits=self._numbers.field_bits,
-            overflow=self._numbers.overflow,
+            field_bits=self.numbers.field_bits,
+            overflow=self.numbers.overflow,
             infinite="infinite" in live,
             # One block that is no number is a zero until here; other blocks and accumulators need not be.
             cleared=spec.blocks == 1 and spec.accumulate != "exact",
@@ -531,7 +603,7 @@ class Datapath:
     def _build_operand(self, m: Module, platform: object, live: Live) -> Live:
         """Give the accumulator's adder a number as it stands, where no bits of it are to be rounded."""
         after = dict(live)
-        numbers = self._numbers
+        numbers = self.numbers
         nan, infinite, negative = self._specials_of_group(m, after)
         field, fraction, nonzero = after.pop("field"), after.pop("fraction"), after.pop("nonzero")
         asked = infinite
@@ -549,9 +621,8 @@ class Datapath:
 
     def _build_fp32(self, m: Module, platform: object, live: Live) -> Live:
         accumulator = Signal(32, name="accumulator", reset_less=True)
-        # The first of a sum is added to -0, which leaves every number as it is.
         kept = wire(m, ~live["first"], "keep")
-        before = Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)
+        before = _before(accumulator, kept)
         adder = (TwoPathAdder if self._fast else Binary32Adder)(adder=self._adder)
         place(m, platform, "accumulate", adder)
         m.d.comb += adder.a.eq(before)
@@ -571,3 +642,8 @@ class Datapath:
         with m.If(live["enable"]):
             m.d.sync += accumulator.eq(adder.result)
         return {"result": accumulator}
+
+
+def _before(accumulator: Value, kept: Value) -> Value:
+    """Return what a term is added to: the first of a sum to -0, which leaves every number as it is."""
+    return Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)

@@ -316,9 +316,11 @@ class Round(wiring.Component):
             parent's word: that takes no more than setting bits.
         inverted: Whether the fraction is that of `SignedNormalise`: of a negative number one too small in
             the last place.
+        apart: Whether the parent says by itself, and not by the sign, that the fraction is too small.
 
     Members:
         negative: The sign.
+        below: The fraction is one too small in the last place; no such port unless told `apart`.
         fraction: The significand without its hidden bit.
         field: The biased exponent; 0 for zero and the subnormals.
         nonzero: The exact number was not zero: a result that rounds to zero then keeps its sign.
@@ -337,6 +339,7 @@ class Round(wiring.Component):
         infinite: bool = False,
         cleared: bool = False,
         inverted: bool = False,
+        apart: bool = False,
     ) -> None:
         self.overflow = overflow
         self.inverted = inverted
@@ -344,6 +347,7 @@ class Round(wiring.Component):
         super().__init__(
             {
                 "negative": In(1),
+                **({"below": In(1)} if apart else {}),
                 "fraction": In(fraction_bits),
                 "field": In(field_bits),
                 "nonzero": In(1),
@@ -365,7 +369,8 @@ class Round(wiring.Component):
             if self.inverted:
                 # The one below the last place comes through to the tie where nothing below it was set, and
                 # through that to the fraction if it was set: nothing is left then. If it was not, it is now.
-                up = Mux(self.negative, Mux(more, tie, tie | fraction[0]), up)
+                below = self.below if "below" in self.signature.members else self.negative
+                up = Mux(below, Mux(more, tie, tie | fraction[0]), up)
             # A carry out of the fraction steps the exponent on, and out of the largest gives infinity.
             packed = (packed + up)[:31]
         asked = self.infinite if "infinite" in self.signature.members else Const(0)

@@ -9,7 +9,15 @@ from amaranth.lib.wiring import In, Out
 from .bits import count_leading_zeros, repeat, shift_left, wire
 from .compressor import Adder, Columns
 
-__all__ = ["LeadingZeros", "Magnitude", "MagnitudeTerm", "Product", "SignedTerm", "WindowShift"]
+__all__ = [
+    "LeadingZeros",
+    "Magnitude",
+    "MagnitudeTerm",
+    "Product",
+    "SavedProduct",
+    "SignedTerm",
+    "WindowShift",
+]
 
 
 class MagnitudeTerm(wiring.Component):
@@ -134,6 +142,58 @@ class LeadingZeros(wiring.Component):
         a_zeros, _ = count_leading_zeros(m, self.a, "a_")
         b_zeros, _ = count_leading_zeros(m, self.b, "b_")
         m.d.comb += self.count.eq(a_zeros + b_zeros)
+        return m
+
+
+class SavedProduct(wiring.Component):
+    """Multiply a sum that is two numbers by a significand, giving two numbers.
+
+    Multiplying both numbers spares the adder before the multiplication, where time is short and area is not.
+    The two numbers' own sum must not wrap around, as its carry would be multiplied too: it is a positive
+    number, so much larger than the sum, and that much times the significand is taken off here.
+
+    Combinational.
+
+    Args:
+        sum_bits: Width of the two numbers, whose sum it holds.
+        excess: A power of two: what the sum of the two numbers is too large by.
+        significand_bits: Width of the significand.
+        product_bits: Width of the product, which is taken modulo ``2**product_bits``.
+        order: Seed of the order in which bits enter the tree; changes no product.
+
+    Members:
+        a_save, a_carry: Two numbers whose sum is that of products, and `excess`.
+        significand: The significand.
+        save, carry: Two numbers whose sum is the product, in two's complement.
+    """
+
+    def __init__(
+        self, *, sum_bits: int, excess: int, significand_bits: int, product_bits: int, order: int = 0
+    ) -> None:
+        self.excess = excess
+        self.order = order
+        super().__init__(
+            {
+                "a_save": In(sum_bits),
+                "a_carry": In(sum_bits),
+                "significand": In(significand_bits),
+                "save": Out(product_bits),
+                "carry": Out(product_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        columns = Columns(len(self.save), order=self.order, balanced=True)
+        for i, bit in enumerate(self.significand):
+            for number in (self.a_save, self.a_carry):
+                columns.put_all(i, [bit & other for other in number])
+        place = self.excess.bit_length() - 1
+        # -s * 2**k is (~s + 1) * 2**k with ones above.
+        columns.put_all(place, [~bit for bit in self.significand])
+        columns.put_constant((1 - (1 << len(self.significand))) << place)
+        save, carry = columns.carry_save(m)
+        m.d.comb += [self.save.eq(save), self.carry.eq(carry)]
         return m
 
 

@@ -77,7 +77,12 @@ class Unit(wiring.Component):
         self.optimise: Optimise = optimise
         self.flow: Flow = flow
         self.order = order
-        self._datapath = Datapath(spec, optimise=optimise, order=order, decoded=decoded)
+        self._datapath = Datapath(spec, optimise=optimise, order=order, decoded=decoded, whole=stages == 1)
+        self._max_stages = len(
+            self._datapath.steps
+            if stages > 1
+            else Datapath(spec, optimise=optimise, order=order, decoded=decoded).steps
+        )
         least = int(spec.accumulates)
         if not least <= stages <= self.max_stages:
             raise ValueError(
@@ -126,8 +131,8 @@ class Unit(wiring.Component):
 
     @property
     def max_stages(self) -> int:
-        """The most registers this datapath has places for: one behind each step."""
-        return len(self._datapath.steps)
+        """The most registers such a unit has places for: one behind each step."""
+        return self._max_stages
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Final
 from .solver import Answer, Network
 from .steps import StepNetlist
 
-__all__ = ["Cell", "check_tree", "find_cells", "rewrite"]
+__all__ = ["Cell", "check_saved_product", "check_tree", "find_cells", "rewrite"]
 
 Polynomial = dict[frozenset[str], int]
 """Coefficients of products of nets; the empty product is the constant."""
@@ -239,12 +239,7 @@ def check_tree(question: Network, step: StepNetlist, *, offset: int) -> Answer:
         The answer: where it does not hold, a product whose coefficient is another.
     """
     for t in range(sum(name.startswith("save_") for name in step.outputs)):
-        width = step.outputs[f"save_{t}"]
-        modulus = 1 << width
-        total: Polynomial = {}
-        for word in (f"o_save_{t}", f"o_carry_{t}"):
-            for k, bit in enumerate(question.word(word)):
-                _add(total, frozenset({bit}), 1 << k, modulus)
+        modulus = 1 << step.outputs[f"save_{t}"]
         lanes = step.inputs[f"negative_{t}"]
         bits = step.inputs[f"magnitude_{t}"] // lanes
         wanted: Polynomial = {}
@@ -255,23 +250,53 @@ def check_tree(question: Network, step: StepNetlist, *, offset: int) -> Answer:
                 magnitude = _bit(f"i_magnitude_{t}", lane * bits + k, lanes * bits)
                 _add(wanted, frozenset({magnitude}), 1 << k, modulus)
                 _add(wanted, frozenset({magnitude, sign}), -2 << k, modulus)
-        try:
-            seen = rewrite(question, total, width)
-        except OverflowError as error:
-            return Answer(False, "algebra", f"o_save_{t} + o_carry_{t}: {error}")
-        if seen != wanted:
-            other = min(
-                (term for term in seen.keys() | wanted.keys() if seen.get(term, 0) != wanted.get(term, 0)),
-                key=lambda term: (len(term), sorted(term)),
-            )
-            told = " * ".join(sorted(other)) or "the constant"
-            return Answer(
-                False,
-                "algebra",
-                f"o_save_{t} + o_carry_{t}: coefficient of {told}, {seen.get(other, 0)} and not "
-                f"{wanted.get(other, 0)}",
-            )
+        answer = _sum_is(question, step, t, wanted)
+        if not answer.holds:
+            return answer
     return Answer(True, "algebra")
+
+
+def check_saved_product(question: Network, step: StepNetlist) -> Answer:
+    """Prove that two numbers add up to the sum of two others, less its excess, times a significand.
+
+    Args:
+        question: The network of the step.
+        step: The step. The excess is the worth of the highest bit of the numbers that it takes.
+
+    Returns:
+        The answer, as of `check_tree`.
+    """
+    modulus = 1 << step.outputs["save_0"]
+    width, bits = step.inputs["save_0"], step.inputs["significand_0_0"]
+    wanted: Polynomial = {}
+    for j in range(bits):
+        significand = _bit("i_significand_0_0", j, bits)
+        _add(wanted, frozenset({significand}), -1 << (width - 1 + j), modulus)
+        for word in ("i_save_0", "i_carry_0"):
+            for k in range(width):
+                _add(wanted, frozenset({_bit(word, k, width), significand}), 1 << (j + k), modulus)
+    return _sum_is(question, step, 0, wanted)
+
+
+def _sum_is(question: Network, step: StepNetlist, t: int, wanted: Polynomial) -> Answer:
+    """Tell whether a step's two numbers add up to a polynomial in its inputs."""
+    width = step.outputs[f"save_{t}"]
+    total: Polynomial = {}
+    for word in (f"o_save_{t}", f"o_carry_{t}"):
+        for k, bit in enumerate(question.word(word)):
+            _add(total, frozenset({bit}), 1 << k, 1 << width)
+    try:
+        seen = rewrite(question, total, width)
+    except OverflowError as error:
+        return Answer(False, "algebra", f"o_save_{t} + o_carry_{t}: {error}")
+    if seen == wanted:
+        return Answer(True, "algebra")
+    other = min(
+        (term for term in seen.keys() | wanted.keys() if seen.get(term, 0) != wanted.get(term, 0)),
+        key=lambda term: (len(term), sorted(term)),
+    )
+    told = f"o_save_{t} + o_carry_{t}: coefficient of {' * '.join(sorted(other)) or 'the constant'}"
+    return Answer(False, "algebra", f"{told}, {seen.get(other, 0)} and not {wanted.get(other, 0)}")
 
 
 def _bit(word: str, k: int, width: int) -> str:

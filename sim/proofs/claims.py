@@ -1,5 +1,6 @@
 """Everything that is claimed of a unit, proven claim by claim."""
 
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -8,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,11 +18,12 @@ from ...hw.datapath import Optimise
 from ...hw.verilog import write_whole
 from ...model import DotSpec
 from ..yosys import YosysError
-from .algebra import check_tree
+from .algebra import check_saved_product, check_tree
 from .contract import check_contract, grouped
+from .descriptions import tree_offset
 from .leaves import check_leaf
 from .pipeline import check_composition, check_stream
-from .solver import Answer, SolverError, network
+from .solver import Answer, Network, SolverError, network
 from .steps import Chain, StepNetlist
 
 __all__ = ["Claim", "Outcome", "Proof", "claims", "prove"]
@@ -75,6 +77,7 @@ class Proof:
     kept: bool = False
 
 
+_PRODUCTS: Final = ("element product", "scale decode and product")
 _ADDERS: Final = {
     "fp32": ("binary32 adder", "IEEE 754 sum, ties to even, of any two; the first is taken as it is"),
     "exact": ("exact accumulator step", "fixed-point sum, modulo its width; NaN sticks until the next first"),
@@ -109,6 +112,14 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                 )
             case "compress":
                 yield _tree_claim(chain, spec)
+            case "multiply" if "save_0" in group[0].inputs:
+                yield _sum_claim(
+                    chain,
+                    spec,
+                    group[0],
+                    ("scaled tree", "two numbers whose sum is the tree's times the significands"),
+                    check_saved_product,
+                )
             case "add":
                 yield leaf("final adder", "sum of the tree's two numbers", group)
             case "multiply":
@@ -130,17 +141,26 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
 
 def _tree_claim(chain: Chain, spec: DotSpec) -> Claim:
     step = chain["compress"]
-    # An adder that gives sign and magnitude adds one.
-    less = any(name.startswith("sum_magnitude_") for name in chain["add"].outputs)
+    offset = tree_offset(step, chain.steps[chain.steps.index(step) + 1])
+    told = ("compressor tree", "two numbers whose sum is that of all products")
+    return _sum_claim(chain, spec, step, told, functools.partial(check_tree, offset=offset))
+
+
+def _sum_claim(
+    chain: Chain,
+    spec: DotSpec,
+    step: StepNetlist,
+    told: tuple[str, str],
+    check_sum: Callable[[Network, StepNetlist], Answer],
+) -> Claim:
+    """Claim of a step that gives two numbers what their sum is, and that the rest passes it by."""
 
     def check(seconds: float) -> Answer:
-        question = network({"steps.il": chain.rtlil}, step.module)
-        answer = check_tree(question, step, offset=-1 if less else 0)
-        # What passes by the tree is left as it is.
-        rest = check_leaf(chain, spec, ["compress"], seconds=seconds)
+        answer = check_sum(network({"steps.il": chain.rtlil}, step.module), step)
+        rest = check_leaf(chain, spec, [step.name], seconds=seconds)
         return answer if rest.holds else rest
 
-    return Claim("compressor tree", "two numbers whose sum is that of all products", "", check)
+    return Claim(*told, "", check)
 
 
 def claims(spec: DotSpec, *, optimise: Optimise = "area", order: int = 0) -> list[Claim]:
@@ -152,7 +172,25 @@ def claims(spec: DotSpec, *, optimise: Optimise = "area", order: int = 0) -> lis
         order: Likewise.
     """
     least = int(spec.accumulates)
-    chain = Chain(DotUnit(spec, stages=least, optimise=optimise, order=order))
+
+    def chain_of(stages: int) -> Chain:
+        return Chain(DotUnit(spec, stages=stages, optimise=optimise, order=order))
+
+    chain = chain_of(least)
+    every = range(least, chain.unit.max_stages + 1)
+    if len(every) == 1 or DotUnit(spec, stages=least + 1, optimise=optimise).steps == chain.unit.steps:
+        return _claims(chain, spec, every)
+    # A unit of one stage is made of other steps, behind the same products.
+    whole = [claim for claim in _claims(chain, spec, every[:1]) if claim.leaf not in _PRODUCTS]
+    named = [
+        replace(claim, leaf=f"{claim.leaf}, in one stage") for claim in whole if "stages" not in claim.leaf
+    ]
+    others = [claim for claim in whole if "stages" in claim.leaf]
+    return [*_claims(chain_of(least + 1), spec, every[1:]), *named, *others]
+
+
+def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
+    """Return what is claimed of the steps of a unit, and of the unit at some numbers of stages."""
     listed = list(_leaf_claims(chain, spec))
     listed.append(
         Claim(
@@ -162,8 +200,8 @@ def claims(spec: DotSpec, *, optimise: Optimise = "area", order: int = 0) -> lis
             lambda _: check_contract(chain, spec)[0],
         )
     )
-    for stages in range(least, chain.unit.max_stages + 1):
-        unit = DotUnit(spec, stages=stages, optimise=optimise, order=order)
+    for stages in every:
+        unit = DotUnit(spec, stages=stages, optimise=chain.unit.optimise, order=chain.unit.order)
         listed.append(
             Claim(
                 f"composition, {stages} stages",

@@ -17,7 +17,7 @@ from typing import Final
 from ...model import DotSpec, Format
 from .steps import StepNetlist
 
-__all__ = ["BIAS", "Description", "describe", "largest_sum", "scale_exponents"]
+__all__ = ["BIAS", "Description", "describe", "largest_sum", "scale_exponents", "tree_offset"]
 
 BIAS: Final = 127
 _NAN: Final = "32'h7fc00000"
@@ -149,8 +149,7 @@ def describe(spec: DotSpec, steps: Sequence[StepNetlist], following: StepNetlist
     Args:
         spec: What the unit computes.
         steps: One step, or ``normalise`` and ``round``.
-        following: The step behind them, if there is one: the adder behind a tree says whether the tree's sum
-            is one less.
+        following: The step behind them, if there is one: see `tree_offset`.
 
     Returns:
         The description.
@@ -161,11 +160,14 @@ def describe(spec: DotSpec, steps: Sequence[StepNetlist], following: StepNetlist
         case "product":
             _products(module, spec)
         case "compress":
-            _tree(module, following)
+            _tree(module, tree_offset(steps[0], following))
         case "add":
             _add(module)
         case "multiply":
-            _multiply(module, spec)
+            if "save_0" in module.inputs:
+                _multiply_saved(module)
+            else:
+                _multiply(module, spec)
         case "place":
             _place(module, spec)
         case "join":
@@ -173,7 +175,8 @@ def describe(spec: DotSpec, steps: Sequence[StepNetlist], following: StepNetlist
         case "normalise":
             _round(module, spec)
         case "accumulate":
-            {"fp32": _fp32, "exact": _exact, "aligned": _aligned}[spec.accumulate](module, spec)
+            fp32 = _fused if "save_0" in module.inputs else _fp32
+            {"fp32": fp32, "exact": _exact, "aligned": _aligned}[spec.accumulate](module, spec)
         case _:
             raise ValueError(f"step must be one that is described, not {name!r}")
     return Description(str(module), tuple(module.cares))
@@ -266,14 +269,30 @@ def _scales(m: _Module, spec: DotSpec) -> None:
         m.give("infinite", "{" + " | ".join(downs) + ", " + " | ".join(ups) + "}")
 
 
-def _tree(m: _Module, following: StepNetlist | None) -> None:
+def tree_offset(step: StepNetlist, following: StepNetlist | None) -> int:
+    """Return how much larger the sum of a tree's two numbers is than that of its products.
+
+    An adder that gives sign and magnitude adds one. Numbers that are multiplied are made positive, by a bit
+    above each product.
+
+    Args:
+        step: The tree.
+        following: The step behind it.
+    """
+    if following is not None and any(name.startswith("sum_magnitude_") for name in following.outputs):
+        return -1
+    if following is not None and following.name == "multiply" and "save_0" in following.inputs:
+        return step.inputs["negative_0"] << step.inputs["magnitude_0"] // step.inputs["negative_0"]
+    return 0
+
+
+def _tree(m: _Module, offset: int) -> None:
     # Any two numbers of that sum will do: `algebra` proves the claim, these stand for it where steps are
     # simulated in a row.
-    less = following is not None and any(name.startswith("sum_magnitude_") for name in following.outputs)
     for t in range(sum(name.startswith("save_") for name in m.outputs)):
         width, lanes = m.outputs[f"save_{t}"], m.inputs[f"negative_{t}"]
         bits = m.inputs[f"magnitude_{t}"] // lanes
-        addends = [f"{width}'d{(1 << width) - 1}"] if less else []
+        addends = [f"{width}'d{offset % (1 << width)}"] if offset else []
         for k in range(lanes):
             magnitude = m.wire(f"lane_{t}_{k}", width, f"i_magnitude_{t}[{bits * k} +: {bits}]")
             addends.append(f"(i_negative_{t}[{k}] ? -{magnitude} : {magnitude})")
@@ -338,6 +357,15 @@ def _multiply(m: _Module, spec: DotSpec) -> None:
             m.care("zeros", f"({magnitude} != 0) & ({first} != 0)")
 
 
+def _multiply_saved(m: _Module) -> None:
+    # As with a tree, any two numbers will do.
+    width, excess = m.outputs["save_0"], 1 << (m.inputs["save_0"] - 1)
+    m.give("save_0", f"(i_save_0 + i_carry_0 - {width}'d{excess}) * i_significand_0_0")
+    m.give("carry_0", "0")
+    m.care("save_0", "1'b0")
+    m.care("carry_0", "1'b0")
+
+
 def _leading(m: _Module, name: str, value: str, width: int) -> None:
     """Add a register with the place of the topmost set bit, 0 where none is set."""
     m.add(f"reg signed [13:0] {name};")
@@ -369,25 +397,33 @@ def _join(m: _Module, spec: DotSpec) -> None:
     m.give("window", "joined")
 
 
-def _binary32(m: _Module, magnitude: str, width: int, exponent: str, *, nearest: bool) -> str:
-    """Add the binary32, without its sign, of ``magnitude * 2**exponent``; return the wire's name."""
-    _leading(m, "lead", magnitude, width)
-    m.wire("unit", 14, exponent, signed=True)
-    m.wire("top_field", 14, f"unit + lead + {BIAS}", signed=True)
+def _binary32(m: _Module, magnitude: str, width: int, exponent: str, *, nearest: bool, name: str = "") -> str:
+    """Add the binary32, without its sign, of ``magnitude * 2**exponent``; return the wire's name.
+
+    Every wire's name begins with `name`.
+    """
+    lead, unit, field, placed, drop = (
+        name + x for x in ("lead", "unit", "top_field", "placed_field", "drop")
+    )
+    right, left, kept, rest, half = (name + x for x in ("right", "left", "kept", "rest", "half"))
+    rounds, packed, size = (name + x for x in ("up", "packed", "size"))
+    _leading(m, lead, magnitude, width)
+    m.wire(unit, 14, exponent, signed=True)
+    m.wire(field, 14, f"{unit} + {lead} + {BIAS}", signed=True)
     # Of the last place; subnormals have that of the least normal number.
-    m.wire("placed_field", 14, "top_field < 1 ? 14'sd1 : top_field", signed=True)
-    m.wire("drop", 14, f"placed_field - {BIAS + 23} - unit", signed=True)
-    m.wire("right", 14, f"drop < 0 ? 0 : drop > {width + 1} ? {width + 1} : drop")
-    m.wire("left", 14, "drop < 0 ? -drop : 0")
-    m.wire("kept", width + 24, f"({{24'b0, {magnitude}}} << left) >> right")
-    m.wire("rest", width + 2, f"{magnitude} & (({width + 2}'d1 << right) - 1)")
-    m.wire("half", width + 2, f"({width + 2}'d1 << right) >> 1")
-    up = "right != 0 & (rest > half | (rest == half & kept[0]))" if nearest else "1'b0"
-    m.wire("up", 1, up)
-    m.wire("packed", 40, "{placed_field[13:0] - 14'd1, 23'b0} + kept[24:0] + up")
+    m.wire(placed, 14, f"{field} < 1 ? 14'sd1 : {field}", signed=True)
+    m.wire(drop, 14, f"{placed} - {BIAS + 23} - {unit}", signed=True)
+    m.wire(right, 14, f"{drop} < 0 ? 0 : {drop} > {width + 1} ? {width + 1} : {drop}")
+    m.wire(left, 14, f"{drop} < 0 ? -{drop} : 0")
+    m.wire(kept, width + 24, f"({{24'b0, {magnitude}}} << {left}) >> {right}")
+    m.wire(rest, width + 2, f"{magnitude} & (({width + 2}'d1 << {right}) - 1)")
+    m.wire(half, width + 2, f"({width + 2}'d1 << {right}) >> 1")
+    up = f"{right} != 0 & ({rest} > {half} | ({rest} == {half} & {kept}[0]))" if nearest else "1'b0"
+    m.wire(rounds, 1, up)
+    m.wire(packed, 40, f"{{{placed}[13:0] - 14'd1, 23'b0}} + {kept}[24:0] + {rounds}")
     limit, most = (255, "31'h7f800000") if nearest else (255, "31'h7f7fffff")
-    m.wire("size", 31, f"{magnitude} == 0 ? 31'd0 : packed[39:23] >= {limit} ? {most} : packed[30:0]")
-    return "size"
+    m.wire(size, 31, f"{magnitude} == 0 ? 31'd0 : {packed}[39:23] >= {limit} ? {most} : {packed}[30:0]")
+    return size
 
 
 def _round(m: _Module, spec: DotSpec) -> None:
@@ -467,6 +503,28 @@ def _sum_binary32(m: _Module, a: str, b: str) -> str:
         f"second_operand_infinite ? {b} : {{sum_sign, {size}}}",
     )
     return "sum"
+
+
+def _fused(m: _Module, spec: DotSpec) -> None:
+    width = m.inputs["save_0"]
+    largest = largest_sum(spec, spec.block_size)
+    for fmt in spec.scales:
+        largest *= max(s for s, _ in _scale_rows(fmt).values())
+    quantum = sum(fmt.quantum_exponent for fmt in spec.elements)
+    least, greatest = scale_exponents(spec)
+    offset = quantum - sum(fmt.bias + fmt.mantissa_bits for fmt in spec.scales)
+    m.wire("term", width, "i_save_0 + i_carry_0", signed=True)
+    m.wire("term_size", width, "term < 0 ? -term : term")
+    m.assume(f"(i_nan | (term_size <= {largest} & i_exponent_0 >= {least} & i_exponent_0 <= {greatest}))")
+    exponent = f"$signed({{1'b0, i_exponent_0}}) + ({offset})"
+    size = _binary32(m, "term_size", width, exponent, nearest=True, name="rounded_")
+    m.wire("group", 32, f"i_nan ? {_NAN} : {{term < 0, {size}}}")
+    m.add("reg [31:0] accumulator;")
+    m.assume(f"(accumulator[30:0] <= 31'h7f800000 | accumulator == {_NAN})")
+    total = _sum_binary32(m, "accumulator", "group")
+    m.wire("following", 32, f"i_first ? group : {total}")
+    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
+    m.give("result", "accumulator")
 
 
 def _fp32(m: _Module, spec: DotSpec) -> None:

@@ -69,7 +69,8 @@ class Chain:
         }
         self.steps: list[StepNetlist] = []
         texts: list[str] = []
-        for step in Datapath(spec, optimise=unit.optimise, order=unit.order).steps:
+        datapath = Datapath(spec, optimise=unit.optimise, order=unit.order, whole=unit.stages == 1)
+        for step in datapath.steps:
             m = Module()
             taken = live | ({"first": (1, False), "enable": (1, False)} if step.accumulates else {})
             inputs = {

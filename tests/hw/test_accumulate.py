@@ -7,6 +7,10 @@ import pytest
 from amaranth.lib import wiring
 from blockdot.hw.accumulate import Binary32Adder, TwoPathAdder, WindowAdder
 from blockdot.hw.compressor import ADDERS, Adder
+from blockdot.hw.datapath import Datapath
+from blockdot.hw.fused import FusedAdder
+from blockdot.hw.round import Range
+from blockdot.model import DotSpec
 
 Bits = npt.NDArray[np.uint32]
 Pairs = tuple[Bits, Bits]
@@ -219,6 +223,91 @@ def test_the_pairs_drawn_meet_every_case(rng: np.random.Generator) -> None:
         "no tie": int((inexact & (error * 2 != step)).sum()),
     }
     assert min(shown.values()) >= 10, shown
+
+
+# A term and a binary32 number in one addition.
+
+# For each scale format: exact terms; wider ones; some that binary32 loses bits of, or that are infinite.
+FUSED = ("e2m1_ue4m3_n16_fp32", "e2m1_ue4m4_n16_fp32", "e2m1_ue8m0_n16_fp32", "e2m1_ue8m0_n2_fp32")
+
+
+def numbers_of(name: str) -> Range:
+    return Datapath(DotSpec.parse(name), optimise="delay", order=0, whole=True).numbers
+
+
+def drawn_terms(numbers: Range, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
+    """Terms and exponents, and as many binary32 numbers: anything, near the term, or nearly its opposite."""
+    count = 40_000
+    most = (1 << numbers.magnitude_bits) - 1
+    term = rng.integers(-most, most + 1, count) >> rng.integers(0, numbers.magnitude_bits, count)
+    few = np.where(rng.random(count) < 0.5, 1, -1) << rng.integers(0, numbers.magnitude_bits, count)
+    term = np.where(rng.random(count) < 0.3, few, term)
+    least, greatest = numbers.exponents
+    exponent = rng.integers(least, greatest + 1, count)
+    # Where binary32 ends, at either side, if the terms get there.
+    edges = (
+        np.array([-127 - 23, 128]) - numbers.offset - rng.integers(0, numbers.magnitude_bits + 3, (count, 2))
+    )
+    side = rng.integers(0, 2, count)
+    edge = edges[np.arange(count), side] + 3 * (1 - side)
+    exponent = np.where(rng.random(count) < 0.5, np.clip(edge, least, greatest), exponent)
+    rounded = rounded_terms(numbers, term, exponent)
+    field = (rounded >> 23 & 255).astype(np.int64)
+    near = np.clip(field + rng.integers(-30, 31, count), 0, 254)
+    kinds = [
+        uniform(count, rng),
+        bits(signs(count, rng), near, fractions(count, rng)),
+        bits(signs(count, rng), near, 0),
+        (rounded ^ SIGN) + rng.integers(-3, 4, count).astype(np.uint32),
+        rng.choice(CORNERS[CORNERS <= INFINITY], count) | bits(signs(count, rng), 0, 0),
+    ]
+    number = np.choose(rng.integers(0, len(kinds), count), kinds)
+    return term, exponent, np.where(is_nan(number), QUIET_NAN, number).astype(np.int64)
+
+
+def rounded_terms(numbers: Range, term: npt.NDArray[np.int64], exponent: npt.NDArray[np.int64]) -> Bits:
+    """The terms as binary32, by numpy: float64 holds each of them exactly."""
+    exact = np.ldexp(term.astype(np.float64), exponent + numbers.offset)
+    with np.errstate(over="ignore", under="ignore"):
+        return exact.astype(np.float32).view(np.uint32)
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_term_is_rounded_and_added_as_the_processor_does(
+    name: str, evaluate_many: Callable, rng: np.random.Generator
+) -> None:
+    numbers = numbers_of(name)
+    term, exponent, number = drawn_terms(numbers, rng)
+    width = FusedAdder.width(numbers)
+    # Any two numbers will do that make the term.
+    save = rng.integers(0, 1 << width, len(term))
+    carry = (term - save) % (1 << width)
+    nan = (rng.random(len(term)) < 0.01).astype(np.int64)
+    rows = np.stack([number, save, carry, exponent, nan], axis=1)
+    seen = np.array(evaluate_many(FusedAdder(numbers, adder="sklansky"), rows.tolist()), np.uint32)[:, 0]
+    rounded = rounded_terms(numbers, term, exponent)
+    expected = np.where(nan, np.uint32(QUIET_NAN), add32(number.astype(np.uint32), rounded))
+    wrong = np.flatnonzero(seen != expected)
+    assert not wrong.size, [
+        f"{number[i]:#010x} + {term[i]} * 2**{exponent[i] + numbers.offset} must be {expected[i]:#010x}, not "
+        f"{seen[i]:#010x}"
+        for i in wrong[:5]
+    ]
+    # What was drawn meets every case that there is.
+    shown = {"zero": (expected & ~SIGN == 0), "infinite": is_infinite(expected), "NaN": is_nan(expected)}
+    if numbers.loses_bits:
+        exact = np.ldexp(term.astype(np.float64), exponent + numbers.offset)
+        lost = rounded.view(np.float32).astype(np.float64) != exact
+        shown["term that loses bits"] = lost & np.isfinite(rounded.view(np.float32))
+        shown["and counts"] = shown["term that loses bits"] & (expected != number)
+        shown["-0"] = expected == SIGN
+    assert min(int(case.sum()) for case in shown.values()) >= 10, {k: int(v.sum()) for k, v in shown.items()}
+
+
+def test_a_term_must_be_no_wider_than_a_significand() -> None:
+    numbers = Range(magnitude_bits=25, exponent_bits=4, exponents=(0, 9), offset=0)
+    with pytest.raises(ValueError, match=r"^numbers must have at most 24 bits, not 25$"):
+        FusedAdder(numbers, adder="sklansky")
 
 
 # The fixed-point accumulator.

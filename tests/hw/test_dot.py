@@ -240,8 +240,9 @@ def test_no_other_cuts_give_a_shorter_longest_path(spec: DotSpec, optimise: str)
                 lengths.append(0.0)
         return max(lengths)
 
-    steps = DotUnit(spec, optimise=optimise)._datapath.steps
-    for stages in range(int(spec.accumulates), len(steps) + 1):
+    most = DotUnit(spec, optimise=optimise).max_stages
+    for stages in range(int(spec.accumulates), most + 1):
+        steps = DotUnit(spec, stages=stages, optimise=optimise)._datapath.steps
         ways = [
             names
             for names in itertools.combinations([step.name for step in steps], stages)

@@ -5,7 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from blockdot.hw.compressor import ADDERS, Adder
-from blockdot.hw.term import LeadingZeros, Magnitude, MagnitudeTerm, Product, SignedTerm, WindowShift
+from blockdot.hw.term import (
+    LeadingZeros,
+    Magnitude,
+    MagnitudeTerm,
+    Product,
+    SavedProduct,
+    SignedTerm,
+    WindowShift,
+)
 
 # Widths of the sum and of the significands.
 SMALL = [(2, [1]), (2, [3]), (3, [2]), (4, [1]), (5, [3]), (4, [4]), (2, [1, 1]), (3, [2, 2]), (4, [3, 1])]
@@ -209,3 +217,32 @@ def test_magnitude_of_an_accumulator(adder: Adder, evaluate: Callable, rng: np.r
     values += [int.from_bytes(rng.bytes(12), signed=True) | 1 for _ in range(60)]
     seen = evaluate(Magnitude(bits=96, adder=adder), [(value,) for value in values])
     assert seen == [(int(value < 0), abs(value)) for value in values]
+
+
+@pytest.mark.parametrize("order", [0, 5])
+@pytest.mark.parametrize(
+    ("sum_bits", "significand_bits", "product_bits"), [(3, 2, 8), (4, 3, 6), (13, 8, 46)]
+)
+def test_a_product_of_two_numbers_is_that_of_their_sum(
+    sum_bits: int,
+    significand_bits: int,
+    product_bits: int,
+    order: int,
+    evaluate_many: Callable,
+    rng: np.random.Generator,
+) -> None:
+    excess = 1 << (sum_bits - 1)
+    unit = SavedProduct(
+        sum_bits=sum_bits,
+        excess=excess,
+        significand_bits=significand_bits,
+        product_bits=product_bits,
+        order=order,
+    )
+    drawn = [rng.integers(0, 1 << width, 2000) for width in (sum_bits, sum_bits, significand_bits)]
+    rows = list(zip(*(column.tolist() for column in drawn), strict=True))
+    for (save, carry, significand), (out_save, out_carry) in zip(
+        rows, evaluate_many(unit, rows), strict=True
+    ):
+        product = (save + carry - excess) * significand
+        assert (out_save + out_carry - product) % (1 << product_bits) == 0, (save, carry, significand)
