@@ -1,6 +1,5 @@
 """What a unit computes in a cycle, as a row of steps between which pipeline registers may stand."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -9,10 +8,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..model import DotSpec
 from ..model.formats import Top
+from . import depth
 from .accumulate import Binary32Adder, TwoPathAdder, WindowAdder
 from .aligned import AlignedAdder, AlignedTerms
 from .bits import repeat, wire
 from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
+from .depth import Depth
 from .element import DecodedProduct, ElementProduct, product_bits
 from .fused import FusedAdder
 from .hierarchy import place
@@ -35,13 +36,13 @@ class Step:
 
     Attributes:
         name: What it does.
-        depth: Its estimated delay, in two-input gates in series; registers are placed by it.
+        depth: How long it takes; registers are placed by it.
         build: Adds the hardware to a module and turns the live values before it into those after it.
         accumulates: It is a sum's loop, and ends in the accumulator.
     """
 
     name: str
-    depth: float
+    depth: Depth
     build: Callable[[Module, object, Live], Live]
     accumulates: bool = False
 
@@ -152,63 +153,78 @@ class Datapath:
         return widths
 
     def _make_steps(self) -> list[Step]:
-        spec = self.spec
-
-        def carry(width: int) -> float:
-            return 2 * _log2(width) + 2 if self._fast else 2 * width
-
+        spec, term, fast = self.spec, self._term_spec, self._fast
+        numbers = self.numbers
         steps = [
-            Step("product", 8, self._build_products),
-            Step("compress", 4 * math.log(self._lanes * 1.2, 1.5), self._build_tree),
-        ]
-        if self._fused:
-            if self._saved:
-                steps.append(Step("multiply", 24, self._build_saved_product))
-            return [*steps, Step("accumulate", 75, self._build_fused, accumulates=True)]
-        steps += [
-            Step("add", carry(self._term_spec.sum_bits), self._build_sum),
             Step(
-                "multiply",
-                4 * math.log(max(spec.scale_significand_bits, 2), 1.5) + carry(spec.term_bits) / 2,
-                self._build_product_term if self._absolute else self._build_term,
+                "product",
+                depth.product(
+                    max(fmt.significand_bits for fmt in spec.elements),
+                    max(fmt.significand_bits for fmt in spec.scales) if fast else 1,
+                ),
+                self._build_products,
+            ),
+            Step(
+                "compress",
+                depth.compress(self._lanes, product_bits(*spec.elements), fast=fast),
+                self._build_tree,
             ),
         ]
+        multiply = depth.multiply(
+            term.sum_bits, term.scale_significand_bits, fast=fast, signed=self._windowed
+        )
+        if self._fused:
+            if self._saved:
+                steps.append(Step("multiply", multiply, self._build_saved_product))
+            return [*steps, Step("accumulate", depth.FUSED, self._build_fused, accumulates=True)]
+        steps += [
+            Step("add", depth.add(term.sum_bits, fast=fast, absolute=self._absolute), self._build_sum),
+            Step("multiply", multiply, self._build_product_term if self._absolute else self._build_term),
+        ]
         if self._aligned is not None:
-            width = self._aligned.sum_bits
-            depth = 30 + carry(width) + (10 if self._fast else 5) * _log2(width)
-            return [*steps, Step("accumulate", depth, self._build_aligned, accumulates=True)]
+            once = depth.aligned(self._aligned.sum_bits, fast=fast)
+            return [*steps, Step("accumulate", once, self._build_aligned, accumulates=True)]
         if self._windowed:
-            steps.append(Step("place", 3 * exponent_bits(*spec.scales), self._build_window))
+            steps.append(Step("place", depth.place(exponent_bits(*spec.scales)), self._build_window))
             if spec.blocks > 1:
-                steps.append(Step("join", 4 * _log2(spec.blocks) + carry(self._group_bits), self._build_join))
+                joined = depth.join(self._group_bits, spec.blocks, fast=fast)
+                steps.append(Step("join", joined, self._build_join))
             if spec.accumulate == "exact":
-                steps.append(
-                    Step("accumulate", carry(spec.accumulator_bits), self._build_exact, accumulates=True)
-                )
-        numbers = self.numbers
-        steps.append(
+                once = depth.exact(spec.accumulator_bits, fast=fast)
+                steps.append(Step("accumulate", once, self._build_exact, accumulates=True))
+        rounds = numbers.rounds or self._windowed
+        unpacked = fast and spec.accumulate == "fp32"
+        steps += [
             Step(
                 "normalise",
-                5 * _log2(numbers.magnitude_bits),
+                depth.normalise(
+                    numbers.magnitude_bits,
+                    fast=fast,
+                    signed=self._windowed,
+                    known=self._counts_zeros,
+                    rounds=numbers.rounds or numbers.subnormal,
+                ),
                 self._build_signed_normalise if self._windowed else self._build_normalise,
-            )
-        )
-        rounds = numbers.rounds or self._windowed
-        unpacked = self._fast and spec.accumulate == "fp32"
-        steps.append(
+            ),
             Step(
                 "round",
-                14 if rounds else 2,
+                depth.round_(rounds=rounds, special=numbers.overflow and not unpacked),
                 self._build_round
                 if not unpacked
                 else self._build_unpacked
                 if rounds
                 else self._build_operand,
-            )
-        )
+            ),
+        ]
         if spec.accumulate == "fp32":
-            steps.append(Step("accumulate", 50 if self._fast else 75, self._build_fp32, accumulates=True))
+            once = depth.FP32_FAST if fast else depth.FP32
+            steps.append(Step("accumulate", once, self._build_fp32, accumulates=True))
         return steps
+
+    @property
+    def _counts_zeros(self) -> bool:
+        """Whether a term's leading zeros are counted in its factors, beside the multiplier."""
+        return self._absolute and self._aligned is None and self._term_spec.scale_significand_bits > 1
 
     # The steps.
 
@@ -425,7 +441,7 @@ class Datapath:
             place(m, platform, f"term_{t}", product)
             magnitude = after.pop(f"sum_magnitude_{t}")
             m.d.comb += [product.a.eq(magnitude), product.b.eq(significand)]
-            if self._aligned is None and b_bits > 1:
+            if self._counts_zeros:
                 # The zeros of a product are those of its factors, or one more, and known long before it is.
                 zeros = LeadingZeros(a_bits=a_bits, b_bits=b_bits)
                 place(m, platform, f"zeros_{t}", zeros)

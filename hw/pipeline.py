@@ -7,7 +7,13 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
 from .datapath import Live, Step
 
-__all__ = ["Control", "build_control", "build_data", "build_output", "place_registers"]
+__all__ = ["Control", "build_control", "build_data", "build_output", "place_registers", "run_length"]
+
+
+def run_length(steps: Sequence[Step]) -> float:
+    """Return the estimated delay of steps in a row between two registers, see `Depth`."""
+    along = sum(step.depth.alone - (step.depth.hidden if k else 0) for k, step in enumerate(steps))
+    return max([along, *(step.depth.beside for step in steps)])
 
 
 def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
@@ -26,7 +32,6 @@ def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
         Indices of the steps.
     """
     count = len(steps)
-    depths = [step.depth for step in steps]
     fixed = [i for i, step in enumerate(steps) if step.accumulates]
     # best[i, k]: the least longest path of steps before i with k registers, the last right before i.
     best: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {(0, 0): (0.0, ())}
@@ -40,14 +45,14 @@ def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
             for j in range(i):
                 if (j, k - 1) in best and not any(j <= f < i - 1 for f in fixed):
                     longest, cuts = best[j, k - 1]
-                    candidates.append((max(longest, sum(depths[j:i])), (*cuts, i - 1)))
+                    candidates.append((max(longest, run_length(steps[j:i])), (*cuts, i - 1)))
             if candidates:
                 best[i, k] = least(candidates)
     ends = []
     for i in range(count + 1):
         if (i, stages) in best and not any(f >= i for f in fixed):
             longest, cuts = best[i, stages]
-            ends.append((max(longest, sum(depths[i:])), cuts))
+            ends.append((max(longest, run_length(steps[i:])), cuts))
     return frozenset(least(ends)[1])
 
 

@@ -49,7 +49,6 @@ SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 ACCUMULATES: Final = ("none", "fp32", "exact", "aligned")
 BLOCK_SIZES: Final = (8, 16, 32)
 MOST_STAGES: Final = 5
-"""Of blocks of 16; the others have the least there can be."""
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
 
@@ -128,7 +127,7 @@ def rows() -> list[Row]:
     for accumulate in ACCUMULATES:
         least = int(accumulate != "none")
         for block_size in BLOCK_SIZES:
-            for stages in range(least, MOST_STAGES + 1) if block_size == 16 else (least,):
+            for stages in range(least, MOST_STAGES + 1):
                 for scale in SCALES:
                     spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate)
                     unit = Unit(spec, stages)
