@@ -157,8 +157,18 @@ class TwoPathAdder(wiring.Component):
         infinite = wire(m, a.infinite | b.infinite | far.infinite, "infinite")
         nan = wire(m, a.nan | b.nan | (a.infinite & b.infinite & subtract), "nan")
         choose = wire(m, near.chosen, "cancels")
-        fraction = Mux(choose, near.fraction, far.fraction) & repeat(~(infinite | nan), FRACTION_BITS)
-        field = Mux(choose, near.field, far.field) | repeat(infinite | nan, 8)
+        number = wire(m, ~(infinite | nan), "number")
+        # All that the fraction can be side by side: what tells which of them it is comes last.
+        ways = [
+            *((choose & select, fraction) for select, fraction in near.ways),
+            *((~choose & select, fraction) for select, fraction in far.ways),
+        ]
+        parts = [
+            repeat(wire(m, number & select, f"way_{k}"), FRACTION_BITS) & fraction
+            for k, (select, fraction) in enumerate(ways)
+        ]
+        fraction = Cat(*(Cat(*bits).any() for bits in zip(*parts, strict=True)))
+        field = Mux(choose, near.field, far.field) | repeat(~number, 8)
         special_sign = Mux(a.infinite, a.negative, b.negative)
         sign = Mux(a.infinite | b.infinite, special_sign, Mux(choose, near.negative, far.negative))
         m.d.comb += [
@@ -201,32 +211,59 @@ class TwoPathAdder(wiring.Component):
             "upper_plus_one",
         )
         last, more = plain[0], wire(m, quarter_left | sticky, "more")
-        carry, top = plain[-1], plain[-2]
-        sum_up = Mux(carry, last & (plain[1] | ~none), half & (more | last))
+        # Whether to round up, in each case of what comes last: the sum's carry, or the difference's top bit.
         # Where the top bit has gone, the half is the last bit and a quarter is half of it.
         half_up = wire(m, quarter_left & (sticky | half_left), "half_up")
-        difference_up = none | Mux(top, half_left & (more | last), half_left & half_up)
-        up = wire(m, Mux(subtract, difference_up, sum_up), "round_up")
-        chosen = wire(m, Mux(up, plus_one, plain), "rounded")
-        down = wire(m, chosen[-1] & ~subtract, "moves_down")
-        one_up = wire(m, subtract & ~chosen[-2], "moves_up")
-        fraction = Mux(
-            down,
-            chosen[1:-1],
-            Mux(one_up, Cat(half_left ^ half_up, chosen[:-3]), chosen[:-2]),
+        up_if_carry = wire(m, last & (plain[1] | ~none), "up_if_carry")
+        up_if_none = wire(m, half & (more | last), "up_if_no_carry")
+        up_if_top = wire(m, none | (half_left & (more | last)), "up_if_top")
+        up_if_gone = wire(m, none | (half_left & half_up), "up_if_gone")
+        carry, top = plain[-1], plain[-2]
+        carry_one, top_one = plus_one[-1], plus_one[-2]
+        stays = wire(
+            m,
+            Mux(subtract, top & ~up_if_top, ~carry & ~up_if_none),
+            "stays",
         )
-        # A subnormal sum has exponent 1 and no top bit, and so field 0.
-        step_down = wire(m, one_up | ~(chosen[-2] | chosen[-1]), "one_less")
+        stays_one = wire(
+            m,
+            Mux(
+                subtract,
+                (top & up_if_top) | (~top & up_if_gone & top_one),
+                ~carry & up_if_none & ~carry_one,
+            ),
+            "stays_plus_one",
+        )
+        down = wire(m, ~subtract & carry & ~up_if_carry, "moves_down")
+        down_one = wire(
+            m,
+            ~subtract & ((carry & up_if_carry) | (~carry & up_if_none & carry_one)),
+            "moves_down_plus_one",
+        )
+        up = wire(m, subtract & ~top & ~up_if_gone, "moves_up")
+        up_one = wire(m, subtract & ~top & up_if_gone & ~top_one, "moves_up_plus_one")
+        below_last = half_left ^ half_up
+        # A subnormal sum has exponent 1 and no top bit, and so field 0; nothing of it is rounded.
+        subnormal = wire(m, ~subtract & ~carry & ~top, "subnormal")
+        any_down = wire(m, down | down_one, "one_more")
+        less = wire(m, up | up_one | subnormal, "one_less")
         next_field = wire(m, (exponent + 1)[:8], "next_exponent")
-        field = Mux(down, next_field, Mux(step_down, (exponent - 1)[:8], exponent))
+        field = Mux(any_down, next_field, Mux(less, (exponent - 1)[:8], exponent))
         return _Path(
             chosen=Const(0),
             negative=Mux(swap, b.negative, a.negative),
-            fraction=fraction,
+            ways=(
+                (stays, plain[:FRACTION_BITS]),
+                (stays_one, plus_one[:FRACTION_BITS]),
+                (down, plain[1 : FRACTION_BITS + 1]),
+                (down_one, plus_one[1 : FRACTION_BITS + 1]),
+                (up, Cat(below_last, plain[: FRACTION_BITS - 1])),
+                (up_one, Cat(below_last, plus_one[: FRACTION_BITS - 1])),
+            ),
             field=field,
             # The top bit of a difference leaves only where a normal number has room to lose it.
-            normal=subtract | chosen[-2] | chosen[-1],
-            infinite=down & next_field.all(),
+            normal=~subnormal,
+            infinite=any_down & next_field.all(),
         )
 
     def _near(self, m: Module, a: "_Operand", b: "_Operand", subtract: Value) -> "_Path":
@@ -271,7 +308,7 @@ class TwoPathAdder(wiring.Component):
         return _Path(
             chosen=subtract & wire(m, close, "close") & (equal | ~magnitude[-1]),
             negative=Mux(b_above, b.negative, a.negative ^ (negative & ~a_above)) & magnitude.any(),
-            fraction=shifted[1:-1],
+            ways=((Const(1), shifted[1:-1]),),
             field=field,
             normal=shifted[-1],
             infinite=Const(0),
@@ -304,11 +341,14 @@ class _Operand:
 
 @dataclass(frozen=True)
 class _Path:
-    """What one path of an adder gives, and whether it is the one that counts."""
+    """What one path of an adder gives, and whether it is the one that counts.
+
+    The fraction is given as all that it can be, each with what tells that it is this one.
+    """
 
     chosen: Value
     negative: Value
-    fraction: Value
+    ways: tuple[tuple[Value, Value], ...]
     field: Value
     normal: Value
     infinite: Value
