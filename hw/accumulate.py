@@ -1,5 +1,6 @@
 """What adds one group to the sum so far, in one cycle: binary32 addition, or fixed point."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -8,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from .bits import (
     barrel_left,
-    leading_zeros_of_difference,
+    count_leading_zeros,
+    leading_digits,
     normalise,
     repeat,
     shift_right_sticky,
@@ -99,7 +101,8 @@ class TwoPathAdder(wiring.Component):
     That U + 1 always suffices, also where the sum moves down by one place, is since it then rounds up only
     if the bit that leaves is set.
 
-    Combinational.
+    Combinational. That one of the operands is to be the result is told early, and chosen together with
+    everything else: neither a mask before the addition nor a multiplexer behind it takes time of its own.
 
     Args:
         adder: A prefix adder.
@@ -111,6 +114,8 @@ class TwoPathAdder(wiring.Component):
         b_negative, b_fraction, b_field: The fields of the other.
         b_normal: Its hidden bit.
         b_nan, b_infinite: It is NaN, or infinite, whatever the other members say.
+        first: The result is b, and a has no meaning.
+        hold: The result is a as it stands, whatever the rest.
         result: The sum; every NaN is 0x7FC00000.
         normal: Its hidden bit.
     """
@@ -127,6 +132,8 @@ class TwoPathAdder(wiring.Component):
                 "b_normal": In(1),
                 "b_nan": In(1),
                 "b_infinite": In(1),
+                "first": In(1),
+                "hold": In(1),
                 "result": Out(32),
                 "normal": Out(1),
             }
@@ -141,8 +148,8 @@ class TwoPathAdder(wiring.Component):
             negative=self.a[31],
             significand=Cat(a_fraction, self.a_normal),
             exponent=_exponent(m, a_field, self.a_normal, "a"),
-            nan=wire(m, a_top & a_some, "a_nan"),
-            infinite=wire(m, a_top & ~a_some, "a_infinite"),
+            nan=wire(m, a_top & a_some & ~self.first, "a_nan"),
+            infinite=wire(m, a_top & ~a_some & ~self.first, "a_infinite"),
         )
         b = _Operand(
             negative=self.b_negative,
@@ -154,26 +161,62 @@ class TwoPathAdder(wiring.Component):
         subtract = wire(m, a.negative ^ b.negative, "subtract")
         far = self._far(m, a, b, subtract)
         near = self._near(m, a, b, subtract)
-        infinite = wire(m, a.infinite | b.infinite | far.infinite, "infinite")
+        added = wire(m, ~(self.first | self.hold), "added")
+        infinite = wire(m, a.infinite | b.infinite | (added & far.infinite), "infinite")
         nan = wire(m, a.nan | b.nan | (a.infinite & b.infinite & subtract), "nan")
         choose = wire(m, near.chosen, "cancels")
         number = wire(m, ~(infinite | nan), "number")
-        # All that the fraction can be side by side: what tells which of them it is comes last.
+        # All that the result can be side by side: what tells which of them it is comes last.
+        started, near_added, far_added = self.first & ~self.hold, added & choose, added & ~choose
         ways = [
-            *((choose & select, fraction) for select, fraction in near.ways),
-            *((~choose & select, fraction) for select, fraction in far.ways),
+            (self.hold, a_fraction),
+            (number & started, self.b_fraction),
+            *((number & near_added & select, fraction) for select, fraction in near.ways),
+            *((number & far_added & select, fraction) for select, fraction in far.ways),
+            (nan & ~self.hold, Const(1 << (FRACTION_BITS - 1), FRACTION_BITS)),
         ]
-        parts = [
-            repeat(wire(m, number & select, f"way_{k}"), FRACTION_BITS) & fraction
-            for k, (select, fraction) in enumerate(ways)
-        ]
-        fraction = Cat(*(Cat(*bits).any() for bits in zip(*parts, strict=True)))
-        field = Mux(choose, near.field, far.field) | repeat(~number, 8)
+        special = ~number & ~self.hold
         special_sign = Mux(a.infinite, a.negative, b.negative)
-        sign = Mux(a.infinite | b.infinite, special_sign, Mux(choose, near.negative, far.negative))
         m.d.comb += [
-            self.result.eq(Cat(fraction | Cat(Const(0, FRACTION_BITS - 1), nan), field, sign & ~nan)),
-            self.normal.eq(Mux(choose, near.normal, far.normal)),
+            self.result.eq(
+                Cat(
+                    _chosen(m, ways, "fraction"),
+                    _chosen(
+                        m,
+                        [
+                            (self.hold, a_field),
+                            (started, self.b_field),
+                            (near_added, near.field),
+                            (far_added, far.field),
+                            (special, Const(255, 8)),
+                        ],
+                        "field",
+                    ),
+                    _chosen(
+                        m,
+                        [
+                            (self.hold, a.negative),
+                            (special & ~nan, special_sign),
+                            (number & started, b.negative),
+                            (number & near_added, near.negative),
+                            (number & far_added, far.negative),
+                        ],
+                        "sign",
+                    ),
+                )
+            ),
+            self.normal.eq(
+                _chosen(
+                    m,
+                    [
+                        (self.hold, self.a_normal),
+                        (started, self.b_normal),
+                        (near_added, near.normal),
+                        (far_added, far.normal),
+                    ],
+                    "normal",
+                )
+            ),
         ]
         return m
 
@@ -273,9 +316,9 @@ class TwoPathAdder(wiring.Component):
         a_above, b_above = wire(m, low == 1, "a_above"), wire(m, low == 3, "b_above")
         a_high, a_low = Cat(Const(0, 1), a.significand), Cat(a.significand, Const(0, 1))
         b_high, b_low = Cat(Const(0, 1), b.significand), Cat(b.significand, Const(0, 1))
-        level, level_zeros, negative = self._difference(m, a_high, b_high, "level")
-        above, above_zeros, _ = self._difference(m, a_high, b_low, "above")
-        below, below_zeros, _ = self._difference(m, b_high, a_low, "below")
+        level, level_digits, negative = self._difference(m, a_high, b_high, "level")
+        above, above_digits, _ = self._difference(m, a_high, b_low, "above")
+        below, below_digits, _ = self._difference(m, b_high, a_low, "below")
 
         def choose(of_level: Value, of_above: Value, of_below: Value, name: str) -> Value:
             width = len(of_level)
@@ -288,11 +331,16 @@ class TwoPathAdder(wiring.Component):
             )
 
         magnitude = choose(level, above, below, "difference")
-        count = choose(level_zeros, above_zeros, below_zeros, "zeros")
         exponent = wire(m, Mux(b_above, b.exponent, a.exponent), "near_exponent")
-        limit = wire(m, (exponent - 1)[:8], "near_limit")
-        limited = wire(m, limit <= count, "near_limited")
-        places = wire(m, Mux(limited, limit[: len(count)], count), "places")
+        # A digit where the exponent ends keeps a subnormal difference from being shifted further.
+        span = len(a_high)
+        a_stop, b_stop = (
+            wire(m, Cat(*(one.exponent == span - k for k in range(span))), f"{name}_stop")
+            for name, one in (("a", a), ("b", b))
+        )
+        digits = choose(level_digits | a_stop, above_digits | a_stop, below_digits | b_stop, "digits")
+        places = wire(m, count_leading_zeros(m, digits)[0], "places")
+        limited = wire(m, places == (exponent - 1)[:8], "near_limited")
         counted = barrel_left(m, magnitude, places)
         one_more = wire(m, ~(limited | counted[-1]), "one_more")
         shifted = wire(m, Mux(one_more, Cat(Const(0, 1), counted[:-1]), counted), "near_shifted")
@@ -315,7 +363,7 @@ class TwoPathAdder(wiring.Component):
         )
 
     def _difference(self, m: Module, a: Value, b: Value, name: str) -> tuple[Value, Value, Value]:
-        """Return ``|a - b|``, its leading zeros or one less, and whether it was negative."""
+        """Return ``|a - b|``, the digits that tell where it begins, and whether it was negative."""
         halves, spans = prefixes(m, list(a), [~bit for bit in b], self.adder, name=f"{name}_")
         below = [(Const(0), Const(1)), *spans[:-1]]
         negative = wire(m, ~(spans[-1][0] | spans[-1][1]), f"{name}_negative")
@@ -324,8 +372,9 @@ class TwoPathAdder(wiring.Component):
             ~Cat(*(x ^ g for x, (g, _) in zip(halves, below, strict=True))),
             Cat(*(x ^ (g | p) for x, (g, p) in zip(halves, below, strict=True))),
         )
-        zeros = leading_zeros_of_difference(m, a, b, f"{name}_")
-        return wire(m, magnitude, f"{name}_magnitude"), zeros, negative
+        # Above the top digits stand a zero of a and a one of b's complement.
+        digits = leading_digits(m, a, ~b, Const(1), f"{name}_")
+        return wire(m, magnitude, f"{name}_magnitude"), digits, negative
 
 
 @dataclass(frozen=True)
@@ -352,6 +401,15 @@ class _Path:
     field: Value
     normal: Value
     infinite: Value
+
+
+def _chosen(m: Module, ways: Sequence[tuple[Value, Value]], name: str) -> Value:
+    """Return the value whose bit is set, of several of equal width with a bit each."""
+    width = len(ways[0][1])
+    parts = [
+        repeat(wire(m, select, f"{name}_is_{k}"), width) & value for k, (select, value) in enumerate(ways)
+    ]
+    return Cat(*(Cat(*bits).any() for bits in zip(*parts, strict=True)))
 
 
 def _exponent(m: Module, field: Value, normal: Value, name: str) -> Value:

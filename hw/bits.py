@@ -13,7 +13,6 @@ __all__ = [
     "full_adder",
     "half_adder",
     "leading_digits",
-    "leading_zeros_of_difference",
     "normalise",
     "normalise_kept",
     "repeat",
@@ -150,25 +149,6 @@ def count_leading_zeros(m: Module, value: Value, name: str = "") -> tuple[Value,
     return groups[0]
 
 
-def leading_zeros_of_difference(m: Module, a: Value, b: Value, name: str = "") -> Value:
-    """Count the leading zeros of ``|a - b|`` before it is there, one too few at times.
-
-    See `leading_digits`: a and the complement of b are the two numbers.
-
-    Args:
-        m: The module to build in.
-        a: Unsigned bits.
-        b: As many.
-        name: What the wires' names begin with.
-
-    Returns:
-        The count, ``(len(a) - 1).bit_length()`` bits wide, or one less; without meaning where a equals b.
-    """
-    # Above the top digits stand a zero of a and a one of b's complement, which propagate.
-    digits = leading_digits(m, a, ~b, Const(1), name)
-    return count_leading_zeros(m, digits, name)[0]
-
-
 def leading_digits(m: Module, a: Value, b: Value, above: Value, name: str = "") -> Value:
     """Tell where the sum of two numbers begins before it is there.
 
@@ -180,8 +160,8 @@ def leading_digits(m: Module, a: Value, b: Value, above: Value, name: str = "") 
         m: The module to build in.
         a: Digits of one number.
         b: As many of the other.
-        above: The digits above those differ, which says that a sign and its complement stand there. Where
-            they are alike and the topmost digits differ, the sum begins at once, which is not told.
+        above: The digits above those differ, as do those above numbers of which one is subtracted. Where they
+            are alike and the topmost digits differ, the sum begins at once, which is not told.
         name: What the wires' names begin with.
 
     Returns:

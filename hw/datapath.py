@@ -355,7 +355,7 @@ class Datapath:
         adder = FusedAdder(self.numbers, adder=self._adder)
         place(m, platform, "accumulate", adder)
         m.d.comb += [
-            adder.accumulator.eq(_before(accumulator, wire(m, ~live["first"], "keep"))),
+            adder.accumulator.eq(_before(m, accumulator, live["first"])),
             adder.save.eq(live["save_0"]),
             adder.carry.eq(live["carry_0"]),
             adder.exponent.eq(live["exponent_0"]),
@@ -637,29 +637,29 @@ class Datapath:
 
     def _build_fp32(self, m: Module, platform: object, live: Live) -> Live:
         accumulator = Signal(32, name="accumulator", reset_less=True)
-        kept = wire(m, ~live["first"], "keep")
-        before = _before(accumulator, kept)
         adder = (TwoPathAdder if self._fast else Binary32Adder)(adder=self._adder)
         place(m, platform, "accumulate", adder)
-        m.d.comb += adder.a.eq(before)
         if isinstance(adder, TwoPathAdder):
             hidden = Signal(name="accumulator_normal", reset_less=True)
             m.d.comb += [
-                adder.a_normal.eq(hidden & kept),
+                adder.a.eq(accumulator),
+                adder.a_normal.eq(hidden),
+                adder.first.eq(live["first"]),
+                adder.hold.eq(~live["enable"]),
                 *(
                     getattr(adder, f"b_{name}").eq(live[f"r_{name}"])
                     for name in ("negative", "fraction", "field", "normal", "nan", "infinite")
                 ),
             ]
-            with m.If(live["enable"]):
-                m.d.sync += hidden.eq(adder.normal)
-        else:
-            m.d.comb += adder.b.eq(live["result"])
+            m.d.sync += [accumulator.eq(adder.result), hidden.eq(adder.normal)]
+            return {"result": accumulator}
+        m.d.comb += [adder.a.eq(_before(m, accumulator, live["first"])), adder.b.eq(live["result"])]
         with m.If(live["enable"]):
             m.d.sync += accumulator.eq(adder.result)
         return {"result": accumulator}
 
 
-def _before(accumulator: Value, kept: Value) -> Value:
+def _before(m: Module, accumulator: Value, first: Value) -> Value:
     """Return what a term is added to: the first of a sum to -0, which leaves every number as it is."""
+    kept = wire(m, ~first, "keep")
     return Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)

@@ -157,18 +157,26 @@ def is_nan(number: Bits) -> Bits:
 
 def check(adder: wiring.Component, a: Bits, b: Bits, evaluate: Callable) -> None:
     columns = [a, b]
+    # One in eight begins a sum, one in eight leaves it as it is, whatever it is.
+    first, hold = (np.arange(len(a)) % 8 == k for k in (1, 3))
+    first = (first | (hold & (np.arange(len(a)) % 16 == 3))).astype(np.uint32)
+    hold = hold.astype(np.uint32)
     if isinstance(adder, TwoPathAdder):
         columns = [a, hidden(a), b >> 31, b & 0x7FFFFF, b >> 23 & 255, hidden(b), is_nan(b), is_infinite(b)]
+        columns += [first, hold]
     seen = evaluate(adder, list(zip(*(column.tolist() for column in columns), strict=True)))
     results = np.array([row[0] for row in seen], np.uint32)
     if isinstance(adder, TwoPathAdder):
         finite = results & INFINITY != INFINITY
         normal = np.array([row[1] for row in seen])
         np.testing.assert_array_equal(normal[finite], hidden(results)[finite])
-    wrong = np.flatnonzero(results != add32(a, b))
+    expected = add32(a, b)
+    if isinstance(adder, TwoPathAdder):
+        expected = np.where(first, np.where(is_nan(b), np.uint32(QUIET_NAN), b), expected)
+        expected = np.where(hold, a, expected)
+    wrong = np.flatnonzero(results != expected)
     assert not wrong.size, [
-        f"{a[i]:#010x} + {b[i]:#010x} must be {add32(a, b)[i]:#010x}, not {results[i]:#010x}"
-        for i in wrong[:5]
+        f"{a[i]:#010x} + {b[i]:#010x} must be {expected[i]:#010x}, not {results[i]:#010x}" for i in wrong[:5]
     ]
 
 
