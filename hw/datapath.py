@@ -354,16 +354,16 @@ class Datapath:
         accumulator = Signal(32, name="accumulator", reset_less=True)
         adder = FusedAdder(self.numbers, adder=self._adder)
         place(m, platform, "accumulate", adder)
+        enable = live["enable"]
         m.d.comb += [
-            adder.accumulator.eq(_before(m, accumulator, live["first"])),
+            adder.accumulator.eq(_before(m, accumulator, live["first"] & enable)),
             adder.save.eq(live["save_0"]),
             adder.carry.eq(live["carry_0"]),
             adder.exponent.eq(live["exponent_0"]),
-            # A significand of zero is that of a scale that is no number, or of a term that is zero.
             adder.nan.eq(live["nan"]),
+            adder.hold.eq(~enable),
         ]
-        with m.If(live["enable"]):
-            m.d.sync += accumulator.eq(adder.result)
+        m.d.sync += accumulator.eq(adder.result)
         return {"result": accumulator}
 
     def _build_sum(self, m: Module, platform: object, live: Live) -> Live:

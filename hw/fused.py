@@ -41,6 +41,7 @@ class FusedAdder(wiring.Component):
         save, carry: Two numbers whose sum is the term, modulo ``2**width(numbers)``, in two's complement.
         exponent: The term's exponent, unsigned.
         nan: The term is NaN.
+        hold: The result is the accumulator as it stands, whatever the rest.
         result: The sum, binary32; every NaN is 0x7FC00000. An exact zero is +0, unless both are -0; what
             became zero by rounding has its sign.
     """
@@ -60,6 +61,7 @@ class FusedAdder(wiring.Component):
                 "carry": In(width),
                 "exponent": In(numbers.exponent_bits),
                 "nan": In(1),
+                "hold": In(1),
                 "result": Out(32),
             }
         )
@@ -126,8 +128,8 @@ class FusedAdder(wiring.Component):
             rounder.nan.eq(nan),
         ]
         # The frame may not hold an accumulator to which zero is added, nor one that is no number.
-        stays = wire(m, (~term.any() | own.no_number) & ~nan, "stays")
-        kept_as_it_is = Cat(self.accumulator[:31], own.negative & own.nonzero)
+        stays = wire(m, self.hold | ((~term.any() | own.no_number) & ~nan), "stays")
+        kept_as_it_is = Cat(self.accumulator[:31], own.negative & (own.nonzero | self.hold))
         m.d.comb += self.result.eq(Mux(stays, kept_as_it_is, rounder.result))
         return m
 
