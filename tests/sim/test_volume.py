@@ -1,0 +1,59 @@
+"""Every unit against the model: what is run, and what is kept of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from blockdot.hw.variants import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES
+from blockdot.model import DotSpec
+from blockdot.sim import volume
+from blockdot.sim.volume import classes, every, main
+
+
+def test_every_unit_is_there_in_both_forms() -> None:
+    found = list(every())
+    assert len({variant.name for variant in found}) == len(found)
+    stages = MOST_STAGES * len(ACCUMULATES) + 1
+    assert len(found) == 2 * len(SCALES) * len(BLOCK_SIZES) * stages
+    assert {"e2m1_ue5m3_n16_fp32_s1_delay", "e2m1_ue8m0_n32_aligned_s5"} <= {one.name for one in found}
+
+
+def test_every_kind_of_scale_and_result_comes(seed: int) -> None:
+    counts = classes(DotSpec(scale="ue5m3", accumulate="fp32"), 20_000, seed)
+    assert counts.keys() == {"a_scale", "b_scale", "result"}
+    assert sum(counts["a_scale"].values()) == 20_000
+    assert min(counts["a_scale"].values()) > 0
+    wide = classes(DotSpec(scale="ue8m0", accumulate="fp32"), 20_000, seed)
+    assert min(wide["result"].values()) > 0
+    assert wide["a_scale"]["zero"] == wide["a_scale"]["subnormal"] == 0
+
+
+def test_what_came_of_each_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "volume.json"
+    options = ["--vectors", "2000", "--build-dir", str(tmp_path / "build"), "--keep", str(kept)]
+    assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0"]) == 0
+    assert capsys.readouterr().out == "1 units, 2000 inputs each: 0 differ from the model\n"
+    first = json.loads(kept.read_text())
+    assert first["units"]["e2m1_ue8m0_n8_none_s0"]["results"] == 2000
+    assert first["classes"].keys() == {"e2m1_ue8m0_n8_none"}
+    assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0*"]) == 0
+    assert json.loads(kept.read_text())["units"].keys() == {
+        "e2m1_ue8m0_n8_none_s0",
+        "e2m1_ue8m0_n8_none_s0_delay",
+    }
+    # Other inputs are another file.
+    assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0", "--seed", "1"]) == 0
+    assert json.loads(kept.read_text())["units"].keys() == {"e2m1_ue8m0_n8_none_s0"}
+
+    def differs(*_: object) -> list[object]:
+        return [
+            (one, {"results": 0, "digest": "", "equal": False}) for one in every() if "n8_none_s0" in one.name
+        ]
+
+    monkeypatch.setattr(volume, "_all", differs)
+    assert main([*options, "--only", "nothing"]) == 1
+    assert "e2m1_ue8m0_n8_none_s0 differs from the model: blockdot soak tells how" in capsys.readouterr().out
+    assert main([*options, "--vectors", "1", "--only", "nothing", "--keep", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("volume: ")
