@@ -11,8 +11,9 @@ from .steps import Chain, StepNetlist
 __all__ = ["check_leaf", "leaf_network", "register_name"]
 
 
-# Amaranth names a register that is an output after the output.
+# Amaranth names a register that is a port of something after the port.
 _REGISTERS: Final = {
+    "accumulate_a_normal": "accumulator_normal",
     "o_result": "accumulator",
     "o_window": "accumulator",
     "o_nan": "accumulator_nan",
