@@ -17,7 +17,7 @@ from .depth import Depth
 from .element import DecodedProduct, ElementProduct, product_bits
 from .fused import FusedAdder
 from .hierarchy import place
-from .round import FRACTION_BITS, Normalise, Range, Round, SignedNormalise
+from .round import FRACTION_BITS, KEPT_BITS, Normalise, Range, Round, SignedNormalise
 from .scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
 from .term import LeadingZeros, MagnitudeTerm, Product, SavedProduct, SignedTerm, WindowShift
 
@@ -37,12 +37,14 @@ class Step:
     Attributes:
         name: What it does.
         depth: How long it takes; registers are placed by it.
+        bits: About how many bits of numbers there are behind it, for a register to hold.
         build: Adds the hardware to a module and turns the live values before it into those after it.
         accumulates: It is a sum's loop, and ends in the accumulator.
     """
 
     name: str
     depth: Depth
+    bits: int
     build: Callable[[Module, object, Live], Live]
     accumulates: bool = False
 
@@ -155,6 +157,9 @@ class Datapath:
     def _make_steps(self) -> list[Step]:
         spec, term, fast = self.spec, self._term_spec, self._fast
         numbers = self.numbers
+        exponents = spec.blocks * exponent_bits(*spec.scales)
+        beside = exponents + spec.blocks * sum(self._significand_bits)
+        magnitude_bits = product_bits(*spec.elements)
         steps = [
             Step(
                 "product",
@@ -162,36 +167,52 @@ class Datapath:
                     max(fmt.significand_bits for fmt in spec.elements),
                     max(fmt.significand_bits for fmt in spec.scales) if fast else 1,
                 ),
+                self._terms * self._lanes * (magnitude_bits + 1) + beside,
                 self._build_products,
             ),
             Step(
                 "compress",
-                depth.compress(self._lanes, product_bits(*spec.elements), fast=fast),
+                depth.compress(self._lanes, magnitude_bits, fast=fast),
+                self._terms * 2 * self._tree_bits + beside,
                 self._build_tree,
             ),
         ]
         multiply = depth.multiply(
             term.sum_bits, term.scale_significand_bits, fast=fast, signed=self._windowed
         )
+        of_terms = self._terms * term.term_bits + exponents
         if self._fused:
+            # All of it is one stage: no register will hold anything between these.
             if self._saved:
-                steps.append(Step("multiply", multiply, self._build_saved_product))
-            return [*steps, Step("accumulate", depth.FUSED, self._build_fused, accumulates=True)]
+                steps.append(Step("multiply", multiply, of_terms, self._build_saved_product))
+            return [*steps, Step("accumulate", depth.FUSED, 32, self._build_fused, accumulates=True)]
         steps += [
-            Step("add", depth.add(term.sum_bits, fast=fast, absolute=self._absolute), self._build_sum),
-            Step("multiply", multiply, self._build_product_term if self._absolute else self._build_term),
+            Step(
+                "add",
+                depth.add(term.sum_bits, fast=fast, absolute=self._absolute),
+                self._terms * term.sum_bits + beside,
+                self._build_sum,
+            ),
+            Step(
+                "multiply",
+                multiply,
+                of_terms,
+                self._build_product_term if self._absolute else self._build_term,
+            ),
         ]
         if self._aligned is not None:
             once = depth.aligned(self._aligned.sum_bits, fast=fast)
-            return [*steps, Step("accumulate", once, self._build_aligned, accumulates=True)]
+            return [*steps, Step("accumulate", once, 32, self._build_aligned, accumulates=True)]
         if self._windowed:
-            steps.append(Step("place", depth.place(exponent_bits(*spec.scales)), self._build_window))
+            shift = depth.place(exponent_bits(*spec.scales))
+            steps.append(Step("place", shift, spec.blocks * spec.window_bits, self._build_window))
             if spec.blocks > 1:
                 joined = depth.join(self._group_bits, spec.blocks, fast=fast)
-                steps.append(Step("join", joined, self._build_join))
+                steps.append(Step("join", joined, self._group_bits, self._build_join))
             if spec.accumulate == "exact":
-                once = depth.exact(spec.accumulator_bits, fast=fast)
-                steps.append(Step("accumulate", once, self._build_exact, accumulates=True))
+                bits = spec.accumulator_bits
+                once = depth.exact(bits, fast=fast)
+                steps.append(Step("accumulate", once, bits, self._build_exact, accumulates=True))
         rounds = numbers.rounds or self._windowed
         unpacked = fast and spec.accumulate == "fp32"
         steps += [
@@ -204,11 +225,13 @@ class Datapath:
                     known=self._counts_zeros,
                     rounds=numbers.rounds or numbers.subnormal,
                 ),
+                numbers.field_bits + (KEPT_BITS if self._windowed else numbers.fraction_bits) + 2,
                 self._build_signed_normalise if self._windowed else self._build_normalise,
             ),
             Step(
                 "round",
                 depth.round_(rounds=rounds, special=numbers.overflow and not unpacked),
+                32,
                 self._build_round
                 if not unpacked
                 else self._build_unpacked
@@ -218,7 +241,7 @@ class Datapath:
         ]
         if spec.accumulate == "fp32":
             once = depth.FP32_FAST if fast else depth.FP32
-            steps.append(Step("accumulate", once, self._build_fp32, accumulates=True))
+            steps.append(Step("accumulate", once, 32, self._build_fp32, accumulates=True))
         return steps
 
     @property

@@ -1,9 +1,10 @@
 """How long each step of a datapath takes: what registers are placed by.
 
-Delays are FO4 of the built-in library. The formulas were fitted to steps synthesized alone and in pairs;
-``python -m blockdot.lab.depths`` does that again and prints both. Widths enter as the structures say: a
-tree's levels grow with the logarithm of its rows, a ripple adder with its width, a prefix adder with its
-logarithm. An estimate only moves registers: no result depends on it.
+Delays are FO4 of the built-in library, gates alone: what a register adds is the same in every stage. The
+formulas were fitted to steps synthesized alone and in pairs; ``python -m blockdot.lab.depths`` does that again
+and prints both. Widths enter as the structures say: a tree's levels grow with the logarithm of its rows, a
+ripple adder with its width, a prefix adder with its logarithm. An estimate only moves registers: no result
+depends on it.
 """
 
 import math
@@ -43,8 +44,8 @@ class Depth:
     beside: float = 0
 
 
-FP32: Final = Depth(114)
-FP32_FAST: Final = Depth(58)
+FP32: Final = Depth(108.5)
+FP32_FAST: Final = Depth(46)
 FUSED: Final = Depth(80)
 
 
@@ -104,12 +105,12 @@ def join(width: int, blocks: int, *, fast: bool) -> Depth:
 
 def exact(width: int, *, fast: bool) -> Depth:
     """Of the exact accumulator's adder."""
-    return Depth(4 * math.log2(width) + 2 if fast else 1.27 * width + 9)
+    return Depth(4 * math.log2(width) - 3 if fast else 1.27 * width + 4)
 
 
 def aligned(width: int, *, fast: bool) -> Depth:
     """Of all that ``aligned`` does once a cycle, by the width of its sum."""
-    return Depth(5.5 * math.log2(width) + 70 if fast else 3.4 * width)
+    return Depth(5.5 * math.log2(width) + 64 if fast else 3.2 * width)
 
 
 def normalise(width: int, *, fast: bool, signed: bool, known: bool, rounds: bool) -> Depth:

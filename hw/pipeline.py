@@ -1,6 +1,7 @@
 """Where pipeline registers stand, and what moves them."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
@@ -17,11 +18,11 @@ def run_length(steps: Sequence[Step]) -> float:
 
 
 def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
-    """Choose the steps behind which registers stand: the least longest path, then the latest places.
+    """Choose the steps behind which registers stand: the least longest path, then the fewest bits.
 
     An accumulator is a register whose place is given. Among the ways to place the others the one with the
-    least estimated delay between registers is taken; of equals, the one that cuts latest, where fewer bits
-    are alive.
+    least estimated delay between registers is taken; of all that have it, the one whose registers hold the
+    fewest bits. Where an accumulator's loop takes longest, that leaves much to choose.
 
     Args:
         steps: The steps.
@@ -31,29 +32,34 @@ def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
     Returns:
         Indices of the steps.
     """
-    count = len(steps)
-    fixed = [i for i, step in enumerate(steps) if step.accumulates]
-    # best[i, k]: the least longest path of steps before i with k registers, the last right before i.
-    best: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {(0, 0): (0.0, ())}
+    longest = min(
+        max(run_length(steps[i:j]) for i, j in _runs(cuts, len(steps))) for cuts in _ways(steps, stages)
+    )
+    return frozenset(
+        min(
+            (
+                cuts
+                for cuts in _ways(steps, stages)
+                if all(run_length(steps[i:j]) <= longest for i, j in _runs(cuts, len(steps)))
+            ),
+            key=lambda cuts: sum(steps[i].bits for i in cuts),
+        )
+    )
 
-    def least(candidates: Sequence[tuple[float, tuple[int, ...]]]) -> tuple[float, tuple[int, ...]]:
-        return min(candidates, key=lambda c: (c[0], tuple(-cut for cut in c[1])))
 
-    for i in range(1, count + 1):
-        for k in range(1, stages + 1):
-            candidates = []
-            for j in range(i):
-                if (j, k - 1) in best and not any(j <= f < i - 1 for f in fixed):
-                    longest, cuts = best[j, k - 1]
-                    candidates.append((max(longest, run_length(steps[j:i])), (*cuts, i - 1)))
-            if candidates:
-                best[i, k] = least(candidates)
-    ends = []
-    for i in range(count + 1):
-        if (i, stages) in best and not any(f >= i for f in fixed):
-            longest, cuts = best[i, stages]
-            ends.append((max(longest, run_length(steps[i:])), cuts))
-    return frozenset(least(ends)[1])
+def _ways(steps: Sequence[Step], stages: int) -> Iterator[tuple[int, ...]]:
+    """Yield the ways to place registers: there are no more than ten steps, so at most 252."""
+    for cuts in itertools.combinations(range(len(steps)), stages):
+        if all(i in cuts for i, step in enumerate(steps) if step.accumulates):
+            yield cuts
+
+
+def _runs(cuts: Sequence[int], count: int) -> Iterator[tuple[int, int]]:
+    """Yield where each run between two registers begins, and what it ends before."""
+    ends = [cut + 1 for cut in cuts]
+    for begin, end in zip([0, *ends], [*ends, count], strict=True):
+        if begin < end:
+            yield begin, end
 
 
 @dataclass(frozen=True)

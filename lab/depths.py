@@ -103,14 +103,13 @@ def _netlist(run: Run) -> Netlist:
 
 
 def measure(run: Run) -> float:
-    """Return the delay of some steps by synthesis, in FO4 of the built-in library; a clock period, if any."""
+    """Return the delay of some steps by synthesis, in FO4 of the built-in library, gates alone."""
     with warnings.catch_warnings():
         # The steps before are built for the shapes of what they give alone.
         warnings.simplefilter("ignore")
         netlist = _netlist(run)
         (points,) = Synthesizer(neutral()).run([netlist], choose((_RECIPE,)))
-    point = points[_RECIPE]
-    return point.period if any(step.accumulates for step in run.steps) else point.delay
+    return points[_RECIPE].delay
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
