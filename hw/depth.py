@@ -2,9 +2,9 @@
 
 Delays are FO4 of the built-in library, gates alone: what a register adds is the same in every stage. The
 formulas were fitted to steps synthesized alone and in pairs, and ``python -m blockdot.lab.depths`` does that
-again and prints both. Widths enter as the structures say: a tree's levels grow with the logarithm of its rows,
-a ripple adder with its width, a prefix adder with its logarithm. An estimate only moves registers: no result
-depends on it.
+again and prints both. Widths enter as the structures say: a tree's levels grow with the logarithm of its
+rows, a ripple adder with its width, a prefix adder with its logarithm. An estimate only moves registers: no
+result depends on it.
 """
 
 import math
