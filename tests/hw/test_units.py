@@ -39,7 +39,7 @@ OTHERS = [
     (DotSpec(scale=("ue4m3", "ue8m0"), accumulate="fp32"), 2, "area"),
     (DotSpec(scale=("ue5m3_ieee", "ue4m3_full"), accumulate="exact", guard=0), 2, "area"),
     (DotSpec(scale="ue5m3", accumulate="fp32"), 5, "delay"),
-    (DotSpec(scale="ue5m3", accumulate="fp32"), 1, "delay"),
+    pytest.param(DotSpec(scale="ue5m3", accumulate="fp32"), 1, "delay", marks=pytest.mark.matrix),
     (DotSpec(scale="ue8m0", accumulate="fp32"), 1, "delay"),
     (DotSpec(scale="ue5m3", accumulate="exact"), 5, "delay"),
     (DotSpec(scale="ue2m0", block_size=2), 2, "delay"),
