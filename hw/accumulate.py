@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from .bits import (
     barrel_left,
     count_leading_zeros,
+    last_digit,
     leading_digits,
     normalise,
     repeat,
@@ -333,9 +334,8 @@ class TwoPathAdder(wiring.Component):
         magnitude = choose(level, above, below, "difference")
         exponent = wire(m, Mux(b_above, b.exponent, a.exponent), "near_exponent")
         # A digit where the exponent ends keeps a subnormal difference from being shifted further.
-        span = len(a_high)
         a_stop, b_stop = (
-            wire(m, Cat(*(one.exponent == span - k for k in range(span))), f"{name}_stop")
+            wire(m, last_digit(one.exponent, len(a_high)), f"{name}_stop")
             for name, one in (("a", a), ("b", b))
         )
         digits = choose(level_digits | a_stop, above_digits | a_stop, below_digits | b_stop, "digits")

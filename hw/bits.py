@@ -12,6 +12,7 @@ __all__ = [
     "count_leading_zeros",
     "full_adder",
     "half_adder",
+    "last_digit",
     "leading_digits",
     "normalise",
     "normalise_kept",
@@ -183,6 +184,21 @@ def leading_digits(m: Module, a: Value, b: Value, above: Value, name: str = "") 
             )
         )
     return wire(m, Cat(*digits), f"{name}lza_digits")
+
+
+def last_digit(field: Value, width: int) -> Value:
+    """Set the last digit that may be shifted to the top, ``field - 1`` places below it.
+
+    Beside the digits that tell where a number begins it keeps a subnormal one as it is stored.
+
+    Args:
+        field: Exponent field of the topmost digit, at least 1.
+        width: Width of the number.
+
+    Returns:
+        The digits, none of them set where the field has room for any shift.
+    """
+    return Cat(*(field == width - k for k in range(width)))
 
 
 def barrel_left(m: Module, value: Value, distance: Value) -> Value:

@@ -4,7 +4,15 @@ from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bits import barrel_left_kept, count_leading_zeros, leading_digits, repeat, shift_right_sticky, wire
+from .bits import (
+    barrel_left_kept,
+    count_leading_zeros,
+    last_digit,
+    leading_digits,
+    repeat,
+    shift_right_sticky,
+    wire,
+)
 from .compressor import Adder, Columns, add
 from .hierarchy import place
 from .round import BIAS, FRACTION_BITS, KEPT_BITS, Range, Round
@@ -191,8 +199,7 @@ class FusedAdder(wiring.Component):
         at_once = ~signs & (rows[0][-2] ^ rows[1][-2])
         told = leading_digits(m, rows[0][:-1], rows[1][:-1], signs)
         span = len(digits)
-        stop = Cat(*(top == span - k for k in range(span)))
-        begins = wire(m, told | Cat(Const(0, span - 1), at_once) | stop, "begins")
+        begins = wire(m, told | Cat(Const(0, span - 1), at_once) | last_digit(top, span), "begins")
         places = wire(m, count_leading_zeros(m, begins)[0], "places")
         limited = wire(m, places == (top - 1), "limited")
         shifted, lost = barrel_left_kept(m, digits, places, KEPT_BITS + 1)

@@ -1,7 +1,7 @@
 """Where pipeline registers stand, and what moves them."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
@@ -32,34 +32,23 @@ def place_registers(steps: Sequence[Step], stages: int) -> frozenset[int]:
     Returns:
         Indices of the steps.
     """
-    longest = min(
-        max(run_length(steps[i:j]) for i, j in _runs(cuts, len(steps))) for cuts in _ways(steps, stages)
-    )
+
+    def cost(cuts: tuple[int, ...]) -> tuple[float, int]:
+        ends = [0, *(cut + 1 for cut in cuts), len(steps)]
+        longest = max(run_length(steps[begin:end]) for begin, end in itertools.pairwise(ends))
+        return longest, sum(steps[cut].bits for cut in cuts)
+
+    # There are no more than ten steps, and so no more than 252 ways.
     return frozenset(
         min(
             (
                 cuts
-                for cuts in _ways(steps, stages)
-                if all(run_length(steps[i:j]) <= longest for i, j in _runs(cuts, len(steps)))
+                for cuts in itertools.combinations(range(len(steps)), stages)
+                if all(i in cuts for i, step in enumerate(steps) if step.accumulates)
             ),
-            key=lambda cuts: sum(steps[i].bits for i in cuts),
+            key=cost,
         )
     )
-
-
-def _ways(steps: Sequence[Step], stages: int) -> Iterator[tuple[int, ...]]:
-    """Yield the ways to place registers: there are no more than ten steps, so at most 252."""
-    for cuts in itertools.combinations(range(len(steps)), stages):
-        if all(i in cuts for i, step in enumerate(steps) if step.accumulates):
-            yield cuts
-
-
-def _runs(cuts: Sequence[int], count: int) -> Iterator[tuple[int, int]]:
-    """Yield where each run between two registers begins, and what it ends before."""
-    ends = [cut + 1 for cut in cuts]
-    for begin, end in zip([0, *ends], [*ends, count], strict=True):
-        if begin < end:
-            yield begin, end
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Unit(wiring.Component):
         self._datapath = Datapath(spec, optimise=optimise, order=order, decoded=decoded, whole=stages == 1)
         self._max_stages = len(
             self._datapath.steps
-            if stages > 1
+            if stages != 1
             else Datapath(spec, optimise=optimise, order=order, decoded=decoded).steps
         )
         least = int(spec.accumulates)

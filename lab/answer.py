@@ -24,11 +24,12 @@ from typing import Any, Final
 from ..hw.synth.flow import pyosys_version
 from ..hw.synth.liberty import Library
 from ..hw.synth.pdk import find_library
+from ..hw.variants import ACCUMULATES, SCALES
 from ..hw.verilog import write_whole
 from ..model import DotSpec
 from ..model.dot import Accumulate
 from ..model.quantize import Method
-from .answer_page import ACCUMULATES, BLOCK_SIZES, SCALES, SCHEMA, VERSION, page, picture
+from .answer_page import BLOCK_SIZES, SCHEMA, VERSION, page, picture
 from .compare import Comparison, Cost, Unit, compare
 from .error import Quantization
 from .error import measure as measure_error

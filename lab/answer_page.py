@@ -3,20 +3,18 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..model.dot import Accumulate
+from ..hw.variants import ACCUMULATES, SCALES
 from .report import table_lines
 from .switching import WEIGHT
 
-__all__ = ["ACCUMULATES", "BLOCK_SIZES", "SCALES", "SCHEMA", "VERSION", "page", "picture"]
+__all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "page", "picture"]
 
 SCHEMA: Final = "blockdot.answer"
 VERSION: Final = 2
 """Version of the stored results' layout."""
 
-SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
-ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
 BLOCK_SIZES: Final = (16, 8, 32)
-"""What the question asks for, the most important first."""
+"""Sizes that the question asks for, the most important first."""
 
 
 def _interval(estimate: dict[str, float], digits: int = 2, unit: str = "%") -> str:

@@ -27,11 +27,11 @@ from ..hw.variants import variants
 from ..hw.verilog import write_whole
 from ..model import DotSpec, Format
 from .engines import BUILD_DIR
-from .soak import Soak, batches, soak
+from .soak import batches, soak
 from .stream import EngineError
 from .tools import ToolError
 
-__all__ = ["KEPT", "Variant", "classes", "every", "main", "play"]
+__all__ = ["KEPT", "Variant", "classes", "every", "main"]
 
 KEPT: Final = Path(__file__).resolve().parent.parent / "docs" / "volume.json"
 """Where what came of each unit is kept."""
@@ -68,23 +68,6 @@ def every() -> Iterator[Variant]:
         for optimise in OPTIMISE:
             if stages <= DotUnit(spec, optimise=optimise).max_stages:
                 yield Variant(spec, stages, optimise)
-
-
-def play(variant: Variant, vectors: int, seed: int, build_dir: Path) -> Soak:
-    """Put inputs into a unit, in one process, and compare its results with the model's.
-
-    Args:
-        variant: The unit.
-        vectors: How many inputs.
-        seed: Seed of everything random.
-        build_dir: Where the compiled unit is kept.
-
-    Raises:
-        ToolError: If a tool is missing.
-        EngineError: If the compiler fails.
-    """
-    unit = DotUnit(variant.spec, stages=variant.stages, optimise=variant.optimise)
-    return soak(unit, vectors, seed=seed, workers=1, build_dir=build_dir)
 
 
 def _scale_classes(fmt: Format, codes: npt.NDArray[Any]) -> dict[str, int]:
@@ -138,7 +121,8 @@ def classes(spec: DotSpec, vectors: int, seed: int) -> dict[str, dict[str, int]]
 
 
 def _job(variant: Variant, vectors: int, seed: int, build_dir: Path) -> dict[str, Any]:
-    done = play(variant, vectors, seed, build_dir)
+    unit = DotUnit(variant.spec, stages=variant.stages, optimise=variant.optimise)
+    done = soak(unit, vectors, seed=seed, workers=1, build_dir=build_dir)
     return {"results": done.results, "digest": done.digest, "equal": done.failure is None}
 
 

@@ -426,6 +426,20 @@ def _binary32(m: _Module, magnitude: str, width: int, exponent: str, *, nearest:
     return size
 
 
+def _largest_term(spec: DotSpec) -> int:
+    """Return the largest magnitude of a block's sum times the significands of its scales."""
+    largest = largest_sum(spec, spec.block_size)
+    for fmt in spec.scales:
+        largest *= max(s for s, _ in _scale_rows(fmt).values())
+    return largest
+
+
+def _offset(spec: DotSpec) -> int:
+    """Return the exponent of a term's last bit where the sum of its scales' exponent fields is zero."""
+    quantum = sum(fmt.quantum_exponent for fmt in spec.elements)
+    return quantum - sum(fmt.bias + fmt.mantissa_bits for fmt in spec.scales)
+
+
 def _round(m: _Module, spec: DotSpec) -> None:
     windowed = "window" in m.inputs
     width = m.inputs["window" if windowed else "magnitude_0"]
@@ -434,18 +448,14 @@ def _round(m: _Module, spec: DotSpec) -> None:
         m.wire("number", width, "i_window", signed=True)
         m.assume(f"(number != {{1'b1, {width - 1}'b0}})")
         magnitude, negative = m.wire("number_size", width, "number < 0 ? -number : number"), "(number < 0)"
-    quantum = sum(fmt.quantum_exponent for fmt in spec.elements)
     least, greatest = scale_exponents(spec)
-    offset = quantum - sum(fmt.bias + fmt.mantissa_bits for fmt in spec.scales)
+    offset = _offset(spec)
     if windowed:
         exponent = str(offset + least)
     else:
         exponent = f"$signed({{1'b0, i_exponent_0}}) + ({offset})"
         m.assume(f"((i_exponent_0 >= {least} & i_exponent_0 <= {greatest}) | i_magnitude_0 == 0)")
-        largest = largest_sum(spec, spec.block_size)
-        for fmt in spec.scales:
-            largest *= max(s for s, _ in _scale_rows(fmt).values())
-        m.assume(f"(i_magnitude_0 <= {largest})")
+        m.assume(f"(i_magnitude_0 <= {_largest_term(spec)})")
     if not windowed:
         void = "i_nan | (i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
         m.assume(f"(~({void}) | i_magnitude_0 == 0)")
@@ -507,12 +517,8 @@ def _sum_binary32(m: _Module, a: str, b: str) -> str:
 
 def _fused(m: _Module, spec: DotSpec) -> None:
     width = m.inputs["save_0"]
-    largest = largest_sum(spec, spec.block_size)
-    for fmt in spec.scales:
-        largest *= max(s for s, _ in _scale_rows(fmt).values())
-    quantum = sum(fmt.quantum_exponent for fmt in spec.elements)
+    largest, offset = _largest_term(spec), _offset(spec)
     least, greatest = scale_exponents(spec)
-    offset = quantum - sum(fmt.bias + fmt.mantissa_bits for fmt in spec.scales)
     m.wire("term", width, "i_save_0 + i_carry_0", signed=True)
     m.wire("term_size", width, "term < 0 ? -term : term")
     m.assume(f"(i_nan | (term_size <= {largest} & i_exponent_0 >= {least} & i_exponent_0 <= {greatest}))")

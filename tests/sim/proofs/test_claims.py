@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from blockdot.hw import DotUnit, to_verilog
+from blockdot.hw.datapath import Optimise
 from blockdot.model import DotSpec
 from blockdot.sim.proofs import claims, contract, prove
 from blockdot.sim.proofs.algebra import check_saved_product, check_tree
@@ -18,10 +19,10 @@ from blockdot.sim.proofs.steps import Chain, StepNetlist
 _SMALL = {"fp32": "e2m1_ue3m2_n2_fp32", "exact": "e2m1_ue3m2_n2_exact_g2", "aligned": "e2m1_ue3m2_n2_aligned"}
 
 
-def chain_of(name: str, optimise: str = "area", stages: int | None = None) -> Chain:
+def chain_of(name: str, optimise: Optimise = "area", stages: int | None = None) -> Chain:
     spec = DotSpec.parse(name)
     stages = int(spec.accumulates) if stages is None else stages
-    return Chain(DotUnit(spec, stages=stages, optimise=optimise))  # type: ignore[arg-type]
+    return Chain(DotUnit(spec, stages=stages, optimise=optimise))
 
 
 def planted(chain: Chain, module: str, old: str, new: str, which: int = 0) -> Chain:
