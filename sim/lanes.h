@@ -19,6 +19,7 @@ struct value;
 
 template <>
 struct value<1> {
+    static constexpr size_t bits = 1;
     lane_word lanes;
 
     value() = default;

@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+from blockdot.hw import DotUnit
 
 
 def test_without_the_weights_says_how_to_get_them(refused, monkeypatch):
@@ -15,7 +17,6 @@ def test_a_file_that_is_not_the_model_s_is_refused(refused, matrix):
 @pytest.fixture
 def tiny(rng, tmp_path):
     """A model of the right names and a size that takes seconds."""
-    import numpy as np
     from blockdot.cli import demo
     from safetensors.numpy import save_file
 
@@ -32,12 +33,14 @@ def tiny(rng, tmp_path):
 def test_a_mismatch_makes_the_demo_fail(blockdot, tiny, monkeypatch):
     from blockdot import sim
 
-    honest = sim.run
-
-    def lying(*arguments: object, **options: object) -> sim.Response:
-        response = honest(*arguments, **options)
-        response.results[0] ^= 1
-        return response
+    def lying(_unit: DotUnit, stimulus: sim.Stimulus, **_options: object) -> sim.Response:
+        """Answer as the model would, but for one bit."""
+        results = stimulus.expected()
+        results[0] ^= 1
+        cycles = np.arange(stimulus.vectors)
+        return sim.Response(
+            results=results, result_cycles=cycles[: len(results)], input_cycles=cycles, cycles=len(cycles)
+        )
 
     monkeypatch.setattr(sim, "run", lying)
     done = blockdot("demo", "--weights", tiny)

@@ -76,6 +76,7 @@ def test_a_long_run_agrees_with_the_model(build_dir, seed):
 
 def test_a_unit_whose_expressions_are_all_taken_apart_gives_the_same(build_dir, same, seed, monkeypatch):
     monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 2)
+    monkeypatch.setattr("blockdot.sim.cxxsource._OPERAND_LENGTH", 1)
     unit = DotUnit(DotSpec(scale="ue3m1", block_size=2, accumulate="exact", guard=2), stages=2)
     stimulus = random(unit.spec, 2_000, seed=seed)
     response = run(unit, stimulus, engine="cxxrtl", build_dir=build_dir)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from blockdot.hw import DotUnit, to_cxxrtl
 from blockdot.model import DotSpec
@@ -17,6 +19,7 @@ def module(assignment: str) -> str:
 
 def test_every_statement_stays_in_its_order(monkeypatch):
     monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 10_000)
+    monkeypatch.setattr("blockdot.sim.cxxsource._OPERAND_LENGTH", 1_000_000)
     monkeypatch.setattr("blockdot.sim.cxxsource._FUNCTION_LENGTH", 1000)
     source = to_cxxrtl(UNIT)
     cut = divide(source)
@@ -54,28 +57,51 @@ def test_what_it_does_not_know_is_left_alone(text):
     assert divide(text) == text
 
 
+def parts(text: str) -> list[str]:
+    """The expressions of the parts, each of which is a member as wide as what it takes."""
+    found = re.findall(r"^\tpart_(\d+) = (.*);$", text, re.MULTILINE)
+    assert [int(number) for number, _ in found] == list(range(len(found)))
+    for number, expression in found:
+        assert f"\tvalue<std::decay_t<decltype({expression})>::bits> part_{number};\n" in text
+    return [expression for _, expression in found]
+
+
 def test_a_long_concatenation_is_taken_apart(monkeypatch):
     monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 2)
     long = "p_a.slice<3>().concat(value<1>{0u}).concat(p_b.slice<2, 1>()).concat(p_c).val()"
-    assert (
-        "\t{\n"
-        "\t\tconst auto part_0 = p_a.slice<3>().concat(value<1>{0u}).val();\n"
-        "\t\tconst auto part_1 = p_b.slice<2, 1>().concat(p_c).val();\n"
-        "\t\tp_y = and_uu<7>(part_0.concat(part_1).val(), p_z);\n"
-        "\t}\n"
-    ) in divide(module(f"\tp_y = and_uu<7>({long}, p_z);"))
+    cut = divide(module(f"\tp_y = and_uu<7>({long}, p_z);"))
+    assert parts(cut) == ["p_a.slice<3>().concat(value<1>{0u})", "p_b.slice<2, 1>().concat(p_c)"]
+    assert "\tp_y = and_uu<7>(part_0.concat(part_1).val(), p_z);\n" in cut
 
 
 def test_so_is_one_inside_another(monkeypatch):
     monkeypatch.setattr("blockdot.sim.cxxsource._CHAIN_LENGTH", 2)
     inner = "p_b.concat(p_c).concat(p_d).val()"
+    cut = divide(module(f"\tp_y = p_a.concat({inner}).concat(p_e).val();"))
+    assert parts(cut) == ["p_b.concat(p_c)", "p_a.concat(part_0.concat(p_d).val())"]
+    assert "\tp_y = part_1.concat(p_e).val();\n" in cut
+
+
+def test_a_long_operand_gets_a_name(monkeypatch):
+    monkeypatch.setattr("blockdot.sim.cxxsource._OPERAND_LENGTH", 14)
+    chosen = "(p_s ? or_uu<2>(p_b, p_c) : p_d.slice<3,2>().val())"
+    cut = divide(module(f"\tp_y = and_uu<2>(p_a.repeat<2>().val(), {chosen}).concat(p_e).val();"))
+    assert parts(cut) == [
+        "or_uu<2>(p_b, p_c)",
+        "(p_s ? part_0 : p_d.slice<3,2>().val())",
+        "and_uu<2>(p_a.repeat<2>().val(), part_1)",
+    ]
+    assert "\tp_y = part_2.concat(p_e).val();\n" in cut
+
+
+def test_the_operands_of_a_register_are_worked_out_before_the_clock_is_asked(monkeypatch):
+    monkeypatch.setattr("blockdot.sim.cxxsource._OPERAND_LENGTH", 10)
+    cut = divide(module("\tif (posedge_p_clk) {\n\t\tp_r.next = not_u<1>(and_uu<1>(p_a, p_b));\n\t}"))
     assert (
-        "\t\tconst auto part_0 = p_b.concat(p_c).val();\n"
-        "\t\tconst auto part_1 = p_d.val();\n"
-        "\t\tconst auto part_2 = p_a.concat(part_0.concat(part_1).val()).val();\n"
-        "\t\tconst auto part_3 = p_e.val();\n"
-        "\t\tp_y = part_2.concat(part_3).val();\n"
-    ) in divide(module(f"\tp_y = p_a.concat({inner}).concat(p_e).val();"))
+        "\tpart_0 = and_uu<1>(p_a, p_b);\n"
+        "\tpart_1 = not_u<1>(part_0);\n"
+        "\tif (posedge_p_clk) {\n\t\tp_r.next = part_1;\n\t}\n"
+    ) in cut
 
 
 def test_a_short_one_is_left_alone():

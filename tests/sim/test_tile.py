@@ -34,8 +34,8 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
     ("spec", "rows", "columns", "stages"),
     [
         (DotSpec(block_size=2, accumulate="fp32"), 3, 2, 2),
-        (DotSpec(scale=("ue4m3", "ue5m3"), block_size=2, blocks=2, accumulate="exact"), 1, 3, 1),
-        (DotSpec(block_size=2, blocks=2), 2, 2, 0),
+        (DotSpec(scale=("ue4m3", "ue3m2"), block_size=2, blocks=2, accumulate="exact"), 1, 3, 1),
+        (DotSpec(scale="ue4m3", block_size=2, blocks=2), 2, 2, 0),
         (DotSpec(element=("e2m1", "e4m3"), scale="ue8m0", block_size=2, accumulate="fp32"), 2, 2, 3),
     ],
     ids=str,
