@@ -58,7 +58,7 @@ class DotCell(wiring.Component):
             self.spec, optimise=self.optimise, order=self.order, decoded=True, whole=self.stages == 1
         )
         steps = datapath.steps
-        cuts = place_registers(steps, self.stages)
+        cuts = place_registers(steps, self.stages, self.optimise)
         live: Live = {name: getattr(self, name) for name in ("a", "b", "a_scale", "b_scale")}
         control = None
         if self.stages:

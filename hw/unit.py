@@ -88,7 +88,7 @@ class Unit(wiring.Component):
             raise ValueError(
                 f"stages must be from {least} to {self.max_stages} for {spec.name}, not {stages}"
             )
-        self._cuts = place_registers(self._datapath.steps, stages)
+        self._cuts = place_registers(self._datapath.steps, stages, optimise)
         super().__init__(
             {
                 port.name: (In if port.direction == "in" else Out)(port.width)

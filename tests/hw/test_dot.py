@@ -231,7 +231,8 @@ def test_every_number_of_stages_cuts_as_often(spec: DotSpec, optimise: str) -> N
 
 @pytest.mark.parametrize("spec", CUT, ids=str)
 @pytest.mark.parametrize("optimise", ["area", "delay"])
-def test_no_other_cuts_give_a_shorter_longest_path(spec: DotSpec, optimise: str) -> None:
+def test_no_other_cuts_are_better(spec: DotSpec, optimise: str) -> None:
+    """By the rule of `place_registers`: delay asks for the shortest longest path, area for few bits too."""
     beside: list[float] = []
 
     def longest(names: tuple[str, ...]) -> float:
@@ -244,6 +245,12 @@ def test_no_other_cuts_give_a_shorter_longest_path(spec: DotSpec, optimise: str)
                 lengths.append(0.0)
         return max(*lengths, *beside)
 
+    def worth(names: tuple[str, ...]) -> tuple[float, float]:
+        bits = sum(step.bits for step in steps if step.name in names)
+        if optimise == "delay":
+            return longest(names), bits
+        return longest(names) ** 4 * bits, 0
+
     most = DotUnit(spec, optimise=optimise).max_stages
     for stages in range(int(spec.accumulates), most + 1):
         steps = DotUnit(spec, stages=stages, optimise=optimise)._datapath.steps
@@ -253,7 +260,7 @@ def test_no_other_cuts_give_a_shorter_longest_path(spec: DotSpec, optimise: str)
             if "accumulate" in names or not spec.accumulates
         ]
         chosen = DotUnit(spec, stages=stages, optimise=optimise).registers_after
-        assert longest(chosen) == pytest.approx(min(map(longest, ways)))
+        assert worth(chosen) == pytest.approx(min(map(worth, ways)))
 
 
 # The numbers.
@@ -305,14 +312,14 @@ def check_groups(spec: DotSpec, codes: Codes, seen: list[tuple[int]]) -> None:
 COMBINATIONAL = [
     *({"scale": scale, "block_size": 8} for scale in ("ue4m3", "ue5m3", "ue8m0", "ue4m4")),
     *({"scale": scale, "block_size": 4} for scale in ("ue5m3_ieee", "ue4m3_full", "ue3m2", "ue8m5", "ue2m0")),
-    *({"scale": "ue5m3", "block_size": block_size} for block_size in (2, 4, 16, 32, 64, 128)),
+    *({"scale": "ue5m3", "block_size": block_size} for block_size in (2, 4, 16, 32, 128)),
     *({"scale": "ue8m0", "block_size": block_size} for block_size in (2, 32)),
     {"scale": ("ue4m3", "ue5m3"), "block_size": 16},
     {"scale": ("ue8m0", "ue4m3"), "block_size": 4},
     {"scale": ("ue2m5", "ue8m0"), "block_size": 8},
     {"scale": "ue4m3", "block_size": 4, "blocks": 2},
     {"scale": "ue5m3", "block_size": 16, "blocks": 2},
-    {"scale": "ue4m3", "block_size": 8, "blocks": 8},
+    {"scale": "ue4m3", "block_size": 2, "blocks": 8},
     {"scale": "ue8m0", "block_size": 2, "blocks": 2},
     {"scale": ("ue5m3", "ue4m4"), "block_size": 2, "blocks": 4},
 ]
@@ -456,7 +463,7 @@ def test_a_result_is_offered_latency_cycles_after_its_last_input_at_one_input_a_
 
 
 @pytest.mark.parametrize("flow", ["valid", "enable"])
-@streams
+@pytest.mark.parametrize(("spec", "stages"), [STREAMS[k] for k in (1, 3, 4, 8)], ids=str)
 def test_without_back_pressure_results_come_as_many_enabled_cycles_after_their_last_input(
     spec: DotSpec, stages: int, flow: str, rng: np.random.Generator
 ) -> None:
