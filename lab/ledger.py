@@ -46,8 +46,6 @@ __all__ = ["KEPT", "Cost", "Rival", "Row", "by_recipe", "changes", "main", "make
 KEPT: Final = Path(__file__).resolve().parent.parent / "docs" / "ledger.json"
 """Where the ledger is kept."""
 
-_EVERY_DEPTH: Final = 16
-"""Blocks of this size are there at every depth, the others at the least there can be."""
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
 
@@ -123,11 +121,8 @@ def rows() -> list[Row]:
         Row("MXFP4 block, binary32 accumulator", Unit(mxfp4, 1), ORDERS, whole),
         Row("the same in 5 stages", Unit(mxfp4, 5), ORDERS, whole),
     ]
-    for spec, stages in variants():
-        if spec.block_size == _EVERY_DEPTH or stages == int(spec.accumulates):
-            unit = Unit(spec, stages)
-            found.append(Row(unit.name, unit))
-    return found
+    units = (Unit(spec, stages) for spec, stages in variants())
+    return [*found, *(Row(unit.name, unit) for unit in units)]
 
 
 def measure(
