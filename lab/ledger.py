@@ -289,18 +289,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not chosen.write:
             print(f"{len(selected)} rows, {len(found)} figures changed")
             return int(any(more for _, more in found))
-        known = {row.name for row in rows()}
+        names = [row.name for row in rows()]
+        costs = kept["rows"] | {name: asdict(cost) for name, cost in measured.items()}
         kept = {
             "tools": {"pyosys": pyosys_version(), "amaranth": importlib.metadata.version("amaranth")},
-            "rows": {
-                name: cost
-                for name, cost in (kept["rows"] | {n: asdict(c) for n, c in measured.items()}).items()
-                if name in known
-            },
+            # In the order of the page, in whatever order they were measured.
+            "rows": {name: costs[name] for name in names if name in costs},
         }
         KEPT.parent.mkdir(exist_ok=True)
         write_whole(KEPT, json.dumps(kept, indent=1) + "\n")
-        if known <= set(kept["rows"]):
+        if len(kept["rows"]) == len(names):
             write_whole(KEPT.with_suffix(".md"), page(kept))
     except (OSError, SynthesisError, ValueError) as error:
         print(f"ledger: {error}", file=sys.stderr)
