@@ -78,6 +78,15 @@ def area(
             "--optimise", help="Form of the components: area, delay. [default: area]", rich_help_panel=_LISTS
         ),
     ] = None,
+    segment: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--segment",
+            help="With exact: bits of the accumulator behind which a carry is kept; 1 is a carry-save "
+            "register, 0 keeps none. [default: 0]",
+            rich_help_panel=_LISTS,
+        ),
+    ] = None,
     library: Annotated[
         list[str] | None,
         typer.Option(
@@ -196,6 +205,7 @@ def area(
         guard or [16],
         stages or [None],
         optimise or ["area"],
+        segment or [0],
     )
     libraries = _libraries(library or (), liberty or (), alone=not target)
     report = _measure(
@@ -243,6 +253,7 @@ def _units(
     guards: Sequence[int],
     stages: Sequence[int | None],
     optimise: Sequence[str],
+    segments: Sequence[int],
 ) -> "list[Unit]":
     """Return every combination; those that differ in what does not concern them are one."""
     from ..lab.compare import Unit
@@ -252,8 +263,10 @@ def _units(
     if len(set(scales)) != len(scales):
         raise ValueError(f"scales must differ, not be {', '.join(scales)}")
     units: dict[Unit, None] = {}
-    combinations = product(elements, block_sizes, blocks, accumulates, guards, stages, optimise, scales)
-    for element, n, count, how, guard, depth, form, scale in combinations:
+    combinations = product(
+        elements, block_sizes, blocks, accumulates, guards, stages, optimise, segments, scales
+    )
+    for element, n, count, how, guard, depth, form, kept, scale in combinations:
         spec = make_spec(
             element=element,
             scale=scale,
@@ -262,7 +275,8 @@ def _units(
             accumulate=cast("Accumulate", how),
             guard=guard if how == "exact" else 16,
         )
-        units[Unit(spec, default_stages(how, depth), form)] = None
+        segment = (kept or None) if how == "exact" else None
+        units[Unit(spec, default_stages(how, depth), form, segment=segment)] = None
     return list(units)
 
 

@@ -13,6 +13,7 @@ from .options import (
     OptimiseOption,
     OrderOption,
     SeedOption,
+    SegmentOption,
     SpecArgument,
     StagesOption,
 )
@@ -28,6 +29,7 @@ def bench(
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
+    segment: SegmentOption = None,
     vectors: Annotated[int, typer.Option("--vectors", help="Inputs of each random test.")] = 300,
     seed: SeedOption = 0,
     trace: Annotated[
@@ -48,7 +50,9 @@ def bench(
     if trace is not None and trace.suffix != ".fst":
         raise ValueError(f"trace must be a .fst file, not {str(trace)!r}")
     parsed = DotSpec.parse(spec)
-    unit = DotUnit(parsed, stages=1 if stages is None else stages, optimise=optimise, order=order)
+    unit = DotUnit(
+        parsed, stages=1 if stages is None else stages, optimise=optimise, order=order, segment=segment
+    )
     if not unit.stages:
         raise ValueError("stages must be at least 1, as a test bench needs streams, not 0")
     design = Design.of(unit)

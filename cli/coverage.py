@@ -13,6 +13,7 @@ from .options import (
     OptimiseOption,
     OrderOption,
     SeedOption,
+    SegmentOption,
     SpecArgument,
     StagesOption,
     count,
@@ -36,6 +37,7 @@ def coverage(
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
+    segment: SegmentOption = None,
     vectors: Annotated[
         int, typer.Option("--vectors", metavar="N", parser=count, help="Random inputs besides.")
     ] = 0,
@@ -68,7 +70,7 @@ def coverage(
     unit = None
     if engine != "model":
         stages = default_stages(parsed.accumulate, stages)
-        unit = DotUnit(parsed, stages=stages, optimise=optimise, order=order)
+        unit = DotUnit(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
     stimuli = [directed_stimulus(parsed, long=long)] if directed else []
     if vectors:
         stimuli.append(random(parsed, vectors, seed=seed))

@@ -12,6 +12,7 @@ from .options import (
     OptimiseOption,
     OrderOption,
     SeedOption,
+    SegmentOption,
     SpecArgument,
     StagesOption,
     default_stages,
@@ -29,6 +30,7 @@ def mutants(
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
+    segment: SegmentOption = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -42,7 +44,13 @@ def mutants(
     from ..sim.source_faults import plant
 
     parsed = DotSpec.parse(spec)
-    unit = DotUnit(parsed, stages=default_stages(parsed.accumulate, stages), optimise=optimise, order=order)
+    unit = DotUnit(
+        parsed,
+        stages=default_stages(parsed.accumulate, stages),
+        optimise=optimise,
+        order=order,
+        segment=segment,
+    )
     start = time.perf_counter()
     with progress_bar(f"mutating {unit.name}", None) as report:
         of_netlist = mutate(unit, count, seed=seed, progress=report)

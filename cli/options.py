@@ -31,6 +31,7 @@ __all__ = [
     "ScaleOption",
     "ScalesOption",
     "SeedOption",
+    "SegmentOption",
     "SpecArgument",
     "StagesOption",
     "WorkersOption",
@@ -123,6 +124,15 @@ OrderOption = Annotated[
     typer.Option(
         "--order",
         help="Seed of the order in which bits enter the adder trees: the same bits through other wires.",
+        rich_help_panel=_UNIT,
+    ),
+]
+SegmentOption = Annotated[
+    int | None,
+    typer.Option(
+        "--segment",
+        help="With exact: bits of the accumulator behind which a carry is kept, instead of running on; 1 is "
+        "a carry-save register. [default: no carry is kept]",
         rich_help_panel=_UNIT,
     ),
 ]

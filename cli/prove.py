@@ -8,7 +8,15 @@ import typer
 
 from ..model import DotSpec
 from .console import console, print_json, progress_bar, table
-from .options import BuildDirOption, JsonOption, OptimiseOption, OrderOption, SpecArgument, WorkersOption
+from .options import (
+    BuildDirOption,
+    JsonOption,
+    OptimiseOption,
+    OrderOption,
+    SegmentOption,
+    SpecArgument,
+    WorkersOption,
+)
 
 __all__ = ["prove"]
 
@@ -17,6 +25,7 @@ def prove(
     spec: SpecArgument,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
+    segment: SegmentOption = None,
     workers: WorkersOption = None,
     seconds: Annotated[
         int, typer.Option("--seconds", help="How long a solver may take over one claim.")
@@ -39,6 +48,7 @@ def prove(
             parsed,
             optimise=optimise,
             order=order,
+            segment=segment,
             workers=workers,
             build_dir=build_dir / "prove",
             seconds=seconds,
@@ -48,7 +58,14 @@ def prove(
     unsettled = [proof for proof in proofs if proof.outcome not in ("proven", "agrees")]
     if json:
         print_json(
-            {"spec": parsed.name, "optimise": optimise, "order": order, "seconds": spent, "proofs": proofs}
+            {
+                "spec": parsed.name,
+                "optimise": optimise,
+                "order": order,
+                "segment": segment,
+                "seconds": spent,
+                "proofs": proofs,
+            }
         )
     else:
         out = console()

@@ -25,6 +25,7 @@ from .options import (
     OrderOption,
     ScaleOption,
     SeedOption,
+    SegmentOption,
     StagesOption,
     default_stages,
     make_spec,
@@ -73,6 +74,7 @@ def simulate(
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
+    segment: SegmentOption = None,
     engine: Annotated[
         Literal["pysim", "cxxrtl", "verilator", "icarus"],
         typer.Option(
@@ -140,7 +142,9 @@ def simulate(
         guard=guard,
         fraction=fraction,
     )
-    unit = DotUnit(spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order)
+    unit = DotUnit(
+        spec, stages=default_stages(accumulate, stages), optimise=optimise, order=order, segment=segment
+    )
     if directed:
         if tensor is not None or vectors is not None:
             raise ValueError("directed must come without a tensor and without vectors, which it chooses")

@@ -14,6 +14,7 @@ from .options import (
     OptimiseOption,
     OrderOption,
     SeedOption,
+    SegmentOption,
     SpecArgument,
     StagesOption,
     WorkersOption,
@@ -34,6 +35,7 @@ def soak(
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
+    segment: SegmentOption = None,
     workers: WorkersOption = None,
     build_dir: BuildDirOption = Path("build"),
     json: JsonOption = False,
@@ -49,7 +51,13 @@ def soak(
     from ..sim.soak import soak as run
 
     parsed = DotSpec.parse(spec)
-    unit = DotUnit(parsed, stages=default_stages(parsed.accumulate, stages), optimise=optimise, order=order)
+    unit = DotUnit(
+        parsed,
+        stages=default_stages(parsed.accumulate, stages),
+        optimise=optimise,
+        order=order,
+        segment=segment,
+    )
     start = time.perf_counter()
     with progress_bar(f"soaking {unit.name}, seed {seed}", vectors) as report:
         done = run(unit, vectors, seed=seed, workers=workers, build_dir=build_dir / "sim", progress=report)

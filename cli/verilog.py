@@ -21,6 +21,7 @@ from .options import (
     OrderOption,
     ScaleOption,
     SeedOption,
+    SegmentOption,
     StagesOption,
     default_stages,
     make_spec,
@@ -41,6 +42,7 @@ def verilog(
     optimise: OptimiseOption = "area",
     flow: FlowOption = "stream",
     order: OrderOption = 0,
+    segment: SegmentOption = None,
     tile: Annotated[
         str | None,
         typer.Option(
@@ -86,11 +88,18 @@ def verilog(
     )
     stages = default_stages(accumulate, stages)
     if tile is None:
-        unit = DotUnit(spec, stages=stages, optimise=optimise, flow=flow, order=order)
+        unit = DotUnit(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
     else:
         rows, columns = _shape(tile)
         unit = DotArray(
-            spec, rows=rows, columns=columns, stages=stages, optimise=optimise, flow=flow, order=order
+            spec,
+            rows=rows,
+            columns=columns,
+            stages=stages,
+            optimise=optimise,
+            flow=flow,
+            order=order,
+            segment=segment,
         )
     module = to_verilog(unit)
     # All of it is made before any of it is written.

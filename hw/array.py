@@ -22,6 +22,7 @@ class DotCell(wiring.Component):
         stages: Registers from input to output; without, the cell is combinational.
         optimise: See `DotUnit`.
         order: See `DotUnit`.
+        segment: See `DotUnit`.
 
     Members:
         a, b: Decoded elements.
@@ -32,11 +33,14 @@ class DotCell(wiring.Component):
         result: The result, `stages` cycles after its input.
     """
 
-    def __init__(self, spec: DotSpec, *, stages: int, optimise: Optimise, order: int) -> None:
+    def __init__(
+        self, spec: DotSpec, *, stages: int, optimise: Optimise, order: int, segment: int | None = None
+    ) -> None:
         self.spec = spec
         self.stages = stages
         self.optimise: Optimise = optimise
         self.order = order
+        self.segment = segment
         lanes = spec.block_size * spec.blocks
         a, b = (lanes * decoded_bits(fmt) for fmt in spec.elements)
         a_scale, b_scale = (spec.blocks * fmt.bits for fmt in spec.scales)
@@ -55,7 +59,12 @@ class DotCell(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         datapath = Datapath(
-            self.spec, optimise=self.optimise, order=self.order, decoded=True, whole=self.stages == 1
+            self.spec,
+            optimise=self.optimise,
+            order=self.order,
+            decoded=True,
+            whole=self.stages == 1,
+            segment=self.segment,
         )
         steps = datapath.steps
         cuts = place_registers(steps, self.stages, self.optimise)
@@ -84,6 +93,7 @@ class DotArray(Unit):
         optimise: See `DotUnit`.
         flow: See `DotUnit`.
         order: See `DotUnit`.
+        segment: See `DotUnit`.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -100,6 +110,7 @@ class DotArray(Unit):
         optimise: Optimise = "area",
         flow: Flow = "stream",
         order: int = 0,
+        segment: int | None = None,
     ) -> None:
         for name, value in (("rows", rows), ("columns", columns)):
             if isinstance(value, bool) or not isinstance(value, int):
@@ -108,7 +119,9 @@ class DotArray(Unit):
                 raise ValueError(f"{name} must be from 1 to 64, not {value}")
         self.rows = rows
         self.columns = columns
-        super().__init__(spec, stages=stages, optimise=optimise, flow=flow, order=order, decoded=True)
+        super().__init__(
+            spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment, decoded=True
+        )
 
     @property
     def name(self) -> str:
@@ -176,7 +189,13 @@ class DotArray(Unit):
         results = []
         for i in range(self.rows):
             for j in range(self.columns):
-                cell = DotCell(spec, stages=self.stages, optimise=self.optimise, order=self.order)
+                cell = DotCell(
+                    spec,
+                    stages=self.stages,
+                    optimise=self.optimise,
+                    order=self.order,
+                    segment=self.segment,
+                )
                 place(m, platform, f"cell_{i * self.columns + j}", cell)
                 m.d.comb += [
                     cell.a.eq(vectors["a"][i]),

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from ..model import DotSpec
 from ..model.formats import Top
 from . import depth
-from .accumulate import Binary32Adder, TwoPathAdder, WindowAdder
+from .accumulate import Binary32Adder, CarryAdder, TwoPathAdder, WindowAdder, kept_carries
 from .aligned import AlignedAdder, AlignedTerms
 from .bits import repeat, wire
 from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
@@ -69,6 +69,7 @@ class Datapath:
         decoded: ``a`` and ``b`` are what `ElementDecode` gives for each code, instead of the codes.
         whole: All of it is one stage, accumulator included. Where that is fastest, a term is then added to
             the sum before it is a number of its own.
+        segment: See `WindowAdder`.
 
     Attributes:
         steps: The steps in order.
@@ -77,11 +78,19 @@ class Datapath:
     """
 
     def __init__(
-        self, spec: DotSpec, *, optimise: Optimise, order: int, decoded: bool = False, whole: bool = False
+        self,
+        spec: DotSpec,
+        *,
+        optimise: Optimise,
+        order: int,
+        decoded: bool = False,
+        whole: bool = False,
+        segment: int | None = None,
     ) -> None:
         self.spec = spec
         self.order = order
         self._decoded = decoded
+        self._segment = segment
         self._fast = optimise == "delay"
         # The smallest adder there is, or one of the least depth.
         self._adder: Adder = "sklansky" if self._fast else "ripple"
@@ -212,7 +221,16 @@ class Datapath:
             if spec.accumulate == "exact":
                 bits = spec.accumulator_bits
                 once = depth.exact(bits, fast=fast)
-                steps.append(Step("accumulate", once, bits, self._build_exact, accumulates=True))
+                if self._segment is None:
+                    steps.append(Step("accumulate", once, bits, self._build_exact, accumulates=True))
+                else:
+                    once = depth.exact(self._segment, fast=fast)
+                    held = bits + kept_carries(bits, self._segment)
+                    resolve = depth.resolve(bits, self._segment, fast=fast)
+                    steps += [
+                        Step("accumulate", once, held, self._build_exact, accumulates=True),
+                        Step("resolve", resolve, bits, self._build_resolve),
+                    ]
         rounds = numbers.rounds or self._windowed
         unpacked = fast and spec.accumulate == "fp32"
         steps += [
@@ -536,12 +554,15 @@ class Datapath:
         accumulator_nan = Signal(name="accumulator_nan", reset_less=True)
         window = live["window"]
         adder = WindowAdder(
-            window_bits=len(window), accumulator_bits=spec.accumulator_bits, adder=self._adder
+            window_bits=len(window),
+            accumulator_bits=spec.accumulator_bits,
+            adder=self._adder,
+            segment=self._segment,
         )
         place(m, platform, "accumulate", adder)
         enable = live["enable"]
         # What is not enabled adds nothing to itself: clearing the window takes less than a multiplexer before
-        # each flip-flop.
+        # each flip-flop. Carries that are kept may then move on, of the same sum.
         keep = wire(m, ~(live["first"] & enable), "keep")
         m.d.comb += [
             adder.accumulator.eq(accumulator & repeat(keep, len(accumulator))),
@@ -552,11 +573,24 @@ class Datapath:
             accumulator_nan.eq((accumulator_nan & keep) | (live["nan"] & enable)),
         ]
         after: Live = {"window": accumulator, "nan": accumulator_nan}
+        if self._segment is not None:
+            carries = Signal(len(adder.kept), name="accumulator_carries", reset_less=True)
+            m.d.comb += adder.carries.eq(carries & repeat(keep, len(carries)))
+            m.d.sync += carries.eq(adder.kept)
+            after["carries"] = carries
         if "infinite" in live:
             infinite = Signal(2, name="accumulator_infinite", reset_less=True)
             m.d.sync += infinite.eq((infinite & repeat(keep, 2)) | (live["infinite"] & repeat(enable, 2)))
             after["infinite"] = infinite
         return after
+
+    def _build_resolve(self, m: Module, platform: object, live: Live) -> Live:
+        assert self._segment is not None
+        after = dict(live)
+        adder = CarryAdder(accumulator_bits=len(after["window"]), segment=self._segment, adder=self._adder)
+        place(m, platform, "resolve", adder)
+        m.d.comb += [adder.accumulator.eq(after["window"]), adder.carries.eq(after.pop("carries"))]
+        return after | {"window": adder.total}
 
     def _build_signed_normalise(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)

@@ -25,6 +25,7 @@ __all__ = [
     "normalise",
     "place",
     "product",
+    "resolve",
     "round_",
 ]
 
@@ -104,8 +105,13 @@ def join(width: int, blocks: int, *, fast: bool) -> Depth:
 
 
 def exact(width: int, *, fast: bool) -> Depth:
-    """Of the exact accumulator's adder."""
-    return Depth(4 * math.log2(width) - 3 if fast else 1.27 * width + 4)
+    """Of the exact accumulator's adder, or of a segment of it."""
+    return Depth(max(4 * math.log2(width) - 3, 6) if fast else 1.27 * width + 4)
+
+
+def resolve(width: int, segment: int, *, fast: bool) -> Depth:
+    """Of the carries that an exact accumulator kept, added to it: few of them pass a segment faster."""
+    return Depth(2 * math.log2(width) + 3 if fast else 1.27 * width * (0.4 + 0.6 / segment))
 
 
 def aligned(width: int, *, fast: bool) -> Depth:

@@ -37,6 +37,10 @@ class DotUnit(Unit):
             same in cycles with `en` high, and in others it stands still.
         order: Seed of the order in which bits enter the compressor trees: every order computes the same,
             through different wires, so that a synthesis result can be given with its spread.
+        segment: With an accumulator that is ``exact``: bits behind which a carry is kept, as a bit more of
+            it, instead of running on in the same cycle; 1 makes it a carry-save register. The loop is then no
+            longer than a segment's addition; a step more, that adds the carries, is behind it. None for one
+            carry that runs through.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -51,8 +55,9 @@ class DotUnit(Unit):
         optimise: Optimise = "area",
         flow: Flow = "stream",
         order: int = 0,
+        segment: int | None = None,
     ) -> None:
-        super().__init__(spec, stages=stages, optimise=optimise, flow=flow, order=order)
+        super().__init__(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
 
     @property
     def name(self) -> str:
@@ -85,4 +90,4 @@ class DotUnit(Unit):
     def build(self, m: Module, platform: object, control: Control | None) -> Value:
         """Build the datapath and return the result."""
         live: Live = {name: getattr(self, f"i_{name}") for name in ("a", "b", "a_scale", "b_scale")}
-        return build_data(m, platform, self._datapath.steps, self._cuts, live, control)["result"]
+        return build_data(m, platform, self.datapath.steps, self._cuts, live, control)["result"]

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from amaranth.hdl import Module, Signal, Value
@@ -44,7 +45,11 @@ class Unit(wiring.Component):
         optimise: Likewise.
         flow: Likewise.
         order: Likewise.
+        segment: Likewise.
         decoded: The datapath takes decoded elements.
+
+    Attributes:
+        datapath: The steps from codes to results.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -59,11 +64,13 @@ class Unit(wiring.Component):
         optimise: Optimise,
         flow: Flow,
         order: int,
+        segment: int | None = None,
         decoded: bool = False,
     ) -> None:
         if not isinstance(spec, DotSpec):
             raise TypeError(f"spec must be a DotSpec, not {spec!r}")
-        for name, value in (("stages", stages), ("order", order)):
+        of_accumulator = () if segment is None else (("segment", segment),)
+        for name, value in (("stages", stages), ("order", order), *of_accumulator):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
         if optimise not in OPTIMISE:
@@ -72,23 +79,28 @@ class Unit(wiring.Component):
             raise ValueError(f"flow must be one of {', '.join(FLOWS)}, not {flow!r}")
         if order < 0:
             raise ValueError(f"order must not be negative, not {order}")
+        if segment is not None:
+            if spec.accumulate != "exact":
+                raise ValueError(f"segment must be None for accumulate={spec.accumulate!r}, not {segment}")
+            if not 1 <= segment < spec.accumulator_bits:
+                raise ValueError(
+                    f"segment must be from 1 to {spec.accumulator_bits - 1} for {spec.name}, not {segment}"
+                )
         self.spec = spec
         self.stages = stages
         self.optimise: Optimise = optimise
         self.flow: Flow = flow
         self.order = order
-        self._datapath = Datapath(spec, optimise=optimise, order=order, decoded=decoded, whole=stages == 1)
-        self._max_stages = len(
-            self._datapath.steps
-            if stages != 1
-            else Datapath(spec, optimise=optimise, order=order, decoded=decoded).steps
-        )
+        self.segment = segment
+        build = partial(Datapath, spec, optimise=optimise, order=order, decoded=decoded, segment=segment)
+        self.datapath = build(whole=stages == 1)
+        self._max_stages = len((self.datapath if stages != 1 else build()).steps)
         least = int(spec.accumulates)
         if not least <= stages <= self.max_stages:
             raise ValueError(
                 f"stages must be from {least} to {self.max_stages} for {spec.name}, not {stages}"
             )
-        self._cuts = place_registers(self._datapath.steps, stages, optimise)
+        self._cuts = place_registers(self.datapath.steps, stages, optimise)
         super().__init__(
             {
                 port.name: (In if port.direction == "in" else Out)(port.width)
@@ -137,17 +149,17 @@ class Unit(wiring.Component):
     @property
     def steps(self) -> tuple[str, ...]:
         """Names of the datapath's steps, in order."""
-        return tuple(step.name for step in self._datapath.steps)
+        return tuple(step.name for step in self.datapath.steps)
 
     @property
     def registers_after(self) -> tuple[str, ...]:
         """Names of the steps behind which a register stands, in order."""
-        return tuple(self._datapath.steps[i].name for i in sorted(self._cuts))
+        return tuple(self.datapath.steps[i].name for i in sorted(self._cuts))
 
     @property
     def widths(self) -> dict[str, int]:
         """Widths inside the unit, in bits."""
-        return self._datapath.widths
+        return self.datapath.widths
 
     @property
     def ports(self) -> tuple[Port, ...]:
@@ -184,7 +196,7 @@ class Unit(wiring.Component):
         accumulates = self.spec.accumulates
         control = build_control(
             m,
-            self._datapath.steps,
+            self.datapath.steps,
             self._cuts,
             valid=self.i_valid,
             move=move,

@@ -6,18 +6,30 @@ from typing import Final
 from ..model import DotSpec
 from ..model.dot import Accumulate
 
-__all__ = ["ACCUMULATES", "BLOCK_SIZES", "MOST_STAGES", "SCALES", "variants"]
+__all__ = ["ACCUMULATES", "BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
 
 SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
 BLOCK_SIZES: Final = (8, 16, 32)
 MOST_STAGES: Final = 5
 
+SEGMENTS: Final = (1, 8)
+"""Bits behind which exact accumulators of 16 elements keep carries too: a carry-save register, and few."""
 
-def variants() -> Iterator[tuple[DotSpec, int]]:
-    """Yield specification and stages of each unit: by accumulation, size, stages and scale format."""
+
+def variants() -> Iterator[tuple[DotSpec, int, int | None]]:
+    """Yield specification, stages and segment of each unit.
+
+    They are ordered by accumulation, size, segment, stages and scale format.
+    """
     for accumulate in ACCUMULATES:
         for block_size in BLOCK_SIZES:
-            for stages in range(int(accumulate != "none"), MOST_STAGES + 1):
-                for scale in SCALES:
-                    yield DotSpec(scale=scale, block_size=block_size, accumulate=accumulate), stages
+            kept = SEGMENTS if (accumulate, block_size) == ("exact", 16) else ()
+            for segment in (None, *kept):
+                for stages in range(int(accumulate != "none"), MOST_STAGES + 1):
+                    for scale in SCALES:
+                        yield (
+                            DotSpec(scale=scale, block_size=block_size, accumulate=accumulate),
+                            stages,
+                            segment,
+                        )

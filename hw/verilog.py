@@ -123,6 +123,7 @@ def to_verilog(unit: Unit) -> VerilogModule:
         "optimise": unit.optimise,
         "flow": unit.flow,
         "order": unit.order,
+        "segment": unit.segment,
         "latency": unit.latency,
         "registers_after": list(unit.registers_after),
         "ports": [asdict(port) for port in unit.ports],

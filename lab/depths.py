@@ -40,18 +40,24 @@ class Run:
         optimise: The form of its components.
         first: The first step's number.
         count: How many there are.
+        segment: See `DotUnit`.
     """
 
     spec: DotSpec
     optimise: Optimise
     first: int
     count: int
+    segment: int | None = None
 
     @property
     def steps(self) -> list[Step]:
         """The steps."""
-        steps = Datapath(self.spec, optimise=self.optimise, order=0).steps
-        return steps[self.first : self.first + self.count]
+        return self.whole[self.first : self.first + self.count]
+
+    @property
+    def whole(self) -> list[Step]:
+        """All steps of the datapath."""
+        return Datapath(self.spec, optimise=self.optimise, order=0, segment=self.segment).steps
 
     @property
     def name(self) -> str:
@@ -64,12 +70,12 @@ class Run:
         return run_length(self.steps)
 
 
-def runs(spec: DotSpec, optimise: Optimise) -> list[Run]:
+def runs(spec: DotSpec, optimise: Optimise, segment: int | None = None) -> list[Run]:
     """Return every step of a specification alone, and every two in a row that one stage can hold."""
-    steps = Datapath(spec, optimise=optimise, order=0).steps
-    found = [Run(spec, optimise, k, 1) for k in range(len(steps))]
+    steps = Datapath(spec, optimise=optimise, order=0, segment=segment).steps
+    found = [Run(spec, optimise, k, 1, segment) for k in range(len(steps))]
     # An accumulator is a register, with nothing of its stage behind it.
-    found += [Run(spec, optimise, k, 2) for k in range(len(steps) - 1) if not steps[k].accumulates]
+    found += [Run(spec, optimise, k, 2, segment) for k in range(len(steps) - 1) if not steps[k].accumulates]
     return found
 
 
@@ -84,7 +90,7 @@ def _netlist(run: Run) -> Netlist:
             for name, fmt in zip("ab", spec.scales, strict=True)
         },
     }
-    before = Datapath(spec, optimise=run.optimise, order=0).steps[: run.first]
+    before = run.whole[: run.first]
     control: Live = {"first": Signal(name="first"), "enable": Signal(name="enable")}
     shapes: dict[str, Any] = {name: value.shape() for name, value in live.items()}
     for step in before:
@@ -117,10 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m blockdot.lab.depths", description=__doc__)
     parser.add_argument("specs", nargs="+", metavar="SPEC", help="such as e2m1_ue5m3_n16_fp32")
     parser.add_argument("--optimise", choices=OPTIMISE, default="delay")
+    parser.add_argument("--segment", type=int, metavar="BITS", help="of exact accumulators that keep carries")
     parser.add_argument("--workers", type=int, metavar="N", help="processes at once")
     chosen = parser.parse_args(arguments)
     try:
-        wanted = [run for name in chosen.specs for run in runs(DotSpec.parse(name), chosen.optimise)]
+        wanted = [
+            run for name in chosen.specs for run in runs(DotSpec.parse(name), chosen.optimise, chosen.segment)
+        ]
         with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
             delays = list(pool.map(measure, wanted))
     except (SynthesisError, ValueError) as error:

@@ -121,7 +121,7 @@ def rows() -> list[Row]:
         Row("MXFP4 block, binary32 accumulator", Unit(mxfp4, 1), ORDERS, whole),
         Row("the same in 5 stages", Unit(mxfp4, 5), ORDERS, whole),
     ]
-    units = (Unit(spec, stages) for spec, stages in variants())
+    units = (Unit(spec, stages, segment=segment) for spec, stages, segment in variants())
     return [*found, *(Row(unit.name, unit) for unit in units)]
 
 
@@ -190,21 +190,22 @@ def page(kept: Mapping[str, Any]) -> str:
         "| | area | delay |",
         "|---|---:|---:|",
     ]
-    units: dict[tuple[str, int], dict[tuple[str, int], str]] = {}
+    units: dict[tuple[str, int, int | None], dict[tuple[str, int], str]] = {}
     for row in rows():
         cost = costs[row.name]
         spec = row.unit.spec
         if row.name != row.unit.name:
             lines.append(f"| {row.name} | {cost['area']:.0f} | {cost['delay']:.1f} |")
             continue
-        key = (spec.accumulate, spec.block_size)
+        key = (spec.accumulate, spec.block_size, row.unit.segment)
         cell = f"{cost['area']:.0f} / {cost['delay']:.1f}"
         units.setdefault(key, {})[spec.scales[0].name, row.unit.stages] = cell
-    for (accumulate, block_size), cells in units.items():
+    for (accumulate, block_size, segment), cells in units.items():
+        carries = "" if segment is None else f", `segment={segment}`"
         stages = sorted({stage for _, stage in cells})
         lines += [
             "",
-            f"`accumulate={accumulate}`, N = {block_size}, by stages:",
+            f"`accumulate={accumulate}`, N = {block_size}{carries}, by stages:",
             "",
             "| scale | " + " | ".join(str(stage) for stage in stages) + " |",
             "|---|" + "---:|" * len(stages),

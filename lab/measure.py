@@ -48,22 +48,25 @@ class Unit:
         stages: Its register stages.
         optimise: Which form its components have: ``area`` or ``delay``.
         tile: Rows and columns of a tile of such units; None for the unit itself.
+        segment: Bits of an exact accumulator behind which a carry is kept; None for none.
     """
 
     spec: DotSpec
     stages: int
     optimise: str = "area"
     tile: tuple[int, int] | None = None
+    segment: int | None = None
 
     @property
     def name(self) -> str:
         """Specification and stages, ``e2m1_ue5m3_n16_fp32_s1``, and ``_delay`` where that is the form.
 
-        A tile's begins with ``array4x4_``.
+        A tile's begins with ``array4x4_``; where carries are kept, it ends in ``_segment8``.
         """
         shape = "" if self.tile is None else "array{}x{}_".format(*self.tile)
         form = "" if self.optimise == "area" else f"_{self.optimise}"
-        return f"{shape}{self.spec.name}_s{self.stages}{form}"
+        segment = "" if self.segment is None else f"_segment{self.segment}"
+        return f"{shape}{self.spec.name}_s{self.stages}{form}{segment}"
 
     @property
     def kin(self) -> "Unit":
@@ -84,6 +87,7 @@ class Unit:
             "stages": self.stages,
             "optimise": self.optimise,
             "tile": None if self.tile is None else list(self.tile),
+            "segment": self.segment,
         }
 
 
@@ -95,7 +99,12 @@ def emit(unit: Unit, order: int) -> tuple[str, str]:
     """Make the netlist that `DotUnit`, or for a tile `DotArray`, describes."""
     from ..hw import DotArray, DotUnit, to_rtlil
 
-    options: dict[str, Any] = {"stages": unit.stages, "optimise": unit.optimise, "order": order}
+    options: dict[str, Any] = {
+        "stages": unit.stages,
+        "optimise": unit.optimise,
+        "order": order,
+        "segment": unit.segment,
+    }
     if unit.tile is None:
         made = DotUnit(unit.spec, **options)
     else:
@@ -153,7 +162,7 @@ class Job:
         unit = self.unit
         return [
             repr(unit.spec),
-            f"{unit.stages} {unit.optimise} {unit.tile} {self.order}",
+            f"{unit.stages} {unit.optimise} {unit.tile} {unit.segment} {self.order}",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.recipes),
             "parts",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.part_recipes),

@@ -166,11 +166,13 @@ _UNIT_COLUMNS: Final = (
     "guard",
     "stages",
     "optimise",
+    "segment",
 )
 _COLUMNS: Final[tuple[str, ...]] = (
     "library", "unit", "element", "scale", "block_size", "blocks", "accumulate", "guard", "stages",
-    "optimise", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta", "delta_low",
-    "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders", "recipes", "pyosys",
+    "optimise", "segment", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta",
+    "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
+    "recipes", "pyosys",
 )  # fmt: skip
 
 

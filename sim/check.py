@@ -51,6 +51,8 @@ def command(unit: DotUnit, stimulus: Stimulus, engine: Engine) -> str | None:
         flags["--optimise"] = unit.optimise
     if unit.order:
         flags["--order"] = unit.order
+    if unit.segment is not None:
+        flags["--segment"] = unit.segment
     flags["--engine"] = engine
     words = [str(word) for flag in flags.items() for word in flag]
     return shlex.join(["blockdot", "simulate", *words, *stimulus.arguments])

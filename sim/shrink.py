@@ -161,6 +161,8 @@ def as_test(unit: DotUnit, stimulus: Stimulus, engine: Engine) -> str:
         engine: What simulates it.
     """
     options = f"stages={unit.stages}, optimise={unit.optimise!r}, order={unit.order}"
+    if unit.segment is not None:
+        options += f", segment={unit.segment}"
     names = [*_CODES, "first", "last"]
     names += [name for name in ("offer", "accept") if len(getattr(stimulus, name)) > 1]
     arguments = "".join(f"        {name}={_array(getattr(stimulus, name), ' ' * 8)},\n" for name in names)

@@ -4,6 +4,7 @@ Each is one line of the source changed into another, in a copy from which a proc
 generates a unit.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -221,6 +222,16 @@ FAULTS: Final = (
         "window",
     ),
     Fault(
+        "exact",
+        "a kept carry outlives its sum",
+        "datapath.py",
+        "carries & repeat(keep, len(carries))",
+        "carries",
+    ),
+    Fault(
+        "exact", "the lowest kept carry is lost", "accumulate.py", "Cat(*kept[:-1])", "Cat(0, *kept[1:-1])"
+    ),
+    Fault(
         "aligned",
         "the sum so far is not aligned",
         "aligned.py",
@@ -259,11 +270,12 @@ FAULTS: Final = (
 """The faults; one whose line a unit does not use makes the unit itself, and is equivalent."""
 
 _EMIT: Final = """
+import json
 import sys
 from blockdot.hw import DotUnit, to_verilog
 from blockdot.model import DotSpec
-name, stages, optimise, order = sys.argv[1:]
-unit = DotUnit(DotSpec.parse(name), stages=int(stages), optimise=optimise, order=int(order))
+name, options = sys.argv[1:]
+unit = DotUnit(DotSpec.parse(name), **json.loads(options))
 sys.stdout.write(to_verilog(unit).text)
 """
 _RANDOM: Final = 2000
@@ -294,16 +306,16 @@ def _emit(unit: DotUnit, fault: Fault) -> str | None:
                 f"{fault.file} must have {fault.right!r} once, not {text.count(fault.right)} times"
             )
         path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
+        options = {name: getattr(unit, name) for name in ("stages", "optimise", "order", "segment")}
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", _EMIT, unit.spec.name, str(unit.stages), unit.optimise,
-             str(unit.order)],
+            [sys.executable, "-W", "ignore", "-c", _EMIT, unit.spec.name, json.dumps(options)],
             cwd=name,
             env={**os.environ, "PYTHONPATH": name},
             capture_output=True,
             text=True,
             check=False,
             timeout=_SECONDS,
-        )  # fmt: skip
+        )
         return done.stdout if done.returncode == 0 else None
 
 

@@ -49,25 +49,33 @@ class Variant:
         spec: What it computes.
         stages: Its register stages.
         optimise: The form of its components.
+        segment: Bits of an exact accumulator behind which a carry is kept; None for none.
     """
 
     spec: DotSpec
     stages: int
     optimise: Optimise
+    segment: int | None = None
 
     @property
     def name(self) -> str:
-        """Specification and stages, and ``_delay`` where that is the form."""
+        """Specification and stages, ``_delay`` where that is the form, and ``_segment8`` for carries kept."""
         form = "" if self.optimise == "area" else f"_{self.optimise}"
-        return f"{self.spec.name}_s{self.stages}{form}"
+        segment = "" if self.segment is None else f"_segment{self.segment}"
+        return f"{self.spec.name}_s{self.stages}{form}{segment}"
+
+    @property
+    def unit(self) -> DotUnit:
+        """The unit."""
+        return DotUnit(self.spec, stages=self.stages, optimise=self.optimise, segment=self.segment)
 
 
 def every() -> Iterator[Variant]:
     """Yield every unit of `blockdot.hw.variants` in both forms."""
-    for spec, stages in variants():
+    for spec, stages, segment in variants():
         for optimise in OPTIMISE:
             if stages <= DotUnit(spec, optimise=optimise).max_stages:
-                yield Variant(spec, stages, optimise)
+                yield Variant(spec, stages, optimise, segment)
 
 
 def _scale_classes(fmt: Format, codes: npt.NDArray[Any]) -> dict[str, int]:
@@ -121,8 +129,7 @@ def classes(spec: DotSpec, vectors: int, seed: int) -> dict[str, dict[str, int]]
 
 
 def _job(variant: Variant, vectors: int, seed: int, build_dir: Path) -> dict[str, Any]:
-    unit = DotUnit(variant.spec, stages=variant.stages, optimise=variant.optimise)
-    done = soak(unit, vectors, seed=seed, workers=1, build_dir=build_dir)
+    done = soak(variant.unit, vectors, seed=seed, workers=1, build_dir=build_dir)
     return {"results": done.results, "digest": done.digest, "equal": done.failure is None}
 
 

@@ -126,6 +126,8 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                 yield leaf("scaled sum", "sum of products times the scales' significands", group)
             case "place":
                 yield leaf("window", "the scaled sum at its place in fixed point", group)
+            case "resolve":
+                yield leaf("kept carries", "the accumulator and the carries that it kept, added", group)
             case "join":
                 yield leaf("joined blocks", "exact sum of the blocks' windows", group)
             case "normalise":
@@ -163,22 +165,23 @@ def _sum_claim(
     return Claim(*told, "", check)
 
 
-def claims(spec: DotSpec, *, optimise: Optimise = "area", order: int = 0) -> list[Claim]:
+def claims(
+    spec: DotSpec, *, optimise: Optimise = "area", order: int = 0, segment: int | None = None
+) -> list[Claim]:
     """Return all that is claimed of the units of a specification, at every number of stages.
 
     Args:
         spec: The specification.
         optimise: See `DotUnit`.
         order: Likewise.
+        segment: Likewise.
     """
+    build = functools.partial(DotUnit, spec, optimise=optimise, order=order, segment=segment)
     least = int(spec.accumulates)
 
-    def chain_of(stages: int) -> Chain:
-        return Chain(DotUnit(spec, stages=stages, optimise=optimise, order=order))
-
-    chain = chain_of(least)
+    chain = Chain(build(stages=least))
     every = range(least, chain.unit.max_stages + 1)
-    if len(every) == 1 or DotUnit(spec, stages=least + 1, optimise=optimise).steps == chain.unit.steps:
+    if len(every) == 1 or build(stages=least + 1).steps == chain.unit.steps:
         return _claims(chain, spec, every)
     # A unit of one stage is made of other steps, behind the same products.
     whole = [claim for claim in _claims(chain, spec, every[:1]) if claim.leaf not in _PRODUCTS]
@@ -186,7 +189,7 @@ def claims(spec: DotSpec, *, optimise: Optimise = "area", order: int = 0) -> lis
         replace(claim, leaf=f"{claim.leaf}, in one stage") for claim in whole if "stages" not in claim.leaf
     ]
     others = [claim for claim in whole if "stages" in claim.leaf]
-    return [*_claims(chain_of(least + 1), spec, every[1:]), *named, *others]
+    return [*_claims(Chain(build(stages=least + 1)), spec, every[1:]), *named, *others]
 
 
 def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
@@ -201,7 +204,13 @@ def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
         )
     )
     for stages in every:
-        unit = DotUnit(spec, stages=stages, optimise=chain.unit.optimise, order=chain.unit.order)
+        unit = DotUnit(
+            spec,
+            stages=stages,
+            optimise=chain.unit.optimise,
+            order=chain.unit.order,
+            segment=chain.unit.segment,
+        )
         listed.append(
             Claim(
                 f"composition, {stages} stages",
@@ -222,9 +231,9 @@ def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
     return listed
 
 
-def _digest(spec: DotSpec, optimise: Optimise, order: int) -> str:
+def _digest(spec: DotSpec, optimise: Optimise, order: int, segment: int | None) -> str:
     """Return a hash of all that an answer hangs on: what is claimed, the sources, and the tools."""
-    told = hashlib.sha256(f"{spec} {optimise} {order}".encode())
+    told = hashlib.sha256(f"{spec} {optimise} {order} {segment}".encode())
     here = Path(__file__).parent
     hardware = Path(inspect.getfile(DotUnit)).parent
     for source in (
@@ -243,6 +252,7 @@ def prove(
     *,
     optimise: Optimise = "area",
     order: int = 0,
+    segment: int | None = None,
     workers: int | None = None,
     build_dir: str | os.PathLike[str] | None = None,
     seconds: float = SECONDS,
@@ -254,6 +264,7 @@ def prove(
         spec: The specification.
         optimise: See `DotUnit`.
         order: Likewise.
+        segment: Likewise.
         workers: Claims that are worked on at once; as many as there are processors where it is None.
         build_dir: Where what was proven is kept, so that a run that was broken off goes on; None for nowhere.
         seconds: How long a solver may take over one claim.
@@ -270,13 +281,13 @@ def prove(
     for name, value in (("workers", count), ("seconds", seconds)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    listed = claims(spec, optimise=optimise, order=order)
+    listed = claims(spec, optimise=optimise, order=order, segment=segment)
     kept: Path | None = None
     done: dict[str, Proof] = {}
     if build_dir is not None:
         folder = Path(build_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        kept = folder / f"{spec.name}-{optimise}-{_digest(spec, optimise, order)}.json"
+        kept = folder / f"{spec.name}-{optimise}-{_digest(spec, optimise, order, segment)}.json"
         done = _read(kept)
     with ThreadPoolExecutor(count) as pool:
         try:

@@ -38,7 +38,7 @@ def _described(chain: Chain, unit: DotUnit) -> Network:
     for k, group in enumerate(groups):
         following = groups[k + 1][0] if k + 1 < len(groups) else None
         module = f"described_{k}"
-        text = describe(unit.spec, group, following).text
+        text = describe(unit.spec, group, following, segment=unit.segment).text
         texts[f"{module}.v"] = text.replace("module description(", f"module {module}(", 1)
         steps.append(
             StepNetlist(group[-1].name, module, group[0].inputs, group[-1].outputs, group[0].accumulates)
@@ -57,7 +57,9 @@ def check_contract(chain: Chain, spec: DotSpec) -> tuple[Answer, int]:
     Returns:
         The answer, and how many results were compared.
     """
-    unit = DotUnit(spec, stages=int(spec.accumulates), optimise=chain.unit.optimise)
+    unit = DotUnit(
+        spec, stages=int(spec.accumulates), optimise=chain.unit.optimise, segment=chain.unit.segment
+    )
     described = _described(chain, unit)
     compared = 0
     for stimulus in (directed(spec), random(spec, _RANDOM, seed=0)):

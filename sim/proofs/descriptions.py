@@ -143,13 +143,20 @@ class _Module:
         return f"module description({', '.join(ports)});\n{body}endmodule\n"
 
 
-def describe(spec: DotSpec, steps: Sequence[StepNetlist], following: StepNetlist | None) -> Description:
+def describe(
+    spec: DotSpec,
+    steps: Sequence[StepNetlist],
+    following: StepNetlist | None,
+    *,
+    segment: int | None = None,
+) -> Description:
     """Describe some steps in a row.
 
     Args:
         spec: What the unit computes.
         steps: One step, or ``normalise`` and ``round``.
         following: The step behind them, if there is one: see `tree_offset`.
+        segment: Bits of the accumulator behind which a carry is kept; None for none.
 
     Returns:
         The description.
@@ -172,11 +179,18 @@ def describe(spec: DotSpec, steps: Sequence[StepNetlist], following: StepNetlist
             _place(module, spec)
         case "join":
             _join(module, spec)
+        case "resolve":
+            assert segment is not None
+            _resolve(module, segment)
         case "normalise":
             _round(module, spec)
         case "accumulate":
-            fp32 = _fused if "save_0" in module.inputs else _fp32
-            {"fp32": fp32, "exact": _exact, "aligned": _aligned}[spec.accumulate](module, spec)
+            if spec.accumulate == "exact":
+                _exact(module, segment)
+            elif spec.accumulate == "aligned":
+                _aligned(module, spec)
+            else:
+                (_fused if "save_0" in module.inputs else _fp32)(module, spec)
         case _:
             raise ValueError(f"step must be one that is described, not {name!r}")
     return Description(str(module), tuple(module.cares))
@@ -560,13 +574,29 @@ def _fp32(m: _Module, spec: DotSpec) -> None:
     m.give("result", "accumulator")
 
 
-def _exact(m: _Module, spec: DotSpec) -> None:
-    del spec
+def _exact(m: _Module, segment: int | None) -> None:
     width, bits = m.inputs["window"], m.outputs["window"]
     m.add(f"reg [{bits - 1}:0] accumulator;")
     m.add("reg accumulator_nan;")
-    m.wire("addend", bits, f"{{{{{bits - width + 1}{{i_window[{width - 1}]}}}}, i_window[{width - 2}:0]}}")
-    m.add(f"always @(posedge clk) if (i_enable) accumulator <= (i_first ? {bits}'d0 : accumulator) + addend;")
+    m.wire("start", 1, "i_first & i_enable")
+    m.wire("before", bits, f"start ? {bits}'d0 : accumulator")
+    extended = f"{{{{{bits - width + 1}{{i_window[{width - 1}]}}}}, i_window[{width - 2}:0]}}"
+    m.wire("addend", bits, f"i_enable ? {extended} : {bits}'d0")
+    lows = range(0, bits, segment or bits)
+    sizes = [min(segment or bits, bits - low) for low in lows]
+    carries = len(lows) - 1
+    if carries:
+        m.add(f"reg [{carries - 1}:0] accumulator_carries;")
+        m.wire("before_carries", carries, f"start ? {carries}'d0 : accumulator_carries")
+    for k, (low, size) in enumerate(zip(lows, sizes, strict=True)):
+        carry = f" + before_carries[{k - 1}]" if k else ""
+        m.wire(f"part_{k}", size + 1, f"before[{low} +: {size}] + addend[{low} +: {size}]{carry}")
+    sums = ", ".join(f"part_{k}[{size - 1}:0]" for k, size in reversed([*enumerate(sizes)]))
+    m.add(f"always @(posedge clk) accumulator <= {{{sums}}};")
+    if carries:
+        out = ", ".join(f"part_{k}[{sizes[k]}]" for k in reversed(range(carries)))
+        m.add(f"always @(posedge clk) accumulator_carries <= {{{out}}};")
+        m.give("carries", "accumulator_carries")
     m.add("always @(posedge clk) if (i_enable) accumulator_nan <= i_nan | (~i_first & accumulator_nan);")
     m.give("window", "accumulator")
     m.give("nan", "accumulator_nan")
@@ -577,6 +607,14 @@ def _exact(m: _Module, spec: DotSpec) -> None:
             "accumulator_infinite);"
         )
         m.give("infinite", "accumulator_infinite")
+
+
+def _resolve(m: _Module, segment: int) -> None:
+    bits = m.inputs["window"]
+    carries = " + ".join(
+        f"({{{bits}'d0, i_carries[{k}]}} << {segment * (k + 1)})" for k in range(m.inputs["carries"])
+    )
+    m.give("window", f"i_window + {carries}")
 
 
 def _aligned(m: _Module, spec: DotSpec) -> None:

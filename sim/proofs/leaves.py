@@ -16,6 +16,7 @@ _REGISTERS: Final = {
     "accumulate_a_normal": "accumulator_normal",
     "o_result": "accumulator",
     "o_window": "accumulator",
+    "o_carries": "accumulator_carries",
     "o_nan": "accumulator_nan",
     "o_infinite": "accumulator_infinite",
 }
@@ -113,7 +114,7 @@ def check_leaf(
     steps = [chain[name] for name in names]
     place = chain.steps.index(steps[-1]) + 1
     following = chain.steps[place] if place < len(chain.steps) else None
-    question = leaf_network(chain, steps, describe(spec, steps, following))
+    question = leaf_network(chain, steps, describe(spec, steps, following, segment=chain.unit.segment))
     outputs = [bit for bit in question.outputs if bit.startswith("ok_")]
     if only:
         outputs = [bit for bit in outputs if bit.removeprefix("ok_").startswith(tuple(only))]

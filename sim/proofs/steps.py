@@ -6,7 +6,6 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal, signed
 
 from ...hw import DotUnit
-from ...hw.datapath import Datapath
 from ...hw.hierarchy import Emitter
 
 __all__ = ["Chain", "StepNetlist"]
@@ -69,8 +68,7 @@ class Chain:
         }
         self.steps: list[StepNetlist] = []
         texts: list[str] = []
-        datapath = Datapath(spec, optimise=unit.optimise, order=unit.order, whole=unit.stages == 1)
-        for step in datapath.steps:
+        for step in unit.datapath.steps:
             m = Module()
             taken = live | ({"first": (1, False), "enable": (1, False)} if step.accumulates else {})
             inputs = {

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from amaranth.lib import wiring
-from blockdot.hw.accumulate import Binary32Adder, TwoPathAdder, WindowAdder
+from blockdot.hw.accumulate import Binary32Adder, CarryAdder, TwoPathAdder, WindowAdder, kept_carries
 from blockdot.hw.compressor import ADDERS, Adder
 from blockdot.hw.datapath import Datapath
 from blockdot.hw.fused import FusedAdder
@@ -360,3 +360,39 @@ def test_window_adder_adds_real_numbers(
     half, whole = 1 << (window_bits - 1), 1 << (accumulator_bits - 1)
     rows += [(-1, 1), (1, -1), (whole - 1, 1), (-whole, -1), (half, -half), (-half, half - 1), (0, -half)]
     check_window(unit, rows, evaluate)
+
+
+@pytest.mark.parametrize(
+    ("bits", "segment", "count"), [(9, 1, 8), (9, 2, 4), (8, 4, 1), (9, 8, 1), (9, None, 0)]
+)
+def test_a_carry_is_kept_between_each_two_segments(bits: int, segment: int | None, count: int) -> None:
+    assert kept_carries(bits, segment) == count
+
+
+@pytest.mark.parametrize("adder", ["ripple", "sklansky"])
+@pytest.mark.parametrize("segment", [1, 2, 3, 4])
+def test_segments_and_the_carries_they_keep_are_the_sum(
+    segment: int, adder: Adder, evaluate: Callable
+) -> None:
+    window_bits, width = 4, 5
+    whole = 1 << width
+    unit = WindowAdder(window_bits=window_bits, accumulator_bits=width, adder=adder, segment=segment)
+    last = CarryAdder(accumulator_bits=width, segment=segment, adder=adder)
+    count = kept_carries(width, segment)
+    halves = range(-(whole >> 1), whole >> 1)
+    rows = list(itertools.product(halves, range(1 << count), range(-8, 8)))
+
+    def value(held: int, carries: int) -> int:
+        return (held + sum((carries >> k & 1) << segment * (k + 1) for k in range(count))) % whole
+
+    found = evaluate(unit, rows)
+    assert [value(held, kept) for held, kept in found] == [
+        (value(held, carries) + window) % whole for held, carries, window in rows
+    ]
+    # No carry runs over more than a segment: those kept are of its own bits alone.
+    low = (1 << segment) - 1
+    assert [kept & 1 for _, kept in found] == [
+        ((held & low) + (window & low)) >> segment for held, _, window in rows
+    ]
+    states = list(itertools.product(range(whole), range(1 << count)))
+    assert [total for (total,) in evaluate(last, states)] == [value(*state) for state in states]

@@ -176,7 +176,7 @@ def test_stages_go_from_none_to_one_behind_each_step(spec: DotSpec, least: int, 
 
 
 def test_bad_parameters_are_refused() -> None:
-    spec = DotSpec()
+    spec, exact = DotSpec(), DotSpec(scale="ue5m3", accumulate="exact")
     check_messages(
         [
             (TypeError, "spec must be a DotSpec, not 'e2m1'", lambda: DotUnit("e2m1")),  # type: ignore[arg-type]
@@ -196,8 +196,33 @@ def test_bad_parameters_are_refused() -> None:
                 "flow must be one of stream, valid, enable, not 'ready'",
                 lambda: DotUnit(spec, flow="ready"),  # type: ignore[arg-type]
             ),
+            (TypeError, "segment must be an integer, not 8.0", lambda: DotUnit(exact, segment=8.0)),  # type: ignore[arg-type]
+            (TypeError, "segment must be an integer, not True", lambda: DotUnit(exact, segment=True)),
+            (
+                ValueError,
+                "segment must be from 1 to 95 for e2m1_ue5m3_n16_exact, not 0",
+                lambda: DotUnit(exact, segment=0),
+            ),
+            (
+                ValueError,
+                "segment must be from 1 to 95 for e2m1_ue5m3_n16_exact, not 96",
+                lambda: DotUnit(exact, segment=96),
+            ),
+            (
+                ValueError,
+                "segment must be None for accumulate='none', not 8",
+                lambda: DotUnit(spec, segment=8),
+            ),
         ]
     )
+
+
+def test_kept_carries_are_added_in_a_step_of_their_own() -> None:
+    spec = DotSpec(scale="ue4m3", accumulate="exact")
+    plain, kept = DotUnit(spec), DotUnit(spec, segment=8)
+    assert [name for name in kept.steps if name not in plain.steps] == ["resolve"]
+    assert kept.steps[kept.steps.index("resolve") - 1] == "accumulate"
+    assert (kept.max_stages, kept.segment) == (plain.max_stages + 1, 8)
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 4, 8])
@@ -253,7 +278,7 @@ def test_no_other_cuts_are_better(spec: DotSpec, optimise: str) -> None:
 
     most = DotUnit(spec, optimise=optimise).max_stages
     for stages in range(int(spec.accumulates), most + 1):
-        steps = DotUnit(spec, stages=stages, optimise=optimise)._datapath.steps
+        steps = DotUnit(spec, stages=stages, optimise=optimise).datapath.steps
         ways = [
             names
             for names in itertools.combinations([step.name for step in steps], stages)

@@ -94,6 +94,15 @@ def test_so_do_the_others(spec, stages, optimise, seed, tmp_path):
     agree(DotUnit(spec, stages=stages, optimise=optimise), seed, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("scale", "blocks", "stages", "optimise", "segment"),
+    [("ue3m2", 1, 1, "area", 1), ("ue4m3", 2, 3, "area", 5), ("ue3m2", 1, 9, "delay", 8)],
+)
+def test_so_do_those_that_keep_carries(scale, blocks, stages, optimise, segment, seed, tmp_path):
+    spec = DotSpec(scale=scale, block_size=2, blocks=blocks, accumulate="exact", guard=5)
+    agree(DotUnit(spec, stages=stages, optimise=optimise, segment=segment), seed, tmp_path)
+
+
 def test_a_unit_that_is_never_stalled_takes_an_input_every_cycle(seed, tmp_path):
     unit = DotUnit(DotSpec(scale="ue5m3", block_size=8, accumulate="fp32"), stages=5)
     stimulus = random(unit.spec, 2_000, seed=seed, stalls=False)

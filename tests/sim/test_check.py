@@ -89,6 +89,12 @@ def test_the_command_names_what_does_not_change_the_numbers_as_well():
         "blockdot simulate --element e2m1 --scale ue5m3 --block-size 2 --blocks 1 --accumulate none "
         "--guard 16 --stages 1 --optimise delay --order 3 --engine pysim --seed 0 --vectors 5"
     )
+    spec = DotSpec(block_size=2, accumulate="exact")
+    unit = DotUnit(spec, segment=8)
+    assert command(unit, random(spec, 5, seed=0), "pysim") == (
+        "blockdot simulate --element e2m1 --scale ue5m3 --block-size 2 --blocks 1 --accumulate exact "
+        "--guard 16 --stages 1 --segment 8 --engine pysim --seed 0 --vectors 5"
+    )
 
 
 def test_there_is_no_command_for_codes_that_came_from_nowhere():

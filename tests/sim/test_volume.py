@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from blockdot.hw.variants import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES
+from blockdot.hw.variants import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
 from blockdot.model import DotSpec
 from blockdot.sim import volume
 from blockdot.sim.volume import classes, every, main
@@ -14,8 +14,18 @@ def test_every_unit_is_there_in_both_forms() -> None:
     found = list(every())
     assert len({variant.name for variant in found}) == len(found)
     stages = MOST_STAGES * len(ACCUMULATES) + 1
-    assert len(found) == 2 * len(SCALES) * len(BLOCK_SIZES) * stages
-    assert {"e2m1_ue5m3_n16_fp32_s1_delay", "e2m1_ue8m0_n32_aligned_s5"} <= {one.name for one in found}
+    kept = len(SEGMENTS) * MOST_STAGES
+    assert len(found) == 2 * len(SCALES) * (len(BLOCK_SIZES) * stages + kept)
+    names = {"e2m1_ue5m3_n16_fp32_s1_delay", "e2m1_ue8m0_n32_aligned_s5", "e2m1_ue4m3_n16_exact_s2_segment8"}
+    assert names <= {one.name for one in found}
+    units = {one.name: one.unit for one in found}
+    fast = units["e2m1_ue5m3_n16_exact_s3_delay_segment1"]
+    assert (fast.spec.name, fast.stages, fast.optimise, fast.segment) == (
+        "e2m1_ue5m3_n16_exact",
+        3,
+        "delay",
+        1,
+    )
 
 
 def test_every_kind_of_scale_and_result_comes(seed: int) -> None:

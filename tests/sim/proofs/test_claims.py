@@ -19,10 +19,12 @@ from blockdot.sim.proofs.steps import Chain, StepNetlist
 _SMALL = {"fp32": "e2m1_ue3m2_n2_fp32", "exact": "e2m1_ue3m2_n2_exact_g2", "aligned": "e2m1_ue3m2_n2_aligned"}
 
 
-def chain_of(name: str, optimise: Optimise = "area", stages: int | None = None) -> Chain:
+def chain_of(
+    name: str, optimise: Optimise = "area", stages: int | None = None, segment: int | None = None
+) -> Chain:
     spec = DotSpec.parse(name)
     stages = int(spec.accumulates) if stages is None else stages
-    return Chain(DotUnit(spec, stages=stages, optimise=optimise))
+    return Chain(DotUnit(spec, stages=stages, optimise=optimise, segment=segment))
 
 
 def planted(chain: Chain, module: str, old: str, new: str, which: int = 0) -> Chain:
@@ -58,6 +60,18 @@ def test_every_leaf_of_a_small_unit_holds(accumulate, optimise, stages):
             continue  # as wide in a small unit as in a large one: half a minute of `make prove`
         answer = check_leaf(chain, chain.unit.spec, [step.name for step in group])
         assert answer.holds, (group, str(answer))
+
+
+@pytest.mark.parametrize("segment", [1, 4])
+def test_carries_that_are_kept_belong_to_the_sum(segment):
+    chain = chain_of(_SMALL["exact"], segment=segment)
+    for name in ("accumulate", "resolve"):
+        assert check_leaf(chain, chain.unit.spec, [name]).holds
+    assert check_contract(chain, chain.unit.spec)[0].holds
+    assert check_composition(chain, chain.unit).holds
+    for name, module in (("accumulate", "component_accumulate"), ("resolve", "component_resolve")):
+        faulty = planted(chain_of(_SMALL["exact"], segment=segment), module, "xor", "or")
+        assert not check_leaf(faulty, faulty.unit.spec, [name]).holds
 
 
 # What each leaf is made of, and a fault there.
@@ -165,8 +179,8 @@ def test_the_descriptions_in_a_row_are_the_contract(name, monkeypatch):
 def test_other_descriptions_are_not_the_contract(monkeypatch):
     right = contract.describe
 
-    def describe(spec, steps, following):
-        one = right(spec, steps, following)
+    def describe(spec, steps, following, **options):
+        one = right(spec, steps, following, **options)
         return Description(one.text.replace("rest == half & kept[0]", "rest == half"), one.cares)
 
     wide = chain_of("e2m1_ue8m0_n2_none")
