@@ -1,11 +1,13 @@
 """Every unit in both its forms against the model over many inputs: what `blockdot soak` does for one.
 
 ``python -m blockdot.sim.volume`` goes through all of `blockdot.hw.variants`, one unit on each processor, and
-keeps what came of each in ``docs/volume.json``, with how often each kind of scale and result came. A run that
-was broken off goes on where it was.
+keeps what came of each in ``docs/volume.json``, with a hash of its netlist, and how often each kind of scale
+and result came. A unit whose netlist is the one that is kept is not simulated again: so a run that was broken
+off goes on where it was, and after a change only what it changed is run.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,14 +26,14 @@ from rich.progress import Progress
 from ..hw import DotUnit
 from ..hw.datapath import OPTIMISE, Optimise
 from ..hw.variants import variants
-from ..hw.verilog import write_whole
+from ..hw.verilog import to_rtlil, write_whole
 from ..model import DotSpec, Format
 from .engines import BUILD_DIR
 from .soak import batches, soak
 from .stream import EngineError
 from .tools import ToolError
 
-__all__ = ["KEPT", "Variant", "classes", "every", "main"]
+__all__ = ["KEPT", "Variant", "classes", "every", "main", "netlist"]
 
 KEPT: Final = Path(__file__).resolve().parent.parent / "docs" / "volume.json"
 """Where what came of each unit is kept."""
@@ -128,17 +130,41 @@ def classes(spec: DotSpec, vectors: int, seed: int) -> dict[str, dict[str, int]]
     return counts
 
 
-def _job(variant: Variant, vectors: int, seed: int, build_dir: Path) -> dict[str, Any]:
-    done = soak(variant.unit, vectors, seed=seed, workers=1, build_dir=build_dir)
-    return {"results": done.results, "digest": done.digest, "equal": done.failure is None}
+def netlist(unit: DotUnit) -> str:
+    """Return a hash of a unit's netlist."""
+    return hashlib.sha256(to_rtlil(unit).encode()).hexdigest()
+
+
+def _job(
+    variant: Variant, vectors: int, seed: int, build_dir: Path, known: dict[str, Any] | None
+) -> dict[str, Any]:
+    unit = variant.unit
+    digest = netlist(unit)
+    if known is not None and known["equal"] and known["netlist"] == digest:
+        return known
+    done = soak(unit, vectors, seed=seed, workers=1, build_dir=build_dir)
+    return {
+        "netlist": digest,
+        "results": done.results,
+        "digest": done.digest,
+        "equal": done.failure is None,
+    }
 
 
 def _all(
-    chosen: Sequence[Variant], vectors: int, seed: int, build_dir: Path, workers: int | None
+    chosen: Sequence[Variant],
+    known: dict[str, Any],
+    vectors: int,
+    seed: int,
+    build_dir: Path,
+    workers: int | None,
 ) -> Iterable[tuple[Variant, dict[str, Any]]]:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
-            waiting = {pool.submit(_job, variant, vectors, seed, build_dir): variant for variant in chosen}
+            waiting = {
+                pool.submit(_job, variant, vectors, seed, build_dir, known.get(variant.name)): variant
+                for variant in chosen
+            }
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
         except BaseException:
@@ -168,7 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kept = {**heading, "units": {}, "classes": {}}
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("simulating", total=len(selected))
-            for variant, found in _all(selected, vectors, chosen.seed, chosen.build_dir, chosen.workers):
+            done = _all(selected, kept["units"], vectors, chosen.seed, chosen.build_dir, chosen.workers)
+            for variant, found in done:
                 bar.advance(task)
                 differ += not found["equal"]
                 if not found["equal"]:

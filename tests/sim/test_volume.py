@@ -53,6 +53,17 @@ def test_what_came_of_each_is_kept(
         "e2m1_ue8m0_n8_none_s0",
         "e2m1_ue8m0_n8_none_s0_delay",
     }
+    # A netlist that was run is not run again, and one that is another is.
+    name = "e2m1_ue8m0_n8_none_s0"
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")  # so that nothing can be compiled
+        again = [*options[:2], "--build-dir", str(tmp_path / "other"), *options[4:], "--only", name]
+        assert main(again) == 0
+        record = json.loads(kept.read_text())
+        assert record["units"][name] == first["units"][name]
+        record["units"][name]["netlist"] = "another"
+        kept.write_text(json.dumps(record))
+        assert main(again) == 2
     # Other inputs are another file.
     assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0", "--seed", "1"]) == 0
     assert json.loads(kept.read_text())["units"].keys() == {"e2m1_ue8m0_n8_none_s0"}
