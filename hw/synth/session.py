@@ -27,7 +27,7 @@ _MOMENT_S: Final = 0.05
 
 
 class SynthesisError(RuntimeError):
-    """Synthesis is not possible, or its result would be none. A note has the end of Yosys's log."""
+    """Synthesis is not possible, or its result would be none. A note has the end of the tool's log."""
 
 
 def pyosys_version() -> str:
@@ -102,15 +102,23 @@ class Session:
 
     def _execute(self, tops: Sequence[str], directory: Path, job: dict[str, Any]) -> None:
         """Run the worker on a job, whose designs have these tops."""
-        job_file, log_file = directory / "job.json", directory / "log"
+        job_file = directory / "job.json"
         job_file.write_text(json.dumps(job), encoding="utf-8")
+        # -P: this folder holds modules of common names, which the worker must not see.
+        status, log = self._run([sys.executable, "-P", _WORKER, job_file.name], directory)
+        done = sum((directory / f"result{number}.json").exists() for number in range(len(tops)))
+        if status != 0 or done < len(tops):
+            raise self._failure(tops[min(done, len(tops) - 1)], status, log)
+
+    def _run(self, command: Sequence[str], directory: Path) -> tuple[int, str]:
+        """Run a program in a job's directory until it ends; return its status and what it said."""
+        log_file = directory / "log"
         with log_file.open("wb") as log:
             with self._lock:
                 if self._stopped:
                     raise SynthesisError("synthesis must not start, as all of it was stopped")
                 process = subprocess.Popen(
-                    # -P: this folder holds modules of common names, which the worker must not see.
-                    [sys.executable, "-P", _WORKER, job_file.name],
+                    command,
                     cwd=directory,
                     env={**os.environ, "TMPDIR": str(directory)},
                     stdin=subprocess.DEVNULL,
@@ -124,20 +132,17 @@ class Session:
             finally:
                 with self._lock:
                     self._running.discard(process)
-        done = sum((directory / f"result{number}.json").exists() for number in range(len(tops)))
-        if status != 0 or done < len(tops):
-            log = log_file.read_text(encoding="utf-8", errors="replace")
-            raise self._failure(tops[min(done, len(tops) - 1)], status, log)
+        return status, log_file.read_text(encoding="utf-8", errors="replace")
 
-    def _failure(self, top: str, status: int, log: str) -> SynthesisError:
+    def _failure(
+        self, top: str, status: int, log: str, tool: str = "Yosys", work: str = "synthesize"
+    ) -> SynthesisError:
         """Return what went wrong in one line, with the end of the log as a note."""
         # The session's directory has another name each time, and tells nobody anything.
         lines = [line for line in log.replace(f"{self._root}/", "").splitlines() if line.strip()]
         message = self._explained(top, log)
-        error = SynthesisError(
-            message or f"Yosys must synthesize {top}, not end with: {_reason(lines, status)}"
-        )
-        error.add_note("The end of Yosys's log:\n" + "\n".join(lines[-_LOG_LINES:]))
+        error = SynthesisError(message or f"{tool} must {work} {top}, not end with: {_reason(lines, status)}")
+        error.add_note(f"The end of {tool}'s log:\n" + "\n".join(lines[-_LOG_LINES:]))
         return error
 
 

