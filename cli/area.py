@@ -105,6 +105,14 @@ def area(
             rich_help_panel=_LISTS,
         ),
     ] = None,
+    place: Annotated[
+        bool,
+        typer.Option(
+            "--place",
+            help="With the target ice40: place and route on an HX8K too, for packed logic cells and fmax.",
+            rich_help_panel=_LISTS,
+        ),
+    ] = False,
     curve: Annotated[
         bool,
         typer.Option("--curve", help="Area against delay too, at several targets.", rich_help_panel=_LISTS),
@@ -132,6 +140,14 @@ def area(
             "--orders",
             help="Netlists made of each unit, each with its adders wired in another order: more give a "
             "narrower error bar. [default: 5]",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    placements: Annotated[
+        int | None,
+        typer.Option(
+            "--placements",
+            help="With --place: how many times each netlist is placed, from another seed each. [default: 5]",
             rich_help_panel=_HOW,
         ),
     ] = None,
@@ -195,6 +211,7 @@ def area(
         raise ValueError(f"threshold must not be negative, not {threshold:g}")
     if unknown := set(target or ()) - set(TARGETS):
         raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {min(unknown)!r}")
+    placed = _placements(target or (), placements, place=place)
     old = None if compare is None else read_report(compare)
     units = _units(
         element or ["e2m1"],
@@ -220,6 +237,7 @@ def area(
         curve=curve or bool(delay_target),
         energy=energy,
         fpga_targets=list(dict.fromkeys(target or ())),
+        placements=placed,
     )
     for path in output or ():
         _write(path, report.text(path.suffix))
@@ -280,6 +298,25 @@ def _units(
     return list(units)
 
 
+def _placements(targets: Sequence[str], count: int | None, *, place: bool) -> int:
+    """Return how many times each netlist is to be placed; refuse what cannot be before any work is done."""
+    from ..hw.synth.place import PLACE_TARGET, nextpnr_version
+    from ..lab.fpga import PLACEMENTS
+
+    if not place:
+        if count is not None:
+            raise ValueError(f"placements must be given with --place, not alone: {count}")
+        return 0
+    if count is not None and count < 1:
+        raise ValueError(f"placements must be at least 1, not {count}")
+    if set(targets) != {PLACE_TARGET}:
+        others = [target for target in targets if target != PLACE_TARGET]
+        found = repr(others[0]) if others else "none"
+        raise ValueError(f"target must be {PLACE_TARGET} to be placed and routed, not {found}")
+    nextpnr_version()
+    return PLACEMENTS if count is None else count
+
+
 def _libraries(names: Sequence[str], liberty: Sequence[Path], *, alone: bool) -> "list[Library]":
     """Return the libraries asked for; without any, the built-in one if there is no other target."""
     from ..hw.synth import Library
@@ -322,6 +359,7 @@ def _measure(
     curve: bool = False,
     energy: bool = False,
     fpga_targets: Sequence[str] = (),
+    placements: int = 0,
 ) -> "Report":
     from ..lab.compare import ORDERS, compare
     from ..lab.curve import curves
@@ -354,8 +392,18 @@ def _measure(
                 powered.append(tuple(energies(units, library, orders=count, seed=seed, progress=report)))
     fitted: list[FpgaCost] = []
     if fpga_targets:
-        with progress_bar(f"synthesizing for {', '.join(fpga_targets)}", len(units) * count) as report:
-            fitted = fpga(units, fpga_targets, orders=count, seed=seed, workers=workers, progress=report)
+        doing = "placing and routing on" if placements else "synthesizing for"
+        with progress_bar(f"{doing} {', '.join(fpga_targets)}", len(units) * count) as report:
+            fitted = fpga(
+                units,
+                fpga_targets,
+                orders=count,
+                seed=seed,
+                placements=placements,
+                cache=build_dir / "synthesis",
+                workers=workers,
+                progress=report,
+            )
     return Report(tuple(comparisons), tuple(drawn), tuple(powered), tuple(fitted))
 
 
@@ -519,6 +567,34 @@ def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
             "" if cost.delta is None else cost.delta.text() + ("" if cost.delta.resolved else " ~"),
         )
     out.print(fitted)
+    placed = [(cost, cost.placed) for cost in costs if cost.placed is not None]
+    if not placed:
+        return
+    device, seeds = placed[0][1].device, placed[0][1].seeds
+    routed = table(
+        f"Placed and routed on the iCE40 {device}, each netlist from {len(seeds)} seeds: "
+        "median (least to greatest)",
+        "unit",
+        "logic cells>",
+        "fmax [MHz]>",
+        "against",
+        "logic cells>",
+        "fmax>",
+    )
+    for cost, one in placed:
+        routed.add_row(
+            cost.unit.name,
+            _spread(one.logic_cells),
+            _spread(one.fmax) + ("" if one.inside else " !"),
+            "" if cost.base is None else cost.base.name,
+            *(
+                "" if delta is None else delta.text() + ("" if delta.resolved else " ~")
+                for delta in (one.logic_cells_delta, one.fmax_delta)
+            ),
+        )
+    out.print(routed)
+    if not all(one.inside for _, one in placed):
+        out.print("[dim]! the registers around the unit are slower than the unit[/dim]")
 
 
 def _print_changes(out: Console, found: "Sequence[Change]", *, quiet: bool) -> None:

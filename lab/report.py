@@ -24,6 +24,7 @@ FORMATS: Final = (".json", ".csv", ".md", ".html")
 
 _PAGE: Final = Path(__file__).with_name("page.html")
 _CHANGED: Final = ("area", "period")
+_PLACED: Final = ("logic_cells", "fmax")
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,11 @@ def _csv(report: dict[str, Any]) -> str:
             if metric == "luts" and cost["delta"]:
                 figures |= {"base": cost["base"]} | _ends("delta_percent", cost["delta"])
             writer.writerow(figures)
+        for metric in _PLACED if cost["placed"] else ():
+            figures = row | _figures(metric, cost["placed"][metric])
+            if delta := cost["placed"][f"{metric}_delta"]:
+                figures |= {"base": cost["base"]} | _ends("delta_percent", delta)
+            writer.writerow(figures)
     return text.getvalue()
 
 
@@ -353,6 +359,29 @@ def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
                 _interval(cost["delta"], 2) if cost["delta"] else "",
             )
             for cost in costs
+        ],
+    )
+    yield ""
+    placed = [cost for cost in costs if cost["placed"]]
+    if not placed:
+        return
+    about = placed[0]["placed"]
+    yield (
+        f"Placed and routed on the iCE40 {about['device']} by nextpnr {about['nextpnr']}, each netlist from "
+        f"{len(about['seeds'])} seeds. The logic cells are those of the unit alone, fmax is from register to "
+        f"register through it."
+    )
+    yield ""
+    yield from table_lines(
+        ("unit", "logic cells", "fmax [MHz]", "least", "greatest", "logic cells against the first", "fmax"),
+        [
+            (
+                cost["unit"],
+                f"{one['logic_cells']['median']:.0f}",
+                *(f"{one['fmax'][name]:.2f}" for name in ("median", "minimum", "maximum")),
+                *(_interval(one[f"{name}_delta"], 2) if one[f"{name}_delta"] else "" for name in _PLACED),
+            )
+            for cost, one in ((cost, cost["placed"]) for cost in placed)
         ],
     )
     yield ""

