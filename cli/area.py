@@ -196,8 +196,8 @@ def area(
     Every unit is made several times, functionally equal and wired differently; a difference is the mean over
     pairs wired alike, with its 95 % interval. It is measured in two ways, which are held against each other:
     on the flat unit, and component by component. Delay is that of gates alone, the period that between
-    registers, with clock-to-output and setup; no wires. Results are kept: asking again takes no time, and
-    what was broken off goes on where it was.
+    registers, with clock-to-output and setup; no wires, but on an FPGA with --place. Results are kept: asking
+    again takes no time, and what was broken off goes on where it was.
     """
     from ..hw.synth.fpga import TARGETS
     from ..lab.report import FORMATS, changes, read_report
