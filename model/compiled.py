@@ -1,15 +1,20 @@
 """Inner loops compiled by numba, which the extra ``fast`` installs; see `accelerate`, which imports them.
 
-Each does in one pass what numpy does in many, by tables that are made with numpy.
+Each does in one pass what numpy does in many, by tables that are made with numpy. Where LLVM does not find
+the vector instructions by itself, they are spelled out for it, in vectors of `_LANES`; LLVM takes apart what
+a processor has no instruction for, so that results do not depend on it.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
-__all__ = ["decode_blocks", "encode_blocks", "largest"]
+__all__ = ["add_products", "decode_blocks", "encode_blocks", "largest", "pack_panels", "tile_shape"]
 
 _Codes = npt.NDArray[np.unsignedinteger]
 _Integers = npt.NDArray[np.int32]
@@ -17,6 +22,20 @@ _Integers = npt.NDArray[np.int32]
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 # A code's sign is its bit 3, a float32's its bit 31.
 _SIGN_SHIFT = np.int32(28)
+
+# float32 in a vector. By itself LLVM takes half of what AVX-512 has.
+_FEATURES: Final = binding.get_host_cpu_features()
+_WIDE: Final = bool(_FEATURES.get("avx512f"))
+_LANES: Final = 16 if _WIDE else 8
+# Rows, and vectors of columns, of the tiles of a product, by the type that units are added up in. The sum of
+# a unit and the accumulator of every row and column stay in registers: there are 32 with AVX-512, else mostly
+# 16, and float64 takes two.
+_TILES: Final = {
+    "float32": (7, 2) if _WIDE else (3, 2),
+    "float64": (9, 1) if _WIDE else (4, 1),
+}
+# Columns multiplied in one go: as many of a panel of B stay in a level-1 cache.
+_RUN: Final = 256
 
 
 @numba.njit(cache=True, nogil=True)
@@ -96,3 +115,137 @@ def decode_blocks(
         row, some, into = products[scales[b]], codes[b], out[b]
         for k in range(some.size):
             into[k] = row[some[k]]
+
+
+def tile_shape(dtype: npt.DTypeLike) -> tuple[int, int]:
+    """Return the rows and columns of the tiles that `add_products` adds up in float32 or float64."""
+    rows, vectors = _TILES[np.dtype(dtype).name]
+    return rows, vectors * _LANES
+
+
+@numba.njit(cache=True, nogil=True)
+def pack_panels(
+    codes: _Codes,
+    scales: _Codes,
+    elements: npt.NDArray[np.float32],
+    factors: npt.NDArray[np.float32],
+    panels: npt.NDArray[np.float32],
+) -> None:
+    """Decode the rows of a matrix into panels, in which the elements of several rows lie side by side.
+
+    Args:
+        codes: Element codes, shape (rows, blocks, N).
+        scales: Scale codes, shape (rows, blocks).
+        elements: What each element code is worth.
+        factors: What each scale code multiplies by.
+        panels: Takes the products, shape (panels, blocks * N, height): those of row r at
+            ``[r // height, :, r % height]``, and zeros where there are no more rows.
+    """
+    rows, blocks, size = codes.shape
+    count, _, height = panels.shape
+    for p in range(count):
+        for lane in range(height):
+            row = p * height + lane
+            if row >= rows:
+                panels[p, :, lane] = 0
+                continue
+            for b in range(blocks):
+                some, factor = codes[row, b], factors[scales[row, b]]
+                for k in range(size):
+                    panels[p, b * size + k, lane] = elements[some[k]] * factor
+
+
+@intrinsic
+def _add_tile(_: Any, a: Any, b: Any, units: Any, width: Any, tile: Any) -> Any:
+    """Add the products of two panels to a tile, as `add_products` tells.
+
+    Args:
+        a: One panel from the first column on, shape (columns, rows of the tile), contiguous.
+        b: Likewise, shape (columns, columns of the tile).
+        units: How many units there are.
+        width: Columns of a unit.
+        tile: What they are added to, its columns contiguous.
+    """
+    rows, vectors = _TILES[tile.dtype.name]
+    single = ir.VectorType(ir.FloatType(), _LANES)
+    wide = single if tile.dtype == types.float32 else ir.VectorType(ir.DoubleType(), _LANES)
+    places = [(i, v) for i in range(rows) for v in range(vectors)]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        panel_a, panel_b, into = (
+            context.make_array(signature.args[k])(context, builder, arguments[k]) for k in (0, 1, 4)
+        )
+        stride = cgutils.unpack_tuple(builder, into.strides)[0]
+        start = builder.bitcast(into.data, cgutils.voidptr_t)
+
+        def pointer(i: int, v: int) -> Any:
+            row = builder.gep(start, [builder.mul(stride, stride.type(i))])
+            return builder.gep(builder.bitcast(row, wide.as_pointer()), [stride.type(v)])
+
+        # What lies on the stack here LLVM keeps in registers.
+        next_a = cgutils.alloca_once_value(builder, panel_a.data)
+        next_b = cgutils.alloca_once_value(builder, panel_b.data)
+        totals = {place: cgutils.alloca_once(builder, wide) for place in places}
+        sums = {place: cgutils.alloca_once(builder, single) for place in places}
+        for place in places:
+            builder.store(builder.load(pointer(*place), align=4), totals[place])
+        with cgutils.for_range(builder, arguments[2]):
+            for place in places:
+                builder.store(ir.Constant(single, [0.0] * _LANES), sums[place])
+            with cgutils.for_range(builder, arguments[3]):
+                of_a, of_b = builder.load(next_a), builder.load(next_b)
+                at_b = builder.bitcast(of_b, single.as_pointer())
+                columns = [builder.load(builder.gep(at_b, [stride.type(v)]), align=4) for v in range(vectors)]
+                for i in range(rows):
+                    row = _spread(builder, builder.load(builder.gep(of_a, [stride.type(i)])), single)
+                    for v, column in enumerate(columns):
+                        # May be fused. Nothing else may: these sums are exact either way.
+                        product = builder.fmul(row, column, flags=["contract"])
+                        total = builder.fadd(builder.load(sums[i, v]), product, flags=["contract"])
+                        builder.store(total, sums[i, v])
+                builder.store(builder.gep(of_a, [stride.type(rows)]), next_a)
+                builder.store(builder.gep(of_b, [stride.type(vectors * _LANES)]), next_b)
+            for place in places:
+                total = builder.load(sums[place])
+                if wide != single:
+                    total = builder.fpext(total, wide)
+                builder.store(builder.fadd(builder.load(totals[place]), total), totals[place])
+        for place in places:
+            builder.store(builder.load(totals[place]), pointer(*place), align=4)
+        return context.get_dummy_value()
+
+    return types.void(a, b, units, width, tile), generate
+
+
+def _spread(builder: Any, value: Any, vector: Any) -> Any:
+    """Return a vector of one value."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+@numba.njit(cache=True, nogil=True)
+def add_products(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], width: int, out: npt.NDArray[np.floating]
+) -> None:
+    """Add the product of A and B transposed to `out`, unit by unit in ascending order.
+
+    A unit is the product of `width` columns with as many: it is computed in float32, in any order and with or
+    without fused additions, so that it should be exact. It is added in the type of `out`, rounded once.
+
+    Args:
+        a: The rows of A in panels, as `pack_panels` makes them, as high as the tiles of `tile_shape`.
+        b: The rows of B in panels as high as those tiles are wide.
+        width: Columns of a unit, of which there is a whole number.
+        out: Contiguous float32 or float64, shape (rows of all panels of a, rows of all panels of b).
+    """
+    columns, height, breadth = a.shape[1], a.shape[2], b.shape[2]
+    step = max(1, _RUN // width) * width
+    for k in range(0, columns, step):
+        units = min(step, columns - k) // width
+        for q in range(b.shape[0]):
+            for p in range(a.shape[0]):
+                tile = out[p * height : (p + 1) * height, q * breadth : (q + 1) * breadth]
+                # numba passes the first argument.
+                _add_tile(a[p, k:], b[q, k:], units, width, tile)  # pyright: ignore[reportCallIssue]

@@ -18,17 +18,23 @@ Euclidean norms, so that another product of matrices, a block size narrower, bou
 
 The rounded units are then added as the accumulation says. Tiles of the result are small enough for them and
 what is added to them to stay in a cache.
+
+A BLAS adds up one unit well where it is long. Where there are many short ones of which float32 holds every
+partial sum, compiled loops take their place if they are there: they multiply as a BLAS does, and add every
+unit to its accumulator on the way, in float32, or for ``exact`` in a float64 that holds the sum of all.
 """
 
 import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from types import ModuleType
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from .accelerate import loops
 from .aligned import scale_exponents
 from .decode import Decoder
 from .dot import Accumulate, DotSpec
@@ -39,6 +45,7 @@ from .tensor import BlockTensor
 __all__ = ["matmul"]
 
 _Matrix = npt.NDArray[np.float32 | np.float64]
+_Side = TypeVar("_Side")
 
 _SINGLE_BITS: Final = 24
 _DOUBLE_BITS: Final = 53
@@ -52,6 +59,10 @@ _TILES: Final[dict[Accumulate, tuple[int, int]]] = {
     "exact": (512, 1024),
     "aligned": (64, 512),
 }
+# About as large where the loops are compiled, which keep accumulators in registers and read tiles seldom.
+_COMPILED_TILE: Final = (210, 512)
+# Multiplications that take about as long as what else is compiled does for one element.
+_MULTIPLICATIONS: Final = 128
 # Rows of registers in the kernels of a BLAS: a tile of another height leaves some of them empty.
 _KERNEL: Final = 16
 # Columns of an operand up to which BLAS is given it in the order it reads it in, which costs a copy.
@@ -72,11 +83,11 @@ def _cut(whole: slice, step: int) -> Iterator[slice]:
         yield slice(start, min(start + step, whole.stop))
 
 
-def _tiles(whole: slice, step: int) -> Iterator[slice]:
-    """Cut a slice into slices of about `step`, as even as the kernels of a BLAS like them."""
+def _tiles(whole: slice, step: int, kernel: int) -> Iterator[slice]:
+    """Cut a slice into slices of at most `step`, as even as kernels of a height or width like them."""
     length = whole.stop - whole.start
     even = -(-length // max(1, -(-length // step)))
-    return _cut(whole, max(1, min(step, -(-even // _KERNEL) * _KERNEL)))
+    return _cut(whole, max(1, min(step, -(-even // kernel) * kernel)))
 
 
 def _finite(fmt: Format) -> npt.NDArray[np.float64]:
@@ -167,6 +178,14 @@ class _Operand:
             np.ascontiguousarray(codes).reshape(-1, self.block_size), np.ascontiguousarray(scales).reshape(-1)
         )
         return folded.reshape(*codes.shape)
+
+    def panels(self, rows: slice, height: int, compiled: ModuleType) -> npt.NDArray[np.float32]:
+        """Return the same in float32 in panels of so many rows: see `compiled.pack_panels`."""
+        count = -(-(rows.stop - rows.start) // height)
+        panels = np.empty((count, self.blocks * self.block_size, height), np.float32)
+        tables = (_finite(fmt).astype(np.float32) for fmt in (self.element, self.scale))
+        compiled.pack_panels(self.codes[rows], self.scales[rows], *tables, panels)
+        return panels
 
     def units(self, rows: slice, plan: _Plan, *, transposed: bool) -> list[_Unit]:
         """Return the units of some rows, as matrices of rows or transposed."""
@@ -280,22 +299,25 @@ def _round_between(
     return result, doubtful
 
 
-class _Product:
+class _Product(Generic[_Side]):
     """The product of two operands."""
 
     def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
         self.spec, self.a, self.b = spec, a, b
         self.special = a.has_infinity or b.has_infinity
         self.tile = _TILES[spec.accumulate]
+        self.kernel = _KERNEL, _KERNEL
 
     def run(self) -> npt.NDArray[np.float32]:
         """Return the accumulated results, shape (rows of a, rows of b)."""
         result = np.empty((self.a.rows, self.b.rows), np.float32)
         height, width = self.tile
         for part_a in self._parts(self.a):
-            of_a = [(rows, self._side(0, rows)) for rows in _tiles(part_a, height)]
+            of_a = [(rows, self._side(0, rows)) for rows in _tiles(part_a, height, self.kernel[0])]
             for part_b in self._parts(self.b):
-                of_b = [(columns, self._side(1, columns)) for columns in _tiles(part_b, width)]
+                of_b = [
+                    (columns, self._side(1, columns)) for columns in _tiles(part_b, width, self.kernel[1])
+                ]
                 for (rows, a), (columns, b) in itertools.product(of_a, of_b):
                     result[rows, columns] = self._tile(a, b, rows, columns)
         result[self.a.nan_rows] = np.nan
@@ -308,11 +330,11 @@ class _Product:
     def _operand(self, index: int) -> _Operand:
         return self.b if index else self.a
 
-    def _side(self, index: int, rows: slice) -> list[_Unit]:
-        """Return some rows of an operand: of A as rows, of B transposed."""
+    def _side(self, index: int, rows: slice) -> _Side:
+        """Return some rows of an operand, of A or of B, as `_tile` takes them."""
         raise NotImplementedError
 
-    def _tile(self, a: list[_Unit], b: list[_Unit], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+    def _tile(self, a: _Side, b: _Side, rows: slice, columns: slice) -> npt.NDArray[np.float32]:
         """Return a tile of the result, of these rows of A and of B."""
         raise NotImplementedError
 
@@ -327,7 +349,7 @@ class _Product:
         return _special(*(np.where(np.isnan(value), 0.0, value) for value in values))
 
 
-class _RoundedProduct(_Product):
+class _RoundedProduct(_Product[list[_Unit]]):
     """Units rounded once each, and added in binary32 where there are several: all but ``aligned``."""
 
     def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
@@ -411,7 +433,52 @@ class _RoundedProduct(_Product):
         return result
 
 
-class _AlignedProduct(_Product):
+class _CompiledProduct(_Product[npt.NDArray[np.float32]]):
+    """Units that float32 holds, in compiled loops: ``fp32``, and ``exact`` where float64 holds their sum."""
+
+    def __init__(self, product: _RoundedProduct, compiled: ModuleType) -> None:
+        super().__init__(product.spec, product.a, product.b)
+        self.compiled = compiled
+        self.width = _short_unit(self.spec) * self.a.block_size
+        self.dtype = np.dtype(np.float64 if self.spec.accumulate == "exact" else np.float32)
+        rows, columns = self.kernel = compiled.tile_shape(self.dtype)
+        height, width = _COMPILED_TILE
+        self.tile = max(1, height // rows) * rows, max(1, width // columns) * columns
+
+    @staticmethod
+    def applies(product: _RoundedProduct) -> bool:
+        """Whether the loops give the same bits as this, and a BLAS would take longer."""
+        spec, plan = product.spec, product.plan
+        blocks = _short_unit(spec)
+        if spec.accumulate == "exact":
+            single = _precision(spec, _block_bits(spec)) == np.float32
+            suits = plan.dtype == np.float64
+        else:
+            single, suits = plan.dtype == np.float32, spec.accumulates
+        narrow = blocks * product.a.block_size <= _NARROW and blocks < product.a.blocks
+        return plan.exact and single and suits and narrow and not product.special
+
+    def _side(self, index: int, rows: slice) -> npt.NDArray[np.float32]:
+        return self._operand(index).panels(rows, self.kernel[index], self.compiled)
+
+    def _tile(
+        self, a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], rows: slice, columns: slice
+    ) -> npt.NDArray[np.float32]:
+        # From +0, so that no sum is -0.
+        total = np.zeros((len(a) * a.shape[2], len(b) * b.shape[2]), self.dtype)
+        self.compiled.add_products(a, b, self.width, total)
+        with np.errstate(over="ignore", under="ignore"):
+            return total[: rows.stop - rows.start, : columns.stop - columns.start].astype(
+                np.float32, copy=False
+            )
+
+
+def _short_unit(spec: DotSpec) -> int:
+    """Return the blocks of what compiled loops add exactly in float32."""
+    return 1 if spec.accumulate == "exact" else spec.blocks
+
+
+class _AlignedProduct(_Product[list[_Unit]]):
     """Groups at one exponent each, cut off: ``aligned``."""
 
     def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
@@ -492,8 +559,19 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
     """
     check_operands(spec, A, B)
     unit_size = spec.unit_size if spec.accumulate == "aligned" else spec.block_size
-    product = _AlignedProduct if spec.accumulate == "aligned" else _RoundedProduct
-    return scaled(product(spec, _Operand(A, unit_size), _Operand(B, unit_size)).run(), A, B)
+    return scaled(_product(spec, _Operand(A, unit_size), _Operand(B, unit_size)).run(), A, B)
+
+
+def _product(
+    spec: DotSpec, a: _Operand, b: _Operand
+) -> "_AlignedProduct | _CompiledProduct | _RoundedProduct":
+    if spec.accumulate == "aligned":
+        return _AlignedProduct(spec, a, b)
+    product = _RoundedProduct(spec, a, b)
+    multiplications = a.rows * b.rows * a.blocks * a.block_size
+    if _CompiledProduct.applies(product) and (compiled := loops(multiplications // _MULTIPLICATIONS)):
+        return _CompiledProduct(product, compiled)
+    return product
 
 
 def check_operands(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> int:

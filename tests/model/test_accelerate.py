@@ -1,15 +1,21 @@
 """The compiled loops against numpy, bit for bit; numpy is held against exact rationals elsewhere."""
 
+import dataclasses
+import itertools
+import os
 import subprocess
 import sys
 import tracemalloc
 
 import numpy as np
 import pytest
-from blockdot.model import BlockTensor, accelerate, formats, quantize
+import reference
+from blockdot.model import BlockTensor, DotSpec, accelerate, formats, matmul, quantize
 from messages import whole
 
 pytest.importorskip("numba")
+# The package's attribute of that name is the function.
+products = sys.modules["blockdot.model.matmul"]
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +148,180 @@ def test_memory_is_that_of_the_result(rng):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.3 * x.nbytes
+
+
+def operands(
+    rng: np.random.Generator, spec: DotSpec, shape: tuple[int, int, int], nan: float = 0.0
+) -> list[BlockTensor]:
+    """Uniform codes of elements and scales, zeros and -0 among them, and NaN scales where there are such."""
+    rows, others, columns = shape
+    tensors = []
+    for index, count in enumerate((rows, others)):
+        element, scale = spec.elements[index], spec.scales[index]
+        codes = rng.choice(element.codes, (count, columns))
+        scales = rng.choice(scale.codes, (count, columns // spec.block_size))
+        # Blocks that are zero by their scale, by +0, by -0, and by cancelling out.
+        scales[rng.random(scales.shape) < 0.05] = scale.codes[0]
+        blocks = codes.reshape(*scales.shape, spec.block_size)
+        blocks[rng.random(blocks.shape[:2]) < 0.05] = 0
+        blocks[rng.random(blocks.shape[:2]) < 0.05] = element.encode(np.array(-0.0))
+        if scale.nan_code is not None:
+            scales[rng.random(scales.shape) < nan] = scale.nan_code
+        tensors.append(BlockTensor(codes, scales, 1.0, element.name, scale.name, spec.block_size))
+    return tensors
+
+
+def check_matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor, monkeypatch, *, applies: bool) -> np.ndarray:
+    """Hold the loops against numpy alone, and see that they are taken where they apply."""
+    taken = []
+    honest = products._CompiledProduct._tile
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            products._CompiledProduct, "_tile", lambda *arguments: taken.append(1) or honest(*arguments)
+        )
+        seen = matmul(spec, A, B)
+    assert bool(taken) == applies
+    with accelerate.plain():
+        wanted = matmul(spec, A, B)
+    np.testing.assert_array_equal(seen.view(np.uint32), wanted.view(np.uint32))
+    return seen
+
+
+@pytest.mark.parametrize("accumulate", ["fp32", "exact"])
+@pytest.mark.parametrize("scale", ["ue4m3", "ue5m3", "ue4m3_full", ("ue7m0", "ue6m0")], ids=str)
+@pytest.mark.parametrize("element", ["e2m1", "e2m3", "e4m3", "int8", ("e2m1", "e3m2")], ids=str)
+def test_matmul(element, scale, accumulate, rng, monkeypatch):
+    """Scales of every size, so that sums differ if they are added in another order or precision."""
+    seen = set()
+    for block_size, nan in itertools.product((2, 8, 16, 32), (0.0, 0.005)):
+        spec = DotSpec(element=element, scale=scale, block_size=block_size, accumulate=accumulate)
+        A, B = operands(rng, spec, (37, 75, 6 * block_size), nan)
+        product = products._RoundedProduct(spec, *(products._Operand(t, block_size) for t in (A, B)))
+        applies = products._CompiledProduct.applies(product)
+        seen.add(applies)
+        check_matmul(spec, A, B, monkeypatch, applies=applies)
+    if accumulate == "fp32" and element == "e2m1":
+        assert seen == {True}
+
+
+@pytest.mark.parametrize("accumulate", ["fp32", "exact"])
+def test_matmul_of_every_shape(accumulate, rng, monkeypatch):
+    """Rows and columns that fill tiles and panels, and that leave some of them empty."""
+    spec = DotSpec(scale="ue4m3", accumulate=accumulate)
+    for shape in (
+        (1, 1, 32),
+        (1, 100, 48),
+        (7, 32, 64),
+        (8, 33, 64),
+        (220, 3, 32),
+        (3, 530, 320),
+        (9, 16, 2048),
+    ):
+        check_matmul(spec, *operands(rng, spec, shape, 0.001), monkeypatch, applies=True)
+    A, B = operands(rng, spec, (37, 75, 64), 0.002)
+    for tile, folded in (((1, 1), 1), ((14, 40), 1000), ((999, 999), 1 << 20)):
+        monkeypatch.setattr(products, "_COMPILED_TILE", tile)
+        monkeypatch.setattr(products, "_FOLDED", folded)
+        check_matmul(spec, A, B, monkeypatch, applies=True)
+    for shape in ((0, 3, 32), (3, 0, 32)):
+        check_matmul(spec, *operands(rng, spec, shape), monkeypatch, applies=False)
+
+
+@pytest.mark.parametrize("accumulate", ["fp32", "exact"])
+@pytest.mark.parametrize("scale", ["ue4m3", "ue5m3"])
+def test_matmul_against_fractions(scale, accumulate, rng, monkeypatch):
+    for element in ("e2m1", "e2m3"):
+        spec = DotSpec(element=element, scale=scale, accumulate=accumulate)
+        A, B = operands(rng, spec, (16, 24, 8 * 16), 0.002)
+        # exact: of few scales, so that a float64 holds the sum.
+        if accumulate == "exact":
+            A, B = (dataclasses.replace(t, scales=t.scales // 4 + 20) for t in (A, B))
+        seen = check_matmul(spec, A, B, monkeypatch, applies=True).view(np.uint32)
+        dot = reference.Dot(element, element, scale, scale, accumulate)
+        (a, a_scale), (b, b_scale) = A.blocks(), B.blocks()
+        a, b = (x.reshape(len(x), -1, 1, 16).tolist() for x in (a, b))
+        a_scale, b_scale = (x.reshape(len(x), -1, 1).tolist() for x in (a_scale, b_scale))
+        for m, n in itertools.product(range(16), range(24)):
+            assert seen[m, n] == dot(a[m], b[n], a_scale[m], b_scale[n])
+
+
+def test_matmul_of_real_scales_and_groups_of_blocks(rng, monkeypatch):
+    """Several blocks make one unit where the data allow it."""
+    for scale, accumulate, blocks in itertools.product(("ue4m3", "ue5m3"), ("fp32", "exact"), (1, 2, 4)):
+        spec = DotSpec(scale=scale, accumulate=accumulate, blocks=blocks)
+        # Few scales, so that float32 holds the sum of a group, but not that of a long row.
+        columns = 256 if accumulate == "fp32" else 4096
+        x, y = (rng.uniform(0.7, 1, (n, columns)).astype(np.float32) for n in (20, 40))
+        signs = rng.choice(np.float32([-1, 1]), x.shape)
+        A, B = (quantize(values, scale=scale) for values in (x * signs, y))
+        check_matmul(spec, A, B, monkeypatch, applies=True)
+
+
+def test_matmul_leaves_to_numpy_what_the_loops_cannot_do(rng, monkeypatch):
+    for parameters, columns in (
+        ({"accumulate": "none"}, 16),
+        ({"accumulate": "aligned"}, 64),
+        ({"accumulate": "fp32", "scale": "ue8m0"}, 64),
+        ({"accumulate": "exact", "scale": "ue8m0"}, 64),
+        ({"accumulate": "fp32", "scale": "ue5m3", "blocks": 4}, 256),
+        ({"accumulate": "exact", "scale": "ue5m3"}, 512),
+        ({"accumulate": "fp32", "scale": "ue4m3"}, 16),
+    ):
+        spec = DotSpec(**parameters)
+        check_matmul(spec, *operands(rng, spec, (20, 30, columns)), monkeypatch, applies=False)
+    infinite = DotSpec(element="e3m4", scale="ue2m0", block_size=4, accumulate="fp32")
+    A, B = operands(rng, infinite, (20, 30, 64))
+    check_matmul(infinite, A, B, monkeypatch, applies=True)
+    codes = A.codes.copy()
+    codes[3, 5] = A.element_format.infinity_code
+    check_matmul(infinite, dataclasses.replace(A, codes=codes), B, monkeypatch, applies=False)
+
+
+@pytest.mark.parametrize("cpu", ["host", "generic"])
+def test_matmul_on_other_processors(cpu, tmp_path):
+    """With short vectors, and where there are no vectors of that length and no fused additions."""
+    program = """
+from llvmlite import binding
+features = binding.get_host_cpu_features()
+features.update({name: False for name in features if name.startswith("avx512")})
+binding.get_host_cpu_features = lambda: features
+import numpy as np
+from blockdot.model import BlockTensor, DotSpec, accelerate, compiled, matmul
+assert compiled.tile_shape(np.float32) == (3, 16)
+accelerate._WORTH_TABLES = 0
+rng = np.random.default_rng(1)
+for accumulate in ("fp32", "exact"):
+    spec = DotSpec(scale="ue4m3", accumulate=accumulate)
+    A, B = (
+        BlockTensor(
+            rng.integers(0, 16, (n, 128), np.uint8), rng.integers(0, 127, (n, 8), np.uint8), scale="ue4m3"
+        )
+        for n in (20, 50)
+    )
+    seen = matmul(spec, A, B)
+    with accelerate.plain():
+        wanted = matmul(spec, A, B)
+    assert np.array_equal(seen.view(np.uint32), wanted.view(np.uint32))
+print(len(compiled.add_products.signatures))
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    if cpu != "host":
+        environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == ["2"]
+
+
+def test_matmul_memory_is_bounded(rng):
+    spec = DotSpec(scale="ue5m3", accumulate="fp32")
+    A, B = (quantize(rng.standard_normal((2048, 256)).astype(np.float32)) for _ in "AB")
+    matmul(spec, A, B)
+    tracemalloc.start()
+    result = matmul(spec, A, B)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < result.nbytes + 16 * 2**20
 
 
 def test_small_tensors_do_not_import_numba():
