@@ -14,7 +14,16 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-__all__ = ["add_products", "decode_blocks", "encode_blocks", "largest", "pack_panels", "tile_shape"]
+__all__ = [
+    "add_products",
+    "decode_blocks",
+    "decode_nibbles",
+    "encode_blocks",
+    "largest",
+    "pack_panels",
+    "permutes",
+    "tile_shape",
+]
 
 _Codes = npt.NDArray[np.unsignedinteger]
 _Integers = npt.NDArray[np.int32]
@@ -115,6 +124,80 @@ def decode_blocks(
         row, some, into = products[scales[b]], codes[b], out[b]
         for k in range(some.size):
             into[k] = row[some[k]]
+
+
+def permutes() -> bool:
+    """Whether `decode_nibbles` is any faster here than `decode_blocks`: looking up is one instruction."""
+    return bool(_FEATURES.get("avx2"))
+
+
+@intrinsic
+def _look_up(_: Any, tables: Any, row: Any, codes: Any, first: Any, out: Any) -> Any:
+    """Look 16 codes up in a table of 16 values.
+
+    Whole arrays and where to begin, as every view of an array would be counted.
+
+    Args:
+        tables: float32, contiguous, of 16 columns.
+        row: The row that is the table.
+        codes: uint8 from 0 to 15, contiguous.
+        first: The first of the codes, counted through all rows.
+        out: Takes the values, contiguous, in the place of the codes.
+    """
+    count = 16
+    word, values = ir.IntType(32), ir.VectorType(ir.FloatType(), _LANES)
+    integers = ir.VectorType(word, _LANES)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        starts = (context.make_array(signature.args[k])(context, builder, arguments[k]) for k in (0, 2, 4))
+        table, codes, out = (
+            builder.gep(array.data, [offset])
+            for array, offset in zip(
+                starts,
+                (builder.mul(arguments[1], arguments[1].type(count)), arguments[3], arguments[3]),
+                strict=True,
+            )
+        )
+
+        def pointer(start: Any, k: int, vector: Any) -> Any:
+            return builder.gep(builder.bitcast(start, vector.as_pointer()), [word(k)])
+
+        parts = [builder.load(pointer(table, k, values), align=4) for k in range(count // _LANES)]
+        for k in range(count // _LANES):
+            narrow = ir.VectorType(ir.IntType(8), _LANES)
+            some = builder.zext(builder.load(pointer(codes, k, narrow), align=1), integers)
+            inside = builder.and_(some, ir.Constant(integers, [_LANES - 1] * _LANES))
+            found = None
+            for first, part in zip(range(0, count, _LANES), parts, strict=True):
+                # LLVM makes one permutation of this.
+                here = ir.Constant(values, ir.Undefined)
+                for lane in range(_LANES):
+                    value = builder.extract_element(part, builder.extract_element(inside, word(lane)))
+                    here = builder.insert_element(here, value, word(lane))
+                if found is None:
+                    found = here
+                else:
+                    above = builder.icmp_unsigned(">=", some, ir.Constant(integers, [first] * _LANES))
+                    found = builder.select(above, here, found)
+            builder.store(found, pointer(out, k, values), align=4)
+        return context.get_dummy_value()
+
+    return types.void(tables, row, codes, first, out), generate
+
+
+@numba.njit(cache=True, nogil=True)
+def decode_nibbles(
+    codes: npt.NDArray[np.uint8],
+    scales: _Codes,
+    products: npt.NDArray[np.float32],
+    out: npt.NDArray[np.float32],
+) -> None:
+    """Look up blocks as `decode_blocks` does, of codes of 4 bits and a multiple of 16 a row, into float32."""
+    size = codes.shape[1]
+    for b in range(codes.shape[0]):
+        for k in range(b * size, (b + 1) * size, 16):
+            # numba passes the first argument.
+            _look_up(products, np.intp(scales[b]), codes, k, out)  # pyright: ignore[reportCallIssue]
 
 
 def tile_shape(dtype: npt.DTypeLike) -> tuple[int, int]:

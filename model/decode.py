@@ -74,7 +74,9 @@ class Decoder:
         """
         products = np.empty(codes.shape, self._dtype) if out is None else out
         if self._elements.size * self._factors.size <= _TABLE and (compiled := loops(codes.size)):
-            compiled.decode_blocks(codes, scales, self._table, products)
+            nibbles = self._pairs is not None and products.dtype == np.float32 and codes.shape[1] % 16 == 0
+            decode = compiled.decode_nibbles if nibbles and compiled.permutes() else compiled.decode_blocks
+            decode(codes, scales, self._table, products)
             return products
         size = codes.shape[1]
         step = max(1, _CHUNK // size)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import reference
 from blockdot.model import BlockTensor, DotSpec, accelerate, formats, matmul, quantize
+from blockdot.model.decode import Decoder
 from messages import whole
 
 pytest.importorskip("numba")
@@ -119,6 +120,22 @@ def test_decode(element, rng):
             with accelerate.plain():
                 wanted = tensor.dequantize()
             np.testing.assert_array_equal(seen.view(np.uint32), wanted.view(np.uint32))
+
+
+@pytest.mark.parametrize("permutes", [False, True])
+def test_decode_with_and_without_an_instruction_that_looks_up(permutes, rng, monkeypatch):
+    """Every product of a table without symmetry, where blocks are a multiple of 16, and where not."""
+    compiled = accelerate.loops(1)
+    monkeypatch.setattr(compiled, "permutes", lambda: permutes)
+    elements, factors = rng.standard_normal(16), rng.standard_normal(256)
+    element = formats.get("e2m1")
+    for size in (8, 16, 24, 48):
+        codes = np.resize(np.arange(16, dtype=np.uint8), (256 * 6, size))
+        scales = np.resize(np.arange(256, dtype=np.uint8), 256 * 6)
+        for dtype in (np.float32, np.float64):
+            seen = Decoder(element, elements, factors, np.dtype(dtype)).decode(codes, scales)
+            wanted = (elements[codes] * factors[scales][:, np.newaxis]).astype(dtype)
+            np.testing.assert_array_equal(seen, wanted)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -278,7 +295,7 @@ def test_matmul_leaves_to_numpy_what_the_loops_cannot_do(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("cpu", ["host", "generic"])
-def test_matmul_on_other_processors(cpu, tmp_path):
+def test_on_other_processors(cpu, tmp_path):
     """With short vectors, and where there are no vectors of that length and no fused additions."""
     program = """
 from llvmlite import binding
@@ -302,6 +319,12 @@ for accumulate in ("fp32", "exact"):
     with accelerate.plain():
         wanted = matmul(spec, A, B)
     assert np.array_equal(seen.view(np.uint32), wanted.view(np.uint32))
+x = A.dequantize()
+table = np.multiply.outer(A.scale_format.values, A.element_format.values).astype(np.float32)
+codes, scales = A.codes.reshape(-1, 32), A.scales.ravel()[::2]
+compiled.decode_nibbles(codes, scales, table, x.reshape(-1, 32))
+wanted = table[scales[:, np.newaxis], codes]
+assert np.array_equal(x.reshape(-1, 32).view(np.uint32), wanted.view(np.uint32))
 print(len(compiled.add_products.signatures))
 """
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
