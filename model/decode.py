@@ -1,7 +1,7 @@
 """Element codes times block scales, as floating-point numbers: the inner loop of decoding."""
 
 from functools import cached_property
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,9 @@ from .formats import Format
 
 __all__ = ["Decoder"]
 
-# Values decoded at a time: they and their spread scales stay inside a level-2 cache.
-_CHUNK: Final = 1 << 16
-# Products of an element and a factor: as many as are looked through, those of formats of 4 and 8 bits; and as
-# many as are kept in a table for the compiled loop, those of 8 and 8.
-_FEW: Final = 1 << 12
+# Bytes of the values decoded at a time: they and their spread factors stay inside a level-2 cache.
+_CHUNK: Final = 1 << 18
+# Products of an element and a factor that are kept in a table for the compiled loop: those of 8 and 8 bits.
 _TABLE: Final = 1 << 16
 
 
@@ -38,10 +36,7 @@ class Decoder:
     ) -> None:
         self._dtype = dtype
         # float32 takes half the time, and rounds what it multiplies once.
-        narrow = _in_float32(elements) and _in_float32(factors)
-        if narrow and dtype != np.float32:
-            # Looked through only where there are few.
-            narrow = elements.size * factors.size <= _FEW and _in_float32(_products(elements, factors))
+        narrow = dtype == np.float32 and _in_float32(elements) and _in_float32(factors)
         inner = np.dtype(np.float32 if narrow else np.float64)
         with np.errstate(over="ignore", under="ignore"):
             self._elements = elements.astype(inner)
@@ -79,9 +74,17 @@ class Decoder:
             decode(codes, scales, self._table, products)
             return products
         size = codes.shape[1]
-        step = max(1, _CHUNK // size)
         inner = self._factors.dtype
-        apart = np.empty((min(step, len(codes)), size), inner) if inner != self._dtype else None
+        step = max(1, _CHUNK // (size * inner.itemsize))
+        longest = min(step, len(codes))
+        apart = np.empty((longest, size), inner) if inner != self._dtype else None
+        # Every factor as often as a block needs it, for blocks of them to be copied; where there are fewer
+        # blocks than factors, only those they have.
+        factors, rows = self._factors, cast("npt.NDArray[np.integer]", scales)
+        if factors.size > len(codes):
+            factors, rows = factors[scales], np.arange(len(codes))
+        factors = np.repeat(factors, size).reshape(-1, size)
+        spread = np.empty((longest, size), inner)
         for start in range(0, len(codes), step):
             some = codes[start : start + step]
             part = products[start : start + step] if apart is None else apart[: len(some)]
@@ -90,8 +93,9 @@ class Decoder:
                 np.take(self._elements, some, out=part, mode="clip")
             else:
                 np.take(self._pairs, some.view(np.uint16), out=part.view(self._pairs.dtype), mode="clip")
-            spread = np.repeat(self._factors[scales[start : start + step]], size).reshape(part.shape)
-            np.multiply(part, spread, out=part)
+            each = spread[: len(some)]
+            np.take(factors, rows[start : start + step], axis=0, out=each, mode="clip")
+            np.multiply(part, each, out=part)
             if apart is not None:
                 np.copyto(products[start : start + step], part, casting="same_kind")
         return products

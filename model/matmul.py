@@ -54,8 +54,8 @@ _DOUBLE_BITS: Final = 53
 # multiplications, for OpenBLAS not to copy the operands first. `exact` has few products, which BLAS does best
 # at one go; `aligned` works with several arrays of float64.
 _TILES: Final[dict[Accumulate, tuple[int, int]]] = {
-    "none": (240, 256),
-    "fp32": (240, 256),
+    "none": (176, 352),
+    "fp32": (176, 352),
     "exact": (512, 1024),
     "aligned": (64, 512),
 }
@@ -395,7 +395,8 @@ class _RoundedProduct(_Product[list[_Unit]]):
         if a.norms is None or b.norms is None:
             result = np.empty(total.shape, np.float32)
             with np.errstate(over="ignore", under="ignore"):
-                np.add(total, 0.0, out=result, dtype=total.dtype, casting="same_kind")  # -0 becomes +0
+                for part in _cut(slice(0, len(total)), max(1, _CACHED // max(1, total.shape[1]))):
+                    result[part] = np.add(total[part], 0.0, out=total[part])  # -0 becomes +0
         else:
             error = a.norms @ b.norms.T
             # Roundings: of the additions, of the norms and their product, and of two additions more. All of
