@@ -336,6 +336,17 @@ print(len(compiled.add_products.signatures))
     assert done.stdout.split() == ["2"]
 
 
+def test_panels_are_the_rows_and_then_zeros(rng):
+    compiled = accelerate.loops(1)
+    codes, scales = rng.integers(0, 16, (5, 3, 4), np.uint8), rng.integers(0, 8, (5, 3), np.uint8)
+    elements, factors = rng.standard_normal((2, 16)).astype(np.float32)
+    panels = np.full((2, 12, 4), np.nan, np.float32)
+    compiled.pack_panels(codes, scales, elements, factors, panels)
+    rows = panels.swapaxes(1, 2).reshape(8, 3, 4)
+    np.testing.assert_array_equal(rows[:5], elements[codes] * factors[scales][..., np.newaxis])
+    assert not rows[5:].any()
+
+
 def test_matmul_memory_is_bounded(rng):
     spec = DotSpec(scale="ue5m3", accumulate="fp32")
     A, B = (quantize(rng.standard_normal((2048, 256)).astype(np.float32)) for _ in "AB")
