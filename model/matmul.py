@@ -56,7 +56,7 @@ _DOUBLE_BITS: Final = 53
 _TILES: Final[dict[Accumulate, tuple[int, int]]] = {
     "none": (176, 352),
     "fp32": (176, 352),
-    "exact": (512, 1024),
+    "exact": (1024, 1024),
     "aligned": (64, 512),
 }
 # About as large where the loops are compiled, which keep accumulators in registers and read tiles seldom.
@@ -356,8 +356,8 @@ class _RoundedProduct(_Product[list[_Unit]]):
         super().__init__(spec, a, b)
         self.plan = _plan(spec, a, b)
         if spec.accumulate == "exact" and not self.plan.exact:
-            # Twice as many arrays are worked with.
-            self.tile = self.tile[0], self.tile[1] // 2
+            # More arrays are worked with.
+            self.tile = max(1, self.tile[0] // 2), max(1, self.tile[1] // 2)
         # What a unit computes on its own.
         self.alone = spec if spec.accumulate == "exact" else replace(spec, accumulate="none")
 
