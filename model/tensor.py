@@ -149,19 +149,37 @@ class BlockTensor:
         scales = np.moveaxis(self.scales, self.axis, -1)
         return codes.reshape(*scales.shape, self.block_size), scales
 
-    def dequantize(self) -> npt.NDArray[np.float32]:
+    def dequantize(self, out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """Return what the codes are worth: the exact product, rounded once to float32, ties to even.
 
         The product is a float32 value as it stands, and nothing is rounded, wherever `tensor_scale` is a
         power of two and the result is in float32's range: a significand has at most 14 bits. Beyond
         the range it is infinite. NaN is 0x7FC00000.
+
+        Args:
+            out: Takes the values and is returned: a contiguous float32 array of the tensor's shape. A new one
+                where it is None; for large tensors, half the time goes into memory that was not used before.
+
+        Raises:
+            TypeError: If `out` is no array.
+            ValueError: If it is another kind of array.
         """
         # As quantize does: (blocks, N, what lies inside the blocked axis) needs no transposition.
         axis = self.axis % self.codes.ndim
         inner = int(np.prod(self.codes.shape[axis + 1 :], dtype=np.int64))
         codes = self.codes.reshape(-1, self.block_size, inner)
         scales = self.scales.reshape(-1, 1, inner)
-        result = np.empty(codes.shape, np.float32)
+        if out is None:
+            out = np.empty(self.codes.shape, np.float32)
+        elif not isinstance(out, np.ndarray):
+            raise TypeError(f"out must be a numpy array, not {type(out).__name__}")
+        elif (out.shape, out.dtype) != (self.codes.shape, np.float32):
+            raise ValueError(
+                f"out must be float32 of shape {self.codes.shape}, not {out.dtype} of {out.shape}"
+            )
+        elif not (out.flags.c_contiguous and out.flags.writeable):
+            raise ValueError("out must be contiguous and writeable, not a view of some of an array")
+        result = out.reshape(codes.shape)
         elements = self.element_format.values
         factors = self.scale_format.values * self.tensor_scale
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -175,7 +193,7 @@ class BlockTensor:
                     result[part] = elements[codes[part]] * factors[scales[part]]
         if not (np.isfinite(elements).all() and self.scales_are_finite):
             canonical(result)
-        return result.reshape(self.codes.shape)
+        return out
 
     @cached_property
     def scales_are_finite(self) -> bool:

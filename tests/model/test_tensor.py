@@ -201,3 +201,39 @@ def test_messages():
     check_messages(
         [(ValueError, f"element must be a format known by its name, not {own!r}", tensor(element=own))]
     )
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_values_go_into_an_array_that_is_given(axis: int, rng: np.random.Generator) -> None:
+    # NaN scales among them, which are written as they should be there too.
+    drawn = random_tensor(rng, (8, 12), axis, "e2m1", "ue4m3")
+    scales = drawn.scales.copy()
+    scales[0, 0] = 0x7F
+    tensor = dataclasses.replace(drawn, scales=scales)
+    out = np.full(tensor.shape, 7, np.float32)
+    assert tensor.dequantize(out) is out
+    np.testing.assert_array_equal(out.view(np.uint32), tensor.dequantize().view(np.uint32))
+
+
+def test_an_array_that_is_given_must_be_one_of_that_kind(rng: np.random.Generator) -> None:
+    tensor = random_tensor(rng, (8, 12), 1, "e2m1", "ue4m3")
+    constant = np.empty((8, 12), np.float32)
+    constant.flags.writeable = False
+    strided = "out must be contiguous and writeable, not a view of some of an array"
+    check_messages(
+        [
+            (TypeError, "out must be a numpy array, not list", lambda: tensor.dequantize([])),  # type: ignore[arg-type]
+            (
+                ValueError,
+                "out must be float32 of shape (8, 12), not float64 of (8, 12)",
+                lambda: tensor.dequantize(np.empty((8, 12))),  # type: ignore[arg-type]
+            ),
+            (
+                ValueError,
+                "out must be float32 of shape (8, 12), not float32 of (12, 8)",
+                lambda: tensor.dequantize(np.empty((12, 8), np.float32)),
+            ),
+            (ValueError, strided, lambda: tensor.dequantize(np.empty((8, 24), np.float32)[:, ::2])),
+            (ValueError, strided, lambda: tensor.dequantize(constant)),
+        ]
+    )
