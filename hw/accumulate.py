@@ -470,7 +470,8 @@ class WindowAdder(wiring.Component):
         sums, kept = [], []
         for start, carry in zip(range(0, width, segment), carries, strict=True):
             part = slice(start, start + segment)
-            *total, out = add(m, list(self.accumulator[part]), list(extended[part]), carry, self.adder)
+            name = "" if segment == width else f"from_{start}_"
+            *total, out = add(m, list(self.accumulator[part]), list(extended[part]), carry, self.adder, name)
             sums += total
             kept.append(out)
         m.d.comb += self.result.eq(Cat(*sums))

@@ -34,7 +34,9 @@ _LAST: Final = 1
 _HALF: Final = 1
 
 
-def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: Adder) -> list[Value]:
+def add(
+    m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: Adder, name: str = ""
+) -> list[Value]:
     """Add two numbers of equal width and a carry, bits from the lowest up; the carry out comes last.
 
     Args:
@@ -45,6 +47,7 @@ def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: A
         kind: ``ripple`` is the smallest; the others are parallel-prefix networks: ``brent_kung`` with
             the fewest cells, ``sklansky`` with the least depth and high fan-out, ``kogge_stone`` with
             the least depth and fan-out two.
+        name: What the wires' names begin with.
 
     Returns:
         One bit more than `a` has.
@@ -52,10 +55,10 @@ def add(m: Module, a: Sequence[Value], b: Sequence[Value], carry: Value, kind: A
     if kind == "ripple":
         total = []
         for k, (x, y) in enumerate(zip(a, b, strict=True)):
-            bit, carry = full_adder(m, x, y, carry, f"add_{k}")
+            bit, carry = full_adder(m, x, y, carry, f"{name}add_{k}")
             total.append(bit)
         return [*total, carry]
-    half, spans = prefixes(m, a, b, kind, carry)
+    half, spans = prefixes(m, a, b, kind, carry, name)
     carries = [carry, *(generate for generate, _ in spans)]
     return [*(p ^ c for p, c in zip(half, carries, strict=False)), carries[-1]]
 

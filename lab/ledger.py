@@ -8,6 +8,7 @@ figures to the last digit, so nothing is allowed for.
 
 import argparse
 import importlib.metadata
+import itertools
 import json
 import re
 import subprocess
@@ -20,10 +21,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Literal
 
+from amaranth.hdl import Module
 from rich.console import Console
 from rich.progress import Progress
 
+from ..hw.compressor import SumOfProducts
 from ..hw.datapath import OPTIMISE
+from ..hw.element import product_bits
 from ..hw.hierarchy import Emitter
 from ..hw.obvious import ObviousUnit, SumUnit
 from ..hw.synth.flow import (
@@ -34,14 +38,27 @@ from ..hw.synth.flow import (
     pyosys_version,
 )
 from ..hw.synth.neutral import neutral
-from ..hw.variants import SCALES, variants
+from ..hw.variants import BLOCK_SIZES, SCALES, variants
 from ..hw.verilog import write_whole
 from ..model import DotSpec
 from .measure import Job, Unit, emit
 from .pool import Progress as Report
 from .pool import measure_all
 
-__all__ = ["KEPT", "Cost", "Rival", "Row", "by_recipe", "changes", "main", "make", "measure", "page", "rows"]
+__all__ = [
+    "KEPT",
+    "Cost",
+    "Rival",
+    "Row",
+    "adders",
+    "by_recipe",
+    "changes",
+    "main",
+    "make",
+    "measure",
+    "page",
+    "rows",
+]
 
 KEPT: Final = Path(__file__).resolve().parent.parent / "docs" / "ledger.json"
 """Where the ledger is kept."""
@@ -125,6 +142,38 @@ def rows() -> list[Row]:
     return [*found, *(Row(unit.name, unit) for unit in units)]
 
 
+def adders() -> list[dict[str, Any]]:
+    """Count the adders of the trees over products of e2m1, beside the fewest that there can be.
+
+    A full adder makes two bits of three: so as many of them are needed as there are bits of products and
+    signs, less the bits of the sum. A tree leaves two rows, whose final adder has one for each bit more.
+
+    Returns:
+        For each size and form ``lanes``, ``optimise``, ``bound``, and the tree's ``full`` and ``half``.
+    """
+    found = []
+    for lanes, optimise in itertools.product(BLOCK_SIZES, OPTIMISE):
+        spec = DotSpec(block_size=lanes)
+        width = product_bits(*spec.elements)
+        tree = SumOfProducts(
+            lanes=lanes, magnitude_bits=width, sum_bits=spec.sum_bits, balanced=optimise == "delay"
+        )
+        m = Module()
+        columns = tree.columns(m)
+        columns.carry_save(m)
+        found.append(
+            {
+                "lanes": lanes,
+                "optimise": optimise,
+                "bound": lanes * (width + 1) - spec.sum_bits,
+                "full": columns.full_adders,
+                "half": columns.half_adders,
+                "final": spec.sum_bits,
+            }
+        )
+    return found
+
+
 def measure(
     chosen: Sequence[Row],
     *,
@@ -190,6 +239,19 @@ def page(kept: Mapping[str, Any]) -> str:
         "| | area | delay |",
         "|---|---:|---:|",
     ]
+    adder_lines = [
+        "",
+        "Adders of the tree over products of e2m1. Bits in minus bits out bounds all full adders from below,",
+        "those of the final adder, one for each bit of the sum, included.",
+        "",
+        "| N | form | bound | full | half | final adder |",
+        "|---:|---|---:|---:|---:|---:|",
+        *(
+            f"| {one['lanes']} | {one['optimise']} | {one['bound']} | {one['full']} | {one['half']} "
+            f"| {one['final']} |"
+            for one in kept["adders"]
+        ),
+    ]
     units: dict[tuple[str, int, int | None], dict[tuple[str, int], str]] = {}
     for row in rows():
         cost = costs[row.name]
@@ -200,6 +262,7 @@ def page(kept: Mapping[str, Any]) -> str:
         key = (spec.accumulate, spec.block_size, row.unit.segment)
         cell = f"{cost['area']:.0f} / {cost['delay']:.1f}"
         units.setdefault(key, {})[spec.scales[0].name, row.unit.stages] = cell
+    lines += adder_lines
     for (accumulate, block_size, segment), cells in units.items():
         carries = "" if segment is None else f", `segment={segment}`"
         stages = sorted({stage for _, stage in cells})
@@ -285,6 +348,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 progress=lambda done, count, _: bar.update(task, completed=done, total=count),
             )
         found = changes(kept["rows"], measured)
+        if (counted := adders()) != kept.get("adders"):
+            found.append((f"adders of the trees are {counted}, and were {kept.get('adders')}", True))
         for line, _ in found:
             print(line)
         if not chosen.write:
@@ -294,6 +359,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         costs = kept["rows"] | {name: asdict(cost) for name, cost in measured.items()}
         kept = {
             "tools": {"pyosys": pyosys_version(), "amaranth": importlib.metadata.version("amaranth")},
+            "adders": counted,
             # In the order of the page, in whatever order they were measured.
             "rows": {name: costs[name] for name in names if name in costs},
         }

@@ -203,11 +203,20 @@ def test_placed_units_in_every_format(blockdot, tmp_path, monkeypatch):
 
 def test_lists_of_everything_are_all_combined_and_what_does_not_matter_is_left_out():
     units = _units(
-        ["e2m1"], ["ue4m3", "ue5m3xue4m3"], [2, 4], [1], ["none", "exact"], [4, 8], [None, 2], ["area"]
+        ["e2m1"],
+        ["ue4m3", "ue5m3xue4m3"],
+        [2, 4],
+        [1],
+        ["none", "exact"],
+        [4, 8],
+        [None, 2],
+        ["area"],
+        [0, 8],
     )
     names = [unit.name for unit in units]
-    # The guard bits are no matter without an exact accumulator; neither is an option given twice.
-    assert len(names) == len(set(names)) == 2 * 2 * (1 + 2) * 2
+    # Guard bits and carries are no matter without an exact accumulator; neither is an option given twice.
+    assert len(names) == len(set(names)) == 2 * 2 * (1 + 2 * 2) * 2
+    assert {"e2m1_ue4m3_n2_exact_g4_s1", "e2m1_ue4m3_n2_exact_g4_s1_segment8"} <= set(names)
     assert names[:4] == [
         "e2m1_ue4m3_n2_none_s0",
         "e2m1_ue5m3xue4m3_n2_none_s0",

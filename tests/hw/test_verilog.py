@@ -36,12 +36,15 @@ UNITS: list[Unit] = [
     DotUnit(DotSpec(scale="ue5m3", block_size=16, accumulate="exact"), stages=3, optimise="delay"),
     DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact", guard=0), stages=8),
     DotUnit(DotSpec(scale="ue8m0", block_size=2, accumulate="exact"), stages=2),
+    DotUnit(DotSpec(scale="ue4m4", block_size=2, accumulate="exact"), stages=3, segment=8),
+    DotUnit(DotSpec(scale="ue3m2", block_size=2, accumulate="exact"), stages=1, segment=1, optimise="delay"),
     DotUnit(DotSpec(scale="ue8m0", block_size=2), stages=0),
     DotUnit(DotSpec(scale="ue3m2", block_size=2, blocks=2), stages=0),
     DotUnit(DotSpec(scale="ue5m3", block_size=2, blocks=2, accumulate="fp32"), stages=3),
     DotUnit(DotSpec(scale="ue4m3", block_size=2, blocks=4, accumulate="exact"), stages=3, optimise="delay"),
     DotArray(DotSpec(block_size=2), rows=2, columns=3, stages=0),
     DotArray(DotSpec(block_size=2, accumulate="fp32"), rows=3, columns=1, stages=3),
+    DotArray(DotSpec(block_size=2, accumulate="exact"), rows=2, columns=1, segment=16),
     DotArray(DotSpec(element="e5m2", scale="ue8m0", block_size=2, accumulate="fp32"), rows=2, columns=2),
 ]
 units = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: f"{unit.name}_{unit.optimise}")
@@ -201,6 +204,7 @@ def test_the_sidecar_says_what_is_to_be_known(unit: Unit) -> None:
         "optimise": unit.optimise,
         "flow": unit.flow,
         "order": unit.order,
+        "segment": unit.segment,
         "latency": unit.stages,
         "registers_after": list(unit.registers_after),
         "ports": [

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from blockdot.lab.ledger import KEPT, Cost, changes, measure, page, rows
+from blockdot.lab.ledger import KEPT, Cost, adders, changes, measure, page, rows
 
 KEPT_ROWS = json.loads(KEPT.read_text(encoding="utf-8"))["rows"]
 
@@ -15,6 +15,15 @@ def test_every_row_is_kept_and_nothing_else():
 def test_the_page_is_made_of_what_is_kept():
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     assert page(kept) == KEPT.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_trees_take_few_more_adders_than_there_must_be():
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    assert adders() == kept["adders"]
+    of_sixteen = next(one for one in kept["adders"] if (one["lanes"], one["optimise"]) == (16, "area"))
+    # 16 products of 8 bits and a sign, and a sum of 13.
+    assert of_sixteen["bound"] == 16 * 9 - 13
+    assert of_sixteen["bound"] <= of_sixteen["full"] + of_sixteen["final"] <= of_sixteen["bound"] * 1.15
 
 
 # A few that between them have every component in both forms; `make ledger` measures all.
