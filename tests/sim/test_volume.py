@@ -7,7 +7,7 @@ import pytest
 from blockdot.hw.variants import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
 from blockdot.model import DotSpec
 from blockdot.sim import volume
-from blockdot.sim.volume import classes, every, main
+from blockdot.sim.volume import KEPT, classes, every, main, netlist
 
 
 def test_every_unit_is_there_in_both_forms() -> None:
@@ -36,6 +36,39 @@ def test_every_kind_of_scale_and_result_comes(seed: int) -> None:
     wide = classes(DotSpec(scale="ue8m0", accumulate="fp32"), 20_000, seed)
     assert min(wide["result"].values()) > 0
     assert wide["a_scale"]["zero"] == wide["a_scale"]["subnormal"] == 0
+
+
+def test_the_record_is_of_every_unit() -> None:
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    assert kept["vectors"] >= 1_000_000
+    assert kept["units"].keys() == {variant.name for variant in every()}
+    assert all(unit["equal"] for unit in kept["units"].values())
+    # What is computed is the same at every depth and in every form.
+    digests: dict[str, set[str]] = {}
+    for variant in every():
+        digests.setdefault(variant.spec.name, set()).add(kept["units"][variant.name]["digest"])
+    assert {len(found) for found in digests.values()} == {1}
+    assert kept["classes"].keys() == digests.keys()
+
+
+# A few that between them have every component; `make volume` looks at all, and runs those that changed.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "e2m1_ue4m3_n8_none_s3",
+        "e2m1_ue5m3_n8_none_s0_delay",
+        "e2m1_ue8m0_n8_fp32_s1_delay",
+        "e2m1_ue5m3_n8_fp32_s2_delay",
+        "e2m1_ue4m4_n8_fp32_s1",
+        "e2m1_ue4m3_n16_exact_s4_segment8",
+        "e2m1_ue5m3_n8_exact_s1_delay",
+        "e2m1_ue4m3_n8_aligned_s1",
+    ],
+)
+def test_the_record_is_of_the_units_that_there_are(name: str) -> None:
+    (variant,) = (one for one in every() if one.name == name)
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))["units"][name]
+    assert netlist(variant.unit) == kept["netlist"], f"{name} is another: run make volume"
 
 
 def test_what_came_of_each_is_kept(
