@@ -15,7 +15,7 @@ from .options import (
     SegmentOption,
     SpecArgument,
     StagesOption,
-    default_stages,
+    make_unit,
 )
 
 __all__ = ["mutants"]
@@ -39,18 +39,11 @@ def mutants(
     Killed: an input of the directed and random tests shows it. Refuted: none does, but the proofs tell it
     from the unit. Equivalent: no input can. Exit code 1 says that one survived.
     """
-    from ..hw import DotUnit
     from ..sim.mutants import FATES, mutate
     from ..sim.source_faults import plant
 
     parsed = DotSpec.parse(spec)
-    unit = DotUnit(
-        parsed,
-        stages=default_stages(parsed.accumulate, stages),
-        optimise=optimise,
-        order=order,
-        segment=segment,
-    )
+    unit = make_unit(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
     start = time.perf_counter()
     with progress_bar(f"mutating {unit.name}", None) as report:
         of_netlist = mutate(unit, count, seed=seed, progress=report)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -12,6 +12,10 @@ from ..model import DotSpec
 from ..model.dot import Accumulate
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
+
+if TYPE_CHECKING:
+    from ..hw import DotUnit
+    from ..hw.datapath import Optimise
 
 __all__ = [
     "AccumulateOption",
@@ -39,6 +43,7 @@ __all__ = [
     "default_stages",
     "expand_methods",
     "make_spec",
+    "make_unit",
 ]
 
 _SPEC = "What is computed"
@@ -216,6 +221,20 @@ def make_spec(
         guard=guard,
         fraction=fraction,
     )
+
+
+def make_unit(
+    spec: DotSpec, *, stages: int | None, optimise: "Optimise", order: int, segment: int | None
+) -> "DotUnit":
+    """Return the unit that the shared options describe, of the fewest stages where none are asked for.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    from ..hw import DotUnit
+
+    depth = default_stages(spec.accumulate, stages)
+    return DotUnit(spec, stages=depth, optimise=optimise, order=order, segment=segment)
 
 
 def default_stages(accumulate: str, stages: int | None) -> int:

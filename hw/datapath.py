@@ -220,17 +220,12 @@ class Datapath:
                 steps.append(Step("join", joined, self._group_bits, self._build_join))
             if spec.accumulate == "exact":
                 bits = spec.accumulator_bits
-                once = depth.exact(bits, fast=fast)
-                if self._segment is None:
-                    steps.append(Step("accumulate", once, bits, self._build_exact, accumulates=True))
-                else:
-                    once = depth.exact(self._segment, fast=fast)
-                    held = bits + kept_carries(bits, self._segment)
+                once = depth.exact(self._segment or bits, fast=fast)
+                held = bits + kept_carries(bits, self._segment)
+                steps.append(Step("accumulate", once, held, self._build_exact, accumulates=True))
+                if self._segment is not None:
                     resolve = depth.resolve(bits, self._segment, fast=fast)
-                    steps += [
-                        Step("accumulate", once, held, self._build_exact, accumulates=True),
-                        Step("resolve", resolve, bits, self._build_resolve),
-                    ]
+                    steps.append(Step("resolve", resolve, bits, self._build_resolve))
         rounds = numbers.rounds or self._windowed
         unpacked = fast and spec.accumulate == "fp32"
         steps += [

@@ -59,6 +59,17 @@ class DotUnit(Unit):
     ) -> None:
         super().__init__(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
 
+    def at(self, stages: int) -> "DotUnit":
+        """Return the same unit with another number of stages."""
+        return DotUnit(
+            self.spec,
+            stages=stages,
+            optimise=self.optimise,
+            flow=self.flow,
+            order=self.order,
+            segment=self.segment,
+        )
+
     @property
     def name(self) -> str:
         """The module's name: ``blockdot_``, the specification's name, ``_s`` and the stages.

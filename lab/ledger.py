@@ -149,7 +149,8 @@ def adders() -> list[dict[str, Any]]:
     signs, less the bits of the sum. A tree leaves two rows, whose final adder has one for each bit more.
 
     Returns:
-        For each size and form ``lanes``, ``optimise``, ``bound``, and the tree's ``full`` and ``half``.
+        For each size and form ``lanes``, ``optimise``, ``bound``, the tree's ``full`` and ``half``, and the
+        ``final`` adder's width.
     """
     found = []
     for lanes, optimise in itertools.product(BLOCK_SIZES, OPTIMISE):
@@ -239,7 +240,17 @@ def page(kept: Mapping[str, Any]) -> str:
         "| | area | delay |",
         "|---|---:|---:|",
     ]
-    adder_lines = [
+    units: dict[tuple[str, int, int | None], dict[tuple[str, int], str]] = {}
+    for row in rows():
+        cost = costs[row.name]
+        spec = row.unit.spec
+        if row.name != row.unit.name:
+            lines.append(f"| {row.name} | {cost['area']:.0f} | {cost['delay']:.1f} |")
+            continue
+        key = (spec.accumulate, spec.block_size, row.unit.segment)
+        cell = f"{cost['area']:.0f} / {cost['delay']:.1f}"
+        units.setdefault(key, {})[spec.scales[0].name, row.unit.stages] = cell
+    lines += [
         "",
         "Adders of the tree over products of e2m1. Bits in minus bits out bounds all full adders from below,",
         "those of the final adder, one for each bit of the sum, included.",
@@ -252,17 +263,6 @@ def page(kept: Mapping[str, Any]) -> str:
             for one in kept["adders"]
         ),
     ]
-    units: dict[tuple[str, int, int | None], dict[tuple[str, int], str]] = {}
-    for row in rows():
-        cost = costs[row.name]
-        spec = row.unit.spec
-        if row.name != row.unit.name:
-            lines.append(f"| {row.name} | {cost['area']:.0f} | {cost['delay']:.1f} |")
-            continue
-        key = (spec.accumulate, spec.block_size, row.unit.segment)
-        cell = f"{cost['area']:.0f} / {cost['delay']:.1f}"
-        units.setdefault(key, {})[spec.scales[0].name, row.unit.stages] = cell
-    lines += adder_lines
     for (accumulate, block_size, segment), cells in units.items():
         carries = "" if segment is None else f", `segment={segment}`"
         stages = sorted({stage for _, stage in cells})

@@ -176,12 +176,11 @@ def claims(
         order: Likewise.
         segment: Likewise.
     """
-    build = functools.partial(DotUnit, spec, optimise=optimise, order=order, segment=segment)
     least = int(spec.accumulates)
 
-    chain = Chain(build(stages=least))
+    chain = Chain(DotUnit(spec, stages=least, optimise=optimise, order=order, segment=segment))
     every = range(least, chain.unit.max_stages + 1)
-    if len(every) == 1 or build(stages=least + 1).steps == chain.unit.steps:
+    if len(every) == 1 or chain.unit.at(least + 1).steps == chain.unit.steps:
         return _claims(chain, spec, every)
     # A unit of one stage is made of other steps, behind the same products.
     whole = [claim for claim in _claims(chain, spec, every[:1]) if claim.leaf not in _PRODUCTS]
@@ -189,7 +188,7 @@ def claims(
         replace(claim, leaf=f"{claim.leaf}, in one stage") for claim in whole if "stages" not in claim.leaf
     ]
     others = [claim for claim in whole if "stages" in claim.leaf]
-    return [*_claims(Chain(build(stages=least + 1)), spec, every[1:]), *named, *others]
+    return [*_claims(Chain(chain.unit.at(least + 1)), spec, every[1:]), *named, *others]
 
 
 def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
@@ -204,13 +203,7 @@ def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
         )
     )
     for stages in every:
-        unit = DotUnit(
-            spec,
-            stages=stages,
-            optimise=chain.unit.optimise,
-            order=chain.unit.order,
-            segment=chain.unit.segment,
-        )
+        unit = chain.unit.at(stages)
         listed.append(
             Claim(
                 f"composition, {stages} stages",

@@ -57,9 +57,7 @@ def check_contract(chain: Chain, spec: DotSpec) -> tuple[Answer, int]:
     Returns:
         The answer, and how many results were compared.
     """
-    unit = DotUnit(
-        spec, stages=int(spec.accumulates), optimise=chain.unit.optimise, segment=chain.unit.segment
-    )
+    unit = chain.unit.at(int(spec.accumulates))
     described = _described(chain, unit)
     compared = 0
     for stimulus in (directed(spec), random(spec, _RANDOM, seed=0)):
