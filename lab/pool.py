@@ -77,10 +77,14 @@ class Pool:
         # Spawned, not forked: a fork would hold the pipe's other end open, and whatever threads hold.
         context = multiprocessing.get_context("spawn")
         alive, held = context.Pipe(duplex=False)
-        arguments: Any = (alive, *self._arguments)
-        executor = ProcessPoolExecutor(
-            min(self._workers, len(jobs)), context, initializer=_begin, initargs=arguments
-        )
+        count = min(self._workers, len(jobs))
+        # What is to be sent with a new process waits for ever in its pipe, if it is more than the pipe holds
+        # and the process dies before it reads it, as it does in a script that does not ask for `__main__`.
+        given: Any = context.Queue()
+        given.cancel_join_thread()
+        for _ in range(count):
+            given.put(self._arguments)
+        executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(alive, given))
         try:
             running: dict[Future[Sample], Job] = {executor.submit(_measure, job): job for job in jobs}
             while running:
@@ -90,24 +94,28 @@ class Pool:
             held.close()
             executor.shutdown(wait=True, cancel_futures=True)
             alive.close()
+            given.close()
 
 
 def _result(future: Future[Sample]) -> Sample:
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise SynthesisError("workers must live until their jobs are done, not be killed") from error
+        raise SynthesisError(
+            "workers must live until their jobs are done, not be killed, nor die at once as they do in a "
+            "script without `if __name__ == '__main__':`"
+        ) from error
 
 
 # What a worker process has for all its jobs.
 _benches: list[Bench] = []
 
 
-def _begin(alive: Any, library: Library, cache: Path | None, make: Make) -> None:
-    """Begin a worker."""
+def _begin(alive: Any, given: Any) -> None:
+    """Begin a worker, with what it is given for its bench."""
     # Ctrl-C reaches the whole group; what it means is the parent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    bench = Bench(library, cache, make)
+    bench = Bench(*given.get())
     _benches.append(bench)
     # However a worker ends, it clears up: of its own accord, or because the pool ends it when another died.
     Finalize(None, bench.close, exitpriority=1)

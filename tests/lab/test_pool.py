@@ -137,6 +137,20 @@ SWEEP = """
 """
 
 
+def test_a_script_without_a_main_part_is_told(tmp_path: Path):
+    script = tmp_path / "sweep.py"
+    script.write_text(textwrap.dedent(SWEEP).replace('if __name__ == "__main__":', "if True:"))
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "workers must live until their jobs are done, not be killed, nor die at once" in done.stderr
+
+
 def processes_in(place: Path) -> list[str]:
     found = []
     for entry in Path("/proc").iterdir():
