@@ -34,8 +34,9 @@ from .compare import Comparison, Cost, Unit, compare
 from .error import Quantization
 from .error import measure as measure_error
 from .estimate import Estimate
-from .switching import UnitEnergy, energies, energy_unit, real_tensors
+from .switching import UnitEnergy, energies, energy_unit
 from .tile import TileCost, tiles
+from .workload import real_tensors
 
 __all__ = ["PICTURE", "STORED", "WRITTEN", "main", "measure"]
 

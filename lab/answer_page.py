@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ..hw.variants import ACCUMULATES, SCALES
 from .report import table_lines
-from .switching import WEIGHT
+from .workload import WEIGHT
 
 __all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "page", "picture"]
 

@@ -117,6 +117,7 @@ class Cost:
         clock_to_output: Of the path that decides the period, the part from the clock to a register's output.
         setup: Of the same, the setup time.
         flip_flops: Its flip-flops.
+        netlist: Hash of its RTLIL in the first order: what hardware all this is about.
         parts: Its components, where they were measured.
     """
 
@@ -128,6 +129,7 @@ class Cost:
     clock_to_output: Summary
     setup: Summary
     flip_flops: Summary
+    netlist: str
     parts: tuple[PartCost, ...] = ()
 
     @property
@@ -146,6 +148,7 @@ class Cost:
             "clock_to_output": self.clock_to_output.to_dict(),
             "setup": self.setup.to_dict(),
             "flip_flops": self.flip_flops.to_dict(),
+            "netlist": self.netlist,
             "parts": [part.to_dict() for part in self.parts],
         }
 
@@ -301,6 +304,7 @@ class Comparison:
         library: The library they were mapped to.
         recipes: The recipes that the least figures were taken over.
         orders: The seeds of the orders in which the units were made.
+        variants: How many variations of each recipe for area every netlist went through.
         pyosys: Version of the synthesizer.
         costs: The cost of each unit.
         deltas: Area, delay and period of each unit against the first that differs in scale format alone.
@@ -310,6 +314,7 @@ class Comparison:
     library: LibraryFacts
     recipes: tuple[str, ...]
     orders: tuple[int, ...]
+    variants: int
     pyosys: str
     costs: tuple[Cost, ...]
     deltas: tuple[Delta, ...]
@@ -330,6 +335,7 @@ class Comparison:
             "tools": {"pyosys": self.pyosys, "flow": FLOW_VERSION},
             "recipes": list(self.recipes),
             "orders": list(self.orders),
+            "variants": self.variants,
             "level": LEVEL,
             "costs": [cost.to_dict() for cost in self.costs],
             "deltas": [delta.to_dict() for delta in self.deltas],
@@ -446,6 +452,7 @@ def compare(
         library=library.facts,
         recipes=tuple(recipe.name for recipe in choose(recipes)),
         orders=seeds,
+        variants=variants,
         pyosys=pyosys_version(),
         costs=tuple(costs.values()),
         deltas=tuple(deltas),
@@ -487,6 +494,7 @@ def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
         clock_to_output=time("clock to output", (point.clock_to_output for point in fastest)),
         setup=time("setup", (point.setup for point in fastest)),
         flip_flops=Summary(FLIP_FLOPS, tuple(points[0].flip_flops for points in smallest)),
+        netlist=samples[0].netlist,
         parts=tuple(
             PartCost(
                 part.role,

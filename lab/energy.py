@@ -26,7 +26,10 @@ from ..hw.synth.cells import CellModel, Models
 from ..hw.synth.mapped import Instance, Mapped, Net
 from ..hw.synth.timing import Loads, Wave, loads, waves_of
 
-__all__ = ["Activity", "Energy", "Simulation", "energy_of", "lanes_of"]
+__all__ = ["ENERGY_VERSION", "Activity", "Energy", "Simulation", "energy_of", "lanes_of"]
+
+ENERGY_VERSION: Final = 1
+"""Goes up with every change to what comes out for the same gates and vectors; part of a cache's key."""
 
 STEPS: Final = 256
 """Steps of time that the slowest path is divided into."""

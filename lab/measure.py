@@ -32,7 +32,9 @@ from ..hw.synth.flow import (
 from ..hw.synth.liberty import Library
 from ..model import DotSpec
 from ..model.checks import require_int
+from .energy import ENERGY_VERSION, Energy, energy_of
 from .parts import take_apart
+from .workload import Workload
 
 __all__ = ["Bench", "Job", "Make", "PartSample", "Sample", "Unit", "emit", "seeds_of"]
 
@@ -150,12 +152,16 @@ class Job:
         order: Seed of the order in which bits enter its compressor trees, and of the recipes' variants.
         recipes: How the whole is synthesized.
         part_recipes: How each component alone is; none for no components.
+        workloads: What it is fed with to measure its energy; nothing for no energy.
+        powered: How the whole is synthesized whose energy is measured.
     """
 
     unit: Unit
     order: int
-    recipes: tuple[Recipe, ...]
+    recipes: tuple[Recipe, ...] = ()
     part_recipes: tuple[Recipe, ...] = ()
+    workloads: tuple[Workload, ...] = ()
+    powered: Recipe | None = None
 
     def parts_of_key(self) -> list[str]:
         """Return what tells this job from every other."""
@@ -166,7 +172,14 @@ class Job:
             *(f"{recipe.name} {recipe.commands}" for recipe in self.recipes),
             "parts",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.part_recipes),
+            *self._energy_of_key(),
         ]
+
+    def _energy_of_key(self) -> list[str]:
+        if self.powered is None:
+            return []
+        fed = (f"{workload.lanes} {workload.sha256}" for workload in self.workloads)
+        return [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.commands}", *fed]
 
 
 @dataclass(frozen=True)
@@ -195,12 +208,16 @@ class Sample:
     """What one job came out as.
 
     Attributes:
+        netlist: Hash of the unit's RTLIL, before synthesis.
         points: The whole, by each recipe in their order.
         parts: Its components, if they were asked for.
+        energies: The energy of one input, for each workload in their order.
     """
 
+    netlist: str
     points: tuple[Point, ...]
     parts: tuple[PartSample, ...] = ()
+    energies: tuple[Energy, ...] = ()
 
     @classmethod
     def of(cls, record: Any) -> "Sample":
@@ -210,8 +227,10 @@ class Sample:
             KeyError, TypeError, ValueError: If it holds none.
         """
         return cls(
+            record["netlist"],
             tuple(point_of(point["recipe"], point) for point in record["points"]),
             tuple(PartSample(**{**part, "cells": _pairs(part["cells"])}) for part in record["parts"]),
+            tuple(Energy(**energy) for energy in record["energies"]),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -305,7 +324,8 @@ class Bench:
             SynthesisError: If it cannot be synthesized.
         """
         text, top = self._make(job.unit, job.order)
-        (whole,) = self._synthesize([Netlist(text, top)], job.recipes)
+        netlist = Netlist(text, top)
+        (whole,) = self._synthesize([netlist], job.recipes)
         parts: tuple[PartSample, ...] = ()
         if job.part_recipes:
             taken = take_apart(text, top)
@@ -314,9 +334,28 @@ class Bench:
                 PartSample(part.role, part.count, part.ports, part.netlist.sha256, *self._least(counts))
                 for part, counts in zip(taken, made, strict=True)
             )
-        sample = Sample(tuple(whole[recipe.name] for recipe in job.recipes), parts)
+        points = tuple(whole[recipe.name] for recipe in job.recipes)
+        sample = Sample(netlist.sha256, points, parts, self._energies(job, netlist))
         self.keep(job, sample)
         return sample
+
+    def _energies(self, job: Job, netlist: Netlist) -> tuple[Energy, ...]:
+        """Return the energy of one input on each of a job's workloads."""
+        if job.powered is None:
+            return ()
+        synthesizer = self._started()
+        mapped = synthesizer.map(netlist, [job.powered])[job.powered.name]
+        return tuple(
+            energy_of(
+                mapped,
+                synthesizer.models,
+                workload.words,
+                lanes=workload.lanes,
+                latency=job.unit.stages,
+                constants=[("rst", 0), ("i_valid", 1), ("o_ready", 1)],
+            )
+            for workload in job.workloads
+        )
 
     def _least(self, counts: Sequence[Counts]) -> tuple[float, Counts]:
         """Return the least area that cells come to, and those cells."""

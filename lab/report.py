@@ -173,7 +173,7 @@ _COLUMNS: Final[tuple[str, ...]] = (
     "library", "unit", "element", "scale", "block_size", "blocks", "accumulate", "guard", "stages",
     "optimise", "segment", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta",
     "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
-    "recipes", "pyosys",
+    "variants", "recipes", "pyosys",
 )  # fmt: skip
 
 
@@ -187,6 +187,7 @@ def _csv(report: dict[str, Any]) -> str:
         common = {
             "library": result["library"]["name"],
             "orders": len(result["orders"]),
+            "variants": result["variants"],
             "recipes": " ".join(result["recipes"]),
             "pyosys": result["tools"]["pyosys"],
         }
@@ -253,8 +254,8 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield (
             f"pyosys {result['tools']['pyosys']}, recipes {', '.join(result['recipes'])}, "
-            f"{len(result['orders'])} netlists of each unit, intervals of {100 * result['level']:.0f} %. "
-            f"Gates alone: no wires, no placement."
+            f"{len(result['orders'])} netlists of each unit, {result['variants']} x mapped for area, "
+            f"intervals of {100 * result['level']:.0f} %. Gates alone: no wires, no placement."
         )
         yield ""
         yield from table_lines(

@@ -7,7 +7,7 @@ import pytest
 from blockdot.cli.area import _units
 from blockdot.hw.synth import place
 from blockdot.hw.synth.neutral import liberty_text
-from blockdot.lab import fpga, switching
+from blockdot.lab import fpga, switching, workload
 from blockdot.lab.measure import Bench
 
 SMALL = ("--block-size", 2, "--accumulate", "none", "--orders", 2, "--workers", 1)
@@ -61,6 +61,7 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
     ("arguments", "message"),
     [
         (["--orders", 1], "orders must be at least 2 for an error bar, not 1"),
+        (["--variants", 0], "variants must be at least 1, not 0"),
         (["--accumulate", "most"], "accumulate must be one of "),
         (["--scale", "ue4m3", "--scale", "ue4m3"], "scales must differ, not be ue4m3, ue4m3"),
         (["--liberty", "nowhere.lib"], "nowhere.lib"),
@@ -136,8 +137,7 @@ def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
 
 
 def test_energy_is_told_beside_area(blockdot, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(switching, "_LANES", 8)
-    monkeypatch.setattr(switching, "_CYCLES", 3)
+    monkeypatch.setattr(workload, "_LANES", 8)
     monkeypatch.setattr(switching, "real_tensors", lambda: None)
     done = blockdot("area", *small, "--energy", "-o", "energy.json", "-o", "energy.csv", "-o", "energy.md")
     assert done.code == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from blockdot.lab import answer, switching
+from blockdot.lab import answer, switching, workload
 from blockdot.lab.answer import main, measure
 from blockdot.lab.answer_page import page, picture
 from messages import whole
@@ -22,8 +22,7 @@ def kept() -> list[int]:
 def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         # Few vectors will do to see that there are some.
-        patch.setattr(switching, "_LANES", 8)
-        patch.setattr(switching, "_CYCLES", 3)
+        patch.setattr(workload, "_LANES", 8)
         tensors = np.random.default_rng(1).normal(0, 0.01, (2, 16, 64)).astype(np.float32)
         patch.setattr(switching, "real_tensors", lambda: tuple(tensors))
         patch.setattr(answer, "real_tensors", lambda: tuple(tensors))

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from blockdot.hw.synth.flow import SynthesisError, choose
 from blockdot.hw.synth.neutral import neutral
-from blockdot.lab import cluster
+from blockdot.lab import cluster, workload
 from blockdot.lab.cluster import Cluster
 from blockdot.lab.measure import Job, Unit
 from blockdot.lab.pool import measure_all
+from blockdot.lab.workload import workloads
 from blockdot.model import DotSpec
 from messages import whole
 
@@ -68,10 +69,13 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]
 @needs_dask
 @pytest.mark.filterwarnings("ignore")  # what a scheduler's client warns of is not this project's
 def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
-    scheduler, tmp_path: Path, synthesis_cache: Path
+    scheduler, tmp_path: Path, synthesis_cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(workload, "_LANES", 8)
     address, workers = scheduler
-    jobs = [Job(Unit(DotSpec(block_size=2), 0), order, RECIPES) for order in range(6)]
+    unit = Unit(DotSpec(block_size=2), 0)
+    jobs = [Job(unit, order, RECIPES) for order in range(5)]
+    jobs.append(Job(unit, 0, workloads=tuple(workloads(unit.spec, 0, None)), powered=RECIPES[0]))
     seen: list[int] = []
 
     def progress(done: int, _: int, __: str) -> None:

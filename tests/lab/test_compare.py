@@ -11,8 +11,9 @@ from amaranth.lib.wiring import In, Out
 from blockdot.hw.hierarchy import Emitter, place
 from blockdot.hw.synth.metric import Metric
 from blockdot.hw.synth.neutral import neutral
-from blockdot.lab.compare import Attribution, Cost, Delta, Unit, compare, default_units
+from blockdot.lab.compare import RECIPES, Attribution, Cost, Delta, Unit, compare, default_units, jobs_of
 from blockdot.lab.estimate import Estimate, Summary
+from blockdot.lab.measure import Bench
 from blockdot.model import DotSpec, formats
 from messages import check_messages
 
@@ -162,7 +163,7 @@ def test_json(cache: Path):
     comparison = compare(UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=cache)
     record = json.loads(json.dumps(comparison.to_dict()))
     assert list(record) == [
-        "library", "tools", "recipes", "orders", "level", "costs", "deltas",
+        "library", "tools", "recipes", "orders", "variants", "level", "costs", "deltas",
         "attributions",
     ]  # fmt: skip
     assert record["library"] == {
@@ -315,3 +316,18 @@ def test_two_ways_that_do_not_agree_are_said_not_to(cache: Path):
     assert not apart.agrees
     assert apart.across.mean == pytest.approx(attribution.across.mean - 50)
     assert " do NOT agree: optimising across components makes -" in apart.text()
+
+
+def test_of_the_ways_in_which_a_netlist_is_mapped_for_area_the_mean_counts():
+    unit = Unit(DotSpec(scale="ue4m3"), 0)
+    found = compare([unit], neutral(), orders=2, variants=3, parts=False, workers=1, make=make)
+    assert found.variants == found.to_dict()["variants"] == 3
+    bench = Bench(neutral(), make=make)
+    try:
+        for order, job in enumerate(jobs_of([unit], (0, 1), RECIPES, parts=False, variants=3)):
+            areas = [point.area for point in bench.measure(job).points if point.recipe.startswith("a2")]
+            assert len(areas) == 3
+            (cost,) = found.costs
+            assert cost.area.values[order] == pytest.approx(sum(areas) / 3)
+    finally:
+        bench.close()

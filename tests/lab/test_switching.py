@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from blockdot.hw.synth.neutral import neutral
-from blockdot.lab import switching
-from blockdot.lab.measure import Unit
-from blockdot.lab.switching import energies, stimulus_of
+from blockdot.lab import measure, switching, workload
+from blockdot.lab.measure import Bench, Unit
+from blockdot.lab.switching import energies
+from blockdot.lab.workload import stimulus_of, workloads
 from blockdot.model import DotSpec
 from messages import check_messages
 
@@ -12,8 +15,7 @@ UNITS = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5
 
 @pytest.fixture(autouse=True)
 def few_vectors(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(switching, "_LANES", 8)
-    monkeypatch.setattr(switching, "_CYCLES", 3)
+    monkeypatch.setattr(workload, "_LANES", 8)
 
 
 def test_units_are_compared_in_pairs_on_each_kind_of_vectors(monkeypatch: pytest.MonkeyPatch, rng):
@@ -33,10 +35,44 @@ def test_units_are_compared_in_pairs_on_each_kind_of_vectors(monkeypatch: pytest
     assert other.delta.values == pytest.approx(
         [100 * (b / a - 1) for a, b in zip(uniform.total.values, other.total.values, strict=True)]
     )
+    assert other.settled_delta is not None
+    assert other.settled_delta.values == pytest.approx(
+        [100 * (b / a - 1) for a, b in zip(uniform.settled.values, other.settled.values, strict=True)]
+    )
     assert all(
         settled <= total for total, settled in zip(other.total.values, other.settled.values, strict=True)
     )
     assert other.to_dict()["total"]["unit"] == "C V²"
+
+
+def test_energy_is_measured_once_by_as_many_processes_as_there_are(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(switching, "real_tensors", lambda: None)
+    alone = energies(UNITS[:1], neutral(), orders=2, workers=1)
+    assert energies(UNITS[:1], neutral(), orders=2, workers=2, cache=tmp_path) == alone
+
+    def again(*_: object) -> None:
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bench, "measure", again)
+        assert energies(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
+        # Of other vectors nothing is known, nor of another way to count.
+        for module, name in ((workload, "_LANES"), (measure, "ENERGY_VERSION")):
+            with patch.context() as other:
+                other.setattr(module, name, 16)
+                with pytest.raises(AssertionError):
+                    energies(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path)
+
+
+def test_equal_workloads_are_of_equal_vectors(rng):
+    a, b = rng.normal(size=(2, 4, 8)).astype(np.float32)
+    spec = DotSpec(block_size=4)
+    real, uniform = workloads(spec, 0, (a, b))
+    assert (real.vectors, uniform.vectors) == ("real", "uniform")
+    assert [real, uniform] == list(workloads(spec, 0, (a, b)))
+    assert real.sha256 != next(workloads(spec, 0, (b, a))).sha256
+    # Deeper units are fed longer.
+    assert len(uniform.words["i_a"]) < len(next(workloads(spec, 2, None)).words["i_a"])
 
 
 def test_the_blocks_are_those_of_the_tensors(rng):
