@@ -19,7 +19,7 @@ help:
 	@echo "make volume     put 10^6 random inputs into every unit, in both forms"
 	@echo "make ledger     price every unit and say which of them cost more than docs/ledger.json has"
 	@echo "make ledger-write  the same, and keep it"
-	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ORDERS=N"
+	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ROUNDS=\"first ...\""
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
@@ -67,12 +67,11 @@ ledger-write: $(VENV)/demo-installed
 	$(BIN)/python -m blockdot.lab.ledger --write
 
 LIBRARIES ?= neutral
-ORDERS ?= 16
 
 answer-measure: $(VENV)/demo-installed
-	$(BIN)/python -m blockdot.lab.answer measure $(LIBRARIES:%=--library %) --orders $(ORDERS)
+	$(BIN)/python -m blockdot.lab.answer measure $(LIBRARIES:%=--library %) $(ROUNDS:%=--only %)
 
-answer: $(VENV)/demo-installed
+answer: $(VENV)/dev-installed
 	$(BIN)/python -m blockdot.lab.answer write
 
 lint: $(VENV)/dev-installed

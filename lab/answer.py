@@ -2,13 +2,15 @@
 
 Two commands, which `make answer` and `make answer-measure` are::
 
-    python -m blockdot.lab.answer measure [--library NAME]... [--block-size N]... [--orders N] ...
+    python -m blockdot.lab.answer measure [--library NAME]... [--only ROUND]... [--block-size N]... ...
     python -m blockdot.lab.answer write
 
-The first measures, and keeps what it found in ``docs/cost-of-ue5m3.json``: a row for each unit, small enough
-to be read. It does so whenever a row is done, adds to what was stored before, and does not measure again what
-is in the cache: a run that was broken off may be started again, and a measurement be made bit by bit. The
-second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is written by hand.
+The first measures, in rounds: the unit that the question is first about, in many netlists; that again, in
+others; two more beside it; and, in few netlists, all units at their least depth, pipelines, and the fastest
+forms. It keeps what it found in ``docs/cost-of-ue5m3.json``: a row for each unit, small enough to be read. It
+does so as often as it can, adds to what was stored before, and does not measure again what is in the cache: a
+run that was broken off may be started again, and a measurement be made bit by bit. The second makes
+``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is written by hand.
 """
 
 import argparse
@@ -17,9 +19,12 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.progress import Progress as Bars
 
 from ..hw.synth.flow import pyosys_version
 from ..hw.synth.liberty import Library
@@ -29,25 +34,30 @@ from ..hw.verilog import write_whole
 from ..model import DotSpec
 from ..model.dot import Accumulate
 from ..model.quantize import Method
-from .answer_page import BLOCK_SIZES, SCHEMA, VERSION, page, picture
+from .answer_page import BIT, BLOCK_SIZES, SCHEMA, VERSION, page
+from .answer_picture import draw
 from .compare import Comparison, Cost, Unit, compare
 from .error import Quantization
 from .error import measure as measure_error
 from .estimate import Estimate
+from .pool import Progress
 from .switching import UnitEnergy, energies, energy_unit
 from .tile import TileCost, tiles
 from .workload import real_tensors
 
-__all__ = ["PICTURE", "STORED", "WRITTEN", "main", "measure"]
+if TYPE_CHECKING:
+    from ..hw.datapath import Optimise
+
+__all__ = ["PICTURE", "ROUNDS", "STORED", "WRITTEN", "Round", "main", "measure"]
 
 STORED: Final = Path("docs/cost-of-ue5m3.json")
 WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
 PICTURE: Final = Path("docs/cost-of-ue5m3.svg")
 
 TILE: Final = (4, 4)
-TILE_SCALES: Final = ("ue4m3", "ue5m3")
-# Netlists of a tile, whose components alone are measured: few are enough.
-TILE_ORDERS: Final = 5
+_BIT: Final = ("ue4m3", BIT)
+# Blocks that an aligned unit takes at once: with one there would be nothing to align.
+_ALIGNED_BLOCKS: Final = 2
 
 # Errors of the same data: the scales alone, and what UE4M3 can be helped with.
 _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
@@ -55,61 +65,95 @@ _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
     ("ue4m3", "absmax", True),
     ("ue4m3", "four_over_six", True),
     ("ue5m3", "absmax", False),
+    ("ue5m3", "four_over_six", False),
     ("ue4m4", "absmax", False),
     ("ue8m0", "ceil", False),
 )
 
 
-def units_of(
-    accumulate: Accumulate, block_size: int, stages: Sequence[int], scales: Sequence[str] = SCALES
-) -> list[Unit]:
-    """Return the units of one row of the question: every scale format, at every depth that can be built."""
-    from ..hw import DotUnit
+@dataclass(frozen=True)
+class Round:
+    """Units that are measured alike.
 
-    units: list[Unit] = []
-    for depth, scale in itertools.product(stages, scales):
-        blocks = 4 if accumulate == "aligned" else 1
-        spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate, blocks=blocks)
-        # Hardware that is not there yet, or a depth that it does not have, is left out of the page.
-        with contextlib.suppress(ValueError):
-            DotUnit(spec, stages=depth)
-            units.append(Unit(spec, depth))
-    return units
+    Attributes:
+        orders: Netlists made of each unit.
+        variants: Variations of the recipe for area that each netlist goes through.
+        block_sizes: Elements under one scale.
+        accumulates: Accumulations.
+        stages: Depths; those that a unit does not have are left out, and None is the least it can have.
+        scales: Scale formats, the first that which the others are compared with.
+        optimise: Form of the components.
+        energy_orders: Netlists whose energy is measured; less than 2 for no energy.
+        tile: Rows and columns of tiles of the two formats that differ in the bit; None for none.
+        seed: Which netlists. What has another than 0 is held against what has 0.
+    """
+
+    orders: int
+    variants: int = 1
+    block_sizes: tuple[int, ...] = BLOCK_SIZES
+    accumulates: tuple[Accumulate, ...] = ACCUMULATES
+    stages: tuple[int | None, ...] = (None,)
+    scales: tuple[str, ...] = SCALES
+    optimise: "Optimise" = "area"
+    energy_orders: int = 0
+    tile: tuple[int, int] | None = None
+    seed: int = 0
+
+    def units(self, block_size: int) -> list[Unit]:
+        """Return the units of one block size."""
+        from ..hw import DotUnit
+
+        units: list[Unit] = []
+        for accumulate, depth, scale in itertools.product(self.accumulates, self.stages, self.scales):
+            blocks = _ALIGNED_BLOCKS if accumulate == "aligned" else 1
+            spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate, blocks=blocks)
+            stages = int(spec.accumulates) if depth is None else depth
+            # A depth that the hardware does not have is left out of the page.
+            with contextlib.suppress(ValueError):
+                DotUnit(spec, stages=stages, optimise=self.optimise)
+                units.append(Unit(spec, stages, self.optimise))
+        return units
+
+
+_FIRST: Final = Round(
+    orders=32, variants=2, block_sizes=(16,), accumulates=("fp32",), scales=_BIT, energy_orders=16
+)
+
+ROUNDS: Final = {
+    "first": _FIRST,
+    "again": replace(_FIRST, energy_orders=0, seed=1),
+    "beside": replace(_FIRST, orders=16, accumulates=("exact", "none")),
+    "grid": Round(orders=4, energy_orders=3, tile=TILE),
+    "deep": Round(orders=4, stages=(3,), block_sizes=(16,), energy_orders=4),
+    "fast": replace(
+        _FIRST, orders=8, accumulates=("fp32", "exact", "none"), optimise="delay", energy_orders=0
+    ),
+}
+"""What is measured: the unit that the question is first about, that again, two more, all units at their least
+depth, pipelines, and the fastest forms."""
 
 
 def measure(
     libraries: Sequence[str],
+    rounds: Iterable[Round],
     *,
-    orders: int,
     cache: Path,
-    variants: int = 1,
-    block_sizes: Sequence[int] = BLOCK_SIZES,
-    accumulates: Sequence[Accumulate] = ACCUMULATES,
-    stages: Sequence[int] = (0, 1, 3),
-    scales: Sequence[str] = SCALES,
-    energy_orders: int = 3,
-    tile: tuple[int, int] | None = TILE,
     workers: int | None = None,
     before: dict[str, Any] | None = None,
     keep: Callable[[dict[str, Any]], None] | None = None,
+    progress: Callable[[str], Progress | None] | None = None,
 ) -> dict[str, Any]:
     """Measure all that the page says.
 
     Args:
         libraries: Names or files, as `find_library` takes them.
-        orders: Netlists made of each unit.
+        rounds: What to measure with each.
         cache: Where results are kept.
-        variants: Variations of the recipe for area that each netlist goes through.
-        block_sizes: Elements under one scale, the most important first.
-        accumulates: Accumulations; those that hardware does not have are left out.
-        stages: Depths; those that a unit does not have are left out.
-        scales: Scale formats, the first that which the others are compared with.
-        energy_orders: Netlists whose energy is measured; less than 2 for no energy.
-        tile: Rows and columns of the tiles; None for none.
         workers: How many processes run at once; the number of processors where it is None.
-        before: What was stored before, to which this is added; what is measured again takes its place. Of
-            another version, or of another synthesizer, it is left aside.
+        before: What was stored before, to which this is added. Of one unit the row of more netlists stays,
+            unless its hardware changed. Of another version, or of another synthesizer, it is left aside.
         keep: Called with what there is so far, whenever there is more.
+        progress: Called with a word on what comes next; what it returns is called after each netlist.
 
     Returns:
         What `page` takes, as JSON can hold it.
@@ -121,37 +165,58 @@ def measure(
         "pyosys": pyosys_version(),
         "libraries": [],
         "rows": [],
+        "again": [],
         "tiles": [],
-        "errors": _errors(sorted(block_sizes)),
+        "errors": _errors(sorted(BLOCK_SIZES)),
     }
     if before is not None and [before.get(key) for key in ("version", "pyosys")] == [
         VERSION,
         stored["pyosys"],
     ]:
-        stored |= {key: list(before[key]) for key in ("libraries", "rows", "tiles")}
+        stored |= {key: list(before[key]) for key in ("libraries", "rows", "again", "tiles")}
     stored["libraries"] = _merged(stored["libraries"], map(_facts, found), "sha256")
-    # The most important first, so that a run that is broken off leaves something to read.
-    for block_size, accumulate, library, depth in itertools.product(block_sizes, accumulates, found, stages):
-        units = units_of(accumulate, block_size, [depth], scales)
-        if not units:
-            continue
-        print(f"{library.name}: {', '.join(unit.name for unit in units)}", file=sys.stderr)
-        comparison = compare(units, library, orders=orders, variants=variants, cache=cache, workers=workers)
-        powered = energies(units, library, orders=energy_orders) if energy_orders > 1 else []
-        rows = (
-            _row(comparison, cost, [one for one in powered if one.unit == cost.unit])
-            | {"orders": orders, "variants": variants}
-            for cost in comparison.costs
-        )
-        stored["rows"] = _merged(stored["rows"], rows, "library", "unit")
-        if tile is not None and depth < 2:
-            chosen = [replace(unit, tile=tile) for unit in units if unit.spec.scales[0].name in TILE_SCALES]
-            count = min(orders, TILE_ORDERS)
-            of_tiles = tiles(chosen, library, orders=count, cache=cache, workers=workers)
-            rows = (_tile_row(library.name, cost) | {"orders": count} for cost in of_tiles)
-            stored["tiles"] = _merged(stored["tiles"], rows, "library", "unit")
-        if keep is not None:
-            keep(stored)
+
+    def following(what: str) -> Progress | None:
+        return None if progress is None else progress(what)
+
+    for one in rounds:
+        for block_size, library in itertools.product(one.block_sizes, found):
+            units = one.units(block_size)
+            where = f"{library.name}, N={block_size}"
+            options: dict[str, Any] = {"seed": one.seed, "cache": cache, "workers": workers}
+            comparison = compare(
+                units,
+                library,
+                orders=one.orders,
+                variants=one.variants,
+                progress=following(f"{where}: area and delay"),
+                **options,
+            )
+            powered: list[UnitEnergy] = []
+            if one.energy_orders > 1:
+                powered = energies(
+                    units,
+                    library,
+                    orders=one.energy_orders,
+                    progress=following(f"{where}: energy"),
+                    **options,
+                )
+            rows = [
+                _row(comparison, cost, [energy for energy in powered if energy.unit == cost.unit])
+                | {"orders": [one.seed * one.orders, (one.seed + 1) * one.orders], "variants": one.variants}
+                for cost in comparison.costs
+            ]
+            name = "again" if one.seed else "rows"
+            stored[name] = _merged(stored[name], rows, "library", "unit")
+            if one.tile is not None:
+                chosen = [replace(unit, tile=one.tile) for unit in units if unit.spec.scales[0].name in _BIT]
+                of_tiles = tiles(
+                    chosen, library, orders=one.orders, progress=following(f"{where}: tiles"), **options
+                )
+                rows = [_tile_row(library.name, cost) | {"orders": one.orders} for cost in of_tiles]
+                stored["tiles"] = _merged(stored["tiles"], rows, "library", "unit")
+            if keep is not None:
+                keep(stored)
     return stored
 
 
@@ -160,16 +225,38 @@ def _facts(library: Library) -> dict[str, Any]:
         "name": library.name,
         "sha256": library.sha256,
         "area_unit": library.area_unit,
+        "nand2_area": library.nand2.area,
         "delay_unit": library.delay_unit,
         "energy_unit": energy_unit(library),
     }
 
 
 def _merged(old: Iterable[dict[str, Any]], new: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
-    """Return records in the order of their keys' first appearance, the new ones instead of the old."""
+    """Return records in the order of their keys' first appearance, the better of two with the same."""
     records = {tuple(record[key] for key in keys): record for record in old}
-    records |= {tuple(record[key] for key in keys): record for record in new}
+    for record in new:
+        key = tuple(record[key] for key in keys)
+        records[key] = _better(records[key], record) if key in records else record
     return list(records.values())
+
+
+def _better(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the new record, unless the old one is of the same hardware and of more netlists."""
+    if "netlist" not in old or old["netlist"] != new["netlist"]:
+        return new
+    better = old if _netlists(old) > _netlists(new) else new
+    kinds = old["energy"] | new["energy"]
+    return better | {"energy": {kind: _better_energy(old, new, kind) for kind in kinds}}
+
+
+def _better_energy(old: dict[str, Any], new: dict[str, Any], kind: str) -> dict[str, Any]:
+    found = [row["energy"][kind] for row in (new, old) if kind in row["energy"]]
+    return max(found, key=lambda energy: energy["netlists"])
+
+
+def _netlists(row: dict[str, Any]) -> int:
+    first, end = row["orders"]
+    return (end - first) * row["variants"]
 
 
 def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
@@ -177,6 +264,7 @@ def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> d
     row: dict[str, Any] = {
         "library": comparison.library.name,
         **unit.to_dict(),
+        "netlist": cost.netlist,
         "area": cost.area.median,
         "nand2": cost.nand2.median,
         "delay": cost.delay.median,
@@ -200,9 +288,14 @@ def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> d
         }
     for one in powered:
         row["energy"][one.vectors] = {
+            "netlists": len(one.total.values),
             "total": one.total.median,
             "settled": one.settled.median,
-            **({} if one.delta is None else {"delta": _short(one.delta)}),
+            "deltas": {
+                name: _short(delta)
+                for name, delta in (("total", one.delta), ("settled", one.settled_delta))
+                if delta is not None
+            },
         }
     return row
 
@@ -253,42 +346,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("measure")
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
+    measuring.add_argument("--only", action="append", choices=list(ROUNDS), help="round to measure; all")
+    measuring.add_argument("--orders", type=int, help="netlists of each unit, instead of the round's own")
     measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
     measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
     measuring.add_argument("--scale", action="append", choices=SCALES)
-    measuring.add_argument("--stages", action="append", type=int)
-    measuring.add_argument("--orders", type=int, default=16)
-    measuring.add_argument("--variants", type=int, default=2)
-    measuring.add_argument("--energy-orders", type=int, default=3, help="1 for no energy")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
     try:
-        if chosen.command == "measure":
-            STORED.parent.mkdir(parents=True, exist_ok=True)
+        if chosen.command == "write":
+            _write(json.loads(STORED.read_text(encoding="utf-8")))
+            return 0
+        STORED.parent.mkdir(parents=True, exist_ok=True)
+        narrowed = {
+            "block_sizes": chosen.block_size,
+            "accumulates": chosen.accumulate,
+            "scales": chosen.scale,
+        }
+        changed: dict[str, Any] = {key: tuple(value) for key, value in narrowed.items() if value}
+        if chosen.orders is not None:
+            changed["orders"] = chosen.orders
+        with Bars(console=Console(stderr=True)) as bars:
+
+            def progress(what: str) -> Progress:
+                task = bars.add_task(what)
+                return lambda done, count, _: bars.update(task, completed=done, total=count)
+
             measure(
                 chosen.library or ["neutral"],
-                orders=chosen.orders,
-                variants=chosen.variants,
+                [replace(ROUNDS[name], **changed) for name in chosen.only or ROUNDS],
                 cache=Path("build/synthesis"),
-                block_sizes=chosen.block_size or BLOCK_SIZES,
-                accumulates=chosen.accumulate or ACCUMULATES,
-                stages=chosen.stages or (0, 1, 3),
-                scales=chosen.scale or SCALES,
-                energy_orders=chosen.energy_orders,
                 before=json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else None,
                 keep=_keep,
+                progress=progress,
             )
-        else:
-            stored = json.loads(STORED.read_text(encoding="utf-8"))
-            text, drawn = page(stored), picture(stored)
-            if drawn is not None:
-                write_whole(PICTURE, drawn)
-                text = page(stored, PICTURE.name)
-            write_whole(WRITTEN, text)
     except (OSError, RuntimeError, ValueError) as error:
         print(f"answer: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("answer: interrupted; what was measured is kept", file=sys.stderr)
+        return 130
     return 0
+
+
+def _write(stored: dict[str, Any]) -> None:
+    drawn = draw(stored, PICTURE)
+    write_whole(WRITTEN, page(stored, PICTURE.name if drawn else None))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""The page of the answer: what was measured and stored, as Markdown, with its picture as SVG."""
+"""The page of the answer: what was measured and stored, as Markdown."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -7,33 +8,61 @@ from ..hw.variants import ACCUMULATES, SCALES
 from .report import table_lines
 from .workload import WEIGHT
 
-__all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "page", "picture"]
+__all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "areas", "page", "selection"]
 
 SCHEMA: Final = "blockdot.answer"
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of the stored results' layout."""
 
 BLOCK_SIZES: Final = (16, 8, 32)
 """Sizes that the question asks for, the most important first."""
 
+BIT: Final = "ue5m3"
+"""The scale format with the bit that the question is about."""
+
+Row = dict[str, Any]
+"""A JSON record."""
+
+Question = tuple[int, int, int, str, int]
+"""Number of the accumulation, blocks, elements under one scale, form of the components, stages."""
+
+
+_DEPTHS: Final = {0: "combinational", 1: "1 stage"}
+
 
 def _interval(estimate: dict[str, float], digits: int = 2, unit: str = "%") -> str:
     margin = (estimate["high"] - estimate["low"]) / 2
-    text = f"{estimate['mean']:+.{digits}f} ± {margin:.{digits}f} {unit}"
+    text = f"{estimate['mean']:+.{digits}f} ± {margin:.{digits}f} {unit}".strip()
     resolved = estimate["low"] > 0 or estimate["high"] < 0
     return text if resolved else f"{text} ~"
 
 
-def _agreement(row: dict[str, Any]) -> str:
+def _agreement(row: Row) -> str:
     if "attribution" not in row:
         return ""
     return "agree" if row["attribution"]["agrees"] else "**differ**"
 
 
-def _area(row: dict[str, Any]) -> dict[str, float]:
+def _area(row: Row) -> dict[str, float]:
     """Return the difference in area that a verdict goes by: where the two ways differ, that of the whole."""
     attribution = row.get("attribution")
     return attribution["relative"] if attribution and attribution["agrees"] else row["deltas"]["area"]
+
+
+def _whole(row: Row) -> dict[str, float] | None:
+    return row["deltas"].get("area")
+
+
+def _attributed(row: Row) -> dict[str, float] | None:
+    return row["attribution"]["relative"] if "attribution" in row else None
+
+
+def _period(row: Row) -> dict[str, float] | None:
+    return row["deltas"].get("period")
+
+
+def _energy(row: Row, what: str) -> dict[str, float] | None:
+    return row["energy"].get("real", {"deltas": {}})["deltas"].get(what)
 
 
 def _verdict(estimate: dict[str, float]) -> str:
@@ -42,7 +71,35 @@ def _verdict(estimate: dict[str, float]) -> str:
     return "saves area" if estimate["high"] < 0 else "cannot be told from free"
 
 
-def page(stored: dict[str, Any], picture_name: str | None = None) -> str:
+def _question(row: Row) -> Question:
+    """Return what a row is about but for its scale format, so that questions sort into the page's order."""
+    return (
+        ACCUMULATES.index(row["accumulate"]),
+        row["blocks"],
+        row["block_size"],
+        row["optimise"],
+        row["stages"],
+    )
+
+
+def _asked(question: Question) -> str:
+    accumulate, blocks, block_size, optimise, stages = question
+    size = f"N={block_size}" if blocks == 1 else f"{blocks} blocks of {block_size}"
+    form = "" if optimise == "area" else f", made for {optimise}"
+    return f"{ACCUMULATES[accumulate]}, {size}{form}, {_DEPTHS.get(stages, f'{stages} stages')}"
+
+
+def _plain(row: Row) -> bool:
+    """Return whether a row is of the least depth, and of the smallest form."""
+    return row["stages"] == int(row["accumulate"] != "none") and row["optimise"] == "area"
+
+
+def _compared(rows: list[Row], scale: str = BIT) -> list[Row]:
+    """Return the rows of a scale format that were compared with UE4M3."""
+    return [row for row in rows if row["scale"][0] == scale and "area" in row["deltas"]]
+
+
+def page(stored: Row, picture_name: str | None = None) -> str:
     """Return the page, as Markdown, that stored results make.
 
     Args:
@@ -58,9 +115,7 @@ def page(stored: dict[str, Any], picture_name: str | None = None) -> str:
     return "\n".join(_lines(stored, picture_name)) + "\n"
 
 
-def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
-    rows = stored["rows"]
-    libraries = {library["name"]: library for library in stored["libraries"]}
+def _lines(stored: Row, picture_name: str | None) -> Iterator[str]:
     yield "# What a UE5M3 scale costs"
     yield ""
     yield (
@@ -69,141 +124,26 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
     )
     yield ""
     yield (
-        "Every unit is made in several functionally equal netlists, and each is mapped for area in several "
-        "ways (*netlists* x *ways* below); a difference is the mean over pairs that are made alike, with its "
-        "95 % interval, against UE4M3. `~` marks one that cannot be told from zero. Synthesis: pyosys "
-        f"{stored['pyosys']}. Gates alone: no place and route, no wires, no clock tree."
+        "Every unit is made in several functionally equal netlists, and each is mapped for area in one or "
+        "more ways (*netlists* x *ways* below); a difference is the mean over pairs that are made alike, "
+        "with its 95 % interval, against UE4M3. `~` marks one that cannot be told from zero. Synthesis: "
+        f"pyosys {stored['pyosys']}. Gates alone: no place and route, no wires, no clock tree."
     )
     yield ""
     yield (
         "*Whole* is the flat unit, optimised across its components. *Attributed* is the sum over the "
         "components that differ, each synthesized alone; what is left between the two is what optimising "
         "*across* the components' borders makes. Where its interval excludes zero the two ways **differ** "
-        "by it, and the whole is what counts: a component alone cannot share gates with its neighbours."
+        "by it, and the whole is what counts: a component alone cannot share gates with its neighbours. "
+        "Where they agree, the narrower attributed interval decides."
     )
     yield ""
-    yield "## The short answer"
-    yield ""
-    head = [row for row in rows if row["scale"][0] == "ue5m3" and "area" in row["deltas"]]
-    verdicts: dict[tuple[str, int, int], list[str]] = {}
-    for row in head:
-        verdict = _verdict(_area(row))
-        verdicts.setdefault((row["accumulate"], row["block_size"], row["stages"]), []).append(verdict)
-        attributed = _interval(row["attribution"]["relative"]) if "attribution" in row else "not measured"
-        yield (
-            f"- `{row['library']}`, {row['unit']}: the bit {verdict}: "
-            f"{_interval(row['deltas']['area'])} whole, {attributed} attributed."
-        )
-    yield ""
-    if len(libraries) > 1:
-        for (accumulate, block_size, stages), found in verdicts.items():
-            if len(found) == 1:
-                continue
-            where = (
-                "in every library"
-                if len(found) == len(libraries)
-                else f"in the {len(found)} libraries that have it"
-            )
-            same = f"the same {where}" if len(set(found)) == 1 else f"not the same {where}"
-            depth = {0: "combinational", 1: "1 stage"}.get(stages, f"{stages} stages")
-            said = ", ".join(sorted(set(found)))
-            yield f"- {accumulate}, N={block_size}, {depth}: the verdict is {same} ({said})."
-        yield ""
-    for name, library in libraries.items():
-        own = [row for row in rows if row["library"] == name]
-        if not own:
-            continue
-        yield f"## `{name}`"
-        yield ""
-        time = library["delay_unit"]
-        yield from table_lines(
-            (
-                "unit", f"area [{library['area_unit']}]", "NAND2", f"delay [{time}]", f"period [{time}]",
-                "area, whole", "area, attributed", "both", "delay", "period", "netlists",
-            ),
-            [
-                (
-                    row["unit"],
-                    f"{row['area']:.1f}",
-                    f"{row['nand2']:.0f}",
-                    f"{row['delay']:.3f}",
-                    f"{row['period']:.3f}",
-                    _interval(row["deltas"]["area"]) if "area" in row["deltas"] else "",
-                    _interval(row["attribution"]["relative"]) if "attribution" in row else "",
-                    _agreement(row),
-                    *(
-                        _interval(row["deltas"][metric]) if metric in row["deltas"] else ""
-                        for metric in ("delay", "period")
-                    ),
-                    f"{row['orders']} x {row['variants']}",
-                )
-                for row in own
-            ],
-        )  # fmt: skip
-        yield ""
-        bought = [row for row in own if row["scale"][0] == "ue5m3" and "attribution" in row]
-        if bought:
-            yield "Which components the bit of UE5M3 changes, and which gates it buys:"
-            yield ""
-            yield from table_lines(
-                (
-                    "unit", f"components [{library['area_unit']}]", "across them", "the whole",
-                    "cells, more or fewer",
-                ),
-                [
-                    (
-                        row["unit"],
-                        "; ".join(
-                            f"{role} {_interval(area, 1, '').strip()}"
-                            for role, area in row["attribution"]["parts"].items()
-                        ),
-                        _interval(row["attribution"]["across_area"], 1, "").strip(),
-                        _interval(row["attribution"]["whole_area"], 1, "").strip(),
-                        ", ".join(f"{cell} {more:+g}" for cell, more in row["attribution"]["cells"].items()),
-                    )
-                    for row in bought
-                ],
-            )  # fmt: skip
-            yield ""
-        of_tiles = [row for row in stored["tiles"] if row["library"] == name]
-        if of_tiles:
-            yield "Tiles, by their components alone, and what each product of them costs:"
-            yield ""
-            yield from table_lines(
-                ("tile", f"area a product [{library['area_unit']}]", "NAND2", "against UE4M3"),
-                [
-                    (
-                        row["unit"],
-                        f"{row['area']:.1f}",
-                        f"{row['nand2']:.0f}",
-                        _interval(row["delta"]) if "delta" in row else "",
-                    )
-                    for row in of_tiles
-                ],
-            )
-            yield ""
-        powered = [row for row in own if row["energy"]]
-        if powered:
-            yield (
-                f"Switching energy of one input [{library['energy_unit']}], with glitches and without, of a "
-                "real weight matrix against real activations and of uniform codes:"
-            )
-            yield ""
-            yield from table_lines(
-                ("unit", "vectors", "energy", "without glitches", "against UE4M3"),
-                [
-                    (
-                        row["unit"],
-                        kind,
-                        f"{energy['total']:.0f}",
-                        f"{energy['settled']:.0f}",
-                        _interval(energy["delta"]) if "delta" in energy else "",
-                    )
-                    for row in powered
-                    for kind, energy in row["energy"].items()
-                ],
-            )
-            yield ""
+    yield from _short_answer(stored)
+    yield from _everywhere(stored)
+    yield from _gates(stored)
+    yield from _other_scales(stored)
+    yield from _tiles(stored)
+    yield from _again(stored)
     if stored["errors"]:
         yield from _worth(stored, picture_name)
     yield "## What was not measured"
@@ -219,13 +159,253 @@ def _lines(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
         "would decide is not in these figures. Delay is static and worst case; energy is of the vectors "
         "that are named."
     )
+    yield ""
+    yield from _figures(stored)
 
 
-def _not_measured(stored: dict[str, Any]) -> Iterator[str]:
-    """Yield what of the whole question there are no results of."""
-    rows = stored["rows"]
+def _short_answer(stored: Row) -> Iterator[str]:
+    """The units that the question is first about, and in which of all the units the bit costs what."""
+    compared = _compared(stored["rows"])
+    verdicts: dict[Question, list[str]] = {}
+    yield "## The short answer"
+    yield ""
+    yield "UE5M3 against UE4M3, in area of the whole unit (attributed):"
+    yield ""
+    for question, group in itertools.groupby(sorted(compared, key=_question), _question):
+        found = list(group)
+        verdicts[question] = [_verdict(_area(row)) for row in found]
+        if found[0]["block_size"] != BLOCK_SIZES[0] or not _plain(found[0]):
+            continue
+        said = verdicts[question][0] if len(set(verdicts[question])) == 1 else "depends on the library"
+        told = (
+            f"`{row['library']}` {_interval(row['deltas']['area'])}"
+            + (f" ({_interval(row['attribution']['relative'])})" if "attribution" in row else "")
+            for row in found
+        )
+        yield f"- {_asked(question)}: the bit {said}: {'; '.join(told)}."
+    yield ""
+    count = len(stored["libraries"])
+    by_verdict: dict[str, list[str]] = {}
+    for question, found in verdicts.items():
+        same = f"{found[0]} in {_libraries(len(found), count)}" if len(set(found)) == 1 else "it depends"
+        by_verdict.setdefault(same, []).append(_asked(question))
+    for same, units in sorted(by_verdict.items()):
+        where = " on the library, by the table below" if same == "it depends" else ""
+        yield f"- **{same[0].upper()}{same[1:]}**{where}: {'; '.join(units)}."
+    yield ""
+
+
+def _libraries(measured: int, count: int) -> str:
+    if measured == count:
+        return "every library" if count > 1 else "the library"
+    return f"the {measured} of {count} libraries that it was measured in"
+
+
+def _everywhere(stored: Row) -> Iterator[str]:
+    """The differences that the bit makes in every unit, library beside library."""
+    compared = _compared(stored["rows"])
+    yield "## What the bit costs in every unit"
+    yield ""
+    yield "UE5M3 against UE4M3."
+    yield ""
+    for told, of in (
+        ("Area of the whole", _whole),
+        ("Area, attributed", _attributed),
+        ("Clock period, registers included; without any, the slowest path", _period),
+        ("Switching energy of one input on real vectors", lambda row: _energy(row, "total")),
+        ("The same without glitches", lambda row: _energy(row, "settled")),
+    ):
+        found = [(row, estimate) for row in compared if (estimate := of(row)) is not None]
+        if found:
+            yield f"{told}:"
+            yield ""
+            yield from _beside(stored, found)
+            yield ""
+
+
+def _beside(stored: Row, found: list[tuple[Row, dict[str, float]]]) -> Iterator[str]:
+    """A table of one difference, with a line for each unit and a column for each library."""
+    names = [library["name"] for library in stored["libraries"]]
+    cells = {(_question(row), row["library"]): _interval(estimate) for row, estimate in found}
+    questions = sorted({_question(row) for row, _ in found})
+    yield from table_lines(
+        ("unit", *(f"`{name}`" for name in names)),
+        [(_asked(question), *(cells.get((question, name), "") for name in names)) for question in questions],
+    )
+
+
+def _gates(stored: Row) -> Iterator[str]:
+    """Which components the bit changes, and which gates it buys."""
+    yield "## Which gates the bit buys"
+    yield ""
     for library in stored["libraries"]:
-        own = [row for row in rows if row["library"] == library["name"]]
+        bought = [
+            row
+            for row in _compared(stored["rows"])
+            if row["library"] == library["name"]
+            and "attribution" in row
+            and row["block_size"] == BLOCK_SIZES[0]
+            and _plain(row)
+        ]
+        if not bought:
+            continue
+        yield f"`{library['name']}`, by components, in NAND2 equivalents:"
+        yield ""
+        yield from table_lines(
+            ("unit", "components", "across them", "the whole", "cells, more or fewer"),
+            [
+                (
+                    row["unit"],
+                    "; ".join(
+                        f"{role} {_gates_of(area, library)}"
+                        for role, area in row["attribution"]["parts"].items()
+                    ),
+                    _gates_of(row["attribution"]["across_area"], library),
+                    _gates_of(row["attribution"]["whole_area"], library),
+                    ", ".join(f"{cell} {more:+g}" for cell, more in row["attribution"]["cells"].items()),
+                )
+                for row in sorted(bought, key=_question)
+            ],
+        )
+        yield ""
+
+
+def _gates_of(area: dict[str, float], library: Row) -> str:
+    return _interval({end: value / library["nand2_area"] for end, value in area.items()}, 1, "")
+
+
+def _other_scales(stored: Row) -> Iterator[str]:
+    """What the other scale formats cost."""
+    for scale in SCALES:
+        compared = _compared(stored["rows"], scale)
+        if scale == BIT or not compared:
+            continue
+        yield f"## What {scale.upper()} costs"
+        yield ""
+        yield f"Area of the whole, {scale.upper()} against UE4M3:"
+        yield ""
+        yield from _beside(stored, [(row, row["deltas"]["area"]) for row in compared])
+        yield ""
+
+
+def _tiles(stored: Row) -> Iterator[str]:
+    if not stored["tiles"]:
+        return
+    units = {library["name"]: library["area_unit"] for library in stored["libraries"]}
+    yield "## Tiles"
+    yield ""
+    yield "By their components alone, what each product of a tile costs:"
+    yield ""
+    yield from table_lines(
+        ("tile", "library", "area a product", "NAND2", "against UE4M3"),
+        [
+            (
+                row["unit"],
+                f"`{row['library']}`",
+                f"{row['area']:.1f} {units[row['library']]}",
+                f"{row['nand2']:.0f}",
+                _interval(row["delta"]) if "delta" in row else "",
+            )
+            for row in sorted(stored["tiles"], key=lambda row: (_question(row), row["library"]))
+        ],
+    )
+    yield ""
+
+
+def _again(stored: Row) -> Iterator[str]:
+    """What was measured twice, in netlists that have nothing in common."""
+    before = {(row["library"], row["unit"]): row for row in _compared(stored["rows"])}
+    found = [
+        (before[row["library"], row["unit"]], row)
+        for row in _compared(stored["again"])
+        if (row["library"], row["unit"]) in before
+    ]
+    if not found:
+        return
+    yield "## Measured again"
+    yield ""
+    yield (
+        "The same units made in other orders, with other draws of the recipes: none of these netlists is "
+        "among those above. If the intervals are worth anything, the two overlap."
+    )
+    yield ""
+    lines = []
+    for one, two in found:
+        for kind, of in (("whole", _whole), ("attributed", _attributed)):
+            first, second = of(one), of(two)
+            if first is None or second is None:
+                continue
+            overlap = first["low"] <= second["high"] and second["low"] <= first["high"]
+            lines.append(
+                (
+                    f"`{one['library']}`",
+                    one["unit"],
+                    kind,
+                    *(f"{_interval(value)} ({_orders(row)})" for row, value in ((one, first), (two, second))),
+                    "overlap" if overlap else "**do not overlap**",
+                )
+            )
+    yield from table_lines(
+        ("library", "unit", "area", "above (orders)", "again (orders)", "intervals"), lines
+    )
+    yield ""
+
+
+def _orders(row: Row) -> str:
+    first, end = row["orders"]
+    return f"{first} to {end - 1}"
+
+
+def _figures(stored: Row) -> Iterator[str]:
+    """Every figure of every unit, library by library."""
+    for library in stored["libraries"]:
+        own = sorted(
+            (row for row in stored["rows"] if row["library"] == library["name"]),
+            key=lambda row: (_question(row), SCALES.index(row["scale"][0])),
+        )
+        if not own:
+            continue
+        time = library["delay_unit"]
+        yield f"## All figures: `{library['name']}`"
+        yield ""
+        yield (
+            f"Medians; energy of one input in {library['energy_unit']}, with glitches and (without), of a "
+            "real weight matrix against real activations and of uniform codes."
+        )
+        yield ""
+        yield from table_lines(
+            (
+                "unit", f"area [{library['area_unit']}]", "NAND2", f"delay [{time}]", f"period [{time}]",
+                "flip-flops", "energy, real", "energy, uniform", "area, whole", "area, attributed", "both",
+                "delay", "netlists",
+            ),
+            [
+                (
+                    row["unit"],
+                    f"{row['area']:.1f}",
+                    f"{row['nand2']:.0f}",
+                    f"{row['delay']:.3f}",
+                    f"{row['period']:.3f}",
+                    f"{row['flip_flops']:.0f}",
+                    *(
+                        f"{energy['total']:.0f} ({energy['settled']:.0f})" if energy else ""
+                        for energy in (row["energy"].get(kind) for kind in ("real", "uniform"))
+                    ),
+                    *(_interval(value) if value else "" for value in (_whole(row), _attributed(row))),
+                    _agreement(row),
+                    _interval(row["deltas"]["delay"]) if "delay" in row["deltas"] else "",
+                    f"{row['orders'][1] - row['orders'][0]} x {row['variants']}",
+                )
+                for row in own
+            ],
+        )  # fmt: skip
+        yield ""
+
+
+def _not_measured(stored: Row) -> Iterator[str]:
+    """Yield what of the whole question there are no results of."""
+    for library in stored["libraries"]:
+        own = [row for row in stored["rows"] if row["library"] == library["name"]]
         measured = {(row["accumulate"], row["block_size"]) for row in own}
         for accumulate in ACCUMULATES:
             sizes = [n for n in sorted(BLOCK_SIZES) if (accumulate, n) not in measured]
@@ -233,44 +413,58 @@ def _not_measured(stored: dict[str, Any]) -> Iterator[str]:
                 yield f"`{library['name']}`, {accumulate}: N = {', '.join(map(str, sizes))}"
         if scales := [one for one in SCALES if own and not any(row["scale"][0] == one for row in own)]:
             yield f"`{library['name']}`: the scales {', '.join(scales)}"
-        if not any(row["stages"] > 1 for row in own):
-            yield f"`{library['name']}`: pipelines of more than one stage"
-        if not any(row["energy"] for row in own):
-            yield f"`{library['name']}`: energy"
+        for what, rows in (
+            ("pipelines of more than one stage", [row for row in own if row["stages"] > 1]),
+            ("energy", [row for row in own if row["energy"]]),
+            ("energy of pipelines", [row for row in own if row["energy"] and row["stages"] > 1]),
+        ):
+            if sizes := sorted(set(BLOCK_SIZES) - {row["block_size"] for row in rows}):
+                yield f"`{library['name']}`, {what}: N = {', '.join(map(str, sizes))}"
 
 
-def _worth(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
+def areas(stored: Row) -> dict[tuple[str, int, str], float]:
+    """Return what units of the first library take for each product of two elements, in NAND2 equivalents.
+
+    By scale format, block size and accumulation; at the least depth, in the smallest form. A unit of larger
+    blocks does more at a time, so that their areas themselves do not compare.
+    """
+    first = stored["libraries"][0]["name"]
+    return {
+        (row["scale"][0], row["block_size"], row["accumulate"]): row["nand2"]
+        / (row["block_size"] * row["blocks"])
+        for row in stored["rows"]
+        if row["library"] == first and _plain(row)
+    }
+
+
+def selection(error: Row) -> str:
+    """Return in words how the scales were chosen that an error is of."""
+    return error["method"] + (" + tensor scale" if error["tensor_scale"] else "")
+
+
+def _worth(stored: Row, picture_name: str | None) -> Iterator[str]:
     """What the bit is worth: error against area."""
     yield "## What the bit is worth"
     yield ""
     yield (
-        f"Mean squared error over sigma squared of `{WEIGHT}` of MiniLM, E2M1 elements, beside the area of "
-        "the unit:"
+        f"Mean squared error over sigma squared of `{WEIGHT}` of MiniLM, E2M1 elements, beside what the unit "
+        f"takes of `{stored['libraries'][0]['name']}` for each product of two elements, in NAND2:"
     )
     yield ""
-    rows = stored["rows"]
-    first = stored["libraries"][0]["name"]
-
-    def area(error: dict[str, Any], accumulate: str) -> str:
-        for row in rows:
-            alike = (row["scale"][0], row["block_size"], row["accumulate"], row["library"])
-            if alike == (error["scale"], error["block_size"], accumulate, first):
-                return f"{row['nand2']:.0f}"
-        return ""
-
+    found = areas(stored)
     if picture_name is not None:
         yield f"![error against area]({picture_name})"
         yield ""
-    accumulates = list(dict.fromkeys(row["accumulate"] for row in rows))
+    accumulates = [one for one in ACCUMULATES if any(one == accumulate for *_, accumulate in found)]
     yield from table_lines(
-        ("scale", "selection", "N", "MSE / sigma²", *(f"{one} [NAND2]" for one in accumulates)),
+        ("scale", "selection", "N", "MSE / sigma²", *accumulates),
         [
             (
                 error["scale"],
-                error["method"] + (" + tensor scale" if error["tensor_scale"] else ""),
+                selection(error),
                 str(error["block_size"]),
                 f"{error['mse']:.5f}",
-                *(area(error, one) for one in accumulates),
+                *(_nand2(found.get((error["scale"], error["block_size"], one))) for one in accumulates),
             )
             for error in stored["errors"]
         ],
@@ -278,84 +472,5 @@ def _worth(stored: dict[str, Any], picture_name: str | None) -> Iterator[str]:
     yield ""
 
 
-_COLOURS: Final = {"ue4m3": "#1f77b4", "ue5m3": "#d62728", "ue4m4": "#2ca02c", "ue8m0": "#9467bd"}
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 840, 420, 80, 20, 50, 310
-_APART: Final = 10
-
-
-def picture(stored: dict[str, Any]) -> str | None:
-    """Return the error of each way to choose scales against the area of its unit, as SVG.
-
-    The units are those of the first library and of ``fp32``, or of the first accumulation that was measured.
-    None where there is no error or no area.
-    """
-    rows = [row for row in stored["rows"] if row["library"] == stored["libraries"][0]["name"]]
-    accumulates = [row["accumulate"] for row in rows]
-    shown = "fp32" if "fp32" in accumulates else accumulates[0] if accumulates else ""
-    areas = {
-        (row["scale"][0], row["block_size"]): row["nand2"]
-        for row in reversed(rows)
-        if row["accumulate"] == shown
-    }
-    points = [
-        (areas[error["scale"], error["block_size"]], error["mse"], error)
-        for error in stored["errors"]
-        if (error["scale"], error["block_size"]) in areas
-    ]
-    if not points:
-        return None
-    low, high = min(area for area, _, _ in points), max(area for area, _, _ in points)
-    pad = 0.1 * (high - low) or 1.0
-    low, high = low - pad, high + pad
-    top = 1.1 * max(mse for _, mse, _ in points)
-
-    def x(area: float) -> float:
-        return _LEFT + (area - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(mse: float) -> float:
-        return _HEIGHT - _BOTTOM - mse / top * (_HEIGHT - _TOP - _BOTTOM)
-
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        'font-family="sans-serif" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-        f'<path d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}" fill="none" stroke="black"/>',
-    ]
-    for k in range(5):
-        area, mse = low + (high - low) * k / 4, top * k / 4
-        lines += [
-            f'<text x="{x(area):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{area:.0f}</text>',
-            f'<text x="{_LEFT - 8}" y="{y(mse) + 4:.1f}" text-anchor="end">{mse:.4f}</text>',
-        ]
-    lines += [
-        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 10}" text-anchor="middle">'
-        f"area of the {shown} unit [NAND2]; the axis does not begin at 0</text>",
-        f'<text transform="translate(16 {_HEIGHT / 2}) rotate(-90)" text-anchor="middle">MSE / sigma²</text>',
-    ]
-    named: list[tuple[float, float]] = []
-    ways = list(dict.fromkeys((e["scale"], e["method"], e["tensor_scale"]) for _, _, e in points))
-    for number, (scale, method, tensor_scale) in enumerate(ways):
-        colour, label = _COLOURS.get(scale, "#555555"), scale
-        if (method, tensor_scale) != ("absmax", False):
-            label += f", {method}" + (" + tensor scale" if tensor_scale else "")
-        # A way of choosing scales is hollow, and the larger the further from the plain one.
-        of_scale = [way for way in ways if way[0] == scale]
-        radius = 4 + 3 * of_scale.index((scale, method, tensor_scale))
-        fill = colour if radius == 4 else "none"
-        dot = f'r="{radius}" fill="{fill}" stroke="{colour}" stroke-width="1.5"/>'
-        height = _TOP + 20 + 22 * number
-        lines += [
-            f'<circle cx="{_WIDTH - _RIGHT + 24}" cy="{height}" {dot}',
-            f'<text x="{_WIDTH - _RIGHT + 42}" y="{height + 4}">{label}</text>',
-        ]
-        for area, mse, error in points:
-            if (error["scale"], error["method"], error["tensor_scale"]) == (scale, method, tensor_scale):
-                lines.append(f'<circle cx="{x(area):.1f}" cy="{y(mse):.1f}" {dot}')
-                # One name for what lies on one spot.
-                if all(abs(x(area) - px) + abs(y(mse) - py) > _APART for px, py in named):
-                    named.append((x(area), y(mse)))
-                    lines.append(
-                        f'<text x="{x(area) + 14:.1f}" y="{y(mse) + 4:.1f}" fill="{colour}" '
-                        f'font-size="10">N={error["block_size"]}</text>'
-                    )
-    return "\n".join([*lines, "</svg>", ""])
+def _nand2(area: float | None) -> str:
+    return "" if area is None else f"{area:.1f}"
