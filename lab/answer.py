@@ -14,14 +14,13 @@ run that was broken off may be started again, and a measurement be made bit by b
 """
 
 import argparse
-import contextlib
 import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import Progress as Bars
@@ -44,9 +43,6 @@ from .pool import Progress
 from .switching import UnitEnergy, energies, energy_unit
 from .tile import TileCost, tiles
 from .workload import real_tensors
-
-if TYPE_CHECKING:
-    from ..hw.datapath import Optimise
 
 __all__ = ["PICTURE", "ROUNDS", "STORED", "WRITTEN", "Round", "main", "measure"]
 
@@ -80,7 +76,7 @@ class Round:
         variants: Variations of the recipe for area that each netlist goes through.
         block_sizes: Elements under one scale.
         accumulates: Accumulations.
-        stages: Depths; those that a unit does not have are left out, and None is the least it can have.
+        stages: Depths; None is the least that a unit can have.
         scales: Scale formats, the first that which the others are compared with.
         optimise: Form of the components.
         energy_orders: Netlists whose energy is measured; less than 2 for no energy.
@@ -94,24 +90,18 @@ class Round:
     accumulates: tuple[Accumulate, ...] = ACCUMULATES
     stages: tuple[int | None, ...] = (None,)
     scales: tuple[str, ...] = SCALES
-    optimise: "Optimise" = "area"
+    optimise: str = "area"
     energy_orders: int = 0
     tile: tuple[int, int] | None = None
     seed: int = 0
 
     def units(self, block_size: int) -> list[Unit]:
         """Return the units of one block size."""
-        from ..hw import DotUnit
-
         units: list[Unit] = []
         for accumulate, depth, scale in itertools.product(self.accumulates, self.stages, self.scales):
             blocks = _ALIGNED_BLOCKS if accumulate == "aligned" else 1
             spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate, blocks=blocks)
-            stages = int(spec.accumulates) if depth is None else depth
-            # A depth that the hardware does not have is left out of the page.
-            with contextlib.suppress(ValueError):
-                DotUnit(spec, stages=stages, optimise=self.optimise)
-                units.append(Unit(spec, stages, self.optimise))
+            units.append(Unit(spec, int(spec.accumulates) if depth is None else depth, self.optimise))
         return units
 
 
@@ -203,7 +193,6 @@ def measure(
                 )
             rows = [
                 _row(comparison, cost, [energy for energy in powered if energy.unit == cost.unit])
-                | {"orders": [one.seed * one.orders, (one.seed + 1) * one.orders], "variants": one.variants}
                 for cost in comparison.costs
             ]
             name = "again" if one.seed else "rows"
@@ -297,7 +286,8 @@ def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> d
                 if delta is not None
             },
         }
-    return row
+    orders = comparison.orders
+    return row | {"orders": [orders[0], orders[-1] + 1], "variants": comparison.variants}
 
 
 def _tile_row(library: str, cost: TileCost) -> dict[str, Any]:
