@@ -156,7 +156,7 @@ def area(
         typer.Option(
             "--variants",
             help="Ways in which each netlist is mapped for area: one more narrows the error bar almost as "
-            "much as one more netlist, in half the time.",
+            "much as one more netlist, in less time.",
             rich_help_panel=_HOW,
         ),
     ] = 1,
