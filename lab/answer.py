@@ -114,7 +114,7 @@ ROUNDS: Final = {
     "again": replace(_FIRST, energy_orders=0, seed=1),
     "beside": replace(_FIRST, orders=16, accumulates=("exact", "none")),
     "grid": Round(orders=4, energy_orders=3, tile=TILE),
-    "deep": Round(orders=4, stages=(3,), block_sizes=(16,), energy_orders=4),
+    "deep": Round(orders=4, stages=(3,), energy_orders=3),
     "fast": replace(
         _FIRST, orders=8, accumulates=("fp32", "exact", "none"), optimise="delay", energy_orders=0
     ),
