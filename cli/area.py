@@ -449,6 +449,7 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
     library = comparison.library
     native = library.area_unit != "NAND2"
     area_columns = [f"area [{library.area_unit}]>"] if native else []
+    timed = any(cost.fmax is not None for cost in comparison.costs)
     costs = table(
         f"Cost on {library.name}: median (least to greatest) of {len(comparison.orders)} netlists",
         "unit",
@@ -456,6 +457,7 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
         "area [NAND2]>",
         f"delay [{library.delay_unit}]>",
         f"period [{library.delay_unit}]>",
+        *(["fmax [MHz]>"] if timed else []),
         "flip-flops>",
     )
     deltas = table(
@@ -475,11 +477,13 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
         "ports",
     )
     for cost in comparison.costs:
-        spreads = [cost.area] if native else []
         costs.add_row(
             cost.unit.name,
-            *(_spread(summary) for summary in (*spreads, cost.nand2, cost.delay)),
+            # The spread is that of the same areas in NAND2 equivalents.
+            *([f"{cost.area.median:.{cost.area.metric.digits}f}"] if native else []),
+            *(_spread(summary) for summary in (cost.nand2, cost.delay)),
             f"{cost.period.median:.{cost.period.metric.digits}f}",
+            *(["" if cost.fmax is None else f"{cost.fmax.median:.1f}"] if timed else []),
             f"{cost.flip_flops.median:.0f}",
         )
         found = [comparison.delta(cost.unit, name) for name in ("area", "delay", "period")]
@@ -508,9 +512,9 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
     if deltas.row_count:
         out.print(deltas)
         if not all(delta.resolved for delta in comparison.deltas):
-            out.print("[dim]~ inside the spread: these netlists do not tell it from zero[/dim]")
+            out.print("~ inside the spread: these netlists do not tell it from zero", style="dim")
         if not all(attribution.agrees for attribution in comparison.attributions):
-            out.print("[dim]! whole and attributed differ by what optimising across components makes[/dim]")
+            out.print("! whole and attributed differ by what optimising across components makes", style="dim")
     if parts.row_count:
         out.print(parts)
 
@@ -605,7 +609,7 @@ def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
         )
     out.print(routed)
     if not all(one.inside for _, one in placed):
-        out.print("[dim]! the registers around the unit are slower than the unit[/dim]")
+        out.print("! the registers around the unit are slower than the unit", style="dim")
 
 
 def _print_changes(out: Console, found: "Sequence[Change]", *, quiet: bool) -> None:

@@ -30,7 +30,8 @@ _errors: Final = Console(stderr=True)
 def console() -> Console:
     """Return the console that results are printed to: the standard output of this moment."""
     wide = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=wide, highlight=False, soft_wrap=False)
+    # No markup: what is printed has units and names of files in brackets.
+    return Console(width=wide, markup=False, highlight=False, soft_wrap=False)
 
 
 def table(title: str, *columns: str) -> Table:
@@ -61,12 +62,12 @@ def print_json(value: Any) -> None:
 def progress_bar(description: str, total: float | None) -> Iterator["Reporter"]:
     """Show a bar on standard error while the block runs; call what it yields to move it."""
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
         console=_errors,
         transient=True,
         disable=not _errors.is_terminal,

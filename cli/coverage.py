@@ -123,14 +123,14 @@ def _print(seen: "Coverage", name: str, vectors: int, differing: list[str], *, e
     for (group, why), names in reasons.items():
         more = f" and {len(names) - 3} more" if len(names) > 4 else ""
         listed = "; ".join(names if not more else names[:3])
-        out.print(f"{group}: {listed}{more}: {why}", markup=False, soft_wrap=True)
+        out.print(f"{group}: {listed}{more}: {why}", soft_wrap=True)
     if every:
         for one in seen.bins:
             count_of = seen.met[one].count if one in seen.met else 0
-            out.print(f"{count_of:8} {one.group}: {one.name}", markup=False, soft_wrap=True)
+            out.print(f"{count_of:8} {one.group}: {one.name}", soft_wrap=True)
     for one in seen.holes:
-        out.print(f"hole: {one.group}: {one.name}", markup=False, soft_wrap=True)
+        out.print(f"hole: {one.group}: {one.name}", soft_wrap=True)
     for one in seen.refuted:
         out.print(f"met, and should not be: {one.group}: {one.name}: {one.unreachable}", soft_wrap=True)
     for text in differing:
-        out.print(text, markup=False, soft_wrap=True)
+        out.print(text, soft_wrap=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from ..lab.error import Quantization, measure
 from ..model import DotSpec, quantize
@@ -44,7 +45,7 @@ def demo(
     weight, activations = read_tensor(f"{path}:{_WEIGHT}"), read_tensor(f"{path}:{_ACTIVATIONS}")
     activations = activations[: len(weight)]
 
-    out.rule("[bold]1. Quantize")
+    out.rule(Text("1. Quantize", style="bold"))
     out.print(f"{_WEIGHT}, {weight.shape[0]}x{weight.shape[1]}, as E2M1 with a scale for each block of N:")
     errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>")
     for block_size in (8, 16):
@@ -53,7 +54,7 @@ def demo(
             errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{error.sqnr:.2f} dB")
     out.print(errors)
 
-    out.rule("[bold]2. Generate and simulate")
+    out.rule(Text("2. Generate and simulate", style="bold"))
     runs = table(f"Verilog in {build_dir}", "unit", "lines>", "vectors>", "results>", "equal to the model>")
     failed: list[Run] = []
     plan: tuple[tuple[Accumulate, int, int], ...] = (
@@ -85,11 +86,11 @@ def demo(
             )
     out.print(runs)
     for run in failed:
-        out.print(run.first_mismatch, markup=False)
+        out.print(run.first_mismatch)
     if failed:
         raise typer.Exit(1)
 
-    out.rule("[bold]3. Price")
+    out.rule(Text("3. Price", style="bold"))
     print_comparison(out, compare_scales(build_dir=build_dir))
 
 

@@ -75,7 +75,7 @@ def mutants(
         shown.add_row("all", str(len(every)), *map(str, counts))
         out.print(shown)
         for one in survived:
-            out.print(f"survived: {one.component}: {one.fault}", markup=False, soft_wrap=True)
+            out.print(f"survived: {one.component}: {one.fault}", soft_wrap=True)
         out.print(f"{of_netlist.vectors} inputs, {spent:.0f} s")
     if survived:
         raise typer.Exit(1)

@@ -82,7 +82,7 @@ def prove(
         for proof in proofs:
             if proof.remains:
                 what = proof.outcome if proof in unsettled else "not shown"
-                out.print(f"{proof.leaf}: {what}: {proof.remains}", markup=False, soft_wrap=True)
+                out.print(f"{proof.leaf}: {what}: {proof.remains}", soft_wrap=True)
         out.print(f"{len(proofs) - len(unsettled)} of {len(proofs)} claims hold, {spent:.0f} s")
     if unsettled:
         raise typer.Exit(1)

@@ -171,7 +171,7 @@ def simulate(
         out.print(f"{done.unit} on {engine}: {done.vectors} inputs, seed {seed}, {rate}")
         out.print(f"{agree} of {done.results} results equal the model's, bit for bit")
         if done.first_mismatch:
-            out.print(done.first_mismatch, markup=False, soft_wrap=True)
+            out.print(done.first_mismatch, soft_wrap=True)
     if done.mismatches:
         raise typer.Exit(1)
 

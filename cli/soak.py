@@ -81,6 +81,6 @@ def soak(
         out.print(f"digest of the results: {done.digest}", soft_wrap=True)
         if failure is not None:
             for text in ("a mismatch, made as small as it gets:", f"{failure.told}\n", failure.test.rstrip()):
-                out.print(text, markup=False, soft_wrap=True)
+                out.print(text, soft_wrap=True)
     if failure is not None:
         raise typer.Exit(1)

@@ -366,6 +366,8 @@ def _figures(stored: Row) -> Iterator[str]:
         if not own:
             continue
         time = library["delay_unit"]
+        # A library of no technology has delays, but no frequencies.
+        timed = time == "ns"
         yield f"## All figures: `{library['name']}`"
         yield ""
         yield (
@@ -376,8 +378,8 @@ def _figures(stored: Row) -> Iterator[str]:
         yield from table_lines(
             (
                 "unit", f"area [{library['area_unit']}]", "NAND2", f"delay [{time}]", f"period [{time}]",
-                "flip-flops", "energy, real", "energy, uniform", "area, whole", "area, attributed", "both",
-                "delay", "netlists",
+                *(["fmax [MHz]"] if timed else []), "flip-flops", "energy, real", "energy, uniform",
+                "area, whole", "area, attributed", "both", "delay", "netlists",
             ),
             [
                 (
@@ -386,6 +388,7 @@ def _figures(stored: Row) -> Iterator[str]:
                     f"{row['nand2']:.0f}",
                     f"{row['delay']:.3f}",
                     f"{row['period']:.3f}",
+                    *([f"{1000 / row['period']:.1f}"] if timed else []),
                     f"{row['flip_flops']:.0f}",
                     *(
                         f"{energy['total']:.0f} ({energy['settled']:.0f})" if energy else ""

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 
 from ..hw.synth.flow import FLIP_FLOPS, FLOW_VERSION, Point, Recipe, choose, pyosys_version, unvaried
 from ..hw.synth.liberty import Library, LibraryFacts
-from ..hw.synth.metric import Metric
+from ..hw.synth.metric import FMAX, Metric
 from ..model import DotSpec
 from ..model.checks import require_int
 from .estimate import LEVEL, Estimate, Summary, relative
@@ -133,9 +133,11 @@ class Cost:
     parts: tuple[PartCost, ...] = ()
 
     @property
-    def fmax(self) -> float:
-        """The highest clock frequency by the median period, in cycles per unit of `period`."""
-        return 1 / self.period.median if self.period.median else 0.0
+    def fmax(self) -> Summary | None:
+        """The highest clock frequency; None where periods are in no unit of time, and where there is none."""
+        if self.period.metric.unit != "ns" or not all(self.period.values):
+            return None
+        return Summary(FMAX, tuple(1000 / period for period in self.period.values))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
@@ -145,6 +147,7 @@ class Cost:
             "area_nand2": self.nand2.to_dict(),
             "delay": self.delay.to_dict(),
             "period": self.period.to_dict(),
+            "fmax": None if self.fmax is None else self.fmax.to_dict(),
             "clock_to_output": self.clock_to_output.to_dict(),
             "setup": self.setup.to_dict(),
             "flip_flops": self.flip_flops.to_dict(),

@@ -16,10 +16,9 @@ from typing import Any, Final
 
 from ..hw.synth.flow import Netlist, entry, pyosys_version, read_whole, write_whole
 from ..hw.synth.fpga import FPGA_VERSION, FpgaSynthesizer, Resources, find_target
-from ..hw.synth.metric import Metric
+from ..hw.synth.metric import FMAX, Metric
 from ..hw.synth.place import (
     DEVICE,
-    FMAX,
     LOGIC_CELLS,
     PLACE_TARGET,
     PLACE_VERSION,

@@ -198,7 +198,9 @@ def _csv(report: dict[str, Any]) -> str:
                 "element": "x".join(dict.fromkeys(cost["element"])),
                 "scale": "x".join(dict.fromkeys(cost["scale"])),
             }
-            for metric in ("area", "area_nand2", "delay", "period", "flip_flops"):
+            for metric in ("area", "area_nand2", "delay", "period", "fmax", "flip_flops"):
+                if cost[metric] is None:
+                    continue
                 row = unit | _figures(metric, cost[metric])
                 if delta := deltas.get((cost["unit"], metric)):
                     row |= {"base": delta["base"]} | _ends("delta", delta["absolute"])
@@ -265,6 +267,7 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
                 "area [NAND2]",
                 f"delay [{library['delay_unit']}]",
                 f"period [{library['delay_unit']}]",
+                "fmax [MHz]",
                 "flip-flops",
             ),
             [
@@ -274,6 +277,7 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
                     f"{cost['area_nand2']['median']:.1f}",
                     f"{cost['delay']['median']:.3f}",
                     f"{cost['period']['median']:.3f}",
+                    f"{cost['fmax']['median']:.1f}" if cost["fmax"] else "",
                     f"{cost['flip_flops']['median']:.0f}",
                 )
                 for cost in result["costs"]

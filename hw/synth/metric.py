@@ -1,9 +1,9 @@
 """What a figure is: its name, its unit, and which way is better."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-__all__ = ["Better", "Metric"]
+__all__ = ["FMAX", "Better", "Metric"]
 
 Better = Literal["lower", "higher"]
 
@@ -31,3 +31,7 @@ class Metric:
     def to_dict(self) -> dict[str, str]:
         """Return what a JSON record says of the metric."""
         return {"name": self.name, "unit": self.unit, "better": self.better}
+
+
+FMAX: Final = Metric("fmax", "MHz", "higher", 2)
+"""The highest clock frequency."""

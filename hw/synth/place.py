@@ -42,7 +42,6 @@ from .session import SynthesisError
 
 __all__ = [
     "DEVICE",
-    "FMAX",
     "LOGIC_CELLS",
     "PLACE_TARGET",
     "PLACE_VERSION",
@@ -53,7 +52,6 @@ __all__ = [
     "surround",
 ]
 
-FMAX: Final = Metric("fmax", "MHz", "higher", 2)
 LOGIC_CELLS: Final = Metric("logic_cells", "", "lower", 0)
 
 PLACE_TARGET: Final = "ice40"

@@ -28,6 +28,22 @@ def test_costs_and_differences_are_printed_with_their_spread(blockdot, small):
     assert " ± " in done.out
 
 
+def test_a_real_library_has_units_of_its_own_and_frequencies(blockdot, small, tmp_path):
+    (tmp_path / "mine.lib").write_text(liberty_text())
+    done = blockdot("area", *small, "--liberty", "mine.lib", "-o", "a.json", "-o", "a.csv", "-o", "a.md")
+    for heading in ("area [um2]", "area [NAND2]", "delay [ns]", "period [ns]", "fmax [MHz]"):
+        assert heading in done.out
+    cost = json.loads((tmp_path / "a.json").read_text())["results"][0]["costs"][0]
+    assert cost["fmax"]["values"] == pytest.approx([1000 / period for period in cost["period"]["values"]])
+    assert (cost["fmax"]["unit"], cost["fmax"]["better"]) == ("MHz", "higher")
+    assert f"{cost['fmax']['median']:.1f}" in done.out
+    assert f"| {cost['fmax']['median']:.1f} |" in (tmp_path / "a.md").read_text()
+    assert f",fmax,MHz,{cost['fmax']['median']}," in (tmp_path / "a.csv").read_text()
+    # Of no technology there are none.
+    neutral = blockdot("area", *small, "--json")
+    assert json.loads(neutral.out)["results"][0]["costs"][0]["fmax"] is None
+
+
 def test_json_holds_costs_deltas_and_what_they_were_measured_with(blockdot, small):
     record = json.loads(blockdot("area", *small, "--json").out)
     assert record["schema"] == "blockdot.area"

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from blockdot.hw.synth.metric import Metric
+from blockdot.hw.synth.metric import FMAX, Metric
 from blockdot.hw.synth.neutral import neutral
-from blockdot.hw.synth.place import FMAX, LOGIC_CELLS
+from blockdot.hw.synth.place import LOGIC_CELLS
 from blockdot.lab.compare import compare, default_units
 from blockdot.lab.curve import curves
 from blockdot.lab.estimate import Estimate, Summary
