@@ -324,9 +324,7 @@ def energy_of(
     vectors = min((len(array) for array in words.values()), default=0)
     cycles = vectors // lanes
     if cycles <= latency + 1:
-        raise ValueError(
-            f"vectors must be more than {(latency + 1) * lanes} for {lanes} lanes, not {vectors}"
-        )
+        raise ValueError(f"vectors must be at least {(latency + 2) * lanes} for {lanes} lanes, not {vectors}")
     every = (1 << lanes) - 1
     inputs: dict[str, list[list[int]]] = {}
     for port, array in words.items():

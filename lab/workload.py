@@ -80,21 +80,27 @@ def stimulus_of(spec: DotSpec, vectors: int, tensors: Tensors | None) -> Stimulu
     """Return blocks of one tensor against those of another, or, without tensors, uniform codes."""
     if tensors is None:
         return random(spec, vectors, seed=0, stalls=False)
+    count, width = tensors[0].shape
+    size = spec.block_size * spec.blocks
+    groups = max(width // size, 1)
+    rows = np.arange(-(-vectors // groups))
     tables = []
-    for tensor, element, scale in zip(tensors, spec.elements, spec.scales, strict=True):
-        columns = tensor.shape[1] // (spec.block_size * spec.blocks) * spec.block_size * spec.blocks
-        groups = columns // (spec.block_size * spec.blocks)
-        rows = min(-(-vectors // groups), len(tensor))
+    # Each row of the one with the row of that number of the other; once all are through, with the next.
+    for tensor, element, scale, taken in zip(
+        tensors, spec.elements, spec.scales, (rows % count, (rows + rows // count) % count), strict=True
+    ):
+        # A row that is shorter than a group is filled up with zeros, as any sum that a unit is too wide for.
+        columns = np.pad(tensor[: len(rows)], ((0, 0), (0, max(size - width, 0))))[:, : groups * size]
         whole = quantize(
-            tensor[:rows, :columns],
+            columns,
             element=element.name,
             scale=scale.name,
             block_size=spec.block_size,
             method="ceil" if scale.name == "ue8m0" else "absmax",
         )
         codes, scales = whole.blocks()
-        shape = (rows, groups, spec.blocks)
-        tables.append((codes.reshape(*shape, spec.block_size), scales.reshape(shape)))
+        shape = (-1, groups, spec.blocks)
+        tables.append((codes.reshape(*shape, spec.block_size)[taken], scales.reshape(shape)[taken]))
     (a, a_scale), (b, b_scale) = tables
     return from_blocks(spec, a, b, a_scale, b_scale)
 

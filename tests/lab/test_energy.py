@@ -110,7 +110,7 @@ def test_what_settles_is_what_the_hardware_computes(accumulate: str, stages: int
 def test_parameters():
     netlist = Mapped({"a": (0,)}, {"y": (1,)}, (Instance("INV_X1", {"A": 0, "Y": 1}),))
     words = {"a": np.zeros((4, 1), np.uint32)}
-    with pytest.raises(ValueError, match=whole("vectors must be more than 4 for 4 lanes, not 4")):
+    with pytest.raises(ValueError, match=whole("vectors must be at least 8 for 4 lanes, not 4")):
         energy_of(netlist, MODELS, words, lanes=4, latency=0)
     with pytest.raises(ValueError, match=whole("input a must have vectors, not none")):
         Simulation(netlist, MODELS).run({"b": [[0]] * 3}, 1, 1)
