@@ -14,7 +14,7 @@ from .console import console, print_json, progress_bar, table
 from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, default_stages, make_spec
 
 if TYPE_CHECKING:
-    from ..hw.synth import Library
+    from ..hw.synth.liberty import Library, LibraryFacts
     from ..lab.compare import Comparison, Delta, Unit
     from ..lab.curve import Curves
     from ..lab.estimate import Summary
@@ -256,11 +256,11 @@ def area(
     else:
         for comparison in report.comparisons:
             print_comparison(console(), comparison)
-        for several in report.curves:
+        for comparison, several in zip(report.comparisons, report.curves, strict=False):
             for one in several:
-                _print_curves(console(), one)
-        for powered in report.energies:
-            _print_energies(console(), powered)
+                _print_curves(console(), one, comparison.library)
+        for comparison, powered in zip(report.comparisons, report.energies, strict=False):
+            _print_energies(console(), powered, comparison.library)
         if report.fpga:
             _print_fpga(console(), report.fpga)
     if old is not None:
@@ -329,7 +329,7 @@ def _placements(targets: Sequence[str], count: int | None, *, place: bool) -> in
 
 def _libraries(names: Sequence[str], liberty: Sequence[Path], *, alone: bool) -> "list[Library]":
     """Return the libraries asked for; without any, the built-in one if there is no other target."""
-    from ..hw.synth import Library
+    from ..hw.synth.liberty import Library
     from ..hw.synth.pdk import find_library
 
     libraries = [find_library(name) for name in names]
@@ -519,15 +519,15 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
         out.print(parts)
 
 
-def _print_curves(out: Console, found: "Curves") -> None:
+def _print_curves(out: Console, found: "Curves", library: "LibraryFacts") -> None:
     first = found.curves[0]
     metric = next((area.metric for area in first.areas if area is not None), None)
     if metric is None:
         return
     out_table = table(
-        f"Least area [{metric.unit}] at a delay, and the difference there",
+        f"Least area [{metric.unit}] at a delay on {library.name}, and the difference there",
         "unit",
-        *(f"at {delay:.4g}>" for delay in found.delays),
+        *(f"at {delay:.4g} {library.delay_unit}>" for delay in found.delays),
     )
     for curve in found.curves:
         out_table.add_row(
@@ -539,16 +539,16 @@ def _print_curves(out: Console, found: "Curves") -> None:
     out.print(out_table)
 
 
-def _print_energies(out: Console, found: "Sequence[UnitEnergy]") -> None:
+def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "LibraryFacts") -> None:
     unit = found[0].total.metric.unit
     energies = table(
-        f"Switching energy of an input [{unit}], and its difference",
+        f"Switching energy of an input [{unit}] on {library.name}, and its difference",
         "unit",
         "vectors",
         "energy>",
         "without glitches>",
-        "against",
         "difference>",
+        "without glitches>",
     )
     for one in found:
         energies.add_row(
@@ -556,8 +556,10 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]") -> None:
             one.vectors,
             _spread(one.total),
             f"{one.settled.median:.0f}",
-            "" if one.base is None else one.base.name,
-            "" if one.delta is None else one.delta.text() + ("" if one.delta.resolved else " ~"),
+            *(
+                "" if delta is None else delta.text() + ("" if delta.resolved else " ~")
+                for delta in (one.delta, one.settled_delta)
+            ),
         )
     out.print(energies)
 

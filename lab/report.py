@@ -207,10 +207,14 @@ def _csv(report: dict[str, Any]) -> str:
                     row |= _ends("delta_percent", delta["relative"])
                 writer.writerow(row)
         for energy in result["energies"]:
-            row = units[energy["unit"]] | _figures(f"energy, {energy['vectors']}", energy["total"])
-            if energy["delta"]:
-                row |= {"base": energy["base"]} | _ends("delta_percent", energy["delta"])
-            writer.writerow(row)
+            for what, name, delta in (
+                ("energy", "total", energy["delta"]),
+                ("energy without glitches", "settled", energy["settled_delta"]),
+            ):
+                row = units[energy["unit"]] | _figures(f"{what}, {energy['vectors']}", energy[name])
+                if delta:
+                    row |= {"base": energy["base"]} | _ends("delta_percent", delta)
+                writer.writerow(row)
     for cost in report["fpga"]:
         row = {"library": cost["target"]} | {name: cost[name] for name in _UNIT_COLUMNS}
         for metric in RESOURCES:
@@ -313,6 +317,7 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
                     f"energy [{result['energies'][0]['total']['unit']}]",
                     "without glitches",
                     "difference",
+                    "without glitches",
                 ),
                 [
                     (
@@ -321,6 +326,7 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
                         f"{energy['total']['median']:.0f}",
                         f"{energy['settled']['median']:.0f}",
                         _interval(energy["delta"], 2) if energy["delta"] else "",
+                        _interval(energy["settled_delta"], 2) if energy["settled_delta"] else "",
                     )
                     for energy in result["energies"]
                 ],

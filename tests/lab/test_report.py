@@ -15,6 +15,7 @@ from blockdot.lab.curve import curves
 from blockdot.lab.estimate import Estimate, Summary
 from blockdot.lab.fpga import RESOURCES, FpgaCost, PlacedCost
 from blockdot.lab.report import Report, changes, read_report
+from blockdot.lab.switching import energies
 from messages import whole
 
 
@@ -23,7 +24,8 @@ def report(synthesis_cache: Path) -> Report:
     units = [unit for n in (2, 4) for unit in default_units(accumulates=["none"], block_size=n)]
     measured = compare(units, neutral(), orders=2, recipes=["a2"], cache=synthesis_cache)
     drawn = curves(units[:2], neutral(), orders=2, targets=[90.0], cache=synthesis_cache)
-    return Report((measured,), ((drawn,),))
+    powered = energies(units[:2], neutral(), orders=2, cache=synthesis_cache)
+    return Report((measured,), ((drawn,),), (tuple(powered),))
 
 
 def test_json_is_read_back_and_nothing_changed(report: Report, tmp_path: Path):
@@ -69,7 +71,7 @@ def test_what_is_no_report(tmp_path: Path, text: str, message: str):
 
 def test_csv_has_a_line_for_each_figure(report: Report):
     rows = list(csv.DictReader(report.text(".csv").splitlines()))
-    assert len(rows) == 4 * 5
+    assert len(rows) == 4 * 5 + 2 * len(report.energies[0])
     row = next(row for row in rows if row["unit"] == "e2m1_ue5m3_n2_none_s0" and row["metric"] == "area")
     delta = report.comparisons[0].deltas[0]
     assert float(row["delta"]) == delta.absolute.mean
@@ -139,7 +141,19 @@ def test_the_page_draws_curves_bars_and_tables_without_an_error(page: Path, repo
     assert document.count('class="front"') == 2
     assert document.count('class="bar"') >= 4
     for attribution in report.comparisons[0].attributions:
-        assert html.escape(attribution.text(), quote=False) in document
+        about = f"{attribution.whole.other.name} against {attribution.whole.base.name}, neutral: "
+        assert about + html.escape(attribution.text(), quote=False) in document
+    # What is on the curves is read off at the same delays, energy is told beside.
+    table = document[document.index("<th>at 90.00 FO4</th>") : document.index('id="energies"')]
+    difference = drawn.deltas[0].relative.text().replace("-", "\N{MINUS SIGN}")
+    assert f">{difference}" in table
+    told = document[document.index('id="energies"') : document.index('id="fpga"')]
+    for energy in report.energies[0]:
+        assert f"<td>{energy.unit.name}</td><td>{energy.vectors}</td><td>{energy.total.median:.0f} (" in told
+    # Numbers along the axes are round, and whole.
+    marks = re.findall(r'class="tick"[^>]*>([^<]+)<', document)
+    assert len(marks) >= 6
+    assert all(re.fullmatch(r"[\d,]+(\.\d{1,2})?", mark) for mark in marks)
     # Every point has its full configuration.
     assert document.count("pyosys: ") >= document.count('class="dot"')
 
@@ -190,17 +204,21 @@ def test_a_point_shows_its_configuration(page: Path, tmp_path: Path):
 
 
 @needs_chromium
-def test_a_phone_needs_not_scroll_sideways(page: Path, tmp_path: Path):
+def test_a_phone_needs_not_scroll_sideways_nor_magnify(page: Path, tmp_path: Path):
     framed = tmp_path / "framed.html"
-    tell = "<script>parent.postMessage(document.documentElement.scrollWidth, '*');</script></body>"
+    tell = """<script>parent.postMessage([document.documentElement.scrollWidth, Math.min(
+        ...[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect().height)
+    )], '*');</script></body>"""
     framed.write_text(page.read_text().replace("</body>", tell))
     outer = tmp_path / "outer.html"
     outer.write_text(
-        "<!doctype html><body><script>onmessage = e => document.body.dataset.width = e.data;</script>"
+        "<!doctype html><body><script>onmessage = e => document.body.dataset.size = e.data;</script>"
         f"<iframe src='file://{framed}' width=360 height=800 style='border:0'></iframe></body>"
     )
     document, _ = browse(outer, tmp_path)
-    width = re.search(r'data-width="(\d+)"', document)
-    assert width is not None
+    size = re.search(r'data-size="(\d+),([\d.]+)"', document)
+    assert size is not None
     # A scroll bar for the height may take some of it.
-    assert int(width[1]) <= 360
+    assert int(size[1]) <= 360
+    # In pixels of what is 360 wide.
+    assert float(size[2]) >= 11
