@@ -27,7 +27,7 @@ __all__ = ["area", "compare_scales", "print_comparison"]
 
 _SCALES = ("ue4m3", "ue5m3")
 _ACCUMULATES: tuple[Accumulate, ...] = ("none", "fp32", "exact")
-_LISTS = "What is measured: every option may be repeated, and all combinations are taken"
+_LISTS = "What is measured: all combinations of what is repeated"
 _HOW = "How it is measured"
 _OUT = "What comes of it"
 
@@ -58,7 +58,11 @@ def area(
     ] = None,
     accumulate: Annotated[
         list[str] | None,
-        typer.Option("--accumulate", help="none, fp32, exact. [default: all three]", rich_help_panel=_LISTS),
+        typer.Option(
+            "--accumulate",
+            help="none, fp32, exact, aligned. [default: the first three]",
+            rich_help_panel=_LISTS,
+        ),
     ] = None,
     guard: Annotated[
         list[int] | None,
