@@ -17,9 +17,8 @@ comparison says so.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from os import PathLike
 from statistics import fmean
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Unpack
 
 from ..hw.synth.flow import FLIP_FLOPS, FLOW_VERSION, Point, Recipe, choose, pyosys_version, unvaried
 from ..hw.synth.liberty import Library, LibraryFacts
@@ -27,8 +26,8 @@ from ..hw.synth.metric import FMAX, Metric
 from ..model import DotSpec
 from ..model.checks import require_int
 from .estimate import LEVEL, Estimate, Summary, relative
-from .measure import Job, Make, Sample, Unit, emit, seeds_of
-from .pool import Progress, Runner, measure_all
+from .measure import Job, Sample, Unit, bases_of, seeds_of
+from .pool import Measuring, measure_all
 
 __all__ = [
     "ORDERS",
@@ -392,11 +391,7 @@ def compare(
     recipes: Sequence[str | Recipe] = RECIPES,
     variants: int = 1,
     parts: bool = True,
-    cache: str | PathLike[str] | None = None,
-    workers: int | None = None,
-    runner: Runner | None = None,
-    make: Make = emit,
-    progress: Progress | None = None,
+    **measuring: Unpack[Measuring],
 ) -> Comparison:
     """Measure units, and compare those that differ in their scale format alone.
 
@@ -411,11 +406,7 @@ def compare(
             One more takes much less time than one more netlist, and narrows the interval almost as much where
             most of the spread is abc's.
         parts: Whether each component is measured alone as well.
-        cache: Directory for results, made if need be.
-        workers: How many processes run at once; the number of processors where it is None.
-        runner: Where the measurements are made, instead of in `workers` processes of this machine.
-        make: Makes a unit's netlist in an order.
-        progress: Called after each netlist with how many are done, how many there are, and the unit's name.
+        **measuring: How, as `measure_all` takes it.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -432,21 +423,13 @@ def compare(
     samples = measure_all(
         jobs_of(units, seeds, recipes, parts=parts, variants=variants),
         library,
-        cache=cache,
-        workers=workers,
-        runner=runner,
-        make=make,
-        progress=progress,
+        **measuring,
     )
     by_unit = {unit: samples[index * orders : (index + 1) * orders] for index, unit in enumerate(units)}
     costs = {unit: _cost(unit, made, library) for unit, made in by_unit.items()}
-    bases: dict[Unit, Unit] = {}
     deltas: list[Delta] = []
     attributions: list[Attribution] = []
-    for unit in units:
-        base = bases.setdefault(unit.kin, unit)
-        if base == unit:
-            continue
+    for unit, base in bases_of(units).items():
         found = list(_deltas(costs[base], costs[unit]))
         deltas += found
         if parts:

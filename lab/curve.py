@@ -9,8 +9,7 @@ at the same delay, pair by pair, each pair made in the same order.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from os import PathLike
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Unpack
 
 from ..hw.datapath import OPTIMISE
 from ..hw.synth.cells import Models
@@ -19,8 +18,8 @@ from ..hw.synth.liberty import Library
 from ..hw.synth.timing import register_overhead
 from .compare import Unit
 from .estimate import Estimate, Summary, relative
-from .measure import Job, Make, Sample, emit, seeds_of
-from .pool import Progress, Runner, measure_all
+from .measure import Job, Sample, seeds_of
+from .pool import Measuring, measure_all
 
 __all__ = [
     "SIZED",
@@ -192,11 +191,7 @@ def curves(
     targets: Sequence[float] = (),
     orders: int = 2,
     seed: int = 0,
-    cache: str | PathLike[str] | None = None,
-    workers: int | None = None,
-    runner: Runner | None = None,
-    make: Make = emit,
-    progress: Progress | None = None,
+    **measuring: Unpack[Measuring],
 ) -> Curves:
     """Measure the area-delay curves of units that are alike but for their scale format.
 
@@ -207,11 +202,7 @@ def curves(
             are none, `TARGETS` of them between the fastest and the smallest the first unit comes out as.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
-        cache: Directory for results, made if need be.
-        workers: How many processes run at once; the number of processors where it is None.
-        runner: Where the measurements are made, instead of in `workers` processes of this machine.
-        make: Makes a unit's netlist in an order.
-        progress: Called after each netlist.
+        **measuring: How, as `measure_all` takes it.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -228,7 +219,6 @@ def curves(
     if any(not target > 0 for target in targets):
         raise ValueError(f"delay targets must be positive, not {min(targets)}")
     seeds = seeds_of(orders, seed)
-    options: dict[str, Any] = {"cache": cache, "workers": workers, "runner": runner, "make": make}
     ends = tuple(choose([UNSIZED, *SIZED]))
 
     def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[Unit, int, Job]]:
@@ -241,7 +231,7 @@ def curves(
 
     def measured(recipes: tuple[Recipe, ...]) -> None:
         wanted = jobs(recipes)
-        samples = measure_all([job for _, _, job in wanted], library, progress=progress, **options)
+        samples = measure_all([job for _, _, job in wanted], library, **measuring)
         for (unit, index, job), sample in zip(wanted, samples, strict=True):
             dots[unit][index].extend(
                 Dot(delay, area, recipe, job.unit.optimise) for recipe, delay, area in _time(sample, unit)

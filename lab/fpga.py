@@ -29,7 +29,7 @@ from ..hw.synth.place import (
 )
 from ..model.checks import require_int
 from .estimate import Estimate, Summary, relative
-from .measure import Job, Make, Unit, emit, generator, seeds_of
+from .measure import Job, Make, Unit, bases_of, emit, generator, seeds_of
 from .pool import processors
 
 __all__ = ["PLACEMENTS", "RESOURCES", "FpgaCost", "PlacedCost", "fpga"]
@@ -273,9 +273,10 @@ def fpga(
                 raise
             finally:
                 executor.shutdown(cancel_futures=True)
+    bases = bases_of(units)
     costs: list[FpgaCost] = []
     for target in targets:
-        bases: dict[Unit, FpgaCost] = {}
+        of_target: dict[Unit, FpgaCost] = {}
         for unit in units:
             several = [found[unit, order].resources[target] for order in seeds]
             cost = FpgaCost(
@@ -287,14 +288,15 @@ def fpga(
                 },
                 placed=_placed([found[unit, order] for order in seeds], place_seeds) if placements else None,
             )
-            base = bases.setdefault(unit.kin, cost)
-            if base is not cost:
+            if unit in bases:
+                base = of_target[bases[unit]]
                 before, after = (one.resources["luts"] for one in (base, cost))
                 delta = relative(after.metric, before.values, after.values)
                 cost = replace(cost, base=base.unit, delta=delta)
                 if cost.placed is not None and base.placed is not None:
                     cost = replace(cost, placed=cost.placed.against(base.placed))
-            costs.append(cost)
+            of_target[unit] = cost
+        costs += of_target.values()
     return costs
 
 

@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ from .energy import ENERGY_VERSION, Energy, energy_of
 from .parts import take_apart
 from .workload import Workload
 
-__all__ = ["Bench", "Job", "Make", "PartSample", "Sample", "Unit", "emit", "seeds_of"]
+__all__ = ["Bench", "Job", "Make", "PartSample", "Sample", "Unit", "bases_of", "emit", "seeds_of"]
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -91,6 +91,15 @@ class Unit:
             "tile": None if self.tile is None else list(self.tile),
             "segment": self.segment,
         }
+
+
+def bases_of(units: Iterable[Unit]) -> dict[Unit, Unit]:
+    """Return what each unit is compared with: of those alike but for the scale format, the first.
+
+    The first ones themselves are left out.
+    """
+    first: dict[Unit, Unit] = {}
+    return {unit: base for unit in units if (base := first.setdefault(unit.kin, unit)) != unit}
 
 
 Make = Callable[[Unit, int], tuple[str, str]]

@@ -15,14 +15,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from ..hw.synth.flow import SynthesisError
 from ..hw.synth.liberty import Library
 from ..model.checks import require_int
 from .measure import Bench, Job, Make, Sample, emit
 
-__all__ = ["Pool", "Progress", "Runner", "measure_all", "processors"]
+__all__ = ["Measuring", "Pool", "Progress", "Runner", "measure_all", "processors"]
 
 Progress = Callable[[int, int, str], None]
 """Called with how many jobs are done, how many there are, and the unit of the last one done."""
@@ -139,6 +139,24 @@ def _measure(job: Job) -> Sample:
     return _benches[0].measure(job)
 
 
+class Measuring(TypedDict, total=False):
+    """How `measure_all` does its jobs: what whoever calls it may be told in its place.
+
+    Attributes:
+        cache: Directory in which results are kept and looked for, made if need be.
+        workers: How many processes run at once; the number of processors where it is None.
+        runner: Where the jobs are done, instead of in `workers` processes of this machine.
+        make: Makes a unit's netlist in an order.
+        progress: Called after each netlist with how many are done, how many there are, and the unit's name.
+    """
+
+    cache: str | os.PathLike[str] | None
+    workers: int | None
+    runner: Runner | None
+    make: Make
+    progress: Progress | None
+
+
 def measure_all(
     jobs: Sequence[Job],
     library: Library,
@@ -156,11 +174,11 @@ def measure_all(
     Args:
         jobs: What to measure.
         library: What to map to.
-        cache: Directory in which results are kept and looked for, made if need be.
-        workers: How many processes run at once; the number of processors where it is None.
-        runner: Where the jobs are done, instead of in `workers` processes of this machine.
-        make: Makes the netlists.
-        progress: Called after each job.
+        cache: See `Measuring`.
+        workers: See `Measuring`.
+        runner: See `Measuring`.
+        make: See `Measuring`.
+        progress: See `Measuring`.
 
     Returns:
         The sample of each job, in their order.

@@ -5,15 +5,14 @@ Units are compared in pairs made in the same order, as in `compare`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from ..hw.synth.flow import choose
 from ..hw.synth.liberty import Library
 from ..hw.synth.metric import Metric
 from .estimate import Estimate, Summary, relative
-from .measure import Job, Make, Unit, emit, seeds_of
-from .pool import Progress, Runner, measure_all
+from .measure import Job, Unit, bases_of, seeds_of
+from .pool import Measuring, measure_all
 from .workload import Vectors, real_tensors, workloads
 
 __all__ = ["UnitEnergy", "energies", "energy_unit"]
@@ -67,11 +66,7 @@ def energies(
     *,
     orders: int = 3,
     seed: int = 0,
-    cache: str | PathLike[str] | None = None,
-    workers: int | None = None,
-    runner: Runner | None = None,
-    make: Make = emit,
-    progress: Progress | None = None,
+    **measuring: Unpack[Measuring],
 ) -> list[UnitEnergy]:
     """Measure the energy of units on real vectors, where there are any, and on uniform codes.
 
@@ -81,11 +76,7 @@ def energies(
         library: What to map to.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
-        cache: Directory for results, made if need be.
-        workers: How many processes run at once; the number of processors where it is None.
-        runner: Where the measurements are made, instead of in `workers` processes of this machine.
-        make: Makes a unit's netlist in an order.
-        progress: Called after each netlist with how many are done, how many there are, and the unit's name.
+        **measuring: How, as `measure_all` takes it.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -104,19 +95,15 @@ def energies(
                 for order in seeds
             ],
             library,
-            cache=cache,
-            workers=workers,
-            runner=runner,
-            make=make,
-            progress=progress,
+            **measuring,
         )
     )
     metric = Metric("energy", energy_unit(library), "lower", 0)
-    bases: dict[Unit, Unit] = {}
+    bases = bases_of(units)
     before: dict[tuple[Unit, Vectors], UnitEnergy] = {}
     found: list[UnitEnergy] = []
     for unit in units:
-        base = bases.setdefault(unit.kin, unit)
+        base = bases.get(unit)
         made = [next(samples).energies for _ in seeds]
         for workload, several in zip(fed[unit], zip(*made, strict=True), strict=True):
             one = UnitEnergy(
@@ -125,8 +112,9 @@ def energies(
                 Summary(metric, tuple(energy.total for energy in several)),
                 Summary(metric, tuple(energy.settled for energy in several)),
             )
-            of_base = before.setdefault((base, workload.vectors), one)
-            if of_base is not one:
+            before[unit, workload.vectors] = one
+            if base is not None:
+                of_base = before[base, workload.vectors]
                 one = replace(
                     one,
                     base=base,

@@ -8,15 +8,14 @@ left out.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
-from typing import Any
+from typing import Any, Unpack
 
 from ..hw.synth.flow import choose
 from ..hw.synth.liberty import Library
 from .compare import PART_RECIPE
 from .estimate import Estimate, Summary, relative
-from .measure import Job, Make, Unit, emit, seeds_of
-from .pool import Progress, Runner, measure_all
+from .measure import Job, Unit, bases_of, seeds_of
+from .pool import Measuring, measure_all
 
 __all__ = ["TileCost", "tiles"]
 
@@ -56,11 +55,7 @@ def tiles(
     *,
     orders: int = 5,
     seed: int = 0,
-    cache: str | PathLike[str] | None = None,
-    workers: int | None = None,
-    runner: Runner | None = None,
-    make: Make = emit,
-    progress: Progress | None = None,
+    **measuring: Unpack[Measuring],
 ) -> list[TileCost]:
     """Measure tiles, each against the first that differs in its scale format alone.
 
@@ -69,11 +64,7 @@ def tiles(
         library: What to map to.
         orders: How many netlists are made of each, at least 2.
         seed: Which ones.
-        cache: Directory for results, made if need be.
-        workers: How many processes run at once; the number of processors where it is None.
-        runner: Where the measurements are made, instead of in `workers` processes of this machine.
-        make: Makes a tile's netlist in an order.
-        progress: Called after each netlist.
+        **measuring: How, as `measure_all` takes it.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -88,14 +79,10 @@ def tiles(
     samples = measure_all(
         [Job(unit, order, (), (alone.varied(order),)) for unit in units for order in seeds],
         library,
-        cache=cache,
-        workers=workers,
-        runner=runner,
-        make=make,
-        progress=progress,
+        **measuring,
     )
-    bases: dict[Unit, TileCost] = {}
-    costs: list[TileCost] = []
+    bases = bases_of(units)
+    costs: dict[Unit, TileCost] = {}
     for index, unit in enumerate(units):
         rows, columns = unit.tile or (1, 1)
         made = samples[index * orders : (index + 1) * orders]
@@ -105,9 +92,9 @@ def tiles(
             Summary(library.area, tuple(areas)),
             Summary(replace(library.area, unit="NAND2"), tuple(map(library.nand2_equivalents, areas))),
         )
-        base = bases.setdefault(unit.kin, cost)
-        if base is not cost:
-            delta = relative(library.area, base.area.values, areas)
-            cost = replace(cost, base=base.unit, delta=delta)
-        costs.append(cost)
-    return costs
+        base = bases.get(unit)
+        if base is not None:
+            delta = relative(library.area, costs[base].area.values, areas)
+            cost = replace(cost, base=base, delta=delta)
+        costs[unit] = cost
+    return list(costs.values())
