@@ -6,18 +6,19 @@ Two commands, which `make answer` and `make answer-measure` are::
     python -m blockdot.lab.answer write
 
 The first measures, in rounds: the unit that the question is first about, in many netlists; that again, in
-others; two more beside it; and, in few netlists, all units at their least depth, pipelines, and the fastest
-forms. It keeps what it found in ``docs/cost-of-ue5m3.json``: a row for each unit, small enough to be read. It
-does so as often as it can, adds to what was stored before, and does not measure again what is in the cache: a
-run that was broken off may be started again, and a measurement be made bit by bit. The second makes
-``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is written by hand.
+others; two more beside it; in few netlists, all units at their least depth, pipelines, and the fastest forms;
+and what the bit costs at equal delay. It keeps what it found in ``docs/cost-of-ue5m3.json``: a row for each
+unit, small enough to be read. It does so as often as it can, adds to what was stored before, and does not
+measure again what is in the cache: a run that was broken off may be started again, and a measurement be made
+bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is
+written by hand.
 """
 
 import argparse
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from ..hw.synth.flow import pyosys_version
+from ..hw.synth.flow import Netlist, pyosys_version
 from ..hw.synth.liberty import Library
 from ..hw.synth.pdk import find_library
 from ..hw.variants import ACCUMULATES, SCALES
@@ -36,9 +37,11 @@ from ..model.quantize import Method
 from .answer_page import BIT, BLOCK_SIZES, SCHEMA, VERSION, page
 from .answer_picture import draw
 from .compare import Comparison, Cost, Unit, compare
+from .curve import Curves, curves
 from .error import Quantization
 from .error import measure as measure_error
 from .estimate import Estimate
+from .measure import emit, seeds_of
 from .pool import Progress
 from .switching import UnitEnergy, energies, energy_unit
 from .tile import TileCost, tiles
@@ -81,6 +84,7 @@ class Round:
         optimise: Form of the components.
         energy_orders: Netlists whose energy is measured; less than 2 for no energy.
         tile: Rows and columns of tiles of the two formats that differ in the bit; None for none.
+        curve: Area at equal delay is measured, in both forms and at several delay targets, and nothing else.
         seed: Which netlists. What has another than 0 is held against what has 0.
     """
 
@@ -93,6 +97,7 @@ class Round:
     optimise: str = "area"
     energy_orders: int = 0
     tile: tuple[int, int] | None = None
+    curve: bool = False
     seed: int = 0
 
     def units(self, block_size: int) -> list[Unit]:
@@ -118,9 +123,10 @@ ROUNDS: Final = {
     "fast": replace(
         _FIRST, orders=8, accumulates=("fp32", "exact", "none"), optimise="delay", energy_orders=0
     ),
+    "curve": replace(_FIRST, orders=8, accumulates=("fp32", "none"), energy_orders=0, curve=True),
 }
 """What is measured: the unit that the question is first about, that again, two more, all units at their least
-depth, pipelines, and the fastest forms."""
+depth, pipelines, the fastest forms, and the first ones at equal delay."""
 
 
 def measure(
@@ -157,13 +163,14 @@ def measure(
         "rows": [],
         "again": [],
         "tiles": [],
+        "curves": [],
         "errors": _errors(sorted(BLOCK_SIZES)),
     }
     if before is not None and [before.get(key) for key in ("version", "pyosys")] == [
         VERSION,
         stored["pyosys"],
     ]:
-        stored |= {key: list(before[key]) for key in ("libraries", "rows", "again", "tiles")}
+        stored |= {key: list(before[key]) for key in ("libraries", "rows", "again", "tiles", "curves")}
     stored["libraries"] = _merged(stored["libraries"], map(_facts, found), "sha256")
 
     def following(what: str) -> Progress | None:
@@ -174,6 +181,20 @@ def measure(
             units = one.units(block_size)
             where = f"{library.name}, N={block_size}"
             options: dict[str, Any] = {"seed": one.seed, "cache": cache, "workers": workers}
+            if one.curve:
+                for _, alike in itertools.groupby(units, lambda unit: unit.kin):
+                    made = curves(
+                        list(alike),
+                        library,
+                        orders=one.orders,
+                        progress=following(f"{where}: area at equal delay"),
+                        **options,
+                    )
+                    rows = list(_curve_rows(library.name, made, one))
+                    stored["curves"] = _merged(stored["curves"], rows, "library", "unit")
+                if keep is not None:
+                    keep(stored)
+                continue
             comparison = compare(
                 units,
                 library,
@@ -234,6 +255,8 @@ def _better(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     if "netlist" not in old or old["netlist"] != new["netlist"]:
         return new
     better = old if _netlists(old) > _netlists(new) else new
+    if "energy" not in new:
+        return better
     kinds = old["energy"] | new["energy"]
     return better | {"energy": {kind: _better_energy(old, new, kind) for kind in kinds}}
 
@@ -245,7 +268,7 @@ def _better_energy(old: dict[str, Any], new: dict[str, Any], kind: str) -> dict[
 
 def _netlists(row: dict[str, Any]) -> int:
     first, end = row["orders"]
-    return (end - first) * row["variants"]
+    return (end - first) * row.get("variants", 1)
 
 
 def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
@@ -288,6 +311,30 @@ def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> d
         }
     orders = comparison.orders
     return row | {"orders": [orders[0], orders[-1] + 1], "variants": comparison.variants}
+
+
+def _curve_rows(library: str, made: Curves, one: Round) -> Iterator[dict[str, Any]]:
+    (base, *others) = made.curves
+    order = seeds_of(one.orders, one.seed)[0]
+    for other in others:
+        deltas = {delta.delay: delta for delta in made.deltas if delta.other == other.unit}
+        yield {
+            "library": library,
+            **other.unit.to_dict(),
+            "netlist": Netlist(*emit(other.unit, order)).sha256,
+            "base": base.unit.name,
+            "orders": [order, order + one.orders],
+            "points": [
+                {
+                    "delay": delay,
+                    "base": ours.median,
+                    "area": theirs.median,
+                    "delta": _short(deltas[delay].relative),
+                }
+                for delay, ours, theirs in zip(made.delays, base.areas, other.areas, strict=True)
+                if ours is not None and theirs is not None
+            ],
+        }
 
 
 def _tile_row(library: str, cost: TileCost) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from .workload import WEIGHT
 __all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "areas", "page", "selection"]
 
 SCHEMA: Final = "blockdot.answer"
-VERSION: Final = 3
+VERSION: Final = 4
 """Version of the stored results' layout."""
 
 BLOCK_SIZES: Final = (16, 8, 32)
@@ -140,6 +140,7 @@ def _lines(stored: Row, picture_name: str | None) -> Iterator[str]:
     yield ""
     yield from _short_answer(stored)
     yield from _everywhere(stored)
+    yield from _at_equal_delay(stored)
     yield from _gates(stored)
     yield from _other_scales(stored)
     yield from _tiles(stored)
@@ -232,6 +233,38 @@ def _beside(stored: Row, found: list[tuple[Row, dict[str, float]]]) -> Iterator[
         ("unit", *(f"`{name}`" for name in names)),
         [(_asked(question), *(cells.get((question, name), "") for name in names)) for question in questions],
     )
+
+
+def _at_equal_delay(stored: Row) -> Iterator[str]:
+    """What the bit costs where both units are as fast."""
+    if not stored["curves"]:
+        return
+    yield "## What the bit costs at equal delay"
+    yield ""
+    yield (
+        "Each unit mapped in both forms that its components have, smallest and fastest, and for several "
+        "delay targets; what counts at a delay is the least area that reaches it, on a straight line between "
+        "two points. Delay is that of the gates, or the clock period where there are registers."
+    )
+    yield ""
+    libraries = {library["name"]: library for library in stored["libraries"]}
+    yield from table_lines(
+        ("unit", "library", "at", "UE4M3", "UE5M3", "difference", "netlists"),
+        [
+            (
+                _asked(_question(row)),
+                f"`{row['library']}`",
+                f"{point['delay']:.4g} {libraries[row['library']]['delay_unit']}",
+                f"{point['base']:.1f}",
+                f"{point['area']:.1f} {libraries[row['library']]['area_unit']}",
+                _interval(point["delta"]),
+                str(row["orders"][1] - row["orders"][0]),
+            )
+            for row in sorted(stored["curves"], key=lambda row: (_question(row), row["library"]))
+            for point in row["points"]
+        ],
+    )
+    yield ""
 
 
 def _gates(stored: Row) -> Iterator[str]:

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -35,7 +36,11 @@ def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
         patch.setattr(answer, "real_tensors", lambda: tuple(tensors))
         found = measure(
             ["neutral"],
-            [SMALL, replace(SMALL, scales=("ue4m3", "ue5m3"), energy_orders=0, tile=None, seed=1)],
+            [
+                SMALL,
+                replace(SMALL, scales=("ue4m3", "ue5m3"), energy_orders=0, tile=None, seed=1),
+                replace(SMALL, scales=("ue4m3", "ue5m3"), curve=True),
+            ],
             cache=synthesis_cache,
             workers=1,
             keep=lambda record: kept.append(len(record["rows"])),
@@ -57,7 +62,7 @@ def test_every_scale_is_measured_and_held_against_ue4m3(stored):
 
 
 def test_what_there_is_is_kept_as_it_comes(stored, kept):
-    assert kept == [len(stored["rows"])] * 2 == [4, 4]
+    assert kept == [len(stored["rows"])] * 3 == [4, 4, 4]
     assert [row["unit"] for row in stored["again"]] == [row["unit"] for row in stored["rows"][:2]]
     assert [row["orders"] for row in stored["again"]] == [[2, 4]] * 2
     assert [row["unit"] for row in stored["tiles"]] == [
@@ -65,6 +70,23 @@ def test_what_there_is_is_kept_as_it_comes(stored, kept):
     ]  # fmt: skip
     # A product of a tile shares the decoding of its row with the other, and is still a unit.
     assert 0.5 < stored["tiles"][0]["area"] / stored["rows"][0]["area"] < 1.5
+
+
+def test_the_bit_at_equal_delay(stored):
+    (curve,) = stored["curves"]
+    assert (curve["base"], curve["unit"]) == ("e2m1_ue4m3_n2_none_s0", "e2m1_ue5m3_n2_none_s0")
+    (row,) = (row for row in stored["rows"] if row["unit"] == curve["unit"])
+    assert curve["netlist"] == row["netlist"]
+    assert len(curve["points"]) > 1
+    text = page(stored)
+    for before, point in itertools.pairwise(curve["points"]):
+        assert before["delay"] < point["delay"]
+        assert before["area"] >= point["area"]
+    for point in curve["points"]:
+        # Of two netlists the medians are means, but that of ratios is not the ratio of means.
+        assert point["delta"]["mean"] == pytest.approx(100 * (point["area"] / point["base"] - 1), abs=0.5)
+        assert f"at {point['delay']:.4g} FO4" in text.replace("`neutral` | ", "at ")
+    assert "at equal delay" not in page(stored | {"curves": []})
 
 
 def test_the_page_says_what_was_stored(stored):
@@ -171,6 +193,7 @@ def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
     found = measure(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old)
     assert found["libraries"] == stored["libraries"]
     assert found["tiles"] == stored["tiles"]
+    assert found["curves"] == stored["curves"]
     before = stored["rows"]
     assert [row["unit"] for row in found["rows"]] == [
         "another",
@@ -214,7 +237,8 @@ def test_the_page_is_of_the_hardware_there_is(unit: str):
     (name,) = names
     made = next(one for asked in ROUNDS.values() for one in asked.units(16) if one.name == name)
     text, top = emit(made, 0)
-    hashes = {row["netlist"] for row in record["rows"] if row["unit"] == name}
+    measured = [*record["rows"], *record["curves"]]
+    hashes = {row["netlist"] for row in measured if row["unit"] == name}
     assert hashes == {Netlist(text, top).sha256}, "measure the answer again: make answer-measure"
 
 
@@ -224,7 +248,7 @@ def test_the_page_is_what_its_results_make():
 
 
 def test_results_of_another_version(stored):
-    message = "results must be blockdot.answer version 3, not blockdot.answer version 0"
+    message = "results must be blockdot.answer version 4, not blockdot.answer version 0"
     with pytest.raises(ValueError, match=whole(message)):
         page(stored | {"version": 0})
 
