@@ -177,6 +177,10 @@ def test_libraries_stand_beside_each_other(stored):
     text = page(changed)
     assert "| none, N=2, combinational | +1.00 ± 0.50 % | -1.00 ± 0.50 % |" in text
     assert "| none, N=2, combinational | +2.00 ± 3.00 % ~ |  |" in text
+    uniform = row["energy"]["uniform"]["deltas"]["settled"]["mean"]
+    told = text[text.index("Switching energy on uniform codes:") :]
+    assert re.search(rf"\| none, N=2, combinational \| {re.escape(f'{uniform:+.2f}')} ± ", told)
+    assert "Part of what energy on real vectors differs by is in the data" in told
     assert "- **It depends** on the library, by the table below: none, N=2, combinational." in text
     changed["rows"] = [row]
     assert "- **Costs area in the 1 of 2 libraries that it was measured in**: none, N=2" in page(changed)
