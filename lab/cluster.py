@@ -4,6 +4,7 @@ The scheduler gives the jobs of a worker that dies to others. A library goes to 
 own, so that it too is there again after a worker that held it has died.
 """
 
+import atexit
 import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
@@ -73,7 +74,10 @@ def _itself(library: Library) -> Library:
 @lru_cache(maxsize=4)
 def _bench(sha256: str, load: float, box: "_Box") -> Bench:
     del sha256, load
-    return Bench(box.library)
+    bench = Bench(box.library)
+    # A worker that is stopped leaves nothing behind; of one that is killed, the system keeps a folder.
+    atexit.register(bench.close)
+    return bench
 
 
 class _Box:

@@ -114,7 +114,8 @@ def measure(run: Run) -> float:
         # The steps before are built for the shapes of what they give alone.
         warnings.simplefilter("ignore")
         netlist = _netlist(run)
-        (points,) = Synthesizer(neutral()).run([netlist], choose((_RECIPE,)))
+    with Synthesizer(neutral()) as synthesizer:
+        (points,) = synthesizer.run([netlist], choose((_RECIPE,)))
     return points[_RECIPE].delay
 
 

@@ -38,8 +38,12 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
+def scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
     """A scheduler and two workers, each a process of its own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     head = start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show")
     processes = [head]
     try:
@@ -96,6 +100,10 @@ def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
         == found
     )
     assert time.monotonic() - started < 5
+    # A worker that is ended clears up; one that is killed cannot.
+    workers[1].terminate()
+    workers[1].wait(timeout=30)
+    assert len(list((tmp_path / "tmp").glob("blockdot-*"))) == 1
 
 
 @needs_dask

@@ -1,5 +1,8 @@
 """The estimates that registers are placed by, against synthesis."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from blockdot.lab.depths import Run, main, measure, runs
 from blockdot.model import DotSpec
@@ -28,9 +31,13 @@ def test_runs_are_single_steps_and_pairs_that_a_stage_can_hold() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else value.optimise,
 )
-def test_an_estimate_is_near_what_synthesis_gives(run: Run, step: str) -> None:
+def test_an_estimate_is_near_what_synthesis_gives(
+    run: Run, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert run.name == step
     assert run.estimate == pytest.approx(measure(run), rel=0.12)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_prints_both(capsys: pytest.CaptureFixture[str]) -> None:
