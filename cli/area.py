@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..hw.synth.liberty import Library, LibraryFacts
     from ..lab.compare import Comparison, Delta, Unit
     from ..lab.curve import Curves
-    from ..lab.estimate import Summary
+    from ..lab.estimate import Estimate, Summary
     from ..lab.fpga import FpgaCost
     from ..lab.pool import Runner
     from ..lab.report import Change, Report
@@ -560,10 +560,7 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
             one.vectors,
             _spread(one.total),
             f"{one.settled.median:.0f}",
-            *(
-                "" if delta is None else delta.text() + ("" if delta.resolved else " ~")
-                for delta in (one.delta, one.settled_delta)
-            ),
+            *(_interval(delta) for delta in (one.delta, one.settled_delta)),
         )
     out.print(energies)
 
@@ -585,7 +582,7 @@ def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
             cost.target,
             _spread(cost.resources["luts"]),
             *(f"{cost.resources[name].median:.0f}" for name in ("carries", "flip_flops", "dsps")),
-            "" if cost.delta is None else cost.delta.text() + ("" if cost.delta.resolved else " ~"),
+            _interval(cost.delta),
         )
     out.print(fitted)
     placed = [(cost, cost.placed) for cost in costs if cost.placed is not None]
@@ -608,10 +605,7 @@ def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
             _spread(one.logic_cells),
             _spread(one.fmax) + ("" if one.inside else " !"),
             "" if cost.base is None else cost.base.name,
-            *(
-                "" if delta is None else delta.text() + ("" if delta.resolved else " ~")
-                for delta in (one.logic_cells_delta, one.fmax_delta)
-            ),
+            *(_interval(delta) for delta in (one.logic_cells_delta, one.fmax_delta)),
         )
     out.print(routed)
     if not all(one.inside for _, one in placed):
@@ -638,6 +632,11 @@ def _spread(summary: "Summary") -> str:
     digits = summary.metric.digits
     low, high = summary.minimum, summary.maximum
     return f"{summary.median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _interval(delta: "Estimate | None") -> str:
+    """Return a difference as it is printed, and whether it is one; nothing where there is none."""
+    return "" if delta is None else delta.text() + ("" if delta.resolved else " ~")
 
 
 def _difference(delta: "Delta") -> str:

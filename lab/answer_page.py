@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ..hw.synth.metric import fmax_of
 from ..hw.variants import ACCUMULATES, SCALES
 from .report import table_lines
 from .workload import WEIGHT
@@ -409,8 +410,9 @@ def _figures(stored: Row) -> Iterator[str]:
         if not own:
             continue
         time = library["delay_unit"]
+        frequencies = [fmax_of(row["period"], time) for row in own]
         # A library of no technology has delays, but no frequencies.
-        timed = time == "ns"
+        timed = any(frequencies)
         yield f"## All figures: `{library['name']}`"
         yield ""
         yield (
@@ -431,7 +433,7 @@ def _figures(stored: Row) -> Iterator[str]:
                     f"{row['nand2']:.0f}",
                     f"{row['delay']:.3f}",
                     f"{row['period']:.3f}",
-                    *([f"{1000 / row['period']:.1f}"] if timed else []),
+                    *([f"{fmax:.1f}" if fmax else ""] if timed else []),
                     f"{row['flip_flops']:.0f}",
                     *(
                         f"{energy['total']:.0f} ({energy['settled']:.0f})" if energy else ""
@@ -442,7 +444,7 @@ def _figures(stored: Row) -> Iterator[str]:
                     _interval(row["deltas"]["delay"]) if "delay" in row["deltas"] else "",
                     f"{row['orders'][1] - row['orders'][0]} x {row['variants']}",
                 )
-                for row in own
+                for row, fmax in zip(own, frequencies, strict=True)
             ],
         )  # fmt: skip
         yield ""

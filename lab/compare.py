@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, Unpack
 
 from ..hw.synth.flow import FLIP_FLOPS, FLOW_VERSION, Point, Recipe, choose, pyosys_version, unvaried
 from ..hw.synth.liberty import Library, LibraryFacts
-from ..hw.synth.metric import FMAX, Metric
+from ..hw.synth.metric import FMAX, Metric, fmax_of
 from ..model import DotSpec
 from ..model.checks import require_int
 from .estimate import LEVEL, Estimate, Summary, relative
@@ -134,9 +134,9 @@ class Cost:
     @property
     def fmax(self) -> Summary | None:
         """The highest clock frequency; None where periods are in no unit of time, and where there is none."""
-        if self.period.metric.unit != "ns" or not all(self.period.values):
-            return None
-        return Summary(FMAX, tuple(1000 / period for period in self.period.values))
+        found = [fmax_of(period, self.period.metric.unit) for period in self.period.values]
+        known = [frequency for frequency in found if frequency is not None]
+        return Summary(FMAX, tuple(known)) if len(known) == len(found) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["FMAX", "Better", "Metric"]
+__all__ = ["FMAX", "Better", "Metric", "fmax_of"]
 
 Better = Literal["lower", "higher"]
 
@@ -35,3 +35,8 @@ class Metric:
 
 FMAX: Final = Metric("fmax", "MHz", "higher", 2)
 """The highest clock frequency."""
+
+
+def fmax_of(period: float, unit: str) -> float | None:
+    """Return the frequency of a clock period in MHz; None for none, and where its unit is none of time."""
+    return 1000 / period if unit == "ns" and period else None
