@@ -17,7 +17,7 @@ help:
 	@echo "make mutants    put faults into the main units, and find them"
 	@echo "make soak       put 10^8 random inputs into each of the main units"
 	@echo "make volume     put 10^6 random inputs into every unit, in both forms"
-	@echo "make ledger     price every unit and say which of them cost more than docs/ledger.json has"
+	@echo "make ledger     price every unit and say which of them cost more than studies/ledger.json has"
 	@echo "make ledger-write  the same, and keep it"
 	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ROUNDS=\"first ...\""
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
@@ -44,10 +44,10 @@ test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto
 
 matrix: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n auto tests/hw/test_units.py -m ""
+	$(BIN)/python -m pytest -n auto tests/hw/test_unit_grid.py -m ""
 
 prove: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n auto tests/sim/proofs -m proofs
+	$(BIN)/python -m pytest -n auto tests/verify/proofs -m proofs
 	for spec in $(MAIN) e2m1_ue4m3_n16_aligned e2m1_ue5m3_n16_aligned; do \
 		$(BIN)/blockdot prove $$spec || exit; done
 
@@ -58,21 +58,21 @@ soak: $(VENV)/demo-installed
 	for spec in $(MAIN); do $(BIN)/blockdot soak $$spec --vectors 1e8 || exit; done
 
 volume: $(VENV)/demo-installed
-	$(BIN)/python -m blockdot.sim.volume
+	$(BIN)/python -m studies.volume
 
 ledger: $(VENV)/demo-installed
-	$(BIN)/python -m blockdot.lab.ledger
+	$(BIN)/python -m studies.ledger
 
 ledger-write: $(VENV)/demo-installed
-	$(BIN)/python -m blockdot.lab.ledger --write
+	$(BIN)/python -m studies.ledger --write
 
 LIBRARIES ?= neutral
 
 answer-measure: $(VENV)/demo-installed
-	$(BIN)/python -m blockdot.lab.answer measure $(LIBRARIES:%=--library %) $(ROUNDS:%=--only %)
+	$(BIN)/python -m studies.answer.measure measure $(LIBRARIES:%=--library %) $(ROUNDS:%=--only %)
 
 answer: $(VENV)/dev-installed
-	$(BIN)/python -m blockdot.lab.answer write
+	$(BIN)/python -m studies.answer.measure write
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

@@ -20,14 +20,9 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from blockdot.model import (  # pyright: ignore[reportMissingImports]  # installed from model/ under that name
-    BlockTensor,
-    DotSpec,
-    accelerate,
-    formats,
-    matmul,
-    quantize,
-)
+from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
+from blockdot.model.dot import Accumulate
+from blockdot.model.fast import staircases as accelerate
 
 Matrix = npt.NDArray[np.float32]
 
@@ -135,7 +130,7 @@ def products(size: int, runs: int, rng: np.random.Generator) -> Iterator[Figure]
     """`matmul` of quantized Gaussian data, and for `exact` of uniform scale codes, the hardest there are."""
     # Two matrices: numpy takes half the time for the product of a matrix with itself.
     x, y = rng.standard_normal((2, size, size), np.float32)
-    for name, scale, accumulate, blocks, target, compiled in (
+    rows: tuple[tuple[str, str, Accumulate, int, float, bool], ...] = (
         ("fp32", "ue4m3", "fp32", 1, 0.45, True),
         ("fp32", "ue5m3", "fp32", 1, 0.45, True),
         ("exact", "ue4m3", "exact", 1, 0.4, True),
@@ -144,7 +139,8 @@ def products(size: int, runs: int, rng: np.random.Generator) -> Iterator[Figure]
         # No loops of ours: float64 does not hold their sums, nor is anything compiled for `aligned`.
         ("exact, uniform scales", "ue5m3", "exact", 1, 0.2, False),
         ("aligned, 4 blocks", "ue4m3", "aligned", 4, 0.03, False),
-    ):
+    )
+    for name, scale, accumulate, blocks, target, compiled in rows:
         a, b = (quantize(values, scale=scale) for values in (x, y))
         if "uniform" in name:
             drawn = rng.choice(formats.get(scale).codes, (2, size, size // 16))

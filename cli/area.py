@@ -14,14 +14,14 @@ from .console import console, print_json, progress_bar, table
 from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, default_stages, make_spec
 
 if TYPE_CHECKING:
-    from ..hw.synth.liberty import Library, LibraryFacts
-    from ..lab.compare import Comparison, Delta, Unit
-    from ..lab.curve import Curves
-    from ..lab.estimate import Estimate, Summary
-    from ..lab.fpga import FpgaCost
-    from ..lab.pool import Runner
-    from ..lab.report import Change, Report
-    from ..lab.switching import UnitEnergy
+    from ..lab.cost.area_delay import Curves
+    from ..lab.cost.comparison import Comparison, Delta, Unit
+    from ..lab.cost.fpga_cost import FpgaCost
+    from ..lab.cost.jobs import Runner
+    from ..lab.cost.unit_energy import UnitEnergy
+    from ..lab.reports.cost_report import Change, Report
+    from ..lab.statistics import Estimate, Summary
+    from ..synth.liberty import Library, LibraryFacts
 
 __all__ = ["area", "compare_scales", "print_comparison"]
 
@@ -212,8 +212,8 @@ def area(
     registers, with clock-to-output and setup; no wires, but on an FPGA with --place. Results are kept: asking
     again takes no time, and what was broken off goes on where it was.
     """
-    from ..hw.synth.fpga import TARGETS
-    from ..lab.report import FORMATS, changes, read_report
+    from ..lab.reports.cost_report import FORMATS, changes, read_report
+    from ..synth.fpga import TARGETS
 
     for path in output or ():
         if path.suffix not in FORMATS:
@@ -288,7 +288,7 @@ def _units(
     segments: Sequence[int],
 ) -> "list[Unit]":
     """Return every combination; those that differ in what does not concern them are one."""
-    from ..lab.compare import Unit
+    from ..lab.cost.comparison import Unit
 
     if unknown := set(optimise) - {"area", "delay"}:
         raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
@@ -314,8 +314,8 @@ def _units(
 
 def _placements(targets: Sequence[str], count: int | None, *, place: bool) -> int:
     """Return how many times each netlist is to be placed; refuse what cannot be before any work is done."""
-    from ..hw.synth.place import PLACE_TARGET, nextpnr_version
-    from ..lab.fpga import PLACEMENTS
+    from ..lab.cost.fpga_cost import PLACEMENTS
+    from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
 
     if not place:
         if count is not None:
@@ -333,8 +333,8 @@ def _placements(targets: Sequence[str], count: int | None, *, place: bool) -> in
 
 def _libraries(names: Sequence[str], liberty: Sequence[Path], *, alone: bool) -> "list[Library]":
     """Return the libraries asked for; without any, the built-in one if there is no other target."""
-    from ..hw.synth.liberty import Library
-    from ..hw.synth.pdk import find_library
+    from ..synth.installed_libraries import find_library
+    from ..synth.liberty import Library
 
     libraries = [find_library(name) for name in names]
     if liberty:
@@ -349,8 +349,8 @@ def compare_scales(
     build_dir: Path,
 ) -> "Comparison":
     """Measure units with a progress bar; by default the three accumulations of UE4M3 and UE5M3 at N=16."""
-    from ..hw.synth import neutral
-    from ..lab.compare import Unit, default_units
+    from ..lab.cost.comparison import Unit, default_units
+    from ..synth import neutral
 
     units = (
         [Unit(spec, default_stages(spec.accumulate, None)) for spec in specs]
@@ -376,11 +376,11 @@ def _measure(
     fpga_targets: Sequence[str] = (),
     placements: int = 0,
 ) -> "Report":
-    from ..lab.compare import ORDERS, compare
-    from ..lab.curve import curves
-    from ..lab.fpga import fpga
-    from ..lab.report import Report
-    from ..lab.switching import energies
+    from ..lab.cost.area_delay import curves
+    from ..lab.cost.comparison import ORDERS, compare
+    from ..lab.cost.fpga_cost import fpga
+    from ..lab.cost.unit_energy import energies
+    from ..lab.reports.cost_report import Report
 
     count = ORDERS if orders is None else orders
     comparisons: list[Comparison] = []
@@ -425,7 +425,7 @@ def _measure(
 def _runner(cluster: str | None, library: "Library") -> "Runner | None":
     if cluster is None:
         return None
-    from ..lab.cluster import Cluster
+    from ..lab.cost.dask_cluster import Cluster
 
     return Cluster(cluster, library)
 

@@ -42,10 +42,10 @@ def bench(
     """Run the cocotb tests on a unit's Verilog: corners, stalls, resets in mid-stream, sums, NaN.
 
     Exit code 1 says that one failed. The drivers, the monitor and the scoreboard are those of
-    `blockdot.sim.testbench`, for use on other designs too.
+    `blockdot.sim.bench.cocotb_testbench`, for use on other designs too.
     """
     from ..hw import DotUnit
-    from ..sim.cocotb_engine import Design, run_tests
+    from ..sim.engines.cocotb_engine import Design, run_tests
 
     if trace is not None and trace.suffix != ".fst":
         raise ValueError(f"trace must be a .fst file, not {str(trace)!r}")

@@ -21,7 +21,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..sim.coverage import Coverage
+    from ..verify.coverage.bins import Coverage
 
 __all__ = ["coverage"]
 
@@ -59,9 +59,9 @@ def coverage(
     cannot be met says why. Exit code 1 says that a bin that can be met was not, or that a result differs.
     """
     from ..sim import random, run
-    from ..sim.check import compare
-    from ..sim.coverage import Coverage
-    from ..sim.directed import directed as directed_stimulus
+    from ..verify.compare import compare
+    from ..verify.coverage.bins import Coverage
+    from ..verify.coverage.directed import directed as directed_stimulus
 
     parsed = DotSpec.parse(spec)
     if not directed and not vectors:

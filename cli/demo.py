@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..lab.error import Quantization, measure
+from ..lab.quality.quantization_error import Quantization, measure
 from ..model import DotSpec, quantize
 from ..model.dot import Accumulate
-from ..model.files import read_tensor
+from ..model.io.tensor_files import read_tensor
 from .area import compare_scales, print_comparison
 from .console import console, progress_bar, table
 from .options import BuildDirOption

@@ -39,8 +39,8 @@ def mutants(
     Killed: an input of the directed and random tests shows it. Refuted: none does, but the proofs tell it
     from the unit. Equivalent: no input can. Exit code 1 says that one survived.
     """
-    from ..sim.mutants import FATES, mutate
-    from ..sim.source_faults import plant
+    from ..verify.netlist_mutants import FATES, mutate
+    from ..verify.source_mutants import plant
 
     parsed = DotSpec.parse(spec)
     unit = make_unit(parsed, stages=stages, optimise=optimise, order=order, segment=segment)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..model.files import written_whole
+from ..model.io.tensor_files import written_whole
 
 __all__ = ["RECORDS", "check_outputs", "plain_json", "write_records"]
 

@@ -39,7 +39,7 @@ def prove(
     rules of its streams. What was proven of the same netlists is kept, so that a run that was broken off goes
     on. Exit code 1 says that a claim failed or stayed open.
     """
-    from ..sim.proofs import prove as run
+    from ..verify.proofs import prove as run
 
     parsed = DotSpec.parse(spec)
     start = time.perf_counter()

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from ..lab.error import Quantization, QuantizationError, combinations
-from ..lab.tensors import Report, TensorReport, examine
+from ..lab.quality.quantization_error import Quantization, QuantizationError, combinations
+from ..lab.quality.tensor_report import Report, TensorReport, examine
 from ..model import BlockTensor
-from ..model.checkpoint import Checkpoint, Layout, write_checkpoint
-from ..model.files import TensorInfo, list_tensors, read_tensor, split_source
+from ..model.io.checkpoint import Checkpoint, Layout, write_checkpoint
+from ..model.io.tensor_files import TensorInfo, list_tensors, read_tensor, split_source
 from ..model.quantize import Recipe
 from .console import console, progress_bar, table
 from .options import (

@@ -9,8 +9,8 @@ import numpy as np
 import typer
 
 from ..model import BlockTensor, DotSpec, quantize
-from ..model.checkpoint import read_matrix
-from ..model.files import read_tensor
+from ..model.io.checkpoint import read_matrix
+from ..model.io.tensor_files import read_tensor
 from .console import console, print_json, progress_bar
 from .options import (
     AccumulateOption,
@@ -129,8 +129,8 @@ def simulate(
     is printed with its inputs, expected and seen bits, and the command that repeats it.
     """
     from ..sim import random
-    from ..sim.directed import directed as directed_stimulus
-    from ..sim.vectors import LONGEST
+    from ..sim.stimulus import LONGEST
+    from ..verify.coverage.directed import directed as directed_stimulus
 
     spec = make_spec(
         element=element,
@@ -181,7 +181,7 @@ def run_stimulus(
 ) -> Run:
     """Run a stimulus and compare the results with the model's."""
     from ..sim import run
-    from ..sim.check import compare
+    from ..verify.compare import compare
 
     start = time.perf_counter()
     response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim", trace=trace)

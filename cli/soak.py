@@ -46,8 +46,8 @@ def soak(
     broken off goes on where it was. The first mismatch is made as small as it gets, and printed as a test;
     exit code 1 says that there is one.
     """
-    from ..sim.soak import explain
-    from ..sim.soak import soak as run
+    from ..verify.soak import explain
+    from ..verify.soak import soak as run
 
     parsed = DotSpec.parse(spec)
     unit = make_unit(parsed, stages=stages, optimise=optimise, order=order, segment=segment)

@@ -6,8 +6,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ..lab.curves import PICTURES, Curves, Point, draw, require_matplotlib, sigmas_between, tabulate
-from ..lab.error import BLOCKS, Quantization, combinations
+from ..lab.quality.error_curves import (
+    PICTURES,
+    Curves,
+    Point,
+    draw,
+    require_matplotlib,
+    sigmas_between,
+    tabulate,
+)
+from ..lab.quality.quantization_error import BLOCKS, Quantization, combinations
 from ..model.theory import INTEGRATED, crossover, plateau
 from .console import console, progress_bar, table
 from .options import (

@@ -8,8 +8,8 @@ __all__ = ["tools"]
 
 def tools(json: JsonOption = False) -> None:
     """Say which simulators, synthesizers and compilers are found, and how to get the others."""
-    from ..hw.synth.pdk import find_libraries
-    from ..sim.tools import find_all
+    from ..base.external_tools import find_all
+    from ..synth.installed_libraries import find_libraries
 
     found = find_all()
     libraries = find_libraries()

@@ -32,7 +32,7 @@ def vectors(
     DIR/SPEC.PORT.hex are for $readmemh, a line for each vector, or each result. DIR/SPEC.npz holds the same
     as codes, DIR/SPEC.json describes them. docs/vectors.md has the details, and readers.
     """
-    from ..sim.conformance import write
+    from ..verify.conformance import write
 
     about = write(DotSpec.parse(spec), output, vectors=number, seed=seed, long=long)
     if json:

@@ -74,7 +74,7 @@ def verilog(
     options give the same bytes on every machine.
     """
     from ..hw import DotArray, DotUnit, to_verilog
-    from ..hw.fusesoc import core_file
+    from ..hw.fusesoc_core import core_file
     from ..hw.verilog import write_whole
 
     spec = make_spec(
@@ -108,7 +108,7 @@ def verilog(
         if not isinstance(unit, DotUnit):
             raise ValueError("--testbench must go with one unit, not with a tile")
         from ..sim import random
-        from ..sim.verilog_bench import verilog_bench
+        from ..sim.bench.verilog_bench import verilog_bench
 
         beside[f"{unit.name}_tb.v"] = verilog_bench(unit, random(spec, testbench, seed=seed))
     if fusesoc:

@@ -8,18 +8,18 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..model import DotSpec
 from ..model.formats import Top
-from . import depth
-from .accumulate import Binary32Adder, CarryAdder, TwoPathAdder, WindowAdder, kept_carries
-from .aligned import AlignedAdder, AlignedTerms
-from .bits import repeat, wire
-from .compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
-from .depth import Depth
-from .element import DecodedProduct, ElementProduct, product_bits
-from .fused import FusedAdder
+from . import step_delays as depth
+from .accumulate.adders import Binary32Adder, CarryAdder, TwoPathAdder, WindowAdder, kept_carries
+from .accumulate.aligned_adder import AlignedAdder, AlignedTerms
+from .accumulate.fused_adder import FusedAdder
 from .hierarchy import place
-from .round import FRACTION_BITS, KEPT_BITS, Normalise, Range, Round, SignedNormalise
-from .scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
-from .term import LeadingZeros, MagnitudeTerm, Product, SavedProduct, SignedTerm, WindowShift
+from .leaves.bits import repeat, wire
+from .leaves.compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
+from .leaves.element import DecodedProduct, ElementProduct, product_bits
+from .leaves.multiply import LeadingZeros, MagnitudeTerm, Product, SavedProduct, SignedTerm, WindowShift
+from .leaves.round import FRACTION_BITS, KEPT_BITS, Normalise, Range, Round, SignedNormalise
+from .leaves.scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
+from .step_delays import Depth
 
 __all__ = ["OPTIMISE", "Datapath", "Live", "Optimise", "Step"]
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .array import DotArray
 from .hierarchy import Emitter
-from .unit import Unit
+from .stream_unit import Unit
+from .tile import DotArray
 
 __all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog", "write_whole"]
 

@@ -16,10 +16,10 @@ from typing import Final, Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from ..base.argument_checks import require_int
 from . import formats
-from .aligned import UNIT, AlignedSum, scale_exponents
-from .checks import require_int
-from .exact import FixedPointSum, canonical, round_sum, two_sum
+from .aligned_sum import UNIT, AlignedSum, scale_exponents
+from .fixed_point import FixedPointSum, canonical, round_sum, two_sum
 from .formats import Format
 
 __all__ = ["ACCUMULATES", "Accumulate", "DotSpec"]

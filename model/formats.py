@@ -15,8 +15,8 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .checks import cast_exactly
-from .errors import index_text
+from ..base.argument_checks import cast_exactly
+from ..base.array_places import index_text
 
 __all__ = ["ELEMENTS", "ROUNDINGS", "SCALES", "Format", "Rounding", "Top", "get", "require"]
 

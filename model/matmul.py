@@ -34,11 +34,11 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .accelerate import loops
-from .aligned import scale_exponents
-from .decode import Decoder
+from .aligned_sum import scale_exponents
 from .dot import Accumulate, DotSpec
-from .exact import canonical
+from .fast.decoder import Decoder
+from .fast.staircases import loops
+from .fixed_point import canonical
 from .formats import Format
 from .tensor import BlockTensor
 

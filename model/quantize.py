@@ -9,11 +9,12 @@ from typing import Final, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from . import choice, formats
-from .accelerate import Staircases, loops
-from .checks import cast_exactly, require_block_size, require_finite, require_int
-from .choice import Blocks, Rule
+from ..base.argument_checks import cast_exactly, require_block_size, require_finite, require_int
+from . import formats
+from . import scale_selection as choice
+from .fast.staircases import Staircases, loops
 from .formats import ROUNDINGS, Format, Rounding
+from .scale_selection import Blocks, Rule
 from .tensor import BlockTensor
 
 __all__ = ["METHODS", "RECIPES", "Method", "Recipe", "quantize", "require_method"]

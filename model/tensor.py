@@ -7,10 +7,10 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from ..base.argument_checks import require_block_size, require_int, require_real
 from . import formats
-from .checks import require_block_size, require_int, require_real
-from .decode import Decoder
-from .exact import canonical
+from .fast.decoder import Decoder
+from .fixed_point import canonical
 from .formats import Format
 
 __all__ = ["BlockTensor", "pack_nibbles", "unpack_nibbles"]

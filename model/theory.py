@@ -30,12 +30,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..base.argument_checks import require_block_size, require_int, require_real
 from . import distributions, formats
-from .checks import require_block_size, require_int, require_real
-from .choice import STAIRCASES
 from .distributions import Distribution
 from .formats import Format, Rounding
 from .quantize import Method, quantize, require_method
+from .scale_selection import STAIRCASES
 
 __all__ = [
     "INTEGRATED",

@@ -1,27 +1,22 @@
-"""Running the hardware: stimulus from the model, engines that play it, and the comparison of the bits."""
+"""Running a unit: stimulus, the rules of its streams, and the engines that play it."""
 
-from .check import Comparison, Mismatch, command, compare
-from .engines import BUILD_DIR, ENGINES, Engine, run
-from .stream import EngineError, Response, Rule, StreamError
-from .tile import matmul
-from .tools import Tool, ToolError
-from .vectors import Stimulus, from_blocks, random
+from ..base.external_tools import Tool, ToolError
+from .engines.run import BUILD_DIR, ENGINES, Engine, run
+from .stimulus import Stimulus, from_blocks, random
+from .stream_rules import EngineError, Response, Rule, StreamError
+from .tile_matmul import matmul
 
 __all__ = [
     "BUILD_DIR",
     "ENGINES",
-    "Comparison",
     "Engine",
     "EngineError",
-    "Mismatch",
     "Response",
     "Rule",
     "Stimulus",
     "StreamError",
     "Tool",
     "ToolError",
-    "command",
-    "compare",
     "from_blocks",
     "matmul",
     "random",

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from blockdot.cli.area import _units
-from blockdot.hw.synth import place
-from blockdot.hw.synth.neutral import liberty_text
-from blockdot.lab import fpga, switching, workload
-from blockdot.lab.measure import Bench
+from blockdot.lab.cost import energy_workloads as workload
+from blockdot.lab.cost import fpga_cost as fpga
+from blockdot.lab.cost import unit_energy as switching
+from blockdot.lab.cost.measurement import Bench
+from blockdot.synth import ice40_placement as place
+from blockdot.synth.neutral_library import liberty_text
 
 SMALL = ("--block-size", 2, "--accumulate", "none", "--orders", 2, "--workers", 1)
 
@@ -147,8 +149,8 @@ def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
 
     # What is measured is kept by another way than reports are.
     monkeypatch.setattr("blockdot.hw.verilog.Path.replace", full)
-    monkeypatch.setattr("blockdot.lab.measure.write_whole", lambda *_: None)
-    monkeypatch.setattr("blockdot.hw.synth.flow.write_whole", lambda *_: None)
+    monkeypatch.setattr("blockdot.lab.cost.measurement.write_whole", lambda *_: None)
+    monkeypatch.setattr("blockdot.synth.flow.write_whole", lambda *_: None)
     assert "No space left on device" in refused("area", *small, "-o", "report.json")
 
 

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from blockdot.sim import cocotb_engine
-from blockdot.sim.cocotb_engine import TestResult
+from blockdot.sim.engines import cocotb_engine
+from blockdot.sim.engines.cocotb_engine import TestResult
 
 
 @pytest.fixture

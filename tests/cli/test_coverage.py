@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from blockdot.sim import directed
+from blockdot.verify.coverage import directed
 
 SMALL = "e2m1_ue2m0_n2_none"
 

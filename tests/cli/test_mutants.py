@@ -1,8 +1,9 @@
 import json
 
 import pytest
-from blockdot.sim import mutants, source_faults
-from blockdot.sim.mutants import Mutant, Mutants
+from blockdot.verify import netlist_mutants as mutants
+from blockdot.verify import source_mutants as source_faults
+from blockdot.verify.netlist_mutants import Mutant, Mutants
 
 
 @pytest.fixture

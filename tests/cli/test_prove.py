@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from blockdot.sim import proofs
-from blockdot.sim.proofs import Proof
+from blockdot.verify import proofs
+from blockdot.verify.proofs import Proof
 
 _PROVEN = Proof("a leaf", "a claim", "SAT", "proven", True, "", 1.5)
 _AGREES = Proof("another", "a claim", "simulation", "agrees", False, "the rest", 1.5, kept=True)

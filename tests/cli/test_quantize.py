@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from blockdot.model import quantize
-from blockdot.model.checkpoint import LAYOUTS, Checkpoint
+from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint
 from blockdot.model.theory import expected_error
 from safetensors import safe_open
 from safetensors.numpy import save_file

@@ -15,8 +15,8 @@ from blockdot.cli.app import run as blockdot_in_process
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
 from blockdot.sim import random, run
-from blockdot.sim.check import compare
-from blockdot.sim.conformance import read, write
+from blockdot.verify.compare import compare
+from blockdot.verify.conformance import read, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

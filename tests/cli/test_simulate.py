@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec, quantize
-from blockdot.model.checkpoint import write_checkpoint
+from blockdot.model.io.checkpoint import write_checkpoint
 from blockdot.sim import Response
 
 SMALL = ("--block-size", 4, "--engine", "pysim", "--vectors", 40)

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from blockdot.sim import soak
+from blockdot.verify import soak
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from blockdot.hw import DotArray, DotUnit, VerilogModule, to_cxxrtl, to_rtlil, to_verilog
-from blockdot.hw.unit import Unit
+from blockdot.hw.stream_unit import Unit
 from blockdot.hw.verilog import SIDECAR_VERSION
 from blockdot.model import DotSpec
 from messages import whole

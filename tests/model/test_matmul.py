@@ -6,7 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import reference
-from blockdot.model import BlockTensor, DotSpec, accelerate, formats, matmul, quantize
+from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
+from blockdot.model.fast import staircases as accelerate
 from messages import check_messages
 
 # The package's attribute of that name is the function.

@@ -1,0 +1,1 @@
+"""What every room may use: checks of arguments, whole-file writes, and the programs that are called."""

@@ -1,0 +1,104 @@
+"""The unit: one specification's datapath, cut into pipeline stages, behind valid/ready streams."""
+
+from amaranth.hdl import Module, Value
+
+from ..model import DotSpec
+from .datapath import Live, Optimise
+from .pipeline import Control, build_data
+from .stream_unit import Flow, Port, Unit, vector_meaning
+
+__all__ = ["DotUnit"]
+
+
+class DotUnit(Unit):
+    """A block dot-product unit: the hardware of one `DotSpec`.
+
+    One input a cycle at any number of stages. The result of an input (of a sum's last input) is at the
+    outputs `latency` cycles after the cycle in which it was taken. With ``stages=0`` the unit is
+    combinational and has only data ports.
+
+    Streams follow Amaranth's rules: a transfer happens in a cycle with valid and ready both high; valid
+    stays and its payload holds until then. While the output is not ready the whole pipeline stands
+    still. One result that arrives in the cycle in which it is found out goes to a spare register, so
+    `i_ready` comes straight from a flip-flop: no combinational path leads to it. `rst` (synchronous,
+    high) clears the control state; data registers keep what they hold.
+
+    Where the specification accumulates, a sum starts at an input with `i_first` and ends at the one with
+    `i_last`. An input before the first `i_first` after reset adds to an undefined sum. A new sum may
+    start in the cycle after `i_last`.
+
+    Args:
+        spec: What to compute.
+        stages: Registers between input and output; the accumulator is one of them. From 0 (from 1 where
+            the specification accumulates) to `max_stages`.
+        optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
+        flow: What moves the pipeline. ``stream``: as above. ``valid``: it moves in every cycle, and who uses
+            it takes results as they come; there are no ready ports and no spare register. ``enable``: the
+            same in cycles with `en` high, and in others it stands still.
+        order: Seed of the order in which bits enter the compressor trees: every order computes the same,
+            through different wires, so that a synthesis result can be given with its spread.
+        segment: With an accumulator that is ``exact``: bits behind which a carry is kept, as a bit more of
+            it, instead of running on in the same cycle; 1 makes it a carry-save register. The loop is then no
+            longer than a segment's addition; a step more, that adds the carries, is behind it. None for one
+            carry that runs through.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain.
+    """
+
+    def __init__(
+        self,
+        spec: DotSpec,
+        *,
+        stages: int = 1,
+        optimise: Optimise = "area",
+        flow: Flow = "stream",
+        order: int = 0,
+        segment: int | None = None,
+    ) -> None:
+        super().__init__(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
+
+    def at(self, stages: int) -> "DotUnit":
+        """Return the same unit with another number of stages."""
+        return DotUnit(
+            self.spec,
+            stages=stages,
+            optimise=self.optimise,
+            flow=self.flow,
+            order=self.order,
+            segment=self.segment,
+        )
+
+    @property
+    def name(self) -> str:
+        """The module's name: ``blockdot_``, the specification's name, ``_s`` and the stages.
+
+        A flow other than ``stream`` is named behind that.
+        """
+        return f"blockdot_{self.spec.name}_{self._suffix}"
+
+    @property
+    def data_ports(self) -> tuple[Port, ...]:
+        """The ports of an input's codes, in order."""
+        spec = self.spec
+        count = spec.block_size * spec.blocks
+        above = ", block j above block j-1" if spec.blocks > 1 else ""
+        ports = []
+        for name, fmt in zip("ab", spec.elements, strict=True):
+            meaning = vector_meaning(fmt.name, fmt.bits, count, f"elements of {name}{above}")
+            ports.append(Port(f"i_{name}", count * fmt.bits, "in", meaning))
+        for name, fmt in zip("ab", spec.scales, strict=True):
+            meaning = vector_meaning(fmt.name, fmt.bits, spec.blocks, f"block scale of {name}")
+            ports.append(Port(f"i_{name}_scale", spec.blocks * fmt.bits, "in", meaning))
+        return tuple(ports)
+
+    @property
+    def result_port(self) -> Port:
+        """The port of the results."""
+        return Port("o_result", 32, "out", "the result, binary32")
+
+    def build(self, m: Module, platform: object, control: Control | None) -> Value:
+        """Build the datapath and return the result."""
+        live: Live = {name: getattr(self, f"i_{name}") for name in ("a", "b", "a_scale", "b_scale")}
+        return build_data(m, platform, self.datapath.steps, self._cuts, live, control)["result"]

@@ -1,0 +1,1 @@
+"""Small combinational components, of which datapaths are made."""

@@ -1,0 +1,143 @@
+"""How long each step of a datapath takes: what registers are placed by.
+
+Delays are FO4 of the built-in library, gates alone: what a register adds is the same in every stage. The
+formulas were fitted to steps synthesized alone and in pairs, and ``python -m studies.step_delays`` does that
+again and prints both. Widths enter as the structures say: a tree's levels grow with the logarithm of its
+rows, a ripple adder with its width, a prefix adder with its logarithm. An estimate only moves registers: no
+result depends on it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = [
+    "FP32",
+    "FP32_FAST",
+    "FUSED",
+    "Depth",
+    "add",
+    "aligned",
+    "compress",
+    "exact",
+    "join",
+    "multiply",
+    "normalise",
+    "place",
+    "product",
+    "resolve",
+    "round_",
+]
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How long a step takes.
+
+    Attributes:
+        alone: Between two registers.
+        hidden: So much less behind another step: what arrives early is used early.
+        beside: Of what it makes beside the longest path, for a step further on.
+    """
+
+    alone: float
+    hidden: float = 0
+    beside: float = 0
+
+
+FP32: Final = Depth(108.5)
+FP32_FAST: Final = Depth(46)
+FUSED: Final = Depth(80)
+
+
+def _rows(width: int) -> int:
+    return max(width - 1, 1).bit_length()
+
+
+def product(element_bits: int, scale_bits: int) -> Depth:
+    """Of elements and, beside them, of scales, by the widths of their significands.
+
+    Args:
+        element_bits: The wider element's significand.
+        scale_bits: The wider scale's, or 1 where these are not multiplied here.
+    """
+    return Depth(5 * element_bits + 1, beside=5 * scale_bits)
+
+
+def compress(lanes: int, magnitude_bits: int, *, fast: bool) -> Depth:
+    """Of a tree over so many products. The small one ends a column before it begins the next."""
+    if fast:
+        return Depth(4.4 * math.log(lanes * 1.2, 1.5), hidden=7)
+    return Depth(13 * math.log2(lanes) - 6 + 1.4 * (magnitude_bits - 8), hidden=6)
+
+
+def add(width: int, *, fast: bool, absolute: bool) -> Depth:
+    """Of the adder behind a tree. A carry that ripples follows the columns as they come."""
+    if not fast:
+        return Depth(1.27 * width + 0.6, hidden=width)
+    return Depth(3 * math.log2(width) + 5.5 if absolute else 2 * math.log2(width) + 3)
+
+
+def multiply(sum_bits: int, scale_bits: int, *, fast: bool, signed: bool) -> Depth:
+    """Of a sum by the significands of its scales.
+
+    Args:
+        sum_bits: Width of the sum.
+        scale_bits: Width of the significands' product.
+        fast: Whether time counts more than gates.
+        signed: Whether the sum is not negated on its way.
+    """
+    if fast:
+        return Depth(4.2 * math.log(scale_bits, 1.5) + 6, hidden=3) if scale_bits > 1 else Depth(4)
+    if scale_bits == 1:
+        return Depth(4) if signed else Depth(0.5 * sum_bits + 6.5, hidden=2)
+    return Depth(2.1 * sum_bits + (16 if signed else 25), hidden=3)
+
+
+def place(exponent_bits: int) -> Depth:
+    """Of a shift by an exponent."""
+    return Depth(2 * exponent_bits + 1, hidden=2)
+
+
+def join(width: int, blocks: int, *, fast: bool) -> Depth:
+    """Of the sum of several blocks' windows."""
+    return Depth((2 * math.log2(width) + 3 if fast else 1.2 * width) + 5 * math.log2(blocks), hidden=3)
+
+
+def exact(width: int, *, fast: bool) -> Depth:
+    """Of the exact accumulator's adder, or of a segment of it."""
+    return Depth(max(4 * math.log2(width) - 3, 6) if fast else 1.27 * width + 4)
+
+
+def resolve(width: int, segment: int, *, fast: bool) -> Depth:
+    """Of the carries that an exact accumulator kept, added to it: few of them pass a segment faster."""
+    return Depth(2 * math.log2(width) + 3 if fast else 1.27 * width * (0.4 + 0.6 / segment))
+
+
+def aligned(width: int, *, fast: bool) -> Depth:
+    """Of all that ``aligned`` does once a cycle, by the width of its sum."""
+    return Depth(5.5 * math.log2(width) + 64 if fast else 3.2 * width)
+
+
+def normalise(width: int, *, fast: bool, signed: bool, known: bool, rounds: bool) -> Depth:
+    """Of the shift to the topmost digit.
+
+    Args:
+        width: Width of what is shifted.
+        fast: Whether time counts more than gates.
+        signed: Whether it is a signed number.
+        known: Whether its leading zeros come with it.
+        rounds: Whether results are subnormal, or bits are lost.
+    """
+    if known:
+        return Depth(16, hidden=7)
+    if fast:
+        return Depth(7 * math.log2(width) - (13 if signed else 0), hidden=3)
+    if signed:
+        return Depth(11 * _rows(width) - 21, hidden=3)
+    return Depth((5 + rounds) * _rows(width), hidden=3)
+
+
+def round_(*, rounds: bool, special: bool) -> Depth:
+    """Of rounding, or of packing what needs none; `special` where infinities are made."""
+    return Depth(12 if rounds else 7 if special else 4, hidden=1)

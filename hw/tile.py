@@ -1,0 +1,211 @@
+"""A tile: the dot products of every row with every column, a group of each a cycle."""
+
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model import DotSpec
+from .datapath import Datapath, Live, Optimise
+from .hierarchy import place
+from .leaves.element import ElementDecode, decoded_bits
+from .pipeline import Control, build_data, place_registers
+from .stream_unit import Flow, Port, Unit, vector_meaning
+
+__all__ = ["DotArray", "DotCell"]
+
+
+class DotCell(wiring.Component):
+    """One dot product of a tile: a datapath and its registers, moved from outside.
+
+    Args:
+        spec: What to compute.
+        stages: Registers from input to output; without, the cell is combinational.
+        optimise: See `DotUnit`.
+        order: See `DotUnit`.
+        segment: See `DotUnit`.
+
+    Members:
+        a, b: Decoded elements.
+        a_scale, b_scale: Codes of the scales.
+        move: Everything moves; no such port without stages.
+        first, enable: What is before the accumulator starts a sum, and is an input; no such ports where
+            nothing is accumulated.
+        result: The result, `stages` cycles after its input.
+    """
+
+    def __init__(
+        self, spec: DotSpec, *, stages: int, optimise: Optimise, order: int, segment: int | None = None
+    ) -> None:
+        self.spec = spec
+        self.stages = stages
+        self.optimise: Optimise = optimise
+        self.order = order
+        self.segment = segment
+        lanes = spec.block_size * spec.blocks
+        a, b = (lanes * decoded_bits(fmt) for fmt in spec.elements)
+        a_scale, b_scale = (spec.blocks * fmt.bits for fmt in spec.scales)
+        super().__init__(
+            {
+                "a": In(a),
+                "b": In(b),
+                "a_scale": In(a_scale),
+                "b_scale": In(b_scale),
+                **({"move": In(1)} if stages else {}),
+                **({"first": In(1), "enable": In(1)} if spec.accumulates else {}),
+                "result": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        datapath = Datapath(
+            self.spec,
+            optimise=self.optimise,
+            order=self.order,
+            decoded=True,
+            whole=self.stages == 1,
+            segment=self.segment,
+        )
+        steps = datapath.steps
+        cuts = place_registers(steps, self.stages, self.optimise)
+        live: Live = {name: getattr(self, name) for name in ("a", "b", "a_scale", "b_scale")}
+        control = None
+        if self.stages:
+            marks = [self.first, self.enable] if self.spec.accumulates else [self.move, self.move]
+            control = Control(move=self.move, first=marks[0], enable=marks[1], valid=self.move)
+        m.d.comb += self.result.eq(build_data(m, platform, steps, cuts, live, control)["result"])
+        return m
+
+
+class DotArray(Unit):
+    """A tile of dot-product units, as a tensor core has: `rows` vectors a against `columns` vectors b.
+
+    In every cycle it takes a group (see `DotSpec`) of each row and of each column, decodes each element once,
+    and gives rows x columns results: those of `DotUnit` for each pair, bit for bit. Where the specification
+    accumulates, each pair has an accumulator of its own, that stays where it is (output-stationary): so a
+    tile of a matrix product takes K / (N * blocks) cycles. Streams, stages and flow are those of `DotUnit`.
+
+    Args:
+        spec: What each pair computes.
+        rows: Vectors a, from 1 to 64.
+        columns: Vectors b, from 1 to 64.
+        stages: See `DotUnit`.
+        optimise: See `DotUnit`.
+        flow: See `DotUnit`.
+        order: See `DotUnit`.
+        segment: See `DotUnit`.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain.
+    """
+
+    def __init__(
+        self,
+        spec: DotSpec,
+        *,
+        rows: int,
+        columns: int,
+        stages: int = 1,
+        optimise: Optimise = "area",
+        flow: Flow = "stream",
+        order: int = 0,
+        segment: int | None = None,
+    ) -> None:
+        for name, value in (("rows", rows), ("columns", columns)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be an integer, not {value!r}")
+            if not 1 <= value <= 64:
+                raise ValueError(f"{name} must be from 1 to 64, not {value}")
+        self.rows = rows
+        self.columns = columns
+        super().__init__(
+            spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment, decoded=True
+        )
+
+    @property
+    def name(self) -> str:
+        """The module's name: ``blockdot_array4x4_``, the specification's name, ``_s`` and the stages.
+
+        A flow other than ``stream`` is named behind that.
+        """
+        return f"blockdot_array{self.rows}x{self.columns}_{self.spec.name}_{self._suffix}"
+
+    @property
+    def _sides(self) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
+        """For each operand its name, what it is a vector of, and how many there are."""
+        return ("a", "row", self.rows), ("b", "column", self.columns)
+
+    @property
+    def data_ports(self) -> tuple[Port, ...]:
+        """The ports of an input's codes, in order."""
+        spec = self.spec
+        lanes = spec.block_size * spec.blocks
+        ports = []
+        for (name, side, count), fmt in zip(self._sides, spec.elements, strict=True):
+            meaning = vector_meaning(
+                fmt.name,
+                fmt.bits,
+                lanes * count,
+                f"elements of {name}, {side} i above {side} i-1, each {lanes}",
+            )
+            ports.append(Port(f"i_{name}", lanes * count * fmt.bits, "in", meaning))
+        for (name, side, count), fmt in zip(self._sides, spec.scales, strict=True):
+            meaning = vector_meaning(
+                fmt.name,
+                fmt.bits,
+                spec.blocks * count,
+                f"block scales of {name}, {side} i above {side} i-1, each {spec.blocks}",
+            )
+            ports.append(Port(f"i_{name}_scale", spec.blocks * count * fmt.bits, "in", meaning))
+        return tuple(ports)
+
+    @property
+    def result_port(self) -> Port:
+        """The port of the results."""
+        return Port(
+            "o_result",
+            32 * self.rows * self.columns,
+            "out",
+            f"the results, binary32: row i and column j at bits [32k+31:32k] with k = {self.columns}i+j",
+        )
+
+    def build(self, m: Module, platform: object, control: Control | None) -> Value:
+        """Build a decoder for each element and a cell for each pair, and return the results."""
+        spec = self.spec
+        lanes = spec.block_size * spec.blocks
+        vectors: dict[str, list[Value]] = {}
+        for (name, _, count), fmt in zip(self._sides, spec.elements, strict=True):
+            vectors[name] = []
+            for i in range(count):
+                decoded = []
+                for k in range(i * lanes, (i + 1) * lanes):
+                    one = ElementDecode(fmt)
+                    place(m, platform, f"decode_{name}_{k}", one)
+                    m.d.comb += one.code.eq(getattr(self, f"i_{name}").word_select(k, fmt.bits))
+                    decoded.append(one.decoded)
+                vectors[name].append(Cat(*decoded))
+        scale_bits = [spec.blocks * fmt.bits for fmt in spec.scales]
+        results = []
+        for i in range(self.rows):
+            for j in range(self.columns):
+                cell = DotCell(
+                    spec,
+                    stages=self.stages,
+                    optimise=self.optimise,
+                    order=self.order,
+                    segment=self.segment,
+                )
+                place(m, platform, f"cell_{i * self.columns + j}", cell)
+                m.d.comb += [
+                    cell.a.eq(vectors["a"][i]),
+                    cell.b.eq(vectors["b"][j]),
+                    cell.a_scale.eq(self.i_a_scale.word_select(i, scale_bits[0])),
+                    cell.b_scale.eq(self.i_b_scale.word_select(j, scale_bits[1])),
+                ]
+                if control is not None:
+                    m.d.comb += cell.move.eq(control.move)
+                    if spec.accumulates:
+                        m.d.comb += [cell.first.eq(control.first), cell.enable.eq(control.enable)]
+                results.append(cell.result)
+        return Cat(*results)

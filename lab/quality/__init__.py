@@ -1,0 +1,1 @@
+"""What a format buys: the error that quantizing makes."""

@@ -1,0 +1,1 @@
+"""Results as files: JSON, CSV, Markdown and HTML."""

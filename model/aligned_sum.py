@@ -1,0 +1,143 @@
+"""The fixed-point sum of shipping tensor cores: terms aligned to the largest exponent, and cut off.
+
+After MMA-Sim (arXiv 2511.10909), which found it bit by bit in NVFP4 units: 4 blocks of 16 and 35 bits. One
+step adds some block terms to a binary32 sum. A scale reads as m * 2**e with 1 <= m < 2, or m < 1 and the
+least normal exponent where it is subnormal; the sum likewise; zeros as m = 0, e = -126. A term's exponent is
+that of its two scales, whatever its significand P * ma * mb. All are shifted to the largest exponent E,
+truncated toward zero to multiples of ``2**(E - fraction)``, added exactly, and the total is rounded toward
+zero to binary32.
+
+That last step is IEEE 754's roundTowardZero: what exceeds the largest finite number becomes that number, and
+a negative total that is too small becomes -0. (MMA-Sim's own conversion would give infinity there. No e2m1
+block with ue4m3 or ue5m3 scales comes near.) A total of zero is +0.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .fixed_point import canonical, two_sum
+from .formats import Format
+
+__all__ = ["UNIT", "AlignedSum", "scale_exponents"]
+
+UNIT: Final = 16
+"""The most elements under one term: a longer block gives several."""
+
+_ZERO_EXPONENT: Final = -126
+
+_Doubles = npt.NDArray[np.float64]
+
+
+def scale_exponents(fmt: Format) -> npt.NDArray[np.int16]:
+    """Return the exponent that each scale code reads as, by code; that of a NaN has no meaning."""
+    significands, exponents = fmt.split(np.arange(1 << fmt.bits))
+    return np.where(significands == 0, _ZERO_EXPONENT, exponents + fmt.mantissa_bits).astype(np.int16)
+
+
+def _power_of_two(exponents: npt.NDArray[np.int16]) -> _Doubles:
+    """Return 2 to powers inside the range of float64's normal numbers."""
+    bits = exponents.astype(np.int64)
+    bits += 1023
+    bits <<= 52
+    return bits.view(np.float64)
+
+
+def _toward_zero(values: _Doubles) -> npt.NDArray[np.float32]:
+    """Round to binary32 toward zero."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = values.astype(np.float32)
+    # One less is the next towards zero for either sign, and the largest finite number for infinity.
+    bits = rounded.view(np.int32)
+    bits -= np.abs(rounded) > np.abs(values)
+    return rounded
+
+
+class AlignedSum:
+    """An array of sums, to which one group after another is added.
+
+    Args:
+        shape: Shape of the array.
+        fraction: Bits kept after the point of the largest exponent, at most 52.
+        largest_term: A bound of the magnitude of a group's terms' significands, added up.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, fraction: int, largest_term: float) -> None:
+        self._sum = np.zeros(shape, np.float32)
+        self._fraction = np.int16(fraction)
+        # Integers of at most 53 bits add up exactly in float64, in any order.
+        self._narrow = (largest_term + 2) * 2.0**fraction <= 2.0**53
+
+    def add(
+        self,
+        terms: Sequence[npt.NDArray[np.floating]],
+        exponents: npt.NDArray[np.int16],
+        tails: Sequence[_Doubles] = (),
+    ) -> None:
+        """Add a group.
+
+        Args:
+            terms: The exact values of its terms, arrays shaped as the sums. Infinities and NaN follow
+                IEEE 754.
+            exponents: The largest exponent of the terms.
+            tails: Where float64 does not hold a term: what is left of each, less than half a step of it.
+        """
+        field = (self._sum.view(np.int32) >> 23).astype(np.int16)
+        field &= 255
+        # Field 0 shares the exponent of field 1, zero and the subnormals alike.
+        largest = np.maximum(np.maximum(field, 1) - np.int16(127), exponents)
+        up = _power_of_two(self._fraction - largest)
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = (self._add_narrow if self._narrow and not tails else self._add_wide)(terms, up, tails)
+            total *= _power_of_two(largest - self._fraction)
+            self._sum = _toward_zero(total)
+
+    def _add_narrow(
+        self, terms: Sequence[npt.NDArray[np.floating]], up: _Doubles, tails: Sequence[_Doubles]
+    ) -> _Doubles:
+        del tails
+        total = self._sum * up
+        np.trunc(total, out=total)
+        part = np.empty_like(total)
+        for term in terms:
+            np.copyto(part, term)  # a cast on its own is faster than one inside the multiplication
+            part *= up
+            np.trunc(part, out=part)
+            total += part
+        total += 0.0  # -0 becomes +0
+        return total
+
+    def _add_wide(
+        self, terms: Sequence[npt.NDArray[np.floating]], up: _Doubles, tails: Sequence[_Doubles]
+    ) -> _Doubles:
+        """Add in pairs of float64.
+
+        The integers and their sum have at most 96 bits (64 terms of e5m2, 52 bits of fraction), so that each
+        of the up to 129 additions errs by an integer of at most 43 bits: the errors add up exactly.
+        """
+        total, tail = np.zeros_like(up), np.zeros_like(up)
+        special = np.zeros_like(up)
+        for k, term in enumerate([self._sum, *terms]):
+            finite = np.isfinite(term)
+            special += np.where(finite, 0.0, term)
+            scaled = np.where(finite, term, 0.0) * up
+            whole = np.trunc(scaled)
+            total, error = two_sum(total, whole)
+            tail += error
+            if tails and k:
+                # A tail is less than half a step: it counts only behind an integer, and may take one off.
+                sign = np.sign(scaled)
+                cut = np.where(whole == scaled, sign * np.floor(tails[k - 1] * up * sign), 0.0)
+                total, error = two_sum(total, cut)
+                tail += error
+        total, tail = two_sum(total, tail)
+        # What is left over with the other sign leaves less than `total`, and not a bit of float32 between.
+        less = (tail != 0) & (np.signbit(tail) != np.signbit(total))
+        total = np.where(less, np.nextafter(total, 0.0), total)
+        return total + special
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """Return the sums."""
+        return canonical(self._sum)

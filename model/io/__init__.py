@@ -1,0 +1,1 @@
+"""Tensors in files: arrays, safetensors and published checkpoints."""

@@ -1,0 +1,359 @@
+"""Tensors from files: .npy, .npz and .safetensors, as float32 and without loss.
+
+The safetensors format (https://huggingface.co/docs/safetensors, "Format") is eight bytes of little-endian
+header length, the header as JSON, and the tensors' bytes. It is read here with numpy alone, because the
+safetensors package gives BF16 no numpy array.
+"""
+
+import json
+import math
+import re
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ...base.argument_checks import cast_exactly
+
+__all__ = [
+    "ITEM_BYTES",
+    "SafetensorsFile",
+    "TensorInfo",
+    "list_tensors",
+    "read_tensor",
+    "split_source",
+    "written_whole",
+]
+
+_SUFFIXES: Final = (".npy", ".npz", ".safetensors")
+# The path ends at the first suffix that a colon follows: a tensor's own name may hold colons.
+_WITH_NAME: Final = re.compile(r"(?P<path>.+?\.(?:npy|npz|safetensors)):(?P<name>.+)", re.I | re.S)
+
+_READABLE: Final = ("F32", "F16", "BF16", "F64")
+ITEM_BYTES: Final = {
+    dtype: size
+    for size, dtypes in {
+        1: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"),
+        2: ("U16", "I16", "F16", "BF16"),
+        4: ("U32", "I32", "F32"),
+        8: ("U64", "I64", "F64", "C64"),
+    }.items()
+    for dtype in dtypes
+}
+# The longest header that the safetensors package itself accepts.
+_HEADER_LIMIT: Final = 100_000_000
+_NAMES_SHOWN: Final = 10
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a file says of one tensor.
+
+    Attributes:
+        name: Its name; empty in a .npy file, which holds one tensor without a name.
+        shape: Its shape.
+        dtype: Its type as safetensors writes it (``F32``, ``BF16``, ``I64``, ...); what has no such name
+            reads as numpy writes it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def readable(self) -> bool:
+        """Whether `read_tensor` reads this type: F32, F16, BF16, and F64 where it holds float32 values."""
+        return self.dtype in _READABLE
+
+    @property
+    def size(self) -> int:
+        """How many values it has."""
+        return math.prod(self.shape)
+
+
+class _Reader(ABC):
+    """The tensors of one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @abstractmethod
+    def infos(self) -> list[TensorInfo]:
+        """Return what the file says of its tensors, in its order."""
+
+    @abstractmethod
+    def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
+        """Return the values of a tensor that `infos` gave, of a readable type; BF16 already as float32."""
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    if dtype.kind in "iuf" and f"{dtype.kind.upper()}{8 * dtype.itemsize}" in ITEM_BYTES:
+        return f"{dtype.kind.upper()}{8 * dtype.itemsize}"
+    return "BOOL" if dtype.kind == "b" else str(dtype)
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        # 2.0 has a longer header; 3.0 differs in the encoding of field names alone.
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    return shape, dtype
+
+
+class _Npy(_Reader):
+    def infos(self) -> list[TensorInfo]:
+        with self.path.open("rb") as file:
+            shape, dtype = _npy_header(file)
+            expected = file.tell() + math.prod(shape) * dtype.itemsize
+        # An array of objects is a pickle, of any length; its type is refused by name later.
+        if not dtype.hasobject and self.path.stat().st_size < expected:
+            raise ValueError("it is cut short")
+        return [TensorInfo("", shape, _dtype_name(dtype))]
+
+    def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
+        return np.load(self.path, allow_pickle=False).reshape(info.shape)
+
+
+class _Npz(_Reader):
+    def infos(self) -> list[TensorInfo]:
+        infos = []
+        with zipfile.ZipFile(self.path) as archive:
+            for member in archive.namelist():
+                if not member.endswith(".npy"):
+                    raise ValueError(f"its member {member!r} is not a .npy file")
+                with archive.open(member) as file:
+                    shape, dtype = _npy_header(file)
+                infos.append(TensorInfo(member.removesuffix(".npy"), shape, _dtype_name(dtype)))
+        return infos
+
+    def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
+        with np.load(self.path, allow_pickle=False) as archive:
+            return archive[info.name]
+
+
+class _Safetensors(_Reader):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._starts: dict[str, int] = {}
+
+    def infos(self) -> list[TensorInfo]:
+        size = self.path.stat().st_size
+        with self.path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+                raise ValueError("its header is cut short")
+            header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("its header is not a JSON object")
+        infos = []
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            shape, dtype, begin, end = self._entry(name, entry)
+            if not 0 <= begin <= end <= size - 8 - length:
+                raise ValueError(f"tensor {name!r} ends behind the file's end")
+            if dtype in ITEM_BYTES and end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
+                raise ValueError(f"tensor {name!r} has {end - begin} bytes, which do not fit {dtype} {shape}")
+            self._starts[name] = 8 + length + begin
+            infos.append(TensorInfo(name, shape, dtype))
+        return infos
+
+    @staticmethod
+    def _entry(name: str, entry: object) -> tuple[tuple[int, ...], str, int, int]:
+        match entry:
+            case {"shape": [*shape], "dtype": str(dtype), "data_offsets": [begin, end]}:
+                numbers = (*shape, begin, end)
+                if all(type(number) is int and number >= 0 for number in numbers):
+                    return tuple(shape), dtype, begin, end
+        raise ValueError(f"its header has no valid entry for tensor {name!r}")
+
+    def raw(self, info: TensorInfo) -> npt.NDArray[np.uint8]:
+        """Return a tensor's bytes."""
+        return np.fromfile(
+            self.path, np.uint8, info.size * ITEM_BYTES[info.dtype], offset=self._starts[info.name]
+        )
+
+    def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
+        dtype = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}[info.dtype]
+        raw = np.fromfile(self.path, dtype, info.size, offset=self._starts[info.name]).reshape(info.shape)
+        if info.dtype != "BF16":
+            return raw
+        # bfloat16 is the upper half of binary32.
+        return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+_READERS: Final[dict[str, type[_Reader]]] = {".npy": _Npy, ".npz": _Npz, ".safetensors": _Safetensors}
+
+
+# What the parsers of JSON, ZIP and .npy raise on bytes that are none; RuntimeError is an encrypted member's,
+# and what it covers (NotImplementedError, RecursionError) an unknown compression's and a deep header's.
+_BROKEN: Final = (ValueError, EOFError, KeyError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever a broken file makes a parser raise into one ValueError that names the file."""
+    try:
+        yield
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"tensor file must be a readable {path.suffix.lower()} file, not {str(path)!r}: {reason}"
+        ) from error
+
+
+class SafetensorsFile:
+    """A .safetensors file whose tensors are read one by one, as bytes.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        path: The same.
+        infos: What its header says of its tensors, by name, in its order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be opened.
+        ValueError: If the suffix is another, or the file is not what its suffix says.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".safetensors":
+            raise ValueError(f"checkpoint must end in .safetensors, not {str(path)!r}")
+        reader = _open(self.path)
+        assert isinstance(reader, _Safetensors)
+        self._reader = reader
+        with _reading(self.path):
+            self.infos = {info.name: info for info in reader.infos()}
+
+    def raw(self, name: str) -> npt.NDArray[np.uint8]:
+        """Return the bytes of a tensor, in one dimension.
+
+        Raises:
+            KeyError: If there is none of that name.
+            ValueError: If its type is none of the safetensors format, or the file has become shorter.
+        """
+        info = self.infos[name]
+        if info.dtype not in ITEM_BYTES:
+            known = ", ".join(ITEM_BYTES)
+            raise ValueError(
+                f"tensor {name!r} of {str(self.path)!r} must be one of {known}, not {info.dtype}"
+            )
+        with _reading(self.path):
+            raw = self._reader.raw(info)
+            if raw.size != info.size * ITEM_BYTES[info.dtype]:
+                raise ValueError("it is cut short")
+            return raw
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that takes the place of `path` once the block ends without an error.
+
+    Until then it stands beside it, and whatever is at `path` stays as it is.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _open(path: Path) -> _Reader:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"tensor file must end in {', '.join(_SUFFIXES)}, not {str(path)!r}")
+    if path.is_dir():
+        raise IsADirectoryError(f"tensor file must be a file, not the directory {str(path)!r}")
+    if not path.exists():
+        raise FileNotFoundError(f"tensor file must exist, not {str(path)!r}")
+    return reader(path)
+
+
+def _some(names: list[str]) -> str:
+    """Return at most ten names, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    return (shown + (f" and {more} more" if more > 0 else "")) if names else "none"
+
+
+def split_source(source: str | Path) -> tuple[Path, str | None]:
+    """Split ``path:name`` into the file's path and the tensor's name, None where none is given."""
+    text = str(source)
+    match = None if Path(text).exists() else _WITH_NAME.fullmatch(text)
+    return (Path(match["path"]), match["name"]) if match else (Path(text), None)
+
+
+def list_tensors(path: str | Path) -> list[TensorInfo]:
+    """Return the names, shapes and types of a file's tensors, without loading them.
+
+    Args:
+        path: A .npy, .npz or .safetensors file.
+
+    Returns:
+        The tensors in the file's order, those that `read_tensor` cannot read among them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be opened.
+        ValueError: If the suffix is another, or the file is not what its suffix says.
+    """
+    path = Path(path)
+    reader = _open(path)
+    with _reading(path):
+        return reader.infos()
+
+
+def read_tensor(source: str | Path) -> npt.NDArray[np.float32]:
+    """Read one tensor as float32.
+
+    Args:
+        source: ``"path"`` where the file holds one tensor, ``"path:tensor.name"`` where it holds several.
+
+    Returns:
+        The values. F32, F16 and BF16 are exact; F64 is read where it holds float32 values only.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be opened.
+        ValueError: If the suffix is another, the file is not what its suffix says, the tensor's name is
+            missing or not in the file, or its type is another.
+    """
+    path, name = split_source(source)
+    reader = _open(path)
+    with _reading(path):
+        infos = {info.name: info for info in reader.infos()}
+    names = list(infos)
+    if names == [""] and name is not None:
+        raise ValueError(f"tensor name must be left out for the .npy file {str(path)!r}, not {name!r}")
+    if name is None:
+        if len(names) != 1:
+            raise ValueError(
+                f"tensor name must be given as {path}:NAME for a file of {len(names)} tensors: {_some(names)}"
+            )
+        name = names[0]
+    if name not in infos:
+        raise ValueError(f"tensor name must be one in {str(path)!r}, not {name!r}; there are: {_some(names)}")
+    info = infos[name]
+    label = f"tensor {name!r} of {str(path)!r}" if name else f"tensor of {str(path)!r}"
+    if not info.readable:
+        raise ValueError(f"{label} must be {', '.join(_READABLE[:-1])} or {_READABLE[-1]}, not {info.dtype}")
+    with _reading(path):
+        values = reader.values(info)
+    return cast_exactly(values, np.float32, label)

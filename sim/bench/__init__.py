@@ -1,0 +1,1 @@
+"""Test benches for a unit's Verilog: for cocotb, and in plain Verilog."""

@@ -1,0 +1,1 @@
+"""The simulators that can run a unit, and one way to call them."""

@@ -1,0 +1,234 @@
+"""CXXRTL for the greatest volume: many units side by side, one in each bit of a machine word.
+
+The unit's netlist is taken to gates, one bit to a wire, and the C++ that CXXRTL writes for it is compiled
+against a runtime (``lanes.h``) in which a wire holds that bit of 512 units. Every operation then works for
+all of them: a unit is simulated some fifty times faster than word by word. Each unit, a lane, plays a
+stimulus of its own under the same stream rules as everywhere, so that whatever a lane does can be repeated by
+the engine ``cxxrtl``.
+"""
+
+import ctypes
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ...base import external_tools as tools
+from ...hw import DotUnit, to_rtlil
+from ...model import DotSpec
+from ...synth import yosys
+from ..stimulus import Stimulus
+from ..stream_rules import Limits, Outcome, Response
+from .cxxrtl import NEEDS as CXXRTL_NEEDS
+from .cxxrtl import Runs, compiled, source_beside
+from .cxxrtl_source import divide
+
+__all__ = ["LANES", "NEEDS", "Answer", "Batch", "BuiltUnit", "build", "run"]
+
+LANES: Final = 512
+"""Units that are simulated side by side; as in ``lanes.h``."""
+
+NEEDS: Final = (*CXXRTL_NEEDS, *yosys.NEEDS)
+"""Names of the tools that are needed."""
+
+# What a stimulus has for each vector.
+_PARTS: Final = ("a", "b", "a_scale", "b_scale", "first", "last")
+# Cells that write_cxxrtl takes in place of gates.
+_TO_OPERATORS: Final = """
+module \\$_AND_ (input A, B, output Y); assign Y = A & B; endmodule
+module \\$_OR_ (input A, B, output Y); assign Y = A | B; endmodule
+module \\$_XOR_ (input A, B, output Y); assign Y = A ^ B; endmodule
+module \\$_NOT_ (input A, output Y); assign Y = ~A; endmodule
+module \\$_MUX_ (input A, B, S, output Y); assign Y = (A & ~S) | (B & S); endmodule
+module \\$_DFF_P_ (input C, D, output Q);
+    \\$dff #(.WIDTH(1), .CLK_POLARITY(1)) register (.CLK(C), .D(D), .Q(Q));
+endmodule
+"""
+
+
+@dataclass(frozen=True)
+class BuiltUnit:
+    """A compiled unit; small enough to be handed to another process.
+
+    Attributes:
+        spec: What it computes.
+        name: Its name.
+        stages: Its register stages.
+        latency: Its latency in cycles.
+        library: The shared library.
+    """
+
+    spec: DotSpec
+    name: str
+    stages: int
+    latency: int
+    library: Path
+
+
+def _bits(port: str, width: int) -> str:
+    name = f"unit.p_{port.replace('_', '__')}"
+    if width == 1:
+        return f"bit_of({name})"
+    return ", ".join(f"bit_of({name}_5b_{k}_5d_)" for k in range(width))
+
+
+def build(unit: DotUnit, build_dir: Path) -> BuiltUnit:
+    """Compile a unit, unless that has been done.
+
+    Args:
+        unit: The unit.
+        build_dir: The folder to build in; made if need be.
+
+    Returns:
+        The compiled unit.
+
+    Raises:
+        ToolError: If a tool is missing.
+        EngineError: If the compiler fails.
+        YosysError: If Yosys fails.
+    """
+    tools.require(*NEEDS)
+    commands = [
+        "read_rtlil unit.il",
+        *yosys.gates(unit.name),
+        "techmap -map operators.v",
+        "splitnets -ports",
+        "opt_clean",
+        "write_cxxrtl -g0 unit.cc",
+    ]
+    inputs = {"unit.il": to_rtlil(unit), "operators.v": _TO_OPERATORS}
+    design = yosys.run(commands, inputs=inputs, outputs=["unit.cc"]).files["unit.cc"]
+    ports = "".join(
+        f"#define PORT_{port.name} {_bits(port.name, port.width)}\n"
+        for port in unit.ports
+        if port.name in ("i_a", "i_b", "i_a_scale", "i_b_scale", "o_result")
+    )
+    library = compiled(
+        unit,
+        ports + divide(design),
+        "lanes.cc",
+        build_dir,
+        suffix="-lanes",
+        headers={"cxxrtl/cxxrtl.h": source_beside("lanes.h")},
+    )
+    return BuiltUnit(unit.spec, unit.name, unit.stages, unit.latency, library)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A stimulus cut into lanes, each of which is played to a unit of its own.
+
+    Attributes:
+        stimulus: The lanes' vectors, one lane after another. What its patterns say of cycle 0, each lane
+            starts somewhere else.
+        starts: The first vector of each lane, int64.
+        phases: Where in the patterns of offers and of accepts each lane starts, int64, shape (lanes, 2).
+    """
+
+    stimulus: Stimulus
+    starts: npt.NDArray[np.int64]
+    phases: npt.NDArray[np.int64]
+
+    @classmethod
+    def cut(cls, stimulus: Stimulus, lanes: int = LANES) -> "Batch":
+        """Cut a stimulus into about equal lanes, each of which starts a sum.
+
+        Args:
+            stimulus: The stimulus.
+            lanes: How many lanes there are to be, at most; fewer where there are fewer sums.
+        """
+        wanted = np.arange(lanes) * stimulus.vectors // lanes
+        sums = np.append(np.flatnonzero(stimulus.first), stimulus.vectors)
+        starts = np.unique(np.append(0, sums[np.searchsorted(sums, wanted)]))
+        starts = starts[starts < stimulus.vectors]
+        # Primes, so that no two lanes stall alike.
+        steps = np.arange(len(starts))[:, np.newaxis] * np.array([37, 53])
+        return cls(stimulus, starts, steps % [len(stimulus.offer), len(stimulus.accept)])
+
+    @classmethod
+    def join(cls, stimuli: Sequence[Stimulus]) -> "Batch":
+        """Make a lane of each of some stimuli.
+
+        Args:
+            stimuli: Stimuli for one specification and with the same patterns, each of which starts a sum.
+        """
+        whole = dataclasses.replace(
+            stimuli[0],
+            **{name: np.concatenate([getattr(one, name) for one in stimuli]) for name in _PARTS},
+            arguments=None,
+        )
+        starts = np.cumsum([0, *(one.vectors for one in stimuli[:-1])])
+        return cls(whole, starts, np.zeros((len(stimuli), 2), np.int64))
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes there are."""
+        return len(self.starts)
+
+    def lane(self, lane: int) -> Stimulus:
+        """Return what one lane plays, as a stimulus of its own."""
+        end = self.starts[lane + 1] if lane + 1 < self.lanes else self.stimulus.vectors
+        part = slice(self.starts[lane], end)
+        whole = self.stimulus
+        return dataclasses.replace(
+            whole,
+            **{name: getattr(whole, name)[part] for name in _PARTS},
+            offer=np.roll(whole.offer, -self.phases[lane, 0]),
+            accept=np.roll(whole.accept, -self.phases[lane, 1]),
+            arguments=None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What all lanes answered.
+
+    Attributes:
+        results: Bits of all results in the order of the stimulus, uint32; 0 for those that were not given.
+        result_starts: The first result of each lane, int64.
+        broken: The lanes that broke a stream rule.
+        cycles: Cycles that the longest lane ran.
+    """
+
+    results: npt.NDArray[np.uint32]
+    result_starts: npt.NDArray[np.int64]
+    broken: npt.NDArray[np.int64]
+    cycles: int
+    _runs: Runs
+
+    def lane(self, lane: int) -> tuple[Outcome, Response]:
+        """Return how a lane's run ended, and what its unit answered."""
+        return self._runs.answer(lane)
+
+    def failing(self, expected: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+        """Return the lanes that broke a rule or gave a result that is not the expected one, in order."""
+        different = np.flatnonzero(self.results != expected)
+        lanes = np.searchsorted(self.result_starts, different, side="right") - 1
+        return np.union1d(self.broken, lanes)
+
+
+def run(built: BuiltUnit, batch: Batch) -> Answer:
+    """Run a batch through a compiled unit; other Python threads go on meanwhile.
+
+    Args:
+        built: The compiled unit.
+        batch: What to put in; for the unit's specification.
+
+    Returns:
+        What all lanes answered.
+    """
+    library = ctypes.CDLL(str(built.library))
+    limits = Limits.of(built.latency, batch.stimulus)
+    runs = Runs(batch.stimulus, batch.starts, limits, batch.phases)
+    library.blockdot_run_lanes(ctypes.c_void_p(runs.jobs.ctypes.data), ctypes.c_int64(len(runs.jobs)))
+    return Answer(
+        results=runs.results,
+        result_starts=runs.result_starts,
+        broken=np.flatnonzero(runs.jobs["outcome"]),
+        cycles=int(runs.jobs["cycles"].max()),
+        _runs=runs,
+    )

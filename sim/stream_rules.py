@@ -1,0 +1,308 @@
+"""The rules of a run, cycle by cycle, whatever simulates the unit.
+
+Cycle 0 is the first one after two cycles of reset. During a cycle the bench puts values on the inputs, sees
+what the unit puts on its outputs, and the rising edge of the clock ends the cycle. Every engine plays
+the same cycles, so that the same stimulus gives the same `Response` on all of them:
+
+* While no input is under offer, and `Stimulus.offer` says so for this cycle, the next one is offered:
+  ``i_valid`` rises, and holds until ``i_ready``.
+* While none is under offer the payload shows the next one with every bit inverted, so that a unit that
+  takes it anyway is found out.
+* ``o_ready`` follows `Stimulus.accept`. Both patterns start again when they end.
+* When every input is taken and every result given, the run goes on for a few cycles more, in which
+  nothing may come.
+
+The rules are held by `StreamBench` for the engines in Python and by ``stream.h`` for CXXRTL. A
+combinational unit has no streams: one vector after another is put on its inputs, a cycle each.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hw import DotUnit
+from ..hw.stream_unit import Unit
+from .stimulus import Inputs, Stimulus
+
+__all__ = [
+    "RESET_CYCLES",
+    "EngineError",
+    "Limits",
+    "Outcome",
+    "Payload",
+    "Pins",
+    "Response",
+    "Rule",
+    "StreamBench",
+    "StreamError",
+    "payloads",
+]
+
+
+RESET_CYCLES: Final = 2
+"""Cycles of reset before cycle 0."""
+
+
+class Rule(enum.IntEnum):
+    """The rules a unit can break; the numbers are those of ``stream.h``."""
+
+    KEPT = 0
+    VALID_HELD = 1
+    RESULT_STABLE = 2
+    RESULT_OWED = 3
+    PROGRESS = 4
+    DEFINED = 5
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Response:
+    """What a unit answered.
+
+    Attributes:
+        results: Bits of the results in order, uint32; a row of words for each result of a tile.
+        result_cycles: The cycle in which each result was taken from the unit, int64.
+        input_cycles: The cycle in which the unit took each input, int64.
+        cycles: Cycles that were run after reset.
+    """
+
+    results: npt.NDArray[np.uint32]
+    result_cycles: npt.NDArray[np.int64]
+    input_cycles: npt.NDArray[np.int64]
+    cycles: int
+
+
+class EngineError(RuntimeError):
+    """A simulator, or a compiler it needs, failed."""
+
+
+class StreamError(RuntimeError):
+    """A unit broke a rule of its streams.
+
+    Attributes:
+        rule: The rule it broke.
+        cycle: The cycle in which that was seen.
+        response: What it had answered until then.
+    """
+
+    def __init__(self, message: str, rule: Rule, response: Response) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.cycle = response.cycles
+        self.response = response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long an engine waits.
+
+    Attributes:
+        patience: Cycles in a row without a transfer after which the unit is held to be stuck.
+        drain: Cycles after the last transfer in which nothing may come.
+    """
+
+    patience: int
+    drain: int
+
+    @classmethod
+    def of(cls, latency: int, stimulus: Inputs) -> "Limits":
+        """Return limits that no working unit of that latency can reach.
+
+        A unit whose every register waits for ``o_ready`` moves on once in a whole `accept` pattern at
+        worst, and an input may wait for a whole `offer` pattern.
+        """
+        patience = (latency + 1) * len(stimulus.accept) + len(stimulus.offer) + 64
+        return cls(patience=patience, drain=latency + 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended: `Rule.KEPT`, or the rule that was broken and the results it is about.
+
+    Attributes:
+        rule: The rule.
+        held: Bits of the result that was under offer.
+        seen: Bits of the result that was seen.
+    """
+
+    rule: Rule
+    held: int = 0
+    seen: int = 0
+
+    def conclude(self, unit: Unit, stimulus: Inputs, limits: Limits, response: Response) -> Response:
+        """Return `response` if the rules were kept.
+
+        Raises:
+            StreamError: If one was not.
+        """
+        cycle = response.cycles
+        match self.rule:
+            case Rule.KEPT:
+                return response
+            case Rule.VALID_HELD:
+                text = (
+                    f"o_valid of {unit.name} must hold until o_ready, "
+                    f"not fall at cycle {cycle} with {self.held:#010x} under offer"
+                )
+            case Rule.RESULT_STABLE:
+                text = (
+                    f"o_result of {unit.name} must hold until o_ready, "
+                    f"not change from {self.held:#010x} to {self.seen:#010x} at cycle {cycle}"
+                )
+            case Rule.RESULT_OWED:
+                text = (
+                    f"o_valid of {unit.name} must follow an input that asks for a result, "
+                    f"not come with {self.seen:#010x} at cycle {cycle} after all "
+                    f"{len(response.results)} results asked for"
+                )
+            case Rule.PROGRESS:
+                text = (
+                    f"{unit.name} must take an input or give a result within {limits.patience} cycles, "
+                    f"not stand still until cycle {cycle} with {len(response.input_cycles)} of "
+                    f"{stimulus.vectors} inputs taken and {len(response.results)} of "
+                    f"{np.count_nonzero(stimulus.last)} results given"
+                )
+            case Rule.DEFINED:
+                text = f"outputs of {unit.name} must be 0 or 1, not undefined at cycle {cycle}"
+        raise StreamError(text, self.rule, response)
+
+
+class Payload(NamedTuple):
+    """What one input port shows, vector after vector.
+
+    Attributes:
+        port: Name of the port.
+        width: Its width in bits.
+        values: Its value for each vector.
+    """
+
+    port: str
+    width: int
+    values: list[int]
+
+
+def payloads(unit: DotUnit, stimulus: Stimulus) -> list[Payload]:
+    """Return what each port of a unit's input stream shows, ``i_valid`` apart."""
+    columns: dict[str, list[int]] = {
+        name: [int.from_bytes(row.tobytes(), "little") for row in words]
+        for name, words in stimulus.words().items()
+    }
+    columns["i_first"] = [int(flag) for flag in stimulus.first]
+    columns["i_last"] = [int(flag) for flag in stimulus.last]
+    return [Payload(port.name, port.width, columns[port.name]) for port in unit.ports if port.name in columns]
+
+
+class Pins(NamedTuple):
+    """What the bench puts on the inputs during a cycle.
+
+    Attributes:
+        valid: The value of ``i_valid``.
+        vector: Which vector the payload shows.
+        inverted: Whether it shows it with every bit inverted.
+        ready: The value of ``o_ready``.
+    """
+
+    valid: bool
+    vector: int
+    inverted: bool
+    ready: bool
+
+
+class StreamBench:
+    """Plays a stimulus: `drive` at the start of a cycle, `observe` before the edge that ends it.
+
+    Args:
+        last: For each vector, whether it asks for a result.
+        offer: Whether an input is offered, per cycle, repeated.
+        accept: Whether a result is accepted, per cycle, repeated.
+        limits: How long to wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        last: npt.NDArray[np.bool_],
+        offer: npt.NDArray[np.bool_],
+        accept: npt.NDArray[np.bool_],
+        limits: Limits,
+    ) -> None:
+        self._last: list[bool] = last.tolist()
+        self._offer: list[bool] = offer.tolist()
+        self._accept: list[bool] = accept.tolist()
+        self._limits = limits
+        self._results: list[int] = []
+        self._result_cycles: list[int] = []
+        self._input_cycles: list[int] = []
+        self._cycle = 0
+        self._owed = 0
+        self._idle = 0
+        self._left = limits.drain
+        self._offering = False
+        self._waiting = False
+        self._held = 0
+
+    @property
+    def given(self) -> int:
+        """How many results the unit has given."""
+        return len(self._results)
+
+    def drive(self) -> Pins:
+        """Return what the inputs are to show during the cycle that starts now."""
+        taken = len(self._input_cycles)
+        if not self._offering:
+            self._offering = taken < len(self._last) and self._offer[self._cycle % len(self._offer)]
+        return Pins(
+            valid=self._offering,
+            vector=min(taken, len(self._last) - 1),
+            inverted=not self._offering,
+            ready=self._accept[self._cycle % len(self._accept)],
+        )
+
+    def observe(self, *, i_ready: bool, o_valid: bool, o_result: int) -> Outcome | None:
+        """Note what the outputs show before the edge that ends the cycle.
+
+        Returns:
+            The outcome if the run ends here, else None.
+        """
+        given = len(self._results)
+        if self._waiting and not o_valid:
+            return Outcome(rule=Rule.VALID_HELD, held=self._held)
+        if self._waiting and o_result != self._held:
+            return Outcome(rule=Rule.RESULT_STABLE, held=self._held, seen=o_result)
+        if o_valid and given == self._owed:
+            return Outcome(rule=Rule.RESULT_OWED, seen=o_result)
+        ready = self._accept[self._cycle % len(self._accept)]
+        take, give = self._offering and i_ready, o_valid and ready
+        self._waiting = o_valid and not ready
+        self._held = o_result
+        if give:
+            self._results.append(o_result)
+            self._result_cycles.append(self._cycle)
+        if take:
+            self._owed += self._last[len(self._input_cycles)]
+            self._input_cycles.append(self._cycle)
+            self._offering = False
+        if len(self._input_cycles) == len(self._last) and len(self._results) == self._owed:
+            self._left -= 1
+            if self._left < 0:
+                self._cycle += 1
+                return Outcome(rule=Rule.KEPT)
+        elif take or give:
+            self._idle = 0
+        else:
+            self._idle += 1
+            if self._idle > self._limits.patience:
+                return Outcome(rule=Rule.PROGRESS)
+        self._cycle += 1
+        return None
+
+    def response(self) -> Response:
+        """Return what the unit has answered so far."""
+        return Response(
+            results=np.array(self._results, np.uint32),
+            result_cycles=np.array(self._result_cycles, np.int64),
+            input_cycles=np.array(self._input_cycles, np.int64),
+            cycles=self._cycle,
+        )

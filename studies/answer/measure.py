@@ -1,0 +1,435 @@
+"""The answer: what the extra exponent bit of a UE5M3 scale costs, and what it is worth, as one page.
+
+Two commands, which `make answer` and `make answer-measure` are::
+
+    python -m studies.answer.measure measure [--library NAME]... [--only ROUND]... [--block-size N]... ...
+    python -m studies.answer.measure write
+
+The first measures, in rounds: the unit that the question is first about, in many netlists; that again, in
+others; two more beside it; in few netlists, all units at their least depth, pipelines, and the fastest forms;
+and what the bit costs at equal delay. It keeps what it found in ``studies/answer/results.json``: a row for
+each unit, small enough to be read. It does so as often as it can, adds to what was stored before, and does
+not measure again what is in the cache: a run that was broken off may be started again, and a measurement
+be made bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is
+written by hand.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from blockdot.hw.unit_grid import ACCUMULATES, SCALES
+from blockdot.hw.verilog import write_whole
+from blockdot.lab.cost.area_delay import Curves, curves
+from blockdot.lab.cost.comparison import Comparison, Cost, Unit, compare
+from blockdot.lab.cost.energy_workloads import real_tensors
+from blockdot.lab.cost.jobs import Progress
+from blockdot.lab.cost.measurement import emit, seeds_of
+from blockdot.lab.cost.tile_cost import TileCost, tiles
+from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
+from blockdot.lab.quality.quantization_error import Quantization
+from blockdot.lab.quality.quantization_error import measure as measure_error
+from blockdot.lab.statistics import Estimate
+from blockdot.model import DotSpec
+from blockdot.model.dot import Accumulate
+from blockdot.model.quantize import Method
+from blockdot.synth.flow import Netlist, pyosys_version
+from blockdot.synth.installed_libraries import find_library
+from blockdot.synth.liberty import Library
+from rich.console import Console
+from rich.progress import Progress as Bars
+
+from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, page
+from .picture import draw
+
+__all__ = ["PICTURE", "ROUNDS", "STORED", "WRITTEN", "Round", "main", "measure"]
+
+STORED: Final = Path("studies/answer/results.json")
+WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
+PICTURE: Final = Path("docs/cost-of-ue5m3.svg")
+
+TILE: Final = (4, 4)
+_BIT: Final = ("ue4m3", BIT)
+# Blocks that an aligned unit takes at once: with one there would be nothing to align.
+_ALIGNED_BLOCKS: Final = 2
+
+# Errors of the same data: the scales alone, and what UE4M3 can be helped with.
+_METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
+    ("ue4m3", "absmax", False),
+    ("ue4m3", "absmax", True),
+    ("ue4m3", "four_over_six", True),
+    ("ue5m3", "absmax", False),
+    ("ue5m3", "four_over_six", False),
+    ("ue4m4", "absmax", False),
+    ("ue8m0", "ceil", False),
+)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Units that are measured alike.
+
+    Attributes:
+        orders: Netlists made of each unit.
+        variants: Variations of the recipe for area that each netlist goes through.
+        block_sizes: Elements under one scale.
+        accumulates: Accumulations.
+        stages: Depths; None is the least that a unit can have.
+        scales: Scale formats, the first that which the others are compared with.
+        optimise: Form of the components.
+        energy_orders: Netlists whose energy is measured; less than 2 for no energy.
+        tile: Rows and columns of tiles of the two formats that differ in the bit; None for none.
+        curve: Area at equal delay is measured, in both forms and at several delay targets, and nothing else.
+        seed: Which netlists. What has another than 0 is held against what has 0.
+    """
+
+    orders: int
+    variants: int = 1
+    block_sizes: tuple[int, ...] = BLOCK_SIZES
+    accumulates: tuple[Accumulate, ...] = ACCUMULATES
+    stages: tuple[int | None, ...] = (None,)
+    scales: tuple[str, ...] = SCALES
+    optimise: str = "area"
+    energy_orders: int = 0
+    tile: tuple[int, int] | None = None
+    curve: bool = False
+    seed: int = 0
+
+    def units(self, block_size: int) -> list[Unit]:
+        """Return the units of one block size."""
+        units: list[Unit] = []
+        for accumulate, depth, scale in itertools.product(self.accumulates, self.stages, self.scales):
+            blocks = _ALIGNED_BLOCKS if accumulate == "aligned" else 1
+            spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate, blocks=blocks)
+            units.append(Unit(spec, int(spec.accumulates) if depth is None else depth, self.optimise))
+        return units
+
+
+_FIRST: Final = Round(
+    orders=32, variants=2, block_sizes=(16,), accumulates=("fp32",), scales=_BIT, energy_orders=16
+)
+
+ROUNDS: Final = {
+    "first": _FIRST,
+    "again": replace(_FIRST, energy_orders=0, seed=1),
+    "beside": replace(_FIRST, orders=16, accumulates=("exact", "none")),
+    "grid": Round(orders=4, energy_orders=3, tile=TILE),
+    "deep": Round(orders=4, stages=(3,), energy_orders=3),
+    "fast": replace(
+        _FIRST, orders=8, accumulates=("fp32", "exact", "none"), optimise="delay", energy_orders=0
+    ),
+    "curve": replace(_FIRST, orders=8, accumulates=("fp32", "none"), energy_orders=0, curve=True),
+}
+"""What is measured: the unit that the question is first about, that again, two more, all units at their least
+depth, pipelines, the fastest forms, and the first ones at equal delay."""
+
+
+def measure(
+    libraries: Sequence[str],
+    rounds: Iterable[Round],
+    *,
+    cache: Path,
+    workers: int | None = None,
+    before: dict[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> dict[str, Any]:
+    """Measure all that the page says.
+
+    Args:
+        libraries: Names or files, as `find_library` takes them.
+        rounds: What to measure with each.
+        cache: Where results are kept.
+        workers: How many processes run at once; the number of processors where it is None.
+        before: What was stored before, to which this is added. Of one unit the row of more netlists stays,
+            unless its hardware changed. Of another version, or of another synthesizer, it is left aside.
+        keep: Called with what there is so far, whenever there is more.
+        progress: Called with a word on what comes next; what it returns is called after each netlist.
+
+    Returns:
+        What `page` takes, as JSON can hold it.
+    """
+    found = [find_library(name) for name in libraries]
+    stored: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "pyosys": pyosys_version(),
+        "libraries": [],
+        "rows": [],
+        "again": [],
+        "tiles": [],
+        "curves": [],
+        "errors": _errors(sorted(BLOCK_SIZES)),
+    }
+    if before is not None and [before.get(key) for key in ("version", "pyosys")] == [
+        VERSION,
+        stored["pyosys"],
+    ]:
+        stored |= {key: list(before[key]) for key in ("libraries", "rows", "again", "tiles", "curves")}
+    stored["libraries"] = _merged(stored["libraries"], map(_facts, found), "sha256")
+
+    def following(what: str) -> Progress | None:
+        return None if progress is None else progress(what)
+
+    for one in rounds:
+        for block_size, library in itertools.product(one.block_sizes, found):
+            units = one.units(block_size)
+            where = f"{library.name}, N={block_size}"
+            options: dict[str, Any] = {"seed": one.seed, "cache": cache, "workers": workers}
+            if one.curve:
+                for _, alike in itertools.groupby(units, lambda unit: unit.kin):
+                    made = curves(
+                        list(alike),
+                        library,
+                        orders=one.orders,
+                        progress=following(f"{where}: area at equal delay"),
+                        **options,
+                    )
+                    rows = list(_curve_rows(library.name, made, one))
+                    stored["curves"] = _merged(stored["curves"], rows, "library", "unit")
+                if keep is not None:
+                    keep(stored)
+                continue
+            comparison = compare(
+                units,
+                library,
+                orders=one.orders,
+                variants=one.variants,
+                progress=following(f"{where}: area and delay"),
+                **options,
+            )
+            powered: list[UnitEnergy] = []
+            if one.energy_orders > 1:
+                powered = energies(
+                    units,
+                    library,
+                    orders=one.energy_orders,
+                    progress=following(f"{where}: energy"),
+                    **options,
+                )
+            rows = [
+                _row(comparison, cost, [energy for energy in powered if energy.unit == cost.unit])
+                for cost in comparison.costs
+            ]
+            name = "again" if one.seed else "rows"
+            stored[name] = _merged(stored[name], rows, "library", "unit")
+            if one.tile is not None:
+                chosen = [replace(unit, tile=one.tile) for unit in units if unit.spec.scales[0].name in _BIT]
+                of_tiles = tiles(
+                    chosen, library, orders=one.orders, progress=following(f"{where}: tiles"), **options
+                )
+                rows = [_tile_row(library.name, cost) | {"orders": one.orders} for cost in of_tiles]
+                stored["tiles"] = _merged(stored["tiles"], rows, "library", "unit")
+            if keep is not None:
+                keep(stored)
+    return stored
+
+
+def _facts(library: Library) -> dict[str, Any]:
+    return {
+        "name": library.name,
+        "sha256": library.sha256,
+        "area_unit": library.area_unit,
+        "nand2_area": library.nand2.area,
+        "delay_unit": library.delay_unit,
+        "energy_unit": energy_unit(library),
+    }
+
+
+def _merged(old: Iterable[dict[str, Any]], new: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """Return records in the order of their keys' first appearance, the better of two with the same."""
+    records = {tuple(record[key] for key in keys): record for record in old}
+    for record in new:
+        key = tuple(record[key] for key in keys)
+        records[key] = _better(records[key], record) if key in records else record
+    return list(records.values())
+
+
+def _better(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the new record, unless the old one is of the same hardware and of more netlists."""
+    if "netlist" not in old or old["netlist"] != new["netlist"]:
+        return new
+    better = old if _netlists(old) > _netlists(new) else new
+    if "energy" not in new:
+        return better
+    kinds = old["energy"] | new["energy"]
+    return better | {"energy": {kind: _better_energy(old, new, kind) for kind in kinds}}
+
+
+def _better_energy(old: dict[str, Any], new: dict[str, Any], kind: str) -> dict[str, Any]:
+    found = [row["energy"][kind] for row in (new, old) if kind in row["energy"]]
+    return max(found, key=lambda energy: energy["netlists"])
+
+
+def _netlists(row: dict[str, Any]) -> int:
+    first, end = row["orders"]
+    return (end - first) * row.get("variants", 1)
+
+
+def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
+    unit = cost.unit
+    row: dict[str, Any] = {
+        "library": comparison.library.name,
+        **unit.to_dict(),
+        "netlist": cost.netlist,
+        "area": cost.area.median,
+        "nand2": cost.nand2.median,
+        "delay": cost.delay.median,
+        "period": cost.period.median,
+        "flip_flops": cost.flip_flops.median,
+        "deltas": {},
+        "energy": {},
+    }
+    for metric in ("area", "delay", "period"):
+        if delta := comparison.delta(unit, metric):
+            row["deltas"][metric] = _short(delta.relative)
+    if attribution := comparison.attribution(unit):
+        row["attribution"] = {
+            "agrees": attribution.agrees,
+            "relative": _short(attribution.relative),
+            "across": _short(attribution.across_relative),
+            "across_area": _short(attribution.across),
+            "whole_area": _short(attribution.whole.absolute),
+            "parts": {part.role: _short(part.area) for part in attribution.parts if any(part.area.values)},
+            "cells": {name: round(more, 1) for name, more in attribution.cells[:8]},
+        }
+    for one in powered:
+        row["energy"][one.vectors] = {
+            "netlists": len(one.total.values),
+            "total": one.total.median,
+            "settled": one.settled.median,
+            "deltas": {
+                name: _short(delta)
+                for name, delta in (("total", one.delta), ("settled", one.settled_delta))
+                if delta is not None
+            },
+        }
+    orders = comparison.orders
+    return row | {"orders": [orders[0], orders[-1] + 1], "variants": comparison.variants}
+
+
+def _curve_rows(library: str, made: Curves, one: Round) -> Iterator[dict[str, Any]]:
+    (base, *others) = made.curves
+    order = seeds_of(one.orders, one.seed)[0]
+    for other in others:
+        deltas = {delta.delay: delta for delta in made.deltas if delta.other == other.unit}
+        yield {
+            "library": library,
+            **other.unit.to_dict(),
+            "netlist": Netlist(*emit(other.unit, order)).sha256,
+            "base": base.unit.name,
+            "orders": [order, order + one.orders],
+            "points": [
+                {
+                    "delay": delay,
+                    "base": ours.median,
+                    "area": theirs.median,
+                    "delta": _short(deltas[delay].relative),
+                }
+                for delay, ours, theirs in zip(made.delays, base.areas, other.areas, strict=True)
+                if ours is not None and theirs is not None
+            ],
+        }
+
+
+def _tile_row(library: str, cost: TileCost) -> dict[str, Any]:
+    return {
+        "library": library,
+        **cost.unit.to_dict(),
+        "area": cost.area.median,
+        "nand2": cost.nand2.median,
+        **({} if cost.delta is None else {"delta": _short(cost.delta)}),
+    }
+
+
+def _short(estimate: Estimate) -> dict[str, float]:
+    low, high = estimate.interval
+    return {"mean": round(estimate.mean, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Measure what each format makes of a real weight matrix."""
+    tensors = real_tensors()
+    if tensors is None:
+        return []
+    found = []
+    for (scale, method, tensor_scale), block_size in itertools.product(_METHODS, block_sizes):
+        way = Quantization(scale=scale, block_size=block_size, method=method, tensor_scale=tensor_scale)
+        mse = measure_error(tensors[0], way).mse
+        found.append(
+            {
+                "scale": scale,
+                "method": method,
+                "tensor_scale": tensor_scale,
+                "block_size": block_size,
+                "mse": mse,
+            }
+        )
+    return found
+
+
+def _keep(stored: dict[str, Any]) -> None:
+    write_whole(STORED, json.dumps(stored, indent=1) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the two commands and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m studies.answer.measure")
+    commands = parser.add_subparsers(dest="command", required=True)
+    measuring = commands.add_parser("measure")
+    measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
+    measuring.add_argument("--only", action="append", choices=list(ROUNDS), help="round to measure; all")
+    measuring.add_argument("--orders", type=int, help="netlists of each unit, instead of the round's own")
+    measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
+    measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
+    measuring.add_argument("--scale", action="append", choices=SCALES)
+    commands.add_parser("write")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "write":
+            _write(json.loads(STORED.read_text(encoding="utf-8")))
+            return 0
+        STORED.parent.mkdir(parents=True, exist_ok=True)
+        narrowed = {
+            "block_sizes": chosen.block_size,
+            "accumulates": chosen.accumulate,
+            "scales": chosen.scale,
+        }
+        changed: dict[str, Any] = {key: tuple(value) for key, value in narrowed.items() if value}
+        if chosen.orders is not None:
+            changed["orders"] = chosen.orders
+        with Bars(console=Console(stderr=True)) as bars:
+
+            def progress(what: str) -> Progress:
+                task = bars.add_task(what)
+                return lambda done, count, _: bars.update(task, completed=done, total=count)
+
+            measure(
+                chosen.library or ["neutral"],
+                [replace(ROUNDS[name], **changed) for name in chosen.only or ROUNDS],
+                cache=Path("build/synthesis"),
+                before=json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else None,
+                keep=_keep,
+                progress=progress,
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"answer: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("answer: interrupted; what was measured is kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _write(stored: dict[str, Any]) -> None:
+    drawn = draw(stored, PICTURE)
+    write_whole(WRITTEN, page(stored, PICTURE.name if drawn else None))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""How long each step of a datapath takes alone and behind another: what `blockdot.hw.step_delays` estimates.
+
+``python -m studies.step_delays SPEC ...`` synthesizes every step for delay, and every two in a row, on the
+built-in library, and prints what came out beside the estimate.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Final
+
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Signal
+from blockdot.hw.datapath import OPTIMISE, Datapath, Live, Optimise, Step
+from blockdot.hw.hierarchy import Emitter
+from blockdot.hw.pipeline import run_length
+from blockdot.model import DotSpec
+from blockdot.synth.flow import Netlist, SynthesisError, Synthesizer, choose
+from blockdot.synth.neutral_library import neutral
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["Run", "main", "measure", "runs"]
+
+_RECIPE: Final = "d1"
+_TOP: Final = "steps"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Some steps of a datapath in a row.
+
+    Attributes:
+        spec: What it computes.
+        optimise: The form of its components.
+        first: The first step's number.
+        count: How many there are.
+        segment: See `DotUnit`.
+    """
+
+    spec: DotSpec
+    optimise: Optimise
+    first: int
+    count: int
+    segment: int | None = None
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps."""
+        return self.whole[self.first : self.first + self.count]
+
+    @property
+    def whole(self) -> list[Step]:
+        """All steps of the datapath."""
+        return Datapath(self.spec, optimise=self.optimise, order=0, segment=self.segment).steps
+
+    @property
+    def name(self) -> str:
+        """The steps' names."""
+        return ", ".join(step.name for step in self.steps)
+
+    @property
+    def estimate(self) -> float:
+        """Their estimated delay in FO4."""
+        return run_length(self.steps)
+
+
+def runs(spec: DotSpec, optimise: Optimise, segment: int | None = None) -> list[Run]:
+    """Return every step of a specification alone, and every two in a row that one stage can hold."""
+    steps = Datapath(spec, optimise=optimise, order=0, segment=segment).steps
+    found = [Run(spec, optimise, k, 1, segment) for k in range(len(steps))]
+    # An accumulator is a register, with nothing of its stage behind it.
+    found += [Run(spec, optimise, k, 2, segment) for k in range(len(steps) - 1) if not steps[k].accumulates]
+    return found
+
+
+def _netlist(run: Run) -> Netlist:
+    spec = run.spec
+    emitter = Emitter(_TOP)
+    count = spec.block_size * spec.blocks
+    live: Live = {
+        **{name: Signal(count * fmt.bits, name=name) for name, fmt in zip("ab", spec.elements, strict=True)},
+        **{
+            f"{name}_scale": Signal(spec.blocks * fmt.bits, name=f"{name}_scale")
+            for name, fmt in zip("ab", spec.scales, strict=True)
+        },
+    }
+    before = run.whole[: run.first]
+    control: Live = {"first": Signal(name="first"), "enable": Signal(name="enable")}
+    shapes: dict[str, Any] = {name: value.shape() for name, value in live.items()}
+    for step in before:
+        live = step.build(Module(), emitter, live | (control if step.accumulates else {}))
+        shapes = {name: value.shape() for name, value in live.items()}
+    m = Module()
+    inputs = {name: Signal(shape, name=f"i_{name}") for name, shape in shapes.items()}
+    live = dict(inputs)
+    for step in run.steps:
+        live = step.build(m, emitter, live | (control if step.accumulates else {}))
+    outputs = {name: Signal(value.shape(), name=f"o_{name}") for name, value in live.items()}
+    m.d.comb += [port.eq(live[name]) for name, port in outputs.items()]
+    ports = [*inputs.values(), *control.values(), *outputs.values()]
+    text = rtlil.convert(m, name=_TOP, ports=ports, platform=emitter, emit_src=False)
+    return Netlist(emitter.modules + text, _TOP)
+
+
+def measure(run: Run) -> float:
+    """Return the delay of some steps by synthesis, in FO4 of the built-in library, gates alone."""
+    with warnings.catch_warnings():
+        # The steps before are built for the shapes of what they give alone.
+        warnings.simplefilter("ignore")
+        netlist = _netlist(run)
+    with Synthesizer(neutral()) as synthesizer:
+        (points,) = synthesizer.run([netlist], choose((_RECIPE,)))
+    return points[_RECIPE].delay
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print what came out beside the estimates; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m studies.step_delays", description=__doc__)
+    parser.add_argument("specs", nargs="+", metavar="SPEC", help="such as e2m1_ue5m3_n16_fp32")
+    parser.add_argument("--optimise", choices=OPTIMISE, default="delay")
+    parser.add_argument("--segment", type=int, metavar="BITS", help="of exact accumulators that keep carries")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes at once")
+    chosen = parser.parse_args(arguments)
+    try:
+        wanted = [
+            run for name in chosen.specs for run in runs(DotSpec.parse(name), chosen.optimise, chosen.segment)
+        ]
+        with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
+            delays = list(pool.map(measure, wanted))
+    except (SynthesisError, ValueError) as error:
+        print(f"depths: {error}", file=sys.stderr)
+        return 2
+    table = Table("unit", "steps", "estimate", "delay", title=f"FO4, form for {chosen.optimise}")
+    for run, delay in zip(wanted, delays, strict=True):
+        table.add_row(run.spec.name, run.name, f"{run.estimate:.1f}", f"{delay:.1f}")
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

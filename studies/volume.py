@@ -1,0 +1,219 @@
+"""Every unit in both its forms against the model over many inputs: what `blockdot soak` does for one.
+
+``python -m studies.volume`` goes through all of `blockdot.hw.unit_grid`, one unit on each processor, and
+keeps what came of each in ``studies/volume.json``, with a hash of its netlist, and how often each kind of
+scale and result came. A unit whose netlist is the one that is kept is not simulated again: so a run that
+was broken off goes on where it was, and after a change only what it changed is run.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from blockdot.base.external_tools import ToolError
+from blockdot.hw import DotUnit
+from blockdot.hw.datapath import OPTIMISE, Optimise
+from blockdot.hw.unit_grid import variants
+from blockdot.hw.verilog import to_rtlil, write_whole
+from blockdot.model import DotSpec, Format
+from blockdot.sim.engines.run import BUILD_DIR
+from blockdot.sim.stream_rules import EngineError
+from blockdot.verify.soak import batches, soak
+from rich.console import Console
+from rich.progress import Progress
+
+__all__ = ["KEPT", "Variant", "classes", "every", "main", "netlist"]
+
+KEPT: Final = Path(__file__).resolve().with_name("volume.json")
+"""Where what came of each unit is kept."""
+
+_VECTORS: Final = 1_000_000
+_INFINITY: Final = 0x7F800000
+_LEAST_NORMAL: Final = 0x00800000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A unit in one of its forms.
+
+    Attributes:
+        spec: What it computes.
+        stages: Its register stages.
+        optimise: The form of its components.
+        segment: Bits of an exact accumulator behind which a carry is kept; None for none.
+    """
+
+    spec: DotSpec
+    stages: int
+    optimise: Optimise
+    segment: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Specification and stages, ``_delay`` where that is the form, and ``_segment8`` for carries kept."""
+        form = "" if self.optimise == "area" else f"_{self.optimise}"
+        segment = "" if self.segment is None else f"_segment{self.segment}"
+        return f"{self.spec.name}_s{self.stages}{form}{segment}"
+
+    @property
+    def unit(self) -> DotUnit:
+        """The unit."""
+        return DotUnit(self.spec, stages=self.stages, optimise=self.optimise, segment=self.segment)
+
+
+def every() -> Iterator[Variant]:
+    """Yield every unit of `blockdot.hw.unit_grid` in both forms."""
+    for spec, stages, segment in variants():
+        for optimise in OPTIMISE:
+            if stages <= DotUnit(spec, optimise=optimise).max_stages:
+                yield Variant(spec, stages, optimise, segment)
+
+
+def _scale_classes(fmt: Format, codes: npt.NDArray[Any]) -> dict[str, int]:
+    values = fmt.values[codes]
+    finite = fmt.values[np.isfinite(fmt.values)]
+    positive = finite[finite > 0]
+    # The least normal number is the first with a mantissa of zero and a field of one.
+    normal = 2.0 ** (1 - fmt.bias) if fmt.subnormals else positive.min()
+    return {
+        "zero": int((values == 0).sum()),
+        "subnormal": int(((values > 0) & (values < normal)).sum()),
+        "normal": int(((values >= normal) & (values < finite.max())).sum()),
+        "largest": int((values == finite.max()).sum()),
+        "NaN": int(np.isnan(values).sum()),
+    }
+
+
+def classes(spec: DotSpec, vectors: int, seed: int) -> dict[str, dict[str, int]]:
+    """Count what kinds of scales and results the inputs of a run have; the same for all units of a kind.
+
+    Args:
+        spec: What the units compute.
+        vectors: How many inputs.
+        seed: Seed of everything random.
+
+    Returns:
+        For ``a_scale``, ``b_scale`` and ``result`` how often each kind comes.
+    """
+    counts: dict[str, dict[str, int]] = {}
+
+    def count(what: str, found: dict[str, int]) -> None:
+        known = counts.setdefault(what, {})
+        for kind, number in found.items():
+            known[kind] = known.get(kind, 0) + number
+
+    for stimulus in batches(spec, vectors, seed=seed):
+        for what, fmt in zip(("a_scale", "b_scale"), spec.scales, strict=True):
+            count(what, _scale_classes(fmt, getattr(stimulus, what).ravel()))
+        size = stimulus.expected() & np.uint32(0x7FFFFFFF)
+        count(
+            "result",
+            {
+                "zero": int((size == 0).sum()),
+                "subnormal": int(((size > 0) & (size < _LEAST_NORMAL)).sum()),
+                "normal": int(((size >= _LEAST_NORMAL) & (size < _INFINITY)).sum()),
+                "infinite": int((size == _INFINITY).sum()),
+                "NaN": int((size > _INFINITY).sum()),
+            },
+        )
+    return counts
+
+
+def netlist(unit: DotUnit) -> str:
+    """Return a hash of a unit's netlist."""
+    return hashlib.sha256(to_rtlil(unit).encode()).hexdigest()
+
+
+def _job(
+    variant: Variant, vectors: int, seed: int, build_dir: Path, known: dict[str, Any] | None
+) -> dict[str, Any]:
+    unit = variant.unit
+    digest = netlist(unit)
+    if known is not None and known["equal"] and known["netlist"] == digest:
+        return known
+    done = soak(unit, vectors, seed=seed, workers=1, build_dir=build_dir)
+    return {
+        "netlist": digest,
+        "results": done.results,
+        "digest": done.digest,
+        "equal": done.failure is None,
+    }
+
+
+def _all(
+    chosen: Sequence[Variant],
+    known: dict[str, Any],
+    vectors: int,
+    seed: int,
+    build_dir: Path,
+    workers: int | None,
+) -> Iterable[tuple[Variant, dict[str, Any]]]:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            waiting = {
+                pool.submit(_job, variant, vectors, seed, build_dir, known.get(variant.name)): variant
+                for variant in chosen
+            }
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Go through the units; return the exit code: 1 if one of them differs from the model."""
+    parser = argparse.ArgumentParser(prog="python -m studies.volume", description=__doc__)
+    parser.add_argument("--vectors", type=float, default=_VECTORS, metavar="N", help="inputs of each unit")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="units, such as '*_fp32_s1*'")
+    parser.add_argument("--build-dir", type=Path, default=BUILD_DIR, metavar="DIR")
+    parser.add_argument("--workers", type=int, metavar="N", help="units at once")
+    parser.add_argument("--keep", type=Path, default=KEPT, metavar="FILE", help="where results are kept")
+    chosen = parser.parse_args(arguments)
+    vectors = int(chosen.vectors)
+    selected = [variant for variant in every() if fnmatchcase(variant.name, chosen.only)]
+    heading = {"vectors": vectors, "seed": chosen.seed}
+    differ = 0
+    try:
+        kept: dict[str, Any] = {}
+        if chosen.keep.exists():
+            kept = json.loads(chosen.keep.read_text(encoding="utf-8"))
+        if {key: kept.get(key) for key in heading} != heading:
+            kept = {**heading, "units": {}, "classes": {}}
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task("simulating", total=len(selected))
+            done = _all(selected, kept["units"], vectors, chosen.seed, chosen.build_dir, chosen.workers)
+            for variant, found in done:
+                bar.advance(task)
+                differ += not found["equal"]
+                if not found["equal"]:
+                    print(f"{variant.name} differs from the model: blockdot soak tells how", flush=True)
+                kept["units"][variant.name] = found
+                if variant.spec.name not in kept["classes"]:
+                    kept["classes"][variant.spec.name] = classes(variant.spec, vectors, chosen.seed)
+                kept["units"] = dict(sorted(kept["units"].items()))
+                kept["classes"] = dict(sorted(kept["classes"].items()))
+                write_whole(chosen.keep, json.dumps(kept, indent=1) + "\n")
+    except (ToolError, EngineError, OSError, ValueError) as error:
+        print(f"volume: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("volume: interrupted; what was done is kept", file=sys.stderr)
+        return 130
+    print(f"{len(selected)} units, {vectors} inputs each: {differ} differ from the model")
+    return int(differ > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""A netlist of library cells, as Yosys leaves it after mapping."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .cell_models import Models
+
+__all__ = ["Instance", "Mapped", "Net"]
+
+Net = int
+"""The number of a net; `Mapped.ZERO` and `Mapped.ONE` are the constants."""
+
+_CONSTANTS: Final[Mapping[str, Net]] = {"0": -1, "1": -2, "x": -1, "z": -1}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One cell of the netlist.
+
+    Attributes:
+        cell: Name of the library cell.
+        pins: What each connected pin is connected to.
+    """
+
+    cell: str
+    pins: Mapping[str, Net]
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A flat netlist of library cells.
+
+    Attributes:
+        inputs: The nets of each input port, bit 0 first.
+        outputs: The nets of each output port, bit 0 first.
+        instances: The cells.
+    """
+
+    ZERO = -1
+    ONE = -2
+
+    inputs: Mapping[str, tuple[Net, ...]]
+    outputs: Mapping[str, tuple[Net, ...]]
+    instances: tuple[Instance, ...]
+
+    @classmethod
+    def of(cls, design: Mapping[str, Any], top: str) -> "Mapped":
+        """Return the netlist of a module in what Yosys's ``write_json`` wrote."""
+        module = design["modules"][top]
+        ports: dict[str, dict[str, tuple[Net, ...]]] = {"input": {}, "output": {}}
+        for name, port in module["ports"].items():
+            ports[port["direction"]][name] = tuple(map(_net, port["bits"]))
+        instances = tuple(
+            Instance(cell["type"], {pin: _net(bits[0]) for pin, bits in cell["connections"].items() if bits})
+            for cell in module["cells"].values()
+        )
+        return cls(ports["input"], ports["output"], instances)
+
+    def drivers(self, models: Models) -> dict[Net, tuple[Instance, str]]:
+        """Return what drives each net that a cell drives."""
+        return {
+            net: (instance, pin)
+            for instance in self.instances
+            for pin, net in instance.pins.items()
+            if pin in models[instance.cell].functions
+        }
+
+    def ordered(self, models: Models) -> Iterator[Instance]:
+        """Yield the cells that hold no bit, each behind those that drive it.
+
+        Raises:
+            ValueError: If there is a loop of such cells.
+        """
+        gates = [instance for instance in self.instances if models[instance.cell].clock is None]
+        driver = {
+            net: index
+            for index, gate in enumerate(gates)
+            for pin, net in gate.pins.items()
+            if pin in models[gate.cell].functions
+        }
+        waiting = [0] * len(gates)
+        followers: list[list[int]] = [[] for _ in gates]
+        for index, gate in enumerate(gates):
+            sources = {
+                driver[net]
+                for pin, net in gate.pins.items()
+                if net in driver and pin not in models[gate.cell].functions
+            }
+            waiting[index] = len(sources)
+            for source in sources:
+                followers[source].append(index)
+        ready = [index for index, count in enumerate(waiting) if not count]
+        for index in ready:
+            yield gates[index]
+            for follower in followers[index]:
+                waiting[follower] -= 1
+                if not waiting[follower]:
+                    ready.append(follower)
+        if len(ready) != len(gates):
+            raise ValueError(f"a netlist must have no loop of gates, not one of {len(gates) - len(ready)}")
+
+
+def _net(bit: int | str) -> Net:
+    return bit if isinstance(bit, int) else _CONSTANTS[bit]

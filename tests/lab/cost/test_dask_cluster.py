@@ -1,0 +1,123 @@
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockdot.lab.cost import dask_cluster as cluster
+from blockdot.lab.cost import energy_workloads as workload
+from blockdot.lab.cost.dask_cluster import Cluster
+from blockdot.lab.cost.energy_workloads import workloads
+from blockdot.lab.cost.jobs import measure_all
+from blockdot.lab.cost.measurement import Job, Unit
+from blockdot.model import DotSpec
+from blockdot.synth.flow import SynthesisError, choose
+from blockdot.synth.neutral_library import neutral
+from messages import whole
+
+needs_dask = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None,
+    reason="distributed is not installed: pip install '.[cluster]'",
+)
+
+RECIPES = tuple(choose(["a2"]))
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
+    """A scheduler and two workers, each a process of its own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    head = start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show")
+    processes = [head]
+    try:
+        assert head.stderr is not None
+        address = None
+        while address is None:
+            line = head.stderr.readline()
+            assert line, "the scheduler ended"
+            address = re.search(r"Scheduler at: +(tcp://\S+)", line)
+        processes += [
+            start(
+                "dask_worker", address[1], "--nthreads", "1", "--no-nanny", "--no-dashboard",
+                "--name", name, "--local-directory", str(tmp_path / name),
+            )
+            for name in ("one", "two")
+        ]  # fmt: skip
+        yield address[1], processes[1:]
+    finally:
+        for process in processes:
+            # Each is the leader of its group, in which its Yosys is not: that ends with its job.
+            process.kill()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
+
+
+@needs_dask
+@pytest.mark.filterwarnings("ignore")  # what a scheduler's client warns of is not this project's
+def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
+    scheduler, tmp_path: Path, synthesis_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(workload, "_LANES", 8)
+    address, workers = scheduler
+    unit = Unit(DotSpec(block_size=2), 0)
+    jobs = [Job(unit, order, RECIPES) for order in range(5)]
+    jobs.append(Job(unit, 0, workloads=tuple(workloads(unit.spec, 0, None)), powered=RECIPES[0]))
+    seen: list[int] = []
+
+    def progress(done: int, _: int, __: str) -> None:
+        seen.append(done)
+        if done == 2:
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    found = measure_all(
+        jobs, neutral(), runner=Cluster(address, neutral()), cache=tmp_path / "kept", progress=progress
+    )
+    assert seen == list(range(7))
+    assert workers[0].wait(timeout=10) == -signal.SIGKILL
+    assert found == measure_all(jobs, neutral(), workers=1, cache=synthesis_cache)
+    # What the cluster found is kept here.
+    started = time.monotonic()
+    assert (
+        measure_all(jobs, neutral(), runner=Cluster("tcp://127.0.0.1:1", neutral()), cache=tmp_path / "kept")
+        == found
+    )
+    assert time.monotonic() - started < 5
+    # A worker that is ended clears up; one that is killed cannot.
+    workers[1].terminate()
+    workers[1].wait(timeout=30)
+    assert len(list((tmp_path / "tmp").glob("blockdot-*"))) == 1
+
+
+@needs_dask
+@pytest.mark.filterwarnings("ignore")
+def test_no_scheduler(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "_CONNECT_S", 1)
+    message = "cluster must be a Dask scheduler's address, not 'tcp://127.0.0.1:1': none answers"
+    with pytest.raises(ConnectionError, match=whole(message)):
+        list(Cluster("tcp://127.0.0.1:1", neutral()).run([]))
+
+
+def test_without_dask(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda _: None)
+    message = "distributed must be installed for a cluster, and is not: pip install 'blockdot[cluster]'"
+    with pytest.raises(SynthesisError, match=whole(message)):
+        Cluster("tcp://127.0.0.1:1", neutral())

@@ -1,0 +1,341 @@
+import json
+import pickle
+import struct
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+from blockdot.model.io.tensor_files import TensorInfo, list_tensors, read_tensor
+from messages import check_messages
+from safetensors.numpy import save_file
+
+
+def bfloat16_patterns() -> np.ndarray:
+    return np.arange(1 << 16, dtype=np.uint16).view(ml_dtypes.bfloat16)
+
+
+def write_safetensors(path, header: object, data: bytes = b"", length: int | None = None) -> None:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
+
+
+def bits(values: np.ndarray) -> np.ndarray:
+    assert values.dtype == np.float32
+    return values.view(np.uint32)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, ">f4", ">f2"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3, 4)])
+def test_npy_and_npz(tmp_path, dtype, shape, rng):
+    x = np.asarray(rng.standard_normal(shape)).astype(np.float16).astype(dtype)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "one.npz", x)
+    np.savez_compressed(tmp_path / "two.npz", x=x, y=x)
+    for source in ("x.npy", "one.npz", "one.npz:arr_0", "two.npz:x", "two.npz:y"):
+        seen = read_tensor(f"{tmp_path}/{source}")
+        assert seen.shape == shape
+        np.testing.assert_array_equal(bits(seen), bits(x.astype(np.float32)))
+
+
+def test_fortran_order(tmp_path, rng):
+    x = np.asfortranarray(rng.standard_normal((3, 5)).astype(np.float32))
+    np.save(tmp_path / "x.npy", x)
+    np.testing.assert_array_equal(read_tensor(tmp_path / "x.npy"), x)
+
+
+def test_safetensors(tmp_path, rng):
+    tensors = {
+        "layer.0:weight": rng.standard_normal((4, 6)).astype(np.float32),
+        "half": rng.standard_normal(7).astype(np.float16),
+        "double": rng.standard_normal(3).astype(np.float32).astype(np.float64),
+        "scalar": np.array(2.5, np.float32),
+        "none": np.zeros((0, 3), np.float32),
+    }
+    path = tmp_path / "model.safetensors"
+    save_file({**tensors, "ids": np.arange(4)}, path, metadata={"format": "pt"})
+    for name, tensor in tensors.items():
+        seen = read_tensor(f"{path}:{name}")
+        np.testing.assert_array_equal(seen, tensor)
+        assert seen.dtype == np.float32
+        assert seen.shape == tensor.shape
+    assert sorted(list_tensors(path), key=lambda info: info.name) == [
+        TensorInfo("double", (3,), "F64"),
+        TensorInfo("half", (7,), "F16"),
+        TensorInfo("ids", (4,), "I64"),
+        TensorInfo("layer.0:weight", (4, 6), "F32"),
+        TensorInfo("none", (0, 3), "F32"),
+        TensorInfo("scalar", (), "F32"),
+    ]
+    assert [info.name for info in list_tensors(path) if not info.readable] == ["ids"]
+    assert sum(info.size for info in list_tensors(path)) == 24 + 7 + 3 + 1 + 0 + 4
+
+
+def test_every_bfloat16_pattern(tmp_path):
+    patterns = bfloat16_patterns()
+    path = tmp_path / "b.safetensors"
+    entry = {"dtype": "BF16", "shape": [256, 256], "data_offsets": [0, 1 << 17]}
+    write_safetensors(path, {"b": entry}, patterns.tobytes())
+    seen = read_tensor(path)
+    assert seen.shape == (256, 256)
+    np.testing.assert_array_equal(bits(seen).reshape(-1), np.arange(1 << 16, dtype=np.uint32) << 16)
+    np.testing.assert_array_equal(seen.reshape(-1), patterns.astype(np.float32))
+
+
+def test_every_float16_pattern(tmp_path):
+    patterns = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    np.save(tmp_path / "h.npy", patterns)
+    np.testing.assert_array_equal(read_tensor(tmp_path / "h.npy"), patterns.astype(np.float64))
+
+
+def test_listing(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float16))
+    assert list_tensors(tmp_path / "x.npy") == [TensorInfo("", (2, 3), "F16")]
+    np.savez(
+        tmp_path / "x.npz",
+        a=np.zeros(2),
+        b=np.zeros((1, 2), np.uint8),
+        c=np.array(["x"]),
+        d=np.zeros(1, bool),
+    )
+    assert list_tensors(str(tmp_path / "x.npz")) == [
+        TensorInfo("a", (2,), "F64"),
+        TensorInfo("b", (1, 2), "U8"),
+        TensorInfo("c", (1,), "<U1"),
+        TensorInfo("d", (1,), "BOOL"),
+    ]
+
+
+def test_listing_does_not_read_the_data(tmp_path):
+    """The header alone is enough, so that a checkpoint of any size is listed at once."""
+    path = tmp_path / "huge.safetensors"
+    entry = {"dtype": "F32", "shape": [1 << 30], "data_offsets": [0, 1 << 32]}
+    write_safetensors(path, {"w": entry})
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + (1 << 32))  # a hole: no disk is used
+    assert list_tensors(path) == [TensorInfo("w", (1 << 30,), "F32")]
+
+
+def test_a_name_with_colons_and_suffixes(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_file({"a:b.npy:0": np.ones(2, np.float32), "c": np.zeros(1, np.float32)}, path)
+    assert read_tensor(f"{path}:a:b.npy:0").tolist() == [1, 1]
+
+
+def test_a_path_with_a_colon(tmp_path):
+    folder = tmp_path / "a.npy:b"
+    folder.mkdir()
+    np.save(folder / "x.npy", np.ones(2, np.float32))
+    assert read_tensor(folder / "x.npy").tolist() == [1, 1]
+
+
+def test_suffixes_in_capitals(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.ones(2, np.float32), b=np.zeros(1))
+    (tmp_path / "x.npz").rename(tmp_path / "X.NPZ")
+    assert read_tensor(f"{tmp_path}/X.NPZ:a").tolist() == [1, 1]
+
+
+def test_wrong_names_and_types(tmp_path):
+    npy, npz, many = tmp_path / "x.npy", tmp_path / "x.npz", tmp_path / "m.safetensors"
+    np.save(npy, np.zeros(2, np.int16))
+    np.savez(npz, a=np.zeros(2), b=np.array([1, 0.1]))
+    save_file({f"t{k:02}": np.zeros(1, np.uint8) for k in range(13)}, many)
+    np.savez(tmp_path / "none.npz")
+    ten = ", ".join(f"'t{k:02}'" for k in range(10))
+    check_messages(
+        [
+            (
+                FileNotFoundError,
+                f"tensor file must exist, not '{tmp_path}/y.npy'",
+                lambda: read_tensor(tmp_path / "y.npy"),
+            ),
+            (
+                FileNotFoundError,
+                f"tensor file must exist, not '{tmp_path}/y.npz'",
+                lambda: read_tensor(f"{tmp_path}/y.npz:a"),
+            ),
+            (
+                FileNotFoundError,
+                f"tensor file must exist, not '{tmp_path}/y.safetensors'",
+                lambda: list_tensors(tmp_path / "y.safetensors"),
+            ),
+            (
+                ValueError,
+                "tensor file must end in .npy, .npz, .safetensors, not 'x.txt'",
+                lambda: read_tensor("x.txt"),
+            ),
+            (
+                ValueError,
+                "tensor file must end in .npy, .npz, .safetensors, not '.'",
+                lambda: read_tensor(""),
+            ),
+            (
+                ValueError,
+                f"tensor file must end in .npy, .npz, .safetensors, not '{npz}:'",
+                lambda: read_tensor(f"{npz}:"),
+            ),
+            (
+                IsADirectoryError,
+                f"tensor file must be a file, not the directory '{tmp_path}/d.npy'",
+                lambda: ((tmp_path / "d.npy").mkdir(), read_tensor(tmp_path / "d.npy")),
+            ),
+            (
+                ValueError,
+                f"tensor name must be left out for the .npy file '{npy}', not 'w'",
+                lambda: read_tensor(f"{npy}:w"),
+            ),
+            (
+                ValueError,
+                f"tensor name must be given as {npz}:NAME for a file of 2 tensors: 'a', 'b'",
+                lambda: read_tensor(npz),
+            ),
+            (
+                ValueError,
+                f"tensor name must be given as {many}:NAME for a file of 13 tensors: {ten} and 3 more",
+                lambda: read_tensor(many),
+            ),
+            (
+                ValueError,
+                f"tensor name must be given as {tmp_path}/none.npz:NAME for a file of 0 tensors: none",
+                lambda: read_tensor(tmp_path / "none.npz"),
+            ),
+            (
+                ValueError,
+                f"tensor name must be one in '{npz}', not 'c'; there are: 'a', 'b'",
+                lambda: read_tensor(f"{npz}:c"),
+            ),
+            (
+                ValueError,
+                f"tensor name must be one in '{many}', not 't13'; there are: {ten} and 3 more",
+                lambda: read_tensor(f"{many}:t13"),
+            ),
+            (
+                ValueError,
+                f"tensor of '{npy}' must be F32, F16, BF16 or F64, not I16",
+                lambda: read_tensor(npy),
+            ),
+            (
+                ValueError,
+                f"tensor 't00' of '{many}' must be F32, F16, BF16 or F64, not U8",
+                lambda: read_tensor(f"{many}:t00"),
+            ),
+            (
+                ValueError,
+                f"tensor 'b' of '{npz}' must hold float32 values, not 0.1 at [1]",
+                lambda: read_tensor(f"{npz}:b"),
+            ),
+        ]
+    )
+
+
+def test_no_pickle_is_ever_loaded(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("a pickle was loaded",))
+
+    np.save(tmp_path / "x.npy", np.array([Bomb()], object), allow_pickle=True)
+    np.savez(tmp_path / "x.npz", a=np.array([Bomb()], object))
+    (tmp_path / "p.npy").write_bytes(pickle.dumps(Bomb()))
+    check_messages(
+        [
+            (
+                ValueError,
+                f"tensor of '{tmp_path}/x.npy' must be F32, F16, BF16 or F64, not object",
+                lambda: read_tensor(tmp_path / "x.npy"),
+            ),
+            (
+                ValueError,
+                f"tensor 'a' of '{tmp_path}/x.npz' must be F32, F16, BF16 or F64, not object",
+                lambda: read_tensor(tmp_path / "x.npz"),
+            ),
+        ]
+    )
+    with pytest.raises(ValueError, match=r"^tensor file must be a readable \.npy file, not '.*/p\.npy': "):
+        read_tensor(tmp_path / "p.npy")
+
+
+F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "length", "reason"),
+    [
+        (b"", b"", 1, "its header is cut short"),
+        (b"{}", b"", 10**12, "its header is cut short"),
+        ([1], b"", None, "its header is not a JSON object"),
+        ({"w": F32}, b"1234567", None, "tensor 'w' ends behind the file's end"),
+        ({"w": F32 | {"shape": [3]}}, b"12345678", None, "tensor 'w' has 8 bytes, which do not fit F32 (3,)"),
+        ({"w": F32 | {"data_offsets": [8, 0]}}, b"12345678", None, "tensor 'w' ends behind the file's end"),
+        (
+            {"w": F32 | {"data_offsets": [-8, 0]}},
+            b"12345678",
+            None,
+            "its header has no valid entry for tensor 'w'",
+        ),
+        ({"w": F32 | {"shape": "2"}}, b"12345678", None, "its header has no valid entry for tensor 'w'"),
+        ({"w": F32 | {"shape": [2.0]}}, b"12345678", None, "its header has no valid entry for tensor 'w'"),
+        (
+            {"w": F32 | {"shape": [True, 2]}},
+            b"12345678",
+            None,
+            "its header has no valid entry for tensor 'w'",
+        ),
+        ({"w": {"dtype": "F32"}}, b"", None, "its header has no valid entry for tensor 'w'"),
+        ({"w": 3}, b"", None, "its header has no valid entry for tensor 'w'"),
+    ],
+)
+def test_broken_safetensors(tmp_path, header, data, length, reason):
+    path = tmp_path / "x.safetensors"
+    write_safetensors(path, header, data, length)
+    message = f"tensor file must be a readable .safetensors file, not '{path}': {reason}"
+    check_messages(
+        [(ValueError, message, lambda: list_tensors(path)), (ValueError, message, lambda: read_tensor(path))]
+    )
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+def test_any_truncation_and_any_rubbish_is_one_clear_error(tmp_path, suffix, rng):
+    whole = tmp_path / f"whole{suffix}"
+    x = rng.standard_normal((4, 8)).astype(np.float32)
+    match suffix:
+        case ".npy":
+            np.save(whole, x)
+        case ".npz":
+            np.savez(whole, w=x)
+        case _:
+            save_file({"w": x}, whole)
+    good = whole.read_bytes()
+    path = tmp_path / f"x{suffix}"
+    start = f"tensor file must be a readable {suffix} file, not '{path}': "
+    for broken in (
+        *(good[:length] for length in range(0, len(good), 7)),
+        *(rng.bytes(length) for length in (0, 1, 8, 200)),
+        b"\x00" * 300,
+        b"[" * 100_000,
+        b"\x80\x04" + b"(" * 50,
+    ):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"^tensor file must be a readable") as caught:
+            read_tensor(path)
+        assert str(caught.value).startswith(start)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_member_of_an_npz(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, w=np.arange(1000, dtype=np.float32))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"^tensor file must be a readable \.npz file, not '.*/x\.npz': .+$"):
+        read_tensor(path)
+
+
+def test_an_npz_with_a_stranger_in_it(tmp_path):
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    message = (
+        f"tensor file must be a readable .npz file, not '{path}': its member 'readme.txt' is not a .npy file"
+    )
+    check_messages([(ValueError, message, lambda: list_tensors(path))])

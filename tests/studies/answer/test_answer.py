@@ -1,0 +1,289 @@
+import copy
+import itertools
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from blockdot.lab.cost import energy_workloads as workload
+from blockdot.lab.cost import unit_energy as switching
+from blockdot.lab.cost.measurement import emit
+from blockdot.synth.flow import Netlist
+from messages import whole
+
+from studies.answer import measure as answer
+from studies.answer.measure import ROUNDS, Round, main, measure
+from studies.answer.page import page
+from studies.answer.picture import draw
+
+SMALL = Round(orders=2, block_sizes=(2,), accumulates=("none",), stages=(0,), energy_orders=2, tile=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def kept() -> list[int]:
+    """How many rows there were each time that results were kept."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        # Few vectors will do to see that there are some.
+        patch.setattr(workload, "_LANES", 8)
+        tensors = np.random.default_rng(1).normal(0, 0.01, (2, 16, 64)).astype(np.float32)
+        patch.setattr(switching, "real_tensors", lambda: tuple(tensors))
+        patch.setattr(answer, "real_tensors", lambda: tuple(tensors))
+        found = measure(
+            ["neutral"],
+            [
+                SMALL,
+                replace(SMALL, scales=("ue4m3", "ue5m3"), energy_orders=0, tile=None, seed=1),
+                replace(SMALL, scales=("ue4m3", "ue5m3"), curve=True),
+            ],
+            cache=synthesis_cache,
+            workers=1,
+            keep=lambda record: kept.append(len(record["rows"])),
+        )
+    return json.loads(json.dumps(found))
+
+
+def test_every_scale_is_measured_and_held_against_ue4m3(stored):
+    rows = {row["scale"][0]: row for row in stored["rows"]}
+    assert list(rows) == ["ue4m3", "ue5m3", "ue4m4", "ue8m0"]
+    assert rows["ue4m3"]["deltas"] == {}
+    assert set(rows["ue5m3"]["deltas"]) == {"area", "delay", "period"}
+    assert set(rows["ue5m3"]["attribution"]["parts"]) >= {"scale", "normalise"}
+    # The significand of UE4M4 is a bit longer, that of UE8M0 is none.
+    assert rows["ue8m0"]["area"] < rows["ue4m3"]["area"] < rows["ue4m4"]["area"]
+    for row in stored["rows"]:
+        for energy in row["energy"].values():
+            assert energy["total"] >= energy["settled"] > 0
+
+
+def test_what_there_is_is_kept_as_it_comes(stored, kept):
+    assert kept == [len(stored["rows"])] * 3 == [4, 4, 4]
+    assert [row["unit"] for row in stored["again"]] == [row["unit"] for row in stored["rows"][:2]]
+    assert [row["orders"] for row in stored["again"]] == [[2, 4]] * 2
+    assert [row["unit"] for row in stored["tiles"]] == [
+        "array1x2_e2m1_ue4m3_n2_none_s0", "array1x2_e2m1_ue5m3_n2_none_s0",
+    ]  # fmt: skip
+    # A product of a tile shares the decoding of its row with the other, and is still a unit.
+    assert 0.5 < stored["tiles"][0]["area"] / stored["rows"][0]["area"] < 1.5
+
+
+def test_the_bit_at_equal_delay(stored):
+    (curve,) = stored["curves"]
+    assert (curve["base"], curve["unit"]) == ("e2m1_ue4m3_n2_none_s0", "e2m1_ue5m3_n2_none_s0")
+    (row,) = (row for row in stored["rows"] if row["unit"] == curve["unit"])
+    assert curve["netlist"] == row["netlist"]
+    assert len(curve["points"]) > 1
+    text = page(stored)
+    for before, point in itertools.pairwise(curve["points"]):
+        assert before["delay"] < point["delay"]
+        assert before["area"] >= point["area"]
+    for point in curve["points"]:
+        # Of two netlists the medians are means, but that of ratios is not the ratio of means.
+        assert point["delta"]["mean"] == pytest.approx(100 * (point["area"] / point["base"] - 1), abs=0.5)
+        assert f"at {point['delay']:.4g} FO4" in text.replace("`neutral` | ", "at ")
+    assert "at equal delay" not in page(stored | {"curves": []})
+
+
+def test_the_page_says_what_was_stored(stored):
+    text = page(stored)
+    assert "Gates alone: no place and route, no wires" in text
+    assert "## What was not measured" in text
+    for row in stored["rows"]:
+        assert f"| {row['unit']} | {row['area']:.1f} |" in text
+    delta = next(row for row in stored["rows"] if row["scale"][0] == "ue5m3")["attribution"]["relative"]
+    assert f"{delta['mean']:+.2f} ± {(delta['high'] - delta['low']) / 2:.2f} %" in text
+    for error in stored["errors"]:
+        assert f"{error['mse']:.5f}" in text
+    for row in stored["tiles"]:
+        assert f"| {row['unit']} | `neutral` | {row['area']:.1f} NAND2 |" in text
+    # What is not there is said not to be.
+    assert "- `neutral`, none: N = 8, 16, 32" in text
+    assert "- `neutral`, exact: N = 8, 16, 32" in text
+    assert "- `neutral`, energy: N = 8, 16, 32" in text
+    row = stored["rows"][0]
+    measured = page(stored | {"rows": [row | {"block_size": size, "stages": 2} for size in (8, 16)]})
+    assert "- `neutral`, energy of pipelines: N = 32" in measured
+    assert "- `neutral`: the scales ue5m3, ue4m4, ue8m0" in measured
+
+
+def test_what_was_measured_again_is_held_against_what_was_before(stored):
+    changed = copy.deepcopy(stored)
+    first, again = (changed[name][1] for name in ("rows", "again"))
+    first["deltas"]["area"] = {"mean": 0.3, "low": 0.2, "high": 0.4}
+    for low, high, said in ((0.35, 0.5, "overlap"), (0.45, 0.5, "**do not overlap**")):
+        again["deltas"]["area"] = {"mean": (low + high) / 2, "low": low, "high": high}
+        assert re.search(
+            rf"whole \| \+0\.30 ± 0\.10 % \(0 to 1\) \| .* \(2 to 3\) \| {re.escape(said)} \|", page(changed)
+        )
+    assert "Measured again" not in page(stored | {"again": []})
+
+
+def test_the_picture_has_a_panel_for_each_accumulation(stored, tmp_path: Path):
+    path = tmp_path / "picture.svg"
+    wide = copy.deepcopy(stored)
+    for error in wide["errors"]:
+        # Areas there are of N = 2 alone.
+        error["block_size"] //= 4
+    assert draw(wide, path)
+    drawn = path.read_bytes()
+    texts = [text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"none", "N=2", "ue4m3, four_over_six + tensor scale"} <= set(texts)
+    assert {"fp32", "N=4"}.isdisjoint(texts)
+    assert draw(wide, path)
+    assert path.read_bytes() == drawn
+    assert not draw(wide | {"errors": []}, path)
+    assert not draw(wide | {"rows": []}, path)
+
+
+def test_the_verdict_follows_the_interval(stored):
+    changed = copy.deepcopy(stored)
+    row = next(row for row in changed["rows"] if row["scale"][0] == "ue5m3")
+    # The units that are told of first.
+    row["block_size"] = 16
+    for interval, verdict in (
+        ((0.1, 0.3), "costs area"), ((-0.3, -0.1), "saves area"), ((-0.1, 0.1), "cannot be told from free"),
+    ):  # fmt: skip
+        relative = {"mean": sum(interval) / 2, "low": interval[0], "high": interval[1]}
+        # Where the two ways agree the narrower interval decides, else that of the whole.
+        row["attribution"] |= {"relative": relative, "agrees": True}
+        assert f"the bit {verdict}" in page(changed)
+        row["attribution"] |= {"relative": {"mean": 9.0, "low": 8.0, "high": 10.0}, "agrees": False}
+        row["deltas"]["area"] = relative
+        assert f"the bit {verdict}" in page(changed)
+        assert "**differ**" in page(changed)
+        assert f"- **{verdict[0].upper()}{verdict[1:]} in the library**: none, N=16, combinational." in page(
+            changed
+        )
+
+
+def test_libraries_stand_beside_each_other(stored):
+    changed = copy.deepcopy(stored)
+    changed["libraries"].append(changed["libraries"][0] | {"name": "other"})
+    (row,) = (row for row in stored["rows"] if row["scale"][0] == "ue5m3")
+    other = copy.deepcopy(row) | {"library": "other"}
+    for one, mean in ((other, -1.0), (row, 1.0)):
+        one["attribution"] |= {
+            "agrees": True,
+            "relative": {"mean": mean, "low": mean - 0.5, "high": mean + 0.5},
+        }
+    changed["rows"] = [row, other]
+    row["energy"]["real"]["deltas"]["settled"] = {"mean": 2.0, "low": -1.0, "high": 5.0}
+    del other["energy"]["real"]
+    text = page(changed)
+    assert "| none, N=2, combinational | +1.00 ± 0.50 % | -1.00 ± 0.50 % |" in text
+    assert "| none, N=2, combinational | +2.00 ± 3.00 % ~ |  |" in text
+    uniform = row["energy"]["uniform"]["deltas"]["settled"]["mean"]
+    told = text[text.index("Switching energy on uniform codes:") :]
+    assert re.search(rf"\| none, N=2, combinational \| {re.escape(f'{uniform:+.2f}')} ± ", told)
+    assert "Part of what energy on real vectors differs by is in the data" in told
+    assert "- **It depends** on the library, by the table below: none, N=2, combinational." in text
+    changed["rows"] = [row]
+    assert "- **Costs area in the 1 of 2 libraries that it was measured in**: none, N=2" in page(changed)
+
+
+def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
+    old = copy.deepcopy(stored)
+    old["rows"][0] |= {"unit": "another"}
+    # Of more netlists, of fewer, and of more of another hardware.
+    old["rows"][1] |= {"area": 1.0, "orders": [0, 3]}
+    old["rows"][2] |= {"area": 2.0, "variants": 0}
+    old["rows"][3] |= {"area": 3.0, "orders": [0, 3], "netlist": "another"}
+    rounds = [replace(SMALL, energy_orders=0, tile=None)]
+    found = measure(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old)
+    assert found["libraries"] == stored["libraries"]
+    assert found["tiles"] == stored["tiles"]
+    assert found["curves"] == stored["curves"]
+    before = stored["rows"]
+    assert [row["unit"] for row in found["rows"]] == [
+        "another",
+        *(row["unit"] for row in [*before[1:], before[0]]),
+    ]
+    assert [row["area"] for row in found["rows"][1:4]] == [1.0, before[2]["area"], before[3]["area"]]
+    # Energy that was not measured this time stays, of the same hardware.
+    assert [bool(row["energy"]) for row in found["rows"][1:4]] == [True, True, False]
+    # Of another synthesizer nothing is kept.
+    other = measure(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old | {"pyosys": "0"})
+    assert len(other["rows"]) == 4
+
+
+def test_the_rounds_ask_what_the_question_asks():
+    first, again = ROUNDS["first"], ROUNDS["again"]
+    names = [unit.name for unit in first.units(16)]
+    assert names == ["e2m1_ue4m3_n16_fp32_s1", "e2m1_ue5m3_n16_fp32_s1"]
+    assert [unit.name for unit in again.units(16)] == names
+    assert first.energy_orders > 2
+    # None of the netlists made again is among the first.
+    assert again.seed * again.orders >= first.orders
+    rounds = ROUNDS.values()
+    asked = [unit for one in rounds for size in one.block_sizes for unit in one.units(size)]
+    assert {unit.spec.scales[0].name for unit in asked} == {"ue4m3", "ue5m3", "ue4m4", "ue8m0"}
+    assert {unit.spec.accumulate for unit in asked} == {"none", "fp32", "exact", "aligned"}
+    assert {unit.spec.block_size for unit in asked} == {8, 16, 32}
+    assert {unit.stages for unit in asked if unit.spec.block_size == 16} == {0, 1, 3}
+
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    "unit", ["none_s0", "fp32_s1", "exact_s1", "fp32_s3", "aligned_s1"], ids=lambda unit: unit
+)
+def test_the_page_is_of_the_hardware_there_is(unit: str):
+    record = json.loads((ROOT / answer.STORED).read_text())
+    names = {
+        row["unit"] for row in record["rows"] if re.fullmatch(rf"e2m1_ue5m3_n16_(b2_)?{unit}", row["unit"])
+    }
+    (name,) = names
+    made = next(one for asked in ROUNDS.values() for one in asked.units(16) if one.name == name)
+    text, top = emit(made, 0)
+    measured = [*record["rows"], *record["curves"]]
+    hashes = {row["netlist"] for row in measured if row["unit"] == name}
+    assert hashes == {Netlist(text, top).sha256}, "measure the answer again: make answer-measure"
+
+
+def test_the_page_is_what_its_results_make():
+    record = json.loads((ROOT / answer.STORED).read_text())
+    assert (ROOT / answer.WRITTEN).read_text() == page(record, answer.PICTURE.name)
+
+
+def test_results_of_another_version(stored):
+    message = "results must be blockdot.answer version 4, not blockdot.answer version 0"
+    with pytest.raises(ValueError, match=whole(message)):
+        page(stored | {"version": 0})
+
+
+def test_the_commands(stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["write"]) == 2
+    assert "docs/cost-of-ue5m3.json" in capsys.readouterr().err
+    asked: list[Round] = []
+
+    def measured(libraries: list[str], rounds: list[Round], *, keep, progress, **_: object) -> None:
+        assert libraries == ["neutral"]
+        progress("something")(1, 2, "")
+        asked.extend(rounds)
+        keep(stored)
+
+    monkeypatch.setattr(answer, "measure", measured)
+    assert main(["measure", "--only", "again", "--orders", "4", "--accumulate", "none"]) == 0
+    assert asked == [replace(ROUNDS["again"], orders=4, accumulates=("none",))]
+    assert main(["measure"]) == 0
+    assert asked[1:] == list(ROUNDS.values())
+    assert main(["write"]) == 0
+    # Of N = 2 there are no errors, hence no picture.
+    assert (tmp_path / answer.WRITTEN).read_text() == page(stored)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(answer, "measure", interrupted)
+    assert main(["measure"]) == 130
+    assert capsys.readouterr().err.endswith("answer: interrupted; what was measured is kept\n")

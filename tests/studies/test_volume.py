@@ -1,0 +1,114 @@
+"""Every unit against the model: what is run, and what is kept of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from blockdot.hw.unit_grid import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
+from blockdot.model import DotSpec
+
+from studies import volume
+from studies.volume import KEPT, classes, every, main, netlist
+
+
+def test_every_unit_is_there_in_both_forms() -> None:
+    found = list(every())
+    assert len({variant.name for variant in found}) == len(found)
+    stages = MOST_STAGES * len(ACCUMULATES) + 1
+    kept = len(SEGMENTS) * MOST_STAGES
+    assert len(found) == 2 * len(SCALES) * (len(BLOCK_SIZES) * stages + kept)
+    names = {"e2m1_ue5m3_n16_fp32_s1_delay", "e2m1_ue8m0_n32_aligned_s5", "e2m1_ue4m3_n16_exact_s2_segment8"}
+    assert names <= {one.name for one in found}
+    units = {one.name: one.unit for one in found}
+    fast = units["e2m1_ue5m3_n16_exact_s3_delay_segment1"]
+    assert (fast.spec.name, fast.stages, fast.optimise, fast.segment) == (
+        "e2m1_ue5m3_n16_exact",
+        3,
+        "delay",
+        1,
+    )
+
+
+def test_every_kind_of_scale_and_result_comes(seed: int) -> None:
+    counts = classes(DotSpec(scale="ue5m3", accumulate="fp32"), 20_000, seed)
+    assert counts.keys() == {"a_scale", "b_scale", "result"}
+    assert sum(counts["a_scale"].values()) == 20_000
+    assert min(counts["a_scale"].values()) > 0
+    wide = classes(DotSpec(scale="ue8m0", accumulate="fp32"), 20_000, seed)
+    assert min(wide["result"].values()) > 0
+    assert wide["a_scale"]["zero"] == wide["a_scale"]["subnormal"] == 0
+
+
+def test_the_record_is_of_every_unit() -> None:
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    assert kept["vectors"] >= 1_000_000
+    assert kept["units"].keys() == {variant.name for variant in every()}
+    assert all(unit["equal"] for unit in kept["units"].values())
+    # What is computed is the same at every depth and in every form.
+    digests: dict[str, set[str]] = {}
+    for variant in every():
+        digests.setdefault(variant.spec.name, set()).add(kept["units"][variant.name]["digest"])
+    assert {len(found) for found in digests.values()} == {1}
+    assert kept["classes"].keys() == digests.keys()
+
+
+# A few that between them have every component; `make volume` looks at all, and runs those that changed.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "e2m1_ue4m3_n8_none_s3",
+        "e2m1_ue5m3_n8_none_s0_delay",
+        "e2m1_ue8m0_n8_fp32_s1_delay",
+        "e2m1_ue5m3_n8_fp32_s2_delay",
+        "e2m1_ue4m4_n8_fp32_s1",
+        "e2m1_ue4m3_n16_exact_s4_segment8",
+        "e2m1_ue5m3_n8_exact_s1_delay",
+        "e2m1_ue4m3_n8_aligned_s1",
+    ],
+)
+def test_the_record_is_of_the_units_that_there_are(name: str) -> None:
+    (variant,) = (one for one in every() if one.name == name)
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))["units"][name]
+    assert netlist(variant.unit) == kept["netlist"], f"{name} is another: run make volume"
+
+
+def test_what_came_of_each_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "volume.json"
+    options = ["--vectors", "2000", "--build-dir", str(tmp_path / "build"), "--keep", str(kept)]
+    assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0"]) == 0
+    assert capsys.readouterr().out == "1 units, 2000 inputs each: 0 differ from the model\n"
+    first = json.loads(kept.read_text())
+    assert first["units"]["e2m1_ue8m0_n8_none_s0"]["results"] == 2000
+    assert first["classes"].keys() == {"e2m1_ue8m0_n8_none"}
+    assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0*"]) == 0
+    assert json.loads(kept.read_text())["units"].keys() == {
+        "e2m1_ue8m0_n8_none_s0",
+        "e2m1_ue8m0_n8_none_s0_delay",
+    }
+    # A netlist that was run is not run again, and one that is another is.
+    name = "e2m1_ue8m0_n8_none_s0"
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")  # so that nothing can be compiled
+        again = [*options[:2], "--build-dir", str(tmp_path / "other"), *options[4:], "--only", name]
+        assert main(again) == 0
+        record = json.loads(kept.read_text())
+        assert record["units"][name] == first["units"][name]
+        record["units"][name]["netlist"] = "another"
+        kept.write_text(json.dumps(record))
+        assert main(again) == 2
+    # Other inputs are another file.
+    assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0", "--seed", "1"]) == 0
+    assert json.loads(kept.read_text())["units"].keys() == {"e2m1_ue8m0_n8_none_s0"}
+
+    def differs(*_: object) -> list[object]:
+        return [
+            (one, {"results": 0, "digest": "", "equal": False}) for one in every() if "n8_none_s0" in one.name
+        ]
+
+    monkeypatch.setattr(volume, "_all", differs)
+    assert main([*options, "--only", "nothing"]) == 1
+    assert "e2m1_ue8m0_n8_none_s0 differs from the model: blockdot soak tells how" in capsys.readouterr().out
+    assert main([*options, "--vectors", "1", "--only", "nothing", "--keep", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("volume: ")

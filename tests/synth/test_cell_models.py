@@ -1,0 +1,154 @@
+import itertools
+
+import pytest
+from blockdot.synth.cell_models import Models, Table
+from blockdot.synth.liberty import Library, LibrarySource
+from blockdot.synth.neutral_library import (
+    CELLS,
+    CLOCK_TO_OUTPUT,
+    DRIVES,
+    SETUP,
+    TAU_PS,
+    liberty_text,
+    neutral,
+)
+from messages import whole
+
+# Two variables in the order that the 0.18 um libraries of Oklahoma State University have: load first.
+SWAPPED = """
+  lu_table_template (swapped) {
+    variable_1 : total_output_net_capacitance;
+    variable_2 : input_net_transition;
+    index_1 ("1, 2");
+    index_2 ("10, 20, 30");
+  }
+"""
+CELL = """
+  cell (ODD) {
+    area : 1;
+    cell_leakage_power : 0.25;
+    pin (A) { direction : input; capacitance : 3; fall_capacitance : 4; }
+    pin (B) { direction : input; capacitance : 5; rise_capacitance : 0; }
+    pin (Y) {
+      direction : output;
+      function : "A' + B ^ A";
+      timing () {
+        related_pin : "A"; timing_sense : positive_unate; when : "B";
+        cell_rise (swapped) { values ("1, 2, 3", "4, 5, 6"); }
+        cell_fall (swapped) { values ("1, 2, 3", "4, 5, 6"); }
+        rise_transition (scalar) { values ("7"); }
+        fall_transition (scalar) { values ("7"); }
+      }
+      timing () {
+        related_pin : "A"; timing_sense : positive_unate; when : "!B";
+        cell_rise (swapped) { values ("0, 9, 0", "0, 0, 0"); }
+        cell_fall (swapped) { values ("0, 0, 0", "0, 0, 9"); }
+        rise_transition (scalar) { values ("8"); }
+        fall_transition (scalar) { values ("6"); }
+      }
+      internal_power () { related_pin : "A"; power (scalar) { values ("2"); } }
+      internal_power () {
+        related_pin : "B"; related_pg_pin : VDD;
+        rise_power (scalar) { values ("4"); } fall_power (scalar) { values ("6"); }
+      }
+      internal_power () {
+        related_pin : "B"; related_pg_pin : VSS;
+        rise_power (scalar) { values ("1"); } fall_power (scalar) { values ("-1"); }
+      }
+    }
+  }
+"""
+
+
+def odd_library() -> Library:
+    text = liberty_text().rstrip().removesuffix("}")
+    head, separator, cells = text.partition("  cell (")
+    return Library.parse(LibrarySource("odd.lib", f"{head}{SWAPPED}{separator}{cells}{CELL}}}\n".encode()))
+
+
+@pytest.fixture(scope="module")
+def odd():
+    return Models(odd_library())["ODD"]
+
+
+def test_tables_between_and_beyond_their_entries():
+    table = Table((0.0, 10.0), (1.0, 2.0, 4.0), ((0.0, 1.0, 3.0), (10.0, 21.0, 43.0)))
+    assert table(0.0, 1.0) == 0.0
+    assert table(10.0, 4.0) == 43.0
+    assert table(5.0, 1.5) == pytest.approx((0.5 + 15.5) / 2)
+    assert table(20.0, 1.0) == pytest.approx(20.0)
+    assert table(0.0, 6.0) == pytest.approx(5.0)
+    assert table(0.0, 0.0) == pytest.approx(-1.0)
+    assert Table((3.0,), (1.0, 2.0), ((5.0, 7.0),))(99.0, 1.5) == 6.0
+    assert Table((1.0, 2.0), (3.0,), ((5.0,), (7.0,)))(1.5, 99.0) == 6.0
+    assert Table((0.0,), (0.0,), ((4.0,),))(1.0, 1.0) == 4.0
+
+
+def test_pins(odd):
+    assert odd.inputs == ("A", "B")
+    # A capacitance of zero is none.
+    assert odd.capacitance == {"A": (3.0, 4.0), "B": (5.0, 5.0)}
+    assert (odd.clock, odd.next_state, odd.leakage) == (None, None, 0.25)
+
+
+def test_conditions_are_merged_to_their_worst_and_tables_turned_to_slope_by_load(odd):
+    (arc,) = odd.arcs_to("Y")
+    assert (arc.source, arc.sense, arc.clocked, arc.pairs) == ("A", "positive", False, ((0, 0), (1, 1)))
+    assert arc.delay[0] == Table((10.0, 20.0, 30.0), (1.0, 2.0), ((1.0, 4.0), (9.0, 5.0), (3.0, 6.0)))
+    assert arc.look_up(0, 20.0, 1.0) == (9.0, 8.0)
+    assert arc.look_up(1, 30.0, 2.0) == (9.0, 7.0)
+
+
+def test_functions_of_many_cases_at_once(odd):
+    every, a, b = 0b1111, 0b1010, 0b1100
+    # XOR binds tighter than OR.
+    assert odd.functions["Y"](every, a, b) & every == (~a | (b ^ a)) & every
+
+
+def test_energy_is_the_mean_over_inputs_with_the_rails_added(odd):
+    energy = odd.energy["Y"]
+    assert energy(0, 1.0, 1.0) == (2 + 4 + 1) / 2
+    assert energy(1, 1.0, 1.0) == (2 + 6 - 1) / 2
+    assert "A" not in odd.energy
+
+
+def test_a_cell_that_is_not_there():
+    with pytest.raises(ValueError, match=whole("cell must be one of library neutral, not NONE")):
+        Models(neutral())["NONE"]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_neutral_library_as_its_designs_have_it(name: str):
+    models = Models(neutral())
+    design = CELLS[name]
+    for drive in DRIVES:
+        model = models[f"{name}_X{drive}"]
+        for pin in design.inputs:
+            load = design.load(pin, drive)
+            assert model.capacitance[pin] == pytest.approx((load, load))
+        for arc in model.arcs_to("Y"):
+            for edge, load in itertools.product((0, 1), (0.0, 3.0, 200.0)):
+                delay, _ = arc.look_up(edge, 17.0, load)
+                assert delay == pytest.approx(TAU_PS * (design.delay(arc.source, drive) + load / drive))
+        assert model.energy["Y"](0, 1.0, 1.0) == pytest.approx(design.capacitance(drive) / 2)
+    table = neutral().cells[f"{name}_X1"].truth_table
+    columns = [
+        sum(1 << row for row in range(1 << len(design.inputs)) if row >> k & 1)
+        for k in range(len(design.inputs))
+    ]
+    every = (1 << (1 << len(design.inputs))) - 1
+    assert models[f"{name}_X1"].functions["Y"](every, *columns) & every == table
+
+
+def test_the_neutral_flip_flop():
+    flip_flop = Models(neutral())["DFF_X1"]
+    assert flip_flop.clock == "CK"
+    assert flip_flop.next_state is not None
+    assert flip_flop.next_state(3, 1, 2, 0, 0) == 2  # every, CK, D, IQ, IQN
+    assert flip_flop.functions["Q"](3, 0, 0, 1, 2) == 1
+    (arc,) = flip_flop.arcs_to("Q")
+    assert arc.clocked
+    assert arc.look_up(0, 5.0, 4.0)[0] == pytest.approx(TAU_PS * (CLOCK_TO_OUTPUT + 4))
+    assert [table(1.0, 1.0) for table in flip_flop.setup["D"]] == [TAU_PS * SETUP] * 2
+    # Sequencing overhead is 3 to 5 FO4 by every textbook's account.
+    assert 3 < (CLOCK_TO_OUTPUT + 4 + SETUP) / 5 < 6

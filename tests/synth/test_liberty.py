@@ -1,0 +1,360 @@
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from blockdot.synth.liberty import Cell, Library, LibrarySource
+from messages import check_messages, whole
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "liberty"
+
+HEAD = """
+library (tiny) {
+  time_unit : "1ns";
+  capacitive_load_unit (1, pf);
+"""
+GATE = """
+  cell ({name}) {{
+    area : {area};
+    pin (A) {{ direction : input; capacitance : 0.001; }}
+    pin (B) {{ direction : input; capacitance : 0.001; }}
+    pin (Y) {{ direction : output; function : "{function}"; }}
+  }}
+"""
+BUFFERS = """
+  cell (INV) { area : 1; pin (A) { direction : input; } pin (Y) { direction : output; function : "A'"; } }
+  cell (BUF) { area : 2; pin (A) { direction : input; } pin (Y) { direction : output; function : "A"; } }
+"""
+FLIP_FLOP = """
+  cell (DFF) {
+    area : 9;
+    ff ("IQ", "IQN") { clocked_on : "CK"; next_state : "D"; }
+    pin (CK) { direction : input; }
+    pin (D) { direction : input; }
+    pin (Q) { direction : output; function : "IQ"; }
+  }
+"""
+
+
+def gate(name: str, area: float, function: str) -> str:
+    return GATE.format(name=name, area=area, function=function)
+
+
+def text_of(*parts: str, head: str = HEAD) -> str:
+    return head + "".join(parts) + "}\n"
+
+
+def parse(*parts: str, name: str = "tiny.lib", head: str = HEAD) -> Library:
+    return Library.parse(LibrarySource(name, text_of(*parts, head=head).encode("latin-1")))
+
+
+NAND = gate("NAND", 4, "!(A&B)")
+WHOLE = (NAND, BUFFERS, FLIP_FLOP)
+
+
+def test_facts():
+    library = parse(*WHOLE)
+    assert library.name == "tiny"
+    assert (library.time_unit_ps, library.capacitance_unit_ff) == (1000.0, 1000.0)
+    assert list(library.cells) == ["NAND", "INV", "BUF", "DFF"]
+    assert library.nand2.name == "NAND"
+    assert library.nand2_equivalents(10.0) == 2.5
+    assert library.cells["DFF"] == Cell(
+        "DFF", 9.0, ("CK", "D"), (("Q", "IQ"),), "flip_flop", plain_flip_flop=True, dont_use=False
+    )
+    assert library.flip_flop == library.cells["DFF"]
+    assert library.cells["DFF"].sequential
+    assert library.cells["DFF"].truth_table is None
+    assert parse(NAND, BUFFERS).flip_flop is None
+    facts = library.facts
+    assert (facts.files, facts.nand2_area, facts.driving_cell) == (("tiny.lib",), 4.0, "BUF")
+    assert facts.sha256 == library.sha256
+
+
+@pytest.mark.parametrize(
+    ("function", "table"),
+    [
+        ("!(A&B)", 0b0111),
+        ("(A B)'", 0b0111),
+        ("!A + !B", 0b0111),
+        ("A' | B'", 0b0111),
+        ("A ^ B", 0b0110),
+        ("A * !B + !A * B", 0b0110),
+        ("!(A ^ B)", 0b1001),
+        ("A + B * A'", 0b1110),
+        ("A ^ B & A", 0b0010),  # XOR binds tighter than AND
+        ("!A'", 0b1010),
+        ("1", 0b1111),
+        ("(0)'", 0b1111),
+    ],
+)
+def test_functions(function: str, table: int):
+    assert parse(*WHOLE, gate("X", 5, function)).cells["X"].truth_table == table
+
+
+def test_the_nand2_is_found_by_function_and_the_smallest_counts():
+    library = parse(*WHOLE, gate("ODD_NAME", 3, "(!A) | (!B)"), gate("NAND2_X1", 2, "A & B"))
+    assert library.nand2.name == "ODD_NAME"
+
+
+def test_a_cell_not_to_be_used_is_no_yardstick():
+    hidden = gate("CHEAP", 1, "!(A&B)").replace("area", "dont_use : true; area")
+    assert parse(*WHOLE, hidden).nand2.name == "NAND"
+
+
+def test_the_driving_cell_is_of_the_second_size():
+    def buffer(name: str, area: float) -> str:
+        return BUFFERS.split("\n")[2].replace("BUF", name).replace("2;", f"{area};")
+
+    assert (
+        parse(*WHOLE, buffer("CLKBUF_2", 3), buffer("BUF_2", 3), buffer("BUF_4", 5)).driving_cell.name
+        == "BUF_2"
+    )
+    assert parse(*WHOLE).driving_cell.name == "BUF"
+
+
+@pytest.mark.parametrize(
+    ("lines", "plain"),
+    [
+        ('clocked_on : "CK"; next_state : "D";', True),
+        ('clocked_on : "!CK"; next_state : "(!D)";', True),
+        ('clocked_on : "CK"; next_state : "D"; clear : "D";', False),
+        ('clocked_on : "CK"; next_state : "(D CK)";', False),
+    ],
+)
+def test_plain_flip_flops(lines: str, plain: bool):
+    cell = FLIP_FLOP.replace('clocked_on : "CK"; next_state : "D";', lines)
+    assert parse(NAND, BUFFERS, cell).cells["DFF"].plain_flip_flop == plain
+
+
+def test_comments_continuations_and_strings():
+    text = """
+    /* cell (NO) { area : 0; } */ // } {
+    foreign : "a } brace, /* no comment */ and // none";
+    define (x, library, string);
+    odd ("1", \\
+         "2");
+    nameless () { deep (a) { deeper : "}"; } }
+    """
+    assert list(parse(text, *WHOLE).cells) == ["NAND", "INV", "BUF", "DFF"]
+    # A comment may hold any byte.
+    assert parse("/* \xa9 M\xfcller */", *WHOLE).name == "tiny"
+
+
+def test_a_cell_without_function_needs_no_area():
+    assert "TAP" not in parse(*WHOLE, "cell (TAP) { pin (G) { direction : input; } }").cells
+    assert parse(*WHOLE, "cell (FILL) { area : 0; }").cells["FILL"].kind == "other"
+
+
+TABLES = """
+  lu_table_template (two) { variable_1 : x; variable_2 : y; index_1 ("1, 2"); index_2 ("1, 2, 3"); }
+  cell (T) {
+    area : 1;
+    pin (A) { direction : input; }
+    pin (Y) {
+      direction : output; function : "A";
+      timing () {
+        related_pin : "A";
+        cell_rise (two) { values ("1, 2, 3", "4, 5, 6"); }
+        cell_fall (two) { index_2 ("1, 2"); values ("1, 2", \\
+          "4, 5.0e-1"); }
+        rise_transition (scalar) { values ("1"); }
+      }
+    }
+  }
+"""
+
+
+def test_delay_tables_are_read():
+    assert "T" in parse(*WHOLE, TABLES).cells
+
+
+def broken(name: str, reason: str) -> str:
+    return f"Liberty file must be a readable Liberty file, not {name!r}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("area", "ar\x93ea", "byte 0x93 in line 7"),
+        ("area", "ar\0ea", "byte 0x00 in line 7"),
+        ("cell (NAND) {", "cell (NAND {", "no statement starts with 'cell (NAND {' in line 6"),
+        ("area : 4", "# area : 4", "no statement starts with '# area : 4;' in line 7"),
+        ("area : 4", "4 area", "no statement starts with '4 area;' in line 7"),
+        ("cell (NAND)", "cell", "no statement starts with 'cell {' in line 6"),
+        ("  }\n}\n", "  }\n", "the brace in line 2 is never closed"),
+        ("  }\n}\n", "  }\n}\n}\n", "a closing brace too many in line 40"),
+        ("library", "librery", "it has 0 library groups"),
+        ("1ns", "5ns", "its time_unit is '5ns', of which abc knows none but 1ps, 10ps, 100ps, 1ns"),
+        ("time_unit", "t", "its time_unit is '', of which abc knows none but 1ps, 10ps, 100ps, 1ns"),
+        ("pf", "uf", "its capacitive_load_unit is '1, uf', and not a number of ff or pf"),
+        ("capacitive", "c", "its capacitive_load_unit is '', and not a number of ff or pf"),
+        ("area : 4", "area : 4x", "cell NAND has the area '4x'"),
+        ("area : 4", "area : -4", "cell NAND has the area '-4'"),
+        ("A&B", "A&C", "cell NAND has the function '!(A&C)' at its pin Y"),
+        ("A&B)", "A&B", "cell NAND has the function '!(A&B' at its pin Y"),
+        ("A&B", "A$B", "cell NAND has the function '!(A$B)' at its pin Y"),
+        ("A&B", "A&&B", "cell NAND has the function '!(A&&B)' at its pin Y"),
+        ('related_pin : "A"', 'related_pin : "B"', "cell T has a delay from its missing pin B"),
+        ("5, 6", "5x, 6", "a table holds something other than numbers up to line 32"),
+        ("5, 6", "5_1, 6", "a table holds something other than numbers up to line 32"),
+        ("5, 6", "nan, 6", "a table holds something other than numbers up to line 32"),
+        ("5, 6", "516", "a cell_rise table of 5 values has indices for 6 in line 32"),
+    ],
+)
+def test_bad_files(old: str, new: str, reason: str):
+    text = text_of(*WHOLE, TABLES)
+    assert old in text
+    # The last place, where it is the file's end that is changed.
+    text = new.join(text.rsplit(old, 1)) if old.startswith("  }") else text.replace(old, new, 1)
+    with pytest.raises(ValueError, match=whole(broken("x.lib", reason))):
+        Library.parse(LibrarySource("x.lib", text.encode("latin-1")))
+
+
+def test_libraries_that_are_none():
+    def area_free(name: str) -> str:
+        return gate(name, 1, "A|B").replace("area : 1;", "")
+
+    second = LibrarySource("b.lib", text_of(gate("OR", 5, "A|B")).encode())
+    first = LibrarySource("a.lib", text_of(*WHOLE).encode())
+    check_messages(
+        [
+            (ValueError, "library must have at least one Liberty file, not none", Library.read),
+            (
+                ValueError,
+                "cell must have an area, not none as in 'tiny.lib': P, Q",
+                lambda: parse(*WHOLE, area_free("Q"), area_free("P")),
+            ),
+            (
+                ValueError,
+                "cell must have an area, not none as in 'tiny.lib': C0, C1, C2, C3, C4 and 2 more",
+                lambda: parse(*WHOLE, *(gate(f"C{k}", 0, "A|B") for k in range(7))),
+            ),
+            (
+                ValueError,
+                "library must have a 2-input NAND, not 'tiny.lib' without one",
+                lambda: parse(BUFFERS, gate("NOR", 4, "!(A+B)")),
+            ),
+            (ValueError, "library must have an inverter, not 'tiny.lib' without one", lambda: parse(NAND)),
+            (
+                ValueError,
+                "cell OR must be in a library once, not in 'a.lib' and in 'b.lib'",
+                lambda: Library.parse(
+                    second, LibrarySource("a.lib", text_of(*WHOLE, gate("OR", 5, "A|B")).encode())
+                ),
+            ),
+            (
+                ValueError,
+                "files of a library must have the same units, not different ones in a.lib, c.lib",
+                lambda: Library.parse(
+                    first, LibrarySource("c.lib", text_of(head=HEAD.replace("1ns", "1ps")).encode())
+                ),
+            ),
+        ]
+    )
+
+
+def test_several_files_form_one_library():
+    sources = [
+        LibrarySource("b.lib", text_of(FLIP_FLOP, head=HEAD.replace("tiny", "tech_seq_tt")).encode()),
+        LibrarySource("a.lib", text_of(NAND, BUFFERS, head=HEAD.replace("tiny", "tech_simple_tt")).encode()),
+    ]
+    library = Library.parse(*sources)
+    assert library.name == "tech_s*_tt"
+    assert set(library.cells) == {"NAND", "INV", "BUF", "DFF"}
+    assert library == Library.parse(*reversed(sources))
+    assert library.sha256 == Library.parse(*reversed(sources)).sha256
+    assert library.sha256 != Library.parse(sources[1]).sha256
+
+
+def test_files(tmp_path: Path):
+    plain, packed, cut, wrong = (tmp_path / name for name in ("p.lib", "z.lib.gz", "c.lib.gz", "w.lib.gz"))
+    data = text_of(*WHOLE).encode()
+    plain.write_bytes(data)
+    packed.write_bytes(gzip.compress(data, mtime=0))
+    assert Library.read(packed).sha256 == Library.read(str(plain)).sha256
+    assert Library.read(packed).facts.files == ("z.lib",)
+    cut.write_bytes(packed.read_bytes()[:-20])
+    body = bytearray(packed.read_bytes())
+    body[len(body) // 2] ^= 0x10
+    wrong.write_bytes(body)
+    check_messages(
+        [
+            (
+                FileNotFoundError,
+                f"Liberty file must exist, not {str(tmp_path / 'no.lib')!r}",
+                lambda: Library.read(tmp_path / "no.lib"),
+            ),
+            (
+                IsADirectoryError,
+                f"Liberty file must be a file, not the directory {str(tmp_path)!r}",
+                lambda: Library.read(tmp_path),
+            ),
+            (
+                ValueError,
+                f"Liberty file must be a whole gzip file, not {str(cut)!r}: "
+                "Compressed file ended before the end-of-stream marker was reached",
+                lambda: Library.read(cut),
+            ),
+        ]
+    )
+    with pytest.raises(
+        ValueError, match=rf"^Liberty file must be a whole gzip file, not {str(wrong)!r}: .*$"
+    ):
+        Library.read(wrong)
+
+
+def test_any_cut_is_noticed():
+    data = text_of(*WHOLE, TABLES)
+    # Behind the last brace there is only a line break.
+    for length in range(0, len(data) - 2, 7):
+        with pytest.raises(ValueError, match=r"^Liberty file must be a readable Liberty file, not 'x': .*$"):
+            Library.parse(LibrarySource("x", data[:length].encode()))
+
+
+def test_metrics():
+    library = parse(*WHOLE)
+    assert library.area.to_dict() == {"name": "area", "unit": "um2", "better": "lower"}
+    assert library.delay.text(1.23456) == "1.235 ns"
+
+
+needs_real = pytest.mark.skipif(
+    not REAL.is_dir(), reason="real Liberty files are no part of the project: ../shared/liberty is absent"
+)
+
+
+@needs_real
+def test_sky130():
+    library = Library.read(REAL / "sky130_fd_sc_hd__tt_025C_1v80.lib.gz")
+    assert library.name == "sky130_fd_sc_hd__tt_025C_1v80"
+    assert (library.time_unit_ps, library.capacitance_unit_ff) == (1000.0, 1000.0)
+    assert (library.nand2.name, library.nand2.area) == ("sky130_fd_sc_hd__nand2_1", 3.7536)
+    assert library.driving_cell.name == "sky130_fd_sc_hd__buf_2"
+    assert library.flip_flop is not None
+    assert (library.flip_flop.name, library.flip_flop.area) == ("sky130_fd_sc_hd__dfxtp_1", 20.0192)
+
+
+@needs_real
+def test_asap7_in_five_files():
+    library = Library.read(*REAL.glob("asap7*.lib.gz"))
+    assert library.name == "asap7sc7p5t_*"
+    assert (library.time_unit_ps, library.capacitance_unit_ff) == (1.0, 1.0)
+    assert (library.nand2.name, library.nand2.area) == ("NAND2xp5_ASAP7_75t_R", 0.05832)
+    assert re.fullmatch(r"BUFx\d_ASAP7_75t_R", library.driving_cell.name)
+    assert library.flip_flop is not None
+    assert library.flip_flop.name == "DFFHQNx1_ASAP7_75t_R"
+    assert len(library.cells) == 202
+
+
+@needs_real
+def test_one_wrong_byte_in_a_real_file():
+    source = LibrarySource.load(REAL / "asap7sc7p5t_INVBUF_RVT_TT_nldm.lib.gz")
+    at = source.text.index(b"cell_rise", len(source.text) // 2)
+    table = source.text.index(b"values", at)
+    comma = source.text.index(b",", table)
+    for place, byte in ((at + 9, b"\x80"), (comma, b"7"), (comma - 1, b"O"), (table + 7, b" ")):
+        data = source.text[:place] + byte + source.text[place + 1 :]
+        with pytest.raises(
+            ValueError, match=r"^Liberty file must be a readable Liberty file, not 'x': .*line \d+$"
+        ):
+            Library.parse(LibrarySource("x", data))

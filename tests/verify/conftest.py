@@ -1,0 +1,5 @@
+"""The fixtures that need faulty units."""
+
+from faulty_units import asking, build_dir, faulty, looping, same
+
+__all__ = ["asking", "build_dir", "faulty", "looping", "same"]

@@ -1,0 +1,93 @@
+"""Faults in a small unit: each is found, or changes nothing."""
+
+import dataclasses
+
+import pytest
+from blockdot.hw import DotUnit, to_verilog
+from blockdot.model import DotSpec
+from blockdot.sim import random
+from blockdot.verify import netlist_mutants as mutants
+from blockdot.verify import source_mutants as source_faults
+from blockdot.verify.netlist_mutants import agree, examine, mutate, play
+from blockdot.verify.proofs.solver import network
+
+UNIT = DotUnit(DotSpec(scale="ue2m0", block_size=2), stages=1)
+
+
+@pytest.fixture(scope="module")
+def right():
+    return network({"unit.v": to_verilog(UNIT).text}, UNIT.name)
+
+
+def test_no_mutant_of_a_small_unit_survives(seed):
+    seen: list[tuple[int, int]] = []
+    done = mutate(UNIT, 60, seed=seed, progress=lambda played, total: seen.append((played, total)))
+    assert len(done.mutants) == 60
+    assert done.count("survived") == 0
+    assert done.count("killed") > 40
+    assert {"control", "product", "scale", "tree", "term", "normalise", "round"} <= set(done.components)
+    assert sum(done.count("killed", name) for name in done.components) == done.count("killed")
+    assert all((one.cycle is not None) == (one.fate == "killed") for one in done.mutants)
+    assert seen[-1] == (done.vectors, done.vectors)
+    assert mutate(UNIT, 60, seed=seed) == done
+
+
+def test_one_mutant_alone_is_found():
+    (one,) = mutate(UNIT, 1, seed=5).mutants  # an input that is inverted
+    assert (one.component, one.fate) == ("add", "killed")
+    assert one.fault.startswith("inv ")
+
+
+def test_a_right_unit_agrees_with_the_model(right, seed):
+    stimulus = random(UNIT.spec, 200, seed=seed)
+    shown, results = play(right, UNIT, stimulus)
+    assert shown == {}
+    assert agree(results, stimulus)
+    assert not agree(results[:-1], stimulus)
+    assert not agree([results[0] ^ 1, *results[1:]], stimulus)
+
+
+def test_a_unit_that_hangs_is_not_waited_for(seed, monkeypatch):
+    text = to_verilog(UNIT).text.replace("assign i_ready = ~ spare_full", "assign i_ready = 1'h0")
+    stuck = network({"unit.v": text}, UNIT.name)
+    stimulus = random(UNIT.spec, 20, seed=seed)
+    monkeypatch.setattr(mutants, "_PATIENCE", 3)
+    _, results = play(stuck, UNIT, stimulus)
+    assert not agree(results, stimulus)
+
+
+def test_what_changes_nothing_is_equivalent(right):
+    assert examine(UNIT, right, right) == "equivalent"
+    wrong = dataclasses.replace(right, body=[*right.body])
+    name = next(iter(right.registers))
+    wrong.registers = {**right.registers, name: "changed"}
+    wrong.body += [f".names {right.registers[name]} changed", "0 1"]
+    assert examine(UNIT, right, wrong) == "refuted"
+
+
+@pytest.mark.parametrize("name", ["ties go up", "sign of a product is that of a"])
+def test_faults_of_the_source(name, monkeypatch):
+    fault = next(one for one in source_faults.FAULTS if one.name == name)
+    monkeypatch.setattr(source_faults, "FAULTS", (fault,))
+    # With so few digits nothing is ever rounded, and the line is not used.
+    expected = [] if fault.component == "round" else ["killed"]
+    assert [one.fate for one in source_faults.plant(UNIT)] == expected
+
+
+def test_every_fault_of_the_source_has_its_line():
+    folder = source_faults._folder(source_faults.hw)
+    for fault in source_faults.FAULTS:
+        assert (folder / fault.file).read_text(encoding="utf-8").count(fault.right) == 1, fault.name
+        assert fault.right != fault.wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 0}, "^count must be at least 1, not 0$"),
+        ({"count": 1, "seed": -1}, "^seed must be at least 0, not -1$"),
+    ],
+)
+def test_refuses_what_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        mutate(UNIT, **options)

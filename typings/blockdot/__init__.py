@@ -1,0 +1,1 @@
+../../blockdot/__init__.py

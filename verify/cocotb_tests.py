@@ -1,0 +1,142 @@
+"""The tests that every unit must pass, on `testbench`: run by ``blockdot bench`` inside a simulator.
+
+Which unit it is stands in the environment. Every test has a time limit of its own, and every random choice
+comes from the seed and the test's name.
+"""
+
+import dataclasses
+import json
+import os
+import zlib
+from typing import Any, Final
+
+import cocotb
+import numpy as np
+
+from ..model import DotSpec
+from ..sim.bench.cocotb_testbench import PERIOD_NS, Testbench
+from ..sim.engines.cocotb_process import SETTINGS_VARIABLE
+from ..sim.stimulus import Stimulus, from_blocks, random
+from .coverage.directed import directed
+
+_SETTINGS: Final[dict[str, Any]] = json.loads(os.environ.get(SETTINGS_VARIABLE, "{}"))
+_SPEC: Final = DotSpec.parse(_SETTINGS.get("spec", DotSpec().name))
+_VECTORS: Final = int(_SETTINGS.get("vectors", 300))
+_SEED: Final = int(_SETTINGS.get("seed", 0))
+_PATIENCE: Final = 500
+# Cycles for each vector: far more than any pattern of ours takes.
+_LIMIT_NS: Final = PERIOD_NS * (50 * (_VECTORS + 4000) + 20 * _PATIENCE)
+
+
+def _rng(name: str) -> np.random.Generator:
+    return np.random.default_rng([_SEED, zlib.crc32(name.encode())])
+
+
+def _whole(stimulus: Stimulus) -> Stimulus:
+    """Return a stimulus without gaps and back-pressure."""
+    return dataclasses.replace(stimulus, offer=np.ones(1, np.bool_), accept=np.ones(1, np.bool_))
+
+
+async def _started(dut: Any) -> Testbench:
+    bench = Testbench(dut, _SPEC, patience=_PATIENCE)
+    await bench.start()
+    return bench
+
+
+@cocotb.test(timeout_time=_LIMIT_NS, timeout_unit="ns")
+async def directed_corners(dut: Any) -> None:
+    """Every corner that `blockdot coverage` knows of, with gaps and back-pressure."""
+    bench = await _started(dut)
+    stimulus = directed(_SPEC)
+    await bench.play(stimulus)
+    assert bench.scoreboard.compared == stimulus.result_count
+
+
+@cocotb.test(timeout_time=_LIMIT_NS, timeout_unit="ns")
+async def random_with_stalls(dut: Any) -> None:
+    """Random vectors, gaps and back-pressure."""
+    bench = await _started(dut)
+    stimulus = random(_SPEC, _VECTORS, seed=_SEED)
+    await bench.play(stimulus)
+    assert bench.scoreboard.compared == stimulus.result_count
+
+
+@cocotb.test(timeout_time=_LIMIT_NS, timeout_unit="ns")
+async def back_to_back(dut: Any) -> None:
+    """An input in every cycle, and every result accepted at once: the unit must keep up."""
+    bench = await _started(dut)
+    stimulus = random(_SPEC, _VECTORS, seed=_SEED + 1, stalls=False)
+    before = bench.monitor.cycles
+    await bench.play(stimulus)
+    assert bench.monitor.taken == stimulus.vectors
+    spent = bench.monitor.cycles - before
+    assert spent <= stimulus.vectors + _PATIENCE, f"unit must take an input a cycle, not {spent} for all"
+
+
+@cocotb.test(timeout_time=_LIMIT_NS, timeout_unit="ns")
+async def results_held_back(dut: Any) -> None:
+    """Nothing is accepted until the unit takes no more; then all of it must come, in order."""
+    bench = await _started(dut)
+    stimulus = random(_SPEC, min(_VECTORS, 200), seed=_SEED + 2, longest=2, stalls=False)
+    accept = np.zeros(90, np.bool_)
+    accept[-5:] = True
+    await bench.play(dataclasses.replace(stimulus, accept=accept))
+    assert bench.scoreboard.compared == stimulus.result_count
+
+
+@cocotb.test(timeout_time=_LIMIT_NS, timeout_unit="ns")
+async def reset_in_mid_stream(dut: Any) -> None:
+    """Resets at any moment: what was taken is forgotten, and nothing of it comes out afterwards."""
+    bench = await _started(dut)
+    rng = _rng("reset_in_mid_stream")
+    for k in range(8):
+        stimulus = random(_SPEC, 60, seed=_SEED + 10 + k, longest=6)
+        playing = cocotb.start_soon(bench.play(stimulus))
+        await bench.idle(int(rng.integers(1, 60)))
+        await bench.reset(int(rng.integers(1, 4)))
+        await playing
+    assert bench.scoreboard.compared > 0
+
+
+@cocotb.test(timeout_time=_LIMIT_NS, timeout_unit="ns", skip=not _SPEC.accumulates)
+async def first_and_last(dut: Any) -> None:
+    """Sums of one group, of many, asked of twice, given up, and one that nothing started after reset."""
+    bench = await _started(dut)
+    whole = _whole(random(_SPEC, 90, seed=_SEED + 3, longest=1))
+    rng = _rng("first_and_last")
+    longest = max(1, (1 << _SPEC.guard) // _SPEC.blocks) if _SPEC.accumulate == "exact" else 90
+    first = rng.random(90) < max(0.3, 1 / longest)
+    # Before the first one nothing is defined, and no guard bits are counted on.
+    first[:4] = False
+    for start in range(4, 90, max(1, longest)):
+        first[start] = True
+    last = rng.random(90) < 0.4
+    last[[2, 89]] = True
+    stimulus = dataclasses.replace(whole, first=first, last=last)
+    await bench.play(stimulus)
+    assert bench.scoreboard.undefined == stimulus.undefined_count > 0
+    assert bench.scoreboard.compared == stimulus.result_count - stimulus.undefined_count
+
+
+@cocotb.test(
+    timeout_time=_LIMIT_NS,
+    timeout_unit="ns",
+    skip=not _SPEC.accumulates or all(fmt.nan_code is None for fmt in _SPEC.scales),
+)
+async def nan_sticks_until_the_next_sum(dut: Any) -> None:
+    """A NaN scale at each place of a sum makes its result NaN, and that of no other sum."""
+    bench = await _started(dut)
+    limit = (1 << _SPEC.guard) // _SPEC.blocks if _SPEC.accumulate == "exact" else 4
+    groups = max(1, min(4, limit))
+    sums = 2 * groups
+    shape = (sums, groups, _SPEC.blocks)
+    scales = [np.full(shape, int(fmt.encode(1.0)), fmt.dtype) for fmt in _SPEC.scales]
+    for operand, fmt in enumerate(_SPEC.scales):
+        for k in range(groups):
+            if fmt.nan_code is not None:
+                scales[operand][2 * k, k, -1] = fmt.nan_code
+    codes = [np.full((*shape, _SPEC.block_size), int(fmt.encode(1.0)), fmt.dtype) for fmt in _SPEC.elements]
+    stimulus = from_blocks(_SPEC, codes[0], codes[1], scales[0], scales[1], stalls=_SEED)
+    assert ((stimulus.expected() == 0x7FC00000) == (np.arange(sums) % 2 == 0)).all()
+    await bench.play(stimulus)
+    assert bench.scoreboard.compared == sums

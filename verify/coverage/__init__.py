@@ -1,0 +1,1 @@
+"""Functional coverage: what a test should have met, and stimulus that meets it."""

@@ -1,0 +1,388 @@
+"""What happens inside the sums of a stimulus, group by group, in Python's integers.
+
+Every number is exact here: an integer times a power of two. It shares no arithmetic with the model, which
+works in floating point, nor with the hardware: a third account of the contract, slow and plain, which tells
+what went on on the way: what cancelled, what was shifted how far, what was rounded how.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model import DotSpec, Format
+from ..sim.stimulus import Stimulus
+
+__all__ = [
+    "NAN",
+    "Block",
+    "Kind",
+    "Rounded",
+    "Step",
+    "Term",
+    "chop",
+    "exponent_of",
+    "nearest",
+    "number_of",
+    "replay",
+    "unit_exponent",
+]
+
+NAN: Final = 0x7FC00000
+"""The bits of the only NaN there is."""
+
+_INFINITY: Final = 0x7F800000
+_SIGN: Final = 1 << 31
+_FRACTION_BITS: Final = 23
+# The exponent of the least binary32 number, and that of a zero in `aligned`.
+_LEAST: Final = -149
+_ZERO_EXPONENT: Final = -126
+_TERM_ELEMENTS: Final = 16
+
+Kind = Literal["exact", "below", "tie down", "tie up", "above", "cut"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """A number as binary32.
+
+    Attributes:
+        bits: The bits.
+        kind: What became of the bits that binary32 has no room for: there were none (``exact``), they were
+            less than half of the last place (``below``), just half of it (``tie down`` and ``tie up``, to the
+            even neighbour) or more (``above``); or, toward zero, they were ``cut`` off.
+        carry: Rounding up carried into the exponent.
+    """
+
+    bits: int
+    kind: Kind = "exact"
+    carry: bool = False
+
+
+def _round(value: int, unit: int, *, to_zero: bool) -> Rounded:
+    if not value:
+        return Rounded(0)
+    magnitude, sign = abs(value), _SIGN if value < 0 else 0
+    last = max(magnitude.bit_length() + unit - 1 - _FRACTION_BITS, _LEAST)
+    drop = max(last - unit, 0)
+    kept, rest, half = magnitude >> drop, magnitude & ((1 << drop) - 1), 1 << drop >> 1
+    kind: Kind
+    if not rest:
+        kind = "exact"
+    elif to_zero:
+        kind = "cut"
+    elif rest == half:
+        kind = "tie up" if kept & 1 else "tie down"
+    else:
+        kind = "above" if rest > half else "below"
+    up = kind in ("above", "tie up")
+    # The hidden bit adds one to the exponent field, and so does a carry out of the fraction.
+    packed = ((last - _LEAST) << _FRACTION_BITS) + (kept << max(unit - last, 0)) + up
+    carry = up and not packed & ((1 << _FRACTION_BITS) - 1)
+    packed = min(packed, _INFINITY - 1 if to_zero else _INFINITY)
+    return Rounded(packed | sign, kind, carry)
+
+
+def nearest(value: int, unit: int) -> Rounded:
+    """Round ``value * 2**unit`` to binary32, ties to even; a zero is +0, what is too large infinite."""
+    return _round(value, unit, to_zero=False)
+
+
+def chop(value: int, unit: int) -> Rounded:
+    """Round ``value * 2**unit`` toward zero; a zero is +0, what is too large the largest finite number."""
+    return _round(value, unit, to_zero=True)
+
+
+def exponent_of(bits: int) -> int:
+    """Return the exponent of a finite binary32; zeros and subnormals have that of the least normal number."""
+    return max(bits >> _FRACTION_BITS & 0xFF, 1) - 127
+
+
+def number_of(bits: int, unit: int) -> int:
+    """Return a finite binary32 as a multiple of ``2**unit``, which is the least number or smaller."""
+    fraction = bits & ((1 << _FRACTION_BITS) - 1)
+    hidden = bool(bits >> _FRACTION_BITS & 0xFF) << _FRACTION_BITS
+    magnitude = (fraction | hidden) << (exponent_of(bits) - _FRACTION_BITS - unit)
+    return -magnitude if bits & _SIGN else magnitude
+
+
+def unit_exponent(spec: DotSpec) -> int:
+    """Return the exponent of the unit in which a replay counts: every number of a sum is a multiple of it."""
+    return min(spec.quantum_exponent, _LEAST)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a group.
+
+    Attributes:
+        positive: Sum of its positive products, as an integer of the products' quantum.
+        negative: Magnitude of the sum of its negative products, likewise.
+        significand: Product of the scales' integer significands.
+        shift: Places by which the scales shift it up from the quantum of V.
+        special: NaN or an infinity, if V is one; else 0.
+    """
+
+    positive: int
+    negative: int
+    significand: int
+    shift: int
+    special: float
+
+    @property
+    def total(self) -> int:
+        """The sum of products."""
+        return self.positive - self.negative
+
+    @property
+    def value(self) -> int:
+        """V as a multiple of its quantum; without meaning if it is special."""
+        return self.total * self.significand << self.shift
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What `aligned` shifts as one: what was accumulated, or up to 16 elements of a block.
+
+    Attributes:
+        value: Its exact value, in units.
+        exponent: Its exponent.
+        cut: What is cut off of it, in units.
+    """
+
+    value: int
+    exponent: int
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One input, and what comes of it. Numbers are in units of `unit_exponent`.
+
+    Attributes:
+        vector: Its number in the stimulus.
+        first: It starts a sum.
+        last: It asks for a result.
+        blocks: Its blocks.
+        value: The exact sum of its V.
+        special: NaN or an infinity, if that is one; else 0.
+        group: The group's own rounding, where it has one (``none`` and ``fp32``) and is not special.
+        before: What was accumulated before; 0 at the start of a sum.
+        before_special: NaN or an infinity, if that was one; else 0.
+        after: What is accumulated then.
+        after_special: Likewise.
+        addition: How it was rounded when it was added (``fp32`` behind the first group, and ``aligned``), if
+            nothing was special.
+        terms: What ``aligned`` adds, the first being what was accumulated.
+        result: The result, where one is asked for; what is special counts as exact.
+    """
+
+    vector: int
+    first: bool
+    last: bool
+    blocks: tuple[Block, ...]
+    value: int
+    special: float
+    group: Rounded | None
+    before: int
+    before_special: float
+    after: int
+    after_special: float
+    addition: Rounded | None
+    terms: tuple[Term, ...]
+    result: Rounded | None
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is accumulated: a number of units, NaN or an infinity, and, as binary32, its bits."""
+
+    value: int = 0
+    special: float = 0.0
+    bits: int = 0
+
+
+def _special_bits(special: float) -> int:
+    return NAN if math.isnan(special) else _INFINITY | (_SIGN if special < 0 else 0)
+
+
+class _Accounts:
+    """The exact accounts of a stimulus's blocks."""
+
+    def __init__(self, stimulus: Stimulus) -> None:
+        self.spec = spec = stimulus.spec
+        integers = [
+            _integers(fmt, codes) for fmt, codes in zip(spec.elements, (stimulus.a, stimulus.b), strict=True)
+        ]
+        # A product of two e5m2 elements has 66 bits.
+        wide = spec.sum_bits > 62
+        a, b = (array.astype(object) if wide else array for array in integers)
+        products = a * b
+        self.products = products
+        self.positive = np.where(products > 0, products, 0).sum(axis=-1).tolist()
+        self.negative = np.where(products < 0, -products, 0).sum(axis=-1).tolist()
+        scales = (stimulus.a_scale, stimulus.b_scale)
+        split = [fmt.split(codes) for fmt, codes in zip(spec.scales, scales, strict=True)]
+        quanta = [fmt.quantum_exponent for fmt in spec.scales]
+        self.significand = (split[0][0] * split[1][0]).tolist()
+        self.shift = (split[0][1] + split[1][1] - sum(quanta)).tolist()
+        # In `aligned` a scale of zero has an exponent of its own.
+        a_exponent, b_exponent = (
+            np.where(significand == 0, _ZERO_EXPONENT, exponent + fmt.mantissa_bits)
+            for (significand, exponent), fmt in zip(split, spec.scales, strict=True)
+        )
+        self.exponent = (a_exponent + b_exponent).tolist()
+        self.special = _specials(stimulus)
+
+    def block(self, vector: int, j: int) -> Block:
+        return Block(
+            int(self.positive[vector][j]),
+            int(self.negative[vector][j]),
+            self.significand[vector][j],
+            self.shift[vector][j],
+            self.special.get((vector, j), 0.0),
+        )
+
+    def parts(self, vector: int, j: int) -> list[int]:
+        """Return the sums of products of each 16 elements of a block."""
+        products = self.products[vector, j]
+        return [int(products[k : k + _TERM_ELEMENTS].sum()) for k in range(0, len(products), _TERM_ELEMENTS)]
+
+
+def _integers(fmt: Format, codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
+    """Return codes as multiples of the format's quantum; 0 for NaN and infinities."""
+    significand, exponent = fmt.split(codes)
+    return np.where(np.isfinite(fmt.values[codes]), significand << (exponent - fmt.quantum_exponent), 0)
+
+
+def _specials(stimulus: Stimulus) -> dict[tuple[int, int], float]:
+    """Return what every block that is not finite is, by vector and number."""
+    spec = stimulus.spec
+    a, b = (fmt.values[codes] for fmt, codes in zip(spec.elements, (stimulus.a, stimulus.b), strict=True))
+    scales = (
+        spec.scales[0].values[stimulus.a_scale],
+        spec.scales[1].values[stimulus.b_scale],
+    )
+    odd = ~(np.isfinite(a) & np.isfinite(b)).all(axis=-1) | ~(np.isfinite(scales[0]) & np.isfinite(scales[1]))
+    specials: dict[tuple[int, int], float] = {}
+    for vector, j in np.argwhere(odd).tolist():
+        total = 0.0
+        for x, y in zip(a[vector, j].tolist(), b[vector, j].tolist(), strict=True):
+            product = x * y
+            if not math.isfinite(product):
+                total += product
+        specials[vector, j] = total * float(scales[0][vector, j]) * float(scales[1][vector, j])
+    return specials
+
+
+def replay(stimulus: Stimulus) -> Iterator[Step]:
+    """Tell what happens inside the sums of a stimulus.
+
+    Args:
+        stimulus: The stimulus. What comes before the first sum adds to zero.
+
+    Yields:
+        A step for each vector, in order.
+    """
+    spec = stimulus.spec
+    unit = unit_exponent(spec)
+    up = spec.quantum_exponent - unit
+    accounts = _Accounts(stimulus)
+    now = _Sum()
+    for vector, (first, last) in enumerate(zip(stimulus.first.tolist(), stimulus.last.tolist(), strict=True)):
+        blocks = tuple(accounts.block(vector, j) for j in range(spec.blocks))
+        value = sum(block.value for block in blocks) << up
+        # 0 stands for any finite number, and Python's floats know Inf - Inf.
+        special = sum(block.special for block in blocks)
+        before = _Sum() if first else now
+        group = addition = result = None
+        terms: tuple[Term, ...] = ()
+        if spec.accumulate in ("none", "fp32") and not special:
+            group = nearest(value, unit)
+            # What is too large is infinite from here on.
+            if group.bits & ~_SIGN == _INFINITY:
+                special = math.copysign(math.inf, value)
+        match spec.accumulate:
+            case "none":
+                now = _Sum(value, special, group.bits if group and not special else 0)
+            case "fp32":
+                now, addition = _add_binary32(before, group, special, unit, first=first)
+            case "exact":
+                now = _Sum(before.value + value, before.special + special)
+            case "aligned":
+                terms = _terms(accounts, vector, before, unit)
+                now, addition = _add_aligned(before, terms, special, unit)
+        if last:
+            if now.special:
+                result = Rounded(_special_bits(now.special))
+            elif spec.accumulate == "exact":
+                result = nearest(now.value, unit)
+            else:
+                rounding = group if spec.accumulate == "none" else addition or group
+                assert rounding is not None
+                result = Rounded(now.bits, rounding.kind, rounding.carry)
+        yield Step(
+            vector,
+            first,
+            last,
+            blocks,
+            value,
+            special,
+            group,
+            before.value,
+            before.special,
+            now.value,
+            now.special,
+            addition,
+            terms,
+            result,
+        )
+
+
+def _add_binary32(
+    before: _Sum, group: Rounded | None, special: float, unit: int, *, first: bool
+) -> tuple[_Sum, Rounded | None]:
+    if first:
+        if special or group is None:
+            return _Sum(special=special), None
+        return _Sum(number_of(group.bits, unit), 0.0, group.bits), None
+    if special or before.special or group is None:
+        return _Sum(special=before.special + special), None
+    total = before.value + number_of(group.bits, unit)
+    addition = nearest(total, unit)
+    bits = addition.bits
+    if not total:
+        bits = before.bits & group.bits & _SIGN  # -0 only from two of them
+    if bits & ~_SIGN == _INFINITY:
+        return _Sum(special=math.copysign(math.inf, total)), addition
+    return _Sum(number_of(bits, unit), 0.0, bits), Rounded(bits, addition.kind, addition.carry)
+
+
+def _terms(accounts: _Accounts, vector: int, before: _Sum, unit: int) -> tuple[Term, ...]:
+    spec = accounts.spec
+    up = spec.quantum_exponent - unit
+    values = [(before.value, exponent_of(before.bits))]
+    for j in range(spec.blocks):
+        significand, shift = accounts.significand[vector][j], accounts.shift[vector][j] + up
+        values += [
+            (part * significand << shift, accounts.exponent[vector][j]) for part in accounts.parts(vector, j)
+        ]
+    drop = max(max(exponent for _, exponent in values) - spec.fraction - unit, 0)
+    mask = (1 << drop) - 1
+    return tuple(
+        Term(value, exponent, abs(value) & mask if value > 0 else -(abs(value) & mask))
+        for value, exponent in values
+    )
+
+
+def _add_aligned(
+    before: _Sum, terms: tuple[Term, ...], special: float, unit: int
+) -> tuple[_Sum, Rounded | None]:
+    special = before.special + special
+    if special:
+        return _Sum(special=special), None
+    addition = chop(sum(term.value - term.cut for term in terms), unit)
+    return _Sum(number_of(addition.bits, unit), 0.0, addition.bits), addition

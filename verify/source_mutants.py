@@ -1,0 +1,368 @@
+"""Faults in the generator's own source, by component and by name: are the units they make found out?
+
+Each is one line of the source changed into another, in a copy from which a process of its own
+generates a unit.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from .. import base, hw, model
+from ..hw import DotUnit, to_verilog
+from ..sim.stimulus import Stimulus, random
+from .coverage.directed import directed
+from .netlist_mutants import Fate, Mutant, agree, examine, play
+from .proofs.solver import Network, network
+
+__all__ = ["FAULTS", "Fault", "plant"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault in the source.
+
+    Attributes:
+        component: The component that it is in.
+        name: What it is.
+        file: The file, from ``hw`` on.
+        right: What stands there, once.
+        wrong: What is put in its place.
+    """
+
+    component: str
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+FAULTS: Final = (
+    Fault(
+        "element", "sign of a product is that of a", "leaves/element.py", "self.a[3] ^ self.b[3]", "self.a[3]"
+    ),
+    Fault(
+        "element", "a gate of the small product", "leaves/element.py", "gate(~(g9 ^ g8))", "gate(~(g9 | g8))"
+    ),
+    Fault(
+        "element",
+        "a decoded subnormal has a hidden bit",
+        "leaves/element.py",
+        'wire(m, code[1:3].any(), "normal")',
+        'wire(m, code[0:3].any(), "normal")',
+    ),
+    Fault(
+        "decode",
+        "a subnormal scale has exponent 0",
+        "leaves/decode.py",
+        "Cat(field[0] | ~normal, field[1:])",
+        "Cat(field[0], field[1:])",
+    ),
+    Fault(
+        "decode",
+        "every scale has a hidden bit",
+        "leaves/decode.py",
+        "return Decoded(negative, Cat(mantissa, normal), exponent",
+        "return Decoded(negative, Cat(mantissa, Const(1)), exponent",
+    ),
+    Fault("scale", "NaN of a alone counts", "leaves/scale.py", "nan = a.nan | b.nan", "nan = a.nan"),
+    Fault(
+        "scale",
+        "exponent of a counts twice",
+        "leaves/scale.py",
+        "return a.exponent + b.exponent",
+        "return a.exponent + a.exponent",
+    ),
+    Fault(
+        "compressor",
+        "a full adder's carry lacks a and b",
+        "leaves/bits.py",
+        "(a & b) | (half & c)",
+        "half & c",
+    ),
+    Fault(
+        "compressor",
+        "a half adder's carry is its sum",
+        "leaves/bits.py",
+        'wire(m, a & b, f"{name}_carry")',
+        'wire(m, a ^ b, f"{name}_carry")',
+    ),
+    Fault(
+        "compressor",
+        "a negative product lacks the one of its negation",
+        "leaves/compressor.py",
+        "        columns.put_all(0, count)\n",
+        "",
+    ),
+    Fault(
+        "term",
+        "a negative sum lacks the one of its negation",
+        "leaves/multiply.py",
+        "columns.put_all(0, [negative & bit for bit in significand])",
+        "pass",
+    ),
+    Fault(
+        "window",
+        "a window one place up",
+        "datapath.py",
+        "least_exponent=exponent_range(*spec.scales)[0]",
+        "least_exponent=exponent_range(*spec.scales)[0] - 1",
+    ),
+    Fault(
+        "normalise",
+        "subnormals are normalised",
+        "leaves/round.py",
+        "(exponent + (top_field - 1))",
+        "(exponent + top_field)",
+    ),
+    Fault(
+        "normalise",
+        "a zero has the field of a number",
+        "leaves/round.py",
+        "field & repeat(top, len(field))",
+        "field",
+    ),
+    Fault("round", "ties go up", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie"),
+    Fault("round", "ties go down", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie & more"),
+    Fault(
+        "round",
+        "nothing is rounded up",
+        "leaves/round.py",
+        "packed = (packed + up)",
+        "packed = (packed + Const(0))",
+    ),
+    Fault(
+        "round",
+        "a negation lacks its one where bits were lost",
+        "leaves/round.py",
+        "Mux(more, tie, tie | fraction[0])",
+        "Mux(more, tie, tie & fraction[0])",
+    ),
+    Fault(
+        "normalise",
+        "minus one is taken for zero",
+        "leaves/round.py",
+        "digits = Cat(Const(0, 1), self.value[:-1])",
+        "digits = Cat(Const(1, 1), self.value[:-1])",
+    ),
+    Fault(
+        "normalise",
+        "what a shifter drops is not looked at",
+        "leaves/bits.py",
+        "lost = lost | (~take & value[:dropped].any())",
+        "lost = lost | (take & value[:dropped].any())",
+    ),
+    Fault(
+        "round",
+        "a sum of zero keeps a sign",
+        "leaves/round.py",
+        "negative = self.negative & (self.nonzero | asked)",
+        "negative = self.negative",
+    ),
+    Fault(
+        "round",
+        "NaN is not quiet",
+        "leaves/round.py",
+        "Const(0, FRACTION_BITS - 1), self.nan,",
+        "Const(0, FRACTION_BITS - 1), Const(0),",
+    ),
+    Fault(
+        "adder",
+        "the sticky bit is lost",
+        "accumulate/adders.py",
+        "addend = wire(m, Cat(sticky, aligned)",
+        "addend = wire(m, Cat(Const(0), aligned)",
+    ),
+    Fault(
+        "adder",
+        "a difference lacks its carry",
+        "accumulate/adders.py",
+        "list(addend), subtract, self.adder)",
+        "list(addend), Const(0), self.adder)",
+    ),
+    Fault(
+        "adder",
+        "operands are swapped by exponent alone",
+        "accumulate/adders.py",
+        "self.a[:31] < self.b[:31]",
+        "self.a[FRACTION_BITS:31] < self.b[FRACTION_BITS:31]",
+    ),
+    Fault(
+        "adder",
+        "opposite infinities are no NaN",
+        "accumulate/adders.py",
+        "nan[0] | nan[1] | (infinite[0] & infinite[1] & subtract)",
+        "nan[0] | nan[1]",
+    ),
+    Fault(
+        "adder",
+        "an exact zero has the sign of a",
+        "accumulate/adders.py",
+        "Mux(zero, self.a[31] & self.b[31], large[31])",
+        "Mux(zero, self.a[31], large[31])",
+    ),
+    Fault(
+        "exact",
+        "a window is not sign-extended",
+        "accumulate/adders.py",
+        "repeat(self.window[-1], guard)",
+        "repeat(Const(0), guard)",
+    ),
+    Fault("exact", "NaN sticks for ever", "datapath.py", "(accumulator_nan & keep)", "accumulator_nan"),
+    Fault(
+        "exact",
+        "a sum does not start anew",
+        "datapath.py",
+        "accumulator & repeat(keep, len(accumulator))",
+        "accumulator",
+    ),
+    Fault(
+        "exact",
+        "a sum that waits adds its window",
+        "datapath.py",
+        "window & repeat(enable, len(window))",
+        "window",
+    ),
+    Fault(
+        "exact",
+        "a kept carry outlives its sum",
+        "datapath.py",
+        "carries & repeat(keep, len(carries))",
+        "carries",
+    ),
+    Fault(
+        "exact",
+        "the lowest kept carry is lost",
+        "accumulate/adders.py",
+        "Cat(*kept[:-1])",
+        "Cat(0, *kept[1:-1])",
+    ),
+    Fault(
+        "aligned",
+        "the sum so far is not aligned",
+        "accumulate/aligned_adder.py",
+        "(largest - exponent)[: terms.exponent_bits + 1]",
+        "(largest - largest)[: terms.exponent_bits + 1]",
+    ),
+    Fault(
+        "aligned",
+        "what is too large is infinite",
+        "accumulate/aligned_adder.py",
+        "| repeat(too_large, FRACTION_BITS)",
+        "| repeat(Const(0), FRACTION_BITS)",
+    ),
+    Fault(
+        "control",
+        "an input that ends no sum gives a result",
+        "pipeline.py",
+        "before = before & last",
+        "before = before | last",
+    ),
+    Fault(
+        "control",
+        "an accumulator takes what is not valid",
+        "pipeline.py",
+        "first, move & before",
+        "first, move",
+    ),
+    Fault(
+        "control",
+        "what is refused is not kept",
+        "pipeline.py",
+        "m.d.sync += spare_full.eq(offered & ~ready)",
+        "m.d.sync += spare_full.eq(0)",
+    ),
+)
+"""The faults; one whose line a unit does not use makes the unit itself, and is equivalent."""
+
+_EMIT: Final = """
+import json
+import sys
+from blockdot.hw import DotUnit, to_verilog
+from blockdot.model import DotSpec
+name, options = sys.argv[1:]
+unit = DotUnit(DotSpec.parse(name), **json.loads(options))
+sys.stdout.write(to_verilog(unit).text)
+"""
+_RANDOM: Final = 2000
+_SECONDS: Final = 120
+
+
+def _folder(package: ModuleType) -> Path:
+    assert package.__file__ is not None
+    return Path(package.__file__).parent
+
+
+def _emit(unit: DotUnit, fault: Fault) -> str | None:
+    """Return the Verilog that the faulty generator emits; None if it emits none."""
+    with tempfile.TemporaryDirectory(prefix="blockdot-fault-") as name:
+        package = Path(name) / "blockdot"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        for one in (base, model, hw):
+            shutil.copytree(
+                _folder(one), package / _folder(one).name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        path = package / "hw" / fault.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(fault.right) != 1:
+            raise ValueError(
+                f"{fault.file} must have {fault.right!r} once, not {text.count(fault.right)} times"
+            )
+        path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
+        options = {name: getattr(unit, name) for name in ("stages", "optimise", "order", "segment")}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _EMIT, unit.spec.name, json.dumps(options)],
+            cwd=name,
+            env={**os.environ, "PYTHONPATH": name},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+        return done.stdout if done.returncode == 0 else None
+
+
+def plant(
+    unit: DotUnit, *, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> tuple[Mutant, ...]:
+    """Generate a unit with each fault of the source that makes another unit of it, and find the faults.
+
+    Args:
+        unit: The unit.
+        progress: Is told how many faults are done, of how many.
+
+    Returns:
+        What became of each; without those that leave the unit as it is, as it has no use for their lines.
+
+    Raises:
+        ToolError: If pyosys is missing.
+        YosysError: If Yosys fails.
+    """
+    text = to_verilog(unit).text
+    right = network({"unit.v": text}, unit.name)
+    stimuli = [directed(unit.spec), random(unit.spec, _RANDOM, seed=0)]
+    planted: list[Mutant] = []
+    for k, fault in enumerate(FAULTS):
+        emitted = _emit(unit, fault)
+        if emitted != text:
+            planted.append(Mutant(fault.component, fault.name, _fate(unit, right, emitted, stimuli), None))
+        progress(k + 1, len(FAULTS))
+    return tuple(planted)
+
+
+def _fate(unit: DotUnit, right: Network, emitted: str | None, stimuli: Sequence[Stimulus]) -> Fate:
+    if emitted is None:
+        return "killed"  # there is no unit to be tested
+    wrong = network({"unit.v": emitted}, unit.name)
+    if any(not agree(play(wrong, unit, stimulus)[1], stimulus) for stimulus in stimuli):
+        return "killed"
+    return examine(unit, right, wrong)
