@@ -10,8 +10,8 @@ others; two more beside it; in few netlists, all units at their least depth, pip
 and what the bit costs at equal delay. It keeps what it found in ``studies/answer/results.json``: a row for
 each unit, small enough to be read. It does so as often as it can, adds to what was stored before, and does
 not measure again what is in the cache: a run that was broken off may be started again, and a measurement
-be made bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the page is
-written by hand.
+be made bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the
+page is written by hand.
 """
 
 import argparse
