@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["VERILATOR_LEAST", "Tool", "ToolError", "find", "find_all", "require", "verilator_environment"]
+__all__ = [
+    "VERILATOR_LEAST",
+    "Tool",
+    "ToolError",
+    "find",
+    "find_all",
+    "require_tools",
+    "verilator_environment",
+]
 
 VERILATOR_LEAST: Final = (5, 36)
 """cocotb 2 fails late and darkly with an older Verilator."""
@@ -233,7 +241,7 @@ def find_all() -> tuple[Tool, ...]:
     return tuple(finder() for finder in _FINDERS.values())
 
 
-def require(*names: str) -> dict[str, Tool]:
+def require_tools(*names: str) -> dict[str, Tool]:
     """Look for tools that are needed now.
 
     Args:
@@ -256,7 +264,7 @@ def verilator_environment(tools: dict[str, Tool], shims: Path) -> dict[str, str]
     """Return the environment in which Verilator and the makefiles it writes do their work.
 
     Args:
-        tools: What `require` gave for ``verilator`` and ``c++``.
+        tools: What `require_tools` gave for ``verilator`` and ``c++``.
         shims: A folder in which a program ``verilator`` may be put, for as long as the environment is used.
     """
     verilator, compiler = tools["verilator"].path, tools["c++"].path

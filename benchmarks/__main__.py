@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
 from blockdot.model.dot import Accumulate
-from blockdot.model.fast import staircases as accelerate
+from blockdot.model.fast import staircases
 
 Matrix = npt.NDArray[np.float32]
 
@@ -120,9 +120,9 @@ def both_ways(
     ours: Callable[[], object],
 ) -> Iterator[Figure]:
     """Compare numpy alone and, where numba is installed, the compiled loops."""
-    with accelerate.plain():
+    with staircases.plain():
         yield compare(name, targets[0], runs, theirs, ours)
-    if accelerate.loops(1 << 20):
+    if staircases.loops(1 << 20):
         yield compare(f"{name}, fast", targets[1], runs, theirs, ours)
 
 
@@ -147,7 +147,7 @@ def products(size: int, runs: int, rng: np.random.Generator) -> Iterator[Figure]
             a, b = (BlockTensor(t.codes, s, scale=scale) for t, s in zip((a, b), drawn, strict=True))
         spec = DotSpec(scale=scale, blocks=blocks, accumulate=accumulate)
         ours = functools.partial(matmul, spec, a, b)
-        with accelerate.plain():
+        with staircases.plain():
             plainly = ours()
         if not np.array_equal(plainly.view(np.int32), ours().view(np.int32)):
             raise AssertionError(f"{spec.name} must be the same with and without compiled loops")
@@ -158,7 +158,7 @@ def products(size: int, runs: int, rng: np.random.Generator) -> Iterator[Figure]
 def peak(x: Matrix) -> float:
     """Return the peak memory of quantizing over the tensor's size, itself included."""
     tracemalloc.start()
-    with accelerate.plain():
+    with staircases.plain():
         quantize(x)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -14,12 +14,12 @@ from .console import console, print_json, progress_bar, table
 from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, default_stages, make_spec
 
 if TYPE_CHECKING:
-    from ..lab.cost.area_delay import Curves
-    from ..lab.cost.comparison import Comparison, Delta, Unit
+    from ..lab.cost.area_delay import AreaDelayCurves
+    from ..lab.cost.comparison import CostComparison, Delta, Unit
     from ..lab.cost.fpga_cost import FpgaCost
     from ..lab.cost.jobs import Runner
     from ..lab.cost.unit_energy import UnitEnergy
-    from ..lab.reports.cost_report import Change, Report
+    from ..lab.reports.cost_report import CostReport, ReportChange
     from ..lab.statistics import Estimate, Summary
     from ..synth.liberty import Library, LibraryFacts
 
@@ -212,8 +212,8 @@ def area(
     registers, with clock-to-output and setup; no wires, but on an FPGA with --place. Results are kept: asking
     again takes no time, and what was broken off goes on where it was.
     """
-    from ..lab.reports.cost_report import FORMATS, changes, read_report
-    from ..synth.fpga import TARGETS
+    from ..lab.reports.cost_report import FORMATS, read_report, report_changes
+    from ..synth.fpga import FPGA_TARGETS
 
     for path in output or ():
         if path.suffix not in FORMATS:
@@ -222,8 +222,8 @@ def area(
         raise ValueError(f"delay targets must be positive, not {min(delay_target or ()):g}")
     if not threshold >= 0:
         raise ValueError(f"threshold must not be negative, not {threshold:g}")
-    if unknown := set(target or ()) - set(TARGETS):
-        raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {min(unknown)!r}")
+    if unknown := set(target or ()) - set(FPGA_TARGETS):
+        raise ValueError(f"target must be one of {', '.join(FPGA_TARGETS)}, not {min(unknown)!r}")
     placed = _placements(target or (), placements, place=place)
     old = None if compare is None else read_report(compare)
     units = _units(
@@ -268,7 +268,7 @@ def area(
         if report.fpga:
             _print_fpga(console(), report.fpga)
     if old is not None:
-        found = changes(old, report.to_dict())
+        found = report_changes(old, report.to_dict())
         _print_changes(console(), found, quiet=json)
         worst = max(change.percent for change in found)
         if worst > threshold:
@@ -347,7 +347,7 @@ def compare_scales(
     *,
     orders: int | None = None,
     build_dir: Path,
-) -> "Comparison":
+) -> "CostComparison":
     """Measure units with a progress bar; by default the three accumulations of UE4M3 and UE5M3 at N=16."""
     from ..lab.cost.comparison import Unit, default_units
     from ..synth import neutral
@@ -375,16 +375,16 @@ def _measure(
     energy: bool = False,
     fpga_targets: Sequence[str] = (),
     placements: int = 0,
-) -> "Report":
-    from ..lab.cost.area_delay import curves
-    from ..lab.cost.comparison import ORDERS, compare
+) -> "CostReport":
+    from ..lab.cost.area_delay import area_delay_curves
+    from ..lab.cost.comparison import ORDERS, compare_costs
     from ..lab.cost.fpga_cost import fpga
     from ..lab.cost.unit_energy import energies
-    from ..lab.reports.cost_report import Report
+    from ..lab.reports.cost_report import CostReport
 
     count = ORDERS if orders is None else orders
-    comparisons: list[Comparison] = []
-    drawn: list[tuple[Curves, ...]] = []
+    comparisons: list[CostComparison] = []
+    drawn: list[tuple[AreaDelayCurves, ...]] = []
     powered: list[tuple[UnitEnergy, ...]] = []
     for library in libraries:
         options: dict[str, Any] = {
@@ -395,12 +395,14 @@ def _measure(
             "runner": _runner(cluster, library),
         }
         with progress_bar(f"synthesizing for {library.name}", len(units) * count) as report:
-            comparisons.append(compare(units, library, variants=variants, progress=report, **options))
-        several: list[Curves] = []
+            comparisons.append(compare_costs(units, library, variants=variants, progress=report, **options))
+        several: list[AreaDelayCurves] = []
         if curve:
             for alike in _alike(units):
                 with progress_bar(f"curves for {library.name}", None) as report:
-                    several.append(curves(alike, library, targets=targets, progress=report, **options))
+                    several.append(
+                        area_delay_curves(alike, library, targets=targets, progress=report, **options)
+                    )
         drawn.append(tuple(several))
         if energy:
             with progress_bar(f"energy for {library.name}", len(units) * count) as report:
@@ -419,7 +421,7 @@ def _measure(
                 workers=workers,
                 progress=report,
             )
-    return Report(tuple(comparisons), tuple(drawn), tuple(powered), tuple(fitted))
+    return CostReport(tuple(comparisons), tuple(drawn), tuple(powered), tuple(fitted))
 
 
 def _runner(cluster: str | None, library: "Library") -> "Runner | None":
@@ -448,7 +450,7 @@ def _write(path: Path, text: str) -> None:
     write_whole(path, text)
 
 
-def print_comparison(out: Console, comparison: "Comparison") -> None:
+def print_comparison(out: Console, comparison: "CostComparison") -> None:
     """Print the costs, under them the differences, and what these are made of."""
     library = comparison.library
     native = library.area_unit != "NAND2"
@@ -523,7 +525,7 @@ def print_comparison(out: Console, comparison: "Comparison") -> None:
         out.print(parts)
 
 
-def _print_curves(out: Console, found: "Curves", library: "LibraryFacts") -> None:
+def _print_curves(out: Console, found: "AreaDelayCurves", library: "LibraryFacts") -> None:
     first = found.curves[0]
     metric = next((area.metric for area in first.areas if area is not None), None)
     if metric is None:
@@ -612,7 +614,7 @@ def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
         out.print("! the registers around the unit are slower than the unit", style="dim")
 
 
-def _print_changes(out: Console, found: "Sequence[Change]", *, quiet: bool) -> None:
+def _print_changes(out: Console, found: "Sequence[ReportChange]", *, quiet: bool) -> None:
     if quiet:
         return
     changed = table("Changes", "library", "unit", "metric", "before>", "after>", "change>")

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..lab.quality.quantization_error import Quantization, measure
+from ..lab.quality.quantization_error import Quantization, measure_errors
 from ..model import DotSpec, quantize
 from ..model.dot import Accumulate
 from ..model.io.tensor_files import read_tensor
 from .area import compare_scales, print_comparison
 from .console import console, progress_bar, table
 from .options import BuildDirOption
-from .simulate import Run, simulate_tensors
+from .simulate import SimulatedRun, simulate_tensors
 
 __all__ = ["demo"]
 
@@ -50,13 +50,13 @@ def demo(
     errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>")
     for block_size in (8, 16):
         for scale in _SCALES:
-            error = measure(weight, Quantization(scale=scale, block_size=block_size))
+            error = measure_errors(weight, Quantization(scale=scale, block_size=block_size))
             errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{error.sqnr:.2f} dB")
     out.print(errors)
 
     out.rule(Text("2. Generate and simulate", style="bold"))
     runs = table(f"Verilog in {build_dir}", "unit", "lines>", "vectors>", "results>", "equal to the model>")
-    failed: list[Run] = []
+    failed: list[SimulatedRun] = []
     plan: tuple[tuple[Accumulate, int, int], ...] = (
         ("none", 0, len(weight)),
         ("fp32", 3, _SUMS),

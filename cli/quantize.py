@@ -8,11 +8,11 @@ from typing import Annotated, Final
 import typer
 
 from ..lab.quality.quantization_error import Quantization, QuantizationError, combinations
-from ..lab.quality.tensor_report import Report, TensorReport, examine
+from ..lab.quality.tensor_report import QuantizationReport, TensorReport, examine_tensors
 from ..model import BlockTensor
 from ..model.io.checkpoint import Checkpoint, Layout, write_checkpoint
 from ..model.io.tensor_files import TensorInfo, list_tensors, read_tensor, split_source
-from ..model.quantize import Recipe
+from ..model.quantize import QuantizeRecipe
 from .console import console, progress_bar, table
 from .options import (
     ElementOption,
@@ -59,7 +59,8 @@ def quantize(
         ),
     ] = None,
     recipe: Annotated[
-        Recipe | None, typer.Option("--recipe", help="The bits of a library's own quantizer for NVFP4.")
+        QuantizeRecipe | None,
+        typer.Option("--recipe", help="The bits of a library's own quantizer for NVFP4."),
     ] = None,
     include: Annotated[
         list[str] | None,
@@ -149,10 +150,10 @@ def _refusal(info: TensorInfo, block_size: int) -> str | None:
     return None
 
 
-def _examine(tensors: str, ways: Sequence[Quantization], wanted: _Names, seed: int) -> Report:
+def _examine(tensors: str, ways: Sequence[Quantization], wanted: _Names, seed: int) -> QuantizationReport:
     """Report on one tensor, or on all of a file that can be quantized."""
     path, asked = split_source(tensors)
-    report = Report(str(path))
+    report = QuantizationReport(str(path))
     names = [tensors]
     if asked is None and len(infos := list_tensors(path)) != 1:
         largest = max(way.block_size for way in ways)
@@ -173,7 +174,7 @@ def _examine(tensors: str, ways: Sequence[Quantization], wanted: _Names, seed: i
         for done, name in enumerate(names):
             progress(done, detail=name)
             short = name if name == tensors and asked is None else name.removeprefix(f"{path}:")
-            report.tensors.append(examine(short, read_tensor(name), ways, seed=seed))
+            report.tensors.append(examine_tensors(short, read_tensor(name), ways, seed=seed))
     return report
 
 
@@ -184,7 +185,7 @@ def _write(
     wanted: _Names,
     layout: Layout,
     seed: int,
-) -> Report:
+) -> QuantizationReport:
     """Write a checkpoint of a whole file, and report on what was quantized."""
     if len(outputs) > 1:
         raise ValueError(f"output must name one checkpoint, not {len(outputs)}")
@@ -198,7 +199,7 @@ def _write(
     path, asked = split_source(source)
     if asked is not None:
         raise ValueError(f"a checkpoint must be written of a whole file, not of {asked!r} alone")
-    read, report = Checkpoint(path), Report(str(path))
+    read, report = Checkpoint(path), QuantizationReport(str(path))
     shapes = {name: read.shape(name) for name in read.layouts}
     report.left_out.update(dict.fromkeys(shapes, "it is NVFP4 already"))
     kept: list[TensorInfo] = []
@@ -230,7 +231,7 @@ def _write(
 
 
 def _reader(
-    read: Checkpoint, way: Quantization, report: Report, progress: Callable[..., None], seed: int
+    read: Checkpoint, way: Quantization, report: QuantizationReport, progress: Callable[..., None], seed: int
 ) -> Callable[[str], BlockTensor]:
     """Return what gives the matrix of a name when its turn to be written comes."""
     done = 0
@@ -243,13 +244,13 @@ def _reader(
             return read.read(name)
         x = read_tensor(f"{read.path}:{name}{_WEIGHT}")
         quantized = way.quantize(x, seed)
-        report.tensors.append(examine(name + _WEIGHT, x, [way], quantized=[quantized], seed=seed))
+        report.tensors.append(examine_tensors(name + _WEIGHT, x, [way], quantized=[quantized], seed=seed))
         return quantized
 
     return matrix
 
 
-def _print(report: Report) -> None:
+def _print(report: QuantizationReport) -> None:
     out = console()
     heads = ("scale", "N>", "method", "zero>", "subnormal>", "MSE / sigma^2>", "expected>", "SQNR>")
     title = "Error, and the share of blocks whose scale is zero or subnormal"

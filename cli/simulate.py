@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from ..hw import DotUnit
     from ..sim import Engine, Stimulus
 
-__all__ = ["Run", "simulate", "simulate_tensors"]
+__all__ = ["SimulatedRun", "simulate", "simulate_tensors"]
 
 
 @dataclass(frozen=True)
-class Run:
+class SimulatedRun:
     """How a unit did on a stimulus.
 
     Attributes:
@@ -178,7 +178,7 @@ def simulate(
 
 def run_stimulus(
     unit: "DotUnit", stimulus: "Stimulus", *, engine: "Engine", build_dir: Path, trace: Path | None = None
-) -> Run:
+) -> SimulatedRun:
     """Run a stimulus and compare the results with the model's."""
     from ..sim import run
     from ..verify.compare import compare
@@ -187,7 +187,7 @@ def run_stimulus(
     response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim", trace=trace)
     seconds = time.perf_counter() - start
     report = compare(unit, stimulus, response, engine=engine)
-    return Run(
+    return SimulatedRun(
         unit=unit.name,
         engine=engine,
         vectors=stimulus.vectors,
@@ -201,7 +201,7 @@ def run_stimulus(
 
 def simulate_tensors(
     unit: "DotUnit", left: BlockTensor, right: BlockTensor, *, build_dir: Path, engine: "Engine" = "cxxrtl"
-) -> Run:
+) -> SimulatedRun:
     """Run every block of two quantized matrices of equal shape through a unit, row against row."""
     stimulus = tensor_stimulus(unit.spec, left, right)
     return run_stimulus(unit, stimulus, engine=engine, build_dir=build_dir)

@@ -8,9 +8,9 @@ import typer
 
 from ..lab.quality.error_curves import (
     PICTURES,
-    Curves,
-    Point,
-    draw,
+    ErrorCurves,
+    ErrorPoint,
+    draw_error_curves,
     require_matplotlib,
     sigmas_between,
     tabulate,
@@ -109,8 +109,8 @@ def theory(
         with progress_bar("computing curves", len(drawn) * len(spanned)) as report:
             wide = tabulate(drawn, spanned, distribution, **sampling, progress=report)
         for path in pictures:
-            draw(wide, path)
-        curves = Curves(distribution, curves.points + wide.points)
+            draw_error_curves(wide, path)
+        curves = ErrorCurves(distribution, curves.points + wide.points)
     crossovers = _crossovers(ways, distribution)
     document = {
         "distribution": distribution,
@@ -162,9 +162,9 @@ def _crossovers(ways: list[Quantization], distribution: str) -> list[dict[str, A
     return found
 
 
-def _print(points: tuple[Point, ...], document: dict[str, Any], *, parts: bool) -> None:
+def _print(points: tuple[ErrorPoint, ...], document: dict[str, Any], *, parts: bool) -> None:
     out = console()
-    by_way: dict[Quantization, list[Point]] = {}
+    by_way: dict[Quantization, list[ErrorPoint]] = {}
     for point in points:
         by_way.setdefault(point.quantization, []).append(point)
     plateaus = {row["block_size"]: row["mse"] for row in document["plateaus"]}
@@ -199,12 +199,12 @@ def _print(points: tuple[Point, ...], document: dict[str, Any], *, parts: bool) 
         out.print("± is the standard error of what was sampled")
 
 
-def _value(point: Point) -> str:
+def _value(point: ErrorPoint) -> str:
     error = f" ± {point.expectation.uncertainty:.5f}" if point.expectation.sampled else ""
     return f"{point.expectation.mse:.5f}{error}"
 
 
-def _print_parts(points: tuple[Point, ...]) -> None:
+def _print_parts(points: tuple[ErrorPoint, ...]) -> None:
     made = table(
         "What it comes from",
         "scale, block, method",

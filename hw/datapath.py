@@ -8,18 +8,18 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..model import DotSpec
 from ..model.formats import Top
-from . import step_delays as depth
+from . import step_delays
 from .accumulate.adders import Binary32Adder, CarryAdder, TwoPathAdder, WindowAdder, kept_carries
 from .accumulate.aligned_adder import AlignedAdder, AlignedTerms
 from .accumulate.fused_adder import FusedAdder
-from .hierarchy import place
+from .hierarchy import add_submodule
 from .leaves.bits import repeat, wire
 from .leaves.compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
 from .leaves.element import DecodedProduct, ElementProduct, product_bits
 from .leaves.multiply import LeadingZeros, MagnitudeTerm, Product, SavedProduct, SignedTerm, WindowShift
-from .leaves.round import FRACTION_BITS, KEPT_BITS, Normalise, Range, Round, SignedNormalise
+from .leaves.round import FRACTION_BITS, KEPT_BITS, Normalise, NumberRange, Round, SignedNormalise
 from .leaves.scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
-from .step_delays import Depth
+from .step_delays import StepDelay
 
 __all__ = ["OPTIMISE", "Datapath", "Live", "Optimise", "Step"]
 
@@ -43,7 +43,7 @@ class Step:
     """
 
     name: str
-    depth: Depth
+    depth: StepDelay
     bits: int
     build: Callable[[Module, object, Live], Live]
     accumulates: bool = False
@@ -116,18 +116,20 @@ class Datapath:
 
     # What is known without elaborating.
 
-    def _range(self) -> Range:
+    def _range(self) -> NumberRange:
         """Return the numbers that are normalised and rounded: one term's, or a window's."""
         spec = self.spec
         if not self._windowed:
-            return Range(
+            return NumberRange(
                 magnitude_bits=spec.term_bits - 1,
                 exponent_bits=exponent_bits(*spec.scales),
                 exponents=exponent_range(*spec.scales),
                 offset=exponent_offset(*spec.scales) + sum(fmt.quantum_exponent for fmt in spec.elements),
             )
         bits = spec.accumulator_bits if spec.accumulate == "exact" else self._group_bits
-        return Range(magnitude_bits=bits - 1, exponent_bits=0, exponents=(0, 0), offset=spec.quantum_exponent)
+        return NumberRange(
+            magnitude_bits=bits - 1, exponent_bits=0, exponents=(0, 0), offset=spec.quantum_exponent
+        )
 
     @property
     def _group_bits(self) -> int:
@@ -172,7 +174,7 @@ class Datapath:
         steps = [
             Step(
                 "product",
-                depth.product(
+                step_delays.product(
                     max(fmt.significand_bits for fmt in spec.elements),
                     max(fmt.significand_bits for fmt in spec.scales) if fast else 1,
                 ),
@@ -181,12 +183,12 @@ class Datapath:
             ),
             Step(
                 "compress",
-                depth.compress(self._lanes, magnitude_bits, fast=fast),
+                step_delays.compress(self._lanes, magnitude_bits, fast=fast),
                 self._terms * 2 * self._tree_bits + beside,
                 self._build_tree,
             ),
         ]
-        multiply = depth.multiply(
+        multiply = step_delays.multiply(
             term.sum_bits, term.scale_significand_bits, fast=fast, signed=self._windowed
         )
         of_terms = self._terms * term.term_bits + exponents
@@ -194,11 +196,11 @@ class Datapath:
             # All of it is one stage: no register will hold anything between these.
             if self._saved:
                 steps.append(Step("multiply", multiply, of_terms, self._build_saved_product))
-            return [*steps, Step("accumulate", depth.FUSED, 32, self._build_fused, accumulates=True)]
+            return [*steps, Step("accumulate", step_delays.FUSED, 32, self._build_fused, accumulates=True)]
         steps += [
             Step(
                 "add",
-                depth.add(term.sum_bits, fast=fast, absolute=self._absolute),
+                step_delays.add(term.sum_bits, fast=fast, absolute=self._absolute),
                 self._terms * term.sum_bits + beside,
                 self._build_sum,
             ),
@@ -210,28 +212,28 @@ class Datapath:
             ),
         ]
         if self._aligned is not None:
-            once = depth.aligned(self._aligned.sum_bits, fast=fast)
+            once = step_delays.aligned(self._aligned.sum_bits, fast=fast)
             return [*steps, Step("accumulate", once, 32, self._build_aligned, accumulates=True)]
         if self._windowed:
-            shift = depth.place(exponent_bits(*spec.scales))
+            shift = step_delays.place(exponent_bits(*spec.scales))
             steps.append(Step("place", shift, spec.blocks * spec.window_bits, self._build_window))
             if spec.blocks > 1:
-                joined = depth.join(self._group_bits, spec.blocks, fast=fast)
+                joined = step_delays.join(self._group_bits, spec.blocks, fast=fast)
                 steps.append(Step("join", joined, self._group_bits, self._build_join))
             if spec.accumulate == "exact":
                 bits = spec.accumulator_bits
-                once = depth.exact(self._segment or bits, fast=fast)
+                once = step_delays.exact(self._segment or bits, fast=fast)
                 held = bits + kept_carries(bits, self._segment)
                 steps.append(Step("accumulate", once, held, self._build_exact, accumulates=True))
                 if self._segment is not None:
-                    resolve = depth.resolve(bits, self._segment, fast=fast)
+                    resolve = step_delays.resolve(bits, self._segment, fast=fast)
                     steps.append(Step("resolve", resolve, bits, self._build_resolve))
         rounds = numbers.rounds or self._windowed
         unpacked = fast and spec.accumulate == "fp32"
         steps += [
             Step(
                 "normalise",
-                depth.normalise(
+                step_delays.normalise(
                     numbers.magnitude_bits,
                     fast=fast,
                     signed=self._windowed,
@@ -243,7 +245,7 @@ class Datapath:
             ),
             Step(
                 "round",
-                depth.round_(rounds=rounds, special=numbers.overflow and not unpacked),
+                step_delays.round_(rounds=rounds, special=numbers.overflow and not unpacked),
                 32,
                 self._build_round
                 if not unpacked
@@ -253,7 +255,7 @@ class Datapath:
             ),
         ]
         if spec.accumulate == "fp32":
-            once = depth.FP32_FAST if fast else depth.FP32
+            once = step_delays.FP32_FAST if fast else step_delays.FP32
             steps.append(Step("accumulate", once, 32, self._build_fp32, accumulates=True))
         return steps
 
@@ -276,7 +278,7 @@ class Datapath:
                 lane = j * spec.block_size + k
                 kind = DecodedProduct if self._decoded else ElementProduct
                 product = kind(a_format, b_format, fast=self._fast)
-                place(m, platform, f"product_{lane}", product)
+                add_submodule(m, platform, f"product_{lane}", product)
                 m.d.comb += [
                     product.a.eq(live["a"].word_select(lane, len(product.a))),
                     product.b.eq(live["b"].word_select(lane, len(product.b))),
@@ -291,7 +293,7 @@ class Datapath:
                 adder=self._adder,
                 order=self.order,
             )
-            place(m, platform, f"scale_{j}", scale)
+            add_submodule(m, platform, f"scale_{j}", scale)
             m.d.comb += [
                 scale.a.eq(live["a_scale"].word_select(j, spec.scales[0].bits)),
                 scale.b.eq(live["b_scale"].word_select(j, spec.scales[1].bits)),
@@ -334,7 +336,7 @@ class Datapath:
                 balanced=self._fast,
                 order=self.order,
             )
-            place(m, platform, f"tree_{t}", tree)
+            add_submodule(m, platform, f"tree_{t}", tree)
             m.d.comb += [
                 tree.negative.eq(after.pop(f"negative_{t}")),
                 tree.magnitude.eq(after.pop(f"magnitude_{t}")),
@@ -378,7 +380,7 @@ class Datapath:
             product_bits=FusedAdder.width(self.numbers),
             order=self.order,
         )
-        place(m, platform, "term_0", product)
+        add_submodule(m, platform, "term_0", product)
         m.d.comb += [
             product.a_save.eq(after["save_0"]),
             product.a_carry.eq(after["carry_0"]),
@@ -389,7 +391,7 @@ class Datapath:
     def _build_fused(self, m: Module, platform: object, live: Live) -> Live:
         accumulator = Signal(32, name="accumulator", reset_less=True)
         adder = FusedAdder(self.numbers, adder=self._adder)
-        place(m, platform, "accumulate", adder)
+        add_submodule(m, platform, "accumulate", adder)
         enable = live["enable"]
         m.d.comb += [
             adder.accumulator.eq(_before(m, accumulator, live["first"] & enable)),
@@ -407,7 +409,7 @@ class Datapath:
         kind = AbsoluteAdder if self._absolute else FinalAdder
         for t in range(self._terms):
             adder = kind(width=self._term_spec.sum_bits, adder=self._adder)
-            place(m, platform, f"add_{t}", adder)
+            add_submodule(m, platform, f"add_{t}", adder)
             m.d.comb += [adder.save.eq(after.pop(f"save_{t}")), adder.carry.eq(after.pop(f"carry_{t}"))]
             if isinstance(adder, AbsoluteAdder):
                 after[f"negative_{t}"] = adder.negative
@@ -455,7 +457,7 @@ class Datapath:
                 )
                 after[f"negative_{t}"] = term.negative
                 after[f"magnitude_{t}"] = term.magnitude
-            place(m, platform, f"term_{t}", term)
+            add_submodule(m, platform, f"term_{t}", term)
             m.d.comb += [
                 term.total.eq(after.pop(f"total_{t}")),
                 *(getattr(term, f"significand_{k}").eq(value) for k, value in enumerate(significands)),
@@ -474,13 +476,13 @@ class Datapath:
                 adder=self._adder,
                 order=self.order,
             )
-            place(m, platform, f"term_{t}", product)
+            add_submodule(m, platform, f"term_{t}", product)
             magnitude = after.pop(f"sum_magnitude_{t}")
             m.d.comb += [product.a.eq(magnitude), product.b.eq(significand)]
             if self._counts_zeros:
                 # The zeros of a product are those of its factors, or one more, and known long before it is.
                 zeros = LeadingZeros(a_bits=a_bits, b_bits=b_bits)
-                place(m, platform, f"zeros_{t}", zeros)
+                add_submodule(m, platform, f"zeros_{t}", zeros)
                 m.d.comb += [zeros.a.eq(magnitude), zeros.b.eq(significand)]
                 after["zeros"] = zeros.count
             after[f"magnitude_{t}"] = product.product
@@ -492,7 +494,7 @@ class Datapath:
         adder = AlignedAdder(
             self._aligned, adder=self._adder, infinite=self._infinite_possible, order=self.order
         )
-        place(m, platform, "accumulate", adder)
+        add_submodule(m, platform, "accumulate", adder)
         each = self._terms // self.spec.blocks
         terms = range(self._terms)
         m.d.comb += [
@@ -519,7 +521,7 @@ class Datapath:
                 least_exponent=exponent_range(*spec.scales)[0],
                 window_bits=spec.window_bits,
             )
-            place(m, platform, f"place_{j}", shift)
+            add_submodule(m, platform, f"place_{j}", shift)
             m.d.comb += [
                 shift.term.eq(after.pop(f"term_{j}")),
                 shift.exponent.eq(after.pop(f"exponent_{j}")),
@@ -554,7 +556,7 @@ class Datapath:
             adder=self._adder,
             segment=self._segment,
         )
-        place(m, platform, "accumulate", adder)
+        add_submodule(m, platform, "accumulate", adder)
         enable = live["enable"]
         # What is not enabled adds nothing to itself: clearing the window takes less than a multiplexer before
         # each flip-flop. Carries that are kept may then move on, of the same sum.
@@ -583,14 +585,14 @@ class Datapath:
         assert self._segment is not None
         after = dict(live)
         adder = CarryAdder(accumulator_bits=len(after["window"]), segment=self._segment, adder=self._adder)
-        place(m, platform, "resolve", adder)
+        add_submodule(m, platform, "resolve", adder)
         m.d.comb += [adder.accumulator.eq(after["window"]), adder.carries.eq(after.pop("carries"))]
         return after | {"window": adder.total}
 
     def _build_signed_normalise(self, m: Module, platform: object, live: Live) -> Live:
         after = dict(live)
         normalise = SignedNormalise(self.numbers, parallel=self._fast)
-        place(m, platform, "normalise", normalise)
+        add_submodule(m, platform, "normalise", normalise)
         window = after.pop("window")
         m.d.comb += normalise.value.eq(window)
         after["negative_0"] = window[-1]
@@ -610,7 +612,7 @@ class Datapath:
             if zeros is None
             else spec.sum_bits - 1 + spec.scale_significand_bits - self.numbers.magnitude_bits,
         )
-        place(m, platform, "normalise", normalise)
+        add_submodule(m, platform, "normalise", normalise)
         m.d.comb += normalise.magnitude.eq(after.pop("magnitude_0"))
         m.d.comb += normalise.exponent.eq(after.pop("exponent_0"))
         if zeros is not None:
@@ -643,7 +645,7 @@ class Datapath:
             cleared=spec.blocks == 1 and spec.accumulate != "exact",
             inverted=self._windowed,
         )
-        place(m, platform, "round", rounder)
+        add_submodule(m, platform, "round", rounder)
         nan, infinite, negative = self._specials_of_group(m, after)
         m.d.comb += [rounder.negative.eq(negative), rounder.nan.eq(nan)]
         if "infinite" in live:
@@ -690,7 +692,7 @@ class Datapath:
     def _build_fp32(self, m: Module, platform: object, live: Live) -> Live:
         accumulator = Signal(32, name="accumulator", reset_less=True)
         adder = (TwoPathAdder if self._fast else Binary32Adder)(adder=self._adder)
-        place(m, platform, "accumulate", adder)
+        add_submodule(m, platform, "accumulate", adder)
         if isinstance(adder, TwoPathAdder):
             hidden = Signal(name="accumulator_normal", reset_less=True)
             m.d.comb += [

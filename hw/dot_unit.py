@@ -4,13 +4,13 @@ from amaranth.hdl import Module, Value
 
 from ..model import DotSpec
 from .datapath import Live, Optimise
-from .pipeline import Control, build_data
-from .stream_unit import Flow, Port, Unit, vector_meaning
+from .pipeline import PipelineControl, build_data
+from .stream_unit import Flow, Port, StreamUnit, vector_meaning
 
 __all__ = ["DotUnit"]
 
 
-class DotUnit(Unit):
+class DotUnit(StreamUnit):
     """A block dot-product unit: the hardware of one `DotSpec`.
 
     One input a cycle at any number of stages. The result of an input (of a sum's last input) is at the
@@ -98,7 +98,7 @@ class DotUnit(Unit):
         """The port of the results."""
         return Port("o_result", 32, "out", "the result, binary32")
 
-    def build(self, m: Module, platform: object, control: Control | None) -> Value:
+    def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build the datapath and return the result."""
         live: Live = {name: getattr(self, f"i_{name}") for name in ("a", "b", "a_scale", "b_scale")}
         return build_data(m, platform, self.datapath.steps, self._cuts, live, control)["result"]

@@ -1,12 +1,12 @@
 """A FuseSoC core file beside a unit's Verilog."""
 
-from .stream_unit import Unit
+from .stream_unit import StreamUnit
 from .tile import DotArray
 
 __all__ = ["core_file"]
 
 
-def core_file(unit: Unit, *, version: str, testbench: bool = False) -> str:
+def core_file(unit: StreamUnit, *, version: str, testbench: bool = False) -> str:
     """Return the text of ``NAME.core``, a core description of FuseSoC's CAPI2.
 
     The core is ``blockdot:dot:NAME``. Its targets are ``default`` (the Verilog, to depend on), ``lint``

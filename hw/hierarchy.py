@@ -14,7 +14,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Fragment, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 
-__all__ = ["Emitter", "place"]
+__all__ = ["Emitter", "add_submodule"]
 
 _ATTRIBUTE: Final = re.compile(r"^ *attribute .*\n", re.MULTILINE)
 _PORT: Final = re.compile(r"^(  wire .*\b(?:input|output) )(\d+)( +(?:signed +)?\\(\S+))$", re.MULTILINE)
@@ -87,7 +87,7 @@ class Emitter:
         return "".join(self._texts)
 
 
-def place(m: Module, platform: object, name: str, component: wiring.Component) -> None:
+def add_submodule(m: Module, platform: object, name: str, component: wiring.Component) -> None:
     """Add `component` to `m` as the submodule `name`.
 
     Args:

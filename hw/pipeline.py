@@ -9,7 +9,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
 from .datapath import Live, Optimise, Step
 
-__all__ = ["Control", "build_control", "build_data", "build_output", "place_registers", "run_length"]
+__all__ = ["PipelineControl", "build_control", "build_data", "build_output", "place_registers", "run_length"]
 
 
 def run_length(steps: Sequence[Step]) -> float:
@@ -63,7 +63,7 @@ def place_registers(steps: Sequence[Step], stages: int, optimise: Optimise) -> f
 
 
 @dataclass(frozen=True)
-class Control:
+class PipelineControl:
     """What moves a pipeline's data.
 
     Attributes:
@@ -88,7 +88,7 @@ def build_control(
     move: Value,
     first: Value | None = None,
     last: Value | None = None,
-) -> Control:
+) -> PipelineControl:
     """Build the valid bits of a pipeline, and what goes with them.
 
     Args:
@@ -115,7 +115,7 @@ def build_control(
                 marks = [Signal(name=f"{name}_{stage}", reset_less=True) for name in ("first", "last")]
                 m.d.sync += [marks[0].eq(first), marks[1].eq(last)]
                 first, last = marks
-    return Control(move, at_accumulator, enable, valid)
+    return PipelineControl(move, at_accumulator, enable, valid)
 
 
 def build_data(
@@ -124,7 +124,7 @@ def build_data(
     steps: Sequence[Step],
     cuts: frozenset[int],
     live: Live,
-    control: Control | None,
+    control: PipelineControl | None,
 ) -> Live:
     """Build the steps, with registers behind those that are cut.
 

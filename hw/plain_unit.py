@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec, Format
-from .hierarchy import place
+from .hierarchy import add_submodule
 from .leaves.compressor import FinalAdder, SumOfProducts
 from .leaves.element import ElementProduct, product_bits
 from .leaves.round import BIAS, FRACTION_BITS
@@ -120,18 +120,18 @@ class SumUnit(wiring.Component):
             balanced=self.fast,
             order=self.order,
         )
-        place(m, platform, "tree", tree)
+        add_submodule(m, platform, "tree", tree)
         products = []
         for k in range(spec.block_size):
             product = ElementProduct(*spec.elements, fast=self.fast)
-            place(m, platform, f"product_{k}", product)
+            add_submodule(m, platform, f"product_{k}", product)
             m.d.comb += [
                 product.a.eq(self.i_a.word_select(k, spec.elements[0].bits)),
                 product.b.eq(self.i_b.word_select(k, spec.elements[1].bits)),
             ]
             products.append(product)
         adder = FinalAdder(width=spec.sum_bits, adder="sklansky" if self.fast else "ripple")
-        place(m, platform, "add", adder)
+        add_submodule(m, platform, "add", adder)
         m.d.comb += [
             tree.negative.eq(Cat(*(product.negative for product in products))),
             tree.magnitude.eq(Cat(*(product.magnitude for product in products))),

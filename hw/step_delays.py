@@ -15,7 +15,7 @@ __all__ = [
     "FP32",
     "FP32_FAST",
     "FUSED",
-    "Depth",
+    "StepDelay",
     "add",
     "aligned",
     "compress",
@@ -31,7 +31,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Depth:
+class StepDelay:
     """How long a step takes.
 
     Attributes:
@@ -45,40 +45,40 @@ class Depth:
     beside: float = 0
 
 
-FP32: Final = Depth(108.5)
-FP32_FAST: Final = Depth(46)
-FUSED: Final = Depth(80)
+FP32: Final = StepDelay(108.5)
+FP32_FAST: Final = StepDelay(46)
+FUSED: Final = StepDelay(80)
 
 
 def _rows(width: int) -> int:
     return max(width - 1, 1).bit_length()
 
 
-def product(element_bits: int, scale_bits: int) -> Depth:
+def product(element_bits: int, scale_bits: int) -> StepDelay:
     """Of elements and, beside them, of scales, by the widths of their significands.
 
     Args:
         element_bits: The wider element's significand.
         scale_bits: The wider scale's, or 1 where these are not multiplied here.
     """
-    return Depth(5 * element_bits + 1, beside=5 * scale_bits)
+    return StepDelay(5 * element_bits + 1, beside=5 * scale_bits)
 
 
-def compress(lanes: int, magnitude_bits: int, *, fast: bool) -> Depth:
+def compress(lanes: int, magnitude_bits: int, *, fast: bool) -> StepDelay:
     """Of a tree over so many products. The small one ends a column before it begins the next."""
     if fast:
-        return Depth(4.4 * math.log(lanes * 1.2, 1.5), hidden=7)
-    return Depth(13 * math.log2(lanes) - 6 + 1.4 * (magnitude_bits - 8), hidden=6)
+        return StepDelay(4.4 * math.log(lanes * 1.2, 1.5), hidden=7)
+    return StepDelay(13 * math.log2(lanes) - 6 + 1.4 * (magnitude_bits - 8), hidden=6)
 
 
-def add(width: int, *, fast: bool, absolute: bool) -> Depth:
+def add(width: int, *, fast: bool, absolute: bool) -> StepDelay:
     """Of the adder behind a tree. A carry that ripples follows the columns as they come."""
     if not fast:
-        return Depth(1.27 * width + 0.6, hidden=width)
-    return Depth(3 * math.log2(width) + 5.5 if absolute else 2 * math.log2(width) + 3)
+        return StepDelay(1.27 * width + 0.6, hidden=width)
+    return StepDelay(3 * math.log2(width) + 5.5 if absolute else 2 * math.log2(width) + 3)
 
 
-def multiply(sum_bits: int, scale_bits: int, *, fast: bool, signed: bool) -> Depth:
+def multiply(sum_bits: int, scale_bits: int, *, fast: bool, signed: bool) -> StepDelay:
     """Of a sum by the significands of its scales.
 
     Args:
@@ -88,38 +88,38 @@ def multiply(sum_bits: int, scale_bits: int, *, fast: bool, signed: bool) -> Dep
         signed: Whether the sum is not negated on its way.
     """
     if fast:
-        return Depth(4.2 * math.log(scale_bits, 1.5) + 6, hidden=3) if scale_bits > 1 else Depth(4)
+        return StepDelay(4.2 * math.log(scale_bits, 1.5) + 6, hidden=3) if scale_bits > 1 else StepDelay(4)
     if scale_bits == 1:
-        return Depth(4) if signed else Depth(0.5 * sum_bits + 6.5, hidden=2)
-    return Depth(2.1 * sum_bits + (16 if signed else 25), hidden=3)
+        return StepDelay(4) if signed else StepDelay(0.5 * sum_bits + 6.5, hidden=2)
+    return StepDelay(2.1 * sum_bits + (16 if signed else 25), hidden=3)
 
 
-def place(exponent_bits: int) -> Depth:
+def place(exponent_bits: int) -> StepDelay:
     """Of a shift by an exponent."""
-    return Depth(2 * exponent_bits + 1, hidden=2)
+    return StepDelay(2 * exponent_bits + 1, hidden=2)
 
 
-def join(width: int, blocks: int, *, fast: bool) -> Depth:
+def join(width: int, blocks: int, *, fast: bool) -> StepDelay:
     """Of the sum of several blocks' windows."""
-    return Depth((2 * math.log2(width) + 3 if fast else 1.2 * width) + 5 * math.log2(blocks), hidden=3)
+    return StepDelay((2 * math.log2(width) + 3 if fast else 1.2 * width) + 5 * math.log2(blocks), hidden=3)
 
 
-def exact(width: int, *, fast: bool) -> Depth:
+def exact(width: int, *, fast: bool) -> StepDelay:
     """Of the exact accumulator's adder, or of a segment of it."""
-    return Depth(max(4 * math.log2(width) - 3, 6) if fast else 1.27 * width + 4)
+    return StepDelay(max(4 * math.log2(width) - 3, 6) if fast else 1.27 * width + 4)
 
 
-def resolve(width: int, segment: int, *, fast: bool) -> Depth:
+def resolve(width: int, segment: int, *, fast: bool) -> StepDelay:
     """Of the carries that an exact accumulator kept, added to it: few of them pass a segment faster."""
-    return Depth(2 * math.log2(width) + 3 if fast else 1.27 * width * (0.4 + 0.6 / segment))
+    return StepDelay(2 * math.log2(width) + 3 if fast else 1.27 * width * (0.4 + 0.6 / segment))
 
 
-def aligned(width: int, *, fast: bool) -> Depth:
+def aligned(width: int, *, fast: bool) -> StepDelay:
     """Of all that ``aligned`` does once a cycle, by the width of its sum."""
-    return Depth(5.5 * math.log2(width) + 64 if fast else 3.2 * width)
+    return StepDelay(5.5 * math.log2(width) + 64 if fast else 3.2 * width)
 
 
-def normalise(width: int, *, fast: bool, signed: bool, known: bool, rounds: bool) -> Depth:
+def normalise(width: int, *, fast: bool, signed: bool, known: bool, rounds: bool) -> StepDelay:
     """Of the shift to the topmost digit.
 
     Args:
@@ -130,14 +130,14 @@ def normalise(width: int, *, fast: bool, signed: bool, known: bool, rounds: bool
         rounds: Whether results are subnormal, or bits are lost.
     """
     if known:
-        return Depth(16, hidden=7)
+        return StepDelay(16, hidden=7)
     if fast:
-        return Depth(7 * math.log2(width) - (13 if signed else 0), hidden=3)
+        return StepDelay(7 * math.log2(width) - (13 if signed else 0), hidden=3)
     if signed:
-        return Depth(11 * _rows(width) - 21, hidden=3)
-    return Depth((5 + rounds) * _rows(width), hidden=3)
+        return StepDelay(11 * _rows(width) - 21, hidden=3)
+    return StepDelay((5 + rounds) * _rows(width), hidden=3)
 
 
-def round_(*, rounds: bool, special: bool) -> Depth:
+def round_(*, rounds: bool, special: bool) -> StepDelay:
     """Of rounding, or of packing what needs none; `special` where infinities are made."""
-    return Depth(12 if rounds else 7 if special else 4, hidden=1)
+    return StepDelay(12 if rounds else 7 if special else 4, hidden=1)

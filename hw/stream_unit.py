@@ -11,9 +11,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
 from .datapath import OPTIMISE, Datapath, Optimise
-from .pipeline import Control, build_control, build_output, place_registers
+from .pipeline import PipelineControl, build_control, build_output, place_registers
 
-__all__ = ["FLOWS", "Flow", "Port", "Unit", "vector_meaning"]
+__all__ = ["FLOWS", "Flow", "Port", "StreamUnit", "vector_meaning"]
 
 Flow = Literal["stream", "valid", "enable"]
 FLOWS: Final[tuple[Flow, ...]] = ("stream", "valid", "enable")
@@ -36,7 +36,7 @@ class Port:
     meaning: str
 
 
-class Unit(wiring.Component):
+class StreamUnit(wiring.Component):
     """A pipeline of datapaths behind streams: the base of `DotUnit` and `DotArray`, which tell its contract.
 
     Args:
@@ -120,7 +120,7 @@ class Unit(wiring.Component):
         """The port of the results."""
 
     @abstractmethod
-    def build(self, m: Module, platform: object, control: Control | None) -> Value:
+    def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build the datapaths, combinational where there is no control, and return the results."""
 
     # What is known without elaborating.

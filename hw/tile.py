@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
 from .datapath import Datapath, Live, Optimise
-from .hierarchy import place
+from .hierarchy import add_submodule
 from .leaves.element import ElementDecode, decoded_bits
-from .pipeline import Control, build_data, place_registers
-from .stream_unit import Flow, Port, Unit, vector_meaning
+from .pipeline import PipelineControl, build_data, place_registers
+from .stream_unit import Flow, Port, StreamUnit, vector_meaning
 
 __all__ = ["DotArray", "DotCell"]
 
@@ -72,12 +72,12 @@ class DotCell(wiring.Component):
         control = None
         if self.stages:
             marks = [self.first, self.enable] if self.spec.accumulates else [self.move, self.move]
-            control = Control(move=self.move, first=marks[0], enable=marks[1], valid=self.move)
+            control = PipelineControl(move=self.move, first=marks[0], enable=marks[1], valid=self.move)
         m.d.comb += self.result.eq(build_data(m, platform, steps, cuts, live, control)["result"])
         return m
 
 
-class DotArray(Unit):
+class DotArray(StreamUnit):
     """A tile of dot-product units, as a tensor core has: `rows` vectors a against `columns` vectors b.
 
     In every cycle it takes a group (see `DotSpec`) of each row and of each column, decodes each element once,
@@ -170,7 +170,7 @@ class DotArray(Unit):
             f"the results, binary32: row i and column j at bits [32k+31:32k] with k = {self.columns}i+j",
         )
 
-    def build(self, m: Module, platform: object, control: Control | None) -> Value:
+    def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build a decoder for each element and a cell for each pair, and return the results."""
         spec = self.spec
         lanes = spec.block_size * spec.blocks
@@ -181,7 +181,7 @@ class DotArray(Unit):
                 decoded = []
                 for k in range(i * lanes, (i + 1) * lanes):
                     one = ElementDecode(fmt)
-                    place(m, platform, f"decode_{name}_{k}", one)
+                    add_submodule(m, platform, f"decode_{name}_{k}", one)
                     m.d.comb += one.code.eq(getattr(self, f"i_{name}").word_select(k, fmt.bits))
                     decoded.append(one.decoded)
                 vectors[name].append(Cat(*decoded))
@@ -196,7 +196,7 @@ class DotArray(Unit):
                     order=self.order,
                     segment=self.segment,
                 )
-                place(m, platform, f"cell_{i * self.columns + j}", cell)
+                add_submodule(m, platform, f"cell_{i * self.columns + j}", cell)
                 m.d.comb += [
                     cell.a.eq(vectors["a"][i]),
                     cell.b.eq(vectors["b"][j]),

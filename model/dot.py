@@ -73,7 +73,7 @@ def _pair(value: object, name: str) -> tuple[Format, Format]:
         raise ValueError(f"{name} must be one name or a pair of names, not {len(value)} names")
     a, b = value if isinstance(value, tuple | list) else (value, value)
     signed = name == "element"
-    return formats.require(name, a, signed=signed), formats.require(name, b, signed=signed)
+    return formats.require_format(name, a, signed=signed), formats.require_format(name, b, signed=signed)
 
 
 @dataclass(frozen=True, kw_only=True)

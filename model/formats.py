@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..base.argument_checks import cast_exactly
 from ..base.array_places import index_text
 
-__all__ = ["ELEMENTS", "ROUNDINGS", "SCALES", "Format", "Rounding", "Top", "get", "require"]
+__all__ = ["ELEMENTS", "ROUNDINGS", "SCALES", "Format", "Rounding", "Top", "get", "require_format"]
 
 Rounding = Literal["nearest_even", "nearest_away", "toward_zero", "stochastic"]
 ROUNDINGS: Final[tuple[Rounding, ...]] = (
@@ -517,7 +517,7 @@ def get(name: str | Format) -> Format:
     )
 
 
-def require(name: str, value: object, *, signed: bool) -> Format:
+def require_format(name: str, value: object, *, signed: bool) -> Format:
     """Return the element (`signed`) or scale format that `value` names.
 
     Raises:

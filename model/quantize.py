@@ -10,20 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import cast_exactly, require_block_size, require_finite, require_int
-from . import formats
-from . import scale_selection as choice
+from . import formats, scale_selection
 from .fast.staircases import Staircases, loops
 from .formats import ROUNDINGS, Format, Rounding
-from .scale_selection import Blocks, Rule
+from .scale_selection import Blocks, ScaleRule
 from .tensor import BlockTensor
 
-__all__ = ["METHODS", "RECIPES", "Method", "Recipe", "quantize", "require_method"]
+__all__ = ["METHODS", "QUANTIZE_RECIPES", "Method", "QuantizeRecipe", "quantize", "require_method"]
 
 Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil"]
 METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil")
 
-Recipe = Literal["transformer_engine"]
-RECIPES: Final[tuple[Recipe, ...]] = ("transformer_engine",)
+QuantizeRecipe = Literal["transformer_engine"]
+QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = ("transformer_engine",)
 
 # Elements worked on at a time: the working arrays then stay inside a level-2 cache.
 _CHUNK: Final = 1 << 16
@@ -58,7 +57,7 @@ class _Method:
     """Blocks to codes by one of the methods."""
 
     method: Method
-    rule: Rule
+    rule: ScaleRule
 
     @property
     def tensor_scale(self) -> float:
@@ -66,10 +65,10 @@ class _Method:
 
     @property
     def is_staircase(self) -> bool:
-        return self.method in choice.STAIRCASES and self.rule.rounding != "stochastic"
+        return self.method in scale_selection.STAIRCASES and self.rule.rounding != "stochastic"
 
     def choose(self, blocks: Blocks) -> _Codes:
-        return choice.METHODS[self.method](self.rule, blocks)
+        return scale_selection.METHODS[self.method](self.rule, blocks)
 
     def encode(self, rows: npt.NDArray[np.float32], scales: _Codes) -> _Codes:
         return self.rule.encode(rows, scales)
@@ -154,8 +153,8 @@ def require_method(method: object, element: Format, scale: Format) -> None:
 def _require_recipe(
     recipe: object, element: Format, scale: Format, size: int, method: Method, rounding: Rounding
 ) -> None:
-    if recipe not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, not {recipe!r}")
+    if recipe not in QUANTIZE_RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(QUANTIZE_RECIPES)}, not {recipe!r}")
     for name, value, only in (
         ("element", element.name, "e2m1"),
         ("scale", scale.name, "ue4m3"),
@@ -177,7 +176,7 @@ def quantize(
     axis: int = -1,
     rounding: Rounding = "nearest_even",
     rng: np.random.Generator | None = None,
-    recipe: Recipe | None = None,
+    recipe: QuantizeRecipe | None = None,
 ) -> BlockTensor:
     """Quantize `x` in blocks along one axis.
 
@@ -229,8 +228,8 @@ def quantize(
             divide the length of `axis`, or if a parameter is outside its domain or does not go with
             the method or recipe.
     """
-    element = formats.require("element", element, signed=True)
-    scale = formats.require("scale", scale, signed=False)
+    element = formats.require_format("element", element, signed=True)
+    scale = formats.require_format("scale", scale, signed=False)
     size = require_block_size(block_size)
     require_method(method, element, scale)
     if rounding not in ROUNDINGS:
@@ -285,7 +284,7 @@ def quantize(
         top = 256.0 if (method, scale.name) == ("four_over_six", "ue4m3") else scale.largest
         g = _tensor_scale(whole, element.largest * top) if tensor_scale else 1.0
         dice = rng if rounding == "stochastic" else None
-        quantizer = _Method(method, Rule(element, scale, rounding, dice, g))
+        quantizer = _Method(method, ScaleRule(element, scale, rounding, dice, g))
     if compiled and quantizer.is_staircase and element.magnitude_bits == 3:
         stairs = _staircases(quantizer, scale)
         if not stairs.encode(compiled, blocks[..., 0], codes[..., 0], scales[:, 0]):

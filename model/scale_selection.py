@@ -35,7 +35,7 @@ import numpy.typing as npt
 from .fixed_point import sign_of_sums
 from .formats import Format, Rounding
 
-__all__ = ["METHODS", "STAIRCASES", "Blocks", "Rule"]
+__all__ = ["METHODS", "STAIRCASES", "Blocks", "ScaleRule"]
 
 _Rows = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.unsignedinteger]
@@ -65,7 +65,7 @@ class Blocks:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ScaleRule:
     """Everything but the data that turns blocks into codes.
 
     Attributes:
@@ -142,7 +142,7 @@ class _Errors:
     slack: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, rule: Rule, rows: _Rows, scales: _Codes) -> "_Errors":
+    def of(cls, rule: ScaleRule, rows: _Rows, scales: _Codes) -> "_Errors":
         elements = rule.element.values[rule.compared(rows, scales)]
         squares = np.einsum("rn,rn->r", elements, elements)
         products = np.einsum("rn,rn->r", rows, elements)
@@ -153,7 +153,7 @@ class _Errors:
 
 
 def _signs(
-    rule: Rule, rows: _Rows, first: tuple[_Codes, _Errors], second: tuple[_Codes, _Errors]
+    rule: ScaleRule, rows: _Rows, first: tuple[_Codes, _Errors], second: tuple[_Codes, _Errors]
 ) -> npt.NDArray[np.int8]:
     """Return for each row the sign of the first error less the second, exactly."""
     difference = first[1].values - second[1].values
@@ -173,23 +173,23 @@ def _signs(
     return signs
 
 
-def _absmax(rule: Rule, blocks: Blocks) -> _Codes:
+def _absmax(rule: ScaleRule, blocks: Blocks) -> _Codes:
     return rule.round_scales(blocks.largest, rule.element.largest)
 
 
-def _prevent_zero(rule: Rule, blocks: Blocks) -> _Codes:
+def _prevent_zero(rule: ScaleRule, blocks: Blocks) -> _Codes:
     codes = _absmax(rule, blocks)
     return np.where(blocks.largest > 0, np.maximum(codes, codes.dtype.type(rule.scale.smallest_code)), codes)
 
 
-def _four_over_six(rule: Rule, blocks: Blocks) -> _Codes:
+def _four_over_six(rule: ScaleRule, blocks: Blocks) -> _Codes:
     rows = blocks.rows
     six, four = (rule.round_scales(blocks.largest, top) for top in (6.0, 4.0))
     of_six, of_four = _Errors.of(rule, rows, six), _Errors.of(rule, rows, four)
     return np.where(_signs(rule, rows, (four, of_four), (six, of_six)) < 0, four, six)
 
 
-def _search(rule: Rule, blocks: Blocks) -> _Codes:
+def _search(rule: ScaleRule, blocks: Blocks) -> _Codes:
     """Return the scales of least error; equal ones give the smallest code.
 
     Only some codes of a row are tried, downwards from the first; the others cannot be the answer:
@@ -244,19 +244,21 @@ def _search(rule: Rule, blocks: Blocks) -> _Codes:
         least.slack[here[better]] = errors.slack[better]
 
 
-def _power_of_two(rule: Rule, exponents: npt.NDArray[np.integer], largest: npt.NDArray[np.float32]) -> _Codes:
+def _power_of_two(
+    rule: ScaleRule, exponents: npt.NDArray[np.integer], largest: npt.NDArray[np.float32]
+) -> _Codes:
     """Return ue8m0 codes of 2 to these powers, as near as there are; that of the smallest for zeros."""
     codes = np.clip(exponents + rule.scale.bias, 0, rule.scale.largest_code)
     return np.where(largest > 0, codes, 0).astype(rule.scale.dtype)
 
 
-def _floor(rule: Rule, blocks: Blocks) -> _Codes:
+def _floor(rule: ScaleRule, blocks: Blocks) -> _Codes:
     # frexp's fractions lie in [1/2, 1).
     _, exponents = np.frexp(blocks.largest.astype(np.float64) / rule.tensor_scale)
     return _power_of_two(rule, exponents - int(np.frexp(rule.element.largest)[1]), blocks.largest)
 
 
-def _ceil(rule: Rule, blocks: Blocks) -> _Codes:
+def _ceil(rule: ScaleRule, blocks: Blocks) -> _Codes:
     quotients = blocks.largest.astype(np.float64) / (rule.tensor_scale * rule.element.largest)
     fractions, exponents = np.frexp(quotients)
     return _power_of_two(rule, exponents - (fractions == 0.5), blocks.largest)
@@ -265,7 +267,7 @@ def _ceil(rule: Rule, blocks: Blocks) -> _Codes:
 STAIRCASES: Final = ("absmax", "prevent_zero", "floor", "ceil")
 """Methods by which a block's scale depends on its largest magnitude alone, and never falls as that grows."""
 
-METHODS: Final[dict[str, Callable[[Rule, Blocks], _Codes]]] = {
+METHODS: Final[dict[str, Callable[[ScaleRule, Blocks], _Codes]]] = {
     "absmax": _absmax,
     "prevent_zero": _prevent_zero,
     "four_over_six": _four_over_six,

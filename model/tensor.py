@@ -94,7 +94,7 @@ class BlockTensor:
 
     def __post_init__(self) -> None:
         for name in ("element", "scale"):
-            fmt = formats.require(name, getattr(self, name), signed=name == "element")
+            fmt = formats.require_format(name, getattr(self, name), signed=name == "element")
             object.__setattr__(self, name, fmt.name)
         object.__setattr__(self, "block_size", require_block_size(self.block_size))
         tensor_scale = require_real("tensor_scale", self.tensor_scale)

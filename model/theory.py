@@ -252,15 +252,15 @@ def expected_error(
         ValueError: If a parameter is outside its domain.
     """
     sigma = _require_sigma(sigma)
-    element = formats.require("element", element, signed=True)
-    scale = formats.require("scale", scale, signed=False)
+    element = formats.require_format("element", element, signed=True)
+    scale = formats.require_format("scale", scale, signed=False)
     size = require_block_size(block_size)
     require_method(method, element, scale)
     if method not in INTEGRATED:
         raise ValueError(f"method must be one of {', '.join(INTEGRATED)} to be integrated, not {method!r}")
     _require_rounding(rounding)
     stairs = _Staircase.of(element, scale, method, rounding)
-    grids, of = _grids(element, rounding), distributions.get(distribution)
+    grids, of = _grids(element, rounding), distributions.get_distribution(distribution)
     rough, parts = (
         np.mean([_integrate(sigma, stairs, grid, size, of, order) for grid in grids], axis=0)
         for order in _ORDERS
@@ -285,10 +285,10 @@ def plateau(
         TypeError: If a parameter is of the wrong kind.
         ValueError: If a parameter is outside its domain.
     """
-    element = formats.require("element", element, signed=True)
+    element = formats.require_format("element", element, signed=True)
     size = require_block_size(block_size)
     _require_rounding(rounding)
-    of = distributions.get(distribution)
+    of = distributions.get_distribution(distribution)
     order = _ORDERS[-1]
     z, of_z = _nodes(_PANELS, np.append(_PANELS[1:], np.inf), order)
     z, of_z = z.reshape(-1), of_z.reshape(-1)
@@ -322,8 +322,8 @@ def crossover(
         TypeError: If a parameter is of the wrong kind.
         ValueError: If a parameter is outside its domain, or `fine` is not the smaller.
     """
-    of_element = formats.require("element", element, signed=True)
-    of_scale = formats.require("scale", scale, signed=False)
+    of_element = formats.require_format("element", element, signed=True)
+    of_scale = formats.require_format("scale", scale, signed=False)
     sizes = [require_block_size(size) for size in (fine, coarse)]
     if sizes[0] >= sizes[1]:
         raise ValueError(f"fine must be less than coarse={sizes[1]}, not {sizes[0]}")
@@ -402,7 +402,7 @@ def sampled_error(
     count = require_int("blocks", blocks)
     if count < 2:
         raise ValueError(f"blocks must be at least 2 for a standard error, not {count}")
-    of = distributions.get(distribution)
+    of = distributions.get_distribution(distribution)
     draws, dice = (np.random.default_rng([require_int("seed", seed), k]) for k in (0, 1))
     total = squares = 0.0
     step = max(1, _CHUNK // size)

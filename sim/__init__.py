@@ -3,8 +3,8 @@
 from ..base.external_tools import Tool, ToolError
 from .engines.run import BUILD_DIR, ENGINES, Engine, run
 from .stimulus import Stimulus, from_blocks, random
-from .stream_rules import EngineError, Response, Rule, StreamError
-from .tile_matmul import matmul
+from .stream_rules import EngineError, Response, StreamError, StreamRule
+from .tile_matmul import simulate_matmul
 
 __all__ = [
     "BUILD_DIR",
@@ -12,13 +12,13 @@ __all__ = [
     "Engine",
     "EngineError",
     "Response",
-    "Rule",
     "Stimulus",
     "StreamError",
+    "StreamRule",
     "Tool",
     "ToolError",
     "from_blocks",
-    "matmul",
     "random",
     "run",
+    "simulate_matmul",
 ]

@@ -24,20 +24,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw import DotUnit
-from ..hw.stream_unit import Unit
+from ..hw.stream_unit import StreamUnit
 from .stimulus import Inputs, Stimulus
 
 __all__ = [
     "RESET_CYCLES",
     "EngineError",
     "Limits",
-    "Outcome",
     "Payload",
     "Pins",
     "Response",
-    "Rule",
+    "RunOutcome",
     "StreamBench",
     "StreamError",
+    "StreamRule",
     "payloads",
 ]
 
@@ -46,7 +46,7 @@ RESET_CYCLES: Final = 2
 """Cycles of reset before cycle 0."""
 
 
-class Rule(enum.IntEnum):
+class StreamRule(enum.IntEnum):
     """The rules a unit can break; the numbers are those of ``stream.h``."""
 
     KEPT = 0
@@ -87,7 +87,7 @@ class StreamError(RuntimeError):
         response: What it had answered until then.
     """
 
-    def __init__(self, message: str, rule: Rule, response: Response) -> None:
+    def __init__(self, message: str, rule: StreamRule, response: Response) -> None:
         super().__init__(message)
         self.rule = rule
         self.cycle = response.cycles
@@ -118,8 +118,8 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a run ended: `Rule.KEPT`, or the rule that was broken and the results it is about.
+class RunOutcome:
+    """How a run ended: `StreamRule.KEPT`, or the rule that was broken and the results it is about.
 
     Attributes:
         rule: The rule.
@@ -127,11 +127,11 @@ class Outcome:
         seen: Bits of the result that was seen.
     """
 
-    rule: Rule
+    rule: StreamRule
     held: int = 0
     seen: int = 0
 
-    def conclude(self, unit: Unit, stimulus: Inputs, limits: Limits, response: Response) -> Response:
+    def conclude(self, unit: StreamUnit, stimulus: Inputs, limits: Limits, response: Response) -> Response:
         """Return `response` if the rules were kept.
 
         Raises:
@@ -139,32 +139,32 @@ class Outcome:
         """
         cycle = response.cycles
         match self.rule:
-            case Rule.KEPT:
+            case StreamRule.KEPT:
                 return response
-            case Rule.VALID_HELD:
+            case StreamRule.VALID_HELD:
                 text = (
                     f"o_valid of {unit.name} must hold until o_ready, "
                     f"not fall at cycle {cycle} with {self.held:#010x} under offer"
                 )
-            case Rule.RESULT_STABLE:
+            case StreamRule.RESULT_STABLE:
                 text = (
                     f"o_result of {unit.name} must hold until o_ready, "
                     f"not change from {self.held:#010x} to {self.seen:#010x} at cycle {cycle}"
                 )
-            case Rule.RESULT_OWED:
+            case StreamRule.RESULT_OWED:
                 text = (
                     f"o_valid of {unit.name} must follow an input that asks for a result, "
                     f"not come with {self.seen:#010x} at cycle {cycle} after all "
                     f"{len(response.results)} results asked for"
                 )
-            case Rule.PROGRESS:
+            case StreamRule.PROGRESS:
                 text = (
                     f"{unit.name} must take an input or give a result within {limits.patience} cycles, "
                     f"not stand still until cycle {cycle} with {len(response.input_cycles)} of "
                     f"{stimulus.vectors} inputs taken and {len(response.results)} of "
                     f"{np.count_nonzero(stimulus.last)} results given"
                 )
-            case Rule.DEFINED:
+            case StreamRule.DEFINED:
                 text = f"outputs of {unit.name} must be 0 or 1, not undefined at cycle {cycle}"
         raise StreamError(text, self.rule, response)
 
@@ -260,7 +260,7 @@ class StreamBench:
             ready=self._accept[self._cycle % len(self._accept)],
         )
 
-    def observe(self, *, i_ready: bool, o_valid: bool, o_result: int) -> Outcome | None:
+    def observe(self, *, i_ready: bool, o_valid: bool, o_result: int) -> RunOutcome | None:
         """Note what the outputs show before the edge that ends the cycle.
 
         Returns:
@@ -268,11 +268,11 @@ class StreamBench:
         """
         given = len(self._results)
         if self._waiting and not o_valid:
-            return Outcome(rule=Rule.VALID_HELD, held=self._held)
+            return RunOutcome(rule=StreamRule.VALID_HELD, held=self._held)
         if self._waiting and o_result != self._held:
-            return Outcome(rule=Rule.RESULT_STABLE, held=self._held, seen=o_result)
+            return RunOutcome(rule=StreamRule.RESULT_STABLE, held=self._held, seen=o_result)
         if o_valid and given == self._owed:
-            return Outcome(rule=Rule.RESULT_OWED, seen=o_result)
+            return RunOutcome(rule=StreamRule.RESULT_OWED, seen=o_result)
         ready = self._accept[self._cycle % len(self._accept)]
         take, give = self._offering and i_ready, o_valid and ready
         self._waiting = o_valid and not ready
@@ -288,13 +288,13 @@ class StreamBench:
             self._left -= 1
             if self._left < 0:
                 self._cycle += 1
-                return Outcome(rule=Rule.KEPT)
+                return RunOutcome(rule=StreamRule.KEPT)
         elif take or give:
             self._idle = 0
         else:
             self._idle += 1
             if self._idle > self._limits.patience:
-                return Outcome(rule=Rule.PROGRESS)
+                return RunOutcome(rule=StreamRule.PROGRESS)
         self._cycle += 1
         return None
 

@@ -16,7 +16,7 @@ from .engines.run import BUILD_DIR
 from .stimulus import Bools, pack
 from .stream_rules import Limits
 
-__all__ = ["TileInputs", "matmul"]
+__all__ = ["TileInputs", "simulate_matmul"]
 
 # Words of the inputs of one run: what is held at a time.
 _WORDS: Final = 1 << 24
@@ -64,7 +64,7 @@ def _packed(
     return words.reshape(tiles.shape[0], groups, -1)
 
 
-def matmul(
+def simulate_matmul(
     array: DotArray,
     A: BlockTensor,
     B: BlockTensor,

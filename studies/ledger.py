@@ -31,7 +31,7 @@ from blockdot.hw.unit_grid import BLOCK_SIZES, SCALES, variants
 from blockdot.hw.verilog import write_whole
 from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import Job, Unit, emit
+from blockdot.lab.cost.measurement import MeasurementJob, Unit, emit
 from blockdot.model import DotSpec
 from blockdot.synth.flow import (
     AREA_RECIPES,
@@ -46,16 +46,16 @@ from rich.progress import Progress
 
 __all__ = [
     "KEPT",
-    "Cost",
+    "LedgerCost",
+    "LedgerRow",
     "Rival",
-    "Row",
     "adders",
     "by_recipe",
-    "changes",
+    "ledger_changes",
+    "ledger_page",
     "main",
     "make",
-    "measure",
-    "page",
+    "measure_ledger",
     "rows",
 ]
 
@@ -89,7 +89,7 @@ def make(unit: Unit, order: int) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """A row of the ledger.
 
     Attributes:
@@ -104,17 +104,17 @@ class Row:
     orders: int = 1
     recipes: tuple[tuple[str, ...], tuple[str, ...]] = (("a2",), ("d1",))
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[MeasurementJob]:
         """Return what to measure: for each netlist the form for area, then that for delay."""
         return [
-            Job(replace(self.unit, optimise=optimise), order, tuple(choose(recipes)))
+            MeasurementJob(replace(self.unit, optimise=optimise), order, tuple(choose(recipes)))
             for order in range(self.orders)
             for optimise, recipes in zip(OPTIMISE, self.recipes, strict=True)
         ]
 
 
 @dataclass(frozen=True)
-class Cost:
+class LedgerCost:
     """What a row costs: NAND2 equivalents and FO4 delays on the built-in library.
 
     Attributes:
@@ -126,19 +126,19 @@ class Cost:
     delay: float
 
 
-def rows() -> list[Row]:
+def rows() -> list[LedgerRow]:
     """Return the rows: first those that others can be held against, then every unit."""
     whole = (AREA_RECIPES, DELAY_RECIPES)
     nvfp4, mxfp4 = DotSpec(scale="ue4m3"), DotSpec(scale="ue8m0", accumulate="fp32")
     found = [
-        Row("sum of 16 products", Rival(DotSpec(), 0, kind="sum"), ORDERS, whole),
-        Row("NVFP4 block", Unit(nvfp4, 0), ORDERS, whole),
-        Row("NVFP4 block, obvious description", Rival(nvfp4, 0, kind="obvious"), recipes=whole),
-        Row("MXFP4 block, binary32 accumulator", Unit(mxfp4, 1), ORDERS, whole),
-        Row("the same in 5 stages", Unit(mxfp4, 5), ORDERS, whole),
+        LedgerRow("sum of 16 products", Rival(DotSpec(), 0, kind="sum"), ORDERS, whole),
+        LedgerRow("NVFP4 block", Unit(nvfp4, 0), ORDERS, whole),
+        LedgerRow("NVFP4 block, obvious description", Rival(nvfp4, 0, kind="obvious"), recipes=whole),
+        LedgerRow("MXFP4 block, binary32 accumulator", Unit(mxfp4, 1), ORDERS, whole),
+        LedgerRow("the same in 5 stages", Unit(mxfp4, 5), ORDERS, whole),
     ]
     units = (Unit(spec, stages, segment=segment) for spec, stages, segment in variants())
-    return [*found, *(Row(unit.name, unit) for unit in units)]
+    return [*found, *(LedgerRow(unit.name, unit) for unit in units)]
 
 
 def adders() -> list[dict[str, Any]]:
@@ -174,13 +174,13 @@ def adders() -> list[dict[str, Any]]:
     return found
 
 
-def measure(
-    chosen: Sequence[Row],
+def measure_ledger(
+    chosen: Sequence[LedgerRow],
     *,
     cache: Path | None = None,
     workers: int | None = None,
     progress: Report | None = None,
-) -> dict[str, Cost]:
+) -> dict[str, LedgerCost]:
     """Return what each row costs, by its name.
 
     Args:
@@ -194,18 +194,20 @@ def measure(
     """
     jobs = [job for row in chosen for job in row.jobs()]
     samples = iter(measure_all(jobs, neutral(), cache=cache, workers=workers, make=make, progress=progress))
-    costs: dict[str, Cost] = {}
+    costs: dict[str, LedgerCost] = {}
     for row in chosen:
         areas, delays = [], []
         for _ in range(row.orders):
             small, fast = next(samples), next(samples)
             areas.append(min(point.area for point in small.points))
             delays.append(min(point.period if row.unit.stages else point.delay for point in fast.points))
-        costs[row.name] = Cost(round(median(areas), 2), round(median(delays), 2))
+        costs[row.name] = LedgerCost(round(median(areas), 2), round(median(delays), 2))
     return costs
 
 
-def changes(old: Mapping[str, Mapping[str, float]], new: Mapping[str, Cost]) -> list[tuple[str, bool]]:
+def ledger_changes(
+    old: Mapping[str, Mapping[str, float]], new: Mapping[str, LedgerCost]
+) -> list[tuple[str, bool]]:
     """Return, for each figure that is not what it was, a line that says so and whether it became more.
 
     A row that was not there has become more.
@@ -223,7 +225,7 @@ def changes(old: Mapping[str, Mapping[str, float]], new: Mapping[str, Cost]) -> 
     return found
 
 
-def page(kept: Mapping[str, Any]) -> str:
+def ledger_page(kept: Mapping[str, Any]) -> str:
     """Return the ledger as Markdown."""
     costs = kept["rows"]
     lines = [
@@ -279,7 +281,7 @@ def page(kept: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def by_recipe(row: Row, script: Path, liberty: Path | None) -> str:
+def by_recipe(row: LedgerRow, script: Path, liberty: Path | None) -> str:
     """Return the least area and delay of a row by a script of one's own.
 
     Args:
@@ -340,13 +342,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("synthesizing")
-            measured = measure(
+            measured = measure_ledger(
                 selected,
                 cache=chosen.cache,
                 workers=chosen.workers,
                 progress=lambda done, count, _: bar.update(task, completed=done, total=count),
             )
-        found = changes(kept["rows"], measured)
+        found = ledger_changes(kept["rows"], measured)
         if (counted := adders()) != kept.get("adders"):
             found.append((f"adders of the trees are {counted}, and were {kept.get('adders')}", True))
         for line, _ in found:
@@ -365,7 +367,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         KEPT.parent.mkdir(exist_ok=True)
         write_whole(KEPT, json.dumps(kept, indent=1) + "\n")
         if len(kept["rows"]) == len(names):
-            write_whole(KEPT.with_suffix(".md"), page(kept))
+            write_whole(KEPT.with_suffix(".md"), ledger_page(kept))
     except (OSError, SynthesisError, ValueError) as error:
         print(f"ledger: {error}", file=sys.stderr)
         return 2

@@ -24,14 +24,14 @@ from blockdot.synth.neutral_library import neutral
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Run", "main", "measure", "runs"]
+__all__ = ["StepRun", "main", "measure_steps", "runs"]
 
 _RECIPE: Final = "d1"
 _TOP: Final = "steps"
 
 
 @dataclass(frozen=True)
-class Run:
+class StepRun:
     """Some steps of a datapath in a row.
 
     Attributes:
@@ -69,16 +69,18 @@ class Run:
         return run_length(self.steps)
 
 
-def runs(spec: DotSpec, optimise: Optimise, segment: int | None = None) -> list[Run]:
+def runs(spec: DotSpec, optimise: Optimise, segment: int | None = None) -> list[StepRun]:
     """Return every step of a specification alone, and every two in a row that one stage can hold."""
     steps = Datapath(spec, optimise=optimise, order=0, segment=segment).steps
-    found = [Run(spec, optimise, k, 1, segment) for k in range(len(steps))]
+    found = [StepRun(spec, optimise, k, 1, segment) for k in range(len(steps))]
     # An accumulator is a register, with nothing of its stage behind it.
-    found += [Run(spec, optimise, k, 2, segment) for k in range(len(steps) - 1) if not steps[k].accumulates]
+    found += [
+        StepRun(spec, optimise, k, 2, segment) for k in range(len(steps) - 1) if not steps[k].accumulates
+    ]
     return found
 
 
-def _netlist(run: Run) -> Netlist:
+def _netlist(run: StepRun) -> Netlist:
     spec = run.spec
     emitter = Emitter(_TOP)
     count = spec.block_size * spec.blocks
@@ -107,7 +109,7 @@ def _netlist(run: Run) -> Netlist:
     return Netlist(emitter.modules + text, _TOP)
 
 
-def measure(run: Run) -> float:
+def measure_steps(run: StepRun) -> float:
     """Return the delay of some steps by synthesis, in FO4 of the built-in library, gates alone."""
     with warnings.catch_warnings():
         # The steps before are built for the shapes of what they give alone.
@@ -131,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run for name in chosen.specs for run in runs(DotSpec.parse(name), chosen.optimise, chosen.segment)
         ]
         with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
-            delays = list(pool.map(measure, wanted))
+            delays = list(pool.map(measure_steps, wanted))
     except (SynthesisError, ValueError) as error:
         print(f"depths: {error}", file=sys.stderr)
         return 2

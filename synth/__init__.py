@@ -1,6 +1,6 @@
 """Synthesis: one netlist to gates, area and delay."""
 
-from .flow import RECIPES, Netlist, Point, Recipe, SynthesisError, Synthesizer, synthesize
+from .flow import RECIPES, Netlist, Recipe, SynthesisError, SynthesisPoint, Synthesizer, synthesize
 from .liberty import Library
 from .metric import Metric
 from .neutral_library import neutral
@@ -10,9 +10,9 @@ __all__ = [
     "Library",
     "Metric",
     "Netlist",
-    "Point",
     "Recipe",
     "SynthesisError",
+    "SynthesisPoint",
     "Synthesizer",
     "neutral",
     "synthesize",

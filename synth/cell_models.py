@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from .liberty import Function, Group, Library, read_group
+from .liberty import CellFunction, LibertyGroup, Library, read_group
 
-__all__ = ["Arc", "CellModel", "Edge", "Energy", "Models", "Sense", "Table"]
+__all__ = ["Arc", "CellModel", "CellModels", "Edge", "EnergyTables", "Sense", "Table"]
 
 Sense = Literal["positive", "negative", "both"]
 Edge = Literal["rise", "fall"]
@@ -137,7 +137,7 @@ class Arc:
 
 
 @dataclass(frozen=True)
-class Energy:
+class EnergyTables:
     """What the inside of a cell takes when a pin moves; the load at an output is not in it.
 
     Where the file tells cases apart (which input moved, what the others were), this is the mean over them:
@@ -157,7 +157,7 @@ class Energy:
         )
 
 
-_NO_ENERGY: Final = Energy(((), ()), 0)
+_NO_ENERGY: Final = EnergyTables(((), ()), 0)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class CellModel:
     inputs: tuple[str, ...]
     functions: dict[str, Callable[..., int]]
     next_state: Callable[..., int] | None
-    energy: dict[str, Energy]
+    energy: dict[str, EnergyTables]
     leakage: float
 
     def arcs_to(self, pin: str) -> tuple[Arc, ...]:
@@ -198,7 +198,7 @@ class CellModel:
         return {pin: tuple(arc for arc in self.arcs if arc.target == pin) for pin in self.functions}
 
 
-class Models:
+class CellModels:
     """The cells of one library, each read when it is first asked for.
 
     Args:
@@ -242,7 +242,7 @@ class Models:
         raise ValueError(f"cell must be one of library {self.library.name}, not {name}")
 
 
-def _library_head(head: str) -> Group:
+def _library_head(head: str) -> LibertyGroup:
     """Return the library group without its cells."""
     return read_group(head + "}")
 
@@ -257,7 +257,7 @@ def _templates(head: str) -> dict[str, dict[str, str]]:
 class _Model:
     """Reads one cell."""
 
-    def __init__(self, group: Group, templates: dict[str, dict[str, str]]) -> None:
+    def __init__(self, group: LibertyGroup, templates: dict[str, dict[str, str]]) -> None:
         self._group = group
         self._templates = templates
 
@@ -294,7 +294,7 @@ class _Model:
             return state, clock, group.attributes.get("next_state")
         return (), None, None
 
-    def _arcs(self, pin: Group) -> Iterator[Arc]:
+    def _arcs(self, pin: LibertyGroup) -> Iterator[Arc]:
         merged: dict[tuple[str, Sense, bool], list[Arc]] = {}
         for timing in pin.of("timing"):
             kind = timing.attributes.get("timing_type", "")
@@ -316,7 +316,7 @@ class _Model:
         for arcs in merged.values():
             yield from _slowest(arcs)
 
-    def _setup(self, pin: Group) -> tuple[Table, Table] | None:
+    def _setup(self, pin: LibertyGroup) -> tuple[Table, Table] | None:
         found: list[tuple[Table, Table]] = []
         for timing in pin.of("timing"):
             if timing.attributes.get("timing_type") in _SETUP_ARCS:
@@ -332,7 +332,7 @@ class _Model:
             worst = (pair[0] or worst[0], pair[1] or worst[1])
         return worst
 
-    def _energy(self, pin: Group) -> Energy:
+    def _energy(self, pin: LibertyGroup) -> EnergyTables:
         cases: set[tuple[str, str]] = set()
         tables: tuple[list[Table], list[Table]] = ([], [])
         for power in pin.of("internal_power"):
@@ -340,9 +340,9 @@ class _Model:
             for edge, name in enumerate(("rise_power", "fall_power")):
                 # A file may give one table for both edges.
                 tables[edge].extend(self._table(table) for table in power.of(name, "power"))
-        return Energy((tuple(tables[0]), tuple(tables[1])), len(cases)) if cases else _NO_ENERGY
+        return EnergyTables((tuple(tables[0]), tuple(tables[1])), len(cases)) if cases else _NO_ENERGY
 
-    def _table(self, group: Group) -> Table:
+    def _table(self, group: LibertyGroup) -> Table:
         template = self._templates.get(group.argument, {})
         known = template | group.attributes
         values = _numbers(known.get("values", ""))
@@ -376,14 +376,14 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.replace('"', " ").replace("\\", " ").replace(",", " ").split())
 
 
-def _capacitance(pin: Group) -> tuple[float, float]:
+def _capacitance(pin: LibertyGroup) -> tuple[float, float]:
     one = float(pin.attributes.get("capacitance", 0))
     # abc, too, takes a capacitance of zero for none.
     rise, fall = (float(pin.attributes.get(f"{edge}_capacitance", 0)) or one for edge in ("rise", "fall"))
     return rise, fall
 
 
-def _leakage(group: Group) -> float:
+def _leakage(group: LibertyGroup) -> float:
     if "cell_leakage_power" in group.attributes:
         return float(group.attributes["cell_leakage_power"])
     found = [power for power in group.of("leakage_power") if "value" in power.attributes]
@@ -419,7 +419,7 @@ def _compiled(text: str, pins: Iterable[str]) -> Callable[..., int]:
     The bits of each integer are independent cases.
     """
     symbols: dict[str, Any] = {pin: _Symbol(f"p{place}") for place, pin in enumerate(pins)}
-    result = Function(text).evaluate(symbols, _Symbol("every"))
+    result = CellFunction(text).evaluate(symbols, _Symbol("every"))
     # A constant function is the integer 0, or the integer of ones itself.
     body = result.text if isinstance(result, _Symbol) else "0"
     arguments = ", ".join(["every", *(symbol.text for symbol in symbols.values())])

@@ -30,11 +30,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from .cell_models import Models
+from .cell_models import CellModels
 from .liberty import Library
-from .mapped_netlist import Mapped
+from .mapped_netlist import MappedNetlist
 from .metric import Metric
-from .static_timing import Timing, analyse
+from .static_timing import PathTiming, analyse
 from .yosys_session import Session, SynthesisError, pyosys_version
 
 __all__ = [
@@ -49,16 +49,16 @@ __all__ = [
     "Goal",
     "Language",
     "Netlist",
-    "Point",
     "Recipe",
     "SynthesisError",
+    "SynthesisPoint",
     "Synthesizer",
     "choose",
     "entry",
-    "point_of",
     "pyosys_version",
     "read_command",
     "read_whole",
+    "synthesis_point_of",
     "synthesize",
     "unvaried",
     "write_whole",
@@ -251,7 +251,7 @@ def read_command(netlist: Netlist, name: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Point:
+class SynthesisPoint:
     """What one netlist came out as by one recipe.
 
     Attributes:
@@ -297,7 +297,7 @@ def synthesize(
     recipes: Sequence[str | Recipe] = tuple(RECIPES),
     language: Language = "rtlil",
     cache: str | os.PathLike[str] | None = None,
-) -> list[Point]:
+) -> list[SynthesisPoint]:
     """Synthesize one design by each recipe.
 
     Args:
@@ -370,13 +370,13 @@ class _Raw:
         raise ValueError(f"record must hold a delay and cells, not {record!r}")
 
 
-def _point(recipe: str, raw: _Raw, timing: Timing, library: Library) -> Point:
+def _point(recipe: str, raw: _Raw, timing: PathTiming, library: Library) -> SynthesisPoint:
     cells = [(library.cells[name], count) for name, count in raw.counts]
 
     def reported(ps: float) -> float:
         return round(ps / library.delay_unit_ps, 6)
 
-    return Point(
+    return SynthesisPoint(
         recipe=recipe,
         area=math.fsum(cell.area * count for cell, count in cells),
         sequential_area=math.fsum(cell.area * count for cell, count in cells if cell.sequential),
@@ -423,9 +423,9 @@ class Synthesizer(Session):
     def __init__(self, library: Library) -> None:
         super().__init__()
         self.library = library
-        self.models = Models(library)
+        self.models = CellModels(library)
 
-    def run(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, Point]]:
+    def run(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, SynthesisPoint]]:
         """Synthesize netlists one after another, each by every recipe.
 
         Returns:
@@ -449,12 +449,12 @@ class Synthesizer(Session):
             for one in self._synthesize(netlists, recipes)
         ]
 
-    def map(self, netlist: Netlist, recipes: Sequence[Recipe]) -> dict[str, Mapped]:
+    def map(self, netlist: Netlist, recipes: Sequence[Recipe]) -> dict[str, MappedNetlist]:
         """Synthesize one netlist, and return its gates themselves, by the recipe's name; raises as `run`."""
         (one,) = self._synthesize([netlist], recipes)
         return {name: mapped for name, (_, mapped) in one.items()}
 
-    def _timing(self, mapped: Mapped) -> Timing:
+    def _timing(self, mapped: MappedNetlist) -> PathTiming:
         try:
             return analyse(mapped, self.models)
         except ValueError as error:
@@ -462,7 +462,7 @@ class Synthesizer(Session):
 
     def _synthesize(
         self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]
-    ) -> list[dict[str, tuple[_Raw, Mapped]]]:
+    ) -> list[dict[str, tuple[_Raw, MappedNetlist]]]:
         directory = self._directory()
         libraries = " ".join(f"-liberty ../cells{number}.lib" for number in range(len(self.library.sources)))
         commands: dict[str, list[str]] = {}
@@ -497,12 +497,12 @@ class Synthesizer(Session):
         made = []
         for number, netlist in enumerate(netlists):
             results = json.loads((directory / f"result{number}.json").read_text(encoding="utf-8"))
-            one: dict[str, tuple[_Raw, Mapped]] = {}
+            one: dict[str, tuple[_Raw, MappedNetlist]] = {}
             for recipe in recipes:
                 raw = _Raw.of(results[recipe.name])
                 _check(netlist, recipe, raw, self.library)
                 gates = (directory / f"{recipe.name}{number}.mapped").read_text(encoding="utf-8")
-                one[recipe.name] = raw, Mapped.of(json.loads(gates), netlist.top)
+                one[recipe.name] = raw, MappedNetlist.of(json.loads(gates), netlist.top)
             made.append(one)
         shutil.rmtree(directory)
         return made
@@ -551,24 +551,24 @@ class Cache:
     def _path(self, place: Path, netlist: Netlist, recipe: Recipe) -> Path:
         return entry(place, [*self._context, recipe.commands, netlist.sha256])
 
-    def load(self, netlist: Netlist, recipes: Iterable[Recipe]) -> dict[str, Point]:
+    def load(self, netlist: Netlist, recipes: Iterable[Recipe]) -> dict[str, SynthesisPoint]:
         """Return what is known, by recipe; a file that is not what it should be is as good as none."""
-        known: dict[str, Point] = {}
+        known: dict[str, SynthesisPoint] = {}
         if self._place is not None:
             for recipe in recipes:
                 record = read_whole(self._path(self._place, netlist, recipe))
                 with contextlib.suppress(TypeError, ValueError):
-                    known[recipe.name] = point_of(recipe.name, record)
+                    known[recipe.name] = synthesis_point_of(recipe.name, record)
         return known
 
-    def save(self, netlist: Netlist, recipes: Iterable[Recipe], points: Mapping[str, Point]) -> None:
+    def save(self, netlist: Netlist, recipes: Iterable[Recipe], points: Mapping[str, SynthesisPoint]) -> None:
         """Keep results, each whole or not at all."""
         if self._place is not None:
             for recipe in recipes:
                 write_whole(self._path(self._place, netlist, recipe), asdict(points[recipe.name]))
 
 
-def point_of(recipe: str, record: Any) -> Point:
+def synthesis_point_of(recipe: str, record: Any) -> SynthesisPoint:
     """Return the point that a record holds, under the name that its recipe has now.
 
     Raises:
@@ -576,7 +576,7 @@ def point_of(recipe: str, record: Any) -> Point:
     """
     known = dict(record)
     known |= {name: tuple(map(tuple, known.get(name, ()))) for name in ("paths", "counts")}
-    return Point(**{**known, "recipe": recipe})
+    return SynthesisPoint(**{**known, "recipe": recipe})
 
 
 # Small files whose contents are JSON. They are also used by what measures with this flow.

@@ -17,14 +17,14 @@ from typing import Any, Final
 from .flow import Netlist, read_command
 from .yosys_session import Session, SynthesisError
 
-__all__ = ["FPGA_VERSION", "TARGETS", "FpgaSynthesizer", "Resources", "Target", "find_target"]
+__all__ = ["FPGA_TARGETS", "FPGA_VERSION", "FpgaResources", "FpgaSynthesizer", "FpgaTarget", "find_target"]
 
 FPGA_VERSION: Final = 1
 """Goes up with every change to what is counted, the targets' commands apart; part of the cache's key."""
 
 
 @dataclass(frozen=True)
-class Target:
+class FpgaTarget:
     """A family of FPGAs.
 
     Attributes:
@@ -42,16 +42,16 @@ class Target:
         return next((kind for kind, cells in self.kinds.items() if re.fullmatch(cells, cell)), None)
 
 
-TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
+FPGA_TARGETS: Final[Mapping[str, FpgaTarget]] = MappingProxyType(
     {
         target.name: target
         for target in (
-            Target(
+            FpgaTarget(
                 "ice40",
                 "synth_ice40 -dsp -top",
                 {"luts": "SB_LUT4", "carries": "SB_CARRY", "flip_flops": r"SB_DFF\w*", "dsps": "SB_MAC16"},
             ),
-            Target(
+            FpgaTarget(
                 "ecp5",
                 "synth_ecp5 -top",
                 {
@@ -63,7 +63,7 @@ TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
                     "wires": "GSR",
                 },
             ),
-            Target(
+            FpgaTarget(
                 "xilinx",
                 # The unit is to be a part of something larger: its ports are no pins.
                 "synth_xilinx -flatten -noiopad -noclkbuf -top",
@@ -82,22 +82,22 @@ TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
 """The families by name."""
 
 
-def find_target(name: str) -> Target:
+def find_target(name: str) -> FpgaTarget:
     """Return a family by its name.
 
     Raises:
         ValueError: If there is no such family.
     """
-    if name not in TARGETS:
-        raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
-    return TARGETS[name]
+    if name not in FPGA_TARGETS:
+        raise ValueError(f"target must be one of {', '.join(FPGA_TARGETS)}, not {name!r}")
+    return FPGA_TARGETS[name]
 
 
 _NOTHING: Final = "$scopeinfo"
 
 
 @dataclass(frozen=True)
-class Resources:
+class FpgaResources:
     """What a netlist takes of an FPGA.
 
     Attributes:
@@ -117,7 +117,7 @@ class Resources:
     counts: tuple[tuple[str, int], ...]
 
     @classmethod
-    def of(cls, record: Any) -> "Resources":
+    def of(cls, record: Any) -> "FpgaResources":
         """Return what a JSON record says.
 
         Raises:
@@ -130,7 +130,7 @@ class Resources:
         return asdict(self) | {"counts": dict(self.counts)}
 
 
-def _resources(target: Target, top: str, cells: Mapping[str, int]) -> Resources:
+def _resources(target: FpgaTarget, top: str, cells: Mapping[str, int]) -> FpgaResources:
     counts = {name: count for name, count in sorted(cells.items()) if name != _NOTHING}
     kinds: Counter[str] = Counter()
     for name, count in counts.items():
@@ -138,7 +138,7 @@ def _resources(target: Target, top: str, cells: Mapping[str, int]) -> Resources:
         if kind is None:
             raise SynthesisError(f"every cell of {top} must be a primitive of {target.name}, not {name}")
         kinds[kind] += count
-    return Resources(
+    return FpgaResources(
         luts=kinds["luts"],
         carries=kinds["carries"],
         flip_flops=kinds["flip_flops"],
@@ -151,12 +151,12 @@ def _resources(target: Target, top: str, cells: Mapping[str, int]) -> Resources:
 class FpgaSynthesizer(Session):
     """Synthesizes for FPGAs, in a working directory of its own that goes when the block ends."""
 
-    def run(self, netlist: Netlist, targets: Sequence[str]) -> dict[str, Resources]:
+    def run(self, netlist: Netlist, targets: Sequence[str]) -> dict[str, FpgaResources]:
         """Synthesize a netlist for each target.
 
         Args:
             netlist: The netlist.
-            targets: Names out of `TARGETS`.
+            targets: Names out of `FPGA_TARGETS`.
 
         Returns:
             What it takes of each, by its name.
@@ -171,7 +171,7 @@ class FpgaSynthesizer(Session):
         shutil.rmtree(directory)
         return resources
 
-    def _mapped(self, netlist: Netlist, targets: Sequence[str]) -> tuple[Path, dict[str, Resources]]:
+    def _mapped(self, netlist: Netlist, targets: Sequence[str]) -> tuple[Path, dict[str, FpgaResources]]:
         """Synthesize a netlist; return what it takes, and where the netlists lie, ``TARGET0.mapped``."""
         directory = self._directory()
         source, command = read_command(netlist, "netlist0")
@@ -179,10 +179,10 @@ class FpgaSynthesizer(Session):
         job = {
             "setup": [],
             "designs": [[command, f"hierarchy -check -top {netlist.top}"]],
-            "recipes": {name: [f"{TARGETS[name].command} {netlist.top}"] for name in targets},
+            "recipes": {name: [f"{FPGA_TARGETS[name].command} {netlist.top}"] for name in targets},
         }
         self._execute([netlist.top], directory, job)
         results = json.loads((directory / "result0.json").read_text(encoding="utf-8"))
         return directory, {
-            name: _resources(TARGETS[name], netlist.top, results[name]["cells"]) for name in targets
+            name: _resources(FPGA_TARGETS[name], netlist.top, results[name]["cells"]) for name in targets
         }

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .flow import Netlist
-from .fpga import FpgaSynthesizer, Resources
+from .fpga import FpgaResources, FpgaSynthesizer
 from .metric import Metric
 from .yosys_session import SynthesisError
 
@@ -45,9 +45,9 @@ __all__ = [
     "LOGIC_CELLS",
     "PLACE_TARGET",
     "PLACE_VERSION",
-    "Placed",
-    "Placer",
-    "Routed",
+    "Ice40Placer",
+    "PlacedDesign",
+    "RoutedTiming",
     "nextpnr_version",
     "surround",
 ]
@@ -101,7 +101,7 @@ def nextpnr_version() -> str:
 
 
 @dataclass(frozen=True)
-class Routed:
+class RoutedTiming:
     """What came of one place and route.
 
     Attributes:
@@ -116,7 +116,7 @@ class Routed:
     used: int
 
     @classmethod
-    def of(cls, report: Any) -> "Routed":
+    def of(cls, report: Any) -> "RoutedTiming":
         """Return what a report that nextpnr wrote says.
 
         Raises:
@@ -234,7 +234,7 @@ def _cell(
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedDesign:
     """What became of a netlist.
 
     Attributes:
@@ -243,16 +243,16 @@ class Placed:
         routed: What came of each place and route.
     """
 
-    resources: Resources
+    resources: FpgaResources
     cells: int
-    routed: tuple[Routed, ...]
+    routed: tuple[RoutedTiming, ...]
 
 
 def _too_large(top: str, needed: str, available: object) -> SynthesisError:
     return SynthesisError(f"{top} must fit the iCE40 {DEVICE}, not need {needed} where there are {available}")
 
 
-class Placer(FpgaSynthesizer):
+class Ice40Placer(FpgaSynthesizer):
     """Synthesizes for iCE40, places and routes, in a working directory of its own.
 
     Several threads may use one.
@@ -267,7 +267,7 @@ class Placer(FpgaSynthesizer):
         self._preparing = threading.Lock()
         self._prepared = False
 
-    def place(self, netlist: Netlist, seeds: Sequence[int]) -> Placed:
+    def place(self, netlist: Netlist, seeds: Sequence[int]) -> PlacedDesign:
         """Synthesize a netlist, then place and route it, from each seed anew.
 
         The same netlist and seed give the same figures.
@@ -291,7 +291,7 @@ class Placer(FpgaSynthesizer):
             raise _too_large(netlist.top, f"{cells} logic cells", available)
         around = surround(module)
         routed = tuple(
-            Routed.of(
+            RoutedTiming.of(
                 self._nextpnr(
                     directory, netlist.top, around,
                     "--seed", str(seed), "--freq", str(_GOAL_MHZ), "--timing-allow-fail",
@@ -300,7 +300,7 @@ class Placer(FpgaSynthesizer):
             for seed in seeds
         )  # fmt: skip
         shutil.rmtree(directory)
-        return Placed(resources[PLACE_TARGET], cells, routed)
+        return PlacedDesign(resources[PLACE_TARGET], cells, routed)
 
     def _prepare(self, directory: Path) -> None:
         """Have nextpnr compiled, by one process alone: it writes to its cache where others may be reading."""

@@ -22,7 +22,16 @@ from typing import Any, Final, Literal, Self
 
 from .metric import Metric
 
-__all__ = ["Cell", "Function", "Group", "Kind", "Library", "LibraryFacts", "LibrarySource", "read_group"]
+__all__ = [
+    "CellFunction",
+    "Kind",
+    "LibertyGroup",
+    "Library",
+    "LibraryCell",
+    "LibraryFacts",
+    "LibrarySource",
+    "read_group",
+]
 
 Kind = Literal["gate", "flip_flop", "latch", "other"]
 
@@ -65,7 +74,7 @@ _NAMES_SHOWN: Final = 5
 _TOKEN: Final = re.compile(r"\s*([A-Za-z_][\w.\[\]]*|[01()!'*&+|^])\s*")
 
 
-class Function:
+class CellFunction:
     """A Liberty Boolean expression: ``!`` and postfix ``'`` bind tightest, then XOR, AND, OR.
 
     Raises:
@@ -145,7 +154,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Cell:
+class LibraryCell:
     """One cell of a library.
 
     Attributes:
@@ -189,11 +198,11 @@ class Cell:
             pin: sum(1 << row for row in rows if row >> position & 1)
             for position, pin in enumerate(self.inputs)
         }
-        return Function(self.functions[0][1]).evaluate(columns, (1 << len(rows)) - 1)
+        return CellFunction(self.functions[0][1]).evaluate(columns, (1 << len(rows)) - 1)
 
 
 @dataclass
-class Group:
+class LibertyGroup:
     """A Liberty group.
 
     Attributes:
@@ -206,9 +215,9 @@ class Group:
     kind: str
     argument: str
     attributes: dict[str, str] = field(default_factory=dict)
-    groups: list["Group"] = field(default_factory=list)
+    groups: list["LibertyGroup"] = field(default_factory=list)
 
-    def of(self, *kinds: str) -> Iterator["Group"]:
+    def of(self, *kinds: str) -> Iterator["LibertyGroup"]:
         """The groups in it of these kinds."""
         return (group for group in self.groups if group.kind in kinds)
 
@@ -226,7 +235,7 @@ class _Table:
         return math.prod(self.sizes.values())
 
 
-def read_group(text: str) -> Group:
+def read_group(text: str) -> LibertyGroup:
     """Return the group that `text` begins with, and all that is in it; what follows it is not looked at.
 
     For the groups of a file that was read as a library before, and is known to be sound.
@@ -235,7 +244,7 @@ def read_group(text: str) -> Group:
         ValueError: If it ends within the group.
     """
     text = _COMMENT.sub(lambda m: m[0] if m[0][0] == '"' else " ", text)
-    stack = [Group("", "")]
+    stack = [LibertyGroup("", "")]
     position = 0
     while (statement := _STATEMENT.match(text, position)) is not None:
         position = statement.end()
@@ -247,7 +256,7 @@ def read_group(text: str) -> Group:
         elif value is not None:
             stack[-1].attributes[name] = value.strip().strip('"').strip()
         elif opens:
-            inner = Group(name, arguments.strip().strip('"').strip())
+            inner = LibertyGroup(name, arguments.strip().strip('"').strip())
             stack[-1].groups.append(inner)
             stack.append(inner)
         else:
@@ -266,13 +275,13 @@ class _Reader:
     def _at(self, position: int) -> str:
         return f"line {self._text.count(chr(10), 0, position) + 1}"
 
-    def read(self) -> Group:
+    def read(self) -> LibertyGroup:
         text = self._text
         if foreign := _FOREIGN.search(text):
             raise ValueError(f"byte 0x{ord(foreign[0]):02x} in {self._at(foreign.start())}")
-        root = Group("", "")
+        root = LibertyGroup("", "")
         # The open groups; None is one of which only the grammar is checked.
-        stack: list[Group | None] = [root]
+        stack: list[LibertyGroup | None] = [root]
         opened: list[int] = []
         table: _Table | None = None
         position = 0
@@ -298,7 +307,7 @@ class _Reader:
                 argument = arguments.strip().strip('"').strip()
                 if group is not None:
                     if name in _KEPT:
-                        inner = Group(name, argument)
+                        inner = LibertyGroup(name, argument)
                         group.groups.append(inner)
                     elif group.kind == "timing" and name in _TABLES:
                         sizes = {} if argument == "scalar" else self._templates.get(argument, {})
@@ -418,7 +427,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(known[:_NAMES_SHOWN]) + more
 
 
-def _is_plain(flip_flop: Group, inputs: tuple[str, ...]) -> bool:
+def _is_plain(flip_flop: LibertyGroup, inputs: tuple[str, ...]) -> bool:
     """Whether Yosys's dfflibmap takes it for a D flip-flop without anything else."""
     data, clock = (
         re.sub(r"[\s()]", "", flip_flop.attributes.get(name, "")) for name in ("next_state", "clocked_on")
@@ -427,7 +436,7 @@ def _is_plain(flip_flop: Group, inputs: tuple[str, ...]) -> bool:
     return data in pins and clock in pins and not {"clear", "preset"} & flip_flop.attributes.keys()
 
 
-def _cell(group: Group) -> Cell:
+def _cell(group: LibertyGroup) -> LibraryCell:
     """Return the cell, with area NaN where the file gives none; ValueErrors give the reason alone."""
     name = group.argument
     bundled = any(group.of(*_BUNDLED, "statetable"))
@@ -455,7 +464,7 @@ def _cell(group: Group) -> Cell:
         known = {pin.argument for pin in pins} | states
         for pin, text in functions:
             try:
-                Function(text).evaluate(dict.fromkeys(known, 0), 1)
+                CellFunction(text).evaluate(dict.fromkeys(known, 0), 1)
             except ValueError:
                 raise ValueError(f"cell {name} has the function {text!r} at its pin {pin}") from None
         for pin in pins:
@@ -470,7 +479,7 @@ def _cell(group: Group) -> Cell:
         value = math.inf
     if math.isinf(value) or value < 0:
         raise ValueError(f"cell {name} has the area {area!r}")
-    return Cell(
+    return LibraryCell(
         name=name,
         area=value,
         inputs=inputs,
@@ -481,7 +490,7 @@ def _cell(group: Group) -> Cell:
     )
 
 
-def _units(library: Group) -> tuple[float, float]:
+def _units(library: LibertyGroup) -> tuple[float, float]:
     """Return the time unit in ps and the capacitance unit in fF; ValueErrors give the reason alone."""
     time = library.attributes.get("time_unit", "")
     if time not in _TIME_UNITS_PS:
@@ -541,7 +550,7 @@ class Library:
 
     name: str
     sources: tuple[LibrarySource, ...] = field(repr=False)
-    cells: Mapping[str, Cell] = field(repr=False, compare=False)
+    cells: Mapping[str, LibraryCell] = field(repr=False, compare=False)
     time_unit_ps: float
     capacitance_unit_ff: float
     output_load_ff: float = 5.0
@@ -571,7 +580,7 @@ class Library:
         ordered = sorted(sources, key=lambda source: (source.name, source.sha256))
         names: list[str] = []
         units: dict[tuple[float, float], str] = {}
-        cells: dict[str, Cell] = {}
+        cells: dict[str, LibraryCell] = {}
         homes: dict[str, str] = {}
         for source in ordered:
             try:
@@ -625,12 +634,12 @@ class Library:
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     @cached_property
-    def nand2(self) -> Cell:
+    def nand2(self) -> LibraryCell:
         """The smallest 2-input NAND, told by its function: the yardstick of areas."""
         return self._smallest(2, _NAND2)[0]
 
     @cached_property
-    def driving_cell(self) -> Cell:
+    def driving_cell(self) -> LibraryCell:
         """The buffer that is taken to drive every input of a design: one of the second size there is."""
         buffers = self._smallest(1, _BUFFER)
         areas = sorted({cell.area for cell in buffers})
@@ -639,7 +648,7 @@ class Library:
         return min((cell for cell in buffers if cell.area == second), key=lambda c: (len(c.name), c.name))
 
     @cached_property
-    def flip_flop(self) -> Cell | None:
+    def flip_flop(self) -> LibraryCell | None:
         """The smallest plain D flip-flop; None in a library without one."""
         return min(
             (cell for cell in self.cells.values() if cell.plain_flip_flop and cell.usable),
@@ -647,7 +656,7 @@ class Library:
             default=None,
         )
 
-    def _smallest(self, inputs: int, table: int) -> list[Cell]:
+    def _smallest(self, inputs: int, table: int) -> list[LibraryCell]:
         """The usable gates of that function, smallest first."""
         return sorted(
             (

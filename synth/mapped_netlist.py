@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .cell_models import Models
+from .cell_models import CellModels
 
-__all__ = ["Instance", "Mapped", "Net"]
+__all__ = ["CellInstance", "MappedNetlist", "Net"]
 
 Net = int
 """The number of a net; `Mapped.ZERO` and `Mapped.ONE` are the constants."""
@@ -15,7 +15,7 @@ _CONSTANTS: Final[Mapping[str, Net]] = {"0": -1, "1": -2, "x": -1, "z": -1}
 
 
 @dataclass(frozen=True)
-class Instance:
+class CellInstance:
     """One cell of the netlist.
 
     Attributes:
@@ -28,7 +28,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MappedNetlist:
     """A flat netlist of library cells.
 
     Attributes:
@@ -42,22 +42,24 @@ class Mapped:
 
     inputs: Mapping[str, tuple[Net, ...]]
     outputs: Mapping[str, tuple[Net, ...]]
-    instances: tuple[Instance, ...]
+    instances: tuple[CellInstance, ...]
 
     @classmethod
-    def of(cls, design: Mapping[str, Any], top: str) -> "Mapped":
+    def of(cls, design: Mapping[str, Any], top: str) -> "MappedNetlist":
         """Return the netlist of a module in what Yosys's ``write_json`` wrote."""
         module = design["modules"][top]
         ports: dict[str, dict[str, tuple[Net, ...]]] = {"input": {}, "output": {}}
         for name, port in module["ports"].items():
             ports[port["direction"]][name] = tuple(map(_net, port["bits"]))
         instances = tuple(
-            Instance(cell["type"], {pin: _net(bits[0]) for pin, bits in cell["connections"].items() if bits})
+            CellInstance(
+                cell["type"], {pin: _net(bits[0]) for pin, bits in cell["connections"].items() if bits}
+            )
             for cell in module["cells"].values()
         )
         return cls(ports["input"], ports["output"], instances)
 
-    def drivers(self, models: Models) -> dict[Net, tuple[Instance, str]]:
+    def drivers(self, models: CellModels) -> dict[Net, tuple[CellInstance, str]]:
         """Return what drives each net that a cell drives."""
         return {
             net: (instance, pin)
@@ -66,7 +68,7 @@ class Mapped:
             if pin in models[instance.cell].functions
         }
 
-    def ordered(self, models: Models) -> Iterator[Instance]:
+    def ordered(self, models: CellModels) -> Iterator[CellInstance]:
         """Yield the cells that hold no bit, each behind those that drive it.
 
         Raises:

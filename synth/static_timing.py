@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .cell_models import Arc, CellModel, Models
-from .mapped_netlist import Instance, Mapped, Net
+from .cell_models import Arc, CellModel, CellModels
+from .mapped_netlist import CellInstance, MappedNetlist, Net
 
-__all__ = ["PATHS", "Loads", "Timing", "analyse", "gates_delay", "loads", "register_overhead", "waves_of"]
+__all__ = ["PATHS", "Loads", "PathTiming", "analyse", "gates_delay", "loads", "register_overhead", "waves_of"]
 
 PATHS: Final = (
     "input to register",
@@ -56,7 +56,7 @@ class Wave(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Timing:
+class PathTiming:
     """What a netlist's paths take, in ps.
 
     Attributes:
@@ -81,7 +81,7 @@ class Timing:
 Loads = dict[Net, Pair]
 
 
-def loads(netlist: Mapped, models: Models) -> Loads:
+def loads(netlist: MappedNetlist, models: CellModels) -> Loads:
     """Return what each net drives, for rising and falling edges, in the library's unit."""
     total: Loads = {}
     for instance in netlist.instances:
@@ -119,10 +119,10 @@ def _through(arcs: tuple[Arc, ...], pins: Mapping[str, Net], waves: Mapping[Net,
     return Wave((arrival[0], arrival[1]), (slope[0], slope[1]))
 
 
-class Surroundings:
+class TimingContext:
     """What stands around a unit: what drives its inputs, and the registers before and behind it."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: CellModels) -> None:
         library = models.library
         self.driver = models[library.driving_cell.name]
         (self._pin,) = self.driver.capacitance
@@ -193,7 +193,7 @@ def _propagate(gates: Sequence[_Gate], load: Loads, waves: dict[Net, Wave]) -> N
             waves[net] = _through(arcs, gate.pins, waves, load.get(net, none))
 
 
-def _gates(netlist: Mapped, models: Models) -> list[_Gate]:
+def _gates(netlist: MappedNetlist, models: CellModels) -> list[_Gate]:
     """Return the gates in the order in which edges reach them, each with the nets that it drives."""
     found = []
     for gate in netlist.ordered(models):
@@ -203,12 +203,12 @@ def _gates(netlist: Mapped, models: Models) -> list[_Gate]:
     return found
 
 
-def _registers(netlist: Mapped, models: Models) -> list[tuple[Instance, CellModel]]:
+def _registers(netlist: MappedNetlist, models: CellModels) -> list[tuple[CellInstance, CellModel]]:
     pairs = [(instance, models[instance.cell]) for instance in netlist.instances]
     return [(instance, model) for instance, model in pairs if model.clock is not None]
 
 
-def register_overhead(models: Models) -> float:
+def register_overhead(models: CellModels) -> float:
     """Return what the library's flip-flop takes of a clock period, in ps; 0 in a library without one.
 
     From the clock's edge to its output on a driving cell, and the setup time of what comes out of that.
@@ -216,7 +216,7 @@ def register_overhead(models: Models) -> float:
     Raises:
         ValueError: If it has no delay from its clock, or no setup time.
     """
-    surroundings = Surroundings(models)
+    surroundings = TimingContext(models)
     register = surroundings.register
     if register is None:
         return 0.0
@@ -225,7 +225,7 @@ def register_overhead(models: Models) -> float:
     return (launched + _setup(register, pin, wave, surroundings.clock)[1]) * models.library.time_unit_ps
 
 
-def gates_delay(netlist: Mapped, models: Models) -> float:
+def gates_delay(netlist: MappedNetlist, models: CellModels) -> float:
     """Return the longest path through gates alone in ps, as abc's ``stime`` has it; 0 without gates.
 
     From an input port or a flip-flop's output to an output port or a flip-flop's input.
@@ -236,7 +236,7 @@ def gates_delay(netlist: Mapped, models: Models) -> float:
     load = loads(netlist, models)
     port = models.library.output_load_ff / models.library.capacitance_unit_ff
     registers = _registers(netlist, models)
-    surroundings = Surroundings(models)
+    surroundings = TimingContext(models)
     starts = {net for nets in netlist.inputs.values() for net in nets}
     ends = [net for nets in netlist.outputs.values() for net in nets]
     for instance, model in registers:
@@ -257,7 +257,7 @@ def gates_delay(netlist: Mapped, models: Models) -> float:
     return max(late, default=0.0) * models.library.time_unit_ps
 
 
-def waves_of(netlist: Mapped, models: Models) -> dict[Net, Wave]:
+def waves_of(netlist: MappedNetlist, models: CellModels) -> dict[Net, Wave]:
     """Return the latest edges on every net between registers, in the library's unit.
 
     Inputs come out of registers, as in `analyse`; the clock's edge is at time 0.
@@ -267,7 +267,7 @@ def waves_of(netlist: Mapped, models: Models) -> dict[Net, Wave]:
     """
     load = loads(netlist, models)
     none = (0.0, 0.0)
-    surroundings = Surroundings(models)
+    surroundings = TimingContext(models)
     waves = {
         net: surroundings.registered(load.get(net, none))[0]
         for nets in netlist.inputs.values()
@@ -284,7 +284,7 @@ def waves_of(netlist: Mapped, models: Models) -> dict[Net, Wave]:
     return waves
 
 
-def analyse(netlist: Mapped, models: Models) -> Timing:
+def analyse(netlist: MappedNetlist, models: CellModels) -> PathTiming:
     """Return the timing of a netlist.
 
     Raises:
@@ -293,7 +293,7 @@ def analyse(netlist: Mapped, models: Models) -> Timing:
     unit = models.library.time_unit_ps
     load = loads(netlist, models)
     none = (0.0, 0.0)
-    surroundings = Surroundings(models)
+    surroundings = TimingContext(models)
     registers = _registers(netlist, models)
     gates = _gates(netlist, models)
     clocks = {model.name: surroundings.clock_wave(model) for _, model in registers}
@@ -336,7 +336,7 @@ def analyse(netlist: Mapped, models: Models) -> Timing:
                         end = _setup(register, pin, wave, surroundings.clock)
                     note(f"{start} to output", end, own)
     decides = max(longest.values(), default=(0.0, 0.0, 0.0))
-    return Timing(
+    return PathTiming(
         gates=gates_delay(netlist, models),
         paths={path: longest[path][0] * unit for path in PATHS if path in longest},
         clock_to_output=decides[1] * unit,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..base import external_tools as tools
+from ..base import external_tools
 
 __all__ = ["GATES", "NEEDS", "Done", "YosysError", "gates", "run"]
 
@@ -88,7 +88,7 @@ def run(
         ToolError: If pyosys is missing.
         YosysError: If a command fails, or all take longer than `seconds`.
     """
-    tools.require(*NEEDS)
+    external_tools.require_tools(*NEEDS)
     with tempfile.TemporaryDirectory(prefix="blockdot-yosys-") as name:
         folder = Path(name)
         for file, text in (inputs or {}).items():

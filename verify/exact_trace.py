@@ -18,11 +18,11 @@ from ..sim.stimulus import Stimulus
 
 __all__ = [
     "NAN",
-    "Block",
     "Kind",
     "Rounded",
-    "Step",
-    "Term",
+    "TracedBlock",
+    "TracedStep",
+    "TracedTerm",
     "chop",
     "exponent_of",
     "nearest",
@@ -115,7 +115,7 @@ def unit_exponent(spec: DotSpec) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TracedBlock:
     """One block of a group.
 
     Attributes:
@@ -144,7 +144,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class TracedTerm:
     """What `aligned` shifts as one: what was accumulated, or up to 16 elements of a block.
 
     Attributes:
@@ -159,7 +159,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TracedStep:
     """One input, and what comes of it. Numbers are in units of `unit_exponent`.
 
     Attributes:
@@ -183,7 +183,7 @@ class Step:
     vector: int
     first: bool
     last: bool
-    blocks: tuple[Block, ...]
+    blocks: tuple[TracedBlock, ...]
     value: int
     special: float
     group: Rounded | None
@@ -192,7 +192,7 @@ class Step:
     after: int
     after_special: float
     addition: Rounded | None
-    terms: tuple[Term, ...]
+    terms: tuple[TracedTerm, ...]
     result: Rounded | None
 
 
@@ -237,8 +237,8 @@ class _Accounts:
         self.exponent = (a_exponent + b_exponent).tolist()
         self.special = _specials(stimulus)
 
-    def block(self, vector: int, j: int) -> Block:
-        return Block(
+    def block(self, vector: int, j: int) -> TracedBlock:
+        return TracedBlock(
             int(self.positive[vector][j]),
             int(self.negative[vector][j]),
             self.significand[vector][j],
@@ -278,7 +278,7 @@ def _specials(stimulus: Stimulus) -> dict[tuple[int, int], float]:
     return specials
 
 
-def replay(stimulus: Stimulus) -> Iterator[Step]:
+def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
     """Tell what happens inside the sums of a stimulus.
 
     Args:
@@ -299,7 +299,7 @@ def replay(stimulus: Stimulus) -> Iterator[Step]:
         special = sum(block.special for block in blocks)
         before = _Sum() if first else now
         group = addition = result = None
-        terms: tuple[Term, ...] = ()
+        terms: tuple[TracedTerm, ...] = ()
         if spec.accumulate in ("none", "fp32") and not special:
             group = nearest(value, unit)
             # What is too large is infinite from here on.
@@ -324,7 +324,7 @@ def replay(stimulus: Stimulus) -> Iterator[Step]:
                 rounding = group if spec.accumulate == "none" else addition or group
                 assert rounding is not None
                 result = Rounded(now.bits, rounding.kind, rounding.carry)
-        yield Step(
+        yield TracedStep(
             vector,
             first,
             last,
@@ -361,7 +361,7 @@ def _add_binary32(
     return _Sum(number_of(bits, unit), 0.0, bits), Rounded(bits, addition.kind, addition.carry)
 
 
-def _terms(accounts: _Accounts, vector: int, before: _Sum, unit: int) -> tuple[Term, ...]:
+def _terms(accounts: _Accounts, vector: int, before: _Sum, unit: int) -> tuple[TracedTerm, ...]:
     spec = accounts.spec
     up = spec.quantum_exponent - unit
     values = [(before.value, exponent_of(before.bits))]
@@ -373,13 +373,13 @@ def _terms(accounts: _Accounts, vector: int, before: _Sum, unit: int) -> tuple[T
     drop = max(max(exponent for _, exponent in values) - spec.fraction - unit, 0)
     mask = (1 << drop) - 1
     return tuple(
-        Term(value, exponent, abs(value) & mask if value > 0 else -(abs(value) & mask))
+        TracedTerm(value, exponent, abs(value) & mask if value > 0 else -(abs(value) & mask))
         for value, exponent in values
     )
 
 
 def _add_aligned(
-    before: _Sum, terms: tuple[Term, ...], special: float, unit: int
+    before: _Sum, terms: tuple[TracedTerm, ...], special: float, unit: int
 ) -> tuple[_Sum, Rounded | None]:
     special = before.special + special
     if special:

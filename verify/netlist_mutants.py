@@ -19,7 +19,7 @@ from ..synth import yosys
 from .coverage.directed import directed
 from .proofs.solver import Network, SolverError, equal, network
 
-__all__ = ["FATES", "Fate", "Mutant", "Mutants", "agree", "examine", "mutate", "play"]
+__all__ = ["FATES", "Fate", "Mutant", "Mutants", "agree", "examine_mutant", "mutate", "play"]
 
 Fate = Literal["killed", "refuted", "equivalent", "survived"]
 FATES: Final[tuple[Fate, ...]] = ("killed", "refuted", "equivalent", "survived")
@@ -172,7 +172,7 @@ def mutate(
     mutants: list[Mutant] = []
     for k, command in enumerate(commands, 1):
         fault = " ".join(_option(command, name) for name in ("mode", "cell", "port", "portbit"))
-        fate: Fate = "killed" if k in found else examine(unit, right, _awake(faulty, k))
+        fate: Fate = "killed" if k in found else examine_mutant(unit, right, _awake(faulty, k))
         mutants.append(Mutant(_component(command), fault, fate, found.get(k)))
     return Mutants(unit.name, seed, vectors, tuple(mutants))
 
@@ -319,7 +319,7 @@ def _awake(one: Network, number: int) -> Network:
     return Network([bit for bit in one.inputs if bit not in control], one.outputs, one.registers, body)
 
 
-def examine(unit: DotUnit, right: Network, wrong: Network) -> Fate:
+def examine_mutant(unit: DotUnit, right: Network, wrong: Network) -> Fate:
     """Say whether any input, in any state that occurs, tells a faulty netlist from a unit's.
 
     Args:

@@ -27,14 +27,13 @@ from ..base.argument_checks import require_int
 from ..base.source_digest import source_digest
 from ..hw import DotUnit
 from ..model import DotSpec
-from ..sim.engines import cxxrtl_lanes as lanes
-from ..sim.engines import run as engines
+from ..sim.engines import cxxrtl_lanes, run
 from ..sim.stimulus import Stimulus, bulk
 from ..sim.stream_rules import EngineError, StreamError
 from .compare import compare
 from .shrink import as_test, shrink
 
-__all__ = ["BATCH", "Failure", "Soak", "batches", "explain", "soak"]
+__all__ = ["BATCH", "Soak", "SoakFailure", "batches", "explain", "soak"]
 
 BATCH: Final = 1 << 18
 """Inputs in a batch: enough to keep every lane busy, little enough to be lost at an interruption."""
@@ -42,7 +41,7 @@ BATCH: Final = 1 << 18
 _LEAST: Final = 8
 _JOURNAL_VERSION: Final = 1
 
-Progress = Callable[[int, int], None]
+SoakProgress = Callable[[int, int], None]
 """Called with how many inputs are done, and how many there are."""
 
 
@@ -94,7 +93,7 @@ class Soak:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class SoakFailure:
     """A failure, made as small as it gets.
 
     Attributes:
@@ -105,7 +104,7 @@ class Failure:
     """
 
     stimulus: Stimulus
-    engine: engines.Engine
+    engine: run.Engine
     told: str
     test: str
 
@@ -115,13 +114,13 @@ def _stimulus(spec: DotSpec, seed: int, batch: int, vectors: int) -> Stimulus:
     return bulk(spec, vectors, seed=int(words[0]) << 32 | int(words[1]))
 
 
-def _batch(spec: DotSpec, seed: int, batch: int, vectors: int) -> lanes.Batch:
-    return lanes.Batch.cut(_stimulus(spec, seed, batch, vectors))
+def _batch(spec: DotSpec, seed: int, batch: int, vectors: int) -> cxxrtl_lanes.Batch:
+    return cxxrtl_lanes.Batch.cut(_stimulus(spec, seed, batch, vectors))
 
 
-def _play(built: lanes.BuiltUnit, seed: int, batch: int, vectors: int) -> _Part:
+def _play(built: cxxrtl_lanes.BuiltUnit, seed: int, batch: int, vectors: int) -> _Part:
     played = _batch(built.spec, seed, batch, vectors)
-    answer = lanes.run(built, played)
+    answer = cxxrtl_lanes.run(built, played)
     failing = answer.failing(played.stimulus.expected())
     return _Part(
         batch=batch,
@@ -182,11 +181,11 @@ class _Journal:
 
 def _model_digest() -> str:
     """Return a hash of all that the inputs and the expected results come from."""
-    return source_digest(model, sim.stimulus, lanes, sys.modules[__name__], also=[np.__version__])
+    return source_digest(model, sim.stimulus, cxxrtl_lanes, sys.modules[__name__], also=[np.__version__])
 
 
 @contextmanager
-def _journal(built: lanes.BuiltUnit, seed: int) -> Iterator[_Journal]:
+def _journal(built: cxxrtl_lanes.BuiltUnit, seed: int) -> Iterator[_Journal]:
     heading = {
         "journal": _JOURNAL_VERSION,
         "unit": built.name,
@@ -219,8 +218,8 @@ def soak(
     *,
     seed: int = 0,
     workers: int | None = None,
-    build_dir: str | os.PathLike[str] = engines.BUILD_DIR,
-    progress: Progress | None = None,
+    build_dir: str | os.PathLike[str] = run.BUILD_DIR,
+    progress: SoakProgress | None = None,
 ) -> Soak:
     """Put random inputs into a unit and compare every result with the model's, until one differs.
 
@@ -247,7 +246,7 @@ def soak(
     for name, (value, bound) in least.items():
         if require_int(name, value) < bound:
             raise ValueError(f"{name} must be at least {bound}, not {value}")
-    built = lanes.build(unit, Path(build_dir))
+    built = cxxrtl_lanes.build(unit, Path(build_dir))
     sizes = _sizes(vectors)
     with _journal(built, seed) as journal:
         known = {k: part for k, part in journal.parts.items() if k < len(sizes)}
@@ -277,7 +276,7 @@ def soak(
 
 
 def _parts(
-    built: lanes.BuiltUnit, seed: int, batches: Sequence[tuple[int, int]], workers: int
+    built: cxxrtl_lanes.BuiltUnit, seed: int, batches: Sequence[tuple[int, int]], workers: int
 ) -> Iterator[_Part]:
     """Yield what comes of batches, and of no more once one has failed, in their order."""
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
@@ -301,7 +300,7 @@ def _parts(
         pool.shutdown(cancel_futures=True)
 
 
-def explain(unit: DotUnit, soaked: Soak, *, build_dir: str | os.PathLike[str] = engines.BUILD_DIR) -> Failure:
+def explain(unit: DotUnit, soaked: Soak, *, build_dir: str | os.PathLike[str] = run.BUILD_DIR) -> SoakFailure:
     """Make the failure of a run as small as it gets, and see it on an engine of the ordinary kind.
 
     Args:
@@ -318,25 +317,25 @@ def explain(unit: DotUnit, soaked: Soak, *, build_dir: str | os.PathLike[str] = 
     """
     if soaked.failure is None:
         raise ValueError(f"soak of {soaked.unit} must have failed to be explained, not come out well")
-    built = lanes.build(unit, Path(build_dir))
+    built = cxxrtl_lanes.build(unit, Path(build_dir))
     batch, vectors, lane = soaked.failure
 
     def fails(stimuli: Sequence[Stimulus]) -> list[bool]:
-        played = lanes.Batch.join(stimuli)
-        failing = lanes.run(built, played).failing(played.stimulus.expected())
+        played = cxxrtl_lanes.Batch.join(stimuli)
+        failing = cxxrtl_lanes.run(built, played).failing(played.stimulus.expected())
         return np.isin(np.arange(played.lanes), failing).tolist()
 
     least = shrink(_batch(unit.spec, soaked.seed, batch, vectors).lane(lane), fails)
-    others: tuple[engines.Engine, ...] = ("pysim", "cxxrtl")
+    others: tuple[run.Engine, ...] = ("pysim", "cxxrtl")
     for engine in others:
         try:
-            response = engines.run(unit, least, engine=engine, build_dir=build_dir)
+            response = run.run(unit, least, engine=engine, build_dir=build_dir)
             comparison = compare(unit, least, response, engine=engine, shown=1)
             told = "" if comparison.equal else str(comparison.mismatches[0])
         except StreamError as error:
             told = str(error)
         if told:
-            return Failure(stimulus=least, engine=engine, told=told, test=as_test(unit, least, engine))
+            return SoakFailure(stimulus=least, engine=engine, told=told, test=as_test(unit, least, engine))
     raise EngineError(
         f"engines {' and '.join(others)} must fail as lane {lane} of batch {batch} of {unit.name} did, "
         "not find it right"

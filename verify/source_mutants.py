@@ -20,14 +20,14 @@ from .. import base, hw, model
 from ..hw import DotUnit, to_verilog
 from ..sim.stimulus import Stimulus, random
 from .coverage.directed import directed
-from .netlist_mutants import Fate, Mutant, agree, examine, play
+from .netlist_mutants import Fate, Mutant, agree, examine_mutant, play
 from .proofs.solver import Network, network
 
-__all__ = ["FAULTS", "Fault", "plant"]
+__all__ = ["FAULTS", "SourceFault", "plant"]
 
 
 @dataclass(frozen=True)
-class Fault:
+class SourceFault:
     """A fault in the source.
 
     Attributes:
@@ -46,234 +46,236 @@ class Fault:
 
 
 FAULTS: Final = (
-    Fault(
+    SourceFault(
         "element", "sign of a product is that of a", "leaves/element.py", "self.a[3] ^ self.b[3]", "self.a[3]"
     ),
-    Fault(
+    SourceFault(
         "element", "a gate of the small product", "leaves/element.py", "gate(~(g9 ^ g8))", "gate(~(g9 | g8))"
     ),
-    Fault(
+    SourceFault(
         "element",
         "a decoded subnormal has a hidden bit",
         "leaves/element.py",
         'wire(m, code[1:3].any(), "normal")',
         'wire(m, code[0:3].any(), "normal")',
     ),
-    Fault(
+    SourceFault(
         "decode",
         "a subnormal scale has exponent 0",
         "leaves/decode.py",
         "Cat(field[0] | ~normal, field[1:])",
         "Cat(field[0], field[1:])",
     ),
-    Fault(
+    SourceFault(
         "decode",
         "every scale has a hidden bit",
         "leaves/decode.py",
         "return Decoded(negative, Cat(mantissa, normal), exponent",
         "return Decoded(negative, Cat(mantissa, Const(1)), exponent",
     ),
-    Fault("scale", "NaN of a alone counts", "leaves/scale.py", "nan = a.nan | b.nan", "nan = a.nan"),
-    Fault(
+    SourceFault("scale", "NaN of a alone counts", "leaves/scale.py", "nan = a.nan | b.nan", "nan = a.nan"),
+    SourceFault(
         "scale",
         "exponent of a counts twice",
         "leaves/scale.py",
         "return a.exponent + b.exponent",
         "return a.exponent + a.exponent",
     ),
-    Fault(
+    SourceFault(
         "compressor",
         "a full adder's carry lacks a and b",
         "leaves/bits.py",
         "(a & b) | (half & c)",
         "half & c",
     ),
-    Fault(
+    SourceFault(
         "compressor",
         "a half adder's carry is its sum",
         "leaves/bits.py",
         'wire(m, a & b, f"{name}_carry")',
         'wire(m, a ^ b, f"{name}_carry")',
     ),
-    Fault(
+    SourceFault(
         "compressor",
         "a negative product lacks the one of its negation",
         "leaves/compressor.py",
         "        columns.put_all(0, count)\n",
         "",
     ),
-    Fault(
+    SourceFault(
         "term",
         "a negative sum lacks the one of its negation",
         "leaves/multiply.py",
         "columns.put_all(0, [negative & bit for bit in significand])",
         "pass",
     ),
-    Fault(
+    SourceFault(
         "window",
         "a window one place up",
         "datapath.py",
         "least_exponent=exponent_range(*spec.scales)[0]",
         "least_exponent=exponent_range(*spec.scales)[0] - 1",
     ),
-    Fault(
+    SourceFault(
         "normalise",
         "subnormals are normalised",
         "leaves/round.py",
         "(exponent + (top_field - 1))",
         "(exponent + top_field)",
     ),
-    Fault(
+    SourceFault(
         "normalise",
         "a zero has the field of a number",
         "leaves/round.py",
         "field & repeat(top, len(field))",
         "field",
     ),
-    Fault("round", "ties go up", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie"),
-    Fault("round", "ties go down", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie & more"),
-    Fault(
+    SourceFault("round", "ties go up", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie"),
+    SourceFault(
+        "round", "ties go down", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie & more"
+    ),
+    SourceFault(
         "round",
         "nothing is rounded up",
         "leaves/round.py",
         "packed = (packed + up)",
         "packed = (packed + Const(0))",
     ),
-    Fault(
+    SourceFault(
         "round",
         "a negation lacks its one where bits were lost",
         "leaves/round.py",
         "Mux(more, tie, tie | fraction[0])",
         "Mux(more, tie, tie & fraction[0])",
     ),
-    Fault(
+    SourceFault(
         "normalise",
         "minus one is taken for zero",
         "leaves/round.py",
         "digits = Cat(Const(0, 1), self.value[:-1])",
         "digits = Cat(Const(1, 1), self.value[:-1])",
     ),
-    Fault(
+    SourceFault(
         "normalise",
         "what a shifter drops is not looked at",
         "leaves/bits.py",
         "lost = lost | (~take & value[:dropped].any())",
         "lost = lost | (take & value[:dropped].any())",
     ),
-    Fault(
+    SourceFault(
         "round",
         "a sum of zero keeps a sign",
         "leaves/round.py",
         "negative = self.negative & (self.nonzero | asked)",
         "negative = self.negative",
     ),
-    Fault(
+    SourceFault(
         "round",
         "NaN is not quiet",
         "leaves/round.py",
         "Const(0, FRACTION_BITS - 1), self.nan,",
         "Const(0, FRACTION_BITS - 1), Const(0),",
     ),
-    Fault(
+    SourceFault(
         "adder",
         "the sticky bit is lost",
         "accumulate/adders.py",
         "addend = wire(m, Cat(sticky, aligned)",
         "addend = wire(m, Cat(Const(0), aligned)",
     ),
-    Fault(
+    SourceFault(
         "adder",
         "a difference lacks its carry",
         "accumulate/adders.py",
         "list(addend), subtract, self.adder)",
         "list(addend), Const(0), self.adder)",
     ),
-    Fault(
+    SourceFault(
         "adder",
         "operands are swapped by exponent alone",
         "accumulate/adders.py",
         "self.a[:31] < self.b[:31]",
         "self.a[FRACTION_BITS:31] < self.b[FRACTION_BITS:31]",
     ),
-    Fault(
+    SourceFault(
         "adder",
         "opposite infinities are no NaN",
         "accumulate/adders.py",
         "nan[0] | nan[1] | (infinite[0] & infinite[1] & subtract)",
         "nan[0] | nan[1]",
     ),
-    Fault(
+    SourceFault(
         "adder",
         "an exact zero has the sign of a",
         "accumulate/adders.py",
         "Mux(zero, self.a[31] & self.b[31], large[31])",
         "Mux(zero, self.a[31], large[31])",
     ),
-    Fault(
+    SourceFault(
         "exact",
         "a window is not sign-extended",
         "accumulate/adders.py",
         "repeat(self.window[-1], guard)",
         "repeat(Const(0), guard)",
     ),
-    Fault("exact", "NaN sticks for ever", "datapath.py", "(accumulator_nan & keep)", "accumulator_nan"),
-    Fault(
+    SourceFault("exact", "NaN sticks for ever", "datapath.py", "(accumulator_nan & keep)", "accumulator_nan"),
+    SourceFault(
         "exact",
         "a sum does not start anew",
         "datapath.py",
         "accumulator & repeat(keep, len(accumulator))",
         "accumulator",
     ),
-    Fault(
+    SourceFault(
         "exact",
         "a sum that waits adds its window",
         "datapath.py",
         "window & repeat(enable, len(window))",
         "window",
     ),
-    Fault(
+    SourceFault(
         "exact",
         "a kept carry outlives its sum",
         "datapath.py",
         "carries & repeat(keep, len(carries))",
         "carries",
     ),
-    Fault(
+    SourceFault(
         "exact",
         "the lowest kept carry is lost",
         "accumulate/adders.py",
         "Cat(*kept[:-1])",
         "Cat(0, *kept[1:-1])",
     ),
-    Fault(
+    SourceFault(
         "aligned",
         "the sum so far is not aligned",
         "accumulate/aligned_adder.py",
         "(largest - exponent)[: terms.exponent_bits + 1]",
         "(largest - largest)[: terms.exponent_bits + 1]",
     ),
-    Fault(
+    SourceFault(
         "aligned",
         "what is too large is infinite",
         "accumulate/aligned_adder.py",
         "| repeat(too_large, FRACTION_BITS)",
         "| repeat(Const(0), FRACTION_BITS)",
     ),
-    Fault(
+    SourceFault(
         "control",
         "an input that ends no sum gives a result",
         "pipeline.py",
         "before = before & last",
         "before = before | last",
     ),
-    Fault(
+    SourceFault(
         "control",
         "an accumulator takes what is not valid",
         "pipeline.py",
         "first, move & before",
         "first, move",
     ),
-    Fault(
+    SourceFault(
         "control",
         "what is refused is not kept",
         "pipeline.py",
@@ -301,7 +303,7 @@ def _folder(package: ModuleType) -> Path:
     return Path(package.__file__).parent
 
 
-def _emit(unit: DotUnit, fault: Fault) -> str | None:
+def _emit(unit: DotUnit, fault: SourceFault) -> str | None:
     """Return the Verilog that the faulty generator emits; None if it emits none."""
     with tempfile.TemporaryDirectory(prefix="blockdot-fault-") as name:
         package = Path(name) / "blockdot"
@@ -365,4 +367,4 @@ def _fate(unit: DotUnit, right: Network, emitted: str | None, stimuli: Sequence[
     wrong = network({"unit.v": emitted}, unit.name)
     if any(not agree(play(wrong, unit, stimulus)[1], stimulus) for stimulus in stimuli):
         return "killed"
-    return examine(unit, right, wrong)
+    return examine_mutant(unit, right, wrong)

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hierarchy import place
+from ..hierarchy import add_submodule
 from ..leaves.bits import (
     barrel_left,
     count_leading_zeros,
@@ -70,7 +70,7 @@ class Binary32Adder(wiring.Component):
         # what is then still not normal is a subnormal as it is stored.
         shifted, count = normalise(m, magnitude, exponent)
         rounder = Round(fraction_bits=width, field_bits=9, overflow=True)
-        place(m, platform, "round", rounder)
+        add_submodule(m, platform, "round", rounder)
         infinite = [number[FRACTION_BITS:31].all() for number in (self.a, self.b)]
         nan = [
             every & number[:FRACTION_BITS].any()

@@ -10,11 +10,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hierarchy import place
+from ..hierarchy import add_submodule
 from ..leaves.bits import repeat, shift_right, wire
 from ..leaves.compressor import AbsoluteAdder, Adder, Columns
 from ..leaves.multiply import Magnitude
-from ..leaves.round import BIAS, FRACTION_BITS, Normalise, Range
+from ..leaves.round import BIAS, FRACTION_BITS, Normalise, NumberRange
 
 __all__ = ["AlignedAdder", "AlignedTerms"]
 
@@ -66,9 +66,9 @@ class AlignedTerms:
         return largest.bit_length() + 1
 
     @property
-    def numbers(self) -> Range:
+    def numbers(self) -> NumberRange:
         """The sums that are to be rounded."""
-        return Range(
+        return NumberRange(
             magnitude_bits=self.sum_bits - 1,
             exponent_bits=self.largest_bits,
             exponents=(1, max(254, self.exponents[1])),
@@ -148,7 +148,7 @@ class AlignedAdder(wiring.Component):
             columns.put_constant(-1 << width)
         sign, total = self._absolute(m, platform, columns, fast)
         normalise = Normalise(terms.numbers, parallel=fast)
-        place(m, platform, "normalise", normalise)
+        add_submodule(m, platform, "normalise", normalise)
         m.d.comb += [normalise.magnitude.eq(total), normalise.exponent.eq(largest)]
         m.d.comb += self.result.eq(self._packed(m, sign, normalise))
         return m
@@ -170,13 +170,13 @@ class AlignedAdder(wiring.Component):
         if fast:
             save, carry = columns.carry_save(m)
             adder = AbsoluteAdder(width=columns.width, adder=self.adder)
-            place(m, platform, "add", adder)
+            add_submodule(m, platform, "add", adder)
             m.d.comb += [adder.save.eq(save), adder.carry.eq(carry)]
             return adder.negative, adder.magnitude
         total = Signal(signed(columns.width), name="total")
         m.d.comb += total.eq(columns.total(m, self.adder))
         magnitude = Magnitude(bits=columns.width, adder=self.adder)
-        place(m, platform, "sign_magnitude", magnitude)
+        add_submodule(m, platform, "sign_magnitude", magnitude)
         m.d.comb += magnitude.value.eq(total)
         return magnitude.negative, magnitude.magnitude
 

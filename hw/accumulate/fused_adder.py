@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hierarchy import place
+from ..hierarchy import add_submodule
 from ..leaves.bits import (
     barrel_left_kept,
     count_leading_zeros,
@@ -15,7 +15,7 @@ from ..leaves.bits import (
     wire,
 )
 from ..leaves.compressor import Adder, Columns, add
-from ..leaves.round import BIAS, FRACTION_BITS, KEPT_BITS, Range, Round
+from ..leaves.round import BIAS, FRACTION_BITS, KEPT_BITS, NumberRange, Round
 
 __all__ = ["FusedAdder"]
 
@@ -54,7 +54,7 @@ class FusedAdder(wiring.Component):
             became zero by rounding has its sign.
     """
 
-    def __init__(self, numbers: Range, *, adder: Adder) -> None:
+    def __init__(self, numbers: NumberRange, *, adder: Adder) -> None:
         if numbers.magnitude_bits > FRACTION_BITS + 1:
             raise ValueError(
                 f"numbers must have at most {FRACTION_BITS + 1} bits, not {numbers.magnitude_bits}"
@@ -75,7 +75,7 @@ class FusedAdder(wiring.Component):
         )
 
     @staticmethod
-    def _lift(numbers: Range) -> int:
+    def _lift(numbers: NumberRange) -> int:
         """Return where the last bit of an accumulator stands from which on the term cannot change it.
 
         The term is then less than a quarter of it, so less than half of the last bit one binade below.
@@ -83,7 +83,7 @@ class FusedAdder(wiring.Component):
         return numbers.magnitude_bits + 2
 
     @classmethod
-    def width(cls, numbers: Range) -> int:
+    def width(cls, numbers: NumberRange) -> int:
         """Return the width of the frame above the binary point, with the sign."""
         return cls._lift(numbers) + FRACTION_BITS + 2
 
@@ -119,7 +119,7 @@ class FusedAdder(wiring.Component):
             inverted=True,
             apart=True,
         )
-        place(m, platform, "round", rounder)
+        add_submodule(m, platform, "round", rounder)
         infinite: Value = Const(0)
         if numbers.overflow:
             infinite = wire(m, self._overflows(term), "infinite")

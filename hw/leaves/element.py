@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...model.formats import Format, Top
-from ..hierarchy import place
+from ..hierarchy import add_submodule
 from .bits import shift_left, wire
 from .compressor import Columns
 from .decode import Decoded, decode
@@ -275,10 +275,10 @@ class ElementProduct(wiring.Component):
             ]
             return m
         product = DecodedProduct(self.a_format, self.b_format, fast=self.fast)
-        place(m, platform, "decoded", product)
+        add_submodule(m, platform, "decoded", product)
         for k, (name, fmt) in enumerate((("a", self.a_format), ("b", self.b_format))):
             one = ElementDecode(fmt)
-            place(m, platform, f"decode_{k}", one)
+            add_submodule(m, platform, f"decode_{k}", one)
             m.d.comb += [one.code.eq(getattr(self, name)), getattr(product, name).eq(one.decoded)]
         for name in _product_members(self.a_format, self.b_format):
             m.d.comb += getattr(self, name).eq(getattr(product, name))

@@ -18,7 +18,7 @@ from .bits import (
     wire,
 )
 
-__all__ = ["BIAS", "FRACTION_BITS", "Normalise", "Range", "Round", "SignedNormalise"]
+__all__ = ["BIAS", "FRACTION_BITS", "Normalise", "NumberRange", "Round", "SignedNormalise"]
 
 BIAS: Final = 127
 FRACTION_BITS: Final = 23
@@ -28,7 +28,7 @@ _INFINITY_FIELD: Final = 255
 
 
 @dataclass(frozen=True, kw_only=True)
-class Range:
+class NumberRange:
     """The numbers ``magnitude * 2**(exponent + offset)`` that can occur, and what binary32 asks of them.
 
     What cannot occur is not built: no path for subnormal results where the least number is a normal
@@ -125,7 +125,7 @@ class Normalise(wiring.Component):
     """
 
     def __init__(
-        self, numbers: Range, *, parallel: bool = False, zeros_bits: int = 0, excess: int = 0
+        self, numbers: NumberRange, *, parallel: bool = False, zeros_bits: int = 0, excess: int = 0
     ) -> None:
         self.numbers = numbers
         self.parallel = parallel
@@ -259,7 +259,7 @@ class SignedNormalise(wiring.Component):
         nonzero: The number is not zero.
     """
 
-    def __init__(self, numbers: Range, *, parallel: bool = False) -> None:
+    def __init__(self, numbers: NumberRange, *, parallel: bool = False) -> None:
         if numbers.exponent_bits or numbers.shifts_right:
             raise ValueError(f"numbers must have a constant exponent that is not below normal, not {numbers}")
         self.numbers = numbers

@@ -12,24 +12,24 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple, Unpack
 
 from ...hw.datapath import OPTIMISE
-from ...synth.cell_models import Models
+from ...synth.cell_models import CellModels
 from ...synth.flow import RECIPES, Recipe, choose
 from ...synth.liberty import Library
 from ...synth.static_timing import register_overhead
 from ..statistics import Estimate, Summary, relative
 from .comparison import Unit
 from .jobs import Measuring, measure_all
-from .measurement import Job, Sample, seeds_of
+from .measurement import CostSample, MeasurementJob, seeds_of
 
 __all__ = [
+    "DELAY_TARGETS",
     "SIZED",
-    "TARGETS",
-    "Curve",
-    "CurveDelta",
-    "Curves",
-    "Dot",
+    "AreaDelayCurve",
+    "AreaDelayCurves",
+    "AreaDelayDelta",
+    "AreaDelayPoint",
     "area_at",
-    "curves",
+    "area_delay_curves",
     "front",
 ]
 
@@ -39,11 +39,11 @@ SIZED: Final = ("s1", "d1")
 UNSIZED: Final = "a2"
 """The recipe of the least area, which heeds no target."""
 
-TARGETS: Final = 4
+DELAY_TARGETS: Final = 4
 """How many delay targets there are, unless they are given."""
 
 
-class Dot(NamedTuple):
+class AreaDelayPoint(NamedTuple):
     """One point of a curve.
 
     Attributes:
@@ -59,21 +59,21 @@ class Dot(NamedTuple):
     optimise: str
 
 
-def front(dots: Sequence[Dot]) -> list[Dot]:
+def front(dots: Sequence[AreaDelayPoint]) -> list[AreaDelayPoint]:
     """Return the dots that no other one beats in both, by rising delay."""
-    best: list[Dot] = []
+    best: list[AreaDelayPoint] = []
     for dot in sorted(dots):
         if not best or dot.area < best[-1].area:
             best.append(dot)
     return best
 
 
-def area_at(dots: Sequence[Dot], delay: float) -> float | None:
+def area_at(dots: Sequence[AreaDelayPoint], delay: float) -> float | None:
     """Return the least area at a delay; None where no dot is that fast.
 
     It is read off the lower convex edge of the front, as far as the slowest dot, whose area holds from there.
     """
-    edge: list[Dot] = []
+    edge: list[AreaDelayPoint] = []
     for dot in front(dots):
         # Behind a dot that lies above the line between its neighbours, the line is the edge.
         while len(edge) > 1 and _above(edge[-2], edge[-1], dot):
@@ -88,14 +88,14 @@ def area_at(dots: Sequence[Dot], delay: float) -> float | None:
     return edge[-1].area
 
 
-def _above(left: Dot, middle: Dot, right: Dot) -> bool:
+def _above(left: AreaDelayPoint, middle: AreaDelayPoint, right: AreaDelayPoint) -> bool:
     return (middle.area - left.area) * (right.delay - left.delay) >= (right.area - left.area) * (
         middle.delay - left.delay
     )
 
 
 @dataclass(frozen=True)
-class Curve:
+class AreaDelayCurve:
     """A unit's points.
 
     Attributes:
@@ -106,11 +106,11 @@ class Curve:
     """
 
     unit: Unit
-    dots: tuple[tuple[Dot, ...], ...]
+    dots: tuple[tuple[AreaDelayPoint, ...], ...]
     areas: tuple[Summary | None, ...]
 
     @property
-    def front(self) -> list[Dot]:
+    def front(self) -> list[AreaDelayPoint]:
         """The best of all orders."""
         return front([dot for order in self.dots for dot in order])
 
@@ -125,7 +125,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class CurveDelta:
+class AreaDelayDelta:
     """How a unit's area differs from another's at one delay.
 
     Attributes:
@@ -154,7 +154,7 @@ class CurveDelta:
 
 
 @dataclass(frozen=True)
-class Curves:
+class AreaDelayCurves:
     """The curves of several units, read off at the same delays.
 
     Attributes:
@@ -165,8 +165,8 @@ class Curves:
     """
 
     delays: tuple[float, ...]
-    curves: tuple[Curve, ...]
-    deltas: tuple[CurveDelta, ...]
+    curves: tuple[AreaDelayCurve, ...]
+    deltas: tuple[AreaDelayDelta, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
@@ -177,14 +177,14 @@ class Curves:
         }
 
 
-def _time(sample: Sample, unit: Unit) -> list[tuple[str, float, float]]:
+def _time(sample: CostSample, unit: Unit) -> list[tuple[str, float, float]]:
     """Return recipe, delay (clock period where there are registers) and area of each point."""
     return [
         (point.recipe, point.period if unit.stages else point.delay, point.area) for point in sample.points
     ]
 
 
-def curves(
+def area_delay_curves(
     units: Sequence[Unit],
     library: Library,
     *,
@@ -192,14 +192,15 @@ def curves(
     orders: int = 2,
     seed: int = 0,
     **measuring: Unpack[Measuring],
-) -> Curves:
+) -> AreaDelayCurves:
     """Measure the area-delay curves of units that are alike but for their scale format.
 
     Args:
         units: The units; their form is left aside, as every curve is made of both.
         library: What to map to.
         targets: Delay targets in the library's unit; clock periods where there are registers. Where there
-            are none, `TARGETS` of them between the fastest and the smallest the first unit comes out as.
+            are none, `DELAY_TARGETS` of them between the fastest and the smallest that the first unit
+            comes out as.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
         **measuring: How, as `measure_all` takes it.
@@ -221,9 +222,9 @@ def curves(
     seeds = seeds_of(orders, seed)
     ends = tuple(choose([UNSIZED, *SIZED]))
 
-    def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[Unit, int, Job]]:
+    def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[Unit, int, MeasurementJob]]:
         return [
-            (unit, index, Job(replace(unit, optimise=optimise), order, recipes))
+            (unit, index, MeasurementJob(replace(unit, optimise=optimise), order, recipes))
             for unit in units
             for optimise in OPTIMISE
             for index, order in enumerate(seeds)
@@ -234,16 +235,17 @@ def curves(
         samples = measure_all([job for _, _, job in wanted], library, **measuring)
         for (unit, index, job), sample in zip(wanted, samples, strict=True):
             dots[unit][index].extend(
-                Dot(delay, area, recipe, job.unit.optimise) for recipe, delay, area in _time(sample, unit)
+                AreaDelayPoint(delay, area, recipe, job.unit.optimise)
+                for recipe, delay, area in _time(sample, unit)
             )
 
-    dots: dict[Unit, list[list[Dot]]] = {unit: [[] for _ in seeds] for unit in units}
+    dots: dict[Unit, list[list[AreaDelayPoint]]] = {unit: [[] for _ in seeds] for unit in units}
     measured(ends)
     if not targets:
         edge = front([dot for order in dots[first] for dot in order])
         fast, slow = edge[0].delay, edge[-1].delay
         ratio = slow / fast if fast else 1.0
-        targets = [fast * ratio ** (k / TARGETS) for k in range(1, TARGETS + 1)]
+        targets = [fast * ratio ** (k / DELAY_TARGETS) for k in range(1, DELAY_TARGETS + 1)]
     # What registers take is not abc's to know.
     overhead = _overhead(library) if first.stages else 0.0
     sized = [
@@ -253,7 +255,7 @@ def curves(
     ]
     measured(tuple(dict.fromkeys(sized)))
     delays = tuple(sorted(targets))
-    made: list[Curve] = []
+    made: list[AreaDelayCurve] = []
     read: dict[Unit, list[list[float] | None]] = {}
     for unit in units:
         at: list[list[float] | None] = []
@@ -263,9 +265,9 @@ def curves(
             at.append(known if len(known) == len(areas) else None)
         read[unit] = at
         summaries = [None if areas is None else Summary(library.area, tuple(areas)) for areas in at]
-        made.append(Curve(unit, tuple(map(tuple, dots[unit])), tuple(summaries)))
+        made.append(AreaDelayCurve(unit, tuple(map(tuple, dots[unit])), tuple(summaries)))
     deltas = [
-        CurveDelta(
+        AreaDelayDelta(
             first,
             unit,
             delay,
@@ -276,9 +278,9 @@ def curves(
         for delay, ours, theirs in zip(delays, read[first], read[unit], strict=True)
         if ours is not None and theirs is not None
     ]
-    return Curves(delays, tuple(made), tuple(deltas))
+    return AreaDelayCurves(delays, tuple(made), tuple(deltas))
 
 
 def _overhead(library: Library) -> float:
     """Return what a register takes of a clock period, in the library's unit of delay."""
-    return register_overhead(Models(library)) / library.delay_unit_ps
+    return register_overhead(CellModels(library)) / library.delay_unit_ps

@@ -22,26 +22,26 @@ from typing import Any, Final, Literal, Unpack
 
 from ...base.argument_checks import require_int
 from ...model import DotSpec
-from ...synth.flow import FLIP_FLOPS, FLOW_VERSION, Point, Recipe, choose, pyosys_version, unvaried
+from ...synth.flow import FLIP_FLOPS, FLOW_VERSION, Recipe, SynthesisPoint, choose, pyosys_version, unvaried
 from ...synth.liberty import Library, LibraryFacts
 from ...synth.metric import FMAX, Metric, fmax_of
 from ..statistics import LEVEL, Estimate, Summary, relative
 from .jobs import Measuring, measure_all
-from .measurement import Job, Sample, Unit, bases_of, seeds_of
+from .measurement import CostSample, MeasurementJob, Unit, bases_of, seeds_of
 
 __all__ = [
+    "COMPARED_RECIPES",
     "ORDERS",
     "PART_RECIPE",
-    "RECIPES",
     "Attribution",
-    "Comparison",
-    "Cost",
+    "CostComparison",
     "Delta",
     "PartCost",
     "PartDelta",
     "Unit",
+    "UnitCost",
     "Verdict",
-    "compare",
+    "compare_costs",
     "default_units",
     "jobs_of",
 ]
@@ -49,7 +49,7 @@ __all__ = [
 ORDERS: Final = 5
 """Netlists made of each unit: five resolve the area of one scale bit, and six units take a minute."""
 
-RECIPES: Final = ("a2", "d0")
+COMPARED_RECIPES: Final = ("a2", "d0")
 """The recipes of a comparison: those with the least spread between orders, for area and for delay."""
 
 PART_RECIPE: Final = "a2"
@@ -104,7 +104,7 @@ class PartCost:
 
 
 @dataclass(frozen=True)
-class Cost:
+class UnitCost:
     """What a unit costs, over its netlists.
 
     Attributes:
@@ -299,7 +299,7 @@ def _less(one: Estimate, two: Estimate) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CostComparison:
     """Costs of units, and how those differ that differ in their scale format alone.
 
     Attributes:
@@ -318,7 +318,7 @@ class Comparison:
     orders: tuple[int, ...]
     variants: int
     pyosys: str
-    costs: tuple[Cost, ...]
+    costs: tuple[UnitCost, ...]
     deltas: tuple[Delta, ...]
     attributions: tuple[Attribution, ...] = ()
 
@@ -352,7 +352,7 @@ def jobs_of(
     *,
     parts: bool,
     variants: int = 1,
-) -> list[Job]:
+) -> list[MeasurementJob]:
     """Return the jobs that measure units, unit by unit.
 
     Jobs that are done at the same time then differ in their order, and find the components that units have
@@ -376,23 +376,23 @@ def jobs_of(
             for varied in ([recipe] if recipe.goal == "delay" else [recipe.varied(seed) for seed in seeds])
         )
     return [
-        Job(unit, order, made[order], (alone.varied(order * variants),) if parts else ())
+        MeasurementJob(unit, order, made[order], (alone.varied(order * variants),) if parts else ())
         for unit in units
         for order in orders
     ]
 
 
-def compare(
+def compare_costs(
     units: Sequence[Unit],
     library: Library,
     *,
     orders: int = ORDERS,
     seed: int = 0,
-    recipes: Sequence[str | Recipe] = RECIPES,
+    recipes: Sequence[str | Recipe] = COMPARED_RECIPES,
     variants: int = 1,
     parts: bool = True,
     **measuring: Unpack[Measuring],
-) -> Comparison:
+) -> CostComparison:
     """Measure units, and compare those that differ in their scale format alone.
 
     Args:
@@ -434,7 +434,7 @@ def compare(
         deltas += found
         if parts:
             attributions.append(_attribution(found[0], by_unit[base], by_unit[unit]))
-    return Comparison(
+    return CostComparison(
         library=library.facts,
         recipes=tuple(recipe.name for recipe in choose(recipes)),
         orders=seeds,
@@ -450,19 +450,19 @@ def _repeated(units: Sequence[Unit]) -> Unit:
     return next(unit for index, unit in enumerate(units) if unit in units[:index])
 
 
-def _mean_area(points: Sequence[Point]) -> float:
+def _mean_area(points: Sequence[SynthesisPoint]) -> float:
     return fmean(point.area for point in points)
 
 
-def _for_area(sample: Sample) -> list[Point]:
+def _for_area(sample: CostSample) -> list[SynthesisPoint]:
     """Return the points of the recipe that gives the least area: one of each of its variations."""
-    by_recipe: dict[str, list[Point]] = {}
+    by_recipe: dict[str, list[SynthesisPoint]] = {}
     for point in sample.points:
         by_recipe.setdefault(unvaried(point.recipe), []).append(point)
     return min(by_recipe.values(), key=_mean_area)
 
 
-def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
+def _cost(unit: Unit, samples: Sequence[CostSample], library: Library) -> UnitCost:
     """Return the cost by the samples of each order."""
     smallest = [_for_area(sample) for sample in samples]
     fastest = [min(sample.points, key=lambda point: point.period) for sample in samples]
@@ -471,7 +471,7 @@ def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
     def time(name: str, values: Iterable[float]) -> Summary:
         return Summary(replace(library.delay, name=name), tuple(values))
 
-    return Cost(
+    return UnitCost(
         unit=unit,
         area=Summary(library.area, areas),
         nand2=Summary(replace(library.area, unit="NAND2"), tuple(map(library.nand2_equivalents, areas))),
@@ -493,7 +493,7 @@ def _cost(unit: Unit, samples: Sequence[Sample], library: Library) -> Cost:
     )
 
 
-def _deltas(base: Cost, other: Cost) -> Iterator[Delta]:
+def _deltas(base: UnitCost, other: UnitCost) -> Iterator[Delta]:
     for one, two in ((base.area, other.area), (base.delay, other.delay), (base.period, other.period)):
         yield Delta(
             base=base.unit,
@@ -503,7 +503,7 @@ def _deltas(base: Cost, other: Cost) -> Iterator[Delta]:
         )
 
 
-def _attribution(whole: Delta, base: Sequence[Sample], other: Sequence[Sample]) -> Attribution:
+def _attribution(whole: Delta, base: Sequence[CostSample], other: Sequence[CostSample]) -> Attribution:
     """Return what makes up a difference, by the samples of both units in the same orders."""
     metric = whole.metric
     areas: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(base))
@@ -540,7 +540,7 @@ def _attribution(whole: Delta, base: Sequence[Sample], other: Sequence[Sample]) 
     )
 
 
-def _more_cells(base: Sequence[Sample], other: Sequence[Sample]) -> Iterator[tuple[str, float]]:
+def _more_cells(base: Sequence[CostSample], other: Sequence[CostSample]) -> Iterator[tuple[str, float]]:
     """Yield how many more of each cell there are on average, the largest difference first."""
     more: dict[str, float] = defaultdict(float)
     for sign, samples in ((-1, base), (1, other)):

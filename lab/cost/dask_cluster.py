@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ...synth.flow import SynthesisError
 from ...synth.liberty import Library
-from .measurement import Bench, Job, Sample
+from .measurement import CostSample, MeasurementBench, MeasurementJob
 
 __all__ = ["Cluster"]
 
@@ -41,7 +41,7 @@ class Cluster:
         self._address = address
         self._library = library
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Sample]]:
+    def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
         """Yield each job with its sample as it is done, in any order; raises as `Bench.measure`.
 
         Raises:
@@ -72,9 +72,9 @@ def _itself(library: Library) -> Library:
 
 
 @lru_cache(maxsize=4)
-def _bench(sha256: str, load: float, box: "_Box") -> Bench:
+def _bench(sha256: str, load: float, box: "_Box") -> MeasurementBench:
     del sha256, load
-    bench = Bench(box.library)
+    bench = MeasurementBench(box.library)
     # A worker that is stopped leaves nothing behind; of one that is killed, the system keeps a folder.
     atexit.register(bench.close)
     return bench
@@ -93,6 +93,6 @@ class _Box:
         return 0
 
 
-def _measure(job: Job, library: Library) -> Sample:
+def _measure(job: MeasurementJob, library: Library) -> CostSample:
     """Do a job on a worker; its bench stays for the next ones."""
     return _bench(library.sha256, library.output_load_ff, _Box(library)).measure(job)

@@ -16,26 +16,26 @@ from typing import Any, Final
 
 from ...base.argument_checks import require_int
 from ...synth.flow import Netlist, entry, pyosys_version, read_whole, write_whole
-from ...synth.fpga import FPGA_VERSION, FpgaSynthesizer, Resources, find_target
+from ...synth.fpga import FPGA_VERSION, FpgaResources, FpgaSynthesizer, find_target
 from ...synth.ice40_placement import (
     DEVICE,
     LOGIC_CELLS,
     PLACE_TARGET,
     PLACE_VERSION,
-    Placed,
-    Placer,
-    Routed,
+    Ice40Placer,
+    PlacedDesign,
+    RoutedTiming,
     nextpnr_version,
 )
 from ...synth.metric import FMAX, Metric
 from ..statistics import Estimate, Summary, relative
 from .jobs import processors
-from .measurement import Job, Make, Unit, bases_of, emit, generator, seeds_of
+from .measurement import Make, MeasurementJob, Unit, bases_of, emit, generator, seeds_of
 
 __all__ = ["PLACEMENTS", "RESOURCES", "FpgaCost", "PlacedCost", "fpga"]
 
 RESOURCES: Final = ("luts", "carries", "flip_flops", "dsps", "muxes")
-"""The resources that are told, by their names in `Resources`."""
+"""The resources that are told, by their names in `FpgaResources`."""
 
 PLACEMENTS: Final = 5
 """How many times a netlist is placed and routed where nothing is said of it."""
@@ -132,9 +132,9 @@ class FpgaCost:
 class _Found:
     """What is known of one netlist: what it takes of each target, and what came of it from each seed."""
 
-    resources: dict[str, Resources]
+    resources: dict[str, FpgaResources]
     cells: int | None
-    routed: dict[int, Routed]
+    routed: dict[int, RoutedTiming]
 
     def lacks(self, targets: Sequence[str], seeds: Sequence[int]) -> bool:
         return any(name not in self.resources for name in targets) or any(
@@ -152,7 +152,12 @@ class _Kept:
         if self._place is None:
             return None
         context = f"fpga {FPGA_VERSION} {pyosys_version()}"
-        parts = [context, find_target(target).command, generator(), *Job(unit, order, ()).parts_of_key()]
+        parts = [
+            context,
+            find_target(target).command,
+            generator(),
+            *MeasurementJob(unit, order, ()).parts_of_key(),
+        ]
         return entry(self._place, [*parts, *more])
 
     def _placed_path(self, unit: Unit, order: int, seed: int) -> Path | None:
@@ -169,12 +174,12 @@ class _Kept:
             path = self._path(unit, order, target)
             if path is not None and (record := read_whole(path)) is not None:
                 with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-                    found.resources[target] = Resources.of(record)
+                    found.resources[target] = FpgaResources.of(record)
         for seed in seeds:
             path = self._placed_path(unit, order, seed)
             if path is not None and (record := read_whole(path)) is not None:
                 with contextlib.suppress(KeyError, TypeError, ValueError):
-                    found.routed[seed] = Routed(**record["routed"])
+                    found.routed[seed] = RoutedTiming(**record["routed"])
                     found = replace(found, cells=record["logic_cells"])
         return found
 
@@ -196,9 +201,9 @@ def _fit(
     known: _Found,
 ) -> _Found:
     """Return what is known of a netlist and what comes of it from the seeds that nothing is known of."""
-    if isinstance(synthesizer, Placer):
+    if isinstance(synthesizer, Ice40Placer):
         missing = [seed for seed in seeds if seed not in known.routed]
-        placed: Placed = synthesizer.place(netlist, missing)
+        placed: PlacedDesign = synthesizer.place(netlist, missing)
         routed = known.routed | dict(zip(missing, placed.routed, strict=True))
         return _Found({PLACE_TARGET: placed.resources}, placed.cells, routed)
     return _Found(synthesizer.run(netlist, targets), None, {})
@@ -252,7 +257,7 @@ def fpga(
     if progress is not None and done:
         progress(done, len(keys), "")
     if missing:
-        with Placer() if placements else FpgaSynthesizer() as synthesizer:
+        with Ice40Placer() if placements else FpgaSynthesizer() as synthesizer:
             executor = ThreadPoolExecutor(processors() if workers is None else workers)
             running: dict[Future[_Found], tuple[Unit, int]] = {}
             try:

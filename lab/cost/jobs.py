@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypedDict
 from ...base.argument_checks import require_int
 from ...synth.flow import SynthesisError
 from ...synth.liberty import Library
-from .measurement import Bench, Job, Make, Sample, emit
+from .measurement import CostSample, Make, MeasurementBench, MeasurementJob, emit
 
 __all__ = ["Measuring", "Pool", "Progress", "Runner", "measure_all", "processors"]
 
@@ -31,7 +31,7 @@ Progress = Callable[[int, int, str], None]
 class Runner(Protocol):
     """Where jobs are done."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Sample]]:
+    def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
         """Yield each job with its sample as it is done, in any order."""
         ...
 
@@ -64,10 +64,10 @@ class Pool:
         if self._workers < 1:
             raise ValueError(f"workers must be at least 1, not {self._workers}")
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Sample]]:
+    def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
         """Yield each job with its sample as it is done, in any order; raises as `Bench.measure`."""
         if self._workers == 1:
-            bench = Bench(*self._arguments)
+            bench = MeasurementBench(*self._arguments)
             try:
                 for job in jobs:
                     yield job, bench.measure(job)
@@ -86,7 +86,9 @@ class Pool:
             given.put(self._arguments)
         executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(alive, given))
         try:
-            running: dict[Future[Sample], Job] = {executor.submit(_measure, job): job for job in jobs}
+            running: dict[Future[CostSample], MeasurementJob] = {
+                executor.submit(_measure, job): job for job in jobs
+            }
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), _result(future)
@@ -97,7 +99,7 @@ class Pool:
             given.close()
 
 
-def _result(future: Future[Sample]) -> Sample:
+def _result(future: Future[CostSample]) -> CostSample:
     try:
         return future.result()
     except BrokenProcessPool as error:
@@ -108,14 +110,14 @@ def _result(future: Future[Sample]) -> Sample:
 
 
 # What a worker process has for all its jobs.
-_benches: list[Bench] = []
+_benches: list[MeasurementBench] = []
 
 
 def _begin(alive: Any, given: Any) -> None:
     """Begin a worker, with what it is given for its bench."""
     # Ctrl-C reaches the whole group; what it means is the parent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    bench = Bench(*given.get())
+    bench = MeasurementBench(*given.get())
     _benches.append(bench)
     # However a worker ends, it clears up: of its own accord, or because the pool ends it when another died.
     Finalize(None, bench.close, exitpriority=1)
@@ -135,7 +137,7 @@ def _end() -> None:
     os._exit(0)
 
 
-def _measure(job: Job) -> Sample:
+def _measure(job: MeasurementJob) -> CostSample:
     return _benches[0].measure(job)
 
 
@@ -158,7 +160,7 @@ class Measuring(TypedDict, total=False):
 
 
 def measure_all(
-    jobs: Sequence[Job],
+    jobs: Sequence[MeasurementJob],
     library: Library,
     *,
     cache: str | os.PathLike[str] | None = None,
@@ -166,7 +168,7 @@ def measure_all(
     runner: Runner | None = None,
     make: Make = emit,
     progress: Progress | None = None,
-) -> list[Sample]:
+) -> list[CostSample]:
     """Do jobs, those that were done before apart; equal ones are done once.
 
     Results are kept as they come, so that a run that was broken off goes on where it was.
@@ -190,9 +192,9 @@ def measure_all(
         SynthesisError: If something cannot be synthesized.
     """
     place = None if cache is None else Path(cache)
-    bench = Bench(library, place, make)
+    bench = MeasurementBench(library, place, make)
     pool: Runner = runner or Pool(library, place, workers=workers, make=make)
-    samples: dict[Job, Sample] = {}
+    samples: dict[MeasurementJob, CostSample] = {}
     wanted = list(dict.fromkeys(jobs))
     for job in wanted:
         known = bench.known(job)

@@ -23,21 +23,31 @@ from ...synth.flow import (
     Cache,
     Counts,
     Netlist,
-    Point,
     Recipe,
+    SynthesisPoint,
     Synthesizer,
     entry,
-    point_of,
     pyosys_version,
     read_whole,
+    synthesis_point_of,
     write_whole,
 )
 from ...synth.liberty import Library
 from .components import take_apart
 from .energy_workloads import Workload
-from .switching_energy import ENERGY_VERSION, Energy, energy_of
+from .switching_energy import ENERGY_VERSION, SwitchingEnergy, energy_of
 
-__all__ = ["Bench", "Job", "Make", "PartSample", "Sample", "Unit", "bases_of", "emit", "seeds_of"]
+__all__ = [
+    "CostSample",
+    "Make",
+    "MeasurementBench",
+    "MeasurementJob",
+    "PartSample",
+    "Unit",
+    "bases_of",
+    "emit",
+    "seeds_of",
+]
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,7 @@ def generator() -> str:
 
 
 @dataclass(frozen=True)
-class Job:
+class MeasurementJob:
     """What to measure.
 
     Attributes:
@@ -208,7 +218,7 @@ class PartSample:
 
 
 @dataclass(frozen=True)
-class Sample:
+class CostSample:
     """What one job came out as.
 
     Attributes:
@@ -219,12 +229,12 @@ class Sample:
     """
 
     netlist: str
-    points: tuple[Point, ...]
+    points: tuple[SynthesisPoint, ...]
     parts: tuple[PartSample, ...] = ()
-    energies: tuple[Energy, ...] = ()
+    energies: tuple[SwitchingEnergy, ...] = ()
 
     @classmethod
-    def of(cls, record: Any) -> "Sample":
+    def of(cls, record: Any) -> "CostSample":
         """Return the sample that a JSON record holds.
 
         Raises:
@@ -232,9 +242,9 @@ class Sample:
         """
         return cls(
             record["netlist"],
-            tuple(point_of(point["recipe"], point) for point in record["points"]),
+            tuple(synthesis_point_of(point["recipe"], point) for point in record["points"]),
             tuple(PartSample(**{**part, "cells": _pairs(part["cells"])}) for part in record["parts"]),
-            tuple(Energy(**energy) for energy in record["energies"]),
+            tuple(SwitchingEnergy(**energy) for energy in record["energies"]),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -246,7 +256,7 @@ def _pairs(cells: list[list[Any]]) -> Counts:
     return tuple((name, count) for name, count in cells)
 
 
-class Bench:
+class MeasurementBench:
     """Does jobs for one library, and remembers what it did.
 
     Args:
@@ -269,15 +279,15 @@ class Bench:
         if self._synthesizer is not None:
             self._synthesizer.close()
 
-    def known(self, job: Job) -> Sample | None:
+    def known(self, job: MeasurementJob) -> CostSample | None:
         """Return the sample of a job that was done before; None if it was not, or is not to be found."""
         path = self._path(job)
         if path is not None and (record := read_whole(path)) is not None:
             with contextlib.suppress(KeyError, TypeError, ValueError):
-                return Sample.of(record)
+                return CostSample.of(record)
         return None
 
-    def keep(self, job: Job, sample: Sample) -> None:
+    def keep(self, job: MeasurementJob, sample: CostSample) -> None:
         """Remember what a job came out as."""
         path = self._path(job)
         if path is not None:
@@ -291,7 +301,7 @@ class Bench:
             f"{library.sha256} {library.driving_cell.name} {library.output_load_ff:g}",
         ]
 
-    def _path(self, job: Job) -> Path | None:
+    def _path(self, job: MeasurementJob) -> Path | None:
         # What a foreign `make` depends on is not known.
         if self._place is None or self._make is not emit:
             return None
@@ -321,7 +331,7 @@ class Bench:
             self._synthesizer = Synthesizer(self.library)
         return self._synthesizer
 
-    def measure(self, job: Job) -> Sample:
+    def measure(self, job: MeasurementJob) -> CostSample:
         """Do a job.
 
         Raises:
@@ -339,11 +349,11 @@ class Bench:
                 for part, counts in zip(taken, made, strict=True)
             )
         points = tuple(whole[recipe.name] for recipe in job.recipes)
-        sample = Sample(netlist.sha256, points, parts, self._energies(job, netlist))
+        sample = CostSample(netlist.sha256, points, parts, self._energies(job, netlist))
         self.keep(job, sample)
         return sample
 
-    def _energies(self, job: Job, netlist: Netlist) -> tuple[Energy, ...]:
+    def _energies(self, job: MeasurementJob, netlist: Netlist) -> tuple[SwitchingEnergy, ...]:
         """Return the energy of one input on each of a job's workloads."""
         if job.powered is None:
             return ()
@@ -384,7 +394,9 @@ class Bench:
                     write_whole(path, found[netlist])
         return [found[netlist] for netlist in netlists]
 
-    def _synthesize(self, netlists: list[Netlist], recipes: tuple[Recipe, ...]) -> list[dict[str, Point]]:
+    def _synthesize(
+        self, netlists: list[Netlist], recipes: tuple[Recipe, ...]
+    ) -> list[dict[str, SynthesisPoint]]:
         """Return the points of each netlist, of equal ones the same; several in one process."""
         found = {netlist: self._cache.load(netlist, recipes) for netlist in netlists}
         missing = [netlist for netlist, points in found.items() if len(points) < len(recipes)]

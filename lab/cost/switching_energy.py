@@ -22,11 +22,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ...synth.cell_models import CellModel, Models
-from ...synth.mapped_netlist import Instance, Mapped, Net
+from ...synth.cell_models import CellModel, CellModels
+from ...synth.mapped_netlist import CellInstance, MappedNetlist, Net
 from ...synth.static_timing import Loads, Wave, loads, waves_of
 
-__all__ = ["ENERGY_VERSION", "Activity", "Energy", "Simulation", "energy_of", "lanes_of"]
+__all__ = ["ENERGY_VERSION", "Activity", "Simulation", "SwitchingEnergy", "energy_of", "lanes_of"]
 
 ENERGY_VERSION: Final = 1
 """Goes up with every change to what comes out for the same gates and vectors; part of a cache's key."""
@@ -51,7 +51,7 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Energy:
+class SwitchingEnergy:
     """Energy of one cycle, in fJ, or in the library's own unit where it has no voltage.
 
     Attributes:
@@ -78,12 +78,12 @@ class Simulation:
         ValueError: If a cell cannot be simulated or timed.
     """
 
-    def __init__(self, netlist: Mapped, models: Models) -> None:
+    def __init__(self, netlist: MappedNetlist, models: CellModels) -> None:
         self.netlist = netlist
         self.models = models
         self.loads: Loads = loads(netlist, models)
         self.waves: dict[Net, Wave] = waves_of(netlist, models)
-        registers: list[tuple[Instance, CellModel]] = []
+        registers: list[tuple[CellInstance, CellModel]] = []
         gates: list[tuple[CellModel, tuple[Net, ...], Net, str]] = []
         for instance in netlist.instances:
             model = models[instance.cell]
@@ -91,7 +91,7 @@ class Simulation:
                 registers.append((instance, model))
         for instance in netlist.ordered(models):
             model = models[instance.cell]
-            pins = tuple(instance.pins.get(pin, Mapped.ZERO) for pin in model.inputs)
+            pins = tuple(instance.pins.get(pin, MappedNetlist.ZERO) for pin in model.inputs)
             gates += [
                 (model, pins, instance.pins[pin], pin) for pin in model.functions if pin in instance.pins
             ]
@@ -134,7 +134,7 @@ class Simulation:
         for port, nets in self.netlist.inputs.items():
             if port not in inputs and not set(nets) <= clocks:
                 raise ValueError(f"input {port} must have vectors, not none")
-        values: dict[Net, int] = {Mapped.ZERO: 0, Mapped.ONE: every}
+        values: dict[Net, int] = {MappedNetlist.ZERO: 0, MappedNetlist.ONE: every}
         states = [0] * len(self.registers)
         rises: dict[Net, int] = {}
         falls: dict[Net, int] = {}
@@ -174,13 +174,13 @@ class Simulation:
         return Activity(transitions, settled, lanes * (cycles - warm))
 
     def _pins(
-        self, instance: Instance, model: CellModel, state: int, values: Mapping[Net, int], every: int
+        self, instance: CellInstance, model: CellModel, state: int, values: Mapping[Net, int], every: int
     ) -> list[int]:
-        pins = [values.get(instance.pins.get(pin, Mapped.ZERO), 0) for pin in model.inputs]
+        pins = [values.get(instance.pins.get(pin, MappedNetlist.ZERO), 0) for pin in model.inputs]
         return [every, *pins, state, state ^ every]
 
     def _following(
-        self, instance: Instance, model: CellModel, state: int, values: Mapping[Net, int], every: int
+        self, instance: CellInstance, model: CellModel, state: int, values: Mapping[Net, int], every: int
     ) -> int:
         if model.next_state is None:
             raise ValueError(f"flip-flop {model.name} must have a next state, not none")
@@ -229,7 +229,7 @@ class Simulation:
                 coming[time + delays[index]] = value
                 wheel.setdefault(time + delays[index], []).append(net)
 
-    def energy(self, activity: Activity) -> Energy:
+    def energy(self, activity: Activity) -> SwitchingEnergy:
         """Return the energy of one cycle by what the netlist did."""
         voltage = self.models.voltage
         unit = 1.0 if voltage is None else self.models.library.capacitance_unit_ff
@@ -260,14 +260,14 @@ class Simulation:
                 sums.append(half * (rises * load[0] + falls * load[1]))
         ticking = math.fsum(clock) * unit
         leakage = math.fsum(self.models[instance.cell].leakage for instance in self.netlist.instances)
-        return Energy(
+        return SwitchingEnergy(
             total=math.fsum(total) * unit / activity.vectors + ticking,
             settled=math.fsum(settled) * unit / activity.vectors + ticking,
             clock=ticking,
             leakage_nw=leakage * self.models.leakage_unit_nw if self.models.leakage_unit_nw else None,
         )
 
-    def _input_slope(self, instance: Instance, model: CellModel) -> tuple[float, float]:
+    def _input_slope(self, instance: CellInstance, model: CellModel) -> tuple[float, float]:
         """Return the mean slope at a cell's inputs."""
         slopes = [
             self.waves[net].slope
@@ -300,14 +300,14 @@ def lanes_of(words: npt.NDArray[np.unsignedinteger[Any]], width: int) -> list[li
 
 
 def energy_of(
-    netlist: Mapped,
-    models: Models,
+    netlist: MappedNetlist,
+    models: CellModels,
     words: Mapping[str, npt.NDArray[np.unsignedinteger[Any]]],
     *,
     lanes: int,
     latency: int,
     constants: Iterable[tuple[str, int]] = (),
-) -> Energy:
+) -> SwitchingEnergy:
     """Return the energy that a netlist takes in one cycle on given vectors.
 
     Args:

@@ -15,7 +15,7 @@ from ...synth.liberty import Library
 from ..statistics import Estimate, Summary, relative
 from .comparison import PART_RECIPE
 from .jobs import Measuring, measure_all
-from .measurement import Job, Unit, bases_of, seeds_of
+from .measurement import MeasurementJob, Unit, bases_of, seeds_of
 
 __all__ = ["TileCost", "tiles"]
 
@@ -77,7 +77,7 @@ def tiles(
             raise ValueError(f"units must be tiles, not {unit.name}")
     (alone,) = choose([PART_RECIPE])
     samples = measure_all(
-        [Job(unit, order, (), (alone.varied(order),)) for unit in units for order in seeds],
+        [MeasurementJob(unit, order, (), (alone.varied(order),)) for unit in units for order in seeds],
         library,
         **measuring,
     )

@@ -13,7 +13,7 @@ from ...synth.metric import Metric
 from ..statistics import Estimate, Summary, relative
 from .energy_workloads import Vectors, real_tensors, workloads
 from .jobs import Measuring, measure_all
-from .measurement import Job, Unit, bases_of, seeds_of
+from .measurement import MeasurementJob, Unit, bases_of, seeds_of
 
 __all__ = ["UnitEnergy", "energies", "energy_unit"]
 
@@ -90,7 +90,7 @@ def energies(
     samples = iter(
         measure_all(
             [
-                Job(unit, order, workloads=fed[unit], powered=recipe.varied(order))
+                MeasurementJob(unit, order, workloads=fed[unit], powered=recipe.varied(order))
                 for unit in units
                 for order in seeds
             ],

@@ -15,10 +15,18 @@ from .quantization_error import BLOCKS, Expectation, Quantization, expect
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PICTURES", "Curves", "Point", "draw", "require_matplotlib", "sigmas_between", "tabulate"]
+__all__ = [
+    "PICTURES",
+    "ErrorCurves",
+    "ErrorPoint",
+    "draw_error_curves",
+    "require_matplotlib",
+    "sigmas_between",
+    "tabulate",
+]
 
 PICTURES: Final = (".png", ".svg")
-"""Suffixes of the pictures that `draw` writes."""
+"""Suffixes of the pictures that `draw_error_curves` writes."""
 
 # Colours that stay apart for the colour-blind (Okabe and Ito), and dashes that stay apart in print.
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -27,7 +35,7 @@ _PANEL: Final = (4.2, 4.2)
 
 
 @dataclass(frozen=True)
-class Point:
+class ErrorPoint:
     """The error that theory expects of one quantization at one sigma."""
 
     quantization: Quantization
@@ -36,7 +44,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curves:
+class ErrorCurves:
     """Errors at several sigmas.
 
     Attributes:
@@ -45,7 +53,7 @@ class Curves:
     """
 
     distribution: str
-    points: tuple[Point, ...]
+    points: tuple[ErrorPoint, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a flat record of each point."""
@@ -92,7 +100,7 @@ def tabulate(
     seed: int = 0,
     sampled: bool = False,
     progress: Callable[[float, float, str], None] | None = None,
-) -> Curves:
+) -> ErrorCurves:
     """Compute the expected error of every quantization at every sigma.
 
     Args:
@@ -108,15 +116,15 @@ def tabulate(
         TypeError: If a parameter is of the wrong kind.
         ValueError: If a parameter is outside its domain.
     """
-    points: list[Point] = []
+    points: list[ErrorPoint] = []
     total = len(quantizations) * len(sigmas)
     for quantization in quantizations:
         for sigma in sigmas:
             if progress:
                 progress(len(points), total, quantization.label)
             expectation = expect(sigma, quantization, distribution, blocks=blocks, seed=seed, sampled=sampled)
-            points.append(Point(quantization, sigma, expectation))
-    return Curves(distribution, tuple(points))
+            points.append(ErrorPoint(quantization, sigma, expectation))
+    return ErrorCurves(distribution, tuple(points))
 
 
 def require_matplotlib() -> None:
@@ -125,7 +133,7 @@ def require_matplotlib() -> None:
         raise RuntimeError("matplotlib must be installed to draw, and is not: pip install 'blockdot[plot]'")
 
 
-def draw(curves: Curves, path: Path) -> None:
+def draw_error_curves(curves: ErrorCurves, path: Path) -> None:
     """Draw the curves, in two rows of panels that share their axes.
 
     Above, a panel for each way to choose scales, its lines the block sizes: where a finer block is worse,
@@ -206,7 +214,7 @@ class _Row:
     line_title: str
 
 
-def _draw_line(ax: "Axes", points: Sequence[Point], color: str, **style: Any) -> None:
+def _draw_line(ax: "Axes", points: Sequence[ErrorPoint], color: str, **style: Any) -> None:
     sigmas = np.array([point.sigma for point in points])
     mse = np.array([point.expectation.mse for point in points])
     ax.plot(sigmas, mse, color=color, **style)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from ...base.argument_checks import require_block_size
 from ...model import BlockTensor, formats
-from ...model import quantize as quantize_tensor
 from ...model.formats import Rounding
-from ...model.quantize import METHODS, Method, Recipe, require_method
+from ...model.quantize import METHODS, Method, QuantizeRecipe, require_method
+from ...model.quantize import quantize as quantize_tensor
 from ...model.theory import INTEGRATED, expected_error, sampled_error
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "TensorStatistics",
     "combinations",
     "expect",
-    "measure",
+    "measure_errors",
     "statistics",
     "summarize",
 ]
@@ -45,7 +45,7 @@ class Quantization:
     method: Method = "absmax"
     rounding: Rounding = "nearest_even"
     tensor_scale: bool = False
-    recipe: Recipe | None = None
+    recipe: QuantizeRecipe | None = None
 
     @property
     def label(self) -> str:
@@ -81,7 +81,7 @@ def combinations(
     rounding: Rounding = "nearest_even",
     *,
     tensor_scale: bool = False,
-    recipe: Recipe | None = None,
+    recipe: QuantizeRecipe | None = None,
 ) -> list[Quantization]:
     """Return every combination of method, scale format and block size that there is, in that order, once.
 
@@ -91,10 +91,10 @@ def combinations(
         TypeError: If a parameter is of the wrong kind.
         ValueError: If a parameter is outside its domain, or no combination is left.
     """
-    of_element = formats.require("element", element, signed=True)
+    of_element = formats.require_format("element", element, signed=True)
     found: list[Quantization] = []
     refused: ValueError | None = None
-    of_scales = {scale: formats.require("scale", scale, signed=False) for scale in scales}
+    of_scales = {scale: formats.require_format("scale", scale, signed=False) for scale in scales}
     for method, scale, size in itertools.product(methods, scales, block_sizes):
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
@@ -223,7 +223,7 @@ def statistics(x: npt.NDArray[np.float32]) -> TensorStatistics:
     return TensorStatistics(flat.size, sigma, largest / sigma if sigma else 0.0)
 
 
-def measure(
+def measure_errors(
     x: npt.NDArray[np.float32],
     quantization: Quantization,
     *,

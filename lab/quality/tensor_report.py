@@ -13,12 +13,12 @@ from .quantization_error import (
     Quantization,
     QuantizationError,
     TensorStatistics,
-    measure,
+    measure_errors,
     statistics,
     summarize,
 )
 
-__all__ = ["Report", "TensorReport", "examine"]
+__all__ = ["QuantizationReport", "TensorReport", "examine_tensors"]
 
 _ALL = "(all)"
 
@@ -41,7 +41,7 @@ class TensorReport:
 
 
 @dataclass
-class Report:
+class QuantizationReport:
     """Several tensors, quantized in the same ways.
 
     Attributes:
@@ -108,7 +108,7 @@ def _record(error: QuantizationError) -> dict[str, Any]:
     return {**asdict(error.quantization), **own}
 
 
-def examine(
+def examine_tensors(
     name: str,
     x: npt.NDArray[np.float32],
     ways: Sequence[Quantization],
@@ -134,7 +134,7 @@ def examine(
     known = statistics(x)
     done = quantized or [None] * len(ways)
     errors = (
-        measure(x, way, quantized=tensor, known=known, blocks=blocks, seed=seed)
+        measure_errors(x, way, quantized=tensor, known=known, blocks=blocks, seed=seed)
         for way, tensor in zip(ways, done, strict=True)
     )
     return TensorReport(name, x.shape, known, tuple(errors))

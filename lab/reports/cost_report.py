@@ -9,12 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..cost.area_delay import Curves
-from ..cost.comparison import Comparison
+from ..cost.area_delay import AreaDelayCurves
+from ..cost.comparison import CostComparison
 from ..cost.fpga_cost import RESOURCES, FpgaCost
 from ..cost.unit_energy import UnitEnergy
 
-__all__ = ["FORMATS", "SCHEMA", "SCHEMA_VERSION", "Change", "Report", "changes", "read_report"]
+__all__ = [
+    "FORMATS",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "CostReport",
+    "ReportChange",
+    "read_report",
+    "report_changes",
+]
 
 SCHEMA: Final = "blockdot.area"
 SCHEMA_VERSION: Final = 2
@@ -28,7 +36,7 @@ _PLACED: Final = ("logic_cells", "fmax")
 
 
 @dataclass(frozen=True)
-class Report:
+class CostReport:
     """All that one run measured.
 
     Attributes:
@@ -38,8 +46,8 @@ class Report:
         fpga: What the units take of FPGAs.
     """
 
-    comparisons: tuple[Comparison, ...]
-    curves: tuple[tuple[Curves, ...], ...] = ()
+    comparisons: tuple[CostComparison, ...]
+    curves: tuple[tuple[AreaDelayCurves, ...], ...] = ()
     energies: tuple[tuple[UnitEnergy, ...], ...] = ()
     fpga: tuple[FpgaCost, ...] = ()
 
@@ -99,7 +107,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Change:
+class ReportChange:
     """How a figure differs from what it was in an older report.
 
     Attributes:
@@ -126,19 +134,19 @@ class Change:
         return 100 * (self.after - self.before) / self.before if self.before else math.inf
 
 
-def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+def report_changes(old: dict[str, Any], new: dict[str, Any]) -> list[ReportChange]:
     """Return how the figures of the units that are in both of two reports differ.
 
     Raises:
         ValueError: If no unit with the same library is in both.
     """
     before = {(library, cost["unit"]): cost for library, cost in _costs(old)}
-    found: list[Change] = []
+    found: list[ReportChange] = []
     for library, cost in _costs(new):
         was = before.get((library, cost["unit"]))
         if was is not None:
             found += [
-                Change(
+                ReportChange(
                     library,
                     cost["unit"],
                     metric,

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final, Literal
 from xml.etree import ElementTree
 
-from ...base import external_tools as tools
+from ...base import external_tools
 from ...hw import DotUnit, to_verilog
 from ...model import DotSpec
 from ..stimulus import Stimulus
-from ..stream_rules import EngineError, Limits, Outcome, Response, payloads
-from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, Job, read_answer
+from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads
+from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, read_answer
 from .cocotb_process import RESULTS_VARIABLE, SETTINGS_VARIABLE, Order, Simulator
 
 __all__ = ["NEEDS", "Design", "TestResult", "build", "run", "run_tests", "simulate"]
@@ -125,7 +125,7 @@ def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool 
         ToolError: If a tool is missing or too old.
         EngineError: If the build fails.
     """
-    found = tools.require(*NEEDS[simulator])
+    found = external_tools.require_tools(*NEEDS[simulator])
     arguments = list(_BUILD_ARGUMENTS[simulator])
     sources = {f"{design.top}.v": design.text}
     beside_them: dict[str, str] = {}
@@ -165,7 +165,7 @@ def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool 
         )
         environment = os.environ
         if simulator == "verilator":
-            environment = tools.verilator_environment(found, Path(folder).resolve())
+            environment = external_tools.verilator_environment(found, Path(folder).resolve())
         _carry_out(order, _clean(environment), _BUILD_SECONDS)
         try:
             beside.rename(final)
@@ -237,7 +237,7 @@ def run(
     build_dir: Path,
     limits: Limits,
     trace: Path | None,
-) -> tuple[Outcome, Response]:
+) -> tuple[RunOutcome, Response]:
     """Run a stimulus through a unit's Verilog.
 
     Args:
@@ -255,12 +255,12 @@ def run(
         ToolError: If a tool is missing or too old.
         EngineError: If the simulator fails, or takes far too long.
     """
-    tools.require(*NEEDS[simulator])
+    external_tools.require_tools(*NEEDS[simulator])
     build_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".job-") as folder:
         here = Path(folder).resolve()
         job, answer = here / "job.npz", here / "answer.npz"
-        Job(
+        PlayJob(
             stages=unit.stages,
             shown=payloads(unit, stimulus),
             last=stimulus.last,
@@ -339,7 +339,7 @@ def run_tests(
     for name, value, least in (("vectors", vectors, 8), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-    tools.require(*NEEDS[simulator])
+    external_tools.require_tools(*NEEDS[simulator])
     build_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".tests-") as folder:
         results = Path(folder).resolve() / "results.xml"

@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..stream_rules import RESET_CYCLES, Limits, Outcome, Payload, Response, Rule
+from ..stream_rules import RESET_CYCLES, Limits, Payload, Response, RunOutcome, StreamRule
 
-__all__ = ["ANSWER_VARIABLE", "JOB_VARIABLE", "Job", "read_answer", "write_answer"]
+__all__ = ["ANSWER_VARIABLE", "JOB_VARIABLE", "PlayJob", "read_answer", "write_answer"]
 
 JOB_VARIABLE: Final = "BLOCKDOT_JOB"
 """Environment variable with the path of the job that the bench is to play."""
@@ -19,7 +19,7 @@ ANSWER_VARIABLE: Final = "BLOCKDOT_ANSWER"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class PlayJob:
     """What to play, as it is handed over in an .npz file.
 
     Attributes:
@@ -63,7 +63,7 @@ class Job:
         )
 
     @classmethod
-    def read(cls, path: Path) -> "Job":
+    def read(cls, path: Path) -> "PlayJob":
         """Read a job from a file."""
         with np.load(path) as file:
             names = [name for name in file.files if name.startswith("payload_")]
@@ -91,7 +91,7 @@ class Job:
         return RESET_CYCLES + (transfers + 1) * (self.limits.patience + 1) + self.limits.drain + 1
 
 
-def write_answer(path: Path, outcome: Outcome, response: Response) -> None:
+def write_answer(path: Path, outcome: RunOutcome, response: Response) -> None:
     """Write how a run ended and what the unit answered, whole or not at all."""
     beside = path.with_suffix(".part.npz")
     np.savez(
@@ -105,11 +105,11 @@ def write_answer(path: Path, outcome: Outcome, response: Response) -> None:
     beside.replace(path)
 
 
-def read_answer(path: Path) -> tuple[Outcome, Response]:
+def read_answer(path: Path) -> tuple[RunOutcome, Response]:
     """Read what `write_answer` wrote."""
     with np.load(path) as file:
         rule, held, seen = (int(x) for x in file["outcome"])
-        return Outcome(rule=Rule(rule), held=held, seen=seen), Response(
+        return RunOutcome(rule=StreamRule(rule), held=held, seen=seen), Response(
             results=file["results"],
             result_cycles=file["result_cycles"],
             input_cycles=file["input_cycles"],

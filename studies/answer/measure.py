@@ -25,15 +25,14 @@ from typing import Any, Final
 
 from blockdot.hw.unit_grid import ACCUMULATES, SCALES
 from blockdot.hw.verilog import write_whole
-from blockdot.lab.cost.area_delay import Curves, curves
-from blockdot.lab.cost.comparison import Comparison, Cost, Unit, compare
+from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
+from blockdot.lab.cost.comparison import CostComparison, Unit, UnitCost, compare_costs
 from blockdot.lab.cost.energy_workloads import real_tensors
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.measurement import emit, seeds_of
 from blockdot.lab.cost.tile_cost import TileCost, tiles
 from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
-from blockdot.lab.quality.quantization_error import Quantization
-from blockdot.lab.quality.quantization_error import measure as measure_error
+from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.statistics import Estimate
 from blockdot.model import DotSpec
 from blockdot.model.dot import Accumulate
@@ -44,10 +43,10 @@ from blockdot.synth.liberty import Library
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, page
-from .picture import draw
+from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, answer_page
+from .picture import draw_answer
 
-__all__ = ["PICTURE", "ROUNDS", "STORED", "WRITTEN", "Round", "main", "measure"]
+__all__ = ["PICTURE", "ROUNDS", "STORED", "WRITTEN", "MeasuringRound", "main", "measure_answer"]
 
 STORED: Final = Path("studies/answer/results.json")
 WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
@@ -71,7 +70,7 @@ _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
 
 
 @dataclass(frozen=True)
-class Round:
+class MeasuringRound:
     """Units that are measured alike.
 
     Attributes:
@@ -110,7 +109,7 @@ class Round:
         return units
 
 
-_FIRST: Final = Round(
+_FIRST: Final = MeasuringRound(
     orders=32, variants=2, block_sizes=(16,), accumulates=("fp32",), scales=_BIT, energy_orders=16
 )
 
@@ -118,8 +117,8 @@ ROUNDS: Final = {
     "first": _FIRST,
     "again": replace(_FIRST, energy_orders=0, seed=1),
     "beside": replace(_FIRST, orders=16, accumulates=("exact", "none")),
-    "grid": Round(orders=4, energy_orders=3, tile=TILE),
-    "deep": Round(orders=4, stages=(3,), energy_orders=3),
+    "grid": MeasuringRound(orders=4, energy_orders=3, tile=TILE),
+    "deep": MeasuringRound(orders=4, stages=(3,), energy_orders=3),
     "fast": replace(
         _FIRST, orders=8, accumulates=("fp32", "exact", "none"), optimise="delay", energy_orders=0
     ),
@@ -129,9 +128,9 @@ ROUNDS: Final = {
 depth, pipelines, the fastest forms, and the first ones at equal delay."""
 
 
-def measure(
+def measure_answer(
     libraries: Sequence[str],
-    rounds: Iterable[Round],
+    rounds: Iterable[MeasuringRound],
     *,
     cache: Path,
     workers: int | None = None,
@@ -152,7 +151,7 @@ def measure(
         progress: Called with a word on what comes next; what it returns is called after each netlist.
 
     Returns:
-        What `page` takes, as JSON can hold it.
+        What `answer_page` takes, as JSON can hold it.
     """
     found = [find_library(name) for name in libraries]
     stored: dict[str, Any] = {
@@ -183,7 +182,7 @@ def measure(
             options: dict[str, Any] = {"seed": one.seed, "cache": cache, "workers": workers}
             if one.curve:
                 for _, alike in itertools.groupby(units, lambda unit: unit.kin):
-                    made = curves(
+                    made = area_delay_curves(
                         list(alike),
                         library,
                         orders=one.orders,
@@ -195,7 +194,7 @@ def measure(
                 if keep is not None:
                     keep(stored)
                 continue
-            comparison = compare(
+            comparison = compare_costs(
                 units,
                 library,
                 orders=one.orders,
@@ -271,7 +270,7 @@ def _netlists(row: dict[str, Any]) -> int:
     return (end - first) * row.get("variants", 1)
 
 
-def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
+def _row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
     unit = cost.unit
     row: dict[str, Any] = {
         "library": comparison.library.name,
@@ -313,7 +312,7 @@ def _row(comparison: Comparison, cost: Cost, powered: Sequence[UnitEnergy]) -> d
     return row | {"orders": [orders[0], orders[-1] + 1], "variants": comparison.variants}
 
 
-def _curve_rows(library: str, made: Curves, one: Round) -> Iterator[dict[str, Any]]:
+def _curve_rows(library: str, made: AreaDelayCurves, one: MeasuringRound) -> Iterator[dict[str, Any]]:
     (base, *others) = made.curves
     order = seeds_of(one.orders, one.seed)[0]
     for other in others:
@@ -360,7 +359,7 @@ def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
     found = []
     for (scale, method, tensor_scale), block_size in itertools.product(_METHODS, block_sizes):
         way = Quantization(scale=scale, block_size=block_size, method=method, tensor_scale=tensor_scale)
-        mse = measure_error(tensors[0], way).mse
+        mse = measure_errors(tensors[0], way).mse
         found.append(
             {
                 "scale": scale,
@@ -409,7 +408,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 task = bars.add_task(what)
                 return lambda done, count, _: bars.update(task, completed=done, total=count)
 
-            measure(
+            measure_answer(
                 chosen.library or ["neutral"],
                 [replace(ROUNDS[name], **changed) for name in chosen.only or ROUNDS],
                 cache=Path("build/synthesis"),
@@ -427,8 +426,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(stored: dict[str, Any]) -> None:
-    drawn = draw(stored, PICTURE)
-    write_whole(WRITTEN, page(stored, PICTURE.name if drawn else None))
+    drawn = draw_answer(stored, PICTURE)
+    write_whole(WRITTEN, answer_page(stored, PICTURE.name if drawn else None))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from blockdot.lab.cost.energy_workloads import WEIGHT
 from blockdot.lab.reports.cost_report import table_lines
 from blockdot.synth.metric import fmax_of
 
-__all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "areas", "page", "selection"]
+__all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "answer_page", "areas", "selection"]
 
 SCHEMA: Final = "blockdot.answer"
 VERSION: Final = 4
@@ -21,7 +21,7 @@ BLOCK_SIZES: Final = (16, 8, 32)
 BIT: Final = "ue5m3"
 """The scale format with the bit that the question is about."""
 
-Row = dict[str, Any]
+AnswerRow = dict[str, Any]
 """A JSON record."""
 
 Question = tuple[int, int, int, str, int]
@@ -38,31 +38,31 @@ def _interval(estimate: dict[str, float], digits: int = 2, unit: str = "%") -> s
     return text if resolved else f"{text} ~"
 
 
-def _agreement(row: Row) -> str:
+def _agreement(row: AnswerRow) -> str:
     if "attribution" not in row:
         return ""
     return "agree" if row["attribution"]["agrees"] else "**differ**"
 
 
-def _area(row: Row) -> dict[str, float]:
+def _area(row: AnswerRow) -> dict[str, float]:
     """Return the difference in area that a verdict goes by: where the two ways differ, that of the whole."""
     attribution = row.get("attribution")
     return attribution["relative"] if attribution and attribution["agrees"] else row["deltas"]["area"]
 
 
-def _whole(row: Row) -> dict[str, float] | None:
+def _whole(row: AnswerRow) -> dict[str, float] | None:
     return row["deltas"].get("area")
 
 
-def _attributed(row: Row) -> dict[str, float] | None:
+def _attributed(row: AnswerRow) -> dict[str, float] | None:
     return row["attribution"]["relative"] if "attribution" in row else None
 
 
-def _period(row: Row) -> dict[str, float] | None:
+def _period(row: AnswerRow) -> dict[str, float] | None:
     return row["deltas"].get("period")
 
 
-def _energy(row: Row, vectors: str, what: str) -> dict[str, float] | None:
+def _energy(row: AnswerRow, vectors: str, what: str) -> dict[str, float] | None:
     return row["energy"].get(vectors, {"deltas": {}})["deltas"].get(what)
 
 
@@ -72,7 +72,7 @@ def _verdict(estimate: dict[str, float]) -> str:
     return "saves area" if estimate["high"] < 0 else "cannot be told from free"
 
 
-def _question(row: Row) -> Question:
+def _question(row: AnswerRow) -> Question:
     """Return what a row is about but for its scale format, so that questions sort into the page's order."""
     return (
         ACCUMULATES.index(row["accumulate"]),
@@ -90,17 +90,17 @@ def _asked(question: Question) -> str:
     return f"{ACCUMULATES[accumulate]}, {size}{form}, {_DEPTHS.get(stages, f'{stages} stages')}"
 
 
-def _plain(row: Row) -> bool:
+def _plain(row: AnswerRow) -> bool:
     """Return whether a row is of the least depth, and of the smallest form."""
     return row["stages"] == int(row["accumulate"] != "none") and row["optimise"] == "area"
 
 
-def _compared(rows: list[Row], scale: str = BIT) -> list[Row]:
+def _compared(rows: list[AnswerRow], scale: str = BIT) -> list[AnswerRow]:
     """Return the rows of a scale format that were compared with UE4M3."""
     return [row for row in rows if row["scale"][0] == scale and "area" in row["deltas"]]
 
 
-def page(stored: Row, picture_name: str | None = None) -> str:
+def answer_page(stored: AnswerRow, picture_name: str | None = None) -> str:
     """Return the page, as Markdown, that stored results make.
 
     Args:
@@ -116,7 +116,7 @@ def page(stored: Row, picture_name: str | None = None) -> str:
     return "\n".join(_lines(stored, picture_name)) + "\n"
 
 
-def _lines(stored: Row, picture_name: str | None) -> Iterator[str]:
+def _lines(stored: AnswerRow, picture_name: str | None) -> Iterator[str]:
     yield "# What a UE5M3 scale costs"
     yield ""
     yield (
@@ -165,7 +165,7 @@ def _lines(stored: Row, picture_name: str | None) -> Iterator[str]:
     yield from _figures(stored)
 
 
-def _short_answer(stored: Row) -> Iterator[str]:
+def _short_answer(stored: AnswerRow) -> Iterator[str]:
     """The units that the question is first about, and in which of all the units the bit costs what."""
     compared = _compared(stored["rows"])
     verdicts: dict[Question, list[str]] = {}
@@ -203,7 +203,7 @@ def _libraries(measured: int, count: int) -> str:
     return f"the {measured} of {count} libraries that it was measured in"
 
 
-def _everywhere(stored: Row) -> Iterator[str]:
+def _everywhere(stored: AnswerRow) -> Iterator[str]:
     """The differences that the bit makes in every unit, library beside library."""
     compared = _compared(stored["rows"])
     yield "## What the bit costs in every unit"
@@ -235,7 +235,7 @@ def _everywhere(stored: Row) -> Iterator[str]:
         yield ""
 
 
-def _beside(stored: Row, found: list[tuple[Row, dict[str, float]]]) -> Iterator[str]:
+def _beside(stored: AnswerRow, found: list[tuple[AnswerRow, dict[str, float]]]) -> Iterator[str]:
     """A table of one difference, with a line for each unit and a column for each library."""
     names = [library["name"] for library in stored["libraries"]]
     cells = {(_question(row), row["library"]): _interval(estimate) for row, estimate in found}
@@ -246,7 +246,7 @@ def _beside(stored: Row, found: list[tuple[Row, dict[str, float]]]) -> Iterator[
     )
 
 
-def _at_equal_delay(stored: Row) -> Iterator[str]:
+def _at_equal_delay(stored: AnswerRow) -> Iterator[str]:
     """What the bit costs where both units are as fast."""
     if not stored["curves"]:
         return
@@ -278,7 +278,7 @@ def _at_equal_delay(stored: Row) -> Iterator[str]:
     yield ""
 
 
-def _gates(stored: Row) -> Iterator[str]:
+def _gates(stored: AnswerRow) -> Iterator[str]:
     """Which components the bit changes, and which gates it buys."""
     yield "## Which gates the bit buys"
     yield ""
@@ -314,11 +314,11 @@ def _gates(stored: Row) -> Iterator[str]:
         yield ""
 
 
-def _gates_of(area: dict[str, float], library: Row) -> str:
+def _gates_of(area: dict[str, float], library: AnswerRow) -> str:
     return _interval({end: value / library["nand2_area"] for end, value in area.items()}, 1, "")
 
 
-def _other_scales(stored: Row) -> Iterator[str]:
+def _other_scales(stored: AnswerRow) -> Iterator[str]:
     """What the other scale formats cost."""
     for scale in SCALES:
         compared = _compared(stored["rows"], scale)
@@ -332,7 +332,7 @@ def _other_scales(stored: Row) -> Iterator[str]:
         yield ""
 
 
-def _tiles(stored: Row) -> Iterator[str]:
+def _tiles(stored: AnswerRow) -> Iterator[str]:
     if not stored["tiles"]:
         return
     units = {library["name"]: library["area_unit"] for library in stored["libraries"]}
@@ -356,7 +356,7 @@ def _tiles(stored: Row) -> Iterator[str]:
     yield ""
 
 
-def _again(stored: Row) -> Iterator[str]:
+def _again(stored: AnswerRow) -> Iterator[str]:
     """What was measured twice, in netlists that have nothing in common."""
     before = {(row["library"], row["unit"]): row for row in _compared(stored["rows"])}
     found = [
@@ -395,12 +395,12 @@ def _again(stored: Row) -> Iterator[str]:
     yield ""
 
 
-def _orders(row: Row) -> str:
+def _orders(row: AnswerRow) -> str:
     first, end = row["orders"]
     return f"{first} to {end - 1}"
 
 
-def _figures(stored: Row) -> Iterator[str]:
+def _figures(stored: AnswerRow) -> Iterator[str]:
     """Every figure of every unit, library by library."""
     for library in stored["libraries"]:
         own = sorted(
@@ -450,7 +450,7 @@ def _figures(stored: Row) -> Iterator[str]:
         yield ""
 
 
-def _not_measured(stored: Row) -> Iterator[str]:
+def _not_measured(stored: AnswerRow) -> Iterator[str]:
     """Yield what of the whole question there are no results of."""
     for library in stored["libraries"]:
         own = [row for row in stored["rows"] if row["library"] == library["name"]]
@@ -470,7 +470,7 @@ def _not_measured(stored: Row) -> Iterator[str]:
                 yield f"`{library['name']}`, {what}: N = {', '.join(map(str, sizes))}"
 
 
-def areas(stored: Row) -> dict[tuple[str, int, str], float]:
+def areas(stored: AnswerRow) -> dict[tuple[str, int, str], float]:
     """Return what units of the first library take for each product of two elements, in NAND2 equivalents.
 
     By scale format, block size and accumulation; at the least depth, in the smallest form. A unit of larger
@@ -485,12 +485,12 @@ def areas(stored: Row) -> dict[tuple[str, int, str], float]:
     }
 
 
-def selection(error: Row) -> str:
+def selection(error: AnswerRow) -> str:
     """Return in words how the scales were chosen that an error is of."""
     return error["method"] + (" + tensor scale" if error["tensor_scale"] else "")
 
 
-def _worth(stored: Row, picture_name: str | None) -> Iterator[str]:
+def _worth(stored: AnswerRow, picture_name: str | None) -> Iterator[str]:
     """What the bit is worth: error against area."""
     yield "## What the bit is worth"
     yield ""

@@ -7,9 +7,9 @@ from blockdot.hw.unit_grid import ACCUMULATES
 from blockdot.lab.quality.error_curves import require_matplotlib
 from blockdot.model.io.tensor_files import written_whole
 
-from .page import Row, areas, selection
+from .page import AnswerRow, areas, selection
 
-__all__ = ["draw"]
+__all__ = ["draw_answer"]
 
 _COLOURS: Final = {"ue4m3": "tab:blue", "ue5m3": "tab:red", "ue4m4": "tab:green", "ue8m0": "tab:purple"}
 # The plain way first; what helps a format along is hollow.
@@ -17,7 +17,7 @@ _MARKERS: Final = ("o", "s", "^", "D")
 _PANEL: Final = (3.4, 3.6)
 
 
-def draw(stored: Row, path: Path) -> bool:
+def draw_answer(stored: AnswerRow, path: Path) -> bool:
     """Draw the picture, as SVG; the same results give the same bytes.
 
     A panel for each accumulation, its units those of the first library at their least depth. A line joins the

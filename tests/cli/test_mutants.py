@@ -1,8 +1,7 @@
 import json
 
 import pytest
-from blockdot.verify import netlist_mutants as mutants
-from blockdot.verify import source_mutants as source_faults
+from blockdot.verify import netlist_mutants, source_mutants
 from blockdot.verify.netlist_mutants import Mutant, Mutants
 
 
@@ -12,9 +11,9 @@ def fates(monkeypatch):
         rows = tuple(
             Mutant("tree", f"fault {k}", fate, 3 if fate == "killed" else None) for k, fate in enumerate(ones)
         )
-        monkeypatch.setattr(mutants, "mutate", lambda *_, **__: Mutants("u", 0, 100, rows))
+        monkeypatch.setattr(netlist_mutants, "mutate", lambda *_, **__: Mutants("u", 0, 100, rows))
         monkeypatch.setattr(
-            source_faults, "plant", lambda *_, **__: (Mutant("round", "ties", "killed", None),)
+            source_mutants, "plant", lambda *_, **__: (Mutant("round", "ties", "killed", None),)
         )
 
     return end

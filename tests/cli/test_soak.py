@@ -26,7 +26,7 @@ def test_all_is_said_and_a_second_run_takes_no_time(blockdot):
 
 
 def test_a_mismatch_is_a_failure_and_is_printed_as_a_test(blockdot, monkeypatch):
-    told = soak.Failure(stimulus=None, engine="pysim", told="it [differs]", test="def test_it(): ...\n")  # type: ignore[arg-type]
+    told = soak.SoakFailure(stimulus=None, engine="pysim", told="it [differs]", test="def test_it(): ...\n")  # type: ignore[arg-type]
     found = soak.Soak(
         unit="u",
         seed=3,

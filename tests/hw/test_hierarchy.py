@@ -6,7 +6,7 @@ from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from blockdot.hw import DotUnit, to_verilog
-from blockdot.hw.hierarchy import Emitter, place
+from blockdot.hw.hierarchy import Emitter, add_submodule
 from blockdot.model import DotSpec
 
 
@@ -43,7 +43,7 @@ class Parent(wiring.Component):
         m = Module()
         value = self.into
         for name, child in self.children:
-            place(m, platform, name, child)
+            add_submodule(m, platform, name, child)
             m.d.comb += child.number.eq(value)
             value = child.total
         m.d.comb += self.out.eq(value)

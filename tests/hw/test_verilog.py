@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from blockdot.hw import DotArray, DotUnit, VerilogModule, to_cxxrtl, to_rtlil, to_verilog
-from blockdot.hw.stream_unit import Unit
+from blockdot.hw.stream_unit import StreamUnit
 from blockdot.hw.verilog import SIDECAR_VERSION
 from blockdot.model import DotSpec
 from messages import whole
@@ -23,7 +23,7 @@ from messages import whole
 _TIMEOUT_S = 100  # of one call of a tool
 
 # One of each kind that differs in its structure. N is small where nothing depends on it.
-UNITS: list[Unit] = [
+UNITS: list[StreamUnit] = [
     DotUnit(DotSpec(scale="ue4m3", block_size=4), stages=0),
     DotUnit(DotSpec(scale="ue5m3", block_size=16), stages=0, optimise="delay", order=2),
     DotUnit(DotSpec(scale="ue4m3_full", block_size=2), stages=1),
@@ -58,7 +58,7 @@ WAIVERS = {
 
 
 @functools.cache
-def emit(unit: Unit) -> VerilogModule:
+def emit(unit: StreamUnit) -> VerilogModule:
     return to_verilog(unit)
 
 
@@ -113,7 +113,7 @@ def test_a_unit_emitted_twice_gives_the_same_text_each_time() -> None:
 
 
 @units
-def test_the_header_has_the_ports_of_the_unit_in_order(unit: Unit) -> None:
+def test_the_header_has_the_ports_of_the_unit_in_order(unit: StreamUnit) -> None:
     module = emit(unit)
     ports = unit.ports
     assert module.text.count(f"\nmodule {module.name}(") == 1
@@ -127,7 +127,7 @@ def test_the_header_has_the_ports_of_the_unit_in_order(unit: Unit) -> None:
 
 
 @units
-def test_the_text_is_plain_and_tells_nothing_of_the_machine(unit: Unit) -> None:
+def test_the_text_is_plain_and_tells_nothing_of_the_machine(unit: StreamUnit) -> None:
     module = emit(unit)
     text = module.text
     version = importlib.metadata.version("blockdot")
@@ -163,7 +163,7 @@ def test_the_text_is_plain_and_tells_nothing_of_the_machine(unit: Unit) -> None:
 
 
 @units
-def test_reset_reaches_the_control_state_alone(unit: Unit) -> None:
+def test_reset_reaches_the_control_state_alone(unit: StreamUnit) -> None:
     text = emit(unit).text
     top = text.partition("\nendmodule")[0]  # another module has wires of the same names
     reset = re.findall(r"^  assign (\w+) = rst \? 1'h0 : \w+;$", text, re.MULTILINE)
@@ -191,7 +191,7 @@ def test_cxxrtl_has_the_class_of_the_unit() -> None:
 
 
 @units
-def test_the_sidecar_says_what_is_to_be_known(unit: Unit) -> None:
+def test_the_sidecar_says_what_is_to_be_known(unit: StreamUnit) -> None:
     module = emit(unit)
     spec = unit.spec
     sidecar = json.loads(json.dumps(module.sidecar))
@@ -333,7 +333,7 @@ def verilator(path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @units
-def test_verilator_finds_nothing_but_what_is_waived(unit: Unit, tmp_path: Path) -> None:
+def test_verilator_finds_nothing_but_what_is_waived(unit: StreamUnit, tmp_path: Path) -> None:
     path, _ = emit(unit).write(tmp_path)
     done = verilator(path, *(f"-Wno-{code}" for code in WAIVERS))
     assert (done.returncode, done.stderr) == (0, "")
@@ -347,7 +347,7 @@ def test_every_waiver_is_needed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog: apt install iverilog")
 @units
-def test_icarus_reads_the_text_as_verilog_2001_without_a_warning(unit: Unit, tmp_path: Path) -> None:
+def test_icarus_reads_the_text_as_verilog_2001_without_a_warning(unit: StreamUnit, tmp_path: Path) -> None:
     path, _ = emit(unit).write(tmp_path)
     done = subprocess.run(
         ["iverilog", "-Wall", "-g2001", "-tnull", str(path)],

@@ -10,7 +10,7 @@ NAMES = (*distributions.DISTRIBUTIONS, "student_t3", "student_t4", "student_t30"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_density_is_the_derivative_and_has_variance_one(name):
-    distribution = distributions.get(name)
+    distribution = distributions.get_distribution(name)
     assert distribution.name == name
     # The midpoint rule in log x.
     edges = np.exp(np.linspace(-12, 20, 400_001))
@@ -23,7 +23,7 @@ def test_density_is_the_derivative_and_has_variance_one(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_follow_the_distribution(name, rng):
-    distribution = distributions.get(name)
+    distribution = distributions.get_distribution(name)
     drawn = distribution.draw(rng, (50, 2000))
     assert drawn.shape == (50, 2000)
     # The largest distance of the two (Kolmogorov and Smirnov) exceeds 1.95 / sqrt(n) once in 1000 times.
@@ -34,10 +34,12 @@ def test_draws_follow_the_distribution(name, rng):
 
 def test_known_values():
     one = np.array([1.0])
-    assert distributions.get("normal").below(one)[0] == pytest.approx(0.6826894921370859, rel=1e-15)
+    assert distributions.get_distribution("normal").below(one)[0] == pytest.approx(
+        0.6826894921370859, rel=1e-15
+    )
     # Any table of Student's t: 2.571 leaves 5 % outside with 5 degrees of freedom.
     t = np.array([2.5705818356363141]) * math.sqrt(3 / 5)
-    assert distributions.get("student_t5").below(t)[0] == pytest.approx(0.95, rel=1e-12)
+    assert distributions.get_distribution("student_t5").below(t)[0] == pytest.approx(0.95, rel=1e-12)
 
 
 def test_messages():
@@ -47,7 +49,7 @@ def test_messages():
                 ValueError,
                 "distribution must be one of normal, laplace, logistic or student_t{V} with V from 3 to 999, "
                 f"not {name!r}",
-                lambda name=name: distributions.get(name),
+                lambda name=name: distributions.get_distribution(name),
             )
             for name in ("gauss", "student_t2", "student_t", "student_t1000", None)
         ]

@@ -13,7 +13,7 @@ import pytest
 import reference
 from blockdot.model import formats, quantize
 from blockdot.model.fixed_point import sign_of_sums
-from blockdot.model.scale_selection import METHODS, Blocks, Rule
+from blockdot.model.scale_selection import METHODS, Blocks, ScaleRule
 from messages import check_messages
 
 SCALES = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
@@ -215,14 +215,14 @@ def test_ties_are_met(rng):
 def test_search_tries_far_fewer_scales_than_there_are(rng, monkeypatch):
     """The bounds narrow: about ten scales a block, where there are 255."""
     tried = 0
-    encode = Rule.compared
+    encode = ScaleRule.compared
 
     def counted(self, rows, scales):
         nonlocal tried
         tried += len(rows)
         return encode(self, rows, scales)
 
-    monkeypatch.setattr(Rule, "compared", counted)
+    monkeypatch.setattr(ScaleRule, "compared", counted)
     quantize(rng.standard_normal((1000, 16)).astype(np.float32), method="search")
     assert tried < 16_000
 

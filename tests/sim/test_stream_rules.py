@@ -7,7 +7,15 @@ import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
 from blockdot.sim.stimulus import random
-from blockdot.sim.stream_rules import Limits, Outcome, Response, Rule, StreamBench, StreamError, payloads
+from blockdot.sim.stream_rules import (
+    Limits,
+    Response,
+    RunOutcome,
+    StreamBench,
+    StreamError,
+    StreamRule,
+    payloads,
+)
 
 LIMITS = Limits(patience=20, drain=5)
 ALWAYS = np.ones(1, np.bool_)
@@ -21,7 +29,7 @@ def played(
     last: list[bool] | None = None,
     offer: np.ndarray = ALWAYS,
     accept: np.ndarray = ALWAYS,
-) -> tuple[Outcome, Response]:
+) -> tuple[RunOutcome, Response]:
     """Play six inputs to a unit that sees the cycle and the inputs taken so far."""
     play = StreamBench(
         last=np.array([True] * 6 if last is None else last), offer=offer, accept=accept, limits=LIMITS
@@ -58,7 +66,7 @@ def register(accept: np.ndarray = ALWAYS) -> Callable[[int, list[int]], Answer]:
 
 def test_a_unit_that_keeps_the_rules_is_played_to_the_end():
     outcome, response = played(register())
-    assert outcome == Outcome(rule=Rule.KEPT)
+    assert outcome == RunOutcome(rule=StreamRule.KEPT)
     assert response.results.tolist() == [0, 1, 2, 3, 4, 5]
     assert response.input_cycles.tolist() == [0, 1, 2, 3, 4, 5]
     assert response.result_cycles.tolist() == [1, 2, 3, 4, 5, 6]
@@ -70,7 +78,7 @@ def test_the_patterns_say_when_inputs_are_offered_and_results_accepted():
     offer = np.array([False, True, False])
     accept = np.array([False, False, False, True])
     outcome, response = played(register(accept), offer=offer, accept=accept)
-    assert outcome.rule is Rule.KEPT
+    assert outcome.rule is StreamRule.KEPT
     assert response.input_cycles.tolist() == [1, 4, 7, 11, 15, 19]
     assert response.result_cycles.tolist() == [3, 7, 11, 15, 19, 23]
 
@@ -97,7 +105,7 @@ def test_valid_may_not_fall_before_ready():
         return i_ready, o_valid and cycle != 2, o_result
 
     outcome, response = played(falling, accept=accept)
-    assert outcome == Outcome(rule=Rule.VALID_HELD, held=0)
+    assert outcome == RunOutcome(rule=StreamRule.VALID_HELD, held=0)
     assert response.cycles == 2
 
 
@@ -110,7 +118,7 @@ def test_a_result_may_not_change_before_ready():
         return i_ready, o_valid, o_result + 8 * (cycle == 6)
 
     outcome, response = played(changing, accept=accept)
-    assert outcome == Outcome(rule=Rule.RESULT_STABLE, held=1, seen=9)
+    assert outcome == RunOutcome(rule=StreamRule.RESULT_STABLE, held=1, seen=9)
     assert response.cycles == 6
     assert response.results.tolist() == [0]
 
@@ -124,7 +132,7 @@ def test_a_result_may_not_come_unasked(when):
         return (answer[0], True, 77) if cycle == when else answer
 
     outcome, response = played(volunteering)
-    assert outcome == Outcome(rule=Rule.RESULT_OWED, seen=77)
+    assert outcome == RunOutcome(rule=StreamRule.RESULT_OWED, seen=77)
     assert response.cycles == when
 
 
@@ -132,7 +140,7 @@ def test_only_an_input_with_last_asks_for_a_result():
     last = [False, False, True, False, True, True]
     unit = register()
     outcome, _ = played(unit, last=last)
-    assert outcome.rule is Rule.RESULT_OWED
+    assert outcome.rule is StreamRule.RESULT_OWED
     number = 0
 
     def summing(_cycle: int, taken: list[int]) -> Answer:
@@ -142,7 +150,7 @@ def test_only_an_input_with_last_asks_for_a_result():
         return True, fresh and last[taken[-1]], taken[-1] if taken else 0
 
     outcome, response = played(summing, last=last)
-    assert outcome.rule is Rule.KEPT
+    assert outcome.rule is StreamRule.KEPT
     assert response.results.tolist() == [2, 4, 5]
 
 
@@ -156,7 +164,7 @@ def test_only_an_input_with_last_asks_for_a_result():
 )
 def test_a_unit_that_stands_still_is_given_up(unit, cycle):
     outcome, response = played(unit)
-    assert outcome == Outcome(rule=Rule.PROGRESS)
+    assert outcome == RunOutcome(rule=StreamRule.PROGRESS)
     assert response.cycles == cycle
 
 
@@ -167,26 +175,26 @@ def test_a_unit_that_stands_still_is_given_up(unit, cycle):
     ("outcome", "message"),
     [
         (
-            Outcome(rule=Rule.VALID_HELD, held=0x3F800000),
+            RunOutcome(rule=StreamRule.VALID_HELD, held=0x3F800000),
             "o_valid of NAME must hold until o_ready, not fall at cycle 9 with 0x3f800000 under offer",
         ),
         (
-            Outcome(rule=Rule.RESULT_STABLE, held=1, seen=2),
+            RunOutcome(rule=StreamRule.RESULT_STABLE, held=1, seen=2),
             "o_result of NAME must hold until o_ready, not change from 0x00000001 to 0x00000002 at cycle 9",
         ),
         (
-            Outcome(rule=Rule.RESULT_OWED, seen=5),
+            RunOutcome(rule=StreamRule.RESULT_OWED, seen=5),
             "o_valid of NAME must follow an input that asks for a result, not come with 0x00000005 at "
             "cycle 9 after all 1 results asked for",
         ),
         (
-            Outcome(rule=Rule.PROGRESS),
+            RunOutcome(rule=StreamRule.PROGRESS),
             "NAME must take an input or give a result within 20 cycles, not stand still until cycle 9 with "
             "2 of 4 inputs taken and 1 of 4 results given",
         ),
-        (Outcome(rule=Rule.DEFINED), "outputs of NAME must be 0 or 1, not undefined at cycle 9"),
+        (RunOutcome(rule=StreamRule.DEFINED), "outputs of NAME must be 0 or 1, not undefined at cycle 9"),
     ],
-    ids=lambda value: value.rule.name if isinstance(value, Outcome) else "",
+    ids=lambda value: value.rule.name if isinstance(value, RunOutcome) else "",
 )
 def test_a_broken_rule_is_told_in_one_line(outcome, message):
     unit = DotUnit(DotSpec(block_size=2), stages=1)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blockdot.hw import DotArray
-from blockdot.model import BlockTensor, DotSpec, matmul, quantize
+from blockdot.model import BlockTensor, DotSpec, quantize, simulate_matmul
 from blockdot.model.io.tensor_files import read_tensor
-from blockdot.sim import matmul as tile_matmul
+from blockdot.sim import simulate_matmul as tile_matmul
 from messages import check_messages
 
 
@@ -45,7 +45,7 @@ def test_a_tile_gives_the_bits_of_the_model(spec, rows, columns, stages, build_d
     # Neither number of rows fills its last tile.
     length = spec.block_size * spec.blocks * (7 if spec.accumulates else 1)
     A, B = (random_tensor(rng, (count, length), spec, k) for k, count in enumerate((17, 23)))
-    expected = matmul(spec, A, B)
+    expected = simulate_matmul(spec, A, B)
     assert np.isfinite(expected).any()
     assert same_bits(tile_matmul(array, A, B, build_dir=build_dir), expected)
     if stages:
@@ -69,7 +69,7 @@ def test_tensor_scales_apply_to_the_results(build_dir, rng):
     x = rng.standard_normal((5, 8)).astype(np.float32)
     A = quantize(x, scale="ue5m3", block_size=2, tensor_scale=0.3)
     assert A.tensor_scale != 1
-    assert same_bits(tile_matmul(array, A, A, build_dir=build_dir), matmul(spec, A, A))
+    assert same_bits(tile_matmul(array, A, A, build_dir=build_dir), simulate_matmul(spec, A, A))
 
 
 def test_what_does_not_fit_is_refused(rng, tmp_path):
@@ -109,4 +109,4 @@ def test_a_square_tile_multiplies_real_weights(accumulate, scale, size, build_di
     A = quantize(words, scale=scale)
     B = quantize(read_tensor(f"{weights}:encoder.layer.0.intermediate.dense.weight"), scale=scale)
     array = DotArray(spec, rows=size, columns=size, stages=3)
-    assert same_bits(tile_matmul(array, A, B, build_dir=build_dir), matmul(spec, A, B))
+    assert same_bits(tile_matmul(array, A, B, build_dir=build_dir), simulate_matmul(spec, A, B))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from studies.ledger import KEPT, Cost, adders, changes, measure, page, rows
+from studies.ledger import KEPT, LedgerCost, adders, ledger_changes, ledger_page, measure_ledger, rows
 
 KEPT_ROWS = json.loads(KEPT.read_text(encoding="utf-8"))["rows"]
 
@@ -15,7 +15,7 @@ def test_every_row_is_kept_and_nothing_else():
 
 def test_the_page_is_made_of_what_is_kept():
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
-    assert page(kept) == KEPT.with_suffix(".md").read_text(encoding="utf-8")
+    assert ledger_page(kept) == KEPT.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def test_trees_take_few_more_adders_than_there_must_be():
@@ -34,13 +34,13 @@ def test_trees_take_few_more_adders_than_there_must_be():
 )
 def test_no_unit_costs_more_than_is_kept(name):
     (row,) = (row for row in rows() if row.name == name)
-    assert changes(KEPT_ROWS, measure([row], workers=1)) == []
+    assert ledger_changes(KEPT_ROWS, measure_ledger([row], workers=1)) == []
 
 
 def test_changes_are_told_with_their_direction():
     old = {"unit": {"area": 100.0, "delay": 50.0}}
-    assert changes(old, {"unit": Cost(100.0, 50.0)}) == []
-    assert changes(old, {"unit": Cost(101.0, 49.0), "other": Cost(1.0, 2.0)}) == [
+    assert ledger_changes(old, {"unit": LedgerCost(100.0, 50.0)}) == []
+    assert ledger_changes(old, {"unit": LedgerCost(101.0, 49.0), "other": LedgerCost(1.0, 2.0)}) == [
         ("unit: area was 100.0 and is 101.0 (+1.00%)", True),
         ("unit: delay was 50.0 and is 49.0 (-2.00%)", False),
         ("other: area is 1.0, and was not kept", True),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from blockdot.model import DotSpec
 
-from studies.step_delays import Run, main, measure, runs
+from studies.step_delays import StepRun, main, measure_steps, runs
 
 FP32 = DotSpec(scale="ue5m3", accumulate="fp32")
 EXACT = DotSpec(scale="ue4m3", accumulate="exact")
@@ -22,22 +22,22 @@ def test_runs_are_single_steps_and_pairs_that_a_stage_can_hold() -> None:
 @pytest.mark.parametrize(
     ("run", "step"),
     [
-        (Run(FP32, "delay", 0, 1), "product"),
-        (Run(FP32, "delay", 0, 2), "product, compress"),
-        (Run(FP32, "delay", 2, 2), "add, multiply"),
-        (Run(FP32, "delay", 4, 1), "normalise"),
-        (Run(FP32, "area", 2, 1), "add"),
-        (Run(EXACT, "delay", 4, 1), "place"),
-        (Run(EXACT, "area", 5, 1), "accumulate"),
+        (StepRun(FP32, "delay", 0, 1), "product"),
+        (StepRun(FP32, "delay", 0, 2), "product, compress"),
+        (StepRun(FP32, "delay", 2, 2), "add, multiply"),
+        (StepRun(FP32, "delay", 4, 1), "normalise"),
+        (StepRun(FP32, "area", 2, 1), "add"),
+        (StepRun(EXACT, "delay", 4, 1), "place"),
+        (StepRun(EXACT, "area", 5, 1), "accumulate"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.optimise,
 )
 def test_an_estimate_is_near_what_synthesis_gives(
-    run: Run, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: StepRun, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert run.name == step
-    assert run.estimate == pytest.approx(measure(run), rel=0.12)
+    assert run.estimate == pytest.approx(measure_steps(run), rel=0.12)
     assert not list(tmp_path.iterdir())
 
 

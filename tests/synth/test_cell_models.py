@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from blockdot.synth.cell_models import Models, Table
+from blockdot.synth.cell_models import CellModels, Table
 from blockdot.synth.liberty import Library, LibrarySource
 from blockdot.synth.neutral_library import (
     CELLS,
@@ -68,7 +68,7 @@ def odd_library() -> Library:
 
 @pytest.fixture(scope="module")
 def odd():
-    return Models(odd_library())["ODD"]
+    return CellModels(odd_library())["ODD"]
 
 
 def test_tables_between_and_beyond_their_entries():
@@ -114,12 +114,12 @@ def test_energy_is_the_mean_over_inputs_with_the_rails_added(odd):
 
 def test_a_cell_that_is_not_there():
     with pytest.raises(ValueError, match=whole("cell must be one of library neutral, not NONE")):
-        Models(neutral())["NONE"]
+        CellModels(neutral())["NONE"]
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_the_neutral_library_as_its_designs_have_it(name: str):
-    models = Models(neutral())
+    models = CellModels(neutral())
     design = CELLS[name]
     for drive in DRIVES:
         model = models[f"{name}_X{drive}"]
@@ -141,7 +141,7 @@ def test_the_neutral_library_as_its_designs_have_it(name: str):
 
 
 def test_the_neutral_flip_flop():
-    flip_flop = Models(neutral())["DFF_X1"]
+    flip_flop = CellModels(neutral())["DFF_X1"]
     assert flip_flop.clock == "CK"
     assert flip_flop.next_state is not None
     assert flip_flop.next_state(3, 1, 2, 0, 0) == 2  # every, CK, D, IQ, IQN

@@ -10,8 +10,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from blockdot.synth import flow
-from blockdot.synth import yosys_session as session
+from blockdot.synth import flow, yosys_session
 from blockdot.synth.flow import (
     AREA_RECIPES,
     DELAY_RECIPES,
@@ -252,7 +251,7 @@ def test_parameters():
 
 
 def test_pyosys_missing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(session.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(yosys_session.importlib.util, "find_spec", lambda _: None)
     message = "pyosys must be installed to synthesize, and is not: pip install 'blockdot[synth]'"
     with pytest.raises(SynthesisError, match=whole(message)):
         run(NAND)
@@ -283,7 +282,7 @@ def test_what_comes_of_one_hangs_on_none_before_it(multiply_add: str):
 
 
 def test_the_one_that_fails_is_named_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(session.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(yosys_session.tempfile, "tempdir", str(tmp_path))
     bad = Netlist("bad", "broken", "verilog")
     with (
         Synthesizer(neutral()) as synthesizer,

@@ -1,6 +1,6 @@
 import pytest
 from blockdot.synth.flow import Netlist, SynthesisError
-from blockdot.synth.fpga import TARGETS, FpgaSynthesizer
+from blockdot.synth.fpga import FPGA_TARGETS, FpgaSynthesizer
 from messages import whole
 
 ADDER = Netlist(
@@ -13,7 +13,7 @@ ADDER = Netlist(
 
 def test_a_registered_adder_on_each_family():
     with FpgaSynthesizer() as synthesizer:
-        found = synthesizer.run(ADDER, list(TARGETS))
+        found = synthesizer.run(ADDER, list(FPGA_TARGETS))
     assert list(found) == ["ice40", "ecp5", "xilinx"]
     # A carry cell of iCE40 is of one bit, of ECP5 of two, of Xilinx of four.
     for name, bits in (("ice40", 1), ("ecp5", 2), ("xilinx", 4)):
@@ -21,9 +21,9 @@ def test_a_registered_adder_on_each_family():
         assert (resources.flip_flops, resources.dsps, resources.muxes) == (9, 0, 0)
         assert -(-7 // bits) <= resources.carries <= -(-9 // bits)
         assert resources.luts <= 10
-        named = dict.fromkeys(TARGETS[name].kinds, 0)
+        named = dict.fromkeys(FPGA_TARGETS[name].kinds, 0)
         for cell, count in resources.counts:
-            named[TARGETS[name].kind(cell) or ""] += count
+            named[FPGA_TARGETS[name].kind(cell) or ""] += count
         assert (named["luts"], named["carries"]) == (resources.luts, resources.carries)
     assert found["ice40"].to_dict()["counts"]["SB_DFF"] == 9
 

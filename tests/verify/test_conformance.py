@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blockdot.base import external_tools as tools
+from blockdot.base import external_tools
 from blockdot.hw import DotUnit, to_verilog
 from blockdot.model import DotSpec
 from blockdot.sim.stimulus import random
@@ -116,7 +116,7 @@ def test_the_python_reader_of_the_documentation_reads_them(fp32):
     assert out.getvalue() == f"{count} of {count} results are right\n"
 
 
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason=str(tools.find("icarus").problem))
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason=str(external_tools.find("icarus").problem))
 def test_the_verilog_reader_of_the_documentation_reads_them(tmp_path):
     spec = DotSpec(scale="ue5m3")
     about = write(spec, tmp_path, vectors=300)

@@ -6,9 +6,8 @@ import pytest
 from blockdot.hw import DotUnit, to_verilog
 from blockdot.model import DotSpec
 from blockdot.sim import random
-from blockdot.verify import netlist_mutants as mutants
-from blockdot.verify import source_mutants as source_faults
-from blockdot.verify.netlist_mutants import agree, examine, mutate, play
+from blockdot.verify import netlist_mutants, source_mutants
+from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
 from blockdot.verify.proofs.solver import network
 
 UNIT = DotUnit(DotSpec(scale="ue2m0", block_size=2), stages=1)
@@ -51,32 +50,32 @@ def test_a_unit_that_hangs_is_not_waited_for(seed, monkeypatch):
     text = to_verilog(UNIT).text.replace("assign i_ready = ~ spare_full", "assign i_ready = 1'h0")
     stuck = network({"unit.v": text}, UNIT.name)
     stimulus = random(UNIT.spec, 20, seed=seed)
-    monkeypatch.setattr(mutants, "_PATIENCE", 3)
+    monkeypatch.setattr(netlist_mutants, "_PATIENCE", 3)
     _, results = play(stuck, UNIT, stimulus)
     assert not agree(results, stimulus)
 
 
 def test_what_changes_nothing_is_equivalent(right):
-    assert examine(UNIT, right, right) == "equivalent"
+    assert examine_mutant(UNIT, right, right) == "equivalent"
     wrong = dataclasses.replace(right, body=[*right.body])
     name = next(iter(right.registers))
     wrong.registers = {**right.registers, name: "changed"}
     wrong.body += [f".names {right.registers[name]} changed", "0 1"]
-    assert examine(UNIT, right, wrong) == "refuted"
+    assert examine_mutant(UNIT, right, wrong) == "refuted"
 
 
 @pytest.mark.parametrize("name", ["ties go up", "sign of a product is that of a"])
 def test_faults_of_the_source(name, monkeypatch):
-    fault = next(one for one in source_faults.FAULTS if one.name == name)
-    monkeypatch.setattr(source_faults, "FAULTS", (fault,))
+    fault = next(one for one in source_mutants.FAULTS if one.name == name)
+    monkeypatch.setattr(source_mutants, "FAULTS", (fault,))
     # With so few digits nothing is ever rounded, and the line is not used.
     expected = [] if fault.component == "round" else ["killed"]
-    assert [one.fate for one in source_faults.plant(UNIT)] == expected
+    assert [one.fate for one in source_mutants.plant(UNIT)] == expected
 
 
 def test_every_fault_of_the_source_has_its_line():
-    folder = source_faults._folder(source_faults.hw)
-    for fault in source_faults.FAULTS:
+    folder = source_mutants._folder(source_mutants.hw)
+    for fault in source_mutants.FAULTS:
         assert (folder / fault.file).read_text(encoding="utf-8").count(fault.right) == 1, fault.name
         assert fault.right != fault.wrong
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
-from blockdot.sim.engines import cxxrtl_lanes as lanes
+from blockdot.sim.engines import cxxrtl_lanes
 from blockdot.sim.stimulus import bulk
 from blockdot.verify.soak import explain, soak
 
@@ -16,7 +16,7 @@ UNIT = DotUnit(DotSpec(scale="ue4m3", block_size=2), stages=0)
 @pytest.fixture
 def folder(build_dir, tmp_path):
     """A folder for a journal, with the unit compiled already."""
-    built = lanes.build(UNIT, build_dir)
+    built = cxxrtl_lanes.build(UNIT, build_dir)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / built.library.name).write_bytes(built.library.read_bytes())
     return tmp_path / "made"
@@ -125,7 +125,9 @@ def test_a_process_that_is_killed_is_told_of(folder, seed, monkeypatch):
     (library,) = folder.glob("*.so")
     library.unlink()
     # Loading it fails in the process that works.
-    monkeypatch.setattr(lanes, "build", lambda *_: lanes.BuiltUnit(UNIT.spec, UNIT.name, 0, 0, library))
+    monkeypatch.setattr(
+        cxxrtl_lanes, "build", lambda *_: cxxrtl_lanes.BuiltUnit(UNIT.spec, UNIT.name, 0, 0, library)
+    )
     with pytest.raises(OSError, match="cannot open shared object file"):
         soak(UNIT, 4000, seed=seed, workers=1, build_dir=folder)
     monkeypatch.setattr("blockdot.verify.soak._ignore_interrupts", _die)

@@ -21,9 +21,9 @@ from ...model import DotSpec, Format
 from ...model.formats import Top
 from ...sim.stimulus import Stimulus
 from ...sim.stream_rules import Response
-from ..exact_trace import NAN, Rounded, Step, exponent_of, number_of, replay, unit_exponent
+from ..exact_trace import NAN, Rounded, TracedStep, exponent_of, number_of, replay, unit_exponent
 
-__all__ = ["LONG", "Bin", "Coverage", "Met", "Reach"]
+__all__ = ["LONG", "Bin", "Coverage", "MetBins", "Reachable"]
 
 LONG: Final = 16
 """The longest sums that are driven on request have ``2**LONG`` groups; all others ``2**DRIVEN``."""
@@ -73,7 +73,7 @@ class Bin:
 
 
 @dataclass
-class Met:
+class MetBins:
     """How often a bin was met, and by which vector first.
 
     Attributes:
@@ -85,7 +85,7 @@ class Met:
     vector: int
 
 
-class Reach:
+class Reachable:
     """How far the numbers of a specification go.
 
     Args:
@@ -196,8 +196,8 @@ class _View:
     """
 
     stimulus: Stimulus
-    every: list[Step]
-    steps: list[Step]
+    every: list[TracedStep]
+    steps: list[TracedStep]
     rows: npt.NDArray[np.int64]
     response: Response | None
 
@@ -475,7 +475,7 @@ def _signed(value: int) -> str:
 class _TopBits(_Group):
     """The top bit of a group's V, or of an exact sum where a result is asked for."""
 
-    def __init__(self, spec: DotSpec, reach: Reach, *, sums: bool) -> None:
+    def __init__(self, spec: DotSpec, reach: Reachable, *, sums: bool) -> None:
         self.name = "top bit of a sum" if sums else "top bit of a group"
         self._sums = sums
         self._quantum = reach.quantum - unit_exponent(spec)
@@ -485,7 +485,7 @@ class _TopBits(_Group):
         }
         self._low = reach.quantum
 
-    def _why(self, reach: Reach, bit: int, sign: str) -> str:
+    def _why(self, reach: Reachable, bit: int, sign: str) -> str:
         growth = bit + 1 - (reach.span if sign == "+" else reach.negative_span)
         if growth <= (reach.growth if self._sums else 0):
             return ""
@@ -512,7 +512,7 @@ def _kinds(rounded: Rounded) -> list[str]:
 class _Rounding(_Group):
     """How a group's V, or an exact sum, is rounded to binary32."""
 
-    def __init__(self, spec: DotSpec, reach: Reach) -> None:
+    def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         self._exact = spec.accumulate == "exact"
         self.name = "rounding of a sum" if self._exact else "rounding of a group"
         self.bins = reach.roundings(reach.rounded_bits)
@@ -530,7 +530,7 @@ class _Results(_Group):
 
     name = "results"
 
-    def __init__(self, spec: DotSpec, reach: Reach) -> None:
+    def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         multiple = f"every sum is a multiple of 2^{reach.quantum}"
         tiny = "" if reach.quantum < _LEAST else multiple
         if not tiny and spec.accumulate == "aligned" and spec.fraction < _LEAST_NORMAL - _LEAST + 1:
@@ -548,7 +548,7 @@ class _Results(_Group):
         self.bins["NaN"] = nan
 
     @staticmethod
-    def _infinite(spec: DotSpec, reach: Reach) -> str:
+    def _infinite(spec: DotSpec, reach: Reachable) -> str:
         if any(fmt.infinity_code is not None for fmt in spec.elements):
             return ""
         if spec.accumulate == "aligned":
@@ -586,7 +586,7 @@ class _Distance(_Group):
 
     name = "alignment"
 
-    def __init__(self, spec: DotSpec, reach: Reach) -> None:
+    def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         self._spec = spec
         self._unit = unit_exponent(spec)
         self._limit = _APART if spec.accumulate == "fp32" else reach.span - 1
@@ -596,7 +596,7 @@ class _Distance(_Group):
             for how in ("added", "subtracted")
         }
 
-    def _why(self, reach: Reach, places: int) -> str:
+    def _why(self, reach: Reachable, places: int) -> str:
         # Binary32's exponents end at that of the least normal number, and at infinity.
         width = min(reach.top, _OVERFLOW - 1) - max(reach.quantum, _LEAST_NORMAL)
         if self._spec.accumulate == "fp32" and abs(places) > width:
@@ -632,7 +632,7 @@ class _Addition(_Group):
 
     name = "binary32 addition"
 
-    def __init__(self, spec: DotSpec, reach: Reach) -> None:
+    def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         self._unit = unit_exponent(spec)
         # What is asked for is put together from powers of two.
         why = reach.spread(_APART)
@@ -719,7 +719,7 @@ class _Aligned(_Group):
 
     name = "aligned sum"
 
-    def __init__(self, spec: DotSpec, reach: Reach) -> None:
+    def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         self._fraction = spec.fraction
         self._units = spec.block_size // spec.unit_size
         least = max(reach.lowest, _LEAST_NORMAL)
@@ -762,7 +762,7 @@ class _Aligned(_Group):
         self.bins["result exact"] = self.bins["terms cancel to zero"] = ""
 
     @staticmethod
-    def _narrow(spec: DotSpec, reach: Reach) -> str:
+    def _narrow(spec: DotSpec, reach: Reachable) -> str:
         """Return why no result is cut off."""
         if spec.fraction >= _BINARY32_BITS:
             return reach.spread(_BINARY32_BITS + 1)
@@ -868,7 +868,7 @@ class _Sequence(_Group):
 
     name = "sequence"
 
-    def __init__(self, spec: DotSpec, reach: Reach) -> None:
+    def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         exact = spec.accumulate == "exact"
         limit = f"a sum of {1 << reach.doublings} groups is the longest there is"
         short = limit if exact and reach.doublings < 1 else ""
@@ -889,13 +889,13 @@ class _Sequence(_Group):
         }
 
     def see(self, view: _View) -> Iterator[Hit]:
-        sums: list[list[Step]] = []
+        sums: list[list[TracedStep]] = []
         for step in view.every:
             if step.first:
                 sums.append([])
             if sums:
                 sums[-1].append(step)
-        before: list[Step] = []
+        before: list[TracedStep] = []
         for steps in sums:
             asked = [k for k, step in enumerate(steps) if step.last]
             start = steps[0].vector
@@ -915,7 +915,7 @@ class _Sequence(_Group):
             before = steps
 
     @staticmethod
-    def _inside(steps: list[Step], asked: list[int]) -> Iterator[Hit]:
+    def _inside(steps: list[TracedStep], asked: list[int]) -> Iterator[Hit]:
         for k in asked[:-1]:
             yield "a result in the midst of a sum", steps[k].vector, 1
         for k, step in enumerate(steps):
@@ -979,7 +979,7 @@ class _Ports(_Group):
 
 
 def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[_Group]:
-    reach = Reach(spec, long=long)
+    reach = Reachable(spec, long=long)
     groups: list[_Group] = [
         _Codes("elements", spec.elements),
         _Codes("scales", spec.scales),
@@ -1028,7 +1028,7 @@ class Coverage:
         self._groups = _groups(spec, latency, long=long)
         self.bins = [Bin(group.name, name, why) for group in self._groups for name, why in group.bins.items()]
         self._known = {(one.group, one.name): one for one in self.bins}
-        self.met: dict[Bin, Met] = {}
+        self.met: dict[Bin, MetBins] = {}
 
     def add(self, stimulus: Stimulus, response: Response | None = None) -> None:
         """Note what a stimulus meets.
@@ -1038,7 +1038,7 @@ class Coverage:
             response: What a unit answered, where what its ports do is to be covered.
         """
         for one, vector, count in self.hits(stimulus, response):
-            met = self.met.setdefault(one, Met(0, vector))
+            met = self.met.setdefault(one, MetBins(0, vector))
             met.count += count
 
     def hits(self, stimulus: Stimulus, response: Response | None = None) -> Iterator[tuple[Bin, int, int]]:

@@ -20,7 +20,7 @@ from ...sim.stimulus import Stimulus, negated, random
 from .bins import (
     Bin,
     Coverage,
-    Reach,
+    Reachable,
     cancellations,
     code_classes,
     deepest_run,
@@ -400,7 +400,7 @@ def _dense(make: _Maker) -> Iterator[_Sum]:
             group.a[:] = negated(spec.elements[0])[group.a]
         yield _Sum([group])
     if spec.blocks == 1:
-        for factor, total in Reach(spec).ones(spec.term_bits - 1):
+        for factor, total in Reachable(spec).ones(spec.term_bits - 1):
             made = _made(spec, total)
             if made:
                 group = _products_group(make, *made)
@@ -564,7 +564,7 @@ def _sequence(make: _Maker) -> list[_Sum]:
     return sums
 
 
-def _candidates(make: _Maker, reach: Reach) -> Iterator[_Sum]:
+def _candidates(make: _Maker, reach: Reachable) -> Iterator[_Sum]:
     yield from _inputs(make)
     yield from _special(make)
     yield from _sizes(make)
@@ -658,7 +658,7 @@ def directed(spec: DotSpec, *, long: bool = False) -> Stimulus:
     coverage = Coverage(spec, long=long)
     make = _Maker(spec)
     patterns = random(spec, 8, seed=0)
-    recipes = _stimulus(spec, _candidates(make, Reach(spec, long=long)), patterns)
+    recipes = _stimulus(spec, _candidates(make, Reachable(spec, long=long)), patterns)
     sequence = _stimulus(spec, _sequence(make) if spec.accumulates else [_Sum([make.blank()])], patterns)
     met = {one for one, _, _ in coverage.hits(sequence)}
     stimuli = [sequence, recipes]

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .solver import Answer, Network
+from .solver import Network, SolverAnswer
 from .steps import StepNetlist
 
-__all__ = ["Cell", "check_saved_product", "check_tree", "find_cells", "rewrite"]
+__all__ = ["AdderCell", "check_saved_product", "check_tree", "find_cells", "rewrite"]
 
 Polynomial = dict[frozenset[str], int]
 """Coefficients of products of nets; the empty product is the constant."""
@@ -30,7 +30,7 @@ _WEIGHTS: Final = ((1, 2), (1, -2))
 
 
 @dataclass(frozen=True)
-class Cell:
+class AdderCell:
     """Two nets whose weighted sum is affine in two or three others, as those of an adder.
 
     Attributes:
@@ -80,7 +80,7 @@ def _affine(values: Sequence[int], leaves: int) -> tuple[int, ...] | None:
     return (*slopes, values[0])
 
 
-def find_cells(question: Network, order: Sequence[str], inputs: Sequence[str]) -> list[Cell]:
+def find_cells(question: Network, order: Sequence[str], inputs: Sequence[str]) -> list[AdderCell]:
     """Find the adders of a network; a net is in one of them at most, and in a full adder rather than a half.
 
     Args:
@@ -93,7 +93,7 @@ def find_cells(question: Network, order: Sequence[str], inputs: Sequence[str]) -
         for leaves, table in cuts:
             if len(leaves) > 1 and question.gates[net].cubes != ("1",):
                 at.setdefault(leaves, []).append((net, table))
-    cells: list[Cell] = []
+    cells: list[AdderCell] = []
     taken: set[str] = set()
     # Stable in the order of evaluation, so that the same network gives the same cells.
     for leaves, nets in sorted(at.items(), key=lambda item: -len(item[0])):
@@ -103,7 +103,7 @@ def find_cells(question: Network, order: Sequence[str], inputs: Sequence[str]) -
             for p, q in _WEIGHTS:
                 affine = _affine([p * a + q * b for a, b in zip(x_table, y_table, strict=True)], len(leaves))
                 if affine and all(affine[:-1]):
-                    cells.append(Cell((x, y), (p, q), leaves, affine))
+                    cells.append(AdderCell((x, y), (p, q), leaves, affine))
                     taken |= {x, y}
                     break
     return cells
@@ -159,9 +159,9 @@ def rewrite(question: Network, total: Polynomial, width: int) -> Polynomial:
     inputs, order = question.cone(sorted({net for term in total for net in term}))
     cells = find_cells(question, order, inputs)
     for node in reversed(_nodes(question, order, cells)):
-        if isinstance(node, Cell) and _apply(total, node, modulus):
+        if isinstance(node, AdderCell) and _apply(total, node, modulus):
             continue
-        for net in (node.nets if isinstance(node, Cell) else (node,))[::-1]:
+        for net in (node.nets if isinstance(node, AdderCell) else (node,))[::-1]:
             if any(net in term for term in total):
                 _substitute(total, net, _gate_polynomial(question, net), modulus)
         if len(total) > _LARGEST:
@@ -169,14 +169,14 @@ def rewrite(question: Network, total: Polynomial, width: int) -> Polynomial:
     return total
 
 
-def _nodes(question: Network, order: Sequence[str], cells: Sequence[Cell]) -> list[Cell | str]:
+def _nodes(question: Network, order: Sequence[str], cells: Sequence[AdderCell]) -> list[AdderCell | str]:
     """Return cells and single gates, each behind everything that it is a function of."""
     cell_of = {net: cell for cell in cells for net in cell.nets}
-    nodes: list[Cell | str] = []
-    done: set[Cell | str] = set()
+    nodes: list[AdderCell | str] = []
+    done: set[AdderCell | str] = set()
 
     def visit(net: str) -> None:
-        stack: list[tuple[Cell | str, bool]] = [(cell_of.get(net, net), False)]
+        stack: list[tuple[AdderCell | str, bool]] = [(cell_of.get(net, net), False)]
         while stack:
             node, ready = stack.pop()
             if ready:
@@ -186,8 +186,8 @@ def _nodes(question: Network, order: Sequence[str], cells: Sequence[Cell]) -> li
                 continue
             done.add(node)
             stack.append((node, True))
-            sources = set(node.leaves) if isinstance(node, Cell) else set(question.gates[node].inputs)
-            if isinstance(node, Cell):
+            sources = set(node.leaves) if isinstance(node, AdderCell) else set(question.gates[node].inputs)
+            if isinstance(node, AdderCell):
                 # Where the cell does not fit after all, its gates are taken one by one.
                 sources |= {source for one in node.nets for source in question.gates[one].inputs}
                 sources -= set(node.nets)
@@ -198,7 +198,7 @@ def _nodes(question: Network, order: Sequence[str], cells: Sequence[Cell]) -> li
     return nodes
 
 
-def _apply(total: Polynomial, cell: Cell, modulus: int) -> bool:
+def _apply(total: Polynomial, cell: AdderCell, modulus: int) -> bool:
     """Replace a cell's two nets by its leaves; say whether their coefficients allow that."""
     (x, y), (p, q) = cell.nets, cell.weights
     factors: dict[frozenset[str], int] = {}
@@ -227,7 +227,7 @@ def _apply(total: Polynomial, cell: Cell, modulus: int) -> bool:
     return True
 
 
-def check_tree(question: Network, step: StepNetlist, *, offset: int) -> Answer:
+def check_tree(question: Network, step: StepNetlist, *, offset: int) -> SolverAnswer:
     """Prove that a tree's two numbers add up to its signed products and a constant, modulo their width.
 
     Args:
@@ -253,10 +253,10 @@ def check_tree(question: Network, step: StepNetlist, *, offset: int) -> Answer:
         answer = _sum_is(question, step, t, wanted)
         if not answer.holds:
             return answer
-    return Answer(True, "algebra")
+    return SolverAnswer(True, "algebra")
 
 
-def check_saved_product(question: Network, step: StepNetlist) -> Answer:
+def check_saved_product(question: Network, step: StepNetlist) -> SolverAnswer:
     """Prove that two numbers add up to the sum of two others, less its excess, times a significand.
 
     Args:
@@ -278,7 +278,7 @@ def check_saved_product(question: Network, step: StepNetlist) -> Answer:
     return _sum_is(question, step, 0, wanted)
 
 
-def _sum_is(question: Network, step: StepNetlist, t: int, wanted: Polynomial) -> Answer:
+def _sum_is(question: Network, step: StepNetlist, t: int, wanted: Polynomial) -> SolverAnswer:
     """Tell whether a step's two numbers add up to a polynomial in its inputs."""
     width = step.outputs[f"save_{t}"]
     total: Polynomial = {}
@@ -288,15 +288,15 @@ def _sum_is(question: Network, step: StepNetlist, t: int, wanted: Polynomial) ->
     try:
         seen = rewrite(question, total, width)
     except OverflowError as error:
-        return Answer(False, "algebra", f"o_save_{t} + o_carry_{t}: {error}")
+        return SolverAnswer(False, "algebra", f"o_save_{t} + o_carry_{t}: {error}")
     if seen == wanted:
-        return Answer(True, "algebra")
+        return SolverAnswer(True, "algebra")
     other = min(
         (term for term in seen.keys() | wanted.keys() if seen.get(term, 0) != wanted.get(term, 0)),
         key=lambda term: (len(term), sorted(term)),
     )
     told = f"o_save_{t} + o_carry_{t}: coefficient of {' * '.join(sorted(other)) or 'the constant'}"
-    return Answer(False, "algebra", f"{told}, {seen.get(other, 0)} and not {wanted.get(other, 0)}")
+    return SolverAnswer(False, "algebra", f"{told}, {seen.get(other, 0)} and not {wanted.get(other, 0)}")
 
 
 def _bit(word: str, k: int, width: int) -> str:

@@ -23,12 +23,12 @@ from .contract import check_contract, grouped
 from .descriptions import tree_offset
 from .leaves import check_leaf
 from .pipeline import check_composition, check_stream
-from .solver import Answer, Network, SolverError, network
+from .solver import Network, SolverAnswer, SolverError, network
 from .steps import Chain, StepNetlist
 
-__all__ = ["Claim", "Outcome", "Proof", "claims", "prove"]
+__all__ = ["Claim", "Proof", "ProofOutcome", "claims", "prove"]
 
-Outcome = Literal["proven", "agrees", "failed", "open"]
+ProofOutcome = Literal["proven", "agrees", "failed", "open"]
 
 SECONDS: Final = 300
 """How long a solver may take over one claim, unless told otherwise."""
@@ -48,7 +48,7 @@ class Claim:
     leaf: str
     text: str
     remains: str
-    check: Callable[[float], Answer]
+    check: Callable[[float], SolverAnswer]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Proof:
     leaf: str
     claim: str
     method: str
-    outcome: Outcome
+    outcome: ProofOutcome
     full_width: bool
     remains: str
     seconds: float
@@ -153,11 +153,11 @@ def _sum_claim(
     spec: DotSpec,
     step: StepNetlist,
     told: tuple[str, str],
-    check_sum: Callable[[Network, StepNetlist], Answer],
+    check_sum: Callable[[Network, StepNetlist], SolverAnswer],
 ) -> Claim:
     """Claim of a step that gives two numbers what their sum is, and that the rest passes it by."""
 
-    def check(seconds: float) -> Answer:
+    def check(seconds: float) -> SolverAnswer:
         answer = check_sum(network({"steps.il": chain.rtlil}, step.module), step)
         rest = check_leaf(chain, spec, [step.name], seconds=seconds)
         return answer if rest.holds else rest
@@ -306,7 +306,7 @@ def _read(path: Path) -> dict[str, Proof]:
 
 def _settle(claim: Claim, seconds: float) -> Proof:
     start = time.perf_counter()
-    outcome: Outcome
+    outcome: ProofOutcome
     try:
         answer = claim.check(seconds)
         method = answer.method

@@ -12,7 +12,7 @@ from ...sim.stimulus import Stimulus, random
 from ..coverage.directed import directed
 from .descriptions import describe
 from .pipeline import pipeline
-from .solver import Answer, Network, network
+from .solver import Network, SolverAnswer, network
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_contract", "grouped"]
@@ -47,7 +47,7 @@ def _described(chain: Chain, unit: DotUnit) -> Network:
     return network(texts | {"pipeline.v": pipeline(unit, steps, ports, "pipeline")}, "pipeline")
 
 
-def check_contract(chain: Chain, spec: DotSpec) -> tuple[Answer, int]:
+def check_contract(chain: Chain, spec: DotSpec) -> tuple[SolverAnswer, int]:
     """Run the descriptions, one behind the other, on directed and random inputs, against the model.
 
     Args:
@@ -68,10 +68,10 @@ def check_contract(chain: Chain, spec: DotSpec) -> tuple[Answer, int]:
         for k in range(start, len(expected)):
             if seen[k] != expected[k]:
                 method = f"simulation, {compared} results"
-                return Answer(
+                return SolverAnswer(
                     False, method, f"result {k}, {seen[k]:#010x} and not {expected[k]:#010x},"
                 ), compared
-    return Answer(True, f"simulation, {compared} results"), compared
+    return SolverAnswer(True, f"simulation, {compared} results"), compared
 
 
 def _columns(words: npt.NDArray[np.uint8], name: str, width: int) -> dict[str, npt.NDArray[np.uint8]]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from ...model import DotSpec
 from .descriptions import Description, describe
-from .solver import Answer, Network, always, everywhere, network
+from .solver import Network, SolverAnswer, always, everywhere, network
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_leaf", "leaf_network", "register_name"]
@@ -95,7 +95,7 @@ def leaf_network(chain: Chain, steps: Sequence[StepNetlist], description: Descri
 
 def check_leaf(
     chain: Chain, spec: DotSpec, names: Sequence[str], *, only: Sequence[str] = (), seconds: float = 300
-) -> Answer:
+) -> SolverAnswer:
     """Prove that steps give what their description says, for every input that can occur.
 
     Args:
@@ -130,4 +130,4 @@ def check_leaf(
             methods.append(answer.method)
     if rest:
         return always(question, rest, seconds=seconds)
-    return Answer(True, max(methods, key=lambda method: (len(method), method)))
+    return SolverAnswer(True, max(methods, key=lambda method: (len(method), method)))

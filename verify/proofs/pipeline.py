@@ -8,7 +8,7 @@ from typing import Final
 from ...hw import DotUnit, to_verilog
 from ...synth.yosys import YosysError
 from .leaves import register_name
-from .solver import Answer, Network, always, equal, network, unreachable
+from .solver import Network, SolverAnswer, always, equal, network, unreachable
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_composition", "check_stream", "pipeline"]
@@ -92,7 +92,7 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
 
 def check_composition(
     chain: Chain, unit: DotUnit, *, text: str | None = None, seconds: float = 300
-) -> Answer:
+) -> SolverAnswer:
     """Prove that a unit's emitted Verilog is its steps in a row, register by register.
 
     Registers are paired by name and, where a name is another, by what they hold in a random simulation; that
@@ -119,22 +119,22 @@ def check_composition(
         rename=register_name,
     )
     pairs = _pairs(left, right)
-    if isinstance(pairs, Answer):
+    if isinstance(pairs, SolverAnswer):
         return pairs
     if sorted(left.outputs) != sorted(right.outputs):
-        return Answer(False, "SAT", f"outputs {sorted(set(left.outputs) ^ set(right.outputs))}")
+        return SolverAnswer(False, "SAT", f"outputs {sorted(set(left.outputs) ^ set(right.outputs))}")
     answer = equal(left, right, pairs, seconds=seconds)
     if answer.holds and "i_ready" in left.outputs:
         inputs, _ = left.cone(["i_ready"])
         if "o_ready" in inputs:
-            return Answer(False, "SAT", "i_ready, which hangs on o_ready in the same cycle,")
+            return SolverAnswer(False, "SAT", "i_ready, which hangs on o_ready in the same cycle,")
     return answer
 
 
-def _pairs(left: Network, right: Network) -> dict[str, str] | Answer:
+def _pairs(left: Network, right: Network) -> dict[str, str] | SolverAnswer:
     """Pair the registers of two networks, each bit of the one with one of the other."""
     if len(left.registers) != len(right.registers):
-        return Answer(
+        return SolverAnswer(
             False, "SAT", f"number of registers, {len(left.registers)} and not {len(right.registers)},"
         )
     ours = _signatures(left)
@@ -155,7 +155,7 @@ def _pairs(left: Network, right: Network) -> dict[str, str] | Answer:
             continue
         match = next((other for other in left_over if theirs[other] == ours[net]), None)
         if match is None:
-            return Answer(False, "SAT", f"register {net}, which has no counterpart,")
+            return SolverAnswer(False, "SAT", f"register {net}, which has no counterpart,")
         left_over.remove(match)
         pairs[net] = match
     return pairs
@@ -261,7 +261,7 @@ endmodule
 """
 
 
-def check_stream(unit: DotUnit, *, text: str | None = None, seconds: float = 120) -> Answer:
+def check_stream(unit: DotUnit, *, text: str | None = None, seconds: float = 120) -> SolverAnswer:
     """Prove that a pipeline keeps the rules of its streams, whatever comes and whenever it is reset.
 
     The pipeline is the one of `check_composition`, with a bit for each input in the place of its numbers:

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from ...base import external_tools as tools
+from ...base import external_tools
 from ...synth import yosys
 
 __all__ = [
-    "Answer",
-    "Gate",
     "Network",
+    "NetworkGate",
+    "SolverAnswer",
     "SolverError",
     "always",
     "equal",
@@ -45,7 +45,7 @@ class SolverError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Gate:
+class NetworkGate:
     """One gate.
 
     Attributes:
@@ -90,9 +90,9 @@ class Network:
         return sorted(bits, key=_index)
 
     @cached_property
-    def gates(self) -> dict[str, "Gate"]:
+    def gates(self) -> dict[str, "NetworkGate"]:
         """What drives each net that is not an input; no gate takes what a buffer gives, but what it takes."""
-        gates: dict[str, Gate] = {}
+        gates: dict[str, NetworkGate] = {}
         k = 0
         while k < len(self.body):
             _, *inputs, output = self.body[k].split()
@@ -104,7 +104,7 @@ class Network:
                     raise SolverError(f"cover of {output} must list where it is 1")
                 cubes.append(cube[0] if cube else "")
                 k += 1
-            gates[output] = Gate(tuple(inputs), tuple(cubes))
+            gates[output] = NetworkGate(tuple(inputs), tuple(cubes))
         names: dict[str, str] = {}
 
         def source(net: str) -> str:
@@ -115,7 +115,7 @@ class Network:
                 (net,) = gates[net].inputs
             return names.setdefault(net, net) if not passed else names.setdefault(passed[0], source(net))
 
-        return {net: Gate(tuple(map(source, gate.inputs)), gate.cubes) for net, gate in gates.items()}
+        return {net: NetworkGate(tuple(map(source, gate.inputs)), gate.cubes) for net, gate in gates.items()}
 
     def cone(self, outputs: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the inputs on which some outputs depend, and the gates between, in order of evaluation."""
@@ -258,7 +258,7 @@ def _read(blif: str, rename: Callable[[str], str]) -> Network:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SolverAnswer:
     """What a solver said.
 
     Attributes:
@@ -280,7 +280,7 @@ class Answer:
         return f"{self.output} fails at {told}"
 
 
-def everywhere(question: Network, outputs: Sequence[str]) -> Answer | None:
+def everywhere(question: Network, outputs: Sequence[str]) -> SolverAnswer | None:
     """Say whether some outputs are 1 for every input by trying every input; None where there are too many.
 
     Args:
@@ -305,8 +305,8 @@ def everywhere(question: Network, outputs: Sequence[str]) -> Answer | None:
                 wrong = ones ^ value
                 case = (wrong & -wrong).bit_length() - 1
                 bits = {net: word >> case & 1 for net, word in zip(inputs, words, strict=True)}
-                return Answer(False, method, output, _words(bits))
-    return Answer(True, method)
+                return SolverAnswer(False, method, output, _words(bits))
+    return SolverAnswer(True, method)
 
 
 def _words(bits: Mapping[str, int]) -> dict[str, str]:
@@ -318,7 +318,7 @@ def _words(bits: Mapping[str, int]) -> dict[str, str]:
 
 
 def _abc() -> Path:
-    folder = tools.require(*yosys.NEEDS)["pyosys"].path
+    folder = external_tools.require_tools(*yosys.NEEDS)["pyosys"].path
     assert folder is not None
     program = folder / "yosys-abc"
     if not program.is_file():
@@ -345,7 +345,7 @@ def _run_abc(commands: str, files: Mapping[str, str], seconds: float) -> str:
     return done.stdout
 
 
-def always(question: Network, outputs: Sequence[str], *, seconds: float = 300) -> Answer:
+def always(question: Network, outputs: Sequence[str], *, seconds: float = 300) -> SolverAnswer:
     """Say whether some outputs are 1 for every input.
 
     Args:
@@ -366,7 +366,7 @@ def always(question: Network, outputs: Sequence[str], *, seconds: float = 300) -
         seconds,
     )
     if "Networks are equivalent" in printed:
-        return Answer(True, "SAT")
+        return SolverAnswer(True, "SAT")
     pattern = re.search(r"Input pattern: +(.*)", printed)
     which = re.search(r"Output (\S+): +Value in Network1 = 0", printed)
     if "NOT EQUIVALENT" not in printed or not pattern:
@@ -375,7 +375,7 @@ def always(question: Network, outputs: Sequence[str], *, seconds: float = 300) -
     assignments = (assignment.split("=") for assignment in pattern[1].split())
     bits = {question.inputs[int(number.removeprefix("pi"))]: int(value) for number, value in assignments}
     name = outputs[int(which[1].removeprefix("po"))] if which else outputs[0]
-    return Answer(False, "SAT", name, _words(bits))
+    return SolverAnswer(False, "SAT", name, _words(bits))
 
 
 def equal(
@@ -385,7 +385,7 @@ def equal(
     *,
     possible: Sequence[str] = (),
     seconds: float = 300,
-) -> Answer:
+) -> SolverAnswer:
     """Say whether two networks give the same, and their registers take the same, for every input and state.
 
     Args:
@@ -428,7 +428,7 @@ def equal(
     return always(joined, names, seconds=seconds)
 
 
-def unreachable(question: Network, zero: Sequence[str], *, seconds: float = 120) -> Answer:
+def unreachable(question: Network, zero: Sequence[str], *, seconds: float = 120) -> SolverAnswer:
     """Say whether every output is 1 in every state that can be reached, by property-directed reachability.
 
     Args:
@@ -446,9 +446,9 @@ def unreachable(question: Network, zero: Sequence[str], *, seconds: float = 120)
     every = Network(question.inputs, ["every"], question.registers, [*question.body])
     every.body += [".names " + " ".join([*question.outputs, "every"]), "1" * len(question.outputs) + " 1"]
     if _kept(every, "every", zero, seconds):
-        return Answer(True, "PDR")
+        return SolverAnswer(True, "PDR")
     failed = (output for output in question.outputs if not _kept(question, output, zero, seconds))
-    return Answer(False, "PDR", next(failed, "a rule"))
+    return SolverAnswer(False, "PDR", next(failed, "a rule"))
 
 
 def _kept(question: Network, output: str, zero: Sequence[str], seconds: float) -> bool:

@@ -9,7 +9,7 @@ from blockdot.hw.accumulate.adders import Binary32Adder, CarryAdder, TwoPathAdde
 from blockdot.hw.accumulate.fused_adder import FusedAdder
 from blockdot.hw.datapath import Datapath
 from blockdot.hw.leaves.compressor import ADDERS, Adder
-from blockdot.hw.leaves.round import Range
+from blockdot.hw.leaves.round import NumberRange
 from blockdot.model import DotSpec
 
 Bits = npt.NDArray[np.uint32]
@@ -239,11 +239,11 @@ def test_the_pairs_drawn_meet_every_case(rng: np.random.Generator) -> None:
 FUSED = ("e2m1_ue4m3_n16_fp32", "e2m1_ue4m4_n16_fp32", "e2m1_ue8m0_n16_fp32", "e2m1_ue8m0_n2_fp32")
 
 
-def numbers_of(name: str) -> Range:
+def numbers_of(name: str) -> NumberRange:
     return Datapath(DotSpec.parse(name), optimise="delay", order=0, whole=True).numbers
 
 
-def drawn_terms(numbers: Range, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
+def drawn_terms(numbers: NumberRange, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
     """Terms and exponents, and as many binary32 numbers: anything, near the term, or nearly its opposite."""
     count = 40_000
     most = (1 << numbers.magnitude_bits) - 1
@@ -273,7 +273,7 @@ def drawn_terms(numbers: Range, rng: np.random.Generator) -> tuple[npt.NDArray[n
     return term, exponent, np.where(is_nan(number), QUIET_NAN, number).astype(np.int64)
 
 
-def rounded_terms(numbers: Range, term: npt.NDArray[np.int64], exponent: npt.NDArray[np.int64]) -> Bits:
+def rounded_terms(numbers: NumberRange, term: npt.NDArray[np.int64], exponent: npt.NDArray[np.int64]) -> Bits:
     """The terms as binary32, by numpy: float64 holds each of them exactly."""
     exact = np.ldexp(term.astype(np.float64), exponent + numbers.offset)
     with np.errstate(over="ignore", under="ignore"):
@@ -314,7 +314,7 @@ def test_a_term_is_rounded_and_added_as_the_processor_does(
 
 
 def test_a_term_must_be_no_wider_than_a_significand() -> None:
-    numbers = Range(magnitude_bits=25, exponent_bits=4, exponents=(0, 9), offset=0)
+    numbers = NumberRange(magnitude_bits=25, exponent_bits=4, exponents=(0, 9), offset=0)
     with pytest.raises(ValueError, match=r"^numbers must have at most 24 bits, not 25$"):
         FusedAdder(numbers, adder="sklansky")
 

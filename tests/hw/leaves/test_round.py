@@ -7,7 +7,7 @@ import reference
 from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from blockdot.hw.leaves.round import KEPT_BITS, Normalise, Range, Round, SignedNormalise
+from blockdot.hw.leaves.round import KEPT_BITS, Normalise, NumberRange, Round, SignedNormalise
 from blockdot.model import DotSpec
 from messages import whole
 
@@ -16,8 +16,8 @@ QUIET_NAN = 0x7FC00000
 INFINITY = 0x7F800000
 
 
-def numbers(magnitude_bits: int, exponent_bits: int, exponents: tuple[int, int], offset: int) -> Range:
-    return Range(
+def numbers(magnitude_bits: int, exponent_bits: int, exponents: tuple[int, int], offset: int) -> NumberRange:
+    return NumberRange(
         magnitude_bits=magnitude_bits, exponent_bits=exponent_bits, exponents=exponents, offset=offset
     )
 
@@ -75,7 +75,7 @@ FACTS = {"subnormal", "shifts_right", "loses_bits", "overflow", "rounds", "exact
 ALL = REAL | MADE_UP
 
 
-def true_facts(given: Range) -> set[str]:
+def true_facts(given: NumberRange) -> set[str]:
     return {name for name in FACTS if getattr(given, name)}
 
 
@@ -108,7 +108,7 @@ def test_accumulators_are_those_of_the_specification(scale: str) -> None:
 class Chain(wiring.Component):
     """`Normalise`, and `Round` behind it, as a unit has them."""
 
-    def __init__(self, given: Range, *, parallel: bool, zeros_bits: int = 0, excess: int = 0) -> None:
+    def __init__(self, given: NumberRange, *, parallel: bool, zeros_bits: int = 0, excess: int = 0) -> None:
         self.given = given
         self.parallel = parallel
         self.zeros_bits = zeros_bits
@@ -153,7 +153,7 @@ class Chain(wiring.Component):
 class SignedChain(wiring.Component):
     """`SignedNormalise`, and `Round` behind it, as a unit has them that sums in a window."""
 
-    def __init__(self, given: Range, *, parallel: bool) -> None:
+    def __init__(self, given: NumberRange, *, parallel: bool) -> None:
         self.given = given
         self.parallel = parallel
         super().__init__({"value": In(signed(given.magnitude_bits + 1)), "nan": In(1), "result": Out(32)})
@@ -182,7 +182,7 @@ class SignedChain(wiring.Component):
 Number = tuple[int, int]  # magnitude and exponent
 
 
-def corners(given: Range) -> list[Number]:
+def corners(given: NumberRange) -> list[Number]:
     most = (1 << given.magnitude_bits) - 1
     found = {0, 1, most, most - 1, 1 << (given.magnitude_bits - 1)}
     for k in range(0, given.magnitude_bits, max(1, given.magnitude_bits // 16)):
@@ -197,7 +197,7 @@ def corners(given: Range) -> list[Number]:
     ]
 
 
-def random_numbers(given: Range, count: int, rng: np.random.Generator) -> list[Number]:
+def random_numbers(given: NumberRange, count: int, rng: np.random.Generator) -> list[Number]:
     """Numbers of any length, so that any count of leading zeros is as likely as any other."""
     drawn = []
     for _ in range(count):
@@ -207,7 +207,7 @@ def random_numbers(given: Range, count: int, rng: np.random.Generator) -> list[N
     return drawn
 
 
-def ties(given: Range, count: int, rng: np.random.Generator) -> list[Number]:
+def ties(given: NumberRange, count: int, rng: np.random.Generator) -> list[Number]:
     """Numbers half-way between two of binary32, and the neighbours of those, where there are any."""
     drawn = []
     width = given.magnitude_bits
@@ -318,7 +318,7 @@ def test_signed_numbers_are_rounded_without_negating_them(
 
 
 @pytest.mark.parametrize("given", [numbers(8, 3, (0, 7), -4), numbers(5, 0, (0, 0), -140)])
-def test_signed_numbers_have_a_constant_exponent_that_is_not_below_normal(given: Range) -> None:
+def test_signed_numbers_have_a_constant_exponent_that_is_not_below_normal(given: NumberRange) -> None:
     message = f"numbers must have a constant exponent that is not below normal, not {given}"
     with pytest.raises(ValueError, match=whole(message)):
         SignedNormalise(given)

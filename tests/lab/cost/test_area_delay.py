@@ -1,13 +1,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from blockdot.lab.cost.area_delay import Dot, area_at, curves, front
+from blockdot.lab.cost.area_delay import AreaDelayPoint, area_at, area_delay_curves, front
 from blockdot.lab.cost.comparison import Unit
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from messages import check_messages
 
-DOTS = [Dot(delay, area, "x", "area") for delay, area in ((1, 10), (2, 9), (3, 4), (4, 5), (5, 3), (3, 6))]
+DOTS = [
+    AreaDelayPoint(delay, area, "x", "area")
+    for delay, area in ((1, 10), (2, 9), (3, 4), (4, 5), (5, 3), (3, 6))
+]
 
 
 def test_the_front_and_its_convex_edge():
@@ -23,7 +26,7 @@ def test_the_front_and_its_convex_edge():
 
 def test_curves_of_two_formats_at_the_same_delays(synthesis_cache: Path):
     units = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5m3")]
-    found = curves(units, neutral(), orders=2, targets=[90.0], cache=synthesis_cache, workers=1)
+    found = area_delay_curves(units, neutral(), orders=2, targets=[90.0], cache=synthesis_cache, workers=1)
     assert found.delays == (90.0,)
     for curve in found.curves:
         # Both forms, three recipes and two sized ones at the target.
@@ -45,21 +48,21 @@ def test_parameters():
     one = Unit(DotSpec(block_size=2), 0)
     check_messages(
         [
-            (ValueError, "units must be at least one, not none", lambda: curves([], neutral())),
+            (ValueError, "units must be at least one, not none", lambda: area_delay_curves([], neutral())),
             (
                 ValueError,
                 "units of a curve must differ in the scale format alone, not as e2m1_ue5m3_n4_none_s0",
-                lambda: curves([one, replace(one, spec=DotSpec(block_size=4))], neutral()),
+                lambda: area_delay_curves([one, replace(one, spec=DotSpec(block_size=4))], neutral()),
             ),
             (
                 ValueError,
                 "delay targets must be positive, not 0",
-                lambda: curves([one], neutral(), targets=[0]),
+                lambda: area_delay_curves([one], neutral(), targets=[0]),
             ),
             (
                 ValueError,
                 "orders must be at least 2 for an error bar, not 1",
-                lambda: curves([one], neutral(), orders=1),
+                lambda: area_delay_curves([one], neutral(), orders=1),
             ),
         ]
     )

@@ -8,18 +8,18 @@ from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from blockdot.hw.hierarchy import Emitter, place
+from blockdot.hw.hierarchy import Emitter, add_submodule
 from blockdot.lab.cost.comparison import (
-    RECIPES,
+    COMPARED_RECIPES,
     Attribution,
-    Cost,
     Delta,
     Unit,
-    compare,
+    UnitCost,
+    compare_costs,
     default_units,
     jobs_of,
 )
-from blockdot.lab.cost.measurement import Bench
+from blockdot.lab.cost.measurement import MeasurementBench
 from blockdot.lab.statistics import Estimate, Summary
 from blockdot.model import DotSpec, formats
 from blockdot.synth.metric import Metric
@@ -92,7 +92,7 @@ def test_default_units():
 
 def test_a_wider_exponent_costs(cache: Path):
     seen: list[tuple[int, int, str]] = []
-    comparison = compare(
+    comparison = compare_costs(
         UNITS,
         neutral(),
         make=make,
@@ -127,7 +127,9 @@ def test_a_wider_exponent_costs(cache: Path):
 
 
 def test_a_difference_that_is_none_is_said_to_be_none(cache: Path):
-    comparison = compare(UNITS, neutral(), make=make_all_alike, workers=1, parts=False, orders=5, cache=cache)
+    comparison = compare_costs(
+        UNITS, neutral(), make=make_all_alike, workers=1, parts=False, orders=5, cache=cache
+    )
     delay = comparison.delta(UNITS[1], "delay")
     assert delay is not None
     assert not delay.resolved
@@ -136,10 +138,15 @@ def test_a_difference_that_is_none_is_said_to_be_none(cache: Path):
 
 
 def test_the_same_twice_and_another_seed(cache: Path, tmp_path: Path):
-    first = compare(UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=tmp_path / "fresh")
-    assert compare(UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=cache) == first
-    assert compare(UNITS, neutral(), make=make, orders=2, workers=1, parts=False).to_dict() == first.to_dict()
-    assert compare(
+    first = compare_costs(
+        UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=tmp_path / "fresh"
+    )
+    assert compare_costs(UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=cache) == first
+    assert (
+        compare_costs(UNITS, neutral(), make=make, orders=2, workers=1, parts=False).to_dict()
+        == first.to_dict()
+    )
+    assert compare_costs(
         UNITS, neutral(), make=make, workers=1, parts=False, orders=2, seed=1, cache=cache
     ).orders == (2, 3)
 
@@ -155,7 +162,7 @@ def test_units_are_compared_with_the_first_that_differs_in_scale_alone(cache: Pa
         unit("ue8m0", "fp32", 1),
         unit("ue5m3", "fp32", 2),
     ]
-    comparison = compare(
+    comparison = compare_costs(
         units, neutral(), make=make, workers=1, parts=False, orders=2, recipes=["a2"], cache=cache
     )
     assert [(d.base, d.other) for d in comparison.deltas if d.metric.name == "area"] == [
@@ -169,7 +176,7 @@ def test_units_are_compared_with_the_first_that_differs_in_scale_alone(cache: Pa
 
 
 def test_json(cache: Path):
-    comparison = compare(UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=cache)
+    comparison = compare_costs(UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=cache)
     record = json.loads(json.dumps(comparison.to_dict()))
     assert list(record) == [
         "library", "tools", "recipes", "orders", "variants", "level", "costs", "deltas",
@@ -214,40 +221,40 @@ def test_a_unit_without_a_gate_has_no_percentage(cache: Path):
     def wires(_: Unit, __: int) -> tuple[str, str]:
         return "module \\top\n  wire input 1 \\a\n  wire output 2 \\y\n  connect \\y \\a\nend\n", "top"
 
-    comparison = compare(UNITS, neutral(), make=wires, workers=1, parts=False, orders=2, cache=cache)
+    comparison = compare_costs(UNITS, neutral(), make=wires, workers=1, parts=False, orders=2, cache=cache)
     assert [delta.relative.values for delta in comparison.deltas] == [(0.0, 0.0)] * 3
-    assert isinstance(comparison.costs[0], Cost)
+    assert isinstance(comparison.costs[0], UnitCost)
     assert comparison.costs[0].area == Summary(neutral().area, (0.0, 0.0))
 
 
 def test_parameters():
     check_messages(
         [
-            (ValueError, "units must be at least one, not none", lambda: compare([], neutral())),
+            (ValueError, "units must be at least one, not none", lambda: compare_costs([], neutral())),
             (
                 ValueError,
                 "units must differ, not be e2m1_ue5m3_n16_none_s0 twice",
-                lambda: compare([*UNITS, UNITS[1]], neutral()),
+                lambda: compare_costs([*UNITS, UNITS[1]], neutral()),
             ),
             (
                 ValueError,
                 "orders must be at least 2 for an error bar, not 1",
-                lambda: compare(UNITS, neutral(), make=make, workers=1, parts=False, orders=1),
+                lambda: compare_costs(UNITS, neutral(), make=make, workers=1, parts=False, orders=1),
             ),
             (
                 TypeError,
                 "orders must be an integer, not 2.5",
-                lambda: compare(UNITS, neutral(), make=make, workers=1, parts=False, orders=2.5),  # type: ignore[arg-type]
+                lambda: compare_costs(UNITS, neutral(), make=make, workers=1, parts=False, orders=2.5),  # type: ignore[arg-type]
             ),
             (
                 ValueError,
                 "seed must not be negative, not -1",
-                lambda: compare(UNITS, neutral(), make=make, workers=1, parts=False, seed=-1),
+                lambda: compare_costs(UNITS, neutral(), make=make, workers=1, parts=False, seed=-1),
             ),
             (
                 ValueError,
                 "recipe must be one of a1, a2, a4, s1, d1, d0, d2, d6, not 'fast'",
-                lambda: compare(UNITS, neutral(), make=make, workers=1, parts=False, recipes=["fast"]),
+                lambda: compare_costs(UNITS, neutral(), make=make, workers=1, parts=False, recipes=["fast"]),
             ),
         ]
     )
@@ -274,7 +281,7 @@ class Pair(wiring.Component):
             ("wide", self.width, 6, self.w),
         ):
             component = Sum(width, self.order, register=False)
-            place(m, platform, name, component)
+            add_submodule(m, platform, name, component)
             m.d.comb += [getattr(component, pin).eq(getattr(self, pin)[first:]) for pin in "abcd"]
             m.d.comb += output.eq(component.y)
         m.d.comb += self.n.eq(~self.a[15])
@@ -288,7 +295,7 @@ def make_pair(unit: Unit, order: int) -> tuple[str, str]:
 
 
 def test_a_difference_is_attributed_to_the_components_that_differ(cache: Path):
-    comparison = compare(UNITS, neutral(), make=make_pair, orders=4, workers=1, cache=cache)
+    comparison = compare_costs(UNITS, neutral(), make=make_pair, orders=4, workers=1, cache=cache)
     attribution = comparison.attribution(UNITS[1])
     assert attribution is not None
     assert comparison.attribution(UNITS[0]) is None
@@ -318,7 +325,9 @@ def test_a_difference_is_attributed_to_the_components_that_differ(cache: Path):
 
 
 def test_two_ways_that_do_not_agree_are_said_not_to(cache: Path):
-    attribution = compare(UNITS, neutral(), make=make_pair, orders=4, workers=1, cache=cache).attributions[0]
+    attribution = compare_costs(
+        UNITS, neutral(), make=make_pair, orders=4, workers=1, cache=cache
+    ).attributions[0]
     far = Estimate(attribution.total.metric, tuple(value + 50 for value in attribution.total.values))
     apart = replace(attribution, total=far)
     assert isinstance(apart, Attribution)
@@ -329,11 +338,11 @@ def test_two_ways_that_do_not_agree_are_said_not_to(cache: Path):
 
 def test_of_the_ways_in_which_a_netlist_is_mapped_for_area_the_mean_counts():
     unit = Unit(DotSpec(scale="ue4m3"), 0)
-    found = compare([unit], neutral(), orders=2, variants=3, parts=False, workers=1, make=make)
+    found = compare_costs([unit], neutral(), orders=2, variants=3, parts=False, workers=1, make=make)
     assert found.variants == found.to_dict()["variants"] == 3
-    bench = Bench(neutral(), make=make)
+    bench = MeasurementBench(neutral(), make=make)
     try:
-        for order, job in enumerate(jobs_of([unit], (0, 1), RECIPES, parts=False, variants=3)):
+        for order, job in enumerate(jobs_of([unit], (0, 1), COMPARED_RECIPES, parts=False, variants=3)):
             areas = [point.area for point in bench.measure(job).points if point.recipe.startswith("a2")]
             assert len(areas) == 3
             (cost,) = found.costs

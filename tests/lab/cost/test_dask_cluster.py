@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from blockdot.lab.cost import dask_cluster as cluster
-from blockdot.lab.cost import energy_workloads as workload
+from blockdot.lab.cost import dask_cluster, energy_workloads
 from blockdot.lab.cost.dask_cluster import Cluster
 from blockdot.lab.cost.energy_workloads import workloads
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import Job, Unit
+from blockdot.lab.cost.measurement import MeasurementJob, Unit
 from blockdot.model import DotSpec
 from blockdot.synth.flow import SynthesisError, choose
 from blockdot.synth.neutral_library import neutral
@@ -76,11 +75,11 @@ def scheduler(
 def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
     scheduler, tmp_path: Path, synthesis_cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(workload, "_LANES", 8)
+    monkeypatch.setattr(energy_workloads, "_LANES", 8)
     address, workers = scheduler
     unit = Unit(DotSpec(block_size=2), 0)
-    jobs = [Job(unit, order, RECIPES) for order in range(5)]
-    jobs.append(Job(unit, 0, workloads=tuple(workloads(unit.spec, 0, None)), powered=RECIPES[0]))
+    jobs = [MeasurementJob(unit, order, RECIPES) for order in range(5)]
+    jobs.append(MeasurementJob(unit, 0, workloads=tuple(workloads(unit.spec, 0, None)), powered=RECIPES[0]))
     seen: list[int] = []
 
     def progress(done: int, _: int, __: str) -> None:
@@ -110,14 +109,14 @@ def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
 @needs_dask
 @pytest.mark.filterwarnings("ignore")
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cluster, "_CONNECT_S", 1)
+    monkeypatch.setattr(dask_cluster, "_CONNECT_S", 1)
     message = "cluster must be a Dask scheduler's address, not 'tcp://127.0.0.1:1': none answers"
     with pytest.raises(ConnectionError, match=whole(message)):
         list(Cluster("tcp://127.0.0.1:1", neutral()).run([]))
 
 
 def test_without_dask(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(dask_cluster.importlib.util, "find_spec", lambda _: None)
     message = "distributed must be installed for a cluster, and is not: pip install 'blockdot[cluster]'"
     with pytest.raises(SynthesisError, match=whole(message)):
         Cluster("tcp://127.0.0.1:1", neutral())

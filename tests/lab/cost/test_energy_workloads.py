@@ -1,7 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from blockdot.lab.cost import energy_workloads as workload
+from blockdot.lab.cost import energy_workloads
 from blockdot.lab.cost.energy_workloads import stimulus_of, workloads
 from blockdot.model import DotSpec, formats
 
@@ -57,7 +57,7 @@ def test_a_group_that_is_wider_than_a_row_is_filled_up_with_zeros(tensors):
 
 
 def test_a_deep_unit_gets_as_many_vectors_as_it_needs(tensors, monkeypatch):
-    monkeypatch.setattr(workload, "_LANES", 16)
+    monkeypatch.setattr(energy_workloads, "_LANES", 16)
     spec = DotSpec(scale="ue4m3", block_size=SIZE, blocks=2, accumulate="aligned")
     for stages in (1, 6):
         real, uniform = workloads(spec, stages, tensors)

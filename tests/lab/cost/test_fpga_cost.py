@@ -9,8 +9,8 @@ from blockdot.lab.cost.fpga_cost import RESOURCES, fpga
 from blockdot.lab.cost.measurement import Unit
 from blockdot.model import DotSpec, formats
 from blockdot.synth.flow import Netlist
-from blockdot.synth.fpga import FpgaSynthesizer, Resources
-from blockdot.synth.ice40_placement import Placed, Placer, Routed
+from blockdot.synth.fpga import FpgaResources, FpgaSynthesizer
+from blockdot.synth.ice40_placement import Ice40Placer, PlacedDesign, RoutedTiming
 from messages import check_messages
 
 UNITS = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5m3")]
@@ -71,18 +71,18 @@ def routed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Have units placed without nextpnr, the wider the faster; return the seeds that are asked for."""
     asked: list[tuple[int, ...]] = []
 
-    def place(_: Placer, netlist: Netlist, seeds: list[int]) -> Placed:
+    def place(_: Ice40Placer, netlist: Netlist, seeds: list[int]) -> PlacedDesign:
         asked.append(tuple(seeds))
         width = netlist.text.count("process") or len(netlist.text) % 7 + 1
-        return Placed(
-            Resources(width, 0, 0, 0, 0, (("SB_LUT4", width),)),
+        return PlacedDesign(
+            FpgaResources(width, 0, 0, 0, 0, (("SB_LUT4", width),)),
             100 + width,
-            tuple(Routed(10.0 * width + seed, seed < 3, 200) for seed in seeds),
+            tuple(RoutedTiming(10.0 * width + seed, seed < 3, 200) for seed in seeds),
         )
 
     monkeypatch.setattr("blockdot.synth.ice40_placement.nextpnr_version", lambda: "1")
     monkeypatch.setattr("blockdot.lab.cost.fpga_cost.nextpnr_version", lambda: "1")
-    monkeypatch.setattr(Placer, "place", place)
+    monkeypatch.setattr(Ice40Placer, "place", place)
     return asked
 
 
@@ -136,7 +136,9 @@ def test_what_was_placed_is_kept_and_more_seeds_are_added_to_it(
 
 
 def test_counts_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(FpgaSynthesizer, "run", lambda *_: {"ice40": Resources(7, 0, 0, 0, 0, (("A", 7),))})
+    monkeypatch.setattr(
+        FpgaSynthesizer, "run", lambda *_: {"ice40": FpgaResources(7, 0, 0, 0, 0, (("A", 7),))}
+    )
     first = fpga(UNITS, ["ice40"], orders=2, cache=tmp_path)
     monkeypatch.setattr(FpgaSynthesizer, "run", None)
     seen: list[tuple[int, int, str]] = []

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from blockdot.lab.cost import measurement as measure
+from blockdot.lab.cost import measurement
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import Bench, Job, Unit
+from blockdot.lab.cost.measurement import MeasurementBench, MeasurementJob, Unit
 from blockdot.model import DotSpec
 from blockdot.synth.flow import SynthesisError, Synthesizer, choose
 from blockdot.synth.neutral_library import neutral
@@ -19,9 +19,9 @@ from messages import check_messages
 RECIPES = tuple(choose(["a2"]))
 
 
-def jobs(*scales: str, orders: int = 1) -> list[Job]:
+def jobs(*scales: str, orders: int = 1) -> list[MeasurementJob]:
     units = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in scales]
-    return [Job(unit, order, RECIPES, RECIPES) for unit in units for order in range(orders)]
+    return [MeasurementJob(unit, order, RECIPES, RECIPES) for unit in units for order in range(orders)]
 
 
 class Counted:
@@ -62,7 +62,7 @@ def test_nothing_is_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def no_netlist(*_: object) -> tuple[str, str]:
         raise AssertionError
 
-    monkeypatch.setattr(Bench, "measure", no_netlist)
+    monkeypatch.setattr(MeasurementBench, "measure", no_netlist)
     assert measure_all(jobs("ue4m3"), neutral(), workers=1, cache=tmp_path) == first
     assert counted.netlists == made
 
@@ -71,7 +71,7 @@ def test_another_generator_makes_netlists_anew_and_finds_equal_ones(tmp_path: Pa
     counted = Counted(monkeypatch)
     first = measure_all(jobs("ue4m3"), neutral(), workers=1, cache=tmp_path)
     made = counted.netlists
-    monkeypatch.setattr(measure, "generator", lambda: "another")
+    monkeypatch.setattr(measurement, "generator", lambda: "another")
     assert measure_all(jobs("ue4m3"), neutral(), workers=1, cache=tmp_path) == first
     assert counted.netlists == made
 
@@ -89,8 +89,8 @@ def test_a_damaged_sample_is_measured_again(tmp_path: Path, text: str):
 
 def test_an_error_in_a_worker_is_told_and_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    bad = Job(Unit(DotSpec(block_size=2), 0), 0, tuple(choose(["a1"])))
-    bad = Job(bad.unit, 0, (type(bad.recipes[0])("mine", "area", "strash; nonsense"),))
+    bad = MeasurementJob(Unit(DotSpec(block_size=2), 0), 0, tuple(choose(["a1"])))
+    bad = MeasurementJob(bad.unit, 0, (type(bad.recipes[0])("mine", "area", "strash; nonsense"),))
     message = "Yosys must synthesize blockdot_e2m1_ue5m3_n2_none_s0, not end with: unknown command 'nonsense'"
     with pytest.raises(SynthesisError) as caught:
         measure_all([bad, *jobs("ue4m3", orders=3)], neutral(), workers=2)
@@ -194,6 +194,6 @@ def test_a_sweep_that_is_broken_off_leaves_nothing_running_and_its_results(
     while processes_in(place) or list(place.glob("blockdot-*")):
         assert time.monotonic() < deadline, (processes_in(place), list(place.iterdir()))
         time.sleep(0.05)
-    samples = [Job(Unit(DotSpec(block_size=2), 0), order, RECIPES) for order in range(40)]
-    bench = Bench(neutral(), cache)
+    samples = [MeasurementJob(Unit(DotSpec(block_size=2), 0), order, RECIPES) for order in range(40)]
+    bench = MeasurementBench(neutral(), cache)
     assert sum(bench.known(job) is not None for job in samples) >= 2

@@ -4,20 +4,20 @@ from blockdot.hw import DotUnit, to_rtlil
 from blockdot.lab.cost.switching_energy import Simulation, energy_of, lanes_of
 from blockdot.model import DotSpec
 from blockdot.sim.stimulus import random
-from blockdot.synth.cell_models import Models
+from blockdot.synth.cell_models import CellModels
 from blockdot.synth.flow import Netlist, Synthesizer, choose
-from blockdot.synth.mapped_netlist import Instance, Mapped
+from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.neutral_library import CELLS, neutral
 from messages import whole
 
-MODELS = Models(neutral())
+MODELS = CellModels(neutral())
 
 
 def simulation(
     *gates: tuple[str, dict[str, int]], inputs: dict[str, tuple[int, ...]], out: int
 ) -> Simulation:
-    instances = tuple(Instance(cell, pins) for cell, pins in gates)
-    return Simulation(Mapped(inputs, {"y": (out,)}, instances), MODELS)
+    instances = tuple(CellInstance(cell, pins) for cell, pins in gates)
+    return Simulation(MappedNetlist(inputs, {"y": (out,)}, instances), MODELS)
 
 
 def test_lanes(rng):
@@ -98,7 +98,7 @@ def test_what_settles_is_what_the_hardware_computes(accumulate: str, stages: int
             if valid:
                 results.append(sum(bit << k for k, bit in enumerate(shown)))
 
-    Watched(mapped, Models(neutral())).run(inputs, 1, 1)
+    Watched(mapped, CellModels(neutral())).run(inputs, 1, 1)
     expected = [int(bits) for bits in stimulus.expected()]
     # The first vector is there before the first cycle; the last ones are still under way at the end.
     wanted = expected[1:] if stages == 0 else expected
@@ -108,7 +108,7 @@ def test_what_settles_is_what_the_hardware_computes(accumulate: str, stages: int
 
 
 def test_parameters():
-    netlist = Mapped({"a": (0,)}, {"y": (1,)}, (Instance("INV_X1", {"A": 0, "Y": 1}),))
+    netlist = MappedNetlist({"a": (0,)}, {"y": (1,)}, (CellInstance("INV_X1", {"A": 0, "Y": 1}),))
     words = {"a": np.zeros((4, 1), np.uint32)}
     with pytest.raises(ValueError, match=whole("vectors must be at least 8 for 4 lanes, not 4")):
         energy_of(netlist, MODELS, words, lanes=4, latency=0)

@@ -2,11 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blockdot.lab.cost import energy_workloads as workload
-from blockdot.lab.cost import measurement as measure
-from blockdot.lab.cost import unit_energy as switching
+from blockdot.lab.cost import energy_workloads, measurement, unit_energy
 from blockdot.lab.cost.energy_workloads import stimulus_of, workloads
-from blockdot.lab.cost.measurement import Bench, Unit
+from blockdot.lab.cost.measurement import MeasurementBench, Unit
 from blockdot.lab.cost.unit_energy import energies
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
@@ -17,13 +15,13 @@ UNITS = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5
 
 @pytest.fixture(autouse=True)
 def few_vectors(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(workload, "_LANES", 8)
+    monkeypatch.setattr(energy_workloads, "_LANES", 8)
 
 
 def test_units_are_compared_in_pairs_on_each_kind_of_vectors(monkeypatch: pytest.MonkeyPatch, rng):
     # What hardly changes from one vector to the next takes less than what always does.
     steady = np.repeat(rng.normal(size=(1, 2)), 24, axis=0).astype(np.float32)
-    monkeypatch.setattr(switching, "real_tensors", lambda: (steady, steady))
+    monkeypatch.setattr(unit_energy, "real_tensors", lambda: (steady, steady))
     seen: list[tuple[int, int, str]] = []
     found = energies(UNITS, neutral(), orders=2, progress=lambda *state: seen.append(state))
     assert [(one.unit, one.vectors) for one in found] == [
@@ -48,7 +46,7 @@ def test_units_are_compared_in_pairs_on_each_kind_of_vectors(monkeypatch: pytest
 
 
 def test_energy_is_measured_once_by_as_many_processes_as_there_are(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(switching, "real_tensors", lambda: None)
+    monkeypatch.setattr(unit_energy, "real_tensors", lambda: None)
     alone = energies(UNITS[:1], neutral(), orders=2, workers=1)
     assert energies(UNITS[:1], neutral(), orders=2, workers=2, cache=tmp_path) == alone
 
@@ -56,10 +54,10 @@ def test_energy_is_measured_once_by_as_many_processes_as_there_are(tmp_path: Pat
         raise AssertionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bench, "measure", again)
+        patch.setattr(MeasurementBench, "measure", again)
         assert energies(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
         # Of other vectors nothing is known, nor of another way to count.
-        for module, name in ((workload, "_LANES"), (measure, "ENERGY_VERSION")):
+        for module, name in ((energy_workloads, "_LANES"), (measurement, "ENERGY_VERSION")):
             with patch.context() as other:
                 other.setattr(module, name, 16)
                 with pytest.raises(AssertionError):

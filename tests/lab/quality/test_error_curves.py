@@ -1,14 +1,14 @@
 import itertools
 
 import pytest
-from blockdot.lab.quality.error_curves import Curves, draw, sigmas_between, tabulate
+from blockdot.lab.quality.error_curves import ErrorCurves, draw_error_curves, sigmas_between, tabulate
 from blockdot.lab.quality.quantization_error import combinations
 from blockdot.model.theory import expected_error, sampled_error
 from messages import check_messages
 
 
 @pytest.fixture(scope="module")
-def curves() -> Curves:
+def curves() -> ErrorCurves:
     ways = combinations(["ue4m3", "ue5m3"], [8, 16], ["absmax", "search"])
     return tabulate(ways, sigmas_between(1e-3, 1e-1, 2), blocks=40)
 
@@ -46,8 +46,8 @@ def test_sigmas_stand_at_equal_ratios():
 
 def test_pictures_are_the_same_bytes_each_time(curves, tmp_path):
     first, second = tmp_path / "1.svg", tmp_path / "2.svg"
-    draw(curves, first)
-    draw(curves, second)
+    draw_error_curves(curves, first)
+    draw_error_curves(curves, second)
     assert first.read_bytes() == second.read_bytes()
     text = first.read_text()
     # Two rows of two panels, and no date.
@@ -61,12 +61,12 @@ def test_messages(curves, tmp_path):
             (
                 ValueError,
                 "picture must end in .png or .svg, not 'curves.jpg'",
-                lambda: draw(curves, tmp_path.__class__("curves.jpg")),
+                lambda: draw_error_curves(curves, tmp_path.__class__("curves.jpg")),
             ),
             (
                 ValueError,
                 "curves must have points to be drawn, not none",
-                lambda: draw(Curves("normal", ()), tmp_path / "x.svg"),
+                lambda: draw_error_curves(ErrorCurves("normal", ()), tmp_path / "x.svg"),
             ),
             *(
                 (

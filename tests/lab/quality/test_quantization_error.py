@@ -6,11 +6,11 @@ from blockdot.lab.quality.quantization_error import (
     Quantization,
     combinations,
     expect,
-    measure,
+    measure_errors,
     statistics,
     summarize,
 )
-from blockdot.lab.quality.tensor_report import Report, examine
+from blockdot.lab.quality.tensor_report import QuantizationReport, examine_tensors
 from blockdot.model import quantize
 from blockdot.model.quantize import METHODS
 from blockdot.model.theory import expected_error, sampled_error
@@ -38,7 +38,7 @@ def test_measures_what_quantize_makes(rng):
         Quantization("e4m3", "ue8m0", 32, "floor"),
         Quantization(rounding="stochastic"),
     ):
-        seen = measure(x, way, seed=3)
+        seen = measure_errors(x, way, seed=3)
         tensor = quantize(
             x, way.element, way.scale, way.block_size, way.method, way.tensor_scale,
             rounding=way.rounding, rng=np.random.default_rng(3), recipe=way.recipe,
@@ -49,18 +49,18 @@ def test_measures_what_quantize_makes(rng):
         assert seen.mse == pytest.approx(wanted, rel=1e-12)
         assert seen.sqnr == pytest.approx(-10 * np.log10(wanted))
         assert seen.tensor_scale == tensor.tensor_scale
-        assert measure(x, way, quantized=tensor, known=statistics(x), seed=3) == seen
+        assert measure_errors(x, way, quantized=tensor, known=statistics(x), seed=3) == seen
 
 
 def test_expects_what_theory_says_under_the_tensor_scale(rng):
     x = (0.01 * rng.standard_normal((64, 256))).astype(np.float32)
     way = Quantization(scale="ue4m3", tensor_scale=True)
-    seen = measure(x, way)
+    seen = measure_errors(x, way)
     sigma = statistics(x).sigma
     assert seen.expected == expected_error(sigma / seen.tensor_scale, scale="ue4m3").mse
     # These are independent normal values, after all.
     assert seen.mse == pytest.approx(seen.expected, rel=0.05)
-    plain = measure(x, Quantization(scale="ue4m3"))
+    plain = measure_errors(x, Quantization(scale="ue4m3"))
     assert plain.mse == pytest.approx(plain.expected, rel=0.05)
     assert plain.mse > 1.5 * seen.mse
 
@@ -80,14 +80,14 @@ def test_low_blocks_are_counted():
     x[0, 16] = 2.0**-12  # amax / 6 is below half of ue4m3's least scale, 2**-9
     x[0, 32] = 6 * 2.0**-8  # a subnormal scale
     x[1, 48] = 6.0
-    error = measure(x, Quantization(scale="ue4m3"))
+    error = measure_errors(x, Quantization(scale="ue4m3"))
     assert (error.zero_blocks, error.subnormal_blocks) == (1 / 8, 1 / 8)
-    assert measure(x, Quantization(scale="ue8m0")).subnormal_blocks == 0
-    assert measure(x, Quantization(scale="ue4m3", method="prevent_zero")).zero_blocks == 0
+    assert measure_errors(x, Quantization(scale="ue8m0")).subnormal_blocks == 0
+    assert measure_errors(x, Quantization(scale="ue4m3", method="prevent_zero")).zero_blocks == 0
 
 
 def test_a_tensor_of_zeros_has_no_error_and_no_expectation():
-    error = measure(np.zeros((2, 32), np.float32), Quantization(tensor_scale=True))
+    error = measure_errors(np.zeros((2, 32), np.float32), Quantization(tensor_scale=True))
     assert (error.mse, error.sqnr, error.expected, error.uncertainty) == (0.0, float("inf"), None, None)
     assert (error.zero_blocks, error.subnormal_blocks) == (0.0, 0.0)
 
@@ -96,7 +96,7 @@ def test_the_whole_is_what_its_elements_make(rng):
     """A summary is what one tensor of all elements would give, but for sigma, which is each tensor's own."""
     ways = combinations(["ue4m3"], [8], ["absmax", "four_over_six"])
     tensors = [(s * rng.standard_normal((n, 32))).astype(np.float32) for s, n in ((0.01, 20), (0.3, 60))]
-    parts = [(statistics(x), [measure(x, way) for way in ways]) for x in tensors]
+    parts = [(statistics(x), [measure_errors(x, way) for way in ways]) for x in tensors]
     for k, whole in enumerate(summarize(parts)):
         assert whole.quantization == ways[k]
         assert whole.tensor_scale is None
@@ -114,9 +114,9 @@ def test_the_whole_is_what_its_elements_make(rng):
 
 def test_a_report_s_rows_and_document_agree(rng):
     ways = combinations(["ue4m3", "ue5m3"], [16], ["absmax"])
-    report = Report("model.safetensors", left_out={"bias": "it has fewer than two axes"})
+    report = QuantizationReport("model.safetensors", left_out={"bias": "it has fewer than two axes"})
     for name in ("a", "b"):
-        report.tensors.append(examine(name, rng.standard_normal((4, 32)).astype(np.float32), ways))
+        report.tensors.append(examine_tensors(name, rng.standard_normal((4, 32)).astype(np.float32), ways))
     rows, document = report.rows(), report.document()
     assert [row["tensor"] for row in rows] == ["a", "a", "b", "b", "(all)", "(all)"]
     assert all(list(row) == list(rows[0]) for row in rows)

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from blockdot.lab.cost.area_delay import curves
-from blockdot.lab.cost.comparison import compare, default_units
+from blockdot.lab.cost.area_delay import area_delay_curves
+from blockdot.lab.cost.comparison import compare_costs, default_units
 from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
 from blockdot.lab.cost.unit_energy import energies
-from blockdot.lab.reports.cost_report import Report, changes, read_report
+from blockdot.lab.reports.cost_report import CostReport, read_report, report_changes
 from blockdot.lab.statistics import Estimate, Summary
 from blockdot.synth.ice40_placement import LOGIC_CELLS
 from blockdot.synth.metric import FMAX, Metric
@@ -20,27 +20,27 @@ from messages import whole
 
 
 @pytest.fixture(scope="module")
-def report(synthesis_cache: Path) -> Report:
+def report(synthesis_cache: Path) -> CostReport:
     units = [unit for n in (2, 4) for unit in default_units(accumulates=["none"], block_size=n)]
-    measured = compare(units, neutral(), orders=2, recipes=["a2"], cache=synthesis_cache)
-    drawn = curves(units[:2], neutral(), orders=2, targets=[90.0], cache=synthesis_cache)
+    measured = compare_costs(units, neutral(), orders=2, recipes=["a2"], cache=synthesis_cache)
+    drawn = area_delay_curves(units[:2], neutral(), orders=2, targets=[90.0], cache=synthesis_cache)
     powered = energies(units[:2], neutral(), orders=2, cache=synthesis_cache)
-    return Report((measured,), ((drawn,),), (tuple(powered),))
+    return CostReport((measured,), ((drawn,),), (tuple(powered),))
 
 
-def test_json_is_read_back_and_nothing_changed(report: Report, tmp_path: Path):
+def test_json_is_read_back_and_nothing_changed(report: CostReport, tmp_path: Path):
     path = tmp_path / "report.json"
     path.write_text(report.text(".json"))
     record = read_report(path)
     assert record == json.loads(json.dumps(report.to_dict()))
-    assert {change.percent for change in changes(record, report.to_dict())} == {0.0}
+    assert {change.percent for change in report_changes(record, report.to_dict())} == {0.0}
 
 
-def test_changes(report: Report):
+def test_changes(report: CostReport):
     old, new = (json.loads(report.text(".json")) for _ in range(2))
     old["results"][0]["costs"][1]["area"]["median"] /= 2
     old["results"][0]["costs"][2]["period"]["median"] = 0
-    grown = {(c.unit, c.metric): c.percent for c in changes(old, new) if c.percent}
+    grown = {(c.unit, c.metric): c.percent for c in report_changes(old, new) if c.percent}
     assert grown == {
         ("e2m1_ue5m3_n2_none_s0", "area"): pytest.approx(100),
         ("e2m1_ue4m3_n4_none_s0", "period"): float("inf"),
@@ -48,7 +48,7 @@ def test_changes(report: Report):
     old["results"][0]["library"]["name"] = "another"
     message = "reports must have a unit with the same library in common, not none"
     with pytest.raises(ValueError, match=whole(message)):
-        changes(old, new)
+        report_changes(old, new)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_is_no_report(tmp_path: Path, text: str, message: str):
         read_report(path)
 
 
-def test_csv_has_a_line_for_each_figure(report: Report):
+def test_csv_has_a_line_for_each_figure(report: CostReport):
     rows = list(csv.DictReader(report.text(".csv").splitlines()))
     assert len(rows) == 4 * 5 + 2 * len(report.energies[0])
     row = next(row for row in rows if row["unit"] == "e2m1_ue5m3_n2_none_s0" and row["metric"] == "area")
@@ -78,7 +78,7 @@ def test_csv_has_a_line_for_each_figure(report: Report):
     assert (row["base"], row["scale"], row["unit_of_measure"]) == ("e2m1_ue4m3_n2_none_s0", "ue5m3", "NAND2")
 
 
-def test_markdown_has_both_ways_side_by_side_and_the_components_that_add_up(report: Report):
+def test_markdown_has_both_ways_side_by_side_and_the_components_that_add_up(report: CostReport):
     text = report.text(".md")
     attribution = report.comparisons[0].attributions[0]
     assert attribution.relative.text() in text
@@ -88,7 +88,7 @@ def test_markdown_has_both_ways_side_by_side_and_the_components_that_add_up(repo
     assert attribution.total.mean == pytest.approx(sum(part.area.mean for part in attribution.parts))
 
 
-def test_an_unknown_format(report: Report):
+def test_an_unknown_format(report: CostReport):
     with pytest.raises(
         ValueError, match=whole("report must end in one of .json, .csv, .md, .html, not '.pdf'")
     ):
@@ -101,7 +101,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")
 
 
-def test_the_page_needs_nothing_else(report: Report):
+def test_the_page_needs_nothing_else(report: CostReport):
     text = report.text(".html")
     assert not re.search(r"(?:src|href)=\"(?!data:)", text)
     assert "import(" not in text
@@ -126,14 +126,16 @@ def browse(page: Path, tmp_path: Path, *, fragment: str = "", script: str = "") 
 
 
 @pytest.fixture
-def page(report: Report, tmp_path: Path) -> Path:
+def page(report: CostReport, tmp_path: Path) -> Path:
     path = tmp_path / "page.html"
     path.write_text(report.text(".html"))
     return path
 
 
 @needs_chromium
-def test_the_page_draws_curves_bars_and_tables_without_an_error(page: Path, report: Report, tmp_path: Path):
+def test_the_page_draws_curves_bars_and_tables_without_an_error(
+    page: Path, report: CostReport, tmp_path: Path
+):
     document, console = browse(page, tmp_path)
     assert console == ""
     (drawn,) = report.curves[0]
@@ -166,7 +168,7 @@ def test_the_page_shows_what_was_placed(tmp_path: Path):
     resources = {name: Summary(Metric(name, "", "lower", 0), (400.0, 401.0)) for name in RESOURCES}
     placed = PlacedCost("HX8K", "1.2", (1,), cells, fmax, True, None, delta)
     path = tmp_path / "page.html"
-    path.write_text(Report((), fpga=(FpgaCost(unit, "ice40", resources, placed=placed),)).text(".html"))
+    path.write_text(CostReport((), fpga=(FpgaCost(unit, "ice40", resources, placed=placed),)).text(".html"))
     document, console = browse(path, tmp_path)
     assert console == ""
     shown = document[document.rindex('id="fpga"') :]

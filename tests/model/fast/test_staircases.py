@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
-from blockdot.model.fast import staircases as accelerate
+from blockdot.model.fast import staircases
 from blockdot.model.fast.decoder import Decoder
 from messages import whole
 
@@ -23,8 +23,8 @@ products = sys.modules["blockdot.model.matmul"]
 @pytest.fixture(autouse=True)
 def always(monkeypatch):
     """However few elements there are."""
-    monkeypatch.setattr(accelerate, "_WORTH_IMPORT", 0)
-    monkeypatch.setattr(accelerate, "_WORTH_TABLES", 0)
+    monkeypatch.setattr(staircases, "_WORTH_IMPORT", 0)
+    monkeypatch.setattr(staircases, "_WORTH_TABLES", 0)
 
 
 def blocks(rng: np.random.Generator, scale: str, size: int) -> np.ndarray:
@@ -49,7 +49,7 @@ def blocks(rng: np.random.Generator, scale: str, size: int) -> np.ndarray:
 
 def check(x: np.ndarray, **parameters) -> BlockTensor:
     seen = quantize(x, block_size=x.shape[1], **parameters)
-    with accelerate.plain():
+    with staircases.plain():
         wanted = quantize(x, block_size=x.shape[1], **parameters)
         back = wanted.dequantize()
     np.testing.assert_array_equal(seen.scales, wanted.scales)
@@ -87,9 +87,9 @@ def test_transformer_engine(rng):
 def test_the_loop_is_taken_where_it_applies(rng, monkeypatch):
     x = rng.standard_normal((8, 32)).astype(np.float32)
     taken = []
-    honest = accelerate.Staircases.encode
+    honest = staircases.Staircases.encode
     monkeypatch.setattr(
-        accelerate.Staircases, "encode", lambda *arguments: taken.append(1) or honest(*arguments)
+        staircases.Staircases, "encode", lambda *arguments: taken.append(1) or honest(*arguments)
     )
     for parameters, applies in (
         ({}, True),
@@ -103,7 +103,7 @@ def test_the_loop_is_taken_where_it_applies(rng, monkeypatch):
         taken.clear()
         quantize(x, **parameters)
         assert bool(taken) == applies
-    with accelerate.plain():
+    with staircases.plain():
         quantize(x)
     assert not taken
 
@@ -118,7 +118,7 @@ def test_decode(element, rng):
         for factor in (1.0, float(np.float32(0.1)), 2.0**-149):
             tensor = BlockTensor(codes, scales, factor, element, scale)
             seen = tensor.dequantize()
-            with accelerate.plain():
+            with staircases.plain():
                 wanted = tensor.dequantize()
             np.testing.assert_array_equal(seen.view(np.uint32), wanted.view(np.uint32))
 
@@ -126,7 +126,7 @@ def test_decode(element, rng):
 @pytest.mark.parametrize("permutes", [False, True])
 def test_decode_with_and_without_an_instruction_that_looks_up(permutes, rng, monkeypatch):
     """Every product of a table without symmetry, where blocks are a multiple of 16, and where not."""
-    compiled = accelerate.loops(1)
+    compiled = staircases.loops(1)
     monkeypatch.setattr(compiled, "permutes", lambda: permutes)
     elements, factors = rng.standard_normal(16), rng.standard_normal(256)
     element = formats.get("e2m1")
@@ -199,7 +199,7 @@ def check_matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor, monkeypatch, *, 
         )
         seen = matmul(spec, A, B)
     assert bool(taken) == applies
-    with accelerate.plain():
+    with staircases.plain():
         wanted = matmul(spec, A, B)
     np.testing.assert_array_equal(seen.view(np.uint32), wanted.view(np.uint32))
     return seen
@@ -338,7 +338,7 @@ print(len(compiled.add_products.signatures))
 
 
 def test_panels_are_the_rows_and_then_zeros(rng):
-    compiled = accelerate.loops(1)
+    compiled = staircases.loops(1)
     codes, scales = rng.integers(0, 16, (5, 3, 4), np.uint8), rng.integers(0, 8, (5, 3), np.uint8)
     elements, factors = rng.standard_normal((2, 16)).astype(np.float32)
     panels = np.full((2, 12, 4), np.nan, np.float32)
@@ -372,15 +372,15 @@ def test_small_tensors_do_not_import_numba():
 @pytest.fixture
 def forgotten():
     """Whether there are compiled loops is asked anew, before and after."""
-    accelerate._compiled.cache_clear()
+    staircases._compiled.cache_clear()
     yield
-    accelerate._compiled.cache_clear()
+    staircases._compiled.cache_clear()
 
 
 @pytest.mark.usefixtures("forgotten")
 def test_without_numba_all_is_numpy(monkeypatch, rng):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert accelerate.loops(1 << 30) is None
+    assert staircases.loops(1 << 30) is None
     assert quantize(rng.standard_normal((4, 16)).astype(np.float32)).shape == (4, 16)
 
 
@@ -390,5 +390,5 @@ def test_a_numba_that_cannot_be_imported_is_left_alone(monkeypatch, rng):
         raise ImportError("Numba needs NumPy 2.0 or less")
 
     monkeypatch.setattr("importlib.import_module", fails)
-    assert accelerate.loops(1 << 30) is None
+    assert staircases.loops(1 << 30) is None
     assert quantize(rng.standard_normal((4, 16)).astype(np.float32)).shape == (4, 16)

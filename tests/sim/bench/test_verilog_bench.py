@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from blockdot.base.external_tools import require, verilator_environment
+from blockdot.base.external_tools import require_tools, verilator_environment
 from blockdot.hw import DotUnit, to_verilog
 from blockdot.model import DotSpec
 from blockdot.sim import random
@@ -69,7 +69,7 @@ def test_a_unit_that_gives_nothing_fails(seed: int, tmp_path: Path) -> None:
 
 def test_the_bench_runs_in_verilator_too(seed: int, tmp_path: Path) -> None:
     unit = UNITS[1]
-    tools = require("verilator", "make", "c++")
+    tools = require_tools("verilator", "make", "c++")
     shims = tmp_path / "shims"
     shims.mkdir()
     to_verilog(unit).write(tmp_path)

@@ -9,10 +9,10 @@ from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
 from blockdot.sim import EngineError, random, run
 from blockdot.sim.engines import cocotb_engine
-from blockdot.sim.engines.cocotb_job import Job, read_answer, write_answer
+from blockdot.sim.engines.cocotb_job import PlayJob, read_answer, write_answer
 from blockdot.sim.engines.cocotb_process import Order
 from blockdot.sim.engines.run import problem
-from blockdot.sim.stream_rules import Limits, Outcome, Payload, Response, Rule
+from blockdot.sim.stream_rules import Limits, Payload, Response, RunOutcome, StreamRule
 
 UNIT = DotUnit(DotSpec(scale="ue4m3", block_size=2), stages=0)
 
@@ -29,7 +29,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_job_reads_back_as_it_was_written(tmp_path):
-    job = Job(
+    job = PlayJob(
         stages=3,
         shown=[Payload("i_a", 300, [0, (1 << 300) - 1, 5 << 128]), Payload("i_last", 1, [1, 0, 1])],
         last=np.array([True, False, True]),
@@ -39,7 +39,7 @@ def test_a_job_reads_back_as_it_was_written(tmp_path):
         limits=Limits(patience=7, drain=3),
     )
     job.write(tmp_path / "job.npz")
-    again = Job.read(tmp_path / "job.npz")
+    again = PlayJob.read(tmp_path / "job.npz")
     assert again.shown == job.shown
     assert (again.stages, again.undefined, again.limits) == (3, 2, job.limits)
     for name in ("last", "offer", "accept"):
@@ -47,7 +47,7 @@ def test_a_job_reads_back_as_it_was_written(tmp_path):
 
 
 def test_an_answer_reads_back_as_it_was_written(tmp_path, same):
-    outcome = Outcome(rule=Rule.RESULT_STABLE, held=0xFFFFFFFF, seen=1)
+    outcome = RunOutcome(rule=StreamRule.RESULT_STABLE, held=0xFFFFFFFF, seen=1)
     response = Response(
         results=np.array([0xFF800000], np.uint32),
         result_cycles=np.array([9]),

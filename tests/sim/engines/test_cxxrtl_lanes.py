@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
-from blockdot.sim import EngineError, Rule, StreamError, random, run
-from blockdot.sim.engines import cxxrtl_lanes as lanes
+from blockdot.sim import EngineError, StreamError, StreamRule, random, run
+from blockdot.sim.engines import cxxrtl_lanes
 from blockdot.sim.engines.cxxrtl_lanes import LANES, Batch
 from blockdot.sim.stimulus import bulk
 from blockdot.sim.stream_rules import Limits
@@ -22,14 +22,14 @@ UNITS = [
 def test_a_lane_does_what_the_unit_does_alone(unit, build_dir, same, seed):
     stimulus = random(unit.spec, 40_000, seed=seed, longest=8)
     batch = Batch.cut(stimulus, lanes=LANES + 3)  # more than run side by side
-    answer = lanes.run(lanes.build(unit, build_dir), batch)
+    answer = cxxrtl_lanes.run(cxxrtl_lanes.build(unit, build_dir), batch)
     np.testing.assert_array_equal(answer.results, stimulus.expected())
     assert answer.broken.tolist() == answer.failing(stimulus.expected()).tolist() == []
     cycles = []
     for lane in (0, 1, 200, LANES - 1, LANES, batch.lanes - 1):
         alone = run(unit, batch.lane(lane), engine="cxxrtl", build_dir=build_dir)
         outcome, response = answer.lane(lane)
-        assert outcome.rule is Rule.KEPT
+        assert outcome.rule is StreamRule.KEPT
         assert same(response, alone)
         cycles.append(alone.cycles)
     if unit.stages:
@@ -45,7 +45,7 @@ def test_a_lane_that_breaks_a_rule_is_told_as_by_every_engine(fault, faulty, ask
     parts = ("a", "b", "a_scale", "b_scale", "first", "last")
     fine = dataclasses.replace(stimulus, **{name: getattr(stimulus, name)[:9] for name in parts})
     batch = Batch.join([fine, stimulus, fine])
-    answer = lanes.run(lanes.build(unit, build_dir), batch)
+    answer = cxxrtl_lanes.run(cxxrtl_lanes.build(unit, build_dir), batch)
     assert answer.broken.tolist() == [1]
     outcome, response = answer.lane(1)
     assert same(response, caught.value.response)
@@ -59,7 +59,7 @@ def test_wrong_bits_are_found_in_their_lanes(faulty, build_dir, seed):
     stimulus = random(unit.spec, 300, seed=seed)
     batch = Batch.cut(stimulus, lanes=100)
     expected = stimulus.expected()
-    answer = lanes.run(lanes.build(unit, build_dir), batch)
+    answer = cxxrtl_lanes.run(cxxrtl_lanes.build(unit, build_dir), batch)
     wrong = np.flatnonzero(expected >> 23 & 7 == 5)
     assert len(wrong) > 5
     np.testing.assert_array_equal(answer.results != expected, np.isin(np.arange(300), wrong))
@@ -68,7 +68,7 @@ def test_wrong_bits_are_found_in_their_lanes(faulty, build_dir, seed):
 
 def test_a_loop_of_wires_is_none_of_bits(looping, build_dir, seed):
     stimulus = random(looping.spec, 2_000, seed=seed)
-    answer = lanes.run(lanes.build(looping, build_dir), Batch.cut(stimulus))
+    answer = cxxrtl_lanes.run(cxxrtl_lanes.build(looping, build_dir), Batch.cut(stimulus))
     assert not len(answer.failing(stimulus.expected()))
 
 
@@ -100,9 +100,9 @@ def test_joined_stimuli_are_the_lanes(seed):
 
 
 def test_what_is_built_is_used_again(build_dir):
-    built = lanes.build(UNITS[0], build_dir)
+    built = cxxrtl_lanes.build(UNITS[0], build_dir)
     time = built.library.stat().st_mtime_ns
-    assert lanes.build(UNITS[0], build_dir) == built
+    assert cxxrtl_lanes.build(UNITS[0], build_dir) == built
     assert built.library.stat().st_mtime_ns == time
     assert built.library.name.startswith(f"{UNITS[0].name}-lanes-")
 
@@ -113,5 +113,5 @@ def test_a_compiler_that_fails_is_told_of(tmp_path, monkeypatch):
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
     with pytest.raises(EngineError, match=r"not fail with exit code 3: no room$"):
-        lanes.build(UNITS[0], tmp_path / "made")
+        cxxrtl_lanes.build(UNITS[0], tmp_path / "made")
     assert list((tmp_path / "made").iterdir()) == []

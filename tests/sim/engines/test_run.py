@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
-from blockdot.sim import EngineError, Rule, StreamError, ToolError, random, run
+from blockdot.sim import EngineError, StreamError, StreamRule, ToolError, random, run
 from blockdot.sim.engines.run import problem
 from blockdot.verify import compare
 
@@ -84,11 +84,11 @@ _broken: dict[str, StreamError] = {}
         here(engine, fault, rule)
         for engine in ("cxxrtl", "icarus", "verilator")
         for fault, rule in (
-            ("falls", Rule.VALID_HELD),
-            ("changes", Rule.RESULT_STABLE),
-            ("repeats", Rule.RESULT_OWED),
-            ("drops", Rule.PROGRESS),
-            ("sticks", Rule.PROGRESS),
+            ("falls", StreamRule.VALID_HELD),
+            ("changes", StreamRule.RESULT_STABLE),
+            ("repeats", StreamRule.RESULT_OWED),
+            ("drops", StreamRule.PROGRESS),
+            ("sticks", StreamRule.PROGRESS),
         )
         if engine != "verilator" or fault == "falls"
     ],

@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from blockdot.lab.cost import energy_workloads as workload
-from blockdot.lab.cost import unit_energy as switching
+from blockdot.lab.cost import energy_workloads, unit_energy
 from blockdot.lab.cost.measurement import emit
 from blockdot.synth.flow import Netlist
 from messages import whole
 
 from studies.answer import measure as answer
-from studies.answer.measure import ROUNDS, Round, main, measure
-from studies.answer.page import page
-from studies.answer.picture import draw
+from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
+from studies.answer.page import answer_page
+from studies.answer.picture import draw_answer
 
-SMALL = Round(orders=2, block_sizes=(2,), accumulates=("none",), stages=(0,), energy_orders=2, tile=(1, 2))
+SMALL = MeasuringRound(
+    orders=2, block_sizes=(2,), accumulates=("none",), stages=(0,), energy_orders=2, tile=(1, 2)
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +34,11 @@ def kept() -> list[int]:
 def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         # Few vectors will do to see that there are some.
-        patch.setattr(workload, "_LANES", 8)
+        patch.setattr(energy_workloads, "_LANES", 8)
         tensors = np.random.default_rng(1).normal(0, 0.01, (2, 16, 64)).astype(np.float32)
-        patch.setattr(switching, "real_tensors", lambda: tuple(tensors))
+        patch.setattr(unit_energy, "real_tensors", lambda: tuple(tensors))
         patch.setattr(answer, "real_tensors", lambda: tuple(tensors))
-        found = measure(
+        found = measure_answer(
             ["neutral"],
             [
                 SMALL,
@@ -81,7 +82,7 @@ def test_the_bit_at_equal_delay(stored):
     (row,) = (row for row in stored["rows"] if row["unit"] == curve["unit"])
     assert curve["netlist"] == row["netlist"]
     assert len(curve["points"]) > 1
-    text = page(stored)
+    text = answer_page(stored)
     for before, point in itertools.pairwise(curve["points"]):
         assert before["delay"] < point["delay"]
         assert before["area"] >= point["area"]
@@ -89,11 +90,11 @@ def test_the_bit_at_equal_delay(stored):
         # Of two netlists the medians are means, but that of ratios is not the ratio of means.
         assert point["delta"]["mean"] == pytest.approx(100 * (point["area"] / point["base"] - 1), abs=0.5)
         assert f"at {point['delay']:.4g} FO4" in text.replace("`neutral` | ", "at ")
-    assert "at equal delay" not in page(stored | {"curves": []})
+    assert "at equal delay" not in answer_page(stored | {"curves": []})
 
 
 def test_the_page_says_what_was_stored(stored):
-    text = page(stored)
+    text = answer_page(stored)
     assert "Gates alone: no place and route, no wires" in text
     assert "## What was not measured" in text
     for row in stored["rows"]:
@@ -109,7 +110,7 @@ def test_the_page_says_what_was_stored(stored):
     assert "- `neutral`, exact: N = 8, 16, 32" in text
     assert "- `neutral`, energy: N = 8, 16, 32" in text
     row = stored["rows"][0]
-    measured = page(stored | {"rows": [row | {"block_size": size, "stages": 2} for size in (8, 16)]})
+    measured = answer_page(stored | {"rows": [row | {"block_size": size, "stages": 2} for size in (8, 16)]})
     assert "- `neutral`, energy of pipelines: N = 32" in measured
     assert "- `neutral`: the scales ue5m3, ue4m4, ue8m0" in measured
 
@@ -121,9 +122,10 @@ def test_what_was_measured_again_is_held_against_what_was_before(stored):
     for low, high, said in ((0.35, 0.5, "overlap"), (0.45, 0.5, "**do not overlap**")):
         again["deltas"]["area"] = {"mean": (low + high) / 2, "low": low, "high": high}
         assert re.search(
-            rf"whole \| \+0\.30 ± 0\.10 % \(0 to 1\) \| .* \(2 to 3\) \| {re.escape(said)} \|", page(changed)
+            rf"whole \| \+0\.30 ± 0\.10 % \(0 to 1\) \| .* \(2 to 3\) \| {re.escape(said)} \|",
+            answer_page(changed),
         )
-    assert "Measured again" not in page(stored | {"again": []})
+    assert "Measured again" not in answer_page(stored | {"again": []})
 
 
 def test_the_picture_has_a_panel_for_each_accumulation(stored, tmp_path: Path):
@@ -132,15 +134,15 @@ def test_the_picture_has_a_panel_for_each_accumulation(stored, tmp_path: Path):
     for error in wide["errors"]:
         # Areas there are of N = 2 alone.
         error["block_size"] //= 4
-    assert draw(wide, path)
+    assert draw_answer(wide, path)
     drawn = path.read_bytes()
     texts = [text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
     assert {"none", "N=2", "ue4m3, four_over_six + tensor scale"} <= set(texts)
     assert {"fp32", "N=4"}.isdisjoint(texts)
-    assert draw(wide, path)
+    assert draw_answer(wide, path)
     assert path.read_bytes() == drawn
-    assert not draw(wide | {"errors": []}, path)
-    assert not draw(wide | {"rows": []}, path)
+    assert not draw_answer(wide | {"errors": []}, path)
+    assert not draw_answer(wide | {"rows": []}, path)
 
 
 def test_the_verdict_follows_the_interval(stored):
@@ -154,13 +156,14 @@ def test_the_verdict_follows_the_interval(stored):
         relative = {"mean": sum(interval) / 2, "low": interval[0], "high": interval[1]}
         # Where the two ways agree the narrower interval decides, else that of the whole.
         row["attribution"] |= {"relative": relative, "agrees": True}
-        assert f"the bit {verdict}" in page(changed)
+        assert f"the bit {verdict}" in answer_page(changed)
         row["attribution"] |= {"relative": {"mean": 9.0, "low": 8.0, "high": 10.0}, "agrees": False}
         row["deltas"]["area"] = relative
-        assert f"the bit {verdict}" in page(changed)
-        assert "**differ**" in page(changed)
-        assert f"- **{verdict[0].upper()}{verdict[1:]} in the library**: none, N=16, combinational." in page(
-            changed
+        assert f"the bit {verdict}" in answer_page(changed)
+        assert "**differ**" in answer_page(changed)
+        assert (
+            f"- **{verdict[0].upper()}{verdict[1:]} in the library**: none, N=16, combinational."
+            in answer_page(changed)
         )
 
 
@@ -177,7 +180,7 @@ def test_libraries_stand_beside_each_other(stored):
     changed["rows"] = [row, other]
     row["energy"]["real"]["deltas"]["settled"] = {"mean": 2.0, "low": -1.0, "high": 5.0}
     del other["energy"]["real"]
-    text = page(changed)
+    text = answer_page(changed)
     assert "| none, N=2, combinational | +1.00 ± 0.50 % | -1.00 ± 0.50 % |" in text
     assert "| none, N=2, combinational | +2.00 ± 3.00 % ~ |  |" in text
     uniform = row["energy"]["uniform"]["deltas"]["settled"]["mean"]
@@ -186,7 +189,9 @@ def test_libraries_stand_beside_each_other(stored):
     assert "Part of what energy on real vectors differs by is in the data" in told
     assert "- **It depends** on the library, by the table below: none, N=2, combinational." in text
     changed["rows"] = [row]
-    assert "- **Costs area in the 1 of 2 libraries that it was measured in**: none, N=2" in page(changed)
+    assert "- **Costs area in the 1 of 2 libraries that it was measured in**: none, N=2" in answer_page(
+        changed
+    )
 
 
 def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
@@ -197,7 +202,7 @@ def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
     old["rows"][2] |= {"area": 2.0, "variants": 0}
     old["rows"][3] |= {"area": 3.0, "orders": [0, 3], "netlist": "another"}
     rounds = [replace(SMALL, energy_orders=0, tile=None)]
-    found = measure(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old)
+    found = measure_answer(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old)
     assert found["libraries"] == stored["libraries"]
     assert found["tiles"] == stored["tiles"]
     assert found["curves"] == stored["curves"]
@@ -210,7 +215,9 @@ def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
     # Energy that was not measured this time stays, of the same hardware.
     assert [bool(row["energy"]) for row in found["rows"][1:4]] == [True, True, False]
     # Of another synthesizer nothing is kept.
-    other = measure(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old | {"pyosys": "0"})
+    other = measure_answer(
+        ["neutral"], rounds, cache=synthesis_cache, workers=1, before=old | {"pyosys": "0"}
+    )
     assert len(other["rows"]) == 4
 
 
@@ -251,39 +258,39 @@ def test_the_page_is_of_the_hardware_there_is(unit: str):
 
 def test_the_page_is_what_its_results_make():
     record = json.loads((ROOT / answer.STORED).read_text())
-    assert (ROOT / answer.WRITTEN).read_text() == page(record, answer.PICTURE.name)
+    assert (ROOT / answer.WRITTEN).read_text() == answer_page(record, answer.PICTURE.name)
 
 
 def test_results_of_another_version(stored):
     message = "results must be blockdot.answer version 4, not blockdot.answer version 0"
     with pytest.raises(ValueError, match=whole(message)):
-        page(stored | {"version": 0})
+        answer_page(stored | {"version": 0})
 
 
 def test_the_commands(stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["write"]) == 2
     assert "docs/cost-of-ue5m3.json" in capsys.readouterr().err
-    asked: list[Round] = []
+    asked: list[MeasuringRound] = []
 
-    def measured(libraries: list[str], rounds: list[Round], *, keep, progress, **_: object) -> None:
+    def measured(libraries: list[str], rounds: list[MeasuringRound], *, keep, progress, **_: object) -> None:
         assert libraries == ["neutral"]
         progress("something")(1, 2, "")
         asked.extend(rounds)
         keep(stored)
 
-    monkeypatch.setattr(answer, "measure", measured)
+    monkeypatch.setattr(answer, "measure_answer", measured)
     assert main(["measure", "--only", "again", "--orders", "4", "--accumulate", "none"]) == 0
     assert asked == [replace(ROUNDS["again"], orders=4, accumulates=("none",))]
     assert main(["measure"]) == 0
     assert asked[1:] == list(ROUNDS.values())
     assert main(["write"]) == 0
     # Of N = 2 there are no errors, hence no picture.
-    assert (tmp_path / answer.WRITTEN).read_text() == page(stored)
+    assert (tmp_path / answer.WRITTEN).read_text() == answer_page(stored)
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(answer, "measure", interrupted)
+    monkeypatch.setattr(answer, "measure_answer", interrupted)
     assert main(["measure"]) == 130
     assert capsys.readouterr().err.endswith("answer: interrupted; what was measured is kept\n")
