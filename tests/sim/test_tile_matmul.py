@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blockdot.hw import DotArray
-from blockdot.model import BlockTensor, DotSpec, quantize, simulate_matmul
+from blockdot.model import BlockTensor, DotSpec, matmul, quantize
 from blockdot.model.io.tensor_files import read_tensor
-from blockdot.sim import simulate_matmul as tile_matmul
+from blockdot.sim import simulate_matmul
 from messages import check_messages
 
 
@@ -45,12 +45,12 @@ def test_a_tile_gives_the_bits_of_the_model(spec, rows, columns, stages, build_d
     # Neither number of rows fills its last tile.
     length = spec.block_size * spec.blocks * (7 if spec.accumulates else 1)
     A, B = (random_tensor(rng, (count, length), spec, k) for k, count in enumerate((17, 23)))
-    expected = simulate_matmul(spec, A, B)
+    expected = matmul(spec, A, B)
     assert np.isfinite(expected).any()
-    assert same_bits(tile_matmul(array, A, B, build_dir=build_dir), expected)
+    assert same_bits(simulate_matmul(array, A, B, build_dir=build_dir), expected)
     if stages:
         offer, accept = rng.random(31) < 0.6, rng.random(29) < 0.6
-        stalled = tile_matmul(array, A, B, offer=offer, accept=accept, build_dir=build_dir)
+        stalled = simulate_matmul(array, A, B, offer=offer, accept=accept, build_dir=build_dir)
         assert same_bits(stalled, expected)
 
 
@@ -58,9 +58,9 @@ def test_runs_of_a_part_each_give_the_whole(build_dir, rng, monkeypatch):
     spec = DotSpec(block_size=2, accumulate="fp32")
     array = DotArray(spec, rows=3, columns=2, stages=2)
     A, B = (random_tensor(rng, (13, 8), spec, k) for k in range(2))
-    whole = tile_matmul(array, A, B, build_dir=build_dir)
+    whole = simulate_matmul(array, A, B, build_dir=build_dir)
     monkeypatch.setattr("blockdot.sim.tile_matmul._WORDS", 1)
-    assert same_bits(tile_matmul(array, A, B, build_dir=build_dir), whole)
+    assert same_bits(simulate_matmul(array, A, B, build_dir=build_dir), whole)
 
 
 def test_tensor_scales_apply_to_the_results(build_dir, rng):
@@ -69,7 +69,7 @@ def test_tensor_scales_apply_to_the_results(build_dir, rng):
     x = rng.standard_normal((5, 8)).astype(np.float32)
     A = quantize(x, scale="ue5m3", block_size=2, tensor_scale=0.3)
     assert A.tensor_scale != 1
-    assert same_bits(tile_matmul(array, A, A, build_dir=build_dir), simulate_matmul(spec, A, A))
+    assert same_bits(simulate_matmul(array, A, A, build_dir=build_dir), matmul(spec, A, A))
 
 
 def test_what_does_not_fit_is_refused(rng, tmp_path):
@@ -82,12 +82,12 @@ def test_what_does_not_fit_is_refused(rng, tmp_path):
             (
                 ValueError,
                 "B must have 8 columns, as A has, not 6",
-                lambda: tile_matmul(array, A, B, build_dir=tmp_path / "made"),
+                lambda: simulate_matmul(array, A, B, build_dir=tmp_path / "made"),
             ),
             (
                 ValueError,
                 "array must have flow 'stream' for an engine, not 'valid'",
-                lambda: tile_matmul(valid, A, A, build_dir=tmp_path / "made"),
+                lambda: simulate_matmul(valid, A, A, build_dir=tmp_path / "made"),
             ),
         ]
     )
@@ -109,4 +109,4 @@ def test_a_square_tile_multiplies_real_weights(accumulate, scale, size, build_di
     A = quantize(words, scale=scale)
     B = quantize(read_tensor(f"{weights}:encoder.layer.0.intermediate.dense.weight"), scale=scale)
     array = DotArray(spec, rows=size, columns=size, stages=3)
-    assert same_bits(tile_matmul(array, A, B, build_dir=build_dir), simulate_matmul(spec, A, B))
+    assert same_bits(simulate_matmul(array, A, B, build_dir=build_dir), matmul(spec, A, B))
