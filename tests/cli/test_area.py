@@ -167,9 +167,9 @@ def test_energy_is_told_beside_area(blockdot, small, tmp_path, monkeypatch):
 
 
 def test_fpgas_without_a_library(blockdot, tmp_path, monkeypatch):
-    def luts(_: object, __: object, targets: list[str]) -> dict[str, fpga_cost.Resources]:
+    def luts(_: object, __: object, targets: list[str]) -> dict[str, fpga_cost.FpgaResources]:
         assert targets == ["ice40"]
-        return {"ice40": fpga_cost.Resources(400, 5, 0, 0, 0, ())}
+        return {"ice40": fpga_cost.FpgaResources(400, 5, 0, 0, 0, ())}
 
     monkeypatch.setattr(fpga_cost.FpgaSynthesizer, "run", luts)
     done = blockdot(
@@ -194,9 +194,9 @@ def test_place_without_nextpnr(refused, monkeypatch):
 def test_placed_units_in_every_format(blockdot, tmp_path, monkeypatch):
     def placed(_: object, __: object, seeds: list[int]) -> ice40_placement.PlacedDesign:
         routed = tuple(ice40_placement.RoutedTiming(20.0 + seed, False, 600) for seed in seeds)
-        return ice40_placement.PlacedDesign(ice40_placement.Resources(400, 5, 0, 0, 0, ()), 420, routed)
+        return ice40_placement.PlacedDesign(fpga_cost.FpgaResources(400, 5, 0, 0, 0, ()), 420, routed)
 
-    for module in ("hw.synth.place", "lab.fpga"):
+    for module in ("synth.ice40_placement", "lab.cost.fpga_cost"):
         monkeypatch.setattr(f"blockdot.{module}.nextpnr_version", lambda: "1.2")
     monkeypatch.setattr(ice40_placement.Ice40Placer, "place", placed)
     files = [option for ending in ("json", "csv", "md", "html") for option in ("-o", f"f.{ending}")]

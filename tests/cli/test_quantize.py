@@ -204,7 +204,7 @@ def test_a_checkpoint_changes_its_layout_and_nothing_else(blockdot, model, tmp_p
 def test_what_goes_wrong_on_the_way_leaves_nothing_behind(blockdot, monkeypatch, tmp_path, failure):
     (tmp_path / "q.safetensors").write_bytes(b"old")
     command = sys.modules["blockdot.cli.quantize"]  # the package's attribute of that name is the function
-    honest, names = command.examine, []
+    honest, names = command.examine_tensors, []
 
     def failing(name, *arguments, **options):
         names.append(name)
@@ -212,7 +212,7 @@ def test_what_goes_wrong_on_the_way_leaves_nothing_behind(blockdot, monkeypatch,
             raise failure
         return honest(name, *arguments, **options)
 
-    monkeypatch.setattr(command, "examine", failing)
+    monkeypatch.setattr(command, "examine_tensors", failing)
     done = blockdot("quantize", "model.safetensors", "-o", "q.safetensors", "-o", "q.csv")
     assert done.code == (130 if failure is KeyboardInterrupt else 2)
     assert len(names) == 2
