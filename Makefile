@@ -17,7 +17,7 @@ help:
 	@echo "make mutants    put faults into the main units, and find them"
 	@echo "make soak       put 10^8 random inputs into each of the main units"
 	@echo "make volume     put 10^6 random inputs into every unit, in both forms"
-	@echo "make ledger     price every unit and say which of them cost more than studies/ledger.json has"
+	@echo "make ledger     price every unit and say which of them cost more than studies/ledger.jsonl has"
 	@echo "make ledger-write  the same, and keep it"
 	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ROUNDS=\"first ...\""
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"

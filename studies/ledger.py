@@ -9,7 +9,6 @@ figures to the last digit, so nothing is allowed for.
 import argparse
 import importlib.metadata
 import itertools
-import json
 import re
 import subprocess
 import sys
@@ -44,8 +43,11 @@ from blockdot.synth.neutral_library import neutral
 from rich.console import Console
 from rich.progress import Progress
 
+from .records import read_records, write_records
+
 __all__ = [
     "KEPT",
+    "PAGE",
     "LedgerCost",
     "LedgerRow",
     "Rival",
@@ -56,11 +58,15 @@ __all__ = [
     "main",
     "make",
     "measure_ledger",
+    "read_ledger",
     "rows",
 ]
 
-KEPT: Final = Path(__file__).resolve().with_name("ledger.json")
+KEPT: Final = Path(__file__).resolve().with_name("ledger.jsonl")
 """Where the ledger is kept."""
+
+PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
+"""The page that is made of it."""
 
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
@@ -172,6 +178,17 @@ def adders() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def read_ledger(path: Path = KEPT) -> dict[str, Any]:
+    """Return what is kept: ``tools``, ``adders``, and ``rows`` by their names.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not a ledger.
+    """
+    kept = read_records(path)
+    return kept | {"rows": {record.pop("row"): record for record in kept["rows"]}}
 
 
 def measure_ledger(
@@ -334,7 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     selected = [row for row in rows() if fnmatchcase(row.name, chosen.only)]
     try:
-        kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {"rows": {}}
+        kept = read_ledger() if KEPT.exists() else {"rows": {}}
         if chosen.recipe is not None:
             for row in selected:
                 if row.name != row.unit.name:
@@ -364,10 +381,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # In the order of the page, in whatever order they were measured.
             "rows": {name: costs[name] for name in names if name in costs},
         }
-        KEPT.parent.mkdir(exist_ok=True)
-        write_whole(KEPT, json.dumps(kept, indent=1) + "\n")
+        table = [{"row": name, **cost} for name, cost in kept["rows"].items()]
+        write_records(KEPT, "make ledger-write", kept | {"rows": table})
         if len(kept["rows"]) == len(names):
-            write_whole(KEPT.with_suffix(".md"), ledger_page(kept))
+            write_whole(PAGE, ledger_page(kept))
     except (OSError, SynthesisError, ValueError) as error:
         print(f"ledger: {error}", file=sys.stderr)
         return 2

@@ -1,14 +1,13 @@
 """Every unit in both its forms against the model over many inputs: what `blockdot soak` does for one.
 
 ``python -m studies.volume`` goes through all of `blockdot.hw.unit_grid`, one unit on each processor, and
-keeps what came of each in ``studies/volume.json``, with a hash of its netlist, and how often each kind of
+keeps what came of each in ``studies/volume.jsonl``, with a hash of its netlist, and how often each kind of
 scale and result came. A unit whose netlist is the one that is kept is not simulated again: so a run that
 was broken off goes on where it was, and after a change only what it changed is run.
 """
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,7 +23,7 @@ from blockdot.base.external_tools import ToolError
 from blockdot.hw import DotUnit
 from blockdot.hw.datapath import OPTIMISE, Optimise
 from blockdot.hw.unit_grid import variants
-from blockdot.hw.verilog import to_rtlil, write_whole
+from blockdot.hw.verilog import to_rtlil
 from blockdot.model import DotSpec, Format
 from blockdot.sim.engines.run import BUILD_DIR
 from blockdot.sim.stream_rules import EngineError
@@ -32,14 +31,19 @@ from blockdot.verify.soak import batches, soak
 from rich.console import Console
 from rich.progress import Progress
 
-__all__ = ["KEPT", "Variant", "classes", "every", "main", "netlist"]
+from .records import read_records, write_records
 
-KEPT: Final = Path(__file__).resolve().with_name("volume.json")
+__all__ = ["KEPT", "Variant", "classes", "every", "main", "netlist", "read_volume"]
+
+KEPT: Final = Path(__file__).resolve().with_name("volume.jsonl")
 """Where what came of each unit is kept."""
 
 _VECTORS: Final = 1_000_000
 _INFINITY: Final = 0x7F800000
 _LEAST_NORMAL: Final = 0x00800000
+
+# The tables of the file, and what names a record of each.
+_KEYS: Final = {"units": "unit", "classes": "spec"}
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,26 @@ def _all(
             raise
 
 
+def read_volume(path: Path) -> dict[str, Any]:
+    """Return what is kept in a file: ``vectors``, ``seed``, and by their names ``units`` and ``classes``.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not such a file.
+    """
+    kept = read_records(path)
+    for table, key in _KEYS.items():
+        kept[table] = {record.pop(key): record for record in kept.get(table, [])}
+    return kept
+
+
+def _write(path: Path, kept: dict[str, Any]) -> None:
+    tables = {
+        table: [{key: name, **record} for name, record in kept[table].items()] for table, key in _KEYS.items()
+    }
+    write_records(path, "make volume", kept | tables)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Go through the units; return the exit code: 1 if one of them differs from the model."""
     parser = argparse.ArgumentParser(prog="python -m studies.volume", description=__doc__)
@@ -188,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         kept: dict[str, Any] = {}
         if chosen.keep.exists():
-            kept = json.loads(chosen.keep.read_text(encoding="utf-8"))
+            kept = read_volume(chosen.keep)
         if {key: kept.get(key) for key in heading} != heading:
             kept = {**heading, "units": {}, "classes": {}}
         with Progress(console=Console(stderr=True)) as bar:
@@ -204,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     kept["classes"][variant.spec.name] = classes(variant.spec, vectors, chosen.seed)
                 kept["units"] = dict(sorted(kept["units"].items()))
                 kept["classes"] = dict(sorted(kept["classes"].items()))
-                write_whole(chosen.keep, json.dumps(kept, indent=1) + "\n")
+                _write(chosen.keep, kept)
     except (ToolError, EngineError, OSError, ValueError) as error:
         print(f"volume: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ Two commands, which `make answer` and `make answer-measure` are::
 
 The first measures, in rounds: the unit that the question is first about, in many netlists; that again, in
 others; two more beside it; in few netlists, all units at their least depth, pipelines, and the fastest forms;
-and what the bit costs at equal delay. It keeps what it found in ``studies/answer/results.json``: a row for
+and what the bit costs at equal delay. It keeps what it found in ``studies/answer/results.jsonl``: a row for
 each unit, small enough to be read. It does so as often as it can, adds to what was stored before, and does
 not measure again what is in the cache: a run that was broken off may be started again, and a measurement
 be made bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the
@@ -16,7 +16,6 @@ page is written by hand.
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,12 +42,13 @@ from blockdot.synth.liberty import Library
 from rich.console import Console
 from rich.progress import Progress as Bars
 
+from ..records import read_records, write_records
 from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, answer_page
 from .picture import draw_answer
 
 __all__ = ["PICTURE", "ROUNDS", "STORED", "WRITTEN", "MeasuringRound", "main", "measure_answer"]
 
-STORED: Final = Path("studies/answer/results.json")
+STORED: Final = Path("studies/answer/results.jsonl")
 WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
 PICTURE: Final = Path("docs/cost-of-ue5m3.svg")
 
@@ -373,7 +373,7 @@ def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def _keep(stored: dict[str, Any]) -> None:
-    write_whole(STORED, json.dumps(stored, indent=1) + "\n")
+    write_records(STORED, "make answer-measure", stored)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -391,7 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "write":
-            _write(json.loads(STORED.read_text(encoding="utf-8")))
+            _write(read_records(STORED))
             return 0
         STORED.parent.mkdir(parents=True, exist_ok=True)
         narrowed = {
@@ -412,7 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen.library or ["neutral"],
                 [replace(ROUNDS[name], **changed) for name in chosen.only or ROUNDS],
                 cache=Path("build/synthesis"),
-                before=json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else None,
+                before=read_records(STORED) if STORED.exists() else None,
                 keep=_keep,
                 progress=progress,
             )

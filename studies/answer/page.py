@@ -120,7 +120,7 @@ def _lines(stored: AnswerRow, picture_name: str | None) -> Iterator[str]:
     yield "# What a UE5M3 scale costs"
     yield ""
     yield (
-        "This page is made by `make answer` from `studies/answer/results.json`, which `make answer-measure` "
+        "This page is made by `make answer` from `studies/answer/results.jsonl`, which `make answer-measure` "
         "measures again. Nothing in it is written by hand."
     )
     yield ""

@@ -1,12 +1,19 @@
 """The ledger holds what units cost now."""
 
-import json
-
 import pytest
 
-from studies.ledger import KEPT, LedgerCost, adders, ledger_changes, ledger_page, measure_ledger, rows
+from studies.ledger import (
+    PAGE,
+    LedgerCost,
+    adders,
+    ledger_changes,
+    ledger_page,
+    measure_ledger,
+    read_ledger,
+    rows,
+)
 
-KEPT_ROWS = json.loads(KEPT.read_text(encoding="utf-8"))["rows"]
+KEPT_ROWS = read_ledger()["rows"]
 
 
 def test_every_row_is_kept_and_nothing_else():
@@ -14,12 +21,12 @@ def test_every_row_is_kept_and_nothing_else():
 
 
 def test_the_page_is_made_of_what_is_kept():
-    kept = json.loads(KEPT.read_text(encoding="utf-8"))
-    assert ledger_page(kept) == KEPT.with_suffix(".md").read_text(encoding="utf-8")
+    kept = read_ledger()
+    assert ledger_page(kept) == PAGE.read_text(encoding="utf-8")
 
 
 def test_trees_take_few_more_adders_than_there_must_be():
-    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    kept = read_ledger()
     assert adders() == kept["adders"]
     of_sixteen = next(one for one in kept["adders"] if (one["lanes"], one["optimise"]) == (16, "area"))
     # 16 products of 8 bits and a sign, and a sum of 13.

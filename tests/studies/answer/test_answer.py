@@ -18,6 +18,7 @@ from studies.answer import measure as answer
 from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
 from studies.answer.page import answer_page
 from studies.answer.picture import draw_answer
+from studies.records import read_records
 
 SMALL = MeasuringRound(
     orders=2, block_sizes=(2,), accumulates=("none",), stages=(0,), energy_orders=2, tile=(1, 2)
@@ -244,7 +245,7 @@ ROOT = Path(__file__).parents[3]
     "unit", ["none_s0", "fp32_s1", "exact_s1", "fp32_s3", "aligned_s1"], ids=lambda unit: unit
 )
 def test_the_page_is_of_the_hardware_there_is(unit: str):
-    record = json.loads((ROOT / answer.STORED).read_text())
+    record = read_records(ROOT / answer.STORED)
     names = {
         row["unit"] for row in record["rows"] if re.fullmatch(rf"e2m1_ue5m3_n16_(b2_)?{unit}", row["unit"])
     }
@@ -257,7 +258,7 @@ def test_the_page_is_of_the_hardware_there_is(unit: str):
 
 
 def test_the_page_is_what_its_results_make():
-    record = json.loads((ROOT / answer.STORED).read_text())
+    record = read_records(ROOT / answer.STORED)
     assert (ROOT / answer.WRITTEN).read_text() == answer_page(record, answer.PICTURE.name)
 
 
@@ -270,7 +271,7 @@ def test_results_of_another_version(stored):
 def test_the_commands(stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["write"]) == 2
-    assert "docs/cost-of-ue5m3.json" in capsys.readouterr().err
+    assert str(answer.STORED) in capsys.readouterr().err
     asked: list[MeasuringRound] = []
 
     def measured(libraries: list[str], rounds: list[MeasuringRound], *, keep, progress, **_: object) -> None:
