@@ -93,8 +93,8 @@ def prefixes(
     generate: list[Value] = []
     for k, (x, y) in enumerate(zip(a, b, strict=True)):
         half.append(wire(m, x ^ y, f"{name}propagate_{k}"))
-        first = k == 0 and carry is not None
-        generate.append(wire(m, (x & y) | (half[0] & carry) if first else x & y, f"{name}generate_{k}"))
+        both = x & y if carry is None or k else (x & y) | (half[0] & carry)
+        generate.append(wire(m, both, f"{name}generate_{k}"))
     # spans[i] is that of the bits from some lower end up to i.
     spans = list(zip(generate, half, strict=True))
 
