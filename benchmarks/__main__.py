@@ -21,8 +21,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
-from blockdot.model.dot import Accumulate
 from blockdot.model.fast import staircases
+from blockdot.model.spec import Accumulate
 
 Matrix = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from ..model import DotSpec
-from ..model.dot import Accumulate
+from ..model.spec import Accumulate
 from .console import console, print_json, progress_bar, table
 from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, default_stages, make_spec
 

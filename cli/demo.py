@@ -9,8 +9,8 @@ from rich.text import Text
 
 from ..lab.quality.quantization_error import Quantization, measure_errors
 from ..model import DotSpec, quantize
-from ..model.dot import Accumulate
 from ..model.io.tensor_files import read_tensor
+from ..model.spec import Accumulate
 from .area import compare_scales, print_comparison
 from .console import console, progress_bar, table
 from .options import BuildDirOption

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from ..model import DotSpec
-from ..model.dot import Accumulate
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
+from ..model.spec import Accumulate
 
 if TYPE_CHECKING:
     from ..hw import DotUnit

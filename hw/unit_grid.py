@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..model import DotSpec
-from ..model.dot import Accumulate
+from ..model.spec import Accumulate
 
 __all__ = ["ACCUMULATES", "BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
 

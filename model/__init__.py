@@ -1,10 +1,10 @@
 """What the numbers are: formats, quantizers, and the block dot product, in numpy alone."""
 
 from . import formats
-from .dot import DotSpec
 from .formats import Format
 from .matmul import matmul
 from .quantize import quantize
+from .spec import DotSpec
 from .tensor import BlockTensor
 
 __all__ = ["BlockTensor", "DotSpec", "Format", "formats", "matmul", "quantize"]

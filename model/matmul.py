@@ -35,11 +35,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .aligned_sum import scale_exponents
-from .dot import Accumulate, DotSpec
 from .fast.decoder import Decoder
 from .fast.staircases import loops
 from .fixed_point import canonical
 from .formats import Format
+from .spec import Accumulate, DotSpec
 from .tensor import BlockTensor
 
 __all__ = ["matmul"]
@@ -492,7 +492,7 @@ class _AlignedProduct(_Product[list[_Unit]]):
     def _side(self, index: int, rows: slice) -> list[_Unit]:
         operand = self._operand(index)
         pieces = []
-        for table in self.spec.pieces[index].tables:
+        for table in self.spec.exact_terms.pieces[index].tables:
             folded = operand.fold_apart(rows, 1, operand.decoder(table, self.dtype))
             pieces.append(np.ascontiguousarray(folded.swapaxes(1, 2)) if index else folded)
         # The parts are here the pieces of a block, not its columns.

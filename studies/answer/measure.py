@@ -34,8 +34,8 @@ from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.statistics import Estimate
 from blockdot.model import DotSpec
-from blockdot.model.dot import Accumulate
 from blockdot.model.quantize import Method
+from blockdot.model.spec import Accumulate
 from blockdot.synth.flow import Netlist, pyosys_version
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
