@@ -444,7 +444,7 @@ def _alike(units: "Sequence[Unit]") -> "list[list[Unit]]":
 
 def _write(path: Path, text: str) -> None:
     """Write a file beside its place and rename it, so that it is never half there."""
-    from ..hw.verilog import write_whole
+    from ..base.whole_files import write_whole
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..model.io.tensor_files import written_whole
+from ..base.whole_files import write_whole
 
 __all__ = ["RECORDS", "check_outputs", "plain_json", "write_records"]
 
@@ -48,8 +48,7 @@ def write_records(path: Path, rows: Sequence[Mapping[str, Any]], document: Mappi
             text = _markdown(rows)
         case _:
             text = plain_json(document)
-    with written_whole(path) as file:
-        file.write(text.encode())
+    write_whole(path, text)
 
 
 def plain_json(value: Any) -> str:

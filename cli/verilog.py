@@ -73,9 +73,9 @@ def verilog(
     DIR/NAME.v holds the module NAME; DIR/NAME.json its specification, latency, ports and widths. The same
     options give the same bytes on every machine.
     """
+    from ..base.whole_files import write_whole
     from ..hw import DotArray, DotUnit, to_verilog
     from ..hw.fusesoc_core import core_file
-    from ..hw.verilog import write_whole
 
     spec = make_spec(
         element=element,

@@ -6,16 +6,16 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..base.whole_files import write_whole
 from .hierarchy import Emitter
 from .stream_unit import StreamUnit
 from .tile import DotArray
 
-__all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog", "write_whole"]
+__all__ = ["SIDECAR_VERSION", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog"]
 
 SIDECAR_VERSION: Final = 1
 """Version of the sidecar's layout; it changes when a key changes its meaning or goes."""
@@ -51,23 +51,6 @@ class VerilogModule:
             write_whole(folder / f"{self.name}.v", self.text),
             write_whole(folder / f"{self.name}.json", json_text),
         )
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file beside its place and rename it, so that it is never half there; return its path."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        beside.chmod(0o666 & ~mask)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink()
-        raise
-    return path
 
 
 def to_rtlil(unit: StreamUnit) -> str:

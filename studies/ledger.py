@@ -21,13 +21,13 @@ from statistics import median
 from typing import Any, Final, Literal
 
 from amaranth.hdl import Module
+from blockdot.base.whole_files import write_whole
 from blockdot.hw.datapath import OPTIMISE
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.leaves.compressor import SumOfProducts
 from blockdot.hw.leaves.element import product_bits
 from blockdot.hw.plain_unit import ObviousUnit, SumUnit
 from blockdot.hw.unit_grid import BLOCK_SIZES, SCALES, variants
-from blockdot.hw.verilog import write_whole
 from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement import MeasurementJob, Unit, emit

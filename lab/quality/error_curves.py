@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ...model.io.tensor_files import written_whole
+from ...base.whole_files import whole_file
 from .quantization_error import BLOCKS, Expectation, Quantization, expect
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def draw_error_curves(curves: ErrorCurves, path: Path) -> None:
         figure.suptitle(
             f"Error of {elements} blocks, {curves.distribution} data of standard deviation $\\sigma$"
         )
-        with written_whole(path) as file:
+        with whole_file(path) as file:
             kind = path.suffix.lower()[1:]
             figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
 

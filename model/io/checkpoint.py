@@ -29,8 +29,9 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...base.whole_files import whole_file
 from ..tensor import BlockTensor
-from .tensor_files import ITEM_BYTES, SafetensorsFile, TensorInfo, split_source, written_whole
+from .tensor_files import ITEM_BYTES, SafetensorsFile, TensorInfo, split_source
 
 __all__ = ["LAYOUTS", "Checkpoint", "Layout", "read_matrix", "write_checkpoint"]
 
@@ -231,7 +232,7 @@ def write_checkpoint(
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format wants tensors to begin at a multiple of 8
-    with written_whole(Path(path)) as file:
+    with whole_file(Path(path)) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, shape in shapes.items():
             for array in _arrays(name, shape, read(name), layout):

@@ -29,7 +29,6 @@ __all__ = [
     "list_tensors",
     "read_tensor",
     "split_source",
-    "written_whole",
 ]
 
 _SUFFIXES: Final = (".npy", ".npz", ".safetensors")
@@ -255,24 +254,6 @@ class SafetensorsFile:
             if raw.size != info.size * ITEM_BYTES[info.dtype]:
                 raise ValueError("it is cut short")
             return raw
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes the place of `path` once the block ends without an error.
-
-    Until then it stands beside it, and whatever is at `path` stays as it is.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> _Reader:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ...base.whole_files import whole_file
 from ..stream_rules import RESET_CYCLES, Limits, Payload, Response, RunOutcome, StreamRule
 
 __all__ = ["ANSWER_VARIABLE", "JOB_VARIABLE", "PlayJob", "read_answer", "write_answer"]
@@ -93,16 +94,15 @@ class PlayJob:
 
 def write_answer(path: Path, outcome: RunOutcome, response: Response) -> None:
     """Write how a run ended and what the unit answered, whole or not at all."""
-    beside = path.with_suffix(".part.npz")
-    np.savez(
-        beside,
-        outcome=[outcome.rule, outcome.held, outcome.seen],
-        results=response.results,
-        result_cycles=response.result_cycles,
-        input_cycles=response.input_cycles,
-        cycles=response.cycles,
-    )
-    beside.replace(path)
+    with whole_file(path) as file:
+        np.savez(
+            file,
+            outcome=[outcome.rule, outcome.held, outcome.seen],
+            results=response.results,
+            result_cycles=response.result_cycles,
+            input_cycles=response.input_cycles,
+            cycles=response.cycles,
+        )
 
 
 def read_answer(path: Path) -> tuple[RunOutcome, Response]:

@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from blockdot.base.whole_files import write_whole
 from blockdot.hw.unit_grid import ACCUMULATES, SCALES
-from blockdot.hw.verilog import write_whole
 from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
 from blockdot.lab.cost.comparison import CostComparison, Unit, UnitCost, compare_costs
 from blockdot.lab.cost.energy_workloads import real_tensors

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+from blockdot.base.whole_files import whole_file
 from blockdot.hw.unit_grid import ACCUMULATES
 from blockdot.lab.quality.error_curves import require_matplotlib
-from blockdot.model.io.tensor_files import written_whole
 
 from .page import AnswerRow, areas, selection
 
@@ -84,6 +84,6 @@ def draw_answer(stored: AnswerRow, path: Path) -> bool:
         figure.legend(
             *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
         )
-        with written_whole(path) as file:
+        with whole_file(path) as file:
             figure.savefig(file, format="svg", metadata={"Date": None})
     return True

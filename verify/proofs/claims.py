@@ -13,9 +13,9 @@ from typing import Final, Literal
 
 from ... import hw, model, synth, verify
 from ...base.source_digest import source_digest
+from ...base.whole_files import write_whole
 from ...hw import DotUnit
 from ...hw.datapath import Optimise
-from ...hw.verilog import write_whole
 from ...model import DotSpec
 from ...synth.yosys import YosysError
 from .algebra import check_saved_product, check_tree
