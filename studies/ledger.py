@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any, Final, Literal
 
 from amaranth.hdl import Module
+from blockdot.base.external_tools import ToolError
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.datapath import OPTIMISE
 from blockdot.hw.hierarchy import Emitter
@@ -32,14 +33,9 @@ from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement import MeasurementJob, Unit, emit
 from blockdot.model import DotSpec
-from blockdot.synth.flow import (
-    AREA_RECIPES,
-    DELAY_RECIPES,
-    SynthesisError,
-    choose,
-    pyosys_version,
-)
 from blockdot.synth.neutral_library import neutral
+from blockdot.synth.recipes import AREA_RECIPES, DELAY_RECIPES, choose
+from blockdot.synth.yosys import SynthesisError, pyosys_version
 from rich.console import Console
 from rich.progress import Progress
 
@@ -385,7 +381,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_records(KEPT, "make ledger-write", kept | {"rows": table})
         if len(kept["rows"]) == len(names):
             write_whole(PAGE, ledger_page(kept))
-    except (OSError, SynthesisError, ValueError) as error:
+    except (OSError, SynthesisError, ToolError, ValueError) as error:
         print(f"ledger: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

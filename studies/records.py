@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from blockdot.hw.verilog import write_whole
+from blockdot.base.whole_files import write_whole
 
 __all__ = ["Record", "read_records", "write_records"]
 

@@ -15,12 +15,16 @@ from typing import Any, Final
 
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal
+from blockdot.base.external_tools import ToolError
 from blockdot.hw.datapath import OPTIMISE, Datapath, Live, Optimise, Step
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.pipeline import run_length
 from blockdot.model import DotSpec
-from blockdot.synth.flow import Netlist, SynthesisError, Synthesizer, choose
+from blockdot.synth.flow import Synthesizer
+from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import neutral
+from blockdot.synth.recipes import choose
+from blockdot.synth.yosys import SynthesisError
 from rich.console import Console
 from rich.table import Table
 
@@ -134,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
             delays = list(pool.map(measure_steps, wanted))
-    except (SynthesisError, ValueError) as error:
+    except (SynthesisError, ToolError, ValueError) as error:
         print(f"depths: {error}", file=sys.stderr)
         return 2
     table = Table("unit", "steps", "estimate", "delay", title=f"FO4, form for {chosen.optimise}")

@@ -20,7 +20,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from blockdot.base.external_tools import ToolError
-from blockdot.base.whole_files import write_whole
 from blockdot.hw import DotUnit
 from blockdot.hw.datapath import OPTIMISE, Optimise
 from blockdot.hw.unit_grid import variants

@@ -1,9 +1,13 @@
 """Synthesis: one netlist to gates, area and delay."""
 
-from .flow import RECIPES, Netlist, Recipe, SynthesisError, SynthesisPoint, Synthesizer, synthesize
+from .flow import Synthesizer, synthesize
 from .liberty import Library
 from .metric import Metric
+from .netlist import Netlist
 from .neutral_library import neutral
+from .recipes import RECIPES, Recipe
+from .synthesis_point import SynthesisPoint
+from .yosys import SynthesisError
 
 __all__ = [
     "RECIPES",

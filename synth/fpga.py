@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from .flow import Netlist, read_command
-from .yosys_session import Session, SynthesisError
+from .netlist import Netlist, read_command
+from .yosys import SynthesisError, YosysSession
 
 __all__ = ["FPGA_TARGETS", "FPGA_VERSION", "FpgaResources", "FpgaSynthesizer", "FpgaTarget", "find_target"]
 
@@ -148,7 +148,7 @@ def _resources(target: FpgaTarget, top: str, cells: Mapping[str, int]) -> FpgaRe
     )
 
 
-class FpgaSynthesizer(Session):
+class FpgaSynthesizer(YosysSession):
     """Synthesizes for FPGAs, in a working directory of its own that goes when the block ends."""
 
     def run(self, netlist: Netlist, targets: Sequence[str]) -> dict[str, FpgaResources]:

@@ -19,10 +19,7 @@ packed together with the unit. nextpnr counts the drivers of the constants among
 The device is the iCE40 HX8K: 7680 logic cells, the fastest of the family, but no multiplier blocks.
 """
 
-import contextlib
 import fcntl
-import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -35,10 +32,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .flow import Netlist
+from ..base.external_tools import require_tools
 from .fpga import FpgaResources, FpgaSynthesizer
 from .metric import Metric
-from .yosys_session import SynthesisError
+from .netlist import Netlist
+from .yosys import SynthesisError
 
 __all__ = [
     "DEVICE",
@@ -90,14 +88,9 @@ def nextpnr_version() -> str:
     """Return the version of the installed nextpnr.
 
     Raises:
-        SynthesisError: If it is not installed.
+        ToolError: If it is not installed.
     """
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        if importlib.util.find_spec(_MODULE) is not None:
-            return importlib.metadata.version(_PACKAGE)
-    raise SynthesisError(
-        f"{_PACKAGE} must be installed to place and route, and is not: pip install 'blockdot[place]'"
-    )
+    return require_tools(_PACKAGE)[_PACKAGE].version or "unknown"
 
 
 @dataclass(frozen=True)
@@ -258,7 +251,7 @@ class Ice40Placer(FpgaSynthesizer):
     Several threads may use one.
 
     Raises:
-        SynthesisError: If pyosys or nextpnr is missing.
+        ToolError: If pyosys or nextpnr is missing.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,9 @@
-"""Synthesis in a process of its own: Yosys ends its process at an error, and logs to its output.
+"""Runs native Yosys in a process of its own: Yosys ends its process at an error, and logs to its output.
 
-Run by path, ``python worker.py JOB``, and not as a module of the package, which would import Amaranth for
-each run. It therefore imports nothing of the project: what to do is in the job, as JSON:
+Run by path, ``python -P yosys_worker.py JOB``, and not as a module of the package: it imports nothing of the
+project, so that the process starts at once. What to do is in the job, as JSON:
 
-    setup: Yosys commands, run once
+    setup: Yosys commands, run once; where there are no designs, this is all
     designs: for each design, the Yosys commands that read it and prepare it for mapping
     recipes: for each, by name, the Yosys commands that follow
 

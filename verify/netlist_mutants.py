@@ -100,14 +100,12 @@ def _component(command: str) -> str:
 
 def _choose(unit: DotUnit, count: int, seed: int, source: str) -> list[str]:
     """Return Yosys commands that each put in a fault, from every component in turn."""
-    done = yosys.run(
+    made = yosys.run(
         [*_prepared(unit), f"mutate -list {_CHOICE * count} -seed {seed} -o list.txt"],
         inputs={"unit.v": source},
         outputs=["list.txt"],
     )
-    commands = dict.fromkeys(
-        line for line in done.files["list.txt"].splitlines() if line.startswith("mutate")
-    )
+    commands = dict.fromkeys(line for line in made["list.txt"].splitlines() if line.startswith("mutate"))
     of_components: dict[str, list[str]] = {}
     for command in commands:
         if "dff" in _option(command, "cell") and _option(command, "port") == "Q":
@@ -141,7 +139,7 @@ def mutate(
 
     Raises:
         ToolError: If pyosys is missing.
-        YosysError: If Yosys fails.
+        SynthesisError: If Yosys fails.
         ValueError: If a number is outside its domain, or the unit itself does not give the model's results.
     """
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):

@@ -347,7 +347,7 @@ def plant(
 
     Raises:
         ToolError: If pyosys is missing.
-        YosysError: If Yosys fails.
+        SynthesisError: If Yosys fails.
     """
     text = to_verilog(unit).text
     right = network({"unit.v": text}, unit.name)

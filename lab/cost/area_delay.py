@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple, Unpack
 
 from ...hw.datapath import OPTIMISE
 from ...synth.cell_models import CellModels
-from ...synth.flow import RECIPES, Recipe, choose
 from ...synth.liberty import Library
+from ...synth.recipes import RECIPES, Recipe, choose
 from ...synth.static_timing import register_overhead
 from ..statistics import Estimate, Summary, relative
 from .comparison import Unit

@@ -22,9 +22,11 @@ from typing import Any, Final, Literal, Unpack
 
 from ...base.argument_checks import require_int
 from ...model import DotSpec
-from ...synth.flow import FLIP_FLOPS, FLOW_VERSION, Recipe, SynthesisPoint, choose, pyosys_version, unvaried
 from ...synth.liberty import Library, LibraryFacts
 from ...synth.metric import FMAX, Metric, fmax_of
+from ...synth.recipes import FLOW_VERSION, Recipe, choose, unvaried
+from ...synth.synthesis_point import FLIP_FLOPS, SynthesisPoint
+from ...synth.yosys import pyosys_version
 from ..statistics import LEVEL, Estimate, Summary, relative
 from .jobs import Measuring, measure_all
 from .measurement import CostSample, MeasurementJob, Unit, bases_of, seeds_of

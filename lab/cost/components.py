@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from ...synth.flow import Netlist
+from ...synth.netlist import Netlist
 
 __all__ = ["REST", "Part", "take_apart"]
 

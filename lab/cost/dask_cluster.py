@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from ...synth.flow import SynthesisError
 from ...synth.liberty import Library
+from ...synth.yosys import SynthesisError
 from .measurement import CostSample, MeasurementBench, MeasurementJob
 
 __all__ = ["Cluster"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...base.argument_checks import require_int
-from ...synth.flow import Netlist, entry, pyosys_version, read_whole, write_whole
+from ...synth.cache import entry, read_record, write_record
 from ...synth.fpga import FPGA_VERSION, FpgaResources, FpgaSynthesizer, find_target
 from ...synth.ice40_placement import (
     DEVICE,
@@ -28,6 +28,8 @@ from ...synth.ice40_placement import (
     nextpnr_version,
 )
 from ...synth.metric import FMAX, Metric
+from ...synth.netlist import Netlist
+from ...synth.yosys import pyosys_version
 from ..statistics import Estimate, Summary, relative
 from .jobs import processors
 from .measurement import Make, MeasurementJob, Unit, bases_of, emit, generator, seeds_of
@@ -172,12 +174,12 @@ class _Kept:
         found = _Found({}, None, {})
         for target in targets:
             path = self._path(unit, order, target)
-            if path is not None and (record := read_whole(path)) is not None:
+            if path is not None and (record := read_record(path)) is not None:
                 with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
                     found.resources[target] = FpgaResources.of(record)
         for seed in seeds:
             path = self._placed_path(unit, order, seed)
-            if path is not None and (record := read_whole(path)) is not None:
+            if path is not None and (record := read_record(path)) is not None:
                 with contextlib.suppress(KeyError, TypeError, ValueError):
                     found.routed[seed] = RoutedTiming(**record["routed"])
                     found = replace(found, cells=record["logic_cells"])
@@ -187,10 +189,10 @@ class _Kept:
         """Remember what came of a netlist."""
         for target, resources in found.resources.items():
             if (path := self._path(unit, order, target)) is not None:
-                write_whole(path, resources.to_dict())
+                write_record(path, resources.to_dict())
         for seed, routed in found.routed.items():
             if (path := self._placed_path(unit, order, seed)) is not None:
-                write_whole(path, {"logic_cells": found.cells, "routed": routed.to_dict()})
+                write_record(path, {"logic_cells": found.cells, "routed": routed.to_dict()})
 
 
 def _fit(
@@ -239,7 +241,8 @@ def fpga(
     Raises:
         TypeError: If a parameter is of the wrong kind.
         ValueError: If a parameter is outside its domain.
-        SynthesisError: If a unit cannot be synthesized, or placed and routed, or what that needs is missing.
+        SynthesisError: If a unit cannot be synthesized, or placed and routed.
+        ToolError: If what that needs is missing.
     """
     seeds = seeds_of(orders, seed)
     if require_int("placements", placements) < 0:

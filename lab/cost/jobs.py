@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from ...base.argument_checks import require_int
-from ...synth.flow import SynthesisError
 from ...synth.liberty import Library
+from ...synth.yosys import SynthesisError
 from .measurement import CostSample, Make, MeasurementBench, MeasurementJob, emit
 
 __all__ = ["Measuring", "Pool", "Progress", "Runner", "measure_all", "processors"]

@@ -18,21 +18,13 @@ from ... import hw, model
 from ...base.argument_checks import require_int
 from ...base.source_digest import source_digest
 from ...model import DotSpec
-from ...synth.flow import (
-    FLOW_VERSION,
-    Cache,
-    Counts,
-    Netlist,
-    Recipe,
-    SynthesisPoint,
-    Synthesizer,
-    entry,
-    pyosys_version,
-    read_whole,
-    synthesis_point_of,
-    write_whole,
-)
+from ...synth.cache import Cache, entry, read_record, write_record
+from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
+from ...synth.netlist import Netlist
+from ...synth.recipes import FLOW_VERSION, Recipe
+from ...synth.synthesis_point import Counts, SynthesisPoint, synthesis_point_of
+from ...synth.yosys import pyosys_version
 from .components import take_apart
 from .energy_workloads import Workload
 from .switching_energy import ENERGY_VERSION, SwitchingEnergy, energy_of
@@ -282,7 +274,7 @@ class MeasurementBench:
     def known(self, job: MeasurementJob) -> CostSample | None:
         """Return the sample of a job that was done before; None if it was not, or is not to be found."""
         path = self._path(job)
-        if path is not None and (record := read_whole(path)) is not None:
+        if path is not None and (record := read_record(path)) is not None:
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 return CostSample.of(record)
         return None
@@ -291,7 +283,7 @@ class MeasurementBench:
         """Remember what a job came out as."""
         path = self._path(job)
         if path is not None:
-            write_whole(path, sample.to_dict())
+            write_record(path, sample.to_dict())
 
     def _context(self, kind: str) -> list[str]:
         """Return what every result of a kind depends on."""
@@ -383,7 +375,7 @@ class MeasurementBench:
         paths = {netlist: self._part_path(netlist, recipes) for netlist in netlists}
         found: dict[Netlist, list[Counts]] = {}
         for netlist, path in paths.items():
-            if path is not None and (record := read_whole(path)) is not None:
+            if path is not None and (record := read_record(path)) is not None:
                 with contextlib.suppress(TypeError, ValueError):
                     found[netlist] = [_pairs(counts) for counts in record]
         missing = [netlist for netlist in paths if netlist not in found]
@@ -391,7 +383,7 @@ class MeasurementBench:
             for netlist, counts in zip(missing, self._started().counts(missing, recipes), strict=True):
                 found[netlist] = [counts[recipe.name] for recipe in recipes]
                 if (path := paths[netlist]) is not None:
-                    write_whole(path, found[netlist])
+                    write_record(path, found[netlist])
         return [found[netlist] for netlist in netlists]
 
     def _synthesize(

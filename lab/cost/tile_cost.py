@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
-from ...synth.flow import choose
 from ...synth.liberty import Library
+from ...synth.recipes import choose
 from ..statistics import Estimate, Summary, relative
 from .comparison import PART_RECIPE
 from .jobs import Measuring, measure_all

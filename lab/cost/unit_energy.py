@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Unpack
 
-from ...synth.flow import choose
 from ...synth.liberty import Library
 from ...synth.metric import Metric
+from ...synth.recipes import choose
 from ..statistics import Estimate, Summary, relative
 from .energy_workloads import Vectors, real_tensors, workloads
 from .jobs import Measuring, measure_all

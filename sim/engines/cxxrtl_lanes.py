@@ -89,7 +89,7 @@ def build(unit: DotUnit, build_dir: Path) -> BuiltUnit:
     Raises:
         ToolError: If a tool is missing.
         EngineError: If the compiler fails.
-        YosysError: If Yosys fails.
+        SynthesisError: If Yosys fails.
     """
     external_tools.require_tools(*NEEDS)
     commands = [
@@ -101,7 +101,7 @@ def build(unit: DotUnit, build_dir: Path) -> BuiltUnit:
         "write_cxxrtl -g0 unit.cc",
     ]
     inputs = {"unit.il": to_rtlil(unit), "operators.v": _TO_OPERATORS}
-    design = yosys.run(commands, inputs=inputs, outputs=["unit.cc"]).files["unit.cc"]
+    design = yosys.run(commands, inputs=inputs, outputs=["unit.cc"])["unit.cc"]
     ports = "".join(
         f"#define PORT_{port.name} {_bits(port.name, port.width)}\n"
         for port in unit.ports

@@ -36,9 +36,10 @@ from blockdot.lab.statistics import Estimate
 from blockdot.model import DotSpec
 from blockdot.model.quantize import Method
 from blockdot.model.spec import Accumulate
-from blockdot.synth.flow import Netlist, pyosys_version
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
+from blockdot.synth.netlist import Netlist
+from blockdot.synth.yosys import pyosys_version
 from rich.console import Console
 from rich.progress import Progress as Bars
 

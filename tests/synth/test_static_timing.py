@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 from blockdot.synth.cell_models import Arc, CellModel, CellModels
-from blockdot.synth.flow import Netlist, Synthesizer, choose, synthesize
+from blockdot.synth.flow import Synthesizer, synthesize
 from blockdot.synth.liberty import Library
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
+from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import CLOCK_TO_OUTPUT, SETUP, TAU_PS, neutral
+from blockdot.synth.recipes import choose
 from blockdot.synth.static_timing import PATHS, analyse, gates_delay
 from messages import whole
 

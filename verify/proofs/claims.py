@@ -17,7 +17,7 @@ from ...base.whole_files import write_whole
 from ...hw import DotUnit
 from ...hw.datapath import Optimise
 from ...model import DotSpec
-from ...synth.yosys import YosysError
+from ...synth.yosys import SynthesisError
 from .algebra import check_saved_product, check_tree
 from .contract import check_contract, grouped
 from .descriptions import tree_offset
@@ -312,7 +312,7 @@ def _settle(claim: Claim, seconds: float) -> Proof:
         method = answer.method
         outcome = ("agrees" if claim.remains else "proven") if answer.holds else "failed"
         remains = claim.remains if answer.holds else str(answer)
-    except (SolverError, YosysError) as error:
+    except (SolverError, SynthesisError) as error:
         method, outcome, remains = "", "open", str(error)
     spent = round(time.perf_counter() - start, 1)
     return Proof(claim.leaf, claim.text, method, outcome, outcome == "proven", remains, spent)

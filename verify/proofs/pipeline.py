@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ...hw import DotUnit, to_verilog
-from ...synth.yosys import YosysError
+from ...synth.yosys import SynthesisError
 from .leaves import register_name
 from .solver import Network, SolverAnswer, always, equal, network, unreachable
 from .steps import Chain, StepNetlist
@@ -294,7 +294,7 @@ def check_stream(unit: DotUnit, *, text: str | None = None, seconds: float = 120
     source = text or pipeline(unit, steps, {"token": 1}, "pipeline")
     try:
         made = network({"token.v": _TOKEN, "pipeline.v": source, "monitor.v": _monitor(unit)}, "monitor")
-    except YosysError as error:
+    except SynthesisError as error:
         raise ValueError(f"pipeline must be Verilog, not what Yosys refuses: {error}") from None
     control = re.compile(r"(^|\.)(valid_\d+|spare_full|begun|watching|moves|age|waited|accepted)(\[\d+\])?$")
     started = [net for net in made.registers if control.search(net)]

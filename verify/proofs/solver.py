@@ -201,7 +201,7 @@ def network(
 
     Raises:
         ToolError: If pyosys is missing.
-        YosysError: If Yosys fails.
+        SynthesisError: If Yosys fails.
     """
     usual = [
         *(f"read_{'rtlil' if name.endswith('.il') else 'verilog'} {name}" for name in sources),
@@ -211,7 +211,7 @@ def network(
         "setattr -set keep 1 w:accumulator*",
         "flatten -noscopeinfo",
     ]
-    done = yosys.run(
+    made = yosys.run(
         [
             *(usual if prepare is None else prepare),
             *_GATES,
@@ -221,7 +221,7 @@ def network(
         outputs=["out.blif"],
         seconds=seconds,
     )
-    return _read(done.files["out.blif"], rename)
+    return _read(made["out.blif"], rename)
 
 
 def _read(blif: str, rename: Callable[[str], str]) -> Network:

@@ -2,8 +2,9 @@ import pytest
 from blockdot.hw import DotUnit, to_rtlil
 from blockdot.lab.cost.components import REST, take_apart
 from blockdot.model import DotSpec
-from blockdot.synth.flow import Synthesizer, choose, synthesize
+from blockdot.synth.flow import Synthesizer, synthesize
 from blockdot.synth.neutral_library import neutral
+from blockdot.synth.recipes import choose
 from messages import whole
 
 INNER = """module \\inner

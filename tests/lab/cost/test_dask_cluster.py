@@ -15,8 +15,9 @@ from blockdot.lab.cost.energy_workloads import workloads
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement import MeasurementJob, Unit
 from blockdot.model import DotSpec
-from blockdot.synth.flow import SynthesisError, choose
 from blockdot.synth.neutral_library import neutral
+from blockdot.synth.recipes import choose
+from blockdot.synth.yosys import SynthesisError
 from messages import whole
 
 needs_dask = pytest.mark.skipif(

@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 from blockdot.lab.cost.fpga_cost import RESOURCES, fpga
 from blockdot.lab.cost.measurement import Unit
 from blockdot.model import DotSpec, formats
-from blockdot.synth.flow import Netlist
 from blockdot.synth.fpga import FpgaResources, FpgaSynthesizer
 from blockdot.synth.ice40_placement import Ice40Placer, PlacedDesign, RoutedTiming
+from blockdot.synth.netlist import Netlist
 from messages import check_messages
 
 UNITS = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5m3")]

@@ -12,8 +12,10 @@ from blockdot.lab.cost import measurement
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement import MeasurementBench, MeasurementJob, Unit
 from blockdot.model import DotSpec
-from blockdot.synth.flow import SynthesisError, Synthesizer, choose
+from blockdot.synth.flow import Synthesizer
 from blockdot.synth.neutral_library import neutral
+from blockdot.synth.recipes import choose
+from blockdot.synth.yosys import SynthesisError
 from messages import check_messages
 
 RECIPES = tuple(choose(["a2"]))

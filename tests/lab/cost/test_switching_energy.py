@@ -5,9 +5,11 @@ from blockdot.lab.cost.switching_energy import Simulation, energy_of, lanes_of
 from blockdot.model import DotSpec
 from blockdot.sim.stimulus import random
 from blockdot.synth.cell_models import CellModels
-from blockdot.synth.flow import Netlist, Synthesizer, choose
+from blockdot.synth.flow import Synthesizer
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
+from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import CELLS, neutral
+from blockdot.synth.recipes import choose
 from messages import whole
 
 MODELS = CellModels(neutral())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from blockdot.lab.cost import energy_workloads, unit_energy
 from blockdot.lab.cost.measurement import emit
-from blockdot.synth.flow import Netlist
+from blockdot.synth.netlist import Netlist
 from messages import whole
 
 from studies.answer import measure as answer
