@@ -121,10 +121,10 @@ SWEEP = """
     import signal
     import sys
     from pathlib import Path
-    from blockdot.hw.synth import neutral
-    from blockdot.hw.synth.flow import choose
-    from blockdot.lab.measure import Job, Unit
-    from blockdot.lab.pool import measure_all
+    from blockdot.synth import neutral
+    from blockdot.synth.recipes import choose
+    from blockdot.lab.cost.measurement import Job, Unit
+    from blockdot.lab.cost.jobs import measure_all
     from blockdot.model import DotSpec
 
     if __name__ == "__main__":
