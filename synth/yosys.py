@@ -163,14 +163,14 @@ class YosysSession:
         error.add_note(f"The end of {tool}'s log:\n" + "\n".join(lines[-_LOG_LINES:]))
         return error
 
-    def run(
+    def run_commands(
         self,
         commands: Sequence[str],
         inputs: Mapping[str, str],
         outputs: Sequence[str],
         seconds: float | None,
     ) -> dict[str, str]:
-        """Run commands one after the other: see the function of this name."""
+        """Run commands one after the other: see `run`."""
         directory = self._directory()
         for file, text in inputs.items():
             (directory / file).write_text(text, encoding="utf-8")
@@ -203,7 +203,7 @@ def run(
         SynthesisError: If a command fails, or all take longer than `seconds`.
     """
     with YosysSession() as session:
-        return session.run(commands, inputs or {}, outputs, seconds)
+        return session.run_commands(commands, inputs or {}, outputs, seconds)
 
 
 def gates(top: str) -> list[str]:

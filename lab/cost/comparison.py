@@ -114,7 +114,7 @@ class UnitCost:
         area: Its least area over the recipes, for each netlist; of a recipe's variations, the mean.
         nand2: The same in NAND2 equivalents of the library.
         delay: Its least delay over the recipes; gates alone.
-        period: Its least clock period, registers included: see `hw.synth.timing`.
+        period: Its least clock period, registers included: see `synth.static_timing`.
         clock_to_output: Of the path that decides the period, the part from the clock to a register's output.
         setup: Of the same, the setup time.
         flip_flops: Its flip-flops.

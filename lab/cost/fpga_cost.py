@@ -228,7 +228,7 @@ def fpga(
     Args:
         units: What to measure. Of those alike but for the scale format, the first is what the others are
             compared with.
-        targets: Names out of `hw.synth.fpga.TARGETS`.
+        targets: Names out of `synth.fpga.FPGA_TARGETS`.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
         placements: How many times each netlist is placed and routed, every time from another seed; 0 for no
