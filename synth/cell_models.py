@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from .liberty import CellFunction, LibertyGroup, Library, read_group
+from .liberty import CellFunction, LibertyGroup, Library
 
 __all__ = ["Arc", "CellModel", "CellModels", "Edge", "EnergyTables", "Sense", "Table"]
 
@@ -207,7 +207,6 @@ class CellModels:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self._templates: dict[str, dict[str, dict[str, str]]] = {}
         self._known: dict[str, CellModel] = {}
 
     def __getitem__(self, name: str) -> CellModel:
@@ -217,49 +216,28 @@ class CellModels:
             ValueError: If the library does not have it, or not all that timing needs.
         """
         if name not in self._known:
-            self._known[name] = self._read(name)
+            self._known[name] = _Model(self.library.cell_group(name)).build()
         return self._known[name]
 
     @functools.cached_property
     def voltage(self) -> float | None:
         """The nominal supply voltage; None where the library states none."""
-        text = _library_head(self.library.sources[0].head).attributes.get("nom_voltage")
+        text = self.library.attributes.get("nom_voltage")
         return None if text is None else float(text)
 
     @functools.cached_property
     def leakage_unit_nw(self) -> float | None:
         """The library's unit of leakage power in nW; None where it states none."""
-        text = _library_head(self.library.sources[0].head).attributes.get("leakage_power_unit", "")
+        text = self.library.attributes.get("leakage_power_unit", "")
         match = re.fullmatch(r"([\d.]+) *([munpf]?)W", text)
         return float(match[1]) * 1e9 * _PREFIXES[match[2]] if match else None
-
-    def _read(self, name: str) -> CellModel:
-        for source in self.library.sources:
-            text = source.cell_text(name)
-            if text is not None:
-                templates = self._templates.setdefault(source.name, _templates(source.head))
-                return _Model(read_group(text), templates).build()
-        raise ValueError(f"cell must be one of library {self.library.name}, not {name}")
-
-
-def _library_head(head: str) -> LibertyGroup:
-    """Return the library group without its cells."""
-    return read_group(head + "}")
-
-
-def _templates(head: str) -> dict[str, dict[str, str]]:
-    return {
-        group.argument: group.attributes
-        for group in _library_head(head).of("lu_table_template", "power_lut_template")
-    }
 
 
 class _Model:
     """Reads one cell."""
 
-    def __init__(self, group: LibertyGroup, templates: dict[str, dict[str, str]]) -> None:
+    def __init__(self, group: LibertyGroup) -> None:
         self._group = group
-        self._templates = templates
 
     def build(self) -> CellModel:
         group = self._group
@@ -343,8 +321,7 @@ class _Model:
         return EnergyTables((tuple(tables[0]), tuple(tables[1])), len(cases)) if cases else _NO_ENERGY
 
     def _table(self, group: LibertyGroup) -> Table:
-        template = self._templates.get(group.argument, {})
-        known = template | group.attributes
+        known = group.attributes
         values = _numbers(known.get("values", ""))
         if group.argument == "scalar" or "index_1" not in known:
             return Table((0.0,), (0.0,), (values[:1],))
@@ -352,7 +329,7 @@ class _Model:
         second = _numbers(known["index_2"]) if "index_2" in known else (0.0,)
         rows = tuple(values[k * len(second) : (k + 1) * len(second)] for k in range(len(first)))
         # Delays are read by slope, then load; setup times by the data's slope, then the clock's.
-        if template.get("variable_1", "").strip('"') in (_LOAD, _RELATED):
+        if known.get("variable_1", "") in (_LOAD, _RELATED):
             return Table(second, first, tuple(zip(*rows, strict=True)))
         return Table(first, second, rows)
 

@@ -195,7 +195,7 @@ class Synthesizer(YosysSession):
         self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]
     ) -> list[dict[str, tuple[_Raw, MappedNetlist]]]:
         directory = self._directory()
-        libraries = " ".join(f"-liberty ../cells{number}.lib" for number in range(len(self.library.sources)))
+        libraries = "-liberty ../cells.lib"
         commands: dict[str, list[str]] = {}
         for recipe in recipes:
             (directory / f"{recipe.name}.abc").write_text(recipe.commands, encoding="utf-8")
@@ -240,8 +240,7 @@ class Synthesizer(YosysSession):
 
     def _begin(self) -> None:
         """Write the library, before the first job."""
-        for number, source in enumerate(self.library.sources):
-            (self._root / f"cells{number}.lib").write_bytes(source.text)
+        (self._root / "cells.lib").write_text(self.library.mapping_text, encoding="utf-8")
         (self._root / "constraints").write_text(
             f"set_driving_cell {self.library.driving_cell.name}\nset_load {self.library.output_load_ff:g}\n",
             encoding="utf-8",

@@ -60,7 +60,7 @@ def test_facts():
     assert library.nand2.name == "NAND"
     assert library.nand2_equivalents(10.0) == 2.5
     assert library.cells["DFF"] == LibraryCell(
-        "DFF", 9.0, ("CK", "D"), (("Q", "IQ"),), "flip_flop", plain_flip_flop=True, dont_use=False
+        "DFF", 9.0, ("CK", "D"), (("Q", "IQ"),), "flip_flop", plain_flip_flop=True, clock_edge="rising"
     )
     assert library.flip_flop == library.cells["DFF"]
     assert library.cells["DFF"].sequential
@@ -189,17 +189,17 @@ def broken(name: str, reason: str) -> str:
         ("time_unit", "t", "its time_unit is '', of which abc knows none but 1ps, 10ps, 100ps, 1ns"),
         ("pf", "uf", "its capacitive_load_unit is '1, uf', and not a number of ff or pf"),
         ("capacitive", "c", "its capacitive_load_unit is '', and not a number of ff or pf"),
-        ("area : 4", "area : 4x", "cell NAND has the area '4x'"),
-        ("area : 4", "area : -4", "cell NAND has the area '-4'"),
-        ("A&B", "A&C", "cell NAND has the function '!(A&C)' at its pin Y"),
-        ("A&B)", "A&B", "cell NAND has the function '!(A&B' at its pin Y"),
-        ("A&B", "A$B", "cell NAND has the function '!(A$B)' at its pin Y"),
-        ("A&B", "A&&B", "cell NAND has the function '!(A&&B)' at its pin Y"),
-        ('related_pin : "A"', 'related_pin : "B"', "cell T has a delay from its missing pin B"),
-        ("5, 6", "5x, 6", "a table holds something other than numbers up to line 32"),
-        ("5, 6", "5_1, 6", "a table holds something other than numbers up to line 32"),
-        ("5, 6", "nan, 6", "a table holds something other than numbers up to line 32"),
-        ("5, 6", "516", "a cell_rise table of 5 values has indices for 6 in line 32"),
+        ("area : 4", "area : 4x", "cell NAND has the area '4x' in line 6"),
+        ("area : 4", "area : -4", "cell NAND has the area '-4' in line 6"),
+        ("A&B", "A&C", "cell NAND has the function '!(A&C)' at its pin Y in line 10"),
+        ("A&B)", "A&B", "cell NAND has the function '!(A&B' at its pin Y in line 10"),
+        ("A&B", "A$B", "cell NAND has the function '!(A$B)' at its pin Y in line 10"),
+        ("A&B", "A&&B", "cell NAND has the function '!(A&&B)' at its pin Y in line 10"),
+        ('related_pin : "A"', 'related_pin : "B"', "cell T has a delay from its missing pin B in line 30"),
+        ("5, 6", "5x, 6", "cell T has a cell_rise table that holds something other than numbers in line 32"),
+        ("5, 6", "5_1, 6", "cell T has a cell_rise table that holds something other than numbers in line 32"),
+        ("5, 6", "nan, 6", "cell T has a cell_rise table that holds something other than numbers in line 32"),
+        ("5, 6", "516", "cell T has a cell_rise table of 5 values with indices for 6 in line 32"),
     ],
 )
 def test_bad_files(old: str, new: str, reason: str):
