@@ -40,8 +40,8 @@ class Cache:
         self._context = [
             f"flow {FLOW_VERSION}",
             f"pyosys {pyosys_version()}",
-            library.sha256,
-            f"{library.driving_cell.name} {library.output_load_ff:g} {library.delay_unit_ps:g}",
+            library.key,
+            f"{library.delay_unit_ps:g}",
             *COARSE_PASSES,
         ]
 

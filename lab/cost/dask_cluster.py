@@ -95,4 +95,4 @@ class _Box:
 
 def _measure(job: MeasurementJob, library: Library) -> CostSample:
     """Do a job on a worker; its bench stays for the next ones."""
-    return _bench(library.sha256, library.output_load_ff, _Box(library)).measure(job)
+    return _bench(library.key, library.output_load_ff, _Box(library)).measure(job)

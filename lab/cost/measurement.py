@@ -287,10 +287,9 @@ class MeasurementBench:
 
     def _context(self, kind: str) -> list[str]:
         """Return what every result of a kind depends on."""
-        library = self.library
         return [
             f"{kind} {FLOW_VERSION} {pyosys_version()}",
-            f"{library.sha256} {library.driving_cell.name} {library.output_load_ff:g}",
+            self.library.key,
         ]
 
     def _path(self, job: MeasurementJob) -> Path | None:
