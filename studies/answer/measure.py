@@ -10,8 +10,8 @@ others; two more beside it; in few netlists, all units at their least depth, pip
 and what the bit costs at equal delay. It keeps what it found in ``studies/answer/results.jsonl``: a row for
 each unit, small enough to be read. It does so as often as it can, adds to what was stored before, and does
 not measure again what is in the cache: a run that was broken off may be started again, and a measurement
-be made bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, and nothing else: no figure of the
-page is written by hand.
+be made bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, with the files it links, and nothing
+else: no figure is written by hand.
 """
 
 import argparse
@@ -44,14 +44,13 @@ from rich.console import Console
 from rich.progress import Progress as Bars
 
 from ..records import read_records, write_records
-from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, answer_page
+from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, WORTH_PICTURE, answer_files
 from .picture import draw_answer
 
-__all__ = ["PICTURE", "ROUNDS", "STORED", "WRITTEN", "MeasuringRound", "main", "measure_answer"]
+__all__ = ["ROUNDS", "STORED", "WRITTEN", "MeasuringRound", "main", "measure_answer"]
 
 STORED: Final = Path("studies/answer/results.jsonl")
-WRITTEN: Final = Path("docs/cost-of-ue5m3.md")
-PICTURE: Final = Path("docs/cost-of-ue5m3.svg")
+WRITTEN: Final = Path("docs")
 
 TILE: Final = (4, 4)
 _BIT: Final = ("ue4m3", BIT)
@@ -152,7 +151,7 @@ def measure_answer(
         progress: Called with a word on what comes next; what it returns is called after each netlist.
 
     Returns:
-        What `answer_page` takes, as JSON can hold it.
+        What `answer_files` takes, as JSON can hold it.
     """
     found = [find_library(name) for name in libraries]
     stored: dict[str, Any] = {
@@ -427,8 +426,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(stored: dict[str, Any]) -> None:
-    drawn = draw_answer(stored, PICTURE)
-    write_whole(WRITTEN, answer_page(stored, PICTURE.name if drawn else None))
+    WRITTEN.mkdir(exist_ok=True)
+    drawn = draw_answer(stored, WRITTEN / WORTH_PICTURE)
+    for name, text in answer_files(stored, drawn=drawn).items():
+        write_whole(WRITTEN / name, text)
 
 
 if __name__ == "__main__":

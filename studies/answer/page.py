@@ -1,7 +1,10 @@
-"""The page of the answer: what was measured and stored, as Markdown."""
+"""The pages of the answer: what was measured and stored, as Markdown, CSV and SVG."""
 
+import csv
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from io import StringIO
 from typing import Any, Final
 
 from blockdot.hw.unit_grid import ACCUMULATES, SCALES
@@ -9,7 +12,27 @@ from blockdot.lab.cost.energy_workloads import WEIGHT
 from blockdot.lab.reports.cost_report import table_lines
 from blockdot.synth.metric import fmax_of
 
-__all__ = ["BLOCK_SIZES", "SCHEMA", "VERSION", "answer_page", "areas", "selection"]
+from .cost_chart import CostBar, cost_chart
+
+__all__ = [
+    "BLOCK_SIZES",
+    "COST_PICTURE",
+    "FIGURES",
+    "PAGE",
+    "SCHEMA",
+    "UNITS_PAGE",
+    "VERSION",
+    "WORTH_PICTURE",
+    "answer_files",
+    "areas",
+    "selection",
+]
+
+PAGE: Final = "cost-of-ue5m3.md"
+UNITS_PAGE: Final = "cost-of-ue5m3-units.md"
+FIGURES: Final = "cost-of-ue5m3.csv"
+COST_PICTURE: Final = "cost-of-ue5m3.svg"
+WORTH_PICTURE: Final = "worth-of-ue5m3.svg"
 
 SCHEMA: Final = "blockdot.answer"
 VERSION: Final = 4
@@ -38,16 +61,14 @@ def _interval(estimate: dict[str, float], digits: int = 2, unit: str = "%") -> s
     return text if resolved else f"{text} ~"
 
 
-def _agreement(row: AnswerRow) -> str:
-    if "attribution" not in row:
-        return ""
-    return "agree" if row["attribution"]["agrees"] else "**differ**"
-
-
 def _area(row: AnswerRow) -> dict[str, float]:
-    """Return the difference in area that a verdict goes by: where the two ways differ, that of the whole."""
-    attribution = row.get("attribution")
-    return attribution["relative"] if attribution and attribution["agrees"] else row["deltas"]["area"]
+    """Return the difference in area that decides."""
+    return row["attribution"]["relative"] if _attributed_decides(row) else row["deltas"]["area"]
+
+
+def _attributed_decides(row: AnswerRow) -> bool:
+    """Return whether the attributed difference decides: where both ways agree. Else the whole does."""
+    return "attribution" in row and row["attribution"]["agrees"]
 
 
 def _whole(row: AnswerRow) -> dict[str, float] | None:
@@ -100,12 +121,15 @@ def _compared(rows: list[AnswerRow], scale: str = BIT) -> list[AnswerRow]:
     return [row for row in rows if row["scale"][0] == scale and "area" in row["deltas"]]
 
 
-def answer_page(stored: AnswerRow, picture_name: str | None = None) -> str:
-    """Return the page, as Markdown, that stored results make.
+def answer_files(stored: AnswerRow, *, drawn: bool = True) -> dict[str, str]:
+    """Return the texts that stored results make, by the names of their files.
+
+    They are the page, as Markdown; the page of every unit, to which it links; all figures, as CSV; and the
+    picture of what the bit costs, as SVG.
 
     Args:
-        stored: What `measure` of `answer` returned.
-        picture_name: Where its picture is, seen from the page; None for none.
+        stored: What `measure_answer` returned.
+        drawn: Whether there is a picture of error against area, which is not made here.
 
     Raises:
         ValueError: If they are not results of this version.
@@ -113,41 +137,63 @@ def answer_page(stored: AnswerRow, picture_name: str | None = None) -> str:
     found = stored.get("schema"), stored.get("version")
     if found != (SCHEMA, VERSION):
         raise ValueError(f"results must be {SCHEMA} version {VERSION}, not {found[0]} version {found[1]}")
-    return "\n".join(_lines(stored, picture_name)) + "\n"
+    files = {
+        PAGE: "\n".join(_page(stored, drawn=drawn)) + "\n",
+        UNITS_PAGE: "\n".join(_units_page(stored)) + "\n",
+        FIGURES: _figures(stored),
+    }
+    bars = _bars(stored)
+    return files | ({COST_PICTURE: cost_chart(bars)} if bars else {})
 
 
-def _lines(stored: AnswerRow, picture_name: str | None) -> Iterator[str]:
+def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
     yield "# What a UE5M3 scale costs"
     yield ""
+    if _bars(stored):
+        yield f"![The area that UE5M3 adds, by accumulation and cell library]({COST_PICTURE})"
+        yield ""
+    yield from _short_answer(stored)
     yield (
-        "This page is made by `make answer` from `studies/answer/results.jsonl`, which `make answer-measure` "
-        "measures again. Nothing in it is written by hand."
+        "The figures are of gates after synthesis. Placement, wires and clock trees are not in them. `make "
+        "answer` writes this page from `studies/answer/results.jsonl`, and `make answer-measure` measures "
+        "those results again. Nothing on it is written by hand."
     )
     yield ""
     yield (
-        "Every unit is made in several functionally equal netlists, and each is mapped for area in one or "
-        "more ways (*netlists* x *ways* below); a difference is the mean over pairs that are made alike, "
-        "with its 95 % interval, against UE4M3. `~` marks one that cannot be told from zero. Synthesis: "
-        f"pyosys {stored['pyosys']}. Gates alone: no place and route, no wires, no clock tree."
+        f"[Every unit]({UNITS_PAGE}) has the tables: other sizes, depths and forms, clock period, energy, "
+        "tiles, other scale formats, and the gates that the bit adds. "
+        f"[{FIGURES}]({FIGURES}) has all figures."
+    )
+    yield ""
+    yield "## How to read the figures"
+    yield ""
+    yield (
+        "Each unit is made as several netlists that compute the same and differ in structure. Each netlist "
+        "is mapped in one or more ways. A difference is the mean over pairs that are made alike, with its "
+        "95 % interval, against UE4M3. `~` marks a difference that cannot be told from zero. "
+        f"Synthesis: pyosys {stored['pyosys']}."
     )
     yield ""
     yield (
         "*Whole* is the flat unit, optimised across its components. *Attributed* is the sum over the "
-        "components that differ, each synthesized alone; what is left between the two is what optimising "
-        "*across* the components' borders makes. Where its interval excludes zero the two ways **differ** "
-        "by it, and the whole is what counts: a component alone cannot share gates with its neighbours. "
-        "Where they agree, the narrower attributed interval decides."
+        "components that differ, each synthesized alone. The rest is what optimising *across* the borders of "
+        "components makes. Where the interval of this rest excludes zero, the two ways **differ**. Then the "
+        "whole decides, because a component alone cannot share gates with its neighbours. Where they agree, "
+        "the attributed figure decides, because its interval is narrower."
     )
     yield ""
-    yield from _short_answer(stored)
-    yield from _everywhere(stored)
-    yield from _at_equal_delay(stored)
-    yield from _gates(stored)
-    yield from _other_scales(stored)
-    yield from _tiles(stored)
     yield from _again(stored)
-    if stored["errors"]:
-        yield from _worth(stored, picture_name)
+    if stored["errors"] and drawn:
+        yield "## What the bit is worth"
+        yield ""
+        yield (
+            f"The error of quantizing `{WEIGHT}` of MiniLM, against the area of the unit for each product of "
+            f"two elements, on `{stored['libraries'][0]['name']}`. The [table]({UNITS_PAGE}#what-the-bit-is-"
+            "worth) has the figures."
+        )
+        yield ""
+        yield f"![Error against area]({WORTH_PICTURE})"
+        yield ""
     yield "## What was not measured"
     yield ""
     missing = list(_not_measured(stored))
@@ -157,44 +203,78 @@ def _lines(stored: AnswerRow, picture_name: str | None) -> Iterator[str]:
         yield from (f"- {line}" for line in missing)
         yield ""
     yield (
-        "Place and route, wires, clock trees, process corners and leakage over time. An area that wires "
-        "would decide is not in these figures. Delay is static and worst case; energy is of the vectors "
-        "that are named."
+        "Place and route, wires, clock trees, process corners and leakage over time. These figures cannot "
+        "show an area that wires decide. Delay is static and worst case. Energy is of the vectors that "
+        "are named."
+    )
+
+
+def _units_page(stored: AnswerRow) -> Iterator[str]:
+    yield "# What the bit costs: every unit"
+    yield ""
+    yield (
+        f"The tables behind [the answer]({PAGE}), which explains the words. `make answer` writes them. "
+        f"Every figure of every unit is in [{FIGURES}]({FIGURES}), one line for each unit and library."
     )
     yield ""
-    yield from _figures(stored)
+    yield from _everywhere(stored)
+    yield from _at_equal_delay(stored)
+    yield from _gates(stored)
+    yield from _other_scales(stored)
+    yield from _tiles(stored)
+    if stored["errors"]:
+        yield from _worth(stored)
+
+
+def _main_units(stored: AnswerRow) -> dict[Question, list[AnswerRow]]:
+    """Return the units that the question is first about, with a row for each library."""
+    rows = [row for row in _compared(stored["rows"]) if row["block_size"] == BLOCK_SIZES[0] and _plain(row)]
+    return {key: list(group) for key, group in itertools.groupby(sorted(rows, key=_question), _question)}
+
+
+def _bars(stored: AnswerRow) -> dict[str, list[CostBar]]:
+    """Return the differences that the picture shows: of each main unit the deciding one in each library."""
+    return {
+        _asked(question): [
+            CostBar(row["library"], estimate["mean"], estimate["low"], estimate["high"])
+            for row in rows
+            for estimate in [_area(row)]
+        ]
+        for question, rows in _main_units(stored).items()
+    }
 
 
 def _short_answer(stored: AnswerRow) -> Iterator[str]:
-    """The units that the question is first about, and in which of all the units the bit costs what."""
-    compared = _compared(stored["rows"])
-    verdicts: dict[Question, list[str]] = {}
-    yield "## The short answer"
+    """What the bit costs in the main units, and in how many of all units it costs anything."""
+    yield "UE5M3 has one exponent bit more than UE4M3. What it adds to the area of a dot-product unit:"
     yield ""
-    yield "UE5M3 against UE4M3, in area of the whole unit (attributed):"
-    yield ""
-    for question, group in itertools.groupby(sorted(compared, key=_question), _question):
-        found = list(group)
-        verdicts[question] = [_verdict(_area(row)) for row in found]
-        if found[0]["block_size"] != BLOCK_SIZES[0] or not _plain(found[0]):
-            continue
-        said = verdicts[question][0] if len(set(verdicts[question])) == 1 else "depends on the library"
+    for question, rows in _main_units(stored).items():
+        verdicts = {_verdict(_area(row)) for row in rows}
+        said = verdicts.pop() if len(verdicts) == 1 else "depends on the library"
         told = (
-            f"`{row['library']}` {_interval(row['deltas']['area'])}"
-            + (f" ({_interval(row['attribution']['relative'])})" if "attribution" in row else "")
-            for row in found
+            f"`{row['library']}` {_interval(_area(row))} ({way})"
+            for row in rows
+            for way in ["attributed" if _attributed_decides(row) else "whole"]
         )
-        yield f"- {_asked(question)}: the bit {said}: {'; '.join(told)}."
+        yield f"- **{_asked(question)}**: the bit {said}. {'; '.join(told)}."
+    counts = {same: len(units) for same, units in _by_verdict(stored).items()}
+    if counts:
+        told = "; ".join(f"for {count} of them the bit {said}" for said, count in counts.items())
+        yield f"- **All {sum(counts.values())} units that were compared**: {told}."
     yield ""
+
+
+def _by_verdict(stored: AnswerRow) -> dict[str, list[str]]:
+    """Return the units by what the bit does to them."""
     count = len(stored["libraries"])
-    by_verdict: dict[str, list[str]] = {}
-    for question, found in verdicts.items():
-        same = f"{found[0]} in {_libraries(len(found), count)}" if len(set(found)) == 1 else "it depends"
-        by_verdict.setdefault(same, []).append(_asked(question))
-    for same, units in sorted(by_verdict.items()):
-        where = " on the library, by the table below" if same == "it depends" else ""
-        yield f"- **{same[0].upper()}{same[1:]}**{where}: {'; '.join(units)}."
-    yield ""
+    rows = sorted(_compared(stored["rows"]), key=_question)
+    found: dict[str, list[str]] = {}
+    for question, group in itertools.groupby(rows, _question):
+        verdicts = [_verdict(_area(row)) for row in group]
+        same = len(set(verdicts)) == 1
+        said = f"{verdicts[0]} in {_libraries(len(verdicts), count)}" if same else "depends on the library"
+        found.setdefault(said, []).append(_asked(question))
+    return dict(sorted(found.items()))
 
 
 def _libraries(measured: int, count: int) -> str:
@@ -207,6 +287,11 @@ def _everywhere(stored: AnswerRow) -> Iterator[str]:
     """The differences that the bit makes in every unit, library beside library."""
     compared = _compared(stored["rows"])
     yield "## What the bit costs in every unit"
+    yield ""
+    yield from (
+        f"- **{said[0].upper()}{said[1:]}**: {'; '.join(units)}."
+        for said, units in _by_verdict(stored).items()
+    )
     yield ""
     yield "UE5M3 against UE4M3."
     yield ""
@@ -227,10 +312,11 @@ def _everywhere(stored: AnswerRow) -> Iterator[str]:
             yield ""
     if any(_energy(row, "real", "total") for row in compared):
         yield (
-            "Part of what energy on real vectors differs by is in the data: of these tensors UE4M3 holds "
-            "many scales as subnormal numbers, the more the smaller the blocks are, whose significands have "
-            "bits that are zero and switch nothing; UE5M3 holds next to none so. Of uniform codes one in 16 "
-            "is zero or subnormal under UE4M3, one in 32 under UE5M3: what those differ by is the hardware."
+            "Part of the difference in energy on real vectors comes from the data. UE4M3 holds many scales "
+            "of these tensors as subnormal numbers, more of them where blocks are smaller. Their "
+            "significands have bits that are zero and switch nothing. UE5M3 holds almost no scale that way. "
+            "Of uniform codes one in 16 is zero or subnormal under UE4M3 and one in 32 under UE5M3, so that "
+            "this difference comes from the hardware."
         )
         yield ""
 
@@ -369,8 +455,8 @@ def _again(stored: AnswerRow) -> Iterator[str]:
     yield "## Measured again"
     yield ""
     yield (
-        "The same units made in other orders, with other draws of the recipes: none of these netlists is "
-        "among those above. If the intervals are worth anything, the two overlap."
+        "The same units in other netlists: made in other orders, with other draws of the recipes. No netlist "
+        "is in both measurements, so the two intervals must overlap if they are right."
     )
     yield ""
     lines = []
@@ -390,7 +476,7 @@ def _again(stored: AnswerRow) -> Iterator[str]:
                 )
             )
     yield from table_lines(
-        ("library", "unit", "area", "above (orders)", "again (orders)", "intervals"), lines
+        ("library", "unit", "area", "first (orders)", "again (orders)", "intervals"), lines
     )
     yield ""
 
@@ -400,54 +486,59 @@ def _orders(row: AnswerRow) -> str:
     return f"{first} to {end - 1}"
 
 
-def _figures(stored: AnswerRow) -> Iterator[str]:
-    """Every figure of every unit, library by library."""
-    for library in stored["libraries"]:
-        own = sorted(
-            (row for row in stored["rows"] if row["library"] == library["name"]),
-            key=lambda row: (_question(row), SCALES.index(row["scale"][0])),
+def _figures(stored: AnswerRow) -> str:
+    """Every figure of every unit as CSV: a line for each library and unit."""
+    energy = [(kind, what) for kind in ("real", "uniform") for what in ("total", "settled")]
+    differences: list[tuple[str, Callable[[AnswerRow], dict[str, float] | None]]] = [
+        ("area_whole", _whole),
+        ("area_attributed", _attributed),
+        ("delay", lambda row: row["deltas"].get("delay")),
+        ("period", _period),
+        *((f"energy_{kind}_{what}", partial(_energy, vectors=kind, what=what)) for kind, what in energy),
+    ]
+    libraries = {library["name"]: library for library in stored["libraries"]}
+    text = StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(
+        (
+            *("library", "unit", "area_unit", "delay_unit", "energy_unit"),
+            *("area", "nand2", "delay", "period", "fmax_mhz", "flip_flops"),
+            *(f"energy_{kind}_{what}" for kind, what in energy),
+            *(f"{name}_{end}_percent" for name, _ in differences for end in ("mean", "low", "high")),
+            *("ways_agree", "netlists", "recipes"),
         )
-        if not own:
-            continue
-        time = library["delay_unit"]
-        frequencies = [fmax_of(row["period"], time) for row in own]
-        # A library of no technology has delays, but no frequencies.
-        timed = any(frequencies)
-        yield f"## All figures: `{library['name']}`"
-        yield ""
-        yield (
-            f"Medians; energy of one input in {library['energy_unit']}, with glitches and (without), of a "
-            "real weight matrix against real activations and of uniform codes."
-        )
-        yield ""
-        yield from table_lines(
+    )
+    order = {name: number for number, name in enumerate(libraries)}
+    for row in sorted(
+        stored["rows"],
+        key=lambda row: (order[row["library"]], _question(row), SCALES.index(row["scale"][0])),
+    ):
+        library = libraries[row["library"]]
+        fmax = fmax_of(row["period"], library["delay_unit"])
+        lines.writerow(
             (
-                "unit", f"area [{library['area_unit']}]", "NAND2", f"delay [{time}]", f"period [{time}]",
-                *(["fmax [MHz]"] if timed else []), "flip-flops", "energy, real", "energy, uniform",
-                "area, whole", "area, attributed", "both", "delay", "netlists",
-            ),
-            [
-                (
-                    row["unit"],
-                    f"{row['area']:.1f}",
-                    f"{row['nand2']:.0f}",
-                    f"{row['delay']:.3f}",
-                    f"{row['period']:.3f}",
-                    *([f"{fmax:.1f}" if fmax else ""] if timed else []),
-                    f"{row['flip_flops']:.0f}",
-                    *(
-                        f"{energy['total']:.0f} ({energy['settled']:.0f})" if energy else ""
-                        for energy in (row["energy"].get(kind) for kind in ("real", "uniform"))
-                    ),
-                    *(_interval(value) if value else "" for value in (_whole(row), _attributed(row))),
-                    _agreement(row),
-                    _interval(row["deltas"]["delay"]) if "delay" in row["deltas"] else "",
-                    f"{row['orders'][1] - row['orders'][0]} x {row['variants']}",
-                )
-                for row, fmax in zip(own, frequencies, strict=True)
-            ],
-        )  # fmt: skip
-        yield ""
+                *(row["library"], row["unit"]),
+                *(library[name] for name in ("area_unit", "delay_unit", "energy_unit")),
+                *(_figure(row[name]) for name in ("area", "nand2", "delay", "period")),
+                "" if fmax is None else _figure(fmax),
+                _figure(row["flip_flops"]),
+                *(_figure(row["energy"].get(kind, {}).get(what)) for kind, what in energy),
+                *(
+                    _figure(None if estimate is None else estimate[end])
+                    for _, of in differences
+                    for estimate in [of(row)]
+                    for end in ("mean", "low", "high")
+                ),
+                "" if "attribution" not in row else "yes" if row["attribution"]["agrees"] else "no",
+                row["orders"][1] - row["orders"][0],
+                row["variants"],
+            )
+        )
+    return text.getvalue()
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
 
 
 def _not_measured(stored: AnswerRow) -> Iterator[str]:
@@ -490,7 +581,7 @@ def selection(error: AnswerRow) -> str:
     return error["method"] + (" + tensor scale" if error["tensor_scale"] else "")
 
 
-def _worth(stored: AnswerRow, picture_name: str | None) -> Iterator[str]:
+def _worth(stored: AnswerRow) -> Iterator[str]:
     """What the bit is worth: error against area."""
     yield "## What the bit is worth"
     yield ""
@@ -500,9 +591,6 @@ def _worth(stored: AnswerRow, picture_name: str | None) -> Iterator[str]:
     )
     yield ""
     found = areas(stored)
-    if picture_name is not None:
-        yield f"![error against area]({picture_name})"
-        yield ""
     accumulates = [one for one in ACCUMULATES if any(one == accumulate for *_, accumulate in found)]
     yield from table_lines(
         ("scale", "selection", "N", "MSE / sigma²", *accumulates),

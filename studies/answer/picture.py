@@ -24,7 +24,7 @@ def draw_answer(stored: AnswerRow, path: Path) -> bool:
     block sizes of one way to choose scales.
 
     Args:
-        stored: What `measure` of `answer` returned.
+        stored: What `measure_answer` returned.
         path: Where to put it, replaced where there is one.
 
     Returns:

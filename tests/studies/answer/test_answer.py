@@ -1,9 +1,11 @@
 import copy
+import csv
 import itertools
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,21 @@ from blockdot.synth.netlist import Netlist
 from messages import whole
 
 from studies.answer import measure as answer
+from studies.answer.cost_chart import CostBar, cost_chart
 from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
-from studies.answer.page import answer_page
+from studies.answer.page import COST_PICTURE, FIGURES, PAGE, UNITS_PAGE, WORTH_PICTURE, answer_files
 from studies.answer.picture import draw_answer
 from studies.records import read_records
 
 SMALL = MeasuringRound(
     orders=2, block_sizes=(2,), accumulates=("none",), stages=(0,), energy_orders=2, tile=(1, 2)
 )
+
+
+def pages(stored: dict[str, Any]) -> str:
+    """The text of both pages."""
+    files = answer_files(stored)
+    return files[PAGE] + files[UNITS_PAGE]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +92,7 @@ def test_the_bit_at_equal_delay(stored):
     (row,) = (row for row in stored["rows"] if row["unit"] == curve["unit"])
     assert curve["netlist"] == row["netlist"]
     assert len(curve["points"]) > 1
-    text = answer_page(stored)
+    text = pages(stored)
     for before, point in itertools.pairwise(curve["points"]):
         assert before["delay"] < point["delay"]
         assert before["area"] >= point["area"]
@@ -91,15 +100,26 @@ def test_the_bit_at_equal_delay(stored):
         # Of two netlists the medians are means, but that of ratios is not the ratio of means.
         assert point["delta"]["mean"] == pytest.approx(100 * (point["area"] / point["base"] - 1), abs=0.5)
         assert f"at {point['delay']:.4g} FO4" in text.replace("`neutral` | ", "at ")
-    assert "at equal delay" not in answer_page(stored | {"curves": []})
+    assert "at equal delay" not in pages(stored | {"curves": []})
 
 
 def test_the_page_says_what_was_stored(stored):
-    text = answer_page(stored)
+    text = pages(stored)
     assert "Gates alone: no place and route, no wires" in text
     assert "## What was not measured" in text
-    for row in stored["rows"]:
-        assert f"| {row['unit']} | {row['area']:.1f} |" in text
+    figures = list(csv.DictReader(StringIO(answer_files(stored)[FIGURES])))
+    assert [line["unit"] for line in figures] == [row["unit"] for row in stored["rows"]]
+    for line, row in zip(figures, stored["rows"], strict=True):
+        for name in ("area", "delay", "period"):
+            assert float(line[name]) == pytest.approx(row[name], rel=1e-5)
+            if row["deltas"]:
+                told = "area_whole" if name == "area" else name
+                assert float(line[f"{told}_mean_percent"]) == row["deltas"][name]["mean"]
+        assert float(line["energy_real_total"]) == pytest.approx(row["energy"]["real"]["total"], rel=1e-5)
+        assert (
+            line["ways_agree"]
+            == {True: "yes", False: "no", None: ""}[row.get("attribution", {}).get("agrees")]
+        )
     delta = next(row for row in stored["rows"] if row["scale"][0] == "ue5m3")["attribution"]["relative"]
     assert f"{delta['mean']:+.2f} ± {(delta['high'] - delta['low']) / 2:.2f} %" in text
     for error in stored["errors"]:
@@ -111,7 +131,7 @@ def test_the_page_says_what_was_stored(stored):
     assert "- `neutral`, exact: N = 8, 16, 32" in text
     assert "- `neutral`, energy: N = 8, 16, 32" in text
     row = stored["rows"][0]
-    measured = answer_page(stored | {"rows": [row | {"block_size": size, "stages": 2} for size in (8, 16)]})
+    measured = pages(stored | {"rows": [row | {"block_size": size, "stages": 2} for size in (8, 16)]})
     assert "- `neutral`, energy of pipelines: N = 32" in measured
     assert "- `neutral`: the scales ue5m3, ue4m4, ue8m0" in measured
 
@@ -124,9 +144,9 @@ def test_what_was_measured_again_is_held_against_what_was_before(stored):
         again["deltas"]["area"] = {"mean": (low + high) / 2, "low": low, "high": high}
         assert re.search(
             rf"whole \| \+0\.30 ± 0\.10 % \(0 to 1\) \| .* \(2 to 3\) \| {re.escape(said)} \|",
-            answer_page(changed),
+            pages(changed),
         )
-    assert "Measured again" not in answer_page(stored | {"again": []})
+    assert "Measured again" not in pages(stored | {"again": []})
 
 
 def test_the_picture_has_a_panel_for_each_accumulation(stored, tmp_path: Path):
@@ -157,15 +177,17 @@ def test_the_verdict_follows_the_interval(stored):
         relative = {"mean": sum(interval) / 2, "low": interval[0], "high": interval[1]}
         # Where the two ways agree the narrower interval decides, else that of the whole.
         row["attribution"] |= {"relative": relative, "agrees": True}
-        assert f"the bit {verdict}" in answer_page(changed)
+        assert f"the bit {verdict}" in pages(changed)
         row["attribution"] |= {"relative": {"mean": 9.0, "low": 8.0, "high": 10.0}, "agrees": False}
         row["deltas"]["area"] = relative
-        assert f"the bit {verdict}" in answer_page(changed)
-        assert "**differ**" in answer_page(changed)
+        assert f"the bit {verdict}" in pages(changed)
+        told = pages(changed)
+        assert f"{relative['mean']:+.2f} ± 0.10 %{'' if verdict.endswith('area') else ' ~'} (whole)" in told
+        assert f"- **{verdict[0].upper()}{verdict[1:]} in the library**: none, N=16, combinational." in told
         assert (
-            f"- **{verdict[0].upper()}{verdict[1:]} in the library**: none, N=16, combinational."
-            in answer_page(changed)
+            f"- **All 1 units that were compared**: for 1 of them the bit {verdict} in the library." in told
         )
+        assert answer_files(changed)[FIGURES].splitlines()[2].endswith(",no,2,1")
 
 
 def test_libraries_stand_beside_each_other(stored):
@@ -181,18 +203,16 @@ def test_libraries_stand_beside_each_other(stored):
     changed["rows"] = [row, other]
     row["energy"]["real"]["deltas"]["settled"] = {"mean": 2.0, "low": -1.0, "high": 5.0}
     del other["energy"]["real"]
-    text = answer_page(changed)
+    text = pages(changed)
     assert "| none, N=2, combinational | +1.00 ± 0.50 % | -1.00 ± 0.50 % |" in text
     assert "| none, N=2, combinational | +2.00 ± 3.00 % ~ |  |" in text
     uniform = row["energy"]["uniform"]["deltas"]["settled"]["mean"]
     told = text[text.index("Switching energy on uniform codes:") :]
     assert re.search(rf"\| none, N=2, combinational \| {re.escape(f'{uniform:+.2f}')} ± ", told)
     assert "Part of what energy on real vectors differs by is in the data" in told
-    assert "- **It depends** on the library, by the table below: none, N=2, combinational." in text
+    assert "- **Depends on the library**: none, N=2, combinational." in text
     changed["rows"] = [row]
-    assert "- **Costs area in the 1 of 2 libraries that it was measured in**: none, N=2" in answer_page(
-        changed
-    )
+    assert "- **Costs area in the 1 of 2 libraries that it was measured in**: none, N=2" in pages(changed)
 
 
 def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
@@ -257,15 +277,46 @@ def test_the_page_is_of_the_hardware_there_is(unit: str):
     assert hashes == {Netlist(text, top).sha256}, "measure the answer again: make answer-measure"
 
 
-def test_the_page_is_what_its_results_make():
+def test_the_pages_are_what_their_results_make():
     record = read_records(ROOT / answer.STORED)
-    assert (ROOT / answer.WRITTEN).read_text() == answer_page(record, answer.PICTURE.name)
+    made = answer_files(record)
+    assert made.keys() == {PAGE, UNITS_PAGE, FIGURES, COST_PICTURE}
+    for name, text in made.items():
+        assert (ROOT / answer.WRITTEN / name).read_text(encoding="utf-8") == text, "run make answer"
+    assert (ROOT / answer.WRITTEN / WORTH_PICTURE).exists()
+
+
+def test_the_page_starts_with_a_picture_and_ten_lines():
+    lines = answer_files(read_records(ROOT / answer.STORED))[PAGE].splitlines()
+    assert re.fullmatch(rf"!\[.*\]\({COST_PICTURE}\)", lines[2])
+    assert len(lines[: lines.index("## How to read the figures")]) <= 18
+    assert len(lines) < 80
+
+
+def test_the_chart_has_a_dot_for_each_difference_and_large_ones_apart():
+    bars = {
+        "fp32": [CostBar("a", 0.3, 0.2, 0.4), CostBar("b<", -0.1, -0.2, 0.0)],
+        "exact": [CostBar("a", 17.0, 16.5, 17.5)],
+    }
+    space = "{http://www.w3.org/2000/svg}"
+    drawn = ElementTree.fromstring(cost_chart(bars))
+    texts = [text.text or "" for text in drawn.iter(f"{space}text")]
+    assert {"fp32", "exact", "b<", "+0.30 ± 0.10 %", "-0.10 ± 0.10 %", "+17.00 ± 0.50 %"} <= set(texts)
+    # A legend of two, and three differences.
+    circles = [(float(one.get("cx", "")), float(one.get("cy", ""))) for one in drawn.iter(f"{space}circle")]
+    assert len(circles) == 5
+    small, negative = circles[0], circles[1]
+    assert small[0] > negative[0]
+    # Each panel has an axis of its own: its ticks say what its dots are.
+    assert [text for text in texts if re.fullmatch(r"[-+][0-9.]+ %", text)][:2] == ["-0.2 %", "-0.1 %"]
+    width, height = map(float, drawn.get("viewBox", "").split()[2:])
+    assert all(0 < x < width and 0 < y < height for x, y in circles)
 
 
 def test_results_of_another_version(stored):
     message = "results must be blockdot.answer version 4, not blockdot.answer version 0"
     with pytest.raises(ValueError, match=whole(message)):
-        answer_page(stored | {"version": 0})
+        pages(stored | {"version": 0})
 
 
 def test_the_commands(stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -286,8 +337,11 @@ def test_the_commands(stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert main(["measure"]) == 0
     assert asked[1:] == list(ROUNDS.values())
     assert main(["write"]) == 0
-    # Of N = 2 there are no errors, hence no picture.
-    assert (tmp_path / answer.WRITTEN).read_text() == answer_page(stored)
+    # Of N = 2 there are no errors to draw, and of N = 16 no units.
+    made = answer_files(stored, drawn=False)
+    assert made.keys() == {PAGE, UNITS_PAGE, FIGURES}
+    assert sorted(file.name for file in (tmp_path / answer.WRITTEN).iterdir()) == sorted(made)
+    assert all((tmp_path / answer.WRITTEN / name).read_text() == text for name, text in made.items())
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
