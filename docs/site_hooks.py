@@ -41,7 +41,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def top_page(name: str) -> str:
     """Return a page of the repository's top folder, its links to this folder made to work from here."""
     text = (_ROOT / name).read_text(encoding="utf-8")
-    return re.sub(r"\]\((?:docs/)([^)]+)\)", r"](\1)", text)
+    text = re.sub(r"\]\(docs/([^)]+)\)", r"](\1)", text)
+    return text.replace("](CHANGELOG.md)", "](changelog.md)")
 
 
 def command_page() -> str:
