@@ -110,9 +110,8 @@ def read_cell(
     for pin in pins:
         direction = pin.attributes.get("direction")
         if direction not in _DIRECTIONS and not bundled:
-            raise LibertyError(
-                f"cell {name} has the direction {direction!r} at its pin {pin.argument}", pin.position
-            )
+            shown = "no direction" if direction is None else f"the direction {direction!r}"
+            raise LibertyError(f"cell {name} has {shown} at its pin {pin.argument}", pin.position)
         for figure in _FIGURES:
             if figure in pin.attributes and not _is_figure(pin.attributes[figure]):
                 raise LibertyError(

@@ -1,4 +1,5 @@
 import gzip
+import pickle
 import re
 from pathlib import Path
 
@@ -199,6 +200,89 @@ def broken(name: str, reason: str) -> str:
         ("5, 6", "5x, 6", "cell T has a cell_rise table that holds something other than numbers in line 32"),
         ("5, 6", "5_1, 6", "cell T has a cell_rise table that holds something other than numbers in line 32"),
         ("5, 6", "nan, 6", "cell T has a cell_rise table that holds something other than numbers in line 32"),
+        ("area : 4;", "area : 4; /* for now", "a comment is never closed in line 7"),
+        ('"1ns"', '"1ns', "no statement starts with '!(A&B)\"; }' in line 10"),
+        ("area : 4;", "area = 4;", "no statement starts with 'area = 4;' in line 7"),
+        ("area : 4;", "area : 4; @", "no statement starts with '@' in line 7"),
+        ("area : 4;", "area : 4; \\ x", "no statement starts with '\\\\ x' in line 7"),
+        ("pin (A) {", "pin A {", "no statement starts with 'pin A { direction : input; cap' in line 8"),
+        ("pin (A) {", "pin (A) ( {", "no statement starts with '( { direction : input; capacit' in line 8"),
+        ("pin (Y) {", "pin (Y) }", "a closing brace too many in line 11"),
+        ("library (tiny)", "lib : 1; library (tiny)", "something stands beside its library group"),
+        ("library (tiny)", "library (one) { } library (tiny)", "it has 2 library groups"),
+        ("direction : input;", "", "cell NAND has no direction at its pin A in line 8"),
+        (
+            "direction : input;",
+            "direction : inward;",
+            "cell NAND has the direction 'inward' at its pin A in line 8",
+        ),
+        ("0.001", "0.001pF", "cell NAND has the capacitance '0.001pF' at its pin A in line 8"),
+        ("0.001", "-1", "cell NAND has the capacitance '-1' at its pin A in line 8"),
+        ("0.001", "inf", "cell NAND has the capacitance 'inf' at its pin A in line 8"),
+        ("area : 4", "area : 1e999", "cell NAND has the area '1e999' in line 6"),
+        ("area : 4;", "area : 4; area : 5;", "cell NAND has area twice in line 7"),
+        ("cell (NAND)", "cell (NAND, NOR)", "a cell has the name 'NAND, NOR' in line 6"),
+        ("cell (NAND)", "cell ()", "a cell has the name '' in line 6"),
+        ("pin (B)", "pin (A)", "cell NAND has its pin A twice in line 9"),
+        ("pin (B)", "pin ()", "cell NAND has a pin without a name in line 9"),
+        ('!(A&B)";', '!(A&B)"; function : "A";', "pin Y has function twice in line 10"),
+        ("!(A&B)", "", "cell NAND has the function '' at its pin Y in line 10"),
+        ("!(A&B)", "!!!!!!A", "cell NAND has the function '!!!!!!A' at its pin Y in line 10"),
+        (
+            "!(A&B)",
+            "(" * 50 + "A" + ")" * 50,
+            f"cell NAND has the function {'(' * 50 + 'A' + ')' * 50!r} at its pin Y in line 10",
+        ),
+        (
+            'clocked_on : "CK"',
+            'clocked_on : "CLK"',
+            "cell DFF has the clocked_on 'CLK' in its ff group in line 18",
+        ),
+        (
+            'next_state : "D"',
+            'next_state : "D +"',
+            "cell DFF has the next_state 'D +' in its ff group in line 18",
+        ),
+        ('related_pin : "A";', "", "cell T has a delay without related_pin at its pin Y in line 30"),
+        (
+            "cell_rise (two)",
+            "cell_rise (three)",
+            "cell T has a cell_rise table of the unknown template 'three' in line 32",
+        ),
+        (
+            'index_1 ("1, 2")',
+            'index_1 ("2, 1")',
+            "cell T has a cell_rise table whose index_1 is not numbers that rise: '2 1' in line 32",
+        ),
+        (
+            'index_1 ("1, 2")',
+            'index_1 ("1, x")',
+            "cell T has a cell_rise table whose index_1 is not numbers that rise: '1 x' in line 32",
+        ),
+        (
+            '"1, 2, 3", "4',
+            '"1, 2 3", "4',
+            "cell T has a cell_rise table that holds something other than numbers in line 32",
+        ),
+        (
+            'values ("1");',
+            "",
+            "cell T has a rise_transition table of 0 values with indices for 1 in line 35",
+        ),
+        (
+            'values ("1");',
+            'values ("1"); values ("2");',
+            "rise_transition scalar has values twice in line 35",
+        ),
+        (
+            "rise_transition (scalar)",
+            "rise_power (scalar)",
+            "cell T has a cell_fall table without one of fall_transition or rise_transition at its pin Y "
+            "in line 30",
+        ),
+        ("(1, pf)", "(1, pf, ff)", "its capacitive_load_unit is '1, pf, ff', and not a number of ff or pf"),
+        ("(1, pf)", "(0, pf)", "its capacitive_load_unit is '0, pf', and not a number of ff or pf"),
+        ("(1, pf)", "(nan, pf)", "its capacitive_load_unit is 'nan, pf', and not a number of ff or pf"),
         ("5, 6", "516", "cell T has a cell_rise table of 5 values with indices for 6 in line 32"),
     ],
 )
@@ -209,6 +293,49 @@ def test_bad_files(old: str, new: str, reason: str):
     text = new.join(text.rsplit(old, 1)) if old.startswith("  }") else text.replace(old, new, 1)
     with pytest.raises(ValueError, match=whole(broken("x.lib", reason))):
         Library.parse(LibrarySource("x.lib", text.encode("latin-1")))
+
+
+def test_a_delay_that_abc_cannot_look_up():
+    library = parse(*WHOLE, TABLES, name="x.lib")
+    with pytest.raises(
+        ValueError, match=whole(broken("x.lib", "cell T has a cell_rise table over x and y in line 32"))
+    ):
+        _ = library.mapping_text
+
+
+@pytest.mark.parametrize(
+    ("clock", "edge"), [("CK", "rising"), ("!CK", "falling"), ("(CK')", "falling"), ("CK D", None)]
+)
+def test_the_clock_edge(clock: str, edge: str | None):
+    cell = FLIP_FLOP.replace('clocked_on : "CK"', f'clocked_on : "{clock}"')
+    assert parse(NAND, BUFFERS, cell).cells["DFF"].clock_edge == edge
+
+
+def test_a_flip_flop_of_the_rising_edge_goes_first():
+    falling = FLIP_FLOP.replace("DFF", "ANEG").replace("area : 9", "area : 8").replace('"CK"', '"!CK"')
+    library = parse(*WHOLE, falling)
+    assert library.flip_flop == library.cells["DFF"]
+
+
+def test_cells_left_out():
+    library = parse(*WHOLE, gate("SMALL", 3, "!(A&B)"))
+    assert library.nand2.name == "SMALL"
+    without = library.without(["SMALL"])
+    assert (without.nand2.name, without.left_out) == ("NAND", ("SMALL",))
+    assert "SMALL" not in without.mapping_text
+    assert without.sha256 == library.sha256
+    assert without.key != library.key
+    assert pickle.loads(pickle.dumps(without)) == without
+    check_messages(
+        [
+            (ValueError, "cell must be one of library tiny, not NONE", lambda: library.without(["NONE"])),
+            (
+                ValueError,
+                "library must have an inverter, not 'tiny.lib' without one",
+                lambda: library.without(["INV"]),
+            ),
+        ]
+    )
 
 
 def test_libraries_that_are_none():
