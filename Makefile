@@ -45,7 +45,7 @@ test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto
 
 matrix: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n auto tests/hw/test_unit_grid.py -m ""
+	$(BIN)/python -m pytest -n auto tests/hw/test_unit_grid.py tests/studies/test_netlist_digests.py -m ""
 
 prove: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto tests/verify/proofs -m proofs
