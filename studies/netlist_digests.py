@@ -1,8 +1,8 @@
 """Digests of emitted netlists: a change of structure that is to leave the hardware alone is held to it.
 
 ``python -m studies.netlist_digests`` emits units of every accumulation, form, depth and flow, and compares
-the SHA-256 of their Verilog and RTLIL with ``studies/netlist_digests.jsonl``. ``--write`` keeps those of today:
-to be used only by a change that means to change netlists.
+the SHA-256 of their Verilog and RTLIL with ``studies/netlist_digests.jsonl``. ``--write``
+keeps those of today; use it only for a change that means to change netlists.
 """
 
 import argparse
@@ -109,10 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record as JSON gives it back: pairs are lists there."""
-    spec = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in record["spec"].items()
-    }
-    return record | {"spec": spec}
+    spec: Parameters = record["spec"]
+    return record | {"spec": {k: list(v) if isinstance(v, tuple) else v for k, v in spec.items()}}
 
 
 if __name__ == "__main__":
