@@ -16,6 +16,7 @@ from .options import (
     SegmentOption,
     SpecArgument,
     StagesOption,
+    make_config,
 )
 
 __all__ = ["bench"]
@@ -50,11 +51,12 @@ def bench(
     if trace is not None and trace.suffix != ".fst":
         raise ValueError(f"trace must be a .fst file, not {str(trace)!r}")
     parsed = DotSpec.parse(spec)
-    unit = DotUnit(
+    config = make_config(
         parsed, stages=1 if stages is None else stages, optimise=optimise, order=order, segment=segment
     )
-    if not unit.stages:
+    if not config.stages:
         raise ValueError("stages must be at least 1, as a test bench needs streams, not 0")
+    unit = DotUnit.of(config)
     design = Design.of(unit)
     folder = build_dir / "sim"
     with progress_bar(f"testing {unit.name} on {engine}", None):

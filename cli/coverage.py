@@ -17,7 +17,7 @@ from .options import (
     SpecArgument,
     StagesOption,
     count,
-    make_unit,
+    make_config,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def coverage(
     Bins are told from the inputs, from exact arithmetic and from the ports alone, not from the hardware. What
     cannot be met says why. Exit code 1 says that a bin that can be met was not, or that a result differs.
     """
+    from ..hw import DotUnit
     from ..sim import random, run
     from ..verify.compare import compare
     from ..verify.coverage.bins import Coverage
@@ -68,7 +69,8 @@ def coverage(
         raise ValueError("vectors must be given where there are no directed ones, not 0")
     unit = None
     if engine != "model":
-        unit = make_unit(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+        config = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+        unit = DotUnit.of(config)
     stimuli = [directed_stimulus(parsed, long=long)] if directed else []
     if vectors:
         stimuli.append(random(parsed, vectors, seed=seed))

@@ -15,7 +15,7 @@ from .options import (
     SegmentOption,
     SpecArgument,
     StagesOption,
-    make_unit,
+    make_config,
 )
 
 __all__ = ["mutants"]
@@ -39,11 +39,13 @@ def mutants(
     Killed: an input of the directed and random tests shows it. Refuted: none does, but the proofs tell it
     from the unit. Equivalent: no input can. Exit code 1 says that one survived.
     """
+    from ..hw import DotUnit
     from ..verify.netlist_mutants import FATES, mutate
     from ..verify.source_mutants import plant
 
     parsed = DotSpec.parse(spec)
-    unit = make_unit(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+    config = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+    unit = DotUnit.of(config)
     start = time.perf_counter()
     with progress_bar(f"mutating {unit.name}", None) as report:
         of_netlist = mutate(unit, count, seed=seed, progress=report)

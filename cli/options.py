@@ -14,8 +14,7 @@ from ..model.quantize import METHODS
 from ..model.spec import Accumulate
 
 if TYPE_CHECKING:
-    from ..hw import DotUnit
-    from ..hw.datapath import Optimise
+    from ..hw.config import Flow, Optimise, UnitConfig
 
 __all__ = [
     "AccumulateOption",
@@ -42,8 +41,8 @@ __all__ = [
     "count",
     "default_stages",
     "expand_methods",
+    "make_config",
     "make_spec",
-    "make_unit",
 ]
 
 _SPEC = "What is computed"
@@ -223,18 +222,32 @@ def make_spec(
     )
 
 
-def make_unit(
-    spec: DotSpec, *, stages: int | None, optimise: "Optimise", order: int, segment: int | None
-) -> "DotUnit":
-    """Return the unit that the shared options describe, of the fewest stages where none are asked for.
+def make_config(
+    spec: DotSpec,
+    *,
+    stages: int | None = None,
+    optimise: "Optimise" = "area",
+    flow: "Flow" = "stream",
+    order: int = 0,
+    segment: int | None = None,
+    tile: tuple[int, int] | None = None,
+) -> "UnitConfig":
+    """Return the configuration that the shared options describe, of the fewest stages where none are given.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If it is not a legal one.
     """
-    from ..hw import DotUnit
+    from ..hw.config import UnitConfig, least_stages
 
-    depth = default_stages(spec.accumulate, stages)
-    return DotUnit(spec, stages=depth, optimise=optimise, order=order, segment=segment)
+    return UnitConfig(
+        spec,
+        stages=least_stages(spec) if stages is None else stages,
+        optimise=optimise,
+        flow=flow,
+        order=order,
+        segment=segment,
+        tile=tile,
+    )
 
 
 def default_stages(accumulate: str, stages: int | None) -> int:

@@ -16,6 +16,7 @@ from .options import (
     SegmentOption,
     SpecArgument,
     WorkersOption,
+    make_config,
 )
 
 __all__ = ["prove"]
@@ -41,14 +42,11 @@ def prove(
     """
     from ..verify.proofs import prove as run
 
-    parsed = DotSpec.parse(spec)
+    config = make_config(DotSpec.parse(spec), optimise=optimise, order=order, segment=segment)
     start = time.perf_counter()
-    with progress_bar(f"proving {parsed.name}", None) as report:
+    with progress_bar(f"proving {config.spec.name}", None) as report:
         proofs = run(
-            parsed,
-            optimise=optimise,
-            order=order,
-            segment=segment,
+            config,
             workers=workers,
             build_dir=build_dir / "prove",
             seconds=seconds,
@@ -59,10 +57,10 @@ def prove(
     if json:
         print_json(
             {
-                "spec": parsed.name,
-                "optimise": optimise,
-                "order": order,
-                "segment": segment,
+                "spec": config.spec.name,
+                "optimise": config.optimise,
+                "order": config.order,
+                "segment": config.segment,
                 "seconds": spent,
                 "proofs": proofs,
             }
@@ -70,7 +68,13 @@ def prove(
     else:
         out = console()
         shown = table(
-            f"{parsed.name}, for {optimise}", "leaf", "claim", "method", "outcome", "full width", "seconds>"
+            f"{config.spec.name}, for {config.optimise}",
+            "leaf",
+            "claim",
+            "method",
+            "outcome",
+            "full width",
+            "seconds>",
         )
         for proof in proofs:
             again = " (kept)" if proof.kept else ""

@@ -27,8 +27,8 @@ from .options import (
     SeedOption,
     SegmentOption,
     StagesOption,
+    make_config,
     make_spec,
-    make_unit,
 )
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def simulate(
     Without a tensor the inputs are random, with scale codes drawn uniformly and corners thrown in. A mismatch
     is printed with its inputs, expected and seen bits, and the command that repeats it.
     """
+    from ..hw import DotUnit
     from ..sim import random
     from ..sim.stimulus import LONGEST
     from ..verify.coverage.directed import directed as directed_stimulus
@@ -141,7 +142,8 @@ def simulate(
         guard=guard,
         fraction=fraction,
     )
-    unit = make_unit(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+    config = make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+    unit = DotUnit.of(config)
     if directed:
         if tensor is not None or vectors is not None:
             raise ValueError("directed must come without a tensor and without vectors, which it chooses")

@@ -19,7 +19,7 @@ from .options import (
     StagesOption,
     WorkersOption,
     count,
-    make_unit,
+    make_config,
 )
 
 __all__ = ["soak"]
@@ -46,11 +46,13 @@ def soak(
     broken off goes on where it was. The first mismatch is made as small as it gets, and printed as a test;
     exit code 1 says that there is one.
     """
+    from ..hw import DotUnit
     from ..verify.soak import explain
     from ..verify.soak import soak as run
 
     parsed = DotSpec.parse(spec)
-    unit = make_unit(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+    config = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+    unit = DotUnit.of(config)
     start = time.perf_counter()
     with progress_bar(f"soaking {unit.name}, seed {seed}", vectors) as report:
         done = run(unit, vectors, seed=seed, workers=workers, build_dir=build_dir / "sim", progress=report)

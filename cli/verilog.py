@@ -23,7 +23,7 @@ from .options import (
     SeedOption,
     SegmentOption,
     StagesOption,
-    default_stages,
+    make_config,
     make_spec,
 )
 
@@ -74,7 +74,7 @@ def verilog(
     options give the same bytes on every machine.
     """
     from ..base.whole_files import write_whole
-    from ..hw import DotArray, DotUnit, to_verilog
+    from ..hw import DotUnit, to_verilog
     from ..hw.fusesoc_core import core_file
 
     spec = make_spec(
@@ -86,21 +86,16 @@ def verilog(
         guard=guard,
         fraction=fraction,
     )
-    stages = default_stages(accumulate, stages)
-    if tile is None:
-        unit = DotUnit(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
-    else:
-        rows, columns = _shape(tile)
-        unit = DotArray(
-            spec,
-            rows=rows,
-            columns=columns,
-            stages=stages,
-            optimise=optimise,
-            flow=flow,
-            order=order,
-            segment=segment,
-        )
+    config = make_config(
+        spec,
+        stages=stages,
+        optimise=optimise,
+        flow=flow,
+        order=order,
+        segment=segment,
+        tile=None if tile is None else _shape(tile),
+    )
+    unit = config.build()
     module = to_verilog(unit)
     # All of it is made before any of it is written.
     beside: dict[str, str] = {}

@@ -1,8 +1,42 @@
-"""The hardware: block dot-product units and tiles in Amaranth, and their Verilog."""
+"""The hardware: block dot-product units and tiles in Amaranth, and their Verilog.
 
-from .dot_unit import DotUnit
-from .stream_unit import Port
-from .tile import DotArray
-from .verilog import VerilogModule, to_cxxrtl, to_rtlil, to_verilog
+Importing this package alone does not load Amaranth: a name is fetched when it is first asked for.
+"""
 
-__all__ = ["DotArray", "DotUnit", "Port", "VerilogModule", "to_cxxrtl", "to_rtlil", "to_verilog"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .config import UnitConfig
+    from .dot_unit import DotUnit
+    from .stream_unit import Port
+    from .tile import DotArray
+    from .verilog import VerilogModule, to_cxxrtl, to_rtlil, to_verilog
+
+__all__ = [
+    "DotArray",
+    "DotUnit",
+    "Port",
+    "UnitConfig",
+    "VerilogModule",
+    "to_cxxrtl",
+    "to_rtlil",
+    "to_verilog",
+]
+
+_HOMES: Final = {
+    "DotArray": "tile",
+    "DotUnit": "dot_unit",
+    "Port": "stream_unit",
+    "UnitConfig": "config",
+    "VerilogModule": "verilog",
+    "to_cxxrtl": "verilog",
+    "to_rtlil": "verilog",
+    "to_verilog": "verilog",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

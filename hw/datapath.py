@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
@@ -12,6 +11,7 @@ from . import step_delays
 from .accumulate.adders import Binary32Adder, CarryAdder, TwoPathAdder, WindowAdder, kept_carries
 from .accumulate.aligned_adder import AlignedAdder, AlignedTerms
 from .accumulate.fused_adder import FusedAdder
+from .config import Optimise
 from .hierarchy import add_submodule
 from .leaves.bits import repeat, wire
 from .leaves.compressor import AbsoluteAdder, Adder, Columns, FinalAdder, SumOfProducts
@@ -21,10 +21,7 @@ from .leaves.round import FRACTION_BITS, KEPT_BITS, Normalise, NumberRange, Roun
 from .leaves.scale import ScaleProduct, aligned_exponents, exponent_bits, exponent_offset, exponent_range
 from .step_delays import StepDelay
 
-__all__ = ["OPTIMISE", "Datapath", "Live", "Optimise", "Step"]
-
-Optimise = Literal["area", "delay"]
-OPTIMISE: Final[tuple[Optimise, ...]] = ("area", "delay")
+__all__ = ["Datapath", "Live", "Step"]
 
 Live = dict[str, Value]
 """Values between two steps, by name."""

@@ -1,11 +1,14 @@
 """The unit: one specification's datapath, cut into pipeline stages, behind valid/ready streams."""
 
+from typing import Self
+
 from amaranth.hdl import Module, Value
 
 from ..model import DotSpec
-from .datapath import Live, Optimise
+from .config import Flow, Optimise, UnitConfig
+from .datapath import Live
 from .pipeline import PipelineControl, build_data
-from .stream_unit import Flow, Port, StreamUnit, vector_meaning
+from .stream_unit import Port, StreamUnit, vector_meaning
 
 __all__ = ["DotUnit"]
 
@@ -57,26 +60,27 @@ class DotUnit(StreamUnit):
         order: int = 0,
         segment: int | None = None,
     ) -> None:
-        super().__init__(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
-
-    def at(self, stages: int) -> "DotUnit":
-        """Return the same unit with another number of stages."""
-        return DotUnit(
-            self.spec,
-            stages=stages,
-            optimise=self.optimise,
-            flow=self.flow,
-            order=self.order,
-            segment=self.segment,
+        super().__init__(
+            UnitConfig(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
         )
 
-    @property
-    def name(self) -> str:
-        """The module's name: ``blockdot_``, the specification's name, ``_s`` and the stages.
+    @classmethod
+    def of(cls, config: UnitConfig) -> Self:
+        """Return the unit of a configuration.
 
-        A flow other than ``stream`` is named behind that.
+        Raises:
+            ValueError: If it is the configuration of a tile.
         """
-        return f"blockdot_{self.spec.name}_{self._suffix}"
+        if config.tile is not None:
+            raise ValueError(f"tile must be None for a single unit, not {config.tile}")
+        return cls(
+            config.spec,
+            stages=config.stages,
+            optimise=config.optimise,
+            flow=config.flow,
+            order=config.order,
+            segment=config.segment,
+        )
 
     @property
     def data_ports(self) -> tuple[Port, ...]:

@@ -7,7 +7,8 @@ from typing import Final
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
-from .datapath import Live, Optimise, Step
+from .config import Optimise
+from .datapath import Live, Step
 
 __all__ = ["PipelineControl", "build_control", "build_data", "build_output", "place_registers", "run_length"]
 

@@ -2,21 +2,29 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, Literal
+from typing import Literal
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model import DotSpec
-from .datapath import OPTIMISE, Datapath, Optimise
+from .config import Flow, Optimise, UnitConfig
+from .datapath import Datapath
 from .pipeline import PipelineControl, build_control, build_output, place_registers
 
-__all__ = ["FLOWS", "Flow", "Port", "StreamUnit", "vector_meaning"]
+__all__ = ["Port", "StreamUnit", "make_datapath", "vector_meaning"]
 
-Flow = Literal["stream", "valid", "enable"]
-FLOWS: Final[tuple[Flow, ...]] = ("stream", "valid", "enable")
+
+def make_datapath(config: UnitConfig, *, decoded: bool = False) -> Datapath:
+    """Return the datapath of one unit; `decoded` where it takes decoded elements."""
+    return Datapath(
+        config.spec,
+        optimise=config.optimise,
+        order=config.order,
+        decoded=decoded,
+        whole=config.stages == 1,
+        segment=config.segment,
+    )
 
 
 @dataclass(frozen=True)
@@ -40,67 +48,24 @@ class StreamUnit(wiring.Component):
     """A pipeline of datapaths behind streams: the base of `DotUnit` and `DotArray`, which tell its contract.
 
     Args:
-        spec: See `DotUnit`.
-        stages: Likewise.
-        optimise: Likewise.
-        flow: Likewise.
-        order: Likewise.
-        segment: Likewise.
+        config: How it is built.
         decoded: The datapath takes decoded elements.
 
     Attributes:
+        config: How it is built.
         datapath: The steps from codes to results.
-
-    Raises:
-        TypeError: If a parameter is of the wrong kind.
-        ValueError: If a parameter is outside its domain.
     """
 
-    def __init__(
-        self,
-        spec: DotSpec,
-        *,
-        stages: int,
-        optimise: Optimise,
-        flow: Flow,
-        order: int,
-        segment: int | None = None,
-        decoded: bool = False,
-    ) -> None:
-        if not isinstance(spec, DotSpec):
-            raise TypeError(f"spec must be a DotSpec, not {spec!r}")
-        of_accumulator = () if segment is None else (("segment", segment),)
-        for name, value in (("stages", stages), ("order", order), *of_accumulator):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an integer, not {value!r}")
-        if optimise not in OPTIMISE:
-            raise ValueError(f"optimise must be one of {', '.join(OPTIMISE)}, not {optimise!r}")
-        if flow not in FLOWS:
-            raise ValueError(f"flow must be one of {', '.join(FLOWS)}, not {flow!r}")
-        if order < 0:
-            raise ValueError(f"order must not be negative, not {order}")
-        if segment is not None:
-            if spec.accumulate != "exact":
-                raise ValueError(f"segment must be None for accumulate={spec.accumulate!r}, not {segment}")
-            if not 1 <= segment < spec.accumulator_bits:
-                raise ValueError(
-                    f"segment must be from 1 to {spec.accumulator_bits - 1} for {spec.name}, not {segment}"
-                )
-        self.spec = spec
-        self.stages = stages
-        self.optimise: Optimise = optimise
-        self.flow: Flow = flow
-        self.order = order
-        self.segment = segment
-        build = partial(Datapath, spec, optimise=optimise, order=order, decoded=decoded, segment=segment)
-        self.datapath = build(whole=stages == 1)
-        self._max_stages = len((self.datapath if stages != 1 else build()).steps)
-        least = int(spec.accumulates)
-        if not least <= stages <= self.max_stages:
-            raise ValueError(
-                f"stages must be from {least} to {self.max_stages} for {spec.name}, not {stages}"
-            )
-        self._cuts = place_registers(self.datapath.steps, stages, optimise)
+    def __init__(self, config: UnitConfig, *, decoded: bool = False) -> None:
+        self.config = config
+        self.spec = config.spec
+        self.stages = config.stages
+        self.optimise: Optimise = config.optimise
+        self.flow: Flow = config.flow
+        self.order = config.order
+        self.segment = config.segment
+        self.datapath = make_datapath(config, decoded=decoded)
+        self._cuts = place_registers(self.datapath.steps, config.stages, config.optimise)
         super().__init__(
             {
                 port.name: (In if port.direction == "in" else Out)(port.width)
@@ -126,15 +91,9 @@ class StreamUnit(wiring.Component):
     # What is known without elaborating.
 
     @property
-    @abstractmethod
     def name(self) -> str:
-        """The module's name."""
-
-    @property
-    def _suffix(self) -> str:
-        """What a name ends in: the stages, and a flow other than ``stream``."""
-        flow = "" if self.flow == "stream" or not self.stages else f"_{self.flow}"
-        return f"s{self.stages}{flow}"
+        """The module's name, such as ``blockdot_e2m1_ue5m3_n16_fp32_s3``; see `UnitConfig.module_name`."""
+        return self.config.module_name
 
     @property
     def latency(self) -> int:
@@ -144,7 +103,7 @@ class StreamUnit(wiring.Component):
     @property
     def max_stages(self) -> int:
         """The most registers such a unit has places for: one behind each step."""
-        return self._max_stages
+        return self.config.max_stages
 
     @property
     def steps(self) -> tuple[str, ...]:

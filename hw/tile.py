@@ -1,15 +1,18 @@
 """A tile: the dot products of every row with every column, a group of each a cycle."""
 
+from typing import Self
+
 from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
-from .datapath import Datapath, Live, Optimise
+from .config import Flow, Optimise, UnitConfig
+from .datapath import Live
 from .hierarchy import add_submodule
 from .leaves.element import ElementDecode, decoded_bits
 from .pipeline import PipelineControl, build_data, place_registers
-from .stream_unit import Flow, Port, StreamUnit, vector_meaning
+from .stream_unit import Port, StreamUnit, make_datapath, vector_meaning
 
 __all__ = ["DotArray", "DotCell"]
 
@@ -18,11 +21,7 @@ class DotCell(wiring.Component):
     """One dot product of a tile: a datapath and its registers, moved from outside.
 
     Args:
-        spec: What to compute.
-        stages: Registers from input to output; without, the cell is combinational.
-        optimise: See `DotUnit`.
-        order: See `DotUnit`.
-        segment: See `DotUnit`.
+        config: How the tile is built; without stages, the cell is combinational.
 
     Members:
         a, b: Decoded elements.
@@ -33,14 +32,9 @@ class DotCell(wiring.Component):
         result: The result, `stages` cycles after its input.
     """
 
-    def __init__(
-        self, spec: DotSpec, *, stages: int, optimise: Optimise, order: int, segment: int | None = None
-    ) -> None:
-        self.spec = spec
-        self.stages = stages
-        self.optimise: Optimise = optimise
-        self.order = order
-        self.segment = segment
+    def __init__(self, config: UnitConfig) -> None:
+        self.config = config
+        spec = config.spec
         lanes = spec.block_size * spec.blocks
         a, b = (lanes * decoded_bits(fmt) for fmt in spec.elements)
         a_scale, b_scale = (spec.blocks * fmt.bits for fmt in spec.scales)
@@ -50,7 +44,7 @@ class DotCell(wiring.Component):
                 "b": In(b),
                 "a_scale": In(a_scale),
                 "b_scale": In(b_scale),
-                **({"move": In(1)} if stages else {}),
+                **({"move": In(1)} if config.stages else {}),
                 **({"first": In(1), "enable": In(1)} if spec.accumulates else {}),
                 "result": Out(32),
             }
@@ -58,20 +52,13 @@ class DotCell(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        datapath = Datapath(
-            self.spec,
-            optimise=self.optimise,
-            order=self.order,
-            decoded=True,
-            whole=self.stages == 1,
-            segment=self.segment,
-        )
-        steps = datapath.steps
-        cuts = place_registers(steps, self.stages, self.optimise)
+        config = self.config
+        steps = make_datapath(config, decoded=True).steps
+        cuts = place_registers(steps, config.stages, config.optimise)
         live: Live = {name: getattr(self, name) for name in ("a", "b", "a_scale", "b_scale")}
         control = None
-        if self.stages:
-            marks = [self.first, self.enable] if self.spec.accumulates else [self.move, self.move]
+        if config.stages:
+            marks = [self.first, self.enable] if config.spec.accumulates else [self.move, self.move]
             control = PipelineControl(move=self.move, first=marks[0], enable=marks[1], valid=self.move)
         m.d.comb += self.result.eq(build_data(m, platform, steps, cuts, live, control)["result"])
         return m
@@ -112,24 +99,39 @@ class DotArray(StreamUnit):
         order: int = 0,
         segment: int | None = None,
     ) -> None:
-        for name, value in (("rows", rows), ("columns", columns)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an integer, not {value!r}")
-            if not 1 <= value <= 64:
-                raise ValueError(f"{name} must be from 1 to 64, not {value}")
-        self.rows = rows
-        self.columns = columns
-        super().__init__(
-            spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment, decoded=True
+        config = UnitConfig(
+            spec,
+            stages=stages,
+            optimise=optimise,
+            flow=flow,
+            order=order,
+            segment=segment,
+            tile=(rows, columns),
         )
+        assert config.tile is not None
+        self.rows, self.columns = config.tile
+        super().__init__(config, decoded=True)
 
-    @property
-    def name(self) -> str:
-        """The module's name: ``blockdot_array4x4_``, the specification's name, ``_s`` and the stages.
+    @classmethod
+    def of(cls, config: UnitConfig) -> Self:
+        """Return the tile of a configuration.
 
-        A flow other than ``stream`` is named behind that.
+        Raises:
+            ValueError: If it is the configuration of a single unit.
         """
-        return f"blockdot_array{self.rows}x{self.columns}_{self.spec.name}_{self._suffix}"
+        if config.tile is None:
+            raise ValueError("tile must be rows and columns for a tile, not None")
+        rows, columns = config.tile
+        return cls(
+            config.spec,
+            rows=rows,
+            columns=columns,
+            stages=config.stages,
+            optimise=config.optimise,
+            flow=config.flow,
+            order=config.order,
+            segment=config.segment,
+        )
 
     @property
     def _sides(self) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
@@ -189,13 +191,7 @@ class DotArray(StreamUnit):
         results = []
         for i in range(self.rows):
             for j in range(self.columns):
-                cell = DotCell(
-                    spec,
-                    stages=self.stages,
-                    optimise=self.optimise,
-                    order=self.order,
-                    segment=self.segment,
-                )
+                cell = DotCell(self.config)
                 add_submodule(m, platform, f"cell_{i * self.columns + j}", cell)
                 m.d.comb += [
                     cell.a.eq(vectors["a"][i]),

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from amaranth.hdl import Module
 from blockdot.base.external_tools import ToolError
 from blockdot.base.whole_files import write_whole
-from blockdot.hw.datapath import OPTIMISE
+from blockdot.hw.config import OPTIMISE
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.leaves.compressor import SumOfProducts
 from blockdot.hw.leaves.element import product_bits

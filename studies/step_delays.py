@@ -16,7 +16,8 @@ from typing import Any, Final
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal
 from blockdot.base.external_tools import ToolError
-from blockdot.hw.datapath import OPTIMISE, Datapath, Live, Optimise, Step
+from blockdot.hw.config import OPTIMISE, Optimise
+from blockdot.hw.datapath import Datapath, Live, Step
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.pipeline import run_length
 from blockdot.model import DotSpec

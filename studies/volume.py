@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from blockdot.base.external_tools import ToolError
 from blockdot.hw import DotUnit
-from blockdot.hw.datapath import OPTIMISE, Optimise
+from blockdot.hw.config import OPTIMISE, Optimise
 from blockdot.hw.unit_grid import variants
 from blockdot.hw.verilog import to_rtlil
 from blockdot.model import DotSpec, Format

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Unpack
 
-from ...hw.datapath import OPTIMISE
+from ...hw.config import OPTIMISE
 from ...synth.cell_models import CellModels
 from ...synth.liberty import Library
 from ...synth.recipes import RECIPES, Recipe, choose

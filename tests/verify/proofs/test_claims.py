@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from blockdot.hw import DotUnit, to_verilog
-from blockdot.hw.datapath import Optimise
+from blockdot.hw.config import Optimise, UnitConfig
 from blockdot.model import DotSpec
 from blockdot.verify.proofs import claims, contract, prove
 from blockdot.verify.proofs.algebra import check_saved_product, check_tree
@@ -271,20 +271,20 @@ def test_a_fault_in_the_control(rule):
 
 
 def test_what_was_proven_is_kept(tmp_path, monkeypatch):
-    spec = DotSpec.parse("e2m1_ue2m0_n2_none")
+    config = UnitConfig.parse("e2m1_ue2m0_n2_none_s0")
     seen: list[str] = []
-    every = claims.claims(spec)
+    every = claims.claims(config)
     assert len(every) == 7 + 2 * 6 + 1
     # Two leaves, and a stage of the pipeline.
     monkeypatch.setattr(claims, "claims", lambda *_, **__: [every[2], every[3], every[-1]])
-    first = prove(spec, build_dir=tmp_path, progress=lambda _done, _total, leaf: seen.append(leaf))
+    first = prove(config, build_dir=tmp_path, progress=lambda _done, _total, leaf: seen.append(leaf))
     assert {proof.outcome for proof in first} == {"proven"}
     assert len(seen) == len(first)
-    again = prove(spec, build_dir=tmp_path)
+    again = prove(config, build_dir=tmp_path)
     assert all(proof.kept for proof in again)
     (file,) = tmp_path.iterdir()
     file.write_text("[{")
-    assert not any(proof.kept for proof in prove(spec, build_dir=tmp_path))
+    assert not any(proof.kept for proof in prove(config, build_dir=tmp_path))
 
 
 def test_a_claim_without_an_answer_is_open():
@@ -300,4 +300,16 @@ def test_a_claim_without_an_answer_is_open():
 @pytest.mark.parametrize("name", ["workers", "seconds"])
 def test_refuses_what_cannot_be(name):
     with pytest.raises(ValueError, match=rf"^{name} must be at least 1, not 0$"):
-        prove(DotSpec(), **{name: 0})
+        prove(UnitConfig(DotSpec()), **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("e2m1_ue2m0_n2_none_s1_valid", "flow must be stream to be proven, not valid"),
+        ("array2x2_e2m1_ue2m0_n2_none_s1", "tile must be None for a single unit, not (2, 2)"),
+    ],
+)
+def test_what_is_proven_is_a_unit_behind_streams(name, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        prove(UnitConfig.parse(name))

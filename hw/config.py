@@ -1,0 +1,216 @@
+"""How a unit is built: its specification, and everything else that the hardware is made from."""
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from ..base.argument_checks import require_int
+from ..model import DotSpec
+
+if TYPE_CHECKING:
+    from .dot_unit import DotUnit
+    from .tile import DotArray
+
+__all__ = ["FLOWS", "OPTIMISE", "Flow", "Optimise", "UnitConfig", "least_stages"]
+
+Optimise = Literal["area", "delay"]
+OPTIMISE: Final[tuple[Optimise, ...]] = ("area", "delay")
+
+Flow = Literal["stream", "valid", "enable"]
+FLOWS: Final[tuple[Flow, ...]] = ("stream", "valid", "enable")
+
+_MOST_ROWS: Final = 64
+
+_NAME: Final = re.compile(
+    r"(?:array(?P<rows>\d+)x(?P<columns>\d+)_)?(?P<spec>.+)_s(?P<stages>\d+)"
+    rf"(?:_(?P<flow>{'|'.join(FLOWS[1:])}))?(?:_(?P<optimise>{'|'.join(OPTIMISE[1:])}))?"
+    r"(?:_segment(?P<segment>\d+))?(?:_order(?P<order>\d+))?"
+)
+
+
+def least_stages(spec: DotSpec) -> int:
+    """Return the fewest stages that a unit can have: an accumulator is a register."""
+    return int(spec.accumulates)
+
+
+@functools.cache
+def _max_stages(spec: DotSpec, optimise: Optimise, segment: int | None) -> int:
+    # The datapath loads Amaranth, which whoever only imports this module need not wait for.
+    from .datapath import Datapath
+
+    return len(Datapath(spec, optimise=optimise, order=0, segment=segment).steps)
+
+
+@dataclass(frozen=True)
+class UnitConfig:
+    """How a unit, or a tile of units, is built. What it computes is the specification alone.
+
+    A configuration is checked when it is made, and `dataclasses.replace` checks what it changes. Two
+    configurations that are equal make the same unit.
+
+    Args:
+        spec: What the unit computes.
+        stages: Registers between input and output; the accumulator is one of them. From 0 (from 1 where
+            the specification accumulates) to `max_stages`.
+        optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
+        flow: What moves the pipeline: ``stream``, ``valid`` or ``enable``, see `DotUnit`. Without stages
+            there is no pipeline, and it reads ``stream``.
+        order: Seed of the order in which bits enter the compressor trees: every order computes the same,
+            through different wires.
+        segment: With an accumulator that is ``exact``: bits behind which a carry is kept, see `DotUnit`.
+            None for one carry that runs through.
+        tile: Rows and columns of a tile, each from 1 to 64, see `DotArray`. None for one unit.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain.
+    """
+
+    spec: DotSpec
+    _: KW_ONLY
+    stages: int = 1
+    optimise: Optimise = "area"
+    flow: Flow = "stream"
+    order: int = 0
+    segment: int | None = None
+    tile: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_tile()
+        spec = self.spec
+        if not isinstance(spec, DotSpec):
+            raise TypeError(f"spec must be a DotSpec, not {spec!r}")
+        for name in ("stages", "order", *(() if self.segment is None else ("segment",))):
+            object.__setattr__(self, name, require_int(name, getattr(self, name)))
+        if self.optimise not in OPTIMISE:
+            raise ValueError(f"optimise must be one of {', '.join(OPTIMISE)}, not {self.optimise!r}")
+        if self.flow not in FLOWS:
+            raise ValueError(f"flow must be one of {', '.join(FLOWS)}, not {self.flow!r}")
+        if self.order < 0:
+            raise ValueError(f"order must not be negative, not {self.order}")
+        if self.segment is not None:
+            if spec.accumulate != "exact":
+                raise ValueError(
+                    f"segment must be None for accumulate={spec.accumulate!r}, not {self.segment}"
+                )
+            if not 1 <= self.segment < spec.accumulator_bits:
+                raise ValueError(
+                    f"segment must be from 1 to {spec.accumulator_bits - 1} for {spec.name}, "
+                    f"not {self.segment}"
+                )
+        least = least_stages(spec)
+        if not least <= self.stages <= self.max_stages:
+            raise ValueError(
+                f"stages must be from {least} to {self.max_stages} for {spec.name}, not {self.stages}"
+            )
+        # One unit, one configuration: what has no effect must not tell two apart.
+        if not self.stages:
+            object.__setattr__(self, "flow", "stream")
+
+    def _check_tile(self) -> None:
+        tile: object = self.tile
+        if tile is None:
+            return
+        if not isinstance(tile, tuple | list) or len(tile) != 2:
+            raise TypeError(f"tile must be None or a pair of rows and columns, not {tile!r}")
+        sides = tuple(map(require_int, ("rows", "columns"), tile))
+        for name, value in zip(("rows", "columns"), sides, strict=True):
+            if not 1 <= value <= _MOST_ROWS:
+                raise ValueError(f"{name} must be from 1 to {_MOST_ROWS}, not {value}")
+        object.__setattr__(self, "tile", sides)
+
+    @property
+    def max_stages(self) -> int:
+        """The most registers such a unit has places for: one behind each step of its datapath."""
+        return _max_stages(self.spec, self.optimise, self.segment)
+
+    def with_stages(self, stages: int) -> Self:
+        """Return the configuration that differs from this one in its stages alone."""
+        return replace(self, stages=stages)
+
+    # Names.
+
+    @property
+    def _visible_name(self) -> str:
+        """What is seen from outside: shape, specification, stages and flow."""
+        shape = "" if self.tile is None else "array{}x{}_".format(*self.tile)
+        flow = "" if self.flow == "stream" else f"_{self.flow}"
+        return f"{shape}{self.spec.name}_s{self.stages}{flow}"
+
+    @property
+    def name(self) -> str:
+        """The stable short name: specification and stages, such as ``e2m1_ue5m3_n16_fp32_s1``.
+
+        A tile's begins with ``array4x4_``. What is not as by default stands at the end, in this order: the
+        flow (``_valid``), the form (``_delay``), ``_segment8`` and ``_order3``.
+        """
+        form = "" if self.optimise == "area" else f"_{self.optimise}"
+        segment = "" if self.segment is None else f"_segment{self.segment}"
+        order = f"_order{self.order}" if self.order else ""
+        return f"{self._visible_name}{form}{segment}{order}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def module_name(self) -> str:
+        """The name of the emitted module: ``blockdot_`` and the name, without form, segment and order.
+
+        These change neither the ports nor the results.
+        """
+        return f"blockdot_{self._visible_name}"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Return the configuration of that `name`.
+
+        Raises:
+            ValueError: If `name` is not a configuration's name, or a part of it is not allowed.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"unit must read like e2m1_ue5m3_n16_fp32_s1, not {name!r}")
+        part: dict[str, Any] = match.groupdict()
+        config = cls(
+            DotSpec.parse(part["spec"]),
+            stages=int(part["stages"]),
+            optimise=part["optimise"] or OPTIMISE[0],
+            flow=part["flow"] or FLOWS[0],
+            order=int(part["order"] or 0),
+            segment=None if part["segment"] is None else int(part["segment"]),
+            tile=None if part["rows"] is None else (int(part["rows"]), int(part["columns"])),
+        )
+        if config.name != name:
+            raise ValueError(f"unit must be named {config.name}, not {name!r}")
+        return config
+
+    # Records.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record, from which `from_dict` makes an equal configuration."""
+        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        return record | {"spec": self.spec.name, "tile": None if self.tile is None else list(self.tile)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Return the configuration that `to_dict` made a record of.
+
+        Raises:
+            TypeError: If a value is of the wrong kind.
+            ValueError: If a key is missing or unknown, or a value is outside its domain.
+        """
+        names = [field.name for field in fields(cls)]
+        if set(record) != set(names):
+            raise ValueError(f"unit record must have the keys {', '.join(names)}, not {', '.join(record)}")
+        return cls(**{**record, "spec": DotSpec.parse(record["spec"])})
+
+    # The hardware.
+
+    def build(self) -> "DotUnit | DotArray":
+        """Return the unit: a `DotArray` of a tile, else a `DotUnit`."""
+        from .dot_unit import DotUnit
+        from .tile import DotArray
+
+        return DotUnit.of(self) if self.tile is None else DotArray.of(self)
