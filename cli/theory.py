@@ -16,6 +16,7 @@ from ..lab.quality.error_curves import (
     tabulate,
 )
 from ..lab.quality.quantization_error import BLOCKS, Quantization, combinations
+from ..model import formats
 from ..model.theory import INTEGRATED, crossover, plateau
 from .console import console, progress_bar, table
 from .options import (
@@ -103,7 +104,8 @@ def theory(
     with progress_bar("computing", len(ways) * len(sigmas)) as report:
         curves = tabulate(ways, sigmas, distribution, **sampling, progress=report)
     if pictures:
-        known = [name for name in _DRAWN if element == "e2m1" or name != "four_over_six"]
+        e2m1 = formats.get(element).equals(formats.get("e2m1"))
+        known = [name for name in _DRAWN if e2m1 or name != "four_over_six"]
         drawn = combinations(scales, sizes, expand_methods(method or known), element, rounding)
         spanned = sigmas_between(*between, points)
         with progress_bar("computing curves", len(drawn) * len(spanned)) as report:

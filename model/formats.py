@@ -3,22 +3,33 @@
 A `Format` is a dataclass of independent facts; every other property is derived from them. Sources:
 OCP Microscaling Formats (MX) v1.0 and OCP 8-bit Floating Point v1.0 for the element formats and
 ``ue8m0``; the PTX ISA for ``ue4m3`` and ``ue5m3``; arXiv 2601.19026 for ``ue4m4``, ``ue5m3_ieee``
-and ``ue4m3_full``; ml_dtypes for ``e3m4``.
+and ``ue4m3_full``; ml_dtypes for ``e3m4``. `register` adds formats to these.
 """
 
 import enum
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..base.argument_checks import cast_exactly
+from ..base.argument_checks import cast_exactly, require_int
 from ..base.array_places import index_text
 
-__all__ = ["ELEMENTS", "ROUNDINGS", "SCALES", "Format", "Rounding", "Top", "get", "require_format"]
+__all__ = [
+    "ELEMENTS",
+    "ROUNDINGS",
+    "SCALES",
+    "Format",
+    "Rounding",
+    "Top",
+    "get",
+    "register",
+    "require_format",
+]
 
 Rounding = Literal["nearest_even", "nearest_away", "toward_zero", "stochastic"]
 ROUNDINGS: Final[tuple[Rounding, ...]] = (
@@ -71,6 +82,15 @@ class Format:
 
     def __str__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> tuple[Callable[..., "Format"], tuple[bool, dict[str, object]]]:
+        # No tables travel to another process, and a name that was registered here is known there too.
+        facts = {fact.name: getattr(self, fact.name) for fact in fields(self)}
+        return _received, (_find(self.name) == self, facts)
+
+    def equals(self, other: "Format") -> bool:
+        """Return whether every code means the same in both formats, whatever their names."""
+        return replace(self, name=other.name) == other
 
     # Widths and special codes.
 
@@ -147,6 +167,16 @@ class Format:
     def smallest_code(self) -> int:
         """The code of the smallest value above zero."""
         return 1 if self.subnormals else 0
+
+    @property
+    def powers_of_two(self) -> bool:
+        """Whether every finite code is a power of two, as in ``ue8m0``."""
+        return self.mantissa_bits == 0 and not self.subnormals
+
+    @cached_property
+    def in_float32(self) -> bool:
+        """Whether every value and every midpoint of two neighbours is a normal number of float32, or zero."""
+        return self.quantum_exponent > -126 and self.largest < 2.0**127
 
     @cached_property
     def values(self) -> npt.NDArray[np.float64]:
@@ -329,8 +359,13 @@ class Format:
                 scaled = np.rint(values * 2.0**-self.quantum_exponent)
             low, high = -(1 << self.magnitude_bits), self.largest_code
             with np.errstate(invalid="ignore"):  # a NaN
-                return np.clip(scaled, low, high).astype(np.int8).view(np.uint8)
+                codes = np.clip(scaled, low, high).astype(np.int8).view(np.uint8)
+            codes &= (1 << self.bits) - 1
+            return codes
         magnitude = np.abs(values)
+        if magnitude.dtype == np.float32 and not self.in_float32:
+            # float32 may be subnormal where the format is not, and the other way round.
+            magnitude = magnitude.astype(np.float64)
         code = self._compared(magnitude) if self.magnitude_bits <= 3 else self._cut(magnitude)
         if self.signed:
             integer = np.int64 if values.dtype == np.float64 else np.int32
@@ -353,9 +388,6 @@ class Format:
 
     def _cut(self, magnitude: npt.NDArray[np.floating]) -> npt.NDArray[np.unsignedinteger]:
         """Round the bits of a magnitude: what is fastest for many codes."""
-        if self.exponent_bits == 8 and magnitude.dtype == np.float32:
-            # float32 is subnormal where such a format is not, and the other way round.
-            magnitude = magnitude.astype(np.float64)
         double = magnitude.dtype == np.float64
         integer = np.dtype(np.int64 if double else np.int32)
         bits = magnitude.view(integer)
@@ -492,12 +524,25 @@ SCALES: Final[tuple[str, ...]] = tuple(name for name, fmt in _NAMED.items() if n
 
 _GENERIC: Final = re.compile(r"ue([2-8])m([0-5])")
 
+# An element's name ends at the first "_" of a specification's name, and "x" joins two names there.
+_ELEMENT_NAME: Final = re.compile(r"[a-wyz][a-wyz0-9]*")
+_SCALE_NAME: Final = re.compile(r"[a-wyz][a-wyz0-9]*(_[a-wyz0-9]+)*")
+
+
+def _find(name: str) -> Format | None:
+    """Return the format of that name, None where there is none."""
+    if name in _NAMED:
+        return _NAMED[name]
+    generic = _GENERIC.fullmatch(name)
+    return _unsigned(int(generic[1]), int(generic[2])) if generic else None
+
 
 def get(name: str | Format) -> Format:
     """Return the format of that name; a `Format` is returned as it is.
 
     Besides the names in `ELEMENTS` and `SCALES`, any ``ue{E}m{M}`` with E from 2 to 8 and M from 0 to
-    5 is an unsigned format with bias ``2**(E-1) - 1``, subnormals, and NaN at its all-ones code.
+    5 is an unsigned format with bias ``2**(E-1) - 1``, subnormals, and NaN at its all-ones code; and so is
+    every name that `register` was given.
 
     Raises:
         TypeError: If `name` is neither a string nor a Format.
@@ -507,27 +552,118 @@ def get(name: str | Format) -> Format:
         return name
     if not isinstance(name, str):
         raise TypeError(f"format must be a name or a Format, not {name!r}")
-    if name in _NAMED:
-        return _NAMED[name]
-    if generic := _GENERIC.fullmatch(name):
-        return _unsigned(int(generic[1]), int(generic[2]))
-    raise ValueError(
-        f"format must be one of {', '.join(_NAMED)} or ue{{E}}m{{M}} with E from 2 to 8 and M from 0 to 5, "
-        f"not {name!r}"
-    )
+    fmt = _find(name)
+    if fmt is None:
+        raise ValueError(
+            f"format must be one of {', '.join((*ELEMENTS, *SCALES))} or ue{{E}}m{{M}} with E from 2 to 8 "
+            f"and M from 0 to 5, not {name!r}"
+        )
+    return fmt
+
+
+def register(fmt: Format) -> Format:
+    """Make a format known by its name in this process, for elements if it is signed and for scales if not.
+
+    What is registered may be used wherever a format's name may. It stays within what the built-in formats
+    span, for which every width and every exact sum of this project is argued:
+
+    - The name is made of lower-case letters other than x, and of digits; a scale's may hold single
+      underscores.
+    - An element has from 2 to 8 bits, and a zero. It is two's complement, with no exponent bits and only
+      finite codes; or it has from 1 to 5 exponent bits. Its values are multiples of ``2**-16`` below
+      ``2**16``.
+    - A scale has from 2 to 8 exponent bits, from 0 to 5 mantissa bits, and no infinity. Its values are
+      multiples of ``2**-131`` below ``2**129``.
+    - Where the top exponent is reserved, there is another; where it holds infinity and NaN, there is a
+      mantissa bit to tell them apart.
+
+    Args:
+        fmt: The format. To register it again changes nothing.
+
+    Returns:
+        The format that is known by the name.
+
+    Raises:
+        TypeError: If `fmt` is no `Format`, or a fact of it is of the wrong kind.
+        ValueError: If another format has the name, or a rule above is broken.
+    """
+    if not isinstance(fmt, Format):
+        raise TypeError(f"format must be a Format, not {fmt!r}")
+    _require_facts(fmt)
+    known = _find(fmt.name)
+    if known is None:
+        return _NAMED.setdefault(fmt.name, fmt)
+    if known != fmt:
+        raise ValueError(f"format {fmt.name!r} must have a name that is not taken, not that of {known!r}")
+    return known
+
+
+def _require_facts(fmt: Format) -> None:
+    """Raise TypeError or ValueError unless a format keeps the rules of `register`."""
+    if not isinstance(fmt.name, str):
+        raise TypeError(f"name of a format must be a string, not {fmt.name!r}")
+    label = f"format {fmt.name!r}"
+    for name in ("exponent_bits", "mantissa_bits", "bias"):
+        require_int(f"{name} of {label}", getattr(fmt, name))
+    for name in ("signed", "subnormals", "twos_complement"):
+        if not isinstance(getattr(fmt, name), bool):
+            raise TypeError(f"{name} of {label} must be a bool, not {getattr(fmt, name)!r}")
+    if not isinstance(fmt.top, Top):
+        raise TypeError(f"top of {label} must be a Top, not {fmt.top!r}")
+    pattern, kind = (_ELEMENT_NAME, "an element") if fmt.signed else (_SCALE_NAME, "a scale")
+    if not pattern.fullmatch(fmt.name):
+        also = "" if fmt.signed else ", with single underscores between them"
+        raise ValueError(
+            f"name of {kind} format must be lower-case letters other than x, and digits{also}, "
+            f"not {fmt.name!r}"
+        )
+
+    def require(holds: bool, rule: str, value: object) -> None:
+        if not holds:
+            raise ValueError(f"{label} must have {rule}, not {value}")
+
+    exponent, mantissa = fmt.exponent_bits, fmt.mantissa_bits
+    if fmt.twos_complement:
+        require(fmt.signed, "a sign where it is two's complement", "none")
+        require(exponent == 0, "no exponent bits where it is two's complement", exponent)
+        require(fmt.top is Top.FINITE, "finite codes only where it is two's complement", fmt.top.name)
+        require(1 <= mantissa <= 7, "from 1 to 7 mantissa bits", mantissa)
+    elif fmt.signed:
+        require(1 <= exponent <= 5, "from 1 to 5 exponent bits", exponent)
+        require(0 <= mantissa <= 7 - exponent, f"from 0 to {7 - exponent} mantissa bits", mantissa)
+    else:
+        require(2 <= exponent <= 8, "from 2 to 8 exponent bits", exponent)
+        require(0 <= mantissa <= 5, "from 0 to 5 mantissa bits", mantissa)
+        require(fmt.top is not Top.IEEE, "no infinity, being a scale", fmt.top.name)
+    if fmt.signed:
+        require(fmt.subnormals, "a zero, being an element", "none")
+    if fmt.top in (Top.IEEE, Top.RESERVED):
+        require(exponent >= 2, "at least 2 exponent bits where the top one is reserved", exponent)
+    if fmt.top is Top.IEEE:
+        require(mantissa >= 1, "a mantissa bit to tell infinity from NaN", mantissa)
+    require(fmt.largest_code >= fmt.smallest_code, "a value above zero", "none")
+    least, bound = (-16, 16) if fmt.signed else (-131, 129)
+    require(fmt.quantum_exponent >= least, f"multiples of 2**{least}", f"of 2**{fmt.quantum_exponent}")
+    top = fmt.quantum_exponent + fmt.mantissa_bits
+    if exponent:
+        top = (fmt.largest_code >> mantissa) - fmt.bias
+    require(top < bound, f"values below 2**{bound}", f"2**{top}")
+
+
+def _received(registered: bool, facts: dict[str, Any]) -> Format:
+    fmt = Format(**facts)
+    return register(fmt) if registered else fmt
 
 
 def require_format(name: str, value: object, *, signed: bool) -> Format:
-    """Return the element (`signed`) or scale format that `value` names.
+    """Return the element (`signed`) or scale format that `value` names; register it where it is a `Format`.
 
     Raises:
         TypeError: If `value` is neither a name nor a `Format`.
-        ValueError: If no format has that name, or it is a format of the other kind, or of the user's own.
+        ValueError: If no format has that name, or it is a format of the other kind, or one that `register`
+            refuses.
     """
     fmt = get(value)  # type: ignore[arg-type]  # get() itself refuses what is not a name
     if fmt.signed != signed:
         raise ValueError(f"{name} must be {'a signed' if signed else 'an unsigned'} format, not {fmt.name!r}")
-    # What is kept of a format is its name.
-    if get(fmt.name) != fmt:
-        raise ValueError(f"{name} must be a format known by its name, not {fmt!r}")
-    return fmt
+    return register(fmt) if isinstance(value, Format) else fmt

@@ -24,6 +24,10 @@ METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six",
 QuantizeRecipe = Literal["transformer_engine"]
 QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = ("transformer_engine",)
 
+# The formats of NVFP4.
+_E2M1: Final = formats.get("e2m1")
+_UE4M3: Final = formats.get("ue4m3")
+
 # Elements worked on at a time: the working arrays then stay inside a level-2 cache.
 _CHUNK: Final = 1 << 16
 
@@ -140,13 +144,25 @@ def _tensor_scale(largest: float, divisor: float) -> float:
     return float(max(g, np.finfo(np.float32).smallest_subnormal))
 
 
+def _scale_for_six(scale: Format) -> float:
+    """Return the scale that brings a tensor's largest value to 6, with room for the one that brings it to 4.
+
+    That is the largest scale of which 1.5 times fits, except for ``ue4m3``, where it is the 256 of the paper
+    (arXiv 2512.02010).
+    """
+    if scale.equals(_UE4M3):
+        return 256.0
+    finite = scale.values[: scale.largest_code + 1]
+    return float(finite[1.5 * finite <= scale.largest].max(initial=scale.smallest))
+
+
 def require_method(method: object, element: Format, scale: Format) -> None:
     """Raise ValueError unless there is such a method, and it goes with the two formats."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    if method == "four_over_six" and element.name != "e2m1":
+    if method == "four_over_six" and not element.equals(_E2M1):
         raise ValueError(f"element must be e2m1 for method 'four_over_six', not {element.name!r}")
-    if method in ("floor", "ceil") and scale.name != "ue8m0":
+    if method in ("floor", "ceil") and not scale.powers_of_two:
         raise ValueError(f"scale must be ue8m0 for method {method!r}, not {scale.name!r}")
 
 
@@ -156,8 +172,8 @@ def _require_recipe(
     if recipe not in QUANTIZE_RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(QUANTIZE_RECIPES)}, not {recipe!r}")
     for name, value, only in (
-        ("element", element.name, "e2m1"),
-        ("scale", scale.name, "ue4m3"),
+        ("element", _E2M1.name if element.equals(_E2M1) else element.name, _E2M1.name),
+        ("scale", _UE4M3.name if scale.equals(_UE4M3) else scale.name, _UE4M3.name),
         ("block_size", size, 16),
         ("method", method, "absmax"),
         ("rounding", rounding, "nearest_even"),
@@ -280,12 +296,11 @@ def quantize(
     if recipe:
         quantizer: _Quantizer = _TransformerEngine(element, scale, whole)
     else:
-        # The paper's 256 leaves room for the scale that brings the largest value to 4 (arXiv 2512.02010).
-        top = 256.0 if (method, scale.name) == ("four_over_six", "ue4m3") else scale.largest
+        top = _scale_for_six(scale) if method == "four_over_six" else scale.largest
         g = _tensor_scale(whole, element.largest * top) if tensor_scale else 1.0
         dice = rng if rounding == "stochastic" else None
         quantizer = _Method(method, ScaleRule(element, scale, rounding, dice, g))
-    if compiled and quantizer.is_staircase and element.magnitude_bits == 3:
+    if compiled and quantizer.is_staircase and element.magnitude_bits == 3 and not element.twos_complement:
         stairs = _staircases(quantizer, scale)
         if not stairs.encode(compiled, blocks[..., 0], codes[..., 0], scales[:, 0]):
             require_finite(values, "x")

@@ -85,7 +85,7 @@ class ScaleRule:
     def round_scales(self, largest: npt.NDArray[np.float32], top: float) -> _Codes:
         """Return the codes of the scales that bring magnitudes `largest` to `top`."""
         if self.rounding == "nearest_even":
-            if self.tensor_scale == 1 and self.scale.exponent_bits < 8:
+            if self.tensor_scale == 1 and self.scale.in_float32:
                 return self.scale.encode_nearest(largest / np.float32(top))
             return self.scale.encode_nearest(largest.astype(np.float64) / (self.tensor_scale * top))
         quotients = largest.astype(np.float64) / (self.tensor_scale * top)

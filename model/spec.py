@@ -30,9 +30,9 @@ ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned"
 # Elements of each operand worked on at a time: a few arrays of 512 KiB.
 _CHUNK: Final = 1 << 16
 
+# No format's name holds an "x", and no element's an "_".
 _NAME: Final = re.compile(
-    r"(?P<element>[a-z0-9]+?)(?:x(?P<element_b>[a-z0-9]+))?"
-    r"_(?P<scale>[a-z0-9]+?(?:_ieee|_full)?)(?:x(?P<scale_b>[a-z0-9]+(?:_ieee|_full)?))?"
+    r"(?P<element>[a-z0-9]+)_(?P<scale>[a-z0-9_]+)"
     r"_n(?P<block_size>\d+)(?:_b(?P<blocks>\d+))?_(?P<accumulate>[a-z0-9]+)(?:_g(?P<guard>\d+))?"
     r"(?:_f(?P<fraction>\d+))?"
 )
@@ -46,12 +46,13 @@ def _pair(value: object, name: str) -> tuple[Format, Format]:
     return formats.require_format(name, a, signed=signed), formats.require_format(name, b, signed=signed)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class DotSpec:
     """What numbers a block dot-product unit computes: nothing else, and nothing less.
 
     Args:
-        element: Element format, by name or as a `Format`; a pair where a and b differ.
+        element: Element format, by name or as a `Format`, which is registered then; a pair where a and b
+            differ. What is kept is the name.
         scale: Scale format, likewise.
         block_size: Elements under one scale: a power of two from 2 to 128.
         blocks: Blocks taken at once, added exactly before the one rounding: 1, 2, 4 or 8.
@@ -69,20 +70,39 @@ class DotSpec:
         ValueError: If a parameter is outside its domain.
     """
 
-    element: str | tuple[str, str] = "e2m1"
-    scale: str | tuple[str, str] = "ue5m3"
-    block_size: int = 16
-    blocks: int = 1
-    accumulate: Accumulate = "none"
-    guard: int = 16
-    fraction: int = 35
+    element: str | tuple[str, str]
+    scale: str | tuple[str, str]
+    block_size: int
+    blocks: int
+    accumulate: Accumulate
+    guard: int
+    fraction: int
 
-    def __post_init__(self) -> None:
-        for name in ("element", "scale"):
-            names = tuple(fmt.name for fmt in _pair(getattr(self, name), name))
-            object.__setattr__(self, name, names[0] if names[0] == names[1] else names)
-        for name in ("block_size", "blocks", "guard", "fraction"):
-            object.__setattr__(self, name, require_int(name, getattr(self, name)))
+    def __init__(
+        self,
+        *,
+        element: str | Format | tuple[str | Format, str | Format] = "e2m1",
+        scale: str | Format | tuple[str | Format, str | Format] = "ue5m3",
+        block_size: int = 16,
+        blocks: int = 1,
+        accumulate: Accumulate = "none",
+        guard: int = 16,
+        fraction: int = 35,
+    ) -> None:
+        for name, value in (("element", element), ("scale", scale)):
+            pair = _pair(value, name)
+            a, b = (fmt.name for fmt in pair)
+            object.__setattr__(self, name, a if a == b else (a, b))
+            # The formats themselves are kept as well: they go along to another process.
+            object.__setattr__(self, f"{name}s", pair)
+        for name, value in (
+            ("block_size", block_size),
+            ("blocks", blocks),
+            ("guard", guard),
+            ("fraction", fraction),
+        ):
+            object.__setattr__(self, name, require_int(name, value))
+        object.__setattr__(self, "accumulate", accumulate)
         if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
             raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
         if self.blocks not in (1, 2, 4, 8):
@@ -135,12 +155,16 @@ class DotSpec:
         if match is None:
             raise ValueError(f"specification must read like e2m1_ue5m3_n16_fp32, not {name!r}")
         part = match.groupdict()
+        pairs = [part[kind].split("x") for kind in ("element", "scale")]
+        if any(len(pair) > 2 for pair in pairs):
+            raise ValueError(f"specification must read like e2m1_ue5m3_n16_fp32, not {name!r}")
+        element, scale = ((pair[0], pair[-1]) for pair in pairs)
         return cls(
-            element=(part["element"], part["element_b"] or part["element"]),
-            scale=(part["scale"], part["scale_b"] or part["scale"]),
+            element=element,
+            scale=scale,
             block_size=int(part["block_size"]),
             blocks=int(part["blocks"] or 1),
-            accumulate=part["accumulate"],  # type: ignore[arg-type]  # checked by __post_init__
+            accumulate=part["accumulate"],  # type: ignore[arg-type]  # checked by __init__
             guard=int(part["guard"] or 16),
             fraction=int(part["fraction"] or 35),
         )

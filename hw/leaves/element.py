@@ -24,6 +24,11 @@ def product_bits(a_format: Format, b_format: Format) -> int:
     return largest.bit_length()
 
 
+def _is_small(fmt: Format) -> bool:
+    """Return whether magnitudes are those of ``e2m1`` in units of the quantum, whatever the bias."""
+    return (fmt.exponent_bits, fmt.mantissa_bits, fmt.top) == (2, 1, Top.FINITE)
+
+
 def _small_product(m: Module, a: Value, b: Value) -> Value:
     """Multiply two magnitudes of ``e2m1`` in 28 gates, the fewest found.
 
@@ -101,7 +106,7 @@ class ElementDecode(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         code = self.code
-        if self.fmt.name == "e2m1":
+        if _is_small(self.fmt):
             normal = wire(m, code[1:3].any(), "normal")
             shift = Cat(~code[2], code[2] & ~code[1], code[2] & code[1])
             m.d.comb += self.decoded.eq(Cat(code[0], normal, shift, code[3]))
@@ -121,7 +126,7 @@ def _significand_bits(fmt: Format) -> int:
 
 def decoded_bits(fmt: Format) -> int:
     """Return the width of what `ElementDecode` gives."""
-    if fmt.name == "e2m1":
+    if _is_small(fmt):
         return 6
     return (
         _significand_bits(fmt) + fmt.exponent_bits + 1 + (fmt.top is not Top.FINITE) + (fmt.top is Top.IEEE)
@@ -193,7 +198,7 @@ class DecodedProduct(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if self.a_format.name == self.b_format.name == "e2m1":
+        if _is_small(self.a_format) and _is_small(self.b_format):
             m.d.comb += [self.negative.eq(self.a[5] ^ self.b[5]), self.magnitude.eq(self._shifted(m))]
             return m
         a, b = self._operand(self.a_format, self.a), self._operand(self.b_format, self.b)
@@ -227,7 +232,7 @@ class DecodedProduct(wiring.Component):
         return _one_hot_sum(product, shift)
 
     def _operand(self, fmt: Format, decoded: Value) -> Decoded:
-        if fmt.name != "e2m1":
+        if not _is_small(fmt):
             return _undecoded(fmt, decoded)
         # Beside another format it has an exponent like that one: 1, 2 or 3.
         exponent = Cat(decoded[2] | decoded[4], decoded[3] | decoded[4])
@@ -268,7 +273,7 @@ class ElementProduct(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if self.a_format.name == self.b_format.name == "e2m1" and not self.fast:
+        if _is_small(self.a_format) and _is_small(self.b_format) and not self.fast:
             m.d.comb += [
                 self.negative.eq(self.a[3] ^ self.b[3]),
                 self.magnitude.eq(_small_product(m, self.a[:3], self.b[:3])),

@@ -96,7 +96,7 @@ def stimulus_of(spec: DotSpec, vectors: int, tensors: Tensors | None) -> Stimulu
             element=element.name,
             scale=scale.name,
             block_size=spec.block_size,
-            method="ceil" if scale.name == "ue8m0" else "absmax",
+            method="ceil" if scale.powers_of_two else "absmax",
         )
         codes, scales = whole.blocks()
         shape = (-1, groups, spec.blocks)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import own_formats
 import pytest
 import reference
 from amaranth.hdl import ClockDomain, Module
@@ -347,6 +348,8 @@ COMBINATIONAL = [
     {"scale": "ue4m3", "block_size": 2, "blocks": 8},
     {"scale": "ue8m0", "block_size": 2, "blocks": 2},
     {"scale": ("ue5m3", "ue4m4"), "block_size": 2, "blocks": 4},
+    *({"scale": (fmt, "ue4m3"), "block_size": 2} for fmt in own_formats.SCALES),
+    *({"element": fmt, "scale": "ue4m3", "block_size": 4} for fmt in own_formats.ELEMENTS),
 ]
 
 

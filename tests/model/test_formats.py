@@ -1,3 +1,8 @@
+import dataclasses
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
 from fractions import Fraction
 
 import gfloat
@@ -6,6 +11,7 @@ import numpy as np
 import pytest
 import reference
 from blockdot.model import formats
+from blockdot.model.formats import Top
 from gfloat.formats import (
     format_info_ocp_e2m1,
     format_info_ocp_e2m3,
@@ -16,6 +22,7 @@ from gfloat.formats import (
     format_info_ocp_int8,
 )
 from messages import check_messages, whole
+from own_formats import OWN, own
 
 NAMED = (*formats.ELEMENTS, *formats.SCALES)
 
@@ -446,3 +453,127 @@ def test_a_place_behind_the_first_chunk_is_named():
     values[2, 17] = np.nan
     with pytest.raises(ValueError, match=r"^values must not be NaN, which e2m1 does not have, at \[2, 17\]$"):
         formats.get("e2m1").encode(values)
+
+
+@pytest.mark.parametrize("fmt", OWN, ids=str)
+def test_a_registered_format_is_known_and_rounds_to_the_nearest_value(fmt, rng):
+    assert formats.register(fmt) == fmt
+    assert formats.register(dataclasses.replace(fmt)) is formats.get(fmt.name)
+    values = fmt.values[fmt.codes]
+    asked = np.concatenate([values, (values[:, None] + values).ravel() / 2, rng.normal(size=300)])
+    asked = asked if fmt.signed else np.abs(asked)
+    codes = fmt.encode(asked)
+    assert (np.abs(fmt.decode(codes) - asked) == np.abs(asked[:, None] - values).min(axis=1)).all()
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = asked.astype(np.float32)
+    narrow = narrow[np.isfinite(narrow)]
+    assert (fmt.encode(narrow) == fmt.encode(narrow.astype(np.float64))).all()
+
+
+def test_a_format_goes_to_another_process_without_tables_and_is_known_there():
+    fmt = formats.register(own("tu4m4_sent", mantissa_bits=4, signed=False, top=Top.NAN))
+    assert fmt.values.size == 256
+    sent = pickle.dumps(fmt)
+    assert len(sent) < 1000
+    assert pickle.loads(sent) is fmt
+    code = f"import pickle; print(pickle.loads({sent!r})); from blockdot.model import formats; "
+    code += "print(formats.get('tu4m4_sent').bits)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["tu4m4_sent", "8"]
+    unknown = own("t4m2_not_sent")
+    assert pickle.loads(pickle.dumps(unknown)) == unknown
+    with pytest.raises(ValueError, match=r"^format must be one of "):
+        formats.get("t4m2_not_sent")
+
+
+def test_formats_that_mean_the_same_by_another_name():
+    assert formats.get("ue4m3").equals(dataclasses.replace(formats.get("ue4m3"), name="mine"))
+    assert not formats.get("ue4m3").equals(formats.get("ue4m3_full"))
+
+
+def test_register_messages():
+    def case(rule: str, **facts: object) -> tuple[type[Exception], str, Callable[[], object]]:
+        fmt = own(**facts)
+        return ValueError, f"format {fmt.name!r} must have {rule}", lambda: formats.register(fmt)
+
+    letters = "must be lower-case letters other than x, and digits"
+    taken = own("ue4m3", mantissa_bits=3, signed=False)
+    check_messages(
+        [
+            (TypeError, "format must be a Format, not 'e2m1'", lambda: formats.register("e2m1")),
+            (
+                ValueError,
+                f"format 'ue4m3' must have a name that is not taken, not that of {formats.get('ue4m3')!r}",
+                lambda: formats.register(taken),
+            ),
+            *(
+                (
+                    ValueError,
+                    f"name of an element format {letters}, not {name!r}",
+                    lambda name=name: formats.register(own(name)),
+                )
+                for name in ("", "E4M2", "4m2", "ex2", "e4_m2", "e 4")
+            ),
+            *(
+                (
+                    ValueError,
+                    f"name of a scale format {letters}, with single underscores between them, not {name!r}",
+                    lambda name=name: formats.register(own(name, signed=False)),
+                )
+                for name in ("max", "a__b", "a_", "_a", "a-b")
+            ),
+            (
+                TypeError,
+                "name of a format must be a string, not 3",
+                lambda: formats.register(own(3)),
+            ),
+            (
+                TypeError,
+                "bias of format 'e9q' must be an integer, not 1.5",
+                lambda: formats.register(own(bias=1.5)),
+            ),
+            (
+                TypeError,
+                "signed of format 'e9q' must be a bool, not 1",
+                lambda: formats.register(own(signed=1)),
+            ),
+            (
+                TypeError,
+                "top of format 'e9q' must be a Top, not 'nan'",
+                lambda: formats.register(own(top="nan")),
+            ),
+            case("from 1 to 5 exponent bits, not 6", exponent_bits=6, mantissa_bits=0),
+            case("from 1 to 5 exponent bits, not 0", exponent_bits=0),
+            case("from 0 to 3 mantissa bits, not 4", mantissa_bits=4),
+            case("from 2 to 8 exponent bits, not 1", exponent_bits=1, signed=False),
+            case("from 2 to 8 exponent bits, not 9", exponent_bits=9, signed=False),
+            case("from 0 to 5 mantissa bits, not 6", mantissa_bits=6, signed=False),
+            case("no infinity, being a scale, not IEEE", signed=False, top=Top.IEEE),
+            case("a zero, being an element, not none", subnormals=False),
+            case(
+                "a sign where it is two's complement, not none",
+                signed=False,
+                exponent_bits=0,
+                twos_complement=True,
+            ),
+            case("no exponent bits where it is two's complement, not 4", twos_complement=True),
+            case(
+                "finite codes only where it is two's complement, not NAN",
+                exponent_bits=0,
+                twos_complement=True,
+                top=Top.NAN,
+            ),
+            case("from 1 to 7 mantissa bits, not 8", exponent_bits=0, mantissa_bits=8, twos_complement=True),
+            case(
+                "at least 2 exponent bits where the top one is reserved, not 1",
+                exponent_bits=1,
+                top=Top.RESERVED,
+            ),
+            case("a mantissa bit to tell infinity from NaN, not 0", mantissa_bits=0, top=Top.IEEE),
+            case("a value above zero, not none", exponent_bits=1, mantissa_bits=0, bias=0, top=Top.NAN),
+            case("multiples of 2**-16, not of 2**-17", bias=16),
+            case("values below 2**16, not 2**16", bias=-1),
+            case("multiples of 2**-131, not of 2**-132", bias=131, signed=False),
+            case("values below 2**129, not 2**129", bias=-114, signed=False),
+        ]
+    )

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from fractions import Fraction
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from blockdot.model import formats, quantize
+from blockdot.model.formats import Format, Top
 from blockdot.model.quantize import METHODS
 from messages import check_messages
 
@@ -166,6 +168,70 @@ def test_tensor_scale_of_nvfp4(rng):
     wanted = reference.from_binary32(reference.binary32(largest / (6 * 448)))
     assert Fraction(tensor.tensor_scale) == wanted
     assert tensor.scales.max() == 0x7E
+
+
+@pytest.mark.parametrize(
+    ("scale", "largest"),
+    [
+        ("ue4m3", 256.0),  # NVFP4's own
+        ("ue5m3", 73728.0),
+        ("ue4m4", 320.0),
+        ("ue4m3_full", 320.0),
+        ("ue5m3_ieee", 40960.0),
+        ("ue8m0", 2.0**126),
+    ],
+)
+def test_tensor_scale_of_four_over_six_leaves_room_for_four(scale, largest, rng):
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    tensor = quantize(x, scale=scale, method="four_over_six", tensor_scale=True)
+    assert tensor.tensor_scale == float(np.float32(float(np.abs(x).max()) / (6 * largest)))
+
+
+def test_the_largest_block_can_choose_four_under_a_tensor_scale():
+    """Blocks that are tensors of their own, so that each is the largest: .00881 where none can choose 4."""
+    rng = np.random.default_rng(0)
+    errors, fours = [], 0
+    for _ in range(300):
+        x = rng.normal(size=16).astype(np.float32)
+        tensor = quantize(x, scale="ue5m3", method="four_over_six", tensor_scale=True)
+        errors.append(np.mean((tensor.dequantize() - x) ** 2) / np.mean(x**2))
+        fours += int(formats.get("ue5m3").values[tensor.scales[0]] > 73728.0)
+    assert 0.0073 < np.mean(errors) < 0.0076
+    assert 100 < fours < 200
+
+
+def test_methods_know_formats_by_what_they_are(rng):
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    twin = dataclasses.replace(formats.get("e2m1"), name="q2m1")
+    scale = dataclasses.replace(formats.get("ue4m3"), name="uq4m3")
+    for arguments in ({"method": "four_over_six", "tensor_scale": True}, {"recipe": "transformer_engine"}):
+        tensor = quantize(x, twin, scale, **arguments)
+        same = quantize(x, "e2m1", "ue4m3", **arguments)
+        assert (tensor.element, tensor.scale, tensor.tensor_scale) == ("q2m1", "uq4m3", same.tensor_scale)
+        np.testing.assert_array_equal(tensor.codes, same.codes)
+        np.testing.assert_array_equal(tensor.scales, same.scales)
+    powers = dataclasses.replace(formats.get("ue8m0"), name="uq7m0", exponent_bits=7, bias=63)
+    for method in ("floor", "ceil"):
+        tensor, same = quantize(x, scale=powers, method=method), quantize(x, scale="ue8m0", method=method)
+        np.testing.assert_array_equal(tensor.dequantize(), same.dequantize())
+
+
+def test_twos_complement_of_four_bits_in_large_tensors(rng):
+    """Loops that are compiled for signs and magnitudes leave it alone."""
+    x = rng.standard_normal((1, 1 << 20)).astype(np.float32)
+    element = Format(
+        name="q4",
+        exponent_bits=0,
+        mantissa_bits=3,
+        bias=0,
+        signed=True,
+        top=Top.FINITE,
+        twos_complement=True,
+    )
+    tensor = quantize(x, element)
+    part = quantize(x[:, :4096], element)
+    np.testing.assert_array_equal(tensor.codes[:, :4096], part.codes)
+    assert np.mean((tensor.dequantize() - x) ** 2) < 0.008
 
 
 def test_tensor_scale_is_rounded_once(rng):

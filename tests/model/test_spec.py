@@ -1,6 +1,10 @@
 import itertools
+import pickle
+import subprocess
+import sys
 
 import numpy as np
+import own_formats
 import pytest
 import reference
 from blockdot.model import DotSpec, formats
@@ -379,6 +383,27 @@ def test_names_round_trip():
             accumulate=accumulate,
         )
         assert DotSpec.parse(spec.name) == spec
+
+
+def test_formats_that_are_handed_over_are_known_by_the_name_and_in_other_processes():
+    for element, scale in itertools.product(own_formats.ELEMENTS, own_formats.SCALES):
+        spec = DotSpec(element=(element, "e2m1"), scale=("ue4m3", scale), block_size=4, accumulate="aligned")
+        assert spec.element == (element.name, "e2m1")
+        assert DotSpec.parse(spec.name) == spec == pickle.loads(pickle.dumps(spec))
+    spec = DotSpec(element=element, scale=scale)
+    code = (
+        f"import pickle; spec = pickle.loads({pickle.dumps(spec)!r}); print(spec.parse(spec.name).scales[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == scale.name
+
+
+@pytest.mark.parametrize("accumulate", ACCUMULATES)
+@pytest.mark.parametrize("element", own_formats.ELEMENTS, ids=str)
+def test_any_format_of_ones_own_against_fractions(element, accumulate, rng):
+    for scale in own_formats.SCALES:
+        spec = DotSpec(element=element, scale=(scale, "ue4m3"), block_size=4, accumulate=accumulate)
+        check(spec, cases_of(spec, 60, 3, rng))
 
 
 def test_what_has_no_effect_makes_no_difference():

@@ -197,10 +197,9 @@ def test_messages():
             (ValueError, "packed must have a last axis, not shape ()", lambda: unpack_nibbles(np.uint8(1))),
         ]
     )
-    own = dataclasses.replace(formats.get("e2m1"), bias=2)
-    check_messages(
-        [(ValueError, f"element must be a format known by its name, not {own!r}", tensor(element=own))]
-    )
+    taken = dataclasses.replace(formats.get("e2m1"), bias=2)
+    rule = f"format 'e2m1' must have a name that is not taken, not that of {formats.get('e2m1')!r}"
+    check_messages([(ValueError, rule, tensor(element=taken))])
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

@@ -25,7 +25,20 @@ FORMATS = {
     "ue4m4": (0, 4, 4, 7, "nan"),
     "ue5m3_ieee": (0, 5, 3, 15, "reserved"),
     "ue4m3_full": (0, 4, 3, 7, "finite"),
+    # Those of own_formats.py.
+    "t1m2": (1, 1, 2, 0, "finite"),
+    "t3m0": (1, 3, 0, 3, "finite"),
+    "t2m1": (1, 2, 1, 2, "finite"),
+    "t4m2": (1, 4, 2, 7, "ieee"),
+    "t5m1": (1, 5, 1, 15, "reserved"),
+    "t1m6": (1, 1, 6, 0, "nan"),
+    "tu4m3_b11": (0, 4, 3, 11, "nan"),
+    "tu5m2_no_zero": (0, 5, 2, 15, "nan"),
+    "tu7m0": (0, 7, 0, 63, "finite"),
+    "tu8m1_far": (0, 8, 1, 130, "nan"),
+    "tu2m1_near_float32s_end": (0, 2, 1, -125, "finite"),
 }
+NO_ZERO = ("ue8m0", "tu5m2_no_zero", "tu7m0")
 
 
 @cache
@@ -33,6 +46,8 @@ def decode(name: str) -> list[Fraction | float]:
     """The value of every code: a Fraction, or +-inf or nan. The sign of zero is left out."""
     if name == "int8":
         return [Fraction(code - 256 * (code >= 128), 64) for code in range(256)]
+    if name == "t4":
+        return [Fraction(code - 16 * (code >= 8), 4) for code in range(16)]
     if name == "ue8m0":
         return [Fraction(2) ** (code - 127) for code in range(255)] + [nan]
     if name in FORMATS:
@@ -44,7 +59,7 @@ def decode(name: str) -> list[Fraction | float]:
     for exponent in range(1 << exponent_bits):
         for mantissa in range(1 << mantissa_bits):
             part = Fraction(mantissa, 1 << mantissa_bits)
-            if exponent:
+            if exponent or name in NO_ZERO:
                 magnitudes.append((1 + part) * Fraction(2) ** (exponent - bias))
             else:
                 magnitudes.append(part * Fraction(2) ** (1 - bias))
@@ -63,8 +78,9 @@ def is_finite(value: Fraction | float) -> bool:
 
 
 def quantum(name: str) -> Fraction:
-    """The smallest value above zero."""
-    return min(value for value in decode(name) if is_finite(value) and value > 0)
+    """What every value is a multiple of: the smallest above zero, but where that has a hidden bit."""
+    least = min(value for value in decode(name) if is_finite(value) and value > 0)
+    return least / (1 << FORMATS[name][2]) if name in NO_ZERO and name in FORMATS else least
 
 
 def binary32(value: Fraction) -> int:
@@ -106,7 +122,7 @@ def exponent_of(name: str, code: int) -> int:
     if value == 0:
         return -126
     exponent = floor_log2(value)
-    if name == "ue8m0":
+    if name in NO_ZERO:
         return exponent
     bias = FORMATS[name][3] if name in FORMATS else (1 << (int(name[2]) - 1)) - 1
     return max(exponent, 1 - bias)

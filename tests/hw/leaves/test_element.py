@@ -3,6 +3,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
+import own_formats
 import pytest
 from blockdot.hw.leaves.element import ElementProduct, product_bits
 from blockdot.model import formats
@@ -19,6 +20,11 @@ PAIRS = [
     ("int8", "e2m1"),
     ("e3m4", "int8"),
     ("e4m3", "e5m2"),
+    *((fmt.name, fmt.name) for fmt in own_formats.ELEMENTS),
+    ("t2m1", "e2m1"),
+    ("t4", "t3m0"),
+    ("t4m2", "t1m6"),
+    ("t5m1", "t4"),
 ]
 
 
@@ -41,6 +47,8 @@ def test_a_product_of_e2m1_has_eight_bits() -> None:
 def test_all_code_pairs_of_any_formats_are_multiplied_exactly(
     a_name: str, b_name: str, fast: bool, evaluate_many: Callable
 ) -> None:
+    for fmt in own_formats.ELEMENTS:
+        formats.register(fmt)
     a_format, b_format = formats.get(a_name), formats.get(b_name)
     product = ElementProduct(a_format, b_format, fast=fast)
     outputs = [name for name in product.signature.members if name not in "ab"]
