@@ -30,8 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...base.whole_files import whole_file
+from .. import formats
 from ..tensor import BlockTensor
-from .tensor_files import ITEM_BYTES, SafetensorsFile, TensorInfo, split_source
+from .tensor_files import SafetensorsFile, TensorInfo, split_source
 
 __all__ = ["LAYOUTS", "Checkpoint", "Layout", "read_matrix", "write_checkpoint"]
 
@@ -44,6 +45,8 @@ _SUFFIXES: Final[dict[Layout, tuple[str, str, str]]] = {
     "modelopt": (".weight", ".weight_scale", ".weight_scale_2"),
 }
 _BLOCK: Final = 16
+_ELEMENT: Final = formats.get("e2m1")
+_SCALE: Final = formats.get("ue4m3")
 
 
 class Checkpoint:
@@ -54,19 +57,21 @@ class Checkpoint:
 
     Attributes:
         layouts: The layout of each NVFP4 matrix, by its name, in the file's order.
+        refused: Why a matrix whose name or type is that of an NVFP4 matrix is none, by its name: another
+            format, a matrix of which a part is in another file, or a broken one. `read` says so.
         others: The tensors that are no part of an NVFP4 matrix, in the file's order.
 
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be opened.
-        ValueError: If it is no safetensors file, or part of an NVFP4 matrix is missing or has a wrong type or
-            shape.
+        ValueError: If it is no safetensors file.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._file = SafetensorsFile(path)
         infos = self._file.infos
         self.layouts: dict[str, Layout] = {}
+        self.refused: dict[str, str] = {}
         parts: set[str] = set()
         for name, info in infos.items():
             for layout, (elements, scales, tensor_scale) in _SUFFIXES.items():
@@ -77,29 +82,36 @@ class Checkpoint:
                 if layout == "modelopt" and info.dtype != "U8" and matrix + tensor_scale not in infos:
                     continue
                 names = (name, matrix + scales, matrix + tensor_scale)
-                self._check(names)
-                self.layouts[matrix] = layout
-                parts.update(names)
+                refusal = self._refusal(names)
+                if refusal is None and parts.intersection(names):
+                    refusal = f"{self._label(name)} must not share its parts with another layout's"
+                if refusal is None:
+                    self.layouts[matrix] = layout
+                    parts.update(names)
+                elif matrix not in self.layouts:
+                    self.refused[matrix] = refusal
         self.others = [info for name, info in infos.items() if name not in parts]
 
-    def _check(self, names: tuple[str, str, str]) -> None:
+    def _refusal(self, names: tuple[str, str, str]) -> str | None:
+        """Return why three tensors are no NVFP4 matrix; None where they are one."""
         for name in names[1:]:
             if name not in self._file.infos:
-                raise ValueError(f"{self._label(names[0])} must have {name!r} beside it")
+                return f"{self._label(names[0])} must have {name!r} beside it"
         elements, scales, tensor_scale = (self._file.infos[name] for name in names)
         for info, dtype in ((elements, "U8"), (scales, "F8_E4M3"), (tensor_scale, "F32")):
             if info.dtype != dtype:
-                raise ValueError(f"{self._label(info.name)} must be {dtype}, not {info.dtype}")
+                return f"{self._label(info.name)} must be {dtype}, not {info.dtype}"
         if len(elements.shape) != 2 or elements.shape[1] % (_BLOCK // 2):
-            raise ValueError(
+            return (
                 f"{self._label(elements.name)} must be shaped (rows, a multiple of {_BLOCK // 2}), "
                 f"not {elements.shape}"
             )
         wanted = (elements.shape[0], elements.shape[1] // (_BLOCK // 2))
         if scales.shape != wanted:
-            raise ValueError(f"{self._label(scales.name)} must be shaped {wanted}, not {scales.shape}")
+            return f"{self._label(scales.name)} must be shaped {wanted}, not {scales.shape}"
         if tensor_scale.size != 1:
-            raise ValueError(f"{self._label(tensor_scale.name)} must hold one value, not {tensor_scale.size}")
+            return f"{self._label(tensor_scale.name)} must hold one value, not {tensor_scale.size}"
+        return None
 
     def _label(self, name: str) -> str:
         return f"tensor {name!r} of {str(self.path)!r}"
@@ -110,6 +122,8 @@ class Checkpoint:
         return self._file.path
 
     def _layout(self, name: str) -> Layout:
+        if name in self.refused:
+            raise ValueError(self.refused[name])
         if name not in self.layouts:
             raise ValueError(f"name must be an NVFP4 matrix in {str(self.path)!r}, not {name!r}")
         return self.layouts[name]
@@ -126,24 +140,30 @@ class Checkpoint:
     def read(self, name: str) -> BlockTensor:
         """Return the NVFP4 matrix of that name, blocked along its last axis.
 
+        The tensor scale of a matrix of zeros, such as that of an expert that was never used, may be zero or
+        infinite in files: it reads as 1 then.
+
         Raises:
-            ValueError: If there is none, a block scale is negative, or the tensor scale is not finite or not
-                above zero.
+            ValueError: If there is none, or it is one of `refused`; a block scale is negative; or the tensor
+                scale of a matrix that is not zero is not finite or not above zero.
         """
         layout = self._layout(name)
         elements, scales, tensor_scale = (name + suffix for suffix in _SUFFIXES[layout])
-        (value,) = self._file.raw(tensor_scale).view("<f4").tolist()
-        with np.errstate(over="ignore", divide="ignore"):
-            scale = float(np.float32(1) / np.float32(value)) if layout == "compressed_tensors" else value
-        if not (0 < value < math.inf and 0 < scale < math.inf):
-            raise ValueError(
-                f"{self._label(tensor_scale)} must be above zero and finite, as its reciprocal, not {value!r}"
-            )
         codes = self._file.raw(scales).reshape(self._file.infos[scales].shape)
         if codes.size and int(codes.max()) > 0x7F:
             raise ValueError(f"{self._label(scales)} must not be negative, not {int(codes.max()):#x}")
         packed = self._file.raw(elements).reshape(self._file.infos[elements].shape)
-        return BlockTensor.unpack(packed, codes, scale, "e2m1", "ue4m3", _BLOCK)
+        (value,) = self._file.raw(tensor_scale).view("<f4").tolist()
+        with np.errstate(over="ignore", divide="ignore"):
+            scale = float(np.float32(1) / np.float32(value)) if layout == "compressed_tensors" else value
+        if not (0 < value < math.inf and 0 < scale < math.inf):
+            if value not in (0, math.inf) or not _is_zero(packed, codes):
+                raise ValueError(
+                    f"{self._label(tensor_scale)} must be above zero and finite, as its reciprocal, "
+                    f"not {value!r}"
+                )
+            scale = 1.0
+        return BlockTensor.unpack(packed, codes, scale, _ELEMENT.name, _SCALE.name, _BLOCK)
 
     def raw(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the bytes of any tensor of the file, in one dimension.
@@ -153,6 +173,12 @@ class Checkpoint:
             ValueError: If the file has become shorter, or its type is none of the safetensors format.
         """
         return self._file.raw(name)
+
+
+def _is_zero(packed: npt.NDArray[np.uint8], scales: npt.NDArray[np.uint8]) -> bool:
+    """Return whether every block has a scale of zero, or no element but zeros (of either sign)."""
+    elements = (packed & 0x77).reshape(*scales.shape, _BLOCK // 2).any(axis=-1)
+    return not (elements & (scales != 0)).any() and not (scales == 0x7F).any()
 
 
 def read_matrix(source: str | Path) -> BlockTensor | None:
@@ -168,7 +194,7 @@ def read_matrix(source: str | Path) -> BlockTensor | None:
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be opened.
-        ValueError: What `Checkpoint` and its `read` raise.
+        ValueError: What `Checkpoint` and its `read` raise: of a matrix in `Checkpoint.refused` too.
     """
     path, name = split_source(source)
     if name is None or path.suffix.lower() != ".safetensors":
@@ -176,6 +202,9 @@ def read_matrix(source: str | Path) -> BlockTensor | None:
     checkpoint = Checkpoint(path)
     for matrix, layout in checkpoint.layouts.items():
         if name in (matrix, matrix + _SUFFIXES[layout][0]):
+            return checkpoint.read(matrix)
+    for matrix in checkpoint.refused:
+        if name in (matrix, *(matrix + elements for elements, _, _ in _SUFFIXES.values())):
             return checkpoint.read(matrix)
     return None
 
@@ -225,9 +254,7 @@ def write_checkpoint(
     for info in infos:
         if info.name in header:
             raise ValueError(f"tensor names must differ, not {info.name!r} twice")
-        if info.dtype not in ITEM_BYTES:
-            raise ValueError(f"tensor {info.name!r} must be one of {', '.join(ITEM_BYTES)}, not {info.dtype}")
-        end = position + info.size * ITEM_BYTES[info.dtype]
+        end = position + info.byte_count
         header[info.name] = {"dtype": info.dtype, "shape": info.shape, "data_offsets": [position, end]}
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -241,9 +268,10 @@ def write_checkpoint(
             if read_other is None:
                 raise ValueError("read_other must be given where there are others, not None")
             array = np.ascontiguousarray(read_other(info.name))
-            wanted = info.size * ITEM_BYTES[info.dtype]
-            if array.nbytes != wanted:
-                raise ValueError(f"tensor {info.name!r} must have {wanted} bytes, not {array.nbytes}")
+            if array.nbytes != info.byte_count:
+                raise ValueError(
+                    f"tensor {info.name!r} must have {info.byte_count} bytes, not {array.nbytes}"
+                )
             file.write(array.data)
 
 
@@ -251,11 +279,11 @@ def _arrays(
     name: str, shape: tuple[int, int], tensor: BlockTensor, layout: Layout
 ) -> tuple[npt.NDArray[np.generic], ...]:
     """Return what the three tensors of a matrix hold."""
-    kind = (tensor.element, tensor.scale, tensor.block_size)
-    if kind != ("e2m1", "ue4m3", _BLOCK):
+    alike = tensor.element_format.equals(_ELEMENT) and tensor.scale_format.equals(_SCALE)
+    if not alike or tensor.block_size != _BLOCK:
         raise ValueError(
-            f"matrix {name!r} must be e2m1 with ue4m3 scales in blocks of {_BLOCK}, "
-            f"not {kind[0]} with {kind[1]} in blocks of {kind[2]}"
+            f"matrix {name!r} must be {_ELEMENT} with {_SCALE} scales in blocks of {_BLOCK}, "
+            f"not {tensor.element} with {tensor.scale} in blocks of {tensor.block_size}"
         )
     if tensor.shape != tuple(shape):
         raise ValueError(f"matrix {name!r} must be shaped {tuple(shape)}, not {tensor.shape}")

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from ...base.argument_checks import cast_exactly
 
 __all__ = [
-    "ITEM_BYTES",
+    "ITEM_BITS",
     "SafetensorsFile",
     "TensorInfo",
     "list_tensors",
@@ -36,13 +36,16 @@ _SUFFIXES: Final = (".npy", ".npz", ".safetensors")
 _WITH_NAME: Final = re.compile(r"(?P<path>.+?\.(?:npy|npz|safetensors)):(?P<name>.+)", re.I | re.S)
 
 _READABLE: Final = ("F32", "F16", "BF16", "F64")
-ITEM_BYTES: Final = {
+# Those of safetensors 0.7. A tensor of elements that share bytes fills whole ones.
+ITEM_BITS: Final = {
     dtype: size
     for size, dtypes in {
-        1: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"),
-        2: ("U16", "I16", "F16", "BF16"),
-        4: ("U32", "I32", "F32"),
-        8: ("U64", "I64", "F64", "C64"),
+        4: ("F4",),
+        6: ("F6_E2M3", "F6_E3M2"),
+        8: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"),
+        16: ("U16", "I16", "F16", "BF16"),
+        32: ("U32", "I32", "F32"),
+        64: ("U64", "I64", "F64", "C64"),
     }.items()
     for dtype in dtypes
 }
@@ -76,6 +79,21 @@ class TensorInfo:
         """How many values it has."""
         return math.prod(self.shape)
 
+    @property
+    def byte_count(self) -> int:
+        """How many bytes its values take in a safetensors file.
+
+        Raises:
+            ValueError: If its type is none of that format, or its values do not fill whole bytes.
+        """
+        if self.dtype not in ITEM_BITS:
+            known = ", ".join(ITEM_BITS)
+            raise ValueError(f"tensor {self.name!r} must be one of {known}, not {self.dtype}")
+        bits = self.size * ITEM_BITS[self.dtype]
+        if bits % 8:
+            raise ValueError(f"tensor {self.name!r} must fill whole bytes, not {bits} bits")
+        return bits // 8
+
 
 class _Reader(ABC):
     """The tensors of one file."""
@@ -93,7 +111,7 @@ class _Reader(ABC):
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:
-    if dtype.kind in "iuf" and f"{dtype.kind.upper()}{8 * dtype.itemsize}" in ITEM_BYTES:
+    if dtype.kind in "iuf" and f"{dtype.kind.upper()}{8 * dtype.itemsize}" in ITEM_BITS:
         return f"{dtype.kind.upper()}{8 * dtype.itemsize}"
     return "BOOL" if dtype.kind == "b" else str(dtype)
 
@@ -139,6 +157,16 @@ class _Npz(_Reader):
             return archive[info.name]
 
 
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object, having seen that no two have one name."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        raise ValueError(f"its header has {twice!r} twice")
+    return found
+
+
 class _Safetensors(_Reader):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -150,20 +178,34 @@ class _Safetensors(_Reader):
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _HEADER_LIMIT):
                 raise ValueError("its header is cut short")
-            header = json.loads(file.read(length))
-        if not isinstance(header, dict):
+            text = file.read(length)
+        if not text.startswith(b"{"):
             raise ValueError("its header is not a JSON object")
-        infos = []
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        metadata = header.pop("__metadata__", None) or {}
+        if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+            raise ValueError("its __metadata__ is not a JSON object of strings")
+        infos, places = [], []
         for name, entry in header.items():
-            if name == "__metadata__":
-                continue
             shape, dtype, begin, end = self._entry(name, entry)
+            info = TensorInfo(name, shape, dtype)
             if not 0 <= begin <= end <= size - 8 - length:
                 raise ValueError(f"tensor {name!r} ends behind the file's end")
-            if dtype in ITEM_BYTES and end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
+            # A type that is not known keeps the bytes it has.
+            if dtype in ITEM_BITS and end - begin != info.byte_count:
                 raise ValueError(f"tensor {name!r} has {end - begin} bytes, which do not fit {dtype} {shape}")
             self._starts[name] = 8 + length + begin
-            infos.append(TensorInfo(name, shape, dtype))
+            infos.append(info)
+            places.append((begin, end, name))
+        # Side by side, as the safetensors package wants them: what no tensor holds could hold anything.
+        last = 0
+        for begin, end, name in sorted(places):
+            if begin != last:
+                kind = "leaves a hole before it" if begin > last else "overlaps another"
+                raise ValueError(f"tensor {name!r} {kind}: it begins at byte {begin}, not {last}")
+            last = end
+        if last != size - 8 - length:
+            raise ValueError(f"it has {size - 8 - length - last} bytes behind its last tensor")
         return infos
 
     @staticmethod
@@ -177,9 +219,7 @@ class _Safetensors(_Reader):
 
     def raw(self, info: TensorInfo) -> npt.NDArray[np.uint8]:
         """Return a tensor's bytes."""
-        return np.fromfile(
-            self.path, np.uint8, info.size * ITEM_BYTES[info.dtype], offset=self._starts[info.name]
-        )
+        return np.fromfile(self.path, np.uint8, info.byte_count, offset=self._starts[info.name])
 
     def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
         dtype = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}[info.dtype]
@@ -244,14 +284,14 @@ class SafetensorsFile:
             ValueError: If its type is none of the safetensors format, or the file has become shorter.
         """
         info = self.infos[name]
-        if info.dtype not in ITEM_BYTES:
-            known = ", ".join(ITEM_BYTES)
+        if info.dtype not in ITEM_BITS:
+            known = ", ".join(ITEM_BITS)
             raise ValueError(
                 f"tensor {name!r} of {str(self.path)!r} must be one of {known}, not {info.dtype}"
             )
         with _reading(self.path):
             raw = self._reader.raw(info)
-            if raw.size != info.size * ITEM_BYTES[info.dtype]:
+            if raw.size != info.byte_count:
                 raise ValueError("it is cut short")
             return raw
 

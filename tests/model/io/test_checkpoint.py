@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import json
 import tracemalloc
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 import safetensors
 from blockdot.model import BlockTensor, quantize
 from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint, read_matrix, write_checkpoint
-from blockdot.model.io.tensor_files import TensorInfo
-from messages import check_messages
+from blockdot.model.io.tensor_files import ITEM_BITS, TensorInfo, list_tensors, read_tensor
+from messages import check_messages, whole
 
 NAMES = {
     "compressed_tensors": (".weight_packed", ".weight_scale", ".weight_global_scale"),
@@ -165,13 +166,13 @@ def test_an_error_leaves_the_file_alone(tmp_path):
 
 def test_messages_of_reading(tmp_path):
     good = {
-        "a.weight_packed": ("U8", (2, 8), bytes(16)),
-        "a.weight_scale": ("F8_E4M3", (2, 1), bytes(2)),
+        "a.weight_packed": ("U8", (2, 8), bytes(15) + b"\x70"),
+        "a.weight_scale": ("F8_E4M3", (2, 1), b"\x38\x38"),
         "a.weight_global_scale": ("F32", (1,), np.float32(2).tobytes()),
     }
     cases = []
 
-    def case(message: str, read: bool = False, **changed):
+    def case(message: str, **changed):
         path = tmp_path / f"{len(cases)}.safetensors"
         tensors = {k: v for k, v in (good | {f"a.{k}": v for k, v in changed.items()}).items() if v}
         by_hand(path, tensors)
@@ -179,7 +180,7 @@ def test_messages_of_reading(tmp_path):
             (
                 ValueError,
                 message.replace("PATH", repr(str(path))),
-                lambda: Checkpoint(path).read("a") if read else Checkpoint(path),
+                lambda: Checkpoint(path).read("a"),
             )
         )
 
@@ -214,12 +215,10 @@ def test_messages_of_reading(tmp_path):
         case(
             "tensor 'a.weight_global_scale' of PATH must be above zero and finite, as its reciprocal, "
             f"not {value!r}",
-            read=True,
             weight_global_scale=("F32", (1,), np.float32(value).tobytes()),
         )
     case(
         "tensor 'a.weight_scale' of PATH must not be negative, not 0x81",
-        read=True,
         weight_scale=("F8_E4M3", (2, 1), b"\x81\x01"),
     )
     path = by_hand(tmp_path / "good.safetensors", good)
@@ -231,12 +230,13 @@ def test_messages_of_reading(tmp_path):
         )
     )
     cases.append((*cases[-1][:2], lambda: Checkpoint(path).shape("b")))
-    odd = by_hand(tmp_path / "odd.safetensors", {"x": ("F4", (2,), bytes(1))})
+    odd = by_hand(tmp_path / "odd.safetensors", {"x": ("F3", (2,), bytes(1))})
     cases.append(
         (
             ValueError,
-            f"tensor 'x' of {str(odd)!r} must be one of BOOL, U8, I8, F8_E5M2, F8_E4M3, F8_E8M0, U16, I16, "
-            "F16, BF16, U32, I32, F32, U64, I64, F64, C64, not F4",
+            f"tensor 'x' of {str(odd)!r} must be one of F4, F6_E2M3, F6_E3M2, BOOL, U8, I8, F8_E5M2, "
+            "F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, U16, I16, F16, BF16, U32, I32, F32, U64, I64, F64, "
+            "C64, not F3",
             lambda: Checkpoint(odd).raw("x"),
         )
     )
@@ -244,6 +244,137 @@ def test_messages_of_reading(tmp_path):
         (ValueError, "checkpoint must end in .safetensors, not 'm.npz'", lambda: Checkpoint("m.npz"))
     )
     check_messages(cases)
+
+
+BESIDE = ("BF16", (8, 64), np.full(512, 0x3F80, "<u2").tobytes())  # ones
+OURS = {
+    "a.weight_packed": ("U8", (4, 32), bytes(range(128))),
+    "a.weight_scale": ("F8_E4M3", (4, 4), bytes([0x38] * 16)),
+    "a.weight_global_scale": ("F32", (1,), np.float32(2).tobytes()),
+}
+# What stands in files beside NVFP4 matrices: the tensors, and what is refused of them, for which reason.
+FOREIGN = {
+    "ct_mxfp4": (
+        OURS | {"b.weight_packed": ("U8", (4, 32), bytes(128)), "b.weight_scale": ("U8", (4, 2), bytes(8))},
+        {"b": "tensor 'b.weight_packed' of PATH must have 'b.weight_global_scale' beside it"},
+    ),
+    "ct_3d": (
+        OURS
+        | {
+            "e.weight_packed": ("U8", (2, 4, 32), bytes(256)),
+            "e.weight_scale": ("F8_E4M3", (2, 4, 4), bytes(32)),
+            "e.weight_global_scale": ("F32", (2, 1), bytes(8)),
+        },
+        {"e": "tensor 'e.weight_packed' of PATH must be shaped (rows, a multiple of 8), not (2, 4, 32)"},
+    ),
+    "bnb": (
+        {"b.weight": ("U8", (128, 1), bytes(128)), "b.weight.absmax": ("U8", (4,), bytes(4))},
+        {"b": "tensor 'b.weight' of PATH must have 'b.weight_scale' beside it"},
+    ),
+    "mo_mxfp4": (
+        {"b.weight": ("U8", (4, 32), bytes(128)), "b.weight_scale": ("U8", (4, 2), bytes(8))},
+        {"b": "tensor 'b.weight' of PATH must have 'b.weight_scale_2' beside it"},
+    ),
+    "swizzled": (
+        OURS | {"a.weight_scale": ("F8_E4M3", (128, 4), bytes(512))},
+        {"a": "tensor 'a.weight_scale' of PATH must be shaped (4, 4), not (128, 4)"},
+    ),
+    "shard1": (
+        {"a.weight": ("U8", (4, 32), bytes(128))},
+        {"a": "tensor 'a.weight' of PATH must have 'a.weight_scale' beside it"},
+    ),
+    "shard2": (
+        {"a.weight_scale": ("F8_E4M3", (4, 4), bytes(16)), "a.weight_scale_2": ("F32", (), bytes(4))},
+        {},
+    ),
+    "gptoss": (
+        {"m_blocks": ("U8", (2, 8, 2, 16), bytes(512)), "m_scales": ("U8", (2, 8, 2), bytes(32))},
+        {},
+    ),
+    "f4": (
+        {"b.weight": ("F4", (4, 64), bytes(range(128))), "b.weight_scale": ("F8_E8M0", (4, 2), bytes(8))},
+        {},
+    ),
+    "other_types": (
+        {
+            "six": ("F6_E2M3", (4, 2), bytes(range(6))),
+            "also": ("F6_E3M2", (8,), bytes(6)),
+            "fnuz": ("F8_E4M3FNUZ", (3,), b"abc"),
+            "more": ("F8_E5M2FNUZ", (2,), b"de"),
+        },
+        {},
+    ),
+    "two_layouts": (
+        OURS
+        | {
+            "a.weight": ("U8", (4, 32), bytes(128)),
+            "a.weight_scale_2": ("F32", (), np.float32(1).tobytes()),
+        },
+        {},
+    ),
+}
+CASES = Path(__file__).parents[4] / "shared" / "cases" / "checkpoints"
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_not_nvfp4_is_passed_through_and_refused_by_name(name, tmp_path):
+    tensors, refused = FOREIGN[name]
+    path = by_hand(tmp_path / "m.safetensors", tensors | {"c.weight": BESIDE})
+    read = Checkpoint(path)
+    assert read.refused == {one: text.replace("PATH", repr(str(path))) for one, text in refused.items()}
+    for matrix_name, message in read.refused.items():
+        for asked in (matrix_name, next(one for one in tensors if one.startswith(matrix_name + ".weight"))):
+            with pytest.raises(ValueError, match=whole(message)):
+                read_matrix(f"{path}:{asked}")
+    ours = set(OURS) if "a" in read.layouts else set()
+    assert {info.name for info in read.others} == set(tensors) - ours | {"c.weight"}
+    assert (read_tensor(f"{path}:c.weight") == 1).all()
+    # Into the other layout, and everything else byte for byte.
+    copy = tmp_path / "copy.safetensors"
+    shapes = {one: read.shape(one) for one in read.layouts}
+    if name != "two_layouts":
+        write_checkpoint(copy, shapes, read.read, "modelopt", others=read.others, read_other=read.raw)
+        seen = dict(safetensors.deserialize(copy.read_bytes()))
+        for info in read.others:
+            assert seen[info.name]["data"] == (tensors | {"c.weight": BESIDE})[info.name][2]
+            assert (seen[info.name]["dtype"], tuple(seen[info.name]["shape"])) == (info.dtype, info.shape)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
+def test_the_shared_cases_are_read():
+    paths = sorted(CASES.glob("*.safetensors"))
+    assert len(paths) >= 10
+    for path in paths:
+        read = Checkpoint(path)
+        infos = {info.name: info for info in list_tensors(path)}
+        for name in read.layouts:
+            assert read.read(name).shape == read.shape(name)
+        for name in read.refused:
+            with pytest.raises(ValueError, match=whole(read.refused[name])):
+                read.read(name)
+        for name in set(infos) & {"c.weight", "d.weight", "z.weight"}:
+            assert read_tensor(f"{path}:{name}").shape == infos[name].shape
+        for info in read.others:
+            assert read.raw(info.name).size == info.byte_count
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("value", [0.0, float("inf")])
+def test_a_matrix_of_zeros_needs_no_tensor_scale(layout, value, tmp_path):
+    """As quantizers write an expert that was never used."""
+    elements, scales, tensor_scale = NAMES[layout]
+    for packed, of_blocks in ((b"\x00\x80" * 8, b"\x38\x00"), (b"\x21\x43" * 8, bytes(2))):
+        path = by_hand(
+            tmp_path / "m.safetensors",
+            {
+                "a" + elements: ("U8", (2, 8), packed),
+                "a" + scales: ("F8_E4M3", (2, 1), of_blocks),
+                "a" + tensor_scale: ("F32", (1,), np.float32(value).tobytes()),
+            },
+        )
+        tensor = Checkpoint(path).read("a")
+        assert tensor.tensor_scale == 1.0
+        assert not tensor.dequantize().any()
 
 
 def test_files_cut_short_or_full_of_noise(rng, tmp_path):
@@ -314,9 +445,13 @@ def test_messages_of_writing(rng, tmp_path):
             ),
             (
                 ValueError,
-                "tensor 'b' must be one of BOOL, U8, I8, F8_E5M2, F8_E4M3, F8_E8M0, U16, I16, "
-                "F16, BF16, U32, I32, F32, U64, I64, F64, C64, not F4",
-                write(others=[TensorInfo("b", (2,), "F4")]),
+                f"tensor 'b' must be one of {', '.join(ITEM_BITS)}, not F3",
+                write(others=[TensorInfo("b", (2,), "F3")]),
+            ),
+            (
+                ValueError,
+                "tensor 'b' must fill whole bytes, not 12 bits",
+                write(others=[TensorInfo("b", (3,), "F4")]),
             ),
             (
                 ValueError,

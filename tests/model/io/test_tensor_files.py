@@ -6,6 +6,7 @@ import zipfile
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors
 from blockdot.model.io.tensor_files import TensorInfo, list_tensors, read_tensor
 from messages import check_messages
 from safetensors.numpy import save_file
@@ -282,11 +283,55 @@ F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         ),
         ({"w": {"dtype": "F32"}}, b"", None, "its header has no valid entry for tensor 'w'"),
         ({"w": 3}, b"", None, "its header has no valid entry for tensor 'w'"),
+        ({"w": F32}, b"123456789", None, "it has 1 bytes behind its last tensor"),
+        (
+            {"v": F32, "w": F32 | {"data_offsets": [12, 20]}},
+            bytes(20),
+            None,
+            "tensor 'w' leaves a hole before it: it begins at byte 12, not 8",
+        ),
+        (
+            {"w": F32 | {"data_offsets": [4, 12]}, "v": F32},
+            bytes(12),
+            None,
+            "tensor 'w' overlaps another: it begins at byte 4, not 8",
+        ),
+        ({"w": F32, "v": F32}, bytes(8), None, "tensor 'w' overlaps another: it begins at byte 0, not 8"),
+        (
+            b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
+            b'"w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}',
+            b"12",
+            None,
+            "its header has 'w' twice",
+        ),
+        ({"__metadata__": {"a": 1}}, b"", None, "its __metadata__ is not a JSON object of strings"),
+        ({"__metadata__": [1]}, b"", None, "its __metadata__ is not a JSON object of strings"),
+        (
+            {"w": {"dtype": "F4", "shape": [2, 3], "data_offsets": [0, 4]}},
+            bytes(4),
+            None,
+            "tensor 'w' has 4 bytes, which do not fit F4 (2, 3)",
+        ),
+        (
+            {"w": {"dtype": "F6_E2M3", "shape": [3], "data_offsets": [0, 3]}},
+            bytes(3),
+            None,
+            "tensor 'w' must fill whole bytes, not 18 bits",
+        ),
+        (
+            {"w": {"dtype": "F8_E4M3FNUZ", "shape": [3], "data_offsets": [0, 2]}},
+            bytes(2),
+            None,
+            "tensor 'w' has 2 bytes, which do not fit F8_E4M3FNUZ (3,)",
+        ),
     ],
 )
 def test_broken_safetensors(tmp_path, header, data, length, reason):
     path = tmp_path / "x.safetensors"
     write_safetensors(path, header, data, length)
+    # The package refuses each of them too; it keeps the last of two of one name, so that bytes are left over.
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.deserialize(path.read_bytes())
     message = f"tensor file must be a readable .safetensors file, not '{path}': {reason}"
     check_messages(
         [(ValueError, message, lambda: list_tensors(path)), (ValueError, message, lambda: read_tensor(path))]
