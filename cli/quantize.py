@@ -121,6 +121,7 @@ def quantize(
         return
     if report.tensors:
         _print(report)
+        _print_saturated(report)
     _print_left_out(report.left_out, "kept as they are" if checkpoints else "left out")
     for path in outputs:
         console().print(f"wrote {path}", soft_wrap=True)
@@ -241,7 +242,11 @@ def _reader(
         progress(done, detail=name)
         done += 1
         if name in read.layouts:
-            return read.read(name)
+            tensor = read.read(name)
+            if tensor.nan_scales:
+                told = f"{tensor.nan_scales} of its {tensor.scales.size} block scales are NaN"
+                report.left_out[name] += f", and {told}"
+            return tensor
         x = read_tensor(f"{read.path}:{name}{_WEIGHT}")
         quantized = way.quantize(x, seed)
         report.tensors.append(examine_tensors(name + _WEIGHT, x, [way], quantized=[quantized], seed=seed))
@@ -266,6 +271,18 @@ def _print(report: QuantizationReport) -> None:
         for error in report.summary():
             made.add_row(*_cells(error))
         out.print(made)
+
+
+def _print_saturated(report: QuantizationReport) -> None:
+    """Say of each tensor, and way to quantize it, where blocks are beyond the largest scale's reach."""
+    for tensor in report.tensors:
+        for error in tensor.errors:
+            if error.saturated_blocks:
+                share = f"{100 * error.saturated_blocks:.3f} %"
+                console().print(
+                    f"{tensor.name}: {share} of the blocks are beyond the largest scale of "
+                    f"{error.quantization.label}"
+                )
 
 
 def _named(tensor: TensorReport) -> tuple[str, str, str]:

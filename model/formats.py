@@ -316,6 +316,8 @@ class Format:
             chunk = flat[start : start + _CHUNK]
             value = chunk.astype(np.float32) if narrow else chunk.astype(np.float64)
             nan = self._find_nan(value, start, array.shape)
+            if nan is not None:
+                value = np.where(nan, value.dtype.type(0), value)  # its code is put in afterwards
             if rounding == "nearest_even":
                 part = self.encode_nearest(value)
             else:

@@ -256,6 +256,8 @@ def quantize(
         _require_recipe(recipe, element, scale, size, method, rounding)
     values = cast_exactly(x, np.float32, "x")
     axis = require_int("axis", axis)
+    if not values.ndim:
+        raise ValueError("x must have at least one axis, not shape ()")
     if not -values.ndim <= axis < values.ndim:
         raise ValueError(f"axis must be an axis of shape {values.shape}, not {axis}")
     if values.shape[axis] % size:
@@ -266,7 +268,8 @@ def quantize(
 
     # (blocks, N, what lies inside the blocked axis): blocks along any axis without a transposition.
     inner = int(np.prod(values.shape[axis % values.ndim + 1 :], dtype=np.int64))
-    blocks = np.ascontiguousarray(values).reshape(-1, size, inner)
+    outer = int(np.prod(values.shape[: axis % values.ndim + 1], dtype=np.int64)) // size
+    blocks = np.ascontiguousarray(values).reshape(outer, size, inner)
     codes = np.empty(blocks.shape, element.dtype)
     scales = np.empty((len(blocks), inner), scale.dtype)
 

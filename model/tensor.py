@@ -106,6 +106,8 @@ class BlockTensor:
         codes = self.element_format.check(self.codes, "codes")
         scales = self.scale_format.check(self.scales, "scales")
         axis = require_int("axis", self.axis)
+        if not codes.ndim:
+            raise ValueError("codes must have at least one axis, not shape ()")
         if not -codes.ndim <= axis < codes.ndim:
             raise ValueError(f"axis must be an axis of shape {codes.shape}, not {axis}")
         object.__setattr__(self, "axis", axis)
@@ -167,8 +169,9 @@ class BlockTensor:
         # As quantize does: (blocks, N, what lies inside the blocked axis) needs no transposition.
         axis = self.axis % self.codes.ndim
         inner = int(np.prod(self.codes.shape[axis + 1 :], dtype=np.int64))
-        codes = self.codes.reshape(-1, self.block_size, inner)
-        scales = self.scales.reshape(-1, 1, inner)
+        outer = int(np.prod(self.scales.shape[: axis + 1], dtype=np.int64))
+        codes = self.codes.reshape(outer, self.block_size, inner)
+        scales = self.scales.reshape(outer, 1, inner)
         if out is None:
             out = np.empty(self.codes.shape, np.float32)
         elif not isinstance(out, np.ndarray):
@@ -196,10 +199,15 @@ class BlockTensor:
         return out
 
     @cached_property
+    def nan_scales(self) -> int:
+        """How many scales are NaN."""
+        nan = np.isnan(self.scale_format.values)
+        return int(np.count_nonzero(nan[self.scales])) if nan.any() else 0
+
+    @property
     def scales_are_finite(self) -> bool:
         """Whether no scale is NaN."""
-        nan = np.isnan(self.scale_format.values)
-        return not (nan.any() and nan[self.scales].any())
+        return not self.nan_scales
 
     def pack(self) -> npt.NDArray[np.uint8]:
         """Return the codes two a byte along the last axis, low nibble first.

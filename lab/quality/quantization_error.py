@@ -196,6 +196,7 @@ class QuantizationError:
         sqnr: Signal to quantization noise in dB: ``-10 log10(mse)``; infinite where there is no error.
         zero_blocks: Share of blocks that hold a number other than zero but whose scale is zero.
         subnormal_blocks: Share of blocks whose scale is subnormal.
+        saturated_blocks: Share of blocks whose largest magnitude is beyond what the largest scale reaches.
         expected: The `mse` of independent normal values of the same sigma; None for a tensor of zeros.
         uncertainty: That of `expected`, see `Expectation`; None where that is None.
     """
@@ -206,6 +207,7 @@ class QuantizationError:
     sqnr: float
     zero_blocks: float
     subnormal_blocks: float
+    saturated_blocks: float
     expected: float | None
     uncertainty: float | None
 
@@ -261,6 +263,7 @@ def measure_errors(
         _decibels(mse),
         zero,
         subnormal,
+        _saturated_blocks(x, quantized),
         theory and theory.mse,
         theory and theory.uncertainty,
     )
@@ -299,6 +302,7 @@ def summarize(
                 _decibels(float(energies @ mse / signal) if signal else 0.0),
                 mean([error.zero_blocks for error in column]),
                 mean([error.subnormal_blocks for error in column]),
+                mean([error.saturated_blocks for error in column]),
                 mean(expected),
                 mean(uncertainty),
             )
@@ -325,6 +329,24 @@ def _low_blocks(x: npt.NDArray[np.float32], quantized: BlockTensor) -> tuple[flo
         for start in range(0, lost.size, _CHUNK // 16)
     )
     return zero / scales.size, float(subnormal.mean())
+
+
+def _saturated_blocks(x: npt.NDArray[np.float32], quantized: BlockTensor) -> float:
+    """Return the share of blocks whose largest magnitude is beyond what the largest scale reaches."""
+    fmt = quantized.scale_format
+    _, scales = quantized.blocks()
+    if not scales.size:
+        return 0.0
+    reach = quantized.element_format.largest * fmt.largest * quantized.tensor_scale
+    top = np.flatnonzero(scales.reshape(-1) == fmt.largest_code)
+    rows = x.reshape(-1, quantized.block_size)
+    step = _CHUNK // 16
+    # A tensor scale is rounded to float32: the largest value may lie beyond by as much.
+    beyond = sum(
+        int((np.abs(rows[top[start : start + step]]).max(axis=1) > reach * (1 + 2.0**-23)).sum())
+        for start in range(0, top.size, step)
+    )
+    return beyond / scales.size
 
 
 def _squared_error(x: npt.NDArray[np.float32], quantized: BlockTensor) -> float:

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import sys
 import tracemalloc
@@ -6,7 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 from blockdot.model import quantize
-from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint
+from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint, write_checkpoint
+from blockdot.model.io.tensor_files import TensorInfo
 from blockdot.model.theory import expected_error
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -197,6 +199,37 @@ def test_a_checkpoint_changes_its_layout_and_nothing_else(blockdot, model, tmp_p
     kept = tensor_of(third, "layer.1.weight")
     assert kept.dtype == np.float16
     np.testing.assert_array_equal(kept, model["layer.1.weight"])
+
+
+def test_saturated_blocks_are_told_of(blockdot, tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[1e5] + [0] * 15 + [1.0] * 48], np.float32))
+    done = blockdot("quantize", "x.npy", "--scale", "ue4m3", "--scale", "ue5m3")
+    told = " ".join(done.out.split())
+    assert "x.npy: 25.000 % of the blocks are beyond the largest scale of ue4m3 N=16 absmax" in told
+    assert told.count("are beyond") == 1
+
+
+def test_a_conversion_passes_on_what_is_not_nvfp4_and_tells_of_nan_scales(blockdot, tmp_path, rng):
+    tensor = quantize(rng.standard_normal((4, 64)).astype(np.float32), scale="ue4m3")
+    scales = tensor.scales.copy()
+    scales[1, 2] = 0x7F
+    tensor = dataclasses.replace(tensor, scales=scales)
+    others = {"b.weight_packed": np.arange(128, dtype=np.uint8), "b.weight_scale": np.ones(8, np.uint8)}
+    write_checkpoint(
+        tmp_path / "a.safetensors",
+        {"a": tensor.shape},
+        lambda _: tensor,
+        others=[TensorInfo(name, (4, array.size // 4), "U8") for name, array in others.items()],
+        read_other=others.__getitem__,
+    )
+    done = blockdot("quantize", "a.safetensors", "-o", "b.safetensors", "--layout", "modelopt")
+    assert done.code == 0
+    assert "1 of its 16 block scales are NaN" in " ".join(done.out.split())
+    written = Checkpoint(tmp_path / "b.safetensors")
+    assert written.layouts == {"a": "modelopt"}
+    np.testing.assert_array_equal(written.read("a").scales, scales)
+    for name, array in others.items():
+        np.testing.assert_array_equal(written.raw(name), array)
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device")])

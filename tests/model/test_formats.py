@@ -369,6 +369,18 @@ def test_get_returns_a_format_as_it_is():
     assert formats.get(fmt) is fmt
 
 
+@pytest.mark.parametrize("name", [name for name in NAMED if formats.get(name).nan_code is not None])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_beside_small_values_leaks_no_warning(name, dtype):
+    """Warnings are errors here."""
+    fmt = formats.get(name)
+    values = np.array([np.nan, fmt.smallest, 0.0, np.nan], dtype)
+    for rounding in formats.ROUNDINGS:
+        codes = fmt.encode(values, rounding, np.random.default_rng(1))
+        assert codes[0] == codes[3] == fmt.nan_code
+        assert codes[1] == fmt.smallest_code
+
+
 def test_shapes_are_kept():
     fmt = formats.get("ue5m3")
     for shape in ((), (0,), (2, 3), (4, 0, 2), (70_000,)):

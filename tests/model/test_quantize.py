@@ -316,9 +316,9 @@ def test_input_is_left_alone(rng):
 
 
 def test_empty():
-    for shape in ((0, 16), (3, 0)):
-        tensor = quantize(np.empty(shape, np.float32), tensor_scale=True)
-        assert tensor.shape == shape
+    for shape, axis in (((0, 16), -1), ((3, 0), -1), ((16, 0), 0), ((2, 0, 16, 3), 2), ((0,), 0)):
+        tensor = quantize(np.empty(shape, np.float32), axis=axis, tensor_scale=True)
+        assert tensor.shape == tensor.dequantize().shape == shape
         assert tensor.tensor_scale == 1.0
 
 
@@ -361,7 +361,7 @@ def test_messages():
                 lambda: quantize(x, axis=0),
             ),
             (ValueError, "axis must be an axis of shape (4, 32), not 2", lambda: quantize(x, axis=2)),
-            (ValueError, "axis must be an axis of shape (), not -1", lambda: quantize(np.float32(1))),
+            (ValueError, "x must have at least one axis, not shape ()", lambda: quantize(np.float32(1))),
             (TypeError, "axis must be an integer, not None", lambda: quantize(x, axis=None)),
             (TypeError, "block_size must be an integer, not 16.0", lambda: quantize(x, block_size=16.0)),
             (

@@ -162,7 +162,11 @@ def test_messages():
             (TypeError, "axis must be an integer, not 1.0", tensor(axis=1.0)),
             (ValueError, "axis must be an axis of shape (4, 32), not 2", tensor(axis=2)),
             (ValueError, "axis must be an axis of shape (4, 32), not -3", tensor(axis=-3)),
-            (ValueError, "axis must be an axis of shape (), not 0", tensor(codes=np.uint8(0), axis=0)),
+            (
+                ValueError,
+                "codes must have at least one axis, not shape ()",
+                tensor(codes=np.uint8(0), axis=0),
+            ),
             (
                 ValueError,
                 "codes must have a multiple of 16 elements along axis 0, not 4",

@@ -86,10 +86,21 @@ def test_low_blocks_are_counted():
     assert measure_errors(x, Quantization(scale="ue4m3", method="prevent_zero")).zero_blocks == 0
 
 
+def test_saturated_blocks_are_counted(rng):
+    x = rng.standard_normal((2, 64)).astype(np.float32)
+    x[0, 16] = 6 * 448.0  # what the largest scale just reaches
+    x[0, 32] = -6.01 * 448.0
+    x[1, 48] = 1e5
+    assert measure_errors(x, Quantization(scale="ue4m3")).saturated_blocks == 2 / 8
+    assert measure_errors(x, Quantization(scale="ue5m3")).saturated_blocks == 0
+    for x_of_one in (x, x * np.float32(1 / 3), x * np.float32(0.7)):
+        assert measure_errors(x_of_one, Quantization(scale="ue4m3", tensor_scale=True)).saturated_blocks == 0
+
+
 def test_a_tensor_of_zeros_has_no_error_and_no_expectation():
     error = measure_errors(np.zeros((2, 32), np.float32), Quantization(tensor_scale=True))
     assert (error.mse, error.sqnr, error.expected, error.uncertainty) == (0.0, float("inf"), None, None)
-    assert (error.zero_blocks, error.subnormal_blocks) == (0.0, 0.0)
+    assert (error.zero_blocks, error.subnormal_blocks, error.saturated_blocks) == (0.0, 0.0, 0.0)
 
 
 def test_the_whole_is_what_its_elements_make(rng):
