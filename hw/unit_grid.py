@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..model import DotSpec
-from ..model.spec import Accumulate
+from ..model.spec import ACCUMULATES
 
-__all__ = ["ACCUMULATES", "BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
+__all__ = ["BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
 
 SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
-ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
 BLOCK_SIZES: Final = (8, 16, 32)
 MOST_STAGES: Final = 5
 

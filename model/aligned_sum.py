@@ -21,12 +21,13 @@ import numpy.typing as npt
 from .fixed_point import canonical, two_sum
 from .formats import Format
 
-__all__ = ["UNIT", "AlignedSum", "scale_exponents"]
+__all__ = ["UNIT", "ZERO_EXPONENT", "AlignedSum", "scale_exponents"]
 
 UNIT: Final = 16
 """The most elements under one term: a longer block gives several."""
 
-_ZERO_EXPONENT: Final = -126
+ZERO_EXPONENT: Final = -126
+"""What a scale of zero reads as."""
 
 _Doubles = npt.NDArray[np.float64]
 
@@ -34,7 +35,7 @@ _Doubles = npt.NDArray[np.float64]
 def scale_exponents(fmt: Format) -> npt.NDArray[np.int16]:
     """Return the exponent that each scale code reads as, by code; that of a NaN has no meaning."""
     significands, exponents = fmt.split(np.arange(1 << fmt.bits))
-    return np.where(significands == 0, _ZERO_EXPONENT, exponents + fmt.mantissa_bits).astype(np.int16)
+    return np.where(significands == 0, ZERO_EXPONENT, exponents + fmt.mantissa_bits).astype(np.int16)
 
 
 def _power_of_two(exponents: npt.NDArray[np.int16]) -> _Doubles:

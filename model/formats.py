@@ -205,6 +205,26 @@ class Format:
         return codes
 
     @cached_property
+    def kinds(self) -> npt.NDArray[np.str_]:
+        """What each code is, in code order: zero, subnormal, normal, largest, infinity or NaN; read-only.
+
+        The sign makes no difference. A fixed-point format has no subnormals.
+        """
+        magnitude = np.abs(self.values)
+        floating = self.subnormals and not self.twos_complement
+        # NaN compares as false throughout.
+        cases = {
+            "zero": magnitude == 0,
+            "infinity": np.isinf(magnitude),
+            "largest": magnitude >= self.largest,
+            "subnormal": floating & (magnitude < 2.0**self.least_exponent),
+            "normal": magnitude > 0,
+        }
+        kinds = np.select(list(cases.values()), list(cases), "NaN")
+        kinds.setflags(write=False)
+        return kinds
+
+    @cached_property
     def _split_all(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         code = np.arange(1 << self.bits, dtype=np.int64)
         if self.twos_complement:

@@ -13,13 +13,12 @@ from ..base.argument_checks import cast_exactly, require_block_size, require_fin
 from . import formats, scale_selection
 from .fast.staircases import Staircases, loops
 from .formats import ROUNDINGS, Format, Rounding
-from .scale_selection import Blocks, ScaleRule
+from .scale_selection import Blocks, Method, ScaleRule
 from .tensor import BlockTensor
 
 __all__ = ["METHODS", "QUANTIZE_RECIPES", "Method", "QuantizeRecipe", "quantize", "require_method"]
 
-Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil"]
-METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil")
+METHODS: Final[tuple[Method, ...]] = tuple(scale_selection.SELECTIONS)
 
 QuantizeRecipe = Literal["transformer_engine"]
 QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = ("transformer_engine",)
@@ -72,7 +71,7 @@ class _Method:
         return self.method in scale_selection.STAIRCASES and self.rule.rounding != "stochastic"
 
     def choose(self, blocks: Blocks) -> _Codes:
-        return scale_selection.METHODS[self.method](self.rule, blocks)
+        return scale_selection.SELECTIONS[self.method](self.rule, blocks)
 
     def encode(self, rows: npt.NDArray[np.float32], scales: _Codes) -> _Codes:
         return self.rule.encode(rows, scales)

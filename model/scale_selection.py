@@ -27,7 +27,7 @@ without being B.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,9 @@ import numpy.typing as npt
 from .fixed_point import sign_of_sums
 from .formats import Format, Rounding
 
-__all__ = ["METHODS", "STAIRCASES", "Blocks", "ScaleRule"]
+__all__ = ["SELECTIONS", "STAIRCASES", "Blocks", "Method", "ScaleRule"]
+
+Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil"]
 
 _Rows = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.unsignedinteger]
@@ -267,7 +269,7 @@ def _ceil(rule: ScaleRule, blocks: Blocks) -> _Codes:
 STAIRCASES: Final = ("absmax", "prevent_zero", "floor", "ceil")
 """Methods by which a block's scale depends on its largest magnitude alone, and never falls as that grows."""
 
-METHODS: Final[dict[str, Callable[[ScaleRule, Blocks], _Codes]]] = {
+SELECTIONS: Final[dict[Method, Callable[[ScaleRule, Blocks], _Codes]]] = {
     "absmax": _absmax,
     "prevent_zero": _prevent_zero,
     "four_over_six": _four_over_six,

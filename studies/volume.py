@@ -84,18 +84,8 @@ def every() -> Iterator[Variant]:
 
 
 def _scale_classes(fmt: Format, codes: npt.NDArray[Any]) -> dict[str, int]:
-    values = fmt.values[codes]
-    finite = fmt.values[np.isfinite(fmt.values)]
-    positive = finite[finite > 0]
-    # The least normal number is the first with a mantissa of zero and a field of one.
-    normal = 2.0 ** (1 - fmt.bias) if fmt.subnormals else positive.min()
-    return {
-        "zero": int((values == 0).sum()),
-        "subnormal": int(((values > 0) & (values < normal)).sum()),
-        "normal": int(((values >= normal) & (values < finite.max())).sum()),
-        "largest": int((values == finite.max()).sum()),
-        "NaN": int(np.isnan(values).sum()),
-    }
+    kinds = fmt.kinds[codes]
+    return {kind: int((kinds == kind).sum()) for kind in ("zero", "subnormal", "normal", "largest", "NaN")}
 
 
 def classes(spec: DotSpec, vectors: int, seed: int) -> dict[str, dict[str, int]]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model import DotSpec, Format
+from ..model.aligned_sum import ZERO_EXPONENT
 from ..sim.stimulus import Stimulus
 
 __all__ = [
@@ -37,9 +38,8 @@ NAN: Final = 0x7FC00000
 _INFINITY: Final = 0x7F800000
 _SIGN: Final = 1 << 31
 _FRACTION_BITS: Final = 23
-# The exponent of the least binary32 number, and that of a zero in `aligned`.
+# The exponent of the least binary32 number.
 _LEAST: Final = -149
-_ZERO_EXPONENT: Final = -126
 _TERM_ELEMENTS: Final = 16
 
 Kind = Literal["exact", "below", "tie down", "tie up", "above", "cut"]
@@ -231,7 +231,7 @@ class _Accounts:
         self.shift = (split[0][1] + split[1][1] - sum(quanta)).tolist()
         # In `aligned` a scale of zero has an exponent of its own.
         a_exponent, b_exponent = (
-            np.where(significand == 0, _ZERO_EXPONENT, exponent + fmt.mantissa_bits)
+            np.where(significand == 0, ZERO_EXPONENT, exponent + fmt.mantissa_bits)
             for (significand, exponent), fmt in zip(split, spec.scales, strict=True)
         )
         self.exponent = (a_exponent + b_exponent).tolist()

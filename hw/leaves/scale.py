@@ -1,11 +1,10 @@
 """Block scales: from two codes to significands, one exponent, and what of them is no number."""
 
-from typing import Final
-
 from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...model.aligned_sum import ZERO_EXPONENT
 from ...model.formats import Format
 from .bits import repeat, wire
 from .compressor import Adder, Columns
@@ -13,9 +12,6 @@ from .decode import Decoded, decode
 from .round import BIAS
 
 __all__ = ["ScaleProduct", "aligned_exponents", "exponent_bits", "exponent_offset", "exponent_range"]
-
-# What `aligned` reads a scale of zero as.
-_ZERO_EXPONENT: Final = -126
 
 
 def exponent_bits(a_format: Format, b_format: Format) -> int:
@@ -136,7 +132,7 @@ class ScaleProduct(wiring.Component):
         for fmt, scale in ((self.a_format, a), (self.b_format, b)):
             read = Cat(scale.exponent, Const(0)).as_signed()
             if fmt.subnormals:
-                read = Mux(scale.significand.any(), read, _ZERO_EXPONENT + fmt.bias)
+                read = Mux(scale.significand.any(), read, ZERO_EXPONENT + fmt.bias)
             total = total + (read - fmt.bias)
         return total
 
@@ -147,7 +143,7 @@ def aligned_exponents(a_format: Format, b_format: Format) -> tuple[int, int]:
     for fmt in (a_format, b_format):
         _, exponents = fmt.split(fmt.codes)
         normalised = exponents + fmt.mantissa_bits
-        least += min(int(normalised.min()), _ZERO_EXPONENT if fmt.subnormals else 0)
+        least += min(int(normalised.min()), ZERO_EXPONENT if fmt.subnormals else 0)
         greatest += int(normalised.max())
     return BIAS + least, BIAS + greatest
 

@@ -320,8 +320,7 @@ def _low_blocks(x: npt.NDArray[np.float32], quantized: BlockTensor) -> tuple[flo
     _, scales = quantized.blocks()
     if fmt.zero_code is None or not scales.size:
         return 0.0, 0.0
-    # Codes below that of the least normal number are zero and the subnormals.
-    subnormal = (scales < 1 << fmt.mantissa_bits) & (scales != fmt.zero_code)
+    subnormal = (fmt.kinds == "subnormal")[scales]
     lost = np.flatnonzero(scales.reshape(-1) == fmt.zero_code)
     rows = x.reshape(-1, quantized.block_size)
     zero = sum(

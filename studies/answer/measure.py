@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from blockdot.base.whole_files import write_whole
-from blockdot.hw.unit_grid import ACCUMULATES, SCALES
+from blockdot.hw.unit_grid import SCALES
 from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
 from blockdot.lab.cost.comparison import CostComparison, Unit, UnitCost, compare_costs
 from blockdot.lab.cost.energy_workloads import real_tensors
@@ -35,7 +35,7 @@ from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.statistics import Estimate
 from blockdot.model import DotSpec
 from blockdot.model.quantize import Method
-from blockdot.model.spec import Accumulate
+from blockdot.model.spec import ACCUMULATES, Accumulate
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
 from blockdot.synth.netlist import Netlist

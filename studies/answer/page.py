@@ -7,9 +7,10 @@ from functools import partial
 from io import StringIO
 from typing import Any, Final
 
-from blockdot.hw.unit_grid import ACCUMULATES, SCALES
+from blockdot.hw.unit_grid import SCALES
 from blockdot.lab.cost.energy_workloads import WEIGHT
 from blockdot.lab.reports.cost_report import table_lines
+from blockdot.model.spec import ACCUMULATES
 from blockdot.synth.metric import fmax_of
 
 from .cost_chart import CostBar, cost_chart

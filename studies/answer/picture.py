@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Final
 
 from blockdot.base.whole_files import whole_file
-from blockdot.hw.unit_grid import ACCUMULATES
 from blockdot.lab.quality.error_curves import require_matplotlib
+from blockdot.model.spec import ACCUMULATES
 
 from .page import AnswerRow, areas, selection
 

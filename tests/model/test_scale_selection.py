@@ -13,7 +13,7 @@ import pytest
 import reference
 from blockdot.model import formats, quantize
 from blockdot.model.fixed_point import sign_of_sums
-from blockdot.model.scale_selection import METHODS, Blocks, ScaleRule
+from blockdot.model.scale_selection import SELECTIONS, Blocks, ScaleRule
 from messages import check_messages
 
 SCALES = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
@@ -261,7 +261,7 @@ def test_tensor_scale_of_four_over_six_leaves_room(rng):
         assert Fraction(seen) == wanted
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SELECTIONS)
 def test_axes_and_chunks(method, rng):
     scale = "ue8m0" if method in ("floor", "ceil") else "ue4m3"
     x = rng.standard_normal((16, 32, 192)).astype(np.float32)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from blockdot.hw.unit_grid import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
+from blockdot.hw.unit_grid import BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
 from blockdot.model import DotSpec
+from blockdot.model.spec import ACCUMULATES
 
 from studies import volume
 from studies.volume import KEPT, classes, every, main, netlist, read_volume

@@ -232,22 +232,9 @@ class _Group(ABC):
 def code_classes(fmt: Format) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     """Return names of the classes of a format's codes, and the class of each code."""
     names: list[str] = []
-    for code, value in enumerate(fmt.values.tolist()):
-        magnitude = abs(value)
-        if math.isnan(value):
-            name = "NaN"
-        elif math.isinf(value):
-            name = "infinity"
-        elif magnitude == 0:
-            name = "zero"
-        elif magnitude >= fmt.largest:
-            name = "largest"
-        elif fmt.subnormals and not fmt.twos_complement and magnitude < 2.0**fmt.least_exponent:
-            name = "subnormal"
-        else:
-            name = "normal"
-        negative = fmt.signed and name != "NaN" and bool(code >> fmt.magnitude_bits)
-        names.append(("-" if negative else "+") + name if fmt.signed and name != "NaN" else name)
+    for code, kind in enumerate(fmt.kinds.tolist()):
+        sign = "-" if code >> fmt.magnitude_bits else "+"
+        names.append(kind if kind == "NaN" or not fmt.signed else sign + kind)
     kinds = tuple(dict.fromkeys(names))
     return kinds, np.array([kinds.index(name) for name in names])
 

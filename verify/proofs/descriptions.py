@@ -15,13 +15,13 @@ from fractions import Fraction
 from typing import Final
 
 from ...model import DotSpec, Format
+from ...model.aligned_sum import ZERO_EXPONENT
 from .steps import StepNetlist
 
 __all__ = ["BIAS", "Description", "describe", "largest_sum", "scale_exponents", "tree_offset"]
 
 BIAS: Final = 127
 _NAN: Final = "32'h7fc00000"
-_ZERO_EXPONENT: Final = -126
 _TERM: Final = 16
 
 
@@ -236,7 +236,7 @@ def _scales(m: _Module, spec: DotSpec) -> None:
         )
         # Biased by a number that makes the exponent of every code positive.
         fields = {
-            c: (field - fmt.bias if s or not aligned else _ZERO_EXPONENT) for c, (s, field) in rows.items()
+            c: (field - fmt.bias if s or not aligned else ZERO_EXPONENT) for c, (s, field) in rows.items()
         }
         m.add(_table(f"exponent_{side}", fmt.bits, 10, {c: 256 + field for c, field in fields.items()}))
         odd = {code: int(code not in rows) for code in range(1 << fmt.bits)}
@@ -623,7 +623,7 @@ def _aligned(m: _Module, spec: DotSpec) -> None:
     kept = spec.fraction
     point = sum(fmt.mantissa_bits for fmt in spec.scales) - sum(fmt.quantum_exponent for fmt in spec.elements)
     exponents = [
-        [field - fmt.bias if s else _ZERO_EXPONENT for s, field in _scale_rows(fmt).values()]
+        [field - fmt.bias if s else ZERO_EXPONENT for s, field in _scale_rows(fmt).values()]
         for fmt in spec.scales
     ]
     least, greatest = BIAS + sum(map(min, exponents)), BIAS + sum(map(max, exponents))
