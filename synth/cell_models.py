@@ -15,12 +15,12 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from .liberty import CellFunction, LibertyGroup, Library
 
-__all__ = ["Arc", "CellModel", "CellModels", "Edge", "EnergyTables", "Sense", "Table"]
+__all__ = ["AbcCellModels", "Arc", "CellModel", "CellModels", "Edge", "EnergyTables", "Sense", "Table"]
 
 Sense = Literal["positive", "negative", "both"]
 Edge = Literal["rise", "fall"]
@@ -30,10 +30,48 @@ _SENSES: Final[dict[str, Sense]] = {
     "negative_unate": "negative",
     "non_unate": "both",
 }
-# Arcs from a clock to the output that it makes follow.
-_CLOCK_ARCS: Final = frozenset(("rising_edge", "falling_edge"))
-_SETUP_ARCS: Final = frozenset(("setup_rising", "setup_falling"))
-_COMBINATIONAL_ARCS: Final = frozenset(("", "combinational"))
+_RISE: Final = 0
+_FALL: Final = 1
+_BOTH: Final = (_RISE, _FALL)
+# The values of timing_type (Liberty Reference Manual, "timing_type"): through a gate, with the edges of the
+# output that each tells of; from a clock to the output that it makes follow, with the clock's edge; before a
+# clock, with the clock's edge; and those that no path goes through.
+_COMBINATIONAL_ARCS: Final = {
+    "": _BOTH,
+    "combinational": _BOTH,
+    "combinational_rise": (_RISE,),
+    "combinational_fall": (_FALL,),
+    "three_state_enable": _BOTH,
+    "three_state_enable_rise": (_RISE,),
+    "three_state_enable_fall": (_FALL,),
+}
+_CLOCK_ARCS: Final = {"rising_edge": _RISE, "falling_edge": _FALL}
+_SETUP_ARCS: Final = {"setup_rising": _RISE, "setup_falling": _FALL}
+_NO_PATHS: Final = frozenset(
+    (
+        "clear",
+        "preset",
+        "three_state_disable",
+        "three_state_disable_rise",
+        "three_state_disable_fall",
+        "max_clock_tree_path",
+        "min_clock_tree_path",
+        "min_pulse_width",
+        "minimum_period",
+        "nochange_high_high",
+        "nochange_high_low",
+        "nochange_low_high",
+        "nochange_low_low",
+        *(
+            f"{kind}_{edge}"
+            for kind in ("hold", "non_seq_hold", "non_seq_setup", "recovery", "removal", "skew")
+            for edge in ("falling", "rising")
+        ),
+    )
+)
+_EDGE_NAMES: Final[tuple[Edge, Edge]] = ("rise", "fall")
+# A gate of more inputs has none that its function leaves out: nobody makes one.
+_MOST_INPUTS: Final = 16
 _PREFIXES: Final = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _LOAD: Final = "total_output_net_capacitance"
 _RELATED: Final = "related_pin_transition"
@@ -71,6 +109,10 @@ class Table:
         return Table(self.first, self.second, tuple(tuple(map(how, a, b)) for a, b in rows))
 
 
+EdgeTables = tuple[Table | None, Table | None]
+"""Tables for a rising and for a falling edge of an output; None where there is no such edge."""
+
+
 def _between(points: tuple[float, ...], values: tuple[float, ...], at: float) -> float:
     if len(points) == 1:
         return values[0]
@@ -87,22 +129,29 @@ class Arc:
         source: The input pin.
         target: The output pin.
         sense: Whether the output moves as the input does, against it, or either way.
-        delay: Tables of the delay to a rising and to a falling output.
+        delay: Tables of the delay to a rising and to a falling output; None where it leads to no such edge.
         slope: Tables of the output's slope, likewise.
-        clocked: Whether it is from a clock to what the flip-flop then shows.
+        clock_edge: Of an arc from a clock to what the flip-flop then shows, the edge of the clock: 0 a rising
+            and 1 a falling one. None for an arc through a gate.
     """
 
     source: str
     target: str
     sense: Sense
-    delay: tuple[Table, Table]
-    slope: tuple[Table, Table]
-    clocked: bool
+    delay: EdgeTables
+    slope: EdgeTables
+    clock_edge: int | None = None
 
     @functools.cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Which input edges (0 rise, 1 fall) lead to which output edges."""
-        if self.sense == "both" or self.clocked:
+        return tuple((one, two) for one, two in self._ways if self.delay[two] is not None)
+
+    @property
+    def _ways(self) -> tuple[tuple[int, int], ...]:
+        if self.clock_edge is not None:
+            return (self.clock_edge, _RISE), (self.clock_edge, _FALL)
+        if self.sense == "both":
             return (0, 0), (0, 1), (1, 0), (1, 1)
         return ((0, 0), (1, 1)) if self.sense == "positive" else ((1, 0), (0, 1))
 
@@ -110,14 +159,18 @@ class Arc:
     def _alike(self) -> tuple[bool, ...]:
         """Whether both tables of an edge stand at the same points, several each way."""
         return tuple(
-            (delay.first, delay.second) == (slope.first, slope.second)
+            delay is not None
+            and slope is not None
+            and (delay.first, delay.second) == (slope.first, slope.second)
             and min(len(delay.first), len(delay.second)) > 1
             for delay, slope in zip(self.delay, self.slope, strict=True)
         )
 
     def look_up(self, edge: int, slope: float, load: float) -> tuple[float, float]:
-        """Return the delay and the slope of an output's edge, 0 a rising and 1 a falling one."""
+        """Return the delay and the slope of an output's edge of `pairs`, 0 a rising and 1 a falling one."""
         delay, steep = self.delay[edge], self.slope[edge]
+        assert delay is not None
+        assert steep is not None
         if not self._alike[edge]:
             return delay(slope, load), steep(slope, load)
         rows, columns = delay.first, delay.second
@@ -168,8 +221,10 @@ class CellModel:
         name: Its name.
         capacitance: Of each input pin, the load that a rising and a falling edge sees.
         arcs: Its delays from input to output pins.
-        setup: Of each data pin, tables of the setup time of a rising and a falling edge before the clock's.
+        setup: Of each data pin of a flip-flop, tables of the setup time of a rising and of a falling edge
+            before the clock's, of which the longest counts.
         clock: The clock pin of a flip-flop.
+        clock_edge: The edge of the clock at which a flip-flop moves: 0 the rising and 1 the falling one.
         inputs: Its input pins.
         functions: Its output pins, each with its function: of an integer of ones, then of `inputs`, then of
             a flip-flop's state and its complement, whose bits are independent cases.
@@ -181,8 +236,9 @@ class CellModel:
     name: str
     capacitance: dict[str, tuple[float, float]]
     arcs: tuple[Arc, ...]
-    setup: dict[str, tuple[Table, Table]]
+    setup: dict[str, tuple[tuple[Table, ...], tuple[Table, ...]]]
     clock: str | None
+    clock_edge: int
     inputs: tuple[str, ...]
     functions: dict[str, Callable[..., int]]
     next_state: Callable[..., int] | None
@@ -192,6 +248,29 @@ class CellModel:
     def arcs_to(self, pin: str) -> tuple[Arc, ...]:
         """The arcs that end at an output pin."""
         return self._arcs_to.get(pin, ())
+
+    @functools.cached_property
+    def untimed(self) -> dict[str, str]:
+        """Input pins of a gate that move an output after no known delay, each with that output."""
+        found: dict[str, str] = {}
+        if self.clock is not None or len(self.inputs) > _MOST_INPUTS:
+            return found
+        every = (1 << (1 << len(self.inputs))) - 1
+        # Input k changes every 2**k cases.
+        columns = [
+            every // ((1 << (2 << k)) - 1) * (((1 << (1 << k)) - 1) << (1 << k))
+            for k in range(len(self.inputs))
+        ]
+        for target, function in self.functions.items():
+            for place, pin in enumerate(self.inputs):
+                low, high = (
+                    function(every, *columns[:place], value, *columns[place + 1 :]) & every
+                    for value in (0, every)
+                )
+                reached = {two for arc in self.arcs_to(target) if arc.source == pin for _, two in arc.pairs}
+                if low != high and reached != set(_BOTH):
+                    found[pin] = target
+        return found
 
     @functools.cached_property
     def _arcs_to(self) -> dict[str, tuple[Arc, ...]]:
@@ -216,7 +295,7 @@ class CellModels:
             ValueError: If the library does not have it, or not all that timing needs.
         """
         if name not in self._known:
-            self._known[name] = _Model(self.library.cell_group(name)).build()
+            self._known[name] = self._read(name)
         return self._known[name]
 
     @functools.cached_property
@@ -232,6 +311,28 @@ class CellModels:
         match = re.fullmatch(r"([\d.]+) *([munpf]?)W", text)
         return float(match[1]) * 1e9 * _PREFIXES[match[2]] if match else None
 
+    def _read(self, name: str) -> CellModel:
+        return _Model(self.library.cell_group(name)).build()
+
+
+class AbcCellModels(CellModels):
+    """The cells of one library as abc reads them, whose timing has one sense for each pair of pins.
+
+    Of the arcs from one pin to another abc takes the sense of the first and the worst entries of all: where a
+    library tells both senses of an XOR apart, abc does not see all of its paths.
+    """
+
+    def _read(self, name: str) -> CellModel:
+        model = super()._read(name)
+        arcs: dict[tuple[str, str], Arc] = {}
+        for arc in model.arcs:
+            first = arcs.setdefault((arc.source, arc.target), arc)
+            delay, slope = _worst(first.delay, arc.delay), _worst(first.slope, arc.slope)
+            arcs[arc.source, arc.target] = replace(
+                first, delay=delay or first.delay, slope=slope or first.slope
+            )
+        return replace(model, arcs=tuple(arcs.values()))
+
 
 class _Model:
     """Reads one cell."""
@@ -243,7 +344,7 @@ class _Model:
         group = self._group
         pins = [pin for pin in group.of("pin") if pin.attributes.get("direction") in ("input", "output")]
         inputs = tuple(pin.argument for pin in pins if pin.attributes["direction"] == "input")
-        state, clock, following = self._flip_flop()
+        state, clock, edge, following = self._flip_flop()
         columns = (*inputs, *state)
         functions = {
             pin.argument: _compiled(pin.attributes["function"], columns)
@@ -256,8 +357,11 @@ class _Model:
                 pin.argument: _capacitance(pin) for pin in pins if pin.attributes["direction"] == "input"
             },
             arcs=tuple(itertools.chain.from_iterable(self._arcs(pin) for pin in pins)),
-            setup={pin.argument: setup for pin in pins if (setup := self._setup(pin)) is not None},
+            setup={
+                pin.argument: setup for pin in pins if (setup := self._setup(pin, clock, edge)) is not None
+            },
             clock=clock,
+            clock_edge=edge,
             inputs=inputs,
             functions=functions,
             next_state=None if following is None else _compiled(following, columns),
@@ -265,50 +369,71 @@ class _Model:
             leakage=_leakage(group),
         )
 
-    def _flip_flop(self) -> tuple[tuple[str, ...], str | None, str | None]:
+    def _flip_flop(self) -> tuple[tuple[str, ...], str | None, int, str | None]:
         for group in self._group.of("ff"):
             state = tuple(name.strip().strip('"').strip() for name in group.argument.split(","))
-            clock = group.attributes.get("clocked_on", "").strip("!()' ")
-            return state, clock, group.attributes.get("next_state")
-        return (), None, None
+            text = group.attributes.get("clocked_on", "")
+            clocks = sorted(CellFunction(text).names)
+            if len(clocks) != 1:
+                raise ValueError(f"flip-flop {self._group.argument} must have one clock pin, not {text!r}")
+            inverted = CellFunction(text).evaluate({clocks[0]: 0b10}, 0b11) == 0b01
+            edge = _FALL if inverted else _RISE
+            return state, clocks[0], edge, group.attributes.get("next_state")
+        return (), None, _RISE, None
 
     def _arcs(self, pin: LibertyGroup) -> Iterator[Arc]:
-        merged: dict[tuple[str, Sense, bool], list[Arc]] = {}
+        merged: dict[tuple[str, Sense, int | None], list[Arc]] = {}
         for timing in pin.of("timing"):
             kind = timing.attributes.get("timing_type", "")
-            if kind not in _COMBINATIONAL_ARCS | _CLOCK_ARCS:
+            if kind in _COMBINATIONAL_ARCS:
+                edges, clock_edge = _COMBINATIONAL_ARCS[kind], None
+            elif kind in _CLOCK_ARCS:
+                edges, clock_edge = _BOTH, _CLOCK_ARCS[kind]
+            elif kind in _SETUP_ARCS or kind in _NO_PATHS:
                 continue
-            tables = [
-                [self._table(table) for table in timing.of(name)]
-                for name in ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
-            ]
-            if not all(tables):
+            else:
+                raise ValueError(
+                    f"timing_type of cell {self._group.argument} at {pin.argument} must be one of Liberty's, "
+                    f"not {kind!r}"
+                )
+            delay = self._edge_tables(timing, edges, "cell_{}")
+            slope = self._edge_tables(timing, edges, "{}_transition")
+            if delay == slope == (None, None):
                 continue
-            (rise, *_), (fall, *_), (rise_slope, *_), (fall_slope, *_) = tables
+            for edge, one, two in zip(_EDGE_NAMES, delay, slope, strict=True):
+                if (one is None) != (two is None):
+                    raise ValueError(
+                        f"cell {self._group.argument} must have both cell_{edge} and {edge}_transition "
+                        f"at {pin.argument}, not one of them"
+                    )
             sense = _SENSES.get(timing.attributes.get("timing_sense", ""), "both")
             for source in timing.attributes.get("related_pin", "").split():
-                arc = Arc(
-                    source, pin.argument, sense, (rise, fall), (rise_slope, fall_slope), kind in _CLOCK_ARCS
-                )
-                merged.setdefault((source, sense, arc.clocked), []).append(arc)
+                arc = Arc(source, pin.argument, sense, delay, slope, clock_edge)
+                merged.setdefault((source, sense, clock_edge), []).append(arc)
         for arcs in merged.values():
             yield from _slowest(arcs)
 
-    def _setup(self, pin: LibertyGroup) -> tuple[Table, Table] | None:
-        found: list[tuple[Table, Table]] = []
+    def _edge_tables(self, timing: LibertyGroup, edges: tuple[int, ...], name: str) -> EdgeTables:
+        """Return the tables of a timing group for its edges."""
+        rise, fall = (
+            next(map(self._table, timing.of(name.format(_EDGE_NAMES[edge]))), None) if edge in edges else None
+            for edge in _BOTH
+        )
+        return rise, fall
+
+    def _setup(
+        self, pin: LibertyGroup, clock: str | None, edge: int
+    ) -> tuple[tuple[Table, ...], tuple[Table, ...]] | None:
+        found: tuple[list[Table], list[Table]] = ([], [])
         for timing in pin.of("timing"):
-            if timing.attributes.get("timing_type") in _SETUP_ARCS:
-                rise = [self._table(table) for table in timing.of("rise_constraint")]
-                fall = [self._table(table) for table in timing.of("fall_constraint")]
-                if rise and fall:
-                    found.append((rise[0], fall[0]))
-        if not found:
-            return None
-        worst = found[0]
-        for other in found[1:]:
-            pair = tuple(a.combined(b, max) for a, b in zip(worst, other, strict=True))
-            worst = (pair[0] or worst[0], pair[1] or worst[1])
-        return worst
+            if (
+                _SETUP_ARCS.get(timing.attributes.get("timing_type", "")) == edge
+                and clock in timing.attributes.get("related_pin", "").split()
+            ):
+                for tables, name in zip(found, _EDGE_NAMES, strict=True):
+                    tables.extend(self._table(table) for table in timing.of(f"{name}_constraint"))
+        rise, fall = found
+        return (tuple(rise), tuple(fall)) if rise and fall else None
 
     def _energy(self, pin: LibertyGroup) -> EnergyTables:
         cases: set[tuple[str, str]] = set()
@@ -335,18 +460,29 @@ class _Model:
 
 
 def _slowest(arcs: list[Arc]) -> Iterable[Arc]:
-    """Merge arcs that differ in their condition alone into one of the worst entries, where they can be."""
+    """Merge arcs that differ in condition or in the edges they tell of into one of the worst entries.
+
+    Where tables stand at different points the arcs stay as they are.
+    """
     one = arcs[0]
     for other in arcs[1:]:
-        tables = [
-            a.combined(b, max)
-            for a, b in zip((*one.delay, *one.slope), (*other.delay, *other.slope), strict=True)
-        ]
-        if None in tables:
+        delay, slope = _worst(one.delay, other.delay), _worst(one.slope, other.slope)
+        if delay is None or slope is None:
             return arcs
-        rise, fall, rise_slope, fall_slope = (table for table in tables if table is not None)
-        one = Arc(one.source, one.target, one.sense, (rise, fall), (rise_slope, fall_slope), one.clocked)
+        one = replace(one, delay=delay, slope=slope)
     return (one,)
+
+
+def _worst(one: EdgeTables, other: EdgeTables) -> EdgeTables | None:
+    """Return the tables of the larger entries; None where they stand at different points."""
+    tables: list[Table | None] = []
+    for a, b in zip(one, other, strict=True):
+        table = a or b if a is None or b is None else a.combined(b, max)
+        if table is None and a is not None:
+            return None
+        tables.append(table)
+    rise, fall = tables
+    return rise, fall
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ __all__ = [
     "unvaried",
 ]
 
-FLOW_VERSION: Final = 3
+FLOW_VERSION: Final = 4
 """Goes up with every change to the passes or to what is made of their results; part of the cache's key."""
 
 Goal = Literal["area", "delay"]

@@ -5,22 +5,26 @@ a pipelined unit needs is added (`clocked`): the delay from the clock to a flip-
 that output really has, and the setup time that a flip-flop wants before the next edge, both out of the
 library's tables.
 
-The rules: the slowest of all arcs counts, by edge, with the slope that comes with each; loads are those of
-the pins, without wires. Each input port is driven by the library's `driving_cell`, of which the part that the
-load adds counts; each output port drives `output_load_ff`.
+The rules: the slowest of all arcs counts, by edge, and the slowest slope on a net counts for all paths
+through it, as in OpenSTA; loads are those of the pins, without wires. A path through a gate whose delay the
+library does not tell is an error. Each input port is driven by the library's `driving_cell`, of which the
+part that the load adds counts; each output port drives `output_load_ff`.
 
 Between registers: the clock reaches all of them at once, with the slope that the driving cell gives to four
-clock pins. A unit stands among others like it, so each of its inputs comes out of a flip-flop, by way of the
-driving cell, and each of its outputs goes into one. The clock's tree, its skew and jitter are not counted.
+clock pins; of its edges the one counts at which a register moves. A unit stands among others like it, so each
+of its inputs comes out of a register, by way of the driving cell, and each of its outputs goes into one: the
+cell that Yosys maps a plain register to. The clock's tree, its skew and jitter are not counted.
 """
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .cell_models import Arc, CellModel, CellModels
 from .mapped_netlist import CellInstance, MappedNetlist, Net
+from .registers import LibraryRegister, find_register
 
 __all__ = ["PATHS", "Loads", "PathTiming", "analyse", "gates_delay", "loads", "register_overhead", "waves_of"]
 
@@ -47,12 +51,17 @@ class Wave(NamedTuple):
     """The latest edges on a net.
 
     Attributes:
-        arrival: When the rising and the falling one come.
+        arrivals: When the rising and the falling one come, for each kind of start; all share the slopes.
         slope: How long each takes.
     """
 
-    arrival: Pair
+    arrivals: tuple[Pair, ...]
     slope: Pair
+
+    @property
+    def arrival(self) -> Pair:
+        """When the rising and the falling one come, whatever their start."""
+        return max(rise for rise, _ in self.arrivals), max(fall for _, fall in self.arrivals)
 
 
 @dataclass(frozen=True)
@@ -79,105 +88,152 @@ class PathTiming:
 
 
 Loads = dict[Net, Pair]
+_NO_LOAD: Final = (0.0, 0.0)
 
 
 def loads(netlist: MappedNetlist, models: CellModels) -> Loads:
     """Return what each net drives, for rising and falling edges, in the library's unit."""
-    total: Loads = {}
-    for instance in netlist.instances:
-        capacitance = models[instance.cell].capacitance
-        for pin, net in instance.pins.items():
-            if pin in capacitance and net >= 0:
-                rise, fall = total.get(net, (0.0, 0.0))
-                more_rise, more_fall = capacitance[pin]
-                total[net] = rise + more_rise, fall + more_fall
-    port = models.library.output_load_ff / models.library.capacitance_unit_ff
+    total = _pin_loads(netlist.instances, models)
+    port = _port_load(models)
     for nets in netlist.outputs.values():
         for net in nets:
-            rise, fall = total.get(net, (0.0, 0.0))
+            rise, fall = total.get(net, _NO_LOAD)
             total[net] = rise + port, fall + port
     return total
 
 
-def _through(arcs: tuple[Arc, ...], pins: Mapping[str, Net], waves: Mapping[Net, Wave], load: Pair) -> Wave:
-    """Return the latest edges at the end of arcs, by the waves on the nets that their pins are on."""
-    arrival, slope = [_NEVER, _NEVER], [0.0, 0.0]
+def _pin_loads(instances: Iterable[CellInstance], models: CellModels) -> Loads:
+    total: Loads = {}
+    for instance in instances:
+        capacitance = models[instance.cell].capacitance
+        for pin, net in instance.pins.items():
+            if pin in capacitance and net >= 0:
+                rise, fall = total.get(net, _NO_LOAD)
+                more_rise, more_fall = capacitance[pin]
+                total[net] = rise + more_rise, fall + more_fall
+    return total
+
+
+def _port_load(models: CellModels) -> float:
+    return models.library.output_load_ff / models.library.capacitance_unit_ff
+
+
+def _through(
+    arcs: tuple[Arc, ...], pins: Mapping[str, Net], waves: Mapping[Net, Wave], load: Pair
+) -> Wave | None:
+    """Return the latest edges at the end of arcs, by the waves on the nets that their pins are on.
+
+    None where no wave comes in.
+    """
+    arrivals: list[list[float]] = []
+    slope = [0.0, 0.0]
     for arc in arcs:
         wave = waves.get(pins.get(arc.source, _NOWHERE))
         if wave is None:
             continue
         came, steep = wave
+        if not arrivals:
+            arrivals = [[_NEVER, _NEVER] for _ in came]
         for one, two in arc.pairs:
-            if came[one] == _NEVER:
+            # There are two kinds of start at most.
+            if came[0][one] == _NEVER and came[-1][one] == _NEVER:
                 continue
             delay, after = arc.look_up(two, steep[one], load[two])
-            delay += came[one]
-            if delay > arrival[two]:
-                arrival[two] = delay
+            for to, at in zip(arrivals, came, strict=True):
+                late = at[one] + delay
+                if late > to[two]:
+                    to[two] = late
             if after > slope[two]:
                 slope[two] = after
-    return Wave((arrival[0], arrival[1]), (slope[0], slope[1]))
+    return Wave(tuple((rise, fall) for rise, fall in arrivals), (slope[0], slope[1])) if arrivals else None
 
 
 class TimingContext:
     """What stands around a unit: what drives its inputs, and the registers before and behind it."""
 
     def __init__(self, models: CellModels) -> None:
-        library = models.library
-        self.driver = models[library.driving_cell.name]
+        self._models = models
+        self.driver = models[models.library.driving_cell.name]
         (self._pin,) = self.driver.capacitance
         (output,) = self.driver.functions
         self._arcs = self.driver.arcs_to(output)
-        self._still = Wave((0.0, 0.0), (0.0, 0.0))
+        self._still = Wave(((0.0, 0.0),), (0.0, 0.0))
         self._unloaded = self._driven(self._still, (0.0, 0.0)).arrival
-        flip_flop = library.flip_flop
-        self.register = None if flip_flop is None else models[flip_flop.name]
-        self.clock = self.clock_wave(self.register) if self.register else self._still
 
     def _driven(self, wave: Wave, load: Pair) -> Wave:
-        return _through(self._arcs, {self._pin: 0}, {0: wave}, load)
+        driven = _through(self._arcs, {self._pin: 0}, {0: wave}, load)
+        if driven is None:
+            raise ValueError(f"cell {self.driver.name} must have a delay from {self._pin}, not none")
+        return driven
 
     def input(self, load: Pair) -> Wave:
         """The wave at an input port when only the gates count: what the load adds to the driving cell."""
         wave = self._driven(self._still, load)
         rise, fall = (a - b for a, b in zip(wave.arrival, self._unloaded, strict=True))
-        return Wave((rise, fall), wave.slope)
+        return Wave(((rise, fall),), wave.slope)
 
     def clock_wave(self, register: CellModel) -> Wave:
         """The clock's edges at a register: at time 0, with the slope of a loaded driving cell."""
         rise, fall = register.capacitance[register.clock or ""]
-        return Wave((0.0, 0.0), self._driven(self._still, (_CLOCK_FANOUT * rise, _CLOCK_FANOUT * fall)).slope)
+        slope = self._driven(self._still, (_CLOCK_FANOUT * rise, _CLOCK_FANOUT * fall)).slope
+        return Wave(((0.0, 0.0),), slope)
+
+    @functools.cached_property
+    def register(self) -> tuple[LibraryRegister, CellModel, Wave] | None:
+        """The library's register, its model, and the clock at it."""
+        found = find_register(self._models.library)
+        if found is None:
+            return None
+        model = self._models[found.cell]
+        return found, model, self.clock_wave(model)
 
     def registered(self, load: Pair) -> tuple[Wave, float]:
         """The wave at an input port behind a register and the driving cell, and its clock-to-output part."""
         if self.register is None:
             return self._driven(self._still, load), 0.0
-        pin = next(iter(self.register.functions))
-        own = self.driver.capacitance[self._pin]
-        out = clock_to_output(self.register, pin, self.clock, own)
+        register, model, clock = self.register
+        out = clock_to_output(model, register.output, clock, self.driver.capacitance[self._pin])
         return self._driven(out, load), max(out.arrival)
+
+    def taken(self, wave: Wave, start: int = 0) -> tuple[float, float] | None:
+        """When a wave at an output port is early enough for a register behind it: see `_setup`."""
+        if self.register is None:
+            late = max(wave.arrivals[start])
+            return None if late == _NEVER else (late, 0.0)
+        register, model, clock = self.register
+        return _setup(model, register.data, wave, clock, start)
 
 
 def clock_to_output(register: CellModel, pin: str, clock: Wave, load: Pair) -> Wave:
-    """Return the edges at a register's output after the clock's at time 0."""
-    arcs = tuple(arc for arc in register.arcs_to(pin) if arc.clocked)
-    if not arcs:
+    """Return the edges at a register's output after the clock's at time 0.
+
+    Raises:
+        ValueError: If the library does not tell when one of them comes.
+    """
+    arcs = tuple(arc for arc in register.arcs_to(pin) if arc.clock_edge == register.clock_edge)
+    wave = _through(arcs, {arc.source: 0 for arc in arcs}, {0: clock}, load)
+    if wave is None or _NEVER in wave.arrival:
         raise ValueError(f"flip-flop {register.name} must have a delay from its clock to {pin}, not none")
-    return _through(arcs, {arc.source: 0 for arc in arcs}, {0: clock}, load)
+    return wave
 
 
-def _setup(register: CellModel, pin: str, wave: Wave, clock: Wave) -> tuple[float, float]:
-    """Return when a wave at a data pin is early enough for the next edge, and the setup part of that."""
+def _setup(
+    register: CellModel, pin: str, wave: Wave, clock: Wave, start: int = 0
+) -> tuple[float, float] | None:
+    """Return when a wave at a data pin is early enough for the next edge, and the setup part of that.
+
+    None if nothing comes from that start.
+    """
     tables = register.setup.get(pin)
     if tables is None:
         raise ValueError(f"flip-flop {register.name} must have a setup time at {pin}, not none")
     ends = [
         (arrival + setup, setup)
-        for table, arrival, slope in zip(tables, wave.arrival, wave.slope, strict=True)
+        for edge, arrival, slope in zip(tables, wave.arrivals[start], wave.slope, strict=True)
         if arrival > _NEVER
-        for setup in (table(slope, min(clock.slope)),)
+        for setup in (max(table(slope, clock.slope[register.clock_edge]) for table in edge),)
     ]
-    return max(ends, default=(0.0, 0.0))
+    return max(ends, default=None)
 
 
 class _Gate(NamedTuple):
@@ -187,17 +243,26 @@ class _Gate(NamedTuple):
 
 def _propagate(gates: Sequence[_Gate], load: Loads, waves: dict[Net, Wave]) -> None:
     """Add the waves of every net behind gates."""
-    none = (0.0, 0.0)
     for gate in gates:
         for net, arcs in gate.outputs:
-            waves[net] = _through(arcs, gate.pins, waves, load.get(net, none))
+            wave = _through(arcs, gate.pins, waves, load.get(net, _NO_LOAD))
+            # What comes out of constants alone never moves.
+            if wave is not None:
+                waves[net] = wave
 
 
 def _gates(netlist: MappedNetlist, models: CellModels) -> list[_Gate]:
-    """Return the gates in the order in which edges reach them, each with the nets that it drives."""
+    """Return the gates in the order in which edges reach them, each with the nets that it drives.
+
+    Raises:
+        ValueError: If there is a path through a gate without a delay, or a loop.
+    """
     found = []
     for gate in netlist.ordered(models):
         model = models[gate.cell]
+        for pin, target in model.untimed.items():
+            if gate.pins.get(pin, _NOWHERE) >= 0 and target in gate.pins:
+                raise ValueError(f"cell {gate.cell} must have a delay from {pin} to {target}, not none")
         outputs = [(gate.pins[pin], model.arcs_to(pin)) for pin in model.functions if pin in gate.pins]
         found.append(_Gate(gate.pins, outputs))
     return found
@@ -209,51 +274,51 @@ def _registers(netlist: MappedNetlist, models: CellModels) -> list[tuple[CellIns
 
 
 def register_overhead(models: CellModels) -> float:
-    """Return what the library's flip-flop takes of a clock period, in ps; 0 in a library without one.
+    """Return what the library's register takes of a clock period, in ps; 0 in a library without one.
 
     From the clock's edge to its output on a driving cell, and the setup time of what comes out of that.
 
     Raises:
-        ValueError: If it has no delay from its clock, or no setup time.
+        ValueError: If no flip-flop of the library will do, or it has no delay or no setup time.
     """
     surroundings = TimingContext(models)
-    register = surroundings.register
-    if register is None:
+    if surroundings.register is None:
         return 0.0
-    pin = next(pin for pin in register.inputs if pin != register.clock)
-    wave, launched = surroundings.registered(register.capacitance[pin])
-    return (launched + _setup(register, pin, wave, surroundings.clock)[1]) * models.library.time_unit_ps
+    register, model, _ = surroundings.register
+    wave, launched = surroundings.registered(model.capacitance[register.data])
+    taken = surroundings.taken(wave)
+    assert taken is not None
+    return (launched + taken[1]) * models.library.time_unit_ps
 
 
 def gates_delay(netlist: MappedNetlist, models: CellModels) -> float:
     """Return the longest path through gates alone in ps, as abc's ``stime`` has it; 0 without gates.
 
-    From an input port or a flip-flop's output to an output port or a flip-flop's input.
+    abc sees gates only. What else drives one of them is an input port to it, and each net that a gate drives
+    and a port or a register takes is one output port, which drives `output_load_ff`, however many take it.
 
     Raises:
-        ValueError: If a cell is not in the library, or there is a loop.
+        ValueError: If a cell is not in the library or has no delay on a path, or there is a loop.
     """
-    load = loads(netlist, models)
-    port = models.library.output_load_ff / models.library.capacitance_unit_ff
-    registers = _registers(netlist, models)
+    gates = _gates(netlist, models)
+    driven = {net for gate in gates for net, _ in gate.outputs}
+    takers = {
+        net
+        for instance, model in _registers(netlist, models)
+        for pin, net in instance.pins.items()
+        if pin in model.capacitance
+    }
+    ends = {net for nets in netlist.outputs.values() for net in nets} | takers
+    load = _pin_loads((one for one in netlist.instances if models[one.cell].clock is None), models)
+    port = _port_load(models)
+    for net in ends & driven:
+        rise, fall = load.get(net, _NO_LOAD)
+        load[net] = rise + port, fall + port
     surroundings = TimingContext(models)
-    starts = {net for nets in netlist.inputs.values() for net in nets}
-    ends = [net for nets in netlist.outputs.values() for net in nets]
-    for instance, model in registers:
-        for pin, net in instance.pins.items():
-            if pin in model.functions:
-                starts.add(net)
-            elif pin != model.clock:
-                # abc sees an output port here, and no flip-flop.
-                ends.append(net)
-                rise, fall = load[net] if net >= 0 else (0.0, 0.0)
-                own = model.capacitance[pin]
-                if net >= 0:
-                    load[net] = rise - own[0] + port, fall - own[1] + port
-    waves = {net: surroundings.input(load.get(net, (0.0, 0.0))) for net in starts}
-    _propagate(_gates(netlist, models), load, waves)
-    # A port wired to a port has no gate on its way.
-    late = [max(waves[net].arrival) for net in ends if net in waves and net not in starts]
+    starts = {net for gate in gates for net in gate.pins.values() if net >= 0} - driven
+    waves = {net: surroundings.input(load[net]) for net in starts}
+    _propagate(gates, load, waves)
+    late = [max(waves[net].arrival) for net in ends & driven if net in waves]
     return max(late, default=0.0) * models.library.time_unit_ps
 
 
@@ -266,10 +331,9 @@ def waves_of(netlist: MappedNetlist, models: CellModels) -> dict[Net, Wave]:
         ValueError: As `analyse`.
     """
     load = loads(netlist, models)
-    none = (0.0, 0.0)
     surroundings = TimingContext(models)
     waves = {
-        net: surroundings.registered(load.get(net, none))[0]
+        net: surroundings.registered(load.get(net, _NO_LOAD))[0]
         for nets in netlist.inputs.values()
         for net in nets
     }
@@ -279,62 +343,61 @@ def waves_of(netlist: MappedNetlist, models: CellModels) -> dict[Net, Wave]:
         for pin in model.functions:
             if pin in instance.pins:
                 net = instance.pins[pin]
-                waves[net] = clock_to_output(model, pin, clock, load.get(net, none))
+                waves[net] = clock_to_output(model, pin, clock, load.get(net, _NO_LOAD))
     _propagate(_gates(netlist, models), load, waves)
     return waves
 
 
+_STARTS: Final = ("input", "register")
+
+
 def analyse(netlist: MappedNetlist, models: CellModels) -> PathTiming:
     """Return the timing of a netlist.
+
+    The slowest slope on a net counts for all paths through it, whatever their start, as it does in other
+    static timing analysers.
 
     Raises:
         ValueError: If a cell is not in the library or lacks what timing needs, or there is a loop of gates.
     """
     unit = models.library.time_unit_ps
     load = loads(netlist, models)
-    none = (0.0, 0.0)
     surroundings = TimingContext(models)
     registers = _registers(netlist, models)
-    gates = _gates(netlist, models)
     clocks = {model.name: surroundings.clock_wave(model) for _, model in registers}
     longest: dict[str, tuple[float, float, float]] = {}
+    never = (_NEVER, _NEVER)
 
-    inputs: dict[Net, Wave] = {}
-    launched = 0.0
+    waves: dict[Net, Wave] = {}
+    launched = [0.0, 0.0]
     for nets in netlist.inputs.values():
         for net in nets:
-            inputs[net], launched = surroundings.registered(load.get(net, none))
-    states: dict[Net, Wave] = {}
+            wave, launched[0] = surroundings.registered(load.get(net, _NO_LOAD))
+            waves[net] = Wave((wave.arrival, never), wave.slope)
     for instance, model in registers:
         for pin in model.functions:
             net = instance.pins.get(pin)
             if net is not None:
-                states[net] = clock_to_output(model, pin, clocks[model.name], load.get(net, none))
+                wave = clock_to_output(model, pin, clocks[model.name], load.get(net, _NO_LOAD))
+                waves[net] = Wave((never, wave.arrival), wave.slope)
+                launched[1] = max(launched[1], *wave.arrival)
+    _propagate(_gates(netlist, models), load, waves)
 
-    def note(path: str, end: tuple[float, float], clock_to_output: float) -> None:
-        if path not in longest or end[0] > longest[path][0]:
+    def note(path: str, end: tuple[float, float] | None, clock_to_output: float) -> None:
+        if end is not None and (path not in longest or end[0] > longest[path][0]):
             longest[path] = (end[0], clock_to_output, end[1])
 
-    for start, waves in (("input", dict(inputs)), ("register", dict(states))):
-        if not waves:
-            continue
-        own = launched if start == "input" else max(max(wave.arrival) for wave in states.values())
-        _propagate(gates, load, waves)
+    for place, start in enumerate(_STARTS):
         for instance, model in registers:
-            for pin, net in instance.pins.items():
-                wave = waves.get(net)
-                if pin in model.setup and wave is not None and max(wave.arrival) > _NEVER:
-                    note(f"{start} to register", _setup(model, pin, wave, clocks[model.name]), own)
-        register = surroundings.register
+            for pin in model.setup:
+                wave = waves.get(instance.pins.get(pin, _NOWHERE))
+                if wave is not None:
+                    end = _setup(model, pin, wave, clocks[model.name], place)
+                    note(f"{start} to register", end, launched[place])
         for nets in netlist.outputs.values():
             for net in nets:
-                wave = waves.get(net)
-                if wave is not None and max(wave.arrival) > _NEVER:
-                    end = max(wave.arrival), 0.0
-                    if register is not None:
-                        pin = next(pin for pin in register.inputs if pin != register.clock)
-                        end = _setup(register, pin, wave, surroundings.clock)
-                    note(f"{start} to output", end, own)
+                if net in waves:
+                    note(f"{start} to output", surroundings.taken(waves[net], place), launched[place])
     decides = max(longest.values(), default=(0.0, 0.0, 0.0))
     return PathTiming(
         gates=gates_delay(netlist, models),

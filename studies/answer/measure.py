@@ -39,6 +39,7 @@ from blockdot.model.spec import ACCUMULATES, Accumulate
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
 from blockdot.synth.netlist import Netlist
+from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 from rich.console import Console
 from rich.progress import Progress as Bars
@@ -146,7 +147,7 @@ def measure_answer(
         cache: Where results are kept.
         workers: How many processes run at once; the number of processors where it is None.
         before: What was stored before, to which this is added. Of one unit the row of more netlists stays,
-            unless its hardware changed. Of another version, or of another synthesizer, it is left aside.
+            unless its hardware changed. Of another version, synthesizer or flow it is left aside.
         keep: Called with what there is so far, whenever there is more.
         progress: Called with a word on what comes next; what it returns is called after each netlist.
 
@@ -158,6 +159,7 @@ def measure_answer(
         "schema": SCHEMA,
         "version": VERSION,
         "pyosys": pyosys_version(),
+        "flow": FLOW_VERSION,
         "libraries": [],
         "rows": [],
         "again": [],
@@ -165,10 +167,7 @@ def measure_answer(
         "curves": [],
         "errors": _errors(sorted(BLOCK_SIZES)),
     }
-    if before is not None and [before.get(key) for key in ("version", "pyosys")] == [
-        VERSION,
-        stored["pyosys"],
-    ]:
+    if before is not None and all(before.get(key) == stored[key] for key in ("version", "pyosys", "flow")):
         stored |= {key: list(before[key]) for key in ("libraries", "rows", "again", "tiles", "curves")}
     stored["libraries"] = _merged(stored["libraries"], map(_facts, found), "sha256")
 

@@ -12,6 +12,7 @@ from blockdot.lab.cost.energy_workloads import WEIGHT
 from blockdot.lab.reports.cost_report import table_lines
 from blockdot.model.spec import ACCUMULATES
 from blockdot.synth.metric import fmax_of
+from blockdot.synth.recipes import FLOW_VERSION
 
 from .cost_chart import CostBar, cost_chart
 
@@ -172,8 +173,14 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
         "Each unit is made as several netlists that compute the same and differ in structure. Each netlist "
         "is mapped in one or more ways. A difference is the mean over pairs that are made alike, with its "
         "95 % interval, against UE4M3. `~` marks a difference that cannot be told from zero. "
-        f"Synthesis: pyosys {stored['pyosys']}."
+        f"Synthesis: pyosys {stored['pyosys']}, flow {stored['flow']}."
     )
+    if stored["flow"] != FLOW_VERSION:
+        yield ""
+        yield (
+            "**Measured by an older flow.** What changed in synthesis or timing since may change these "
+            "figures; `make answer-measure` measures them again."
+        )
     yield ""
     yield (
         "*Whole* is the flat unit, optimised across its components. *Attributed* is the sum over the "

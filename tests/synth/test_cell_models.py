@@ -93,7 +93,7 @@ def test_pins(odd):
 
 def test_conditions_are_merged_to_their_worst_and_tables_turned_to_slope_by_load(odd):
     (arc,) = odd.arcs_to("Y")
-    assert (arc.source, arc.sense, arc.clocked, arc.pairs) == ("A", "positive", False, ((0, 0), (1, 1)))
+    assert (arc.source, arc.sense, arc.clock_edge, arc.pairs) == ("A", "positive", None, ((0, 0), (1, 1)))
     assert arc.delay[0] == Table((10.0, 20.0, 30.0), (1.0, 2.0), ((1.0, 4.0), (9.0, 5.0), (3.0, 6.0)))
     assert arc.look_up(0, 20.0, 1.0) == (9.0, 8.0)
     assert arc.look_up(1, 30.0, 2.0) == (9.0, 7.0)
@@ -147,8 +147,9 @@ def test_the_neutral_flip_flop():
     assert flip_flop.next_state(3, 1, 2, 0, 0) == 2  # every, CK, D, IQ, IQN
     assert flip_flop.functions["Q"](3, 0, 0, 1, 2) == 1
     (arc,) = flip_flop.arcs_to("Q")
-    assert arc.clocked
+    assert (arc.clock_edge, arc.pairs) == (0, ((0, 0), (0, 1)))
+    assert flip_flop.clock_edge == 0
     assert arc.look_up(0, 5.0, 4.0)[0] == pytest.approx(TAU_PS * (CLOCK_TO_OUTPUT + 4))
-    assert [table(1.0, 1.0) for table in flip_flop.setup["D"]] == [TAU_PS * SETUP] * 2
+    assert [[table(1.0, 1.0) for table in edge] for edge in flip_flop.setup["D"]] == [[TAU_PS * SETUP]] * 2
     # Sequencing overhead is 3 to 5 FO4 by every textbook's account.
     assert 3 < (CLOCK_TO_OUTPUT + 4 + SETUP) / 5 < 6

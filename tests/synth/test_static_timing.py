@@ -1,15 +1,18 @@
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from blockdot.synth.cell_models import Arc, CellModel, CellModels
+from blockdot.synth.cell_models import AbcCellModels, Arc, CellModel, CellModels, Table
 from blockdot.synth.flow import Synthesizer, synthesize
-from blockdot.synth.liberty import Library
+from blockdot.synth.liberty import Library, LibrarySource
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.netlist import Netlist
-from blockdot.synth.neutral_library import CLOCK_TO_OUTPUT, SETUP, TAU_PS, neutral
+from blockdot.synth.neutral_library import CLOCK_TO_OUTPUT, SETUP, TAU_PS, liberty_text, neutral
 from blockdot.synth.recipes import choose
 from blockdot.synth.static_timing import PATHS, analyse, gates_delay
+from blockdot.synth.yosys import SynthesisError
 from messages import whole
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "liberty"
@@ -23,20 +26,6 @@ REGISTERED = """
         assign p = ^(x * y);
     endmodule
 """
-
-
-class AsAbcHasThem(CellModels):
-    """abc's reading: of the arcs from one pin to another, the first one's sense and the worst delays."""
-
-    def __getitem__(self, name: str) -> CellModel:
-        model = super().__getitem__(name)
-        arcs: dict[tuple[str, str], Arc] = {}
-        for arc in model.arcs:
-            first = arcs.setdefault((arc.source, arc.target), arc)
-            pairs = zip((*first.delay, *first.slope), (*arc.delay, *arc.slope), strict=True)
-            rise, fall, rise_slope, fall_slope = (a.combined(b, max) or a for a, b in pairs)
-            arcs[arc.source, arc.target] = replace(first, delay=(rise, fall), slope=(rise_slope, fall_slope))
-        return replace(model, arcs=tuple(arcs.values()))
 
 
 def library_of(name: str) -> Library:
@@ -60,7 +49,7 @@ def test_gates_take_what_abc_says_they_take(name: str):
     for raw, mapped in made.values():
         # abc prints two digits of a picosecond.
         told = pytest.approx(raw.stime_ps, rel=2e-6, abs=0.011)
-        assert gates_delay(mapped, AsAbcHasThem(library)) == told
+        assert gates_delay(mapped, AbcCellModels(library)) == told
         if name in ("neutral", "osu018"):
             # They state one arc for both senses of an XOR, or one sense alone.
             assert gates_delay(mapped, CellModels(library)) == told
@@ -129,10 +118,132 @@ def test_a_point_says_all_of_it():
     assert point.period > point.delay
 
 
-def test_a_flip_flop_without_a_setup_time_is_refused():
-    models = CellModels(neutral())
-    flip_flop = models["DFF_X1"]
-    models._known["DFF_X1"] = replace(flip_flop, setup={})
-    netlist = MappedNetlist({"d": (1,)}, {"q": (2,)}, (CellInstance("BUF_X1", {"A": 1, "Y": 2}),))
-    with pytest.raises(ValueError, match=whole("flip-flop DFF_X1 must have a setup time at D, not none")):
-        analyse(netlist, models)
+class Changed(CellModels):
+    """The neutral cells, some of which are others."""
+
+    def __init__(self, changed: Mapping[str, CellModel]) -> None:
+        super().__init__(neutral())
+        self._changed = changed
+
+    def __getitem__(self, name: str) -> CellModel:
+        return self._changed.get(name) or super().__getitem__(name)
+
+
+INVERTER = MappedNetlist({"d": (1,)}, {"q": (2,)}, (CellInstance("INV_X1", {"A": 1, "Y": 2}),))
+
+
+def test_a_flip_flop_without_what_timing_needs_is_refused():
+    flip_flop = CellModels(neutral())["DFF_X1"]
+    for change, message in (
+        ({"setup": {}}, "flip-flop DFF_X1 must have a setup time at D, not none"),
+        ({"arcs": ()}, "flip-flop DFF_X1 must have a delay from its clock to Q, not none"),
+        ({"clock_edge": 1}, "flip-flop DFF_X1 must have a delay from its clock to Q, not none"),
+    ):
+        with pytest.raises(ValueError, match=whole(message)):
+            analyse(INVERTER, Changed({"DFF_X1": replace(flip_flop, **change)}))
+
+
+@pytest.mark.parametrize("edge", [0, 1])
+def test_a_gate_without_a_delay_is_named(edge: int):
+    model = CellModels(neutral())["INV_X1"]
+    (arc,) = model.arcs
+    one = (arc.delay[0], None) if edge == 0 else (None, arc.delay[1])
+    for arcs in ((), (replace(arc, delay=one, slope=one),)):
+        with pytest.raises(ValueError, match=whole("cell INV_X1 must have a delay from A to Y, not none")):
+            analyse(INVERTER, Changed({"INV_X1": replace(model, arcs=arcs)}))
+
+
+def test_a_gate_that_only_constants_reach_needs_no_delay():
+    model = replace(CellModels(neutral())["NAND2_X1"], arcs=())
+    gate = CellInstance("NAND2_X1", {"A": MappedNetlist.ONE, "B": MappedNetlist.ZERO, "Y": 2})
+    timing = analyse(MappedNetlist({}, {"y": (2,)}, (gate,)), Changed({"NAND2_X1": model}))
+    assert (timing.gates, timing.paths) == (0.0, {})
+
+
+def test_setup_takes_the_slope_of_the_edge_that_counts():
+    flip_flop = CellModels(neutral())["DFF_X1"]
+    buffer = CellModels(neutral())["BUF_X2"]
+    slow, steep = (Table((0.0,), (0.0,), ((value,),)) for value in (70.0, 30.0))
+    driver = replace(buffer, arcs=tuple(replace(arc, slope=(slow, steep)) for arc in buffer.arcs))
+    # As long as the clock's slope.
+    setup = Table((0.0,), (0.0, 1.0), ((0.0, 1.0),))
+    for edge, expected in ((0, 70.0), (1, 30.0)):
+        register = replace(
+            flip_flop,
+            clock_edge=edge,
+            arcs=tuple(replace(arc, clock_edge=edge) for arc in flip_flop.arcs),
+            setup={"D": ((setup,), (setup,))},
+        )
+        assert analyse(INVERTER, Changed({"DFF_X1": register, "BUF_X2": driver})).setup == expected
+
+
+def test_paths_through_a_gate_share_the_slowest_slope():
+    # Its second input makes slow slopes, and an inverter takes as long as its slope.
+    nand, inverter = (CellModels(neutral())[name] for name in ("NAND2_X1", "INV_X1"))
+    flat = {pin: Table((0.0,), (0.0,), ((value,),)) for pin, value in (("A", 10.0), ("B", 500.0))}
+    as_slope = Table((0.0, 1.0), (0.0,), ((0.0,), (1.0,)))
+    models = Changed(
+        {
+            "NAND2_X1": replace(
+                nand, arcs=tuple(replace(arc, slope=(flat[arc.source],) * 2) for arc in nand.arcs)
+            ),
+            "INV_X1": replace(
+                inverter, arcs=tuple(replace(arc, delay=(as_slope, as_slope)) for arc in inverter.arcs)
+            ),
+        }
+    )
+    gates = (
+        CellInstance("DFF_X1", {"CK": 0, "D": 1, "Q": 2}),
+        CellInstance("NAND2_X1", {"A": 2, "B": 1, "Y": 3}),
+        CellInstance("INV_X1", {"A": 3, "Y": 4}),
+    )
+    paths = analyse(MappedNetlist({"clk": (0,), "d": (1,)}, {"y": (4,)}, gates), models).paths
+    before = TAU_PS * (CLOCK_TO_OUTPUT + models["NAND2_X1"].capacitance["A"][0] + 2 + 1)
+    assert paths["register to output"] == pytest.approx(before + 500.0 + TAU_PS * SETUP)
+
+
+TIMING = re.compile(
+    r"^( *)timing \(\) {\n"
+    r"( *related_pin : [^\n]*\n *timing_sense : [^\n]*\n)"
+    r"( *cell_rise .*?)( *cell_fall .*?)^\1}\n",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def in_two_groups(text: str) -> str:
+    """Return a Liberty text in which each arc of a gate is told edge by edge."""
+    made, count = TIMING.subn(
+        r"\1timing () {\n\2timing_type : combinational_fall;\n\4\1}\n"
+        r"\1timing () {\n\2timing_type : combinational_rise;\n\3\1}\n",
+        text,
+    )
+    assert count > 50
+    return made
+
+
+def test_arcs_in_two_groups_count_as_in_one():
+    whole_arcs, halves = (
+        Library.parse(LibrarySource("cells.lib", text.encode()))
+        for text in (liberty_text(), in_two_groups(liberty_text()))
+    )
+    points = [
+        synthesize(REGISTERED, "top", library, recipes=["a2", "d1"], language="verilog")
+        for library in (whole_arcs, halves)
+    ]
+    assert points[0] == points[1]
+    assert points[0][0].period > 0
+
+
+def test_a_delay_that_is_not_abcs_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    # As if a table had been read otherwise than abc reads it.
+    monkeypatch.setattr(Arc, "look_up", lambda *_: (1.0, 1.0))
+    with pytest.raises(SynthesisError, match=r"^delay of top by a2 must be abc's [\d.]+ ps, not [\d.]+ ps$"):
+        synthesize(REGISTERED, "top", neutral(), recipes=["a2"], language="verilog")
+
+
+def test_an_unknown_timing_type_is_named():
+    text = in_two_groups(liberty_text()).replace("combinational_rise", "combinational_rose")
+    models = CellModels(Library.parse(LibrarySource("cells.lib", text.encode())))
+    message = "timing_type of cell INV_X1 at Y must be one of Liberty's, not 'combinational_rose'"
+    with pytest.raises(ValueError, match=whole(message)):
+        analyse(INVERTER, models)

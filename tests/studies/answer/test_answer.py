@@ -235,11 +235,16 @@ def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
     assert [row["area"] for row in found["rows"][1:4]] == [1.0, before[2]["area"], before[3]["area"]]
     # Energy that was not measured this time stays, of the same hardware.
     assert [bool(row["energy"]) for row in found["rows"][1:4]] == [True, True, False]
-    # Of another synthesizer nothing is kept.
-    other = measure_answer(
-        ["neutral"], rounds, cache=synthesis_cache, workers=1, before=old | {"pyosys": "0"}
-    )
-    assert len(other["rows"]) == 4
+    # Of another synthesizer or flow nothing is kept.
+    for change in ({"pyosys": "0"}, {"flow": 0}):
+        other = measure_answer(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old | change)
+        assert len(other["rows"]) == 4
+
+
+def test_a_page_of_another_flow_says_so(stored):
+    old = answer_files(stored | {"flow": 0})
+    assert "Measured by an older flow" not in answer_files(stored)[PAGE]
+    assert "\n\n**Measured by an older flow.** What changed" in old[PAGE]
 
 
 def test_the_rounds_ask_what_the_question_asks():
