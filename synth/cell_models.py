@@ -459,18 +459,37 @@ class _Model:
         return Table(first, second, rows)
 
 
-def _slowest(arcs: list[Arc]) -> Iterable[Arc]:
-    """Merge arcs that differ in condition or in the edges they tell of into one of the worst entries.
+def _slowest(arcs: list[Arc]) -> Iterator[Arc]:
+    """Return arcs that differ in condition or in the edges they tell of without those that never count.
 
-    Where tables stand at different points the arcs stay as they are.
+    That is an edge whose delay and slope are nowhere above those of another.
     """
-    one = arcs[0]
-    for other in arcs[1:]:
-        delay, slope = _worst(one.delay, other.delay), _worst(one.slope, other.slope)
-        if delay is None or slope is None:
-            return arcs
-        one = replace(one, delay=delay, slope=slope)
-    return (one,)
+    rises, falls = (
+        _undominated(
+            [
+                (delay, slope)
+                for arc in arcs
+                if (delay := arc.delay[edge]) is not None and (slope := arc.slope[edge]) is not None
+            ]
+        )
+        for edge in _BOTH
+    )
+    none: tuple[None, None] = (None, None)
+    for (rise, rise_slope), (fall, fall_slope) in itertools.zip_longest(rises, falls, fillvalue=none):
+        yield replace(arcs[0], delay=(rise, fall), slope=(rise_slope, fall_slope))
+
+
+def _undominated(pairs: list[tuple[Table, Table]]) -> list[tuple[Table, Table]]:
+    kept: list[tuple[Table, Table]] = []
+    for pair in pairs:
+        if not any(_covers(other, pair) for other in kept):
+            kept = [other for other in kept if not _covers(pair, other)]
+            kept.append(pair)
+    return kept
+
+
+def _covers(one: tuple[Table, Table], other: tuple[Table, Table]) -> bool:
+    return all(a.combined(b, max) == a for a, b in zip(one, other, strict=True))
 
 
 def _worst(one: EdgeTables, other: EdgeTables) -> EdgeTables | None:

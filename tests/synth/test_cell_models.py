@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from blockdot.synth.cell_models import CellModels, Table
+from blockdot.synth.cell_models import AbcCellModels, CellModels, Table
 from blockdot.synth.liberty import Library, LibrarySource
 from blockdot.synth.neutral_library import (
     CELLS,
@@ -60,10 +60,14 @@ CELL = """
 """
 
 
-def odd_library() -> Library:
+def odd_library(*changes: tuple[str, str]) -> Library:
     text = liberty_text().rstrip().removesuffix("}")
     head, separator, cells = text.partition("  cell (")
-    return Library.parse(LibrarySource("odd.lib", f"{head}{SWAPPED}{separator}{cells}{CELL}}}\n".encode()))
+    cell = CELL
+    for old, new in changes:
+        assert old in cell
+        cell = cell.replace(old, new)
+    return Library.parse(LibrarySource("odd.lib", f"{head}{SWAPPED}{separator}{cells}{cell}}}\n".encode()))
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +95,31 @@ def test_pins(odd):
     assert (odd.clock, odd.next_state, odd.leakage) == (None, None, 0.25)
 
 
-def test_conditions_are_merged_to_their_worst_and_tables_turned_to_slope_by_load(odd):
-    (arc,) = odd.arcs_to("Y")
-    assert (arc.source, arc.sense, arc.clock_edge, arc.pairs) == ("A", "positive", None, ((0, 0), (1, 1)))
-    assert arc.delay[0] == Table((10.0, 20.0, 30.0), (1.0, 2.0), ((1.0, 4.0), (9.0, 5.0), (3.0, 6.0)))
-    assert arc.look_up(0, 20.0, 1.0) == (9.0, 8.0)
-    assert arc.look_up(1, 30.0, 2.0) == (9.0, 7.0)
+def test_every_condition_counts_and_tables_are_turned_to_slope_by_load(odd):
+    arcs = odd.arcs_to("Y")
+    assert [(arc.source, arc.sense, arc.clock_edge, arc.pairs) for arc in arcs] == [
+        ("A", "positive", None, ((0, 0), (1, 1)))
+    ] * 2
+    slopes, loads = (10.0, 20.0, 30.0), (1.0, 2.0)
+    assert arcs[0].delay[0] == Table(slopes, loads, ((1.0, 4.0), (2.0, 5.0), (3.0, 6.0)))
+    # The worst of each entry.
+    worst = [[max(arc.look_up(0, slope, load)[0] for arc in arcs) for load in loads] for slope in slopes]
+    assert worst == [[1.0, 4.0], [9.0, 5.0], [3.0, 6.0]]
+    assert max(arc.look_up(0, 20.0, 1.0) for arc in arcs) == (9.0, 8.0)
+    assert max(arc.look_up(1, 30.0, 2.0) for arc in arcs) == (9.0, 6.0)
+    # Between entries it is one of the two, and not a line through the worst of both.
+    assert max(arc.look_up(0, 15.0, 1.0)[0] for arc in arcs) == pytest.approx(4.5)
+    # abc takes one arc, of the worst entries.
+    (one,) = AbcCellModels(odd_library())["ODD"].arcs
+    assert one.delay[0] == Table(slopes, loads, ((1.0, 4.0), (9.0, 5.0), (3.0, 6.0)))
+    assert one.look_up(0, 20.0, 1.0) == (9.0, 8.0)
+    assert one.look_up(1, 30.0, 2.0) == (9.0, 7.0)
+
+
+def test_a_condition_that_is_never_the_slowest_is_left_out():
+    models = CellModels(odd_library(("0, 9, 0", "0, 0, 0"), ("0, 0, 9", "0, 0, 0"), ('"8"', '"7"')))
+    (arc,) = models["ODD"].arcs
+    assert arc.delay[0] == Table((10.0, 20.0, 30.0), (1.0, 2.0), ((1.0, 4.0), (2.0, 5.0), (3.0, 6.0)))
 
 
 def test_functions_of_many_cases_at_once(odd):
