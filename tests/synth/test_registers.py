@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from blockdot.synth.cell_models import CellModels
@@ -8,6 +9,7 @@ from blockdot.synth.neutral_library import liberty_text, neutral
 from blockdot.synth.registers import LibraryRegister, find_register
 from blockdot.synth.static_timing import register_overhead
 
+OSU = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 REGISTER = "module top(input clk, input d, output reg q); always @(posedge clk) q <= !d; endmodule"
 FALLING = (
     ('clocked_on : "CK";', 'clocked_on : "!CK";'),
@@ -61,6 +63,13 @@ def test_a_smaller_flip_flop_of_the_other_edge_is_not_taken():
     (point,) = synthesize(REGISTER, "top", both, recipes=["a2"], language="verilog")
     (alone,) = synthesize(REGISTER, "top", library(), recipes=["a2"], language="verilog")
     assert point == alone
+
+
+@pytest.mark.skipif(not OSU.exists(), reason="Debian's qflow-tech-osu018 is not installed")
+def test_the_register_of_osu018_moves_at_the_rising_edge():
+    osu = Library.read(OSU)
+    assert osu.cells["DFFNEGX1"].area == osu.cells["DFFPOSX1"].area
+    assert find_register(osu) == LibraryRegister("DFFPOSX1", "D", "Q")
 
 
 def test_without_a_flip_flop():
