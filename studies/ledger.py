@@ -244,9 +244,9 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
     lines = [
         "# What every unit costs",
         "",
-        "Least area in NAND2 equivalents / least delay in FO4 (with registers the clock period), on the",
-        "built-in technology-neutral library: gates alone, no wires. Area and delay are of two forms of the",
-        "unit, `optimise` `area` and `delay`. "
+        "Each cell has the least area in NAND2 equivalents and the least delay in FO4. Where there are",
+        'registers, the delay is the clock period. The area is of the form `optimise="area"`, the delay of',
+        '`optimise="delay"`. The library is the built-in one: gates alone, no wires. Made with '
         + ", ".join(f"{name} {version}" for name, version in kept["tools"].items())
         + ".",
         "`make ledger` measures again and compares; `make ledger-write` writes this page.",
@@ -266,8 +266,9 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
         units.setdefault(key, {})[spec.scales[0].name, row.unit.stages] = cell
     lines += [
         "",
-        "Adders of the tree over products of e2m1. Bits in minus bits out bounds all full adders from below,",
-        "those of the final adder, one for each bit of the sum, included.",
+        "The adders of the tree over products of e2m1. A full adder makes two bits of three, so there are",
+        "at least as many full adders as bits in minus bits out (*bound*). The final adder has one for each",
+        "bit of the sum; they count, too.",
         "",
         "| N | form | bound | full | half | final adder |",
         "|---:|---|---:|---:|---:|---:|",

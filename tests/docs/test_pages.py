@@ -1,7 +1,10 @@
 """The pages that are made, the pictures, and what links to what."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockdot.cli.app import app
@@ -15,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_command_and_option_is_in_the_reference() -> None:
     page = command_page()
-    commands = getattr(get_command(app), "commands")  # noqa: B009 -- a group has them, a command has not
+    commands: dict[str, Any] = vars(get_command(app))["commands"]
     assert len(commands) > 10
     for name, command in commands.items():
         section = page.partition(f"\n## blockdot {name}\n")[2].partition("\n## ")[0]
@@ -62,3 +65,39 @@ def test_files_that_pages_name_are_there() -> None:
     ]
     assert named
     assert [one for one in named if not (ROOT / one[1]).exists()] == []
+
+
+def readme_commands() -> list[str]:
+    """The `blockdot` commands that the README shows, in listings and in its text."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^    \$ (blockdot .*)$", text, re.MULTILINE) + re.findall(r"`(blockdot [^`]+)`", text)
+
+
+def test_the_readme_starts_with_the_two_commands_and_is_narrow() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 130
+    assert max(map(len, lines)) <= 100
+    commands = [line.split("#")[0].strip() for line in lines if line.startswith("    ")]
+    assert commands[:2] == ["make demo", "make test"]
+
+
+def test_commands_of_the_readme_exist() -> None:
+    commands: dict[str, Any] = vars(get_command(app))["commands"]
+    found = readme_commands()
+    assert len(found) >= 6
+    for line in found:
+        name, *options = line.split()[1:]
+        known = {option for one in commands[name].params for option in (*one.opts, *one.secondary_opts)}
+        assert [one for one in options if one.startswith("-") and one.split("=")[0] not in known] == []
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    asked = re.findall(r"make ([a-z-]+)(?:`|  )", text)
+    assert set(asked) <= set(targets)
+    assert {"demo", "test", "docs"} <= set(asked)
+
+
+def test_the_readmes_python_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (listing,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
+    assert done.stdout == "(64, 64)\n"

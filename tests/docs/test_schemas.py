@@ -57,8 +57,7 @@ def test_the_area_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)  # what was measured is kept there
     path = tmp_path / "report.json"
     sweep = ["--scale", "ue4m3", "--scale", "ue5m3", "--block-size", "2", "--accumulate", "none"]
-    options = ["--orders", "2", "--curve", "--target", "ice40"]
-    assert run(["area", *sweep, *options, "-o", str(path)]) == 0
+    assert run(["area", *sweep, "--orders", "2", "--curve", "-o", str(path)]) == 0
     record = json.loads(path.read_text(encoding="utf-8"))
     validator("area-report").validate(record)
     (result,) = record["results"]
@@ -66,11 +65,23 @@ def test_the_area_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert result["deltas"]
     assert result["attributions"]
     assert result["curves"]
-    assert record["fpga"]
     changed = deepcopy(record)
     del changed["results"][0]["costs"][0]["area"]["median"]
     with pytest.raises(jsonschema.ValidationError, match="median"):
         validator("area-report").validate(changed)
+
+
+def test_the_report_of_an_fpga(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "report.json"
+    sweep = ["--scale", "ue4m3", "--scale", "ue5m3", "--block-size", "2", "--accumulate", "none"]
+    assert run(["area", *sweep, "--orders", "2", "--target", "ice40", "-o", str(path)]) == 0
+    record = json.loads(path.read_text(encoding="utf-8"))
+    validator("area-report").validate(record)
+    assert [cost["delta"] is None for cost in record["fpga"]] == [True, False]
+    del record["fpga"][1]["luts"]
+    with pytest.raises(jsonschema.ValidationError, match="luts"):
+        validator("area-report").validate(record)
 
 
 def test_the_answers_results() -> None:

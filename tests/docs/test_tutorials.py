@@ -38,7 +38,7 @@ def test_a_tutorial_runs_as_it_says(name: str, tmp_path: Path) -> None:
     text = (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
     environment = os.environ | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
-        "COLUMNS": "100",
+        "COLUMNS": "160",
     }
     commands = 0
     for language, title, body in BLOCK.findall(text):

@@ -105,7 +105,7 @@ def test_the_bit_at_equal_delay(stored):
 
 def test_the_page_says_what_was_stored(stored):
     text = pages(stored)
-    assert "Gates alone: no place and route, no wires" in text
+    assert "of gates after synthesis. Placement, wires and clock trees are not in them." in text
     assert "## What was not measured" in text
     figures = list(csv.DictReader(StringIO(answer_files(stored)[FIGURES])))
     assert [line["unit"] for line in figures] == [row["unit"] for row in stored["rows"]]
@@ -209,7 +209,7 @@ def test_libraries_stand_beside_each_other(stored):
     uniform = row["energy"]["uniform"]["deltas"]["settled"]["mean"]
     told = text[text.index("Switching energy on uniform codes:") :]
     assert re.search(rf"\| none, N=2, combinational \| {re.escape(f'{uniform:+.2f}')} ± ", told)
-    assert "Part of what energy on real vectors differs by is in the data" in told
+    assert "Part of the difference in energy on real vectors comes from the data." in told
     assert "- **Depends on the library**: none, N=2, combinational." in text
     changed["rows"] = [row]
     assert "- **Costs area in the 1 of 2 libraries that it was measured in**: none, N=2" in pages(changed)
