@@ -11,11 +11,12 @@ from rich.console import Console
 from ..model import DotSpec
 from ..model.spec import Accumulate
 from .console import console, print_json, progress_bar, table
-from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, default_stages, make_spec
+from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, make_config, make_spec
 
 if TYPE_CHECKING:
+    from ..hw.config import Optimise, UnitConfig
     from ..lab.cost.area_delay import AreaDelayCurves
-    from ..lab.cost.comparison import CostComparison, Delta, Unit
+    from ..lab.cost.comparison import CostComparison, Delta
     from ..lab.cost.fpga_cost import FpgaCost
     from ..lab.cost.jobs import Runner
     from ..lab.cost.unit_energy import UnitEnergy
@@ -286,15 +287,15 @@ def _units(
     stages: Sequence[int | None],
     optimise: Sequence[str],
     segments: Sequence[int],
-) -> "list[Unit]":
+) -> "list[UnitConfig]":
     """Return every combination; those that differ in what does not concern them are one."""
-    from ..lab.cost.comparison import Unit
+    from ..hw.config import UnitConfig
 
     if unknown := set(optimise) - {"area", "delay"}:
         raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
     if len(set(scales)) != len(scales):
         raise ValueError(f"scales must differ, not be {', '.join(scales)}")
-    units: dict[Unit, None] = {}
+    units: dict[UnitConfig, None] = {}
     combinations = product(
         elements, block_sizes, blocks, accumulates, guards, stages, optimise, segments, scales
     )
@@ -308,7 +309,7 @@ def _units(
             guard=guard if how == "exact" else 16,
         )
         segment = (kept or None) if how == "exact" else None
-        units[Unit(spec, default_stages(how, depth), form, segment=segment)] = None
+        units[make_config(spec, stages=depth, optimise=cast("Optimise", form), segment=segment)] = None
     return list(units)
 
 
@@ -349,19 +350,17 @@ def compare_scales(
     build_dir: Path,
 ) -> "CostComparison":
     """Measure units with a progress bar; by default the three accumulations of UE4M3 and UE5M3 at N=16."""
-    from ..lab.cost.comparison import Unit, default_units
+    from ..lab.cost.comparison import default_units
     from ..synth import neutral
 
     units = (
-        [Unit(spec, default_stages(spec.accumulate, None)) for spec in specs]
-        if specs is not None
-        else default_units(_SCALES, _ACCUMULATES)
+        [make_config(spec) for spec in specs] if specs is not None else default_units(_SCALES, _ACCUMULATES)
     )
     return _measure(units, [neutral()], orders=orders, build_dir=build_dir).comparisons[0]
 
 
 def _measure(
-    units: "Sequence[Unit]",
+    units: "Sequence[UnitConfig]",
     libraries: "Sequence[Library]",
     *,
     orders: int | None = None,
@@ -432,13 +431,15 @@ def _runner(cluster: str | None, library: "Library") -> "Runner | None":
     return Cluster(cluster, library)
 
 
-def _alike(units: "Sequence[Unit]") -> "list[list[Unit]]":
+def _alike(units: "Sequence[UnitConfig]") -> "list[list[UnitConfig]]":
     """Group units that differ in their scale format, and in the form of their components, alone."""
     from dataclasses import replace
 
-    groups: dict[Unit, list[Unit]] = {}
+    from ..lab.cost.measurement import kin_of
+
+    groups: dict[tuple[object, ...], list[UnitConfig]] = {}
     for unit in units:
-        groups.setdefault(replace(unit.kin, optimise="area"), []).append(unit)
+        groups.setdefault(kin_of(replace(unit, optimise="area")), []).append(unit)
     return list(groups.values())
 
 

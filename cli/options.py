@@ -39,7 +39,6 @@ __all__ = [
     "StagesOption",
     "WorkersOption",
     "count",
-    "default_stages",
     "expand_methods",
     "make_config",
     "make_spec",
@@ -248,8 +247,3 @@ def make_config(
         segment=segment,
         tile=tile,
     )
-
-
-def default_stages(accumulate: str, stages: int | None) -> int:
-    """Return the stages asked for, or the fewest that the accumulation allows."""
-    return int(accumulate != "none") if stages is None else stages

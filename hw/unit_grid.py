@@ -5,6 +5,7 @@ from typing import Final
 
 from ..model import DotSpec
 from ..model.spec import ACCUMULATES
+from .config import UnitConfig, least_stages
 
 __all__ = ["BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
 
@@ -16,19 +17,16 @@ SEGMENTS: Final = (1, 8)
 """Bits behind which exact accumulators of 16 elements keep carries too: a carry-save register, and few."""
 
 
-def variants() -> Iterator[tuple[DotSpec, int, int | None]]:
-    """Yield specification, stages and segment of each unit.
+def variants() -> Iterator[UnitConfig]:
+    """Yield the configuration of each unit, in the form for area.
 
     They are ordered by accumulation, size, segment, stages and scale format.
     """
     for accumulate in ACCUMULATES:
         for block_size in BLOCK_SIZES:
             kept = SEGMENTS if (accumulate, block_size) == ("exact", 16) else ()
+            specs = [DotSpec(scale=scale, block_size=block_size, accumulate=accumulate) for scale in SCALES]
             for segment in (None, *kept):
-                for stages in range(int(accumulate != "none"), MOST_STAGES + 1):
-                    for scale in SCALES:
-                        yield (
-                            DotSpec(scale=scale, block_size=block_size, accumulate=accumulate),
-                            stages,
-                            segment,
-                        )
+                for stages in range(least_stages(specs[0]), MOST_STAGES + 1):
+                    for spec in specs:
+                        yield UnitConfig(spec, stages=stages, segment=segment)

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from amaranth.hdl import Module
 from blockdot.base.external_tools import ToolError
 from blockdot.base.whole_files import write_whole
-from blockdot.hw.config import OPTIMISE
+from blockdot.hw.config import OPTIMISE, UnitConfig
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.leaves.compressor import SumOfProducts
 from blockdot.hw.leaves.element import product_bits
@@ -31,7 +31,7 @@ from blockdot.hw.plain_unit import ObviousUnit, SumUnit
 from blockdot.hw.unit_grid import BLOCK_SIZES, SCALES, variants
 from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import MeasurementJob, Unit, emit
+from blockdot.lab.cost.measurement import MeasurementJob, emit
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import AREA_RECIPES, DELAY_RECIPES, choose
@@ -69,7 +69,7 @@ ORDERS: Final = 3
 
 
 @dataclass(frozen=True)
-class Rival(Unit):
+class Rival(UnitConfig):
     """A design that is no unit, for others to be held against.
 
     Attributes:
@@ -79,7 +79,7 @@ class Rival(Unit):
     kind: Literal["sum", "obvious"] = "sum"
 
 
-def make(unit: Unit, order: int) -> tuple[str, str]:
+def make(unit: UnitConfig, order: int) -> tuple[str, str]:
     """Make the netlist of a unit or a rival in an order: RTLIL, and the top's name."""
     if not isinstance(unit, Rival):
         return emit(unit, order)
@@ -102,7 +102,7 @@ class LedgerRow:
     """
 
     name: str
-    unit: Unit
+    unit: UnitConfig
     orders: int = 1
     recipes: tuple[tuple[str, ...], tuple[str, ...]] = (("a2",), ("d1",))
 
@@ -133,14 +133,13 @@ def rows() -> list[LedgerRow]:
     whole = (AREA_RECIPES, DELAY_RECIPES)
     nvfp4, mxfp4 = DotSpec(scale="ue4m3"), DotSpec(scale="ue8m0", accumulate="fp32")
     found = [
-        LedgerRow("sum of 16 products", Rival(DotSpec(), 0, kind="sum"), ORDERS, whole),
-        LedgerRow("NVFP4 block", Unit(nvfp4, 0), ORDERS, whole),
-        LedgerRow("NVFP4 block, obvious description", Rival(nvfp4, 0, kind="obvious"), recipes=whole),
-        LedgerRow("MXFP4 block, binary32 accumulator", Unit(mxfp4, 1), ORDERS, whole),
-        LedgerRow("the same in 5 stages", Unit(mxfp4, 5), ORDERS, whole),
+        LedgerRow("sum of 16 products", Rival(DotSpec(), stages=0, kind="sum"), ORDERS, whole),
+        LedgerRow("NVFP4 block", UnitConfig(nvfp4, stages=0), ORDERS, whole),
+        LedgerRow("NVFP4 block, obvious description", Rival(nvfp4, stages=0, kind="obvious"), recipes=whole),
+        LedgerRow("MXFP4 block, binary32 accumulator", UnitConfig(mxfp4, stages=1), ORDERS, whole),
+        LedgerRow("the same in 5 stages", UnitConfig(mxfp4, stages=5), ORDERS, whole),
     ]
-    units = (Unit(spec, stages, segment=segment) for spec, stages, segment in variants())
-    return [*found, *(LedgerRow(unit.name, unit) for unit in units)]
+    return [*found, *(LedgerRow(unit.name, unit) for unit in variants())]
 
 
 def adders() -> list[dict[str, Any]]:

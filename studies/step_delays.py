@@ -16,7 +16,7 @@ from typing import Any, Final
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal
 from blockdot.base.external_tools import ToolError
-from blockdot.hw.config import OPTIMISE, Optimise
+from blockdot.hw.config import OPTIMISE, UnitConfig
 from blockdot.hw.datapath import Datapath, Live, Step
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.pipeline import run_length
@@ -40,18 +40,14 @@ class StepRun:
     """Some steps of a datapath in a row.
 
     Attributes:
-        spec: What it computes.
-        optimise: The form of its components.
+        config: How the unit is built; its stages are left aside.
         first: The first step's number.
         count: How many there are.
-        segment: See `DotUnit`.
     """
 
-    spec: DotSpec
-    optimise: Optimise
+    config: UnitConfig
     first: int
     count: int
-    segment: int | None = None
 
     @property
     def steps(self) -> list[Step]:
@@ -61,7 +57,7 @@ class StepRun:
     @property
     def whole(self) -> list[Step]:
         """All steps of the datapath."""
-        return Datapath(self.spec, optimise=self.optimise, order=0, segment=self.segment).steps
+        return _steps(self.config)
 
     @property
     def name(self) -> str:
@@ -74,19 +70,21 @@ class StepRun:
         return run_length(self.steps)
 
 
-def runs(spec: DotSpec, optimise: Optimise, segment: int | None = None) -> list[StepRun]:
-    """Return every step of a specification alone, and every two in a row that one stage can hold."""
-    steps = Datapath(spec, optimise=optimise, order=0, segment=segment).steps
-    found = [StepRun(spec, optimise, k, 1, segment) for k in range(len(steps))]
+def _steps(config: UnitConfig) -> list[Step]:
+    return Datapath(config.spec, optimise=config.optimise, order=config.order, segment=config.segment).steps
+
+
+def runs(config: UnitConfig) -> list[StepRun]:
+    """Return every step of a unit's datapath alone, and every two in a row that one stage can hold."""
+    steps = _steps(config)
+    found = [StepRun(config, k, 1) for k in range(len(steps))]
     # An accumulator is a register, with nothing of its stage behind it.
-    found += [
-        StepRun(spec, optimise, k, 2, segment) for k in range(len(steps) - 1) if not steps[k].accumulates
-    ]
+    found += [StepRun(config, k, 2) for k in range(len(steps) - 1) if not steps[k].accumulates]
     return found
 
 
 def _netlist(run: StepRun) -> Netlist:
-    spec = run.spec
+    spec = run.config.spec
     emitter = Emitter(_TOP)
     count = spec.block_size * spec.blocks
     live: Live = {
@@ -135,7 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         wanted = [
-            run for name in chosen.specs for run in runs(DotSpec.parse(name), chosen.optimise, chosen.segment)
+            run
+            for name in chosen.specs
+            for run in runs(UnitConfig(DotSpec.parse(name), optimise=chosen.optimise, segment=chosen.segment))
         ]
         with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
             delays = list(pool.map(measure_steps, wanted))
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     table = Table("unit", "steps", "estimate", "delay", title=f"FO4, form for {chosen.optimise}")
     for run, delay in zip(wanted, delays, strict=True):
-        table.add_row(run.spec.name, run.name, f"{run.estimate:.1f}", f"{delay:.1f}")
+        table.add_row(run.config.spec.name, run.name, f"{run.estimate:.1f}", f"{delay:.1f}")
     Console().print(table)
     return 0
 

@@ -11,7 +11,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from blockdot.base.external_tools import ToolError
 from blockdot.hw import DotUnit
-from blockdot.hw.config import OPTIMISE, Optimise
+from blockdot.hw.config import OPTIMISE, UnitConfig
 from blockdot.hw.unit_grid import variants
 from blockdot.hw.verilog import to_rtlil
 from blockdot.model import DotSpec, Format
@@ -33,7 +33,7 @@ from rich.progress import Progress
 
 from .records import read_records, write_records
 
-__all__ = ["KEPT", "Variant", "classes", "every", "main", "netlist", "read_volume"]
+__all__ = ["KEPT", "classes", "every", "main", "netlist", "read_volume"]
 
 KEPT: Final = Path(__file__).resolve().with_name("volume.jsonl")
 """Where what came of each unit is kept."""
@@ -46,41 +46,11 @@ _LEAST_NORMAL: Final = 0x00800000
 _KEYS: Final = {"units": "unit", "classes": "spec"}
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A unit in one of its forms.
-
-    Attributes:
-        spec: What it computes.
-        stages: Its register stages.
-        optimise: The form of its components.
-        segment: Bits of an exact accumulator behind which a carry is kept; None for none.
-    """
-
-    spec: DotSpec
-    stages: int
-    optimise: Optimise
-    segment: int | None = None
-
-    @property
-    def name(self) -> str:
-        """Specification and stages, ``_delay`` where that is the form, and ``_segment8`` for carries kept."""
-        form = "" if self.optimise == "area" else f"_{self.optimise}"
-        segment = "" if self.segment is None else f"_segment{self.segment}"
-        return f"{self.spec.name}_s{self.stages}{form}{segment}"
-
-    @property
-    def unit(self) -> DotUnit:
-        """The unit."""
-        return DotUnit(self.spec, stages=self.stages, optimise=self.optimise, segment=self.segment)
-
-
-def every() -> Iterator[Variant]:
+def every() -> Iterator[UnitConfig]:
     """Yield every unit of `blockdot.hw.unit_grid` in both forms."""
-    for spec, stages, segment in variants():
+    for config in variants():
         for optimise in OPTIMISE:
-            if stages <= DotUnit(spec, optimise=optimise).max_stages:
-                yield Variant(spec, stages, optimise, segment)
+            yield replace(config, optimise=optimise)
 
 
 def _scale_classes(fmt: Format, codes: npt.NDArray[Any]) -> dict[str, int]:
@@ -129,9 +99,9 @@ def netlist(unit: DotUnit) -> str:
 
 
 def _job(
-    variant: Variant, vectors: int, seed: int, build_dir: Path, known: dict[str, Any] | None
+    config: UnitConfig, vectors: int, seed: int, build_dir: Path, known: dict[str, Any] | None
 ) -> dict[str, Any]:
-    unit = variant.unit
+    unit = DotUnit.of(config)
     digest = netlist(unit)
     if known is not None and known["equal"] and known["netlist"] == digest:
         return known
@@ -145,18 +115,18 @@ def _job(
 
 
 def _all(
-    chosen: Sequence[Variant],
+    chosen: Sequence[UnitConfig],
     known: dict[str, Any],
     vectors: int,
     seed: int,
     build_dir: Path,
     workers: int | None,
-) -> Iterable[tuple[Variant, dict[str, Any]]]:
+) -> Iterable[tuple[UnitConfig, dict[str, Any]]]:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             waiting = {
-                pool.submit(_job, variant, vectors, seed, build_dir, known.get(variant.name)): variant
-                for variant in chosen
+                pool.submit(_job, config, vectors, seed, build_dir, known.get(config.name)): config
+                for config in chosen
             }
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
@@ -196,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, default=KEPT, metavar="FILE", help="where results are kept")
     chosen = parser.parse_args(arguments)
     vectors = int(chosen.vectors)
-    selected = [variant for variant in every() if fnmatchcase(variant.name, chosen.only)]
+    selected = [config for config in every() if fnmatchcase(config.name, chosen.only)]
     heading = {"vectors": vectors, "seed": chosen.seed}
     differ = 0
     try:
@@ -208,14 +178,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("simulating", total=len(selected))
             done = _all(selected, kept["units"], vectors, chosen.seed, chosen.build_dir, chosen.workers)
-            for variant, found in done:
+            for config, found in done:
                 bar.advance(task)
                 differ += not found["equal"]
                 if not found["equal"]:
-                    print(f"{variant.name} differs from the model: blockdot soak tells how", flush=True)
-                kept["units"][variant.name] = found
-                if variant.spec.name not in kept["classes"]:
-                    kept["classes"][variant.spec.name] = classes(variant.spec, vectors, chosen.seed)
+                    print(f"{config.name} differs from the model: blockdot soak tells how", flush=True)
+                kept["units"][config.name] = found
+                if config.spec.name not in kept["classes"]:
+                    kept["classes"][config.spec.name] = classes(config.spec, vectors, chosen.seed)
                 kept["units"] = dict(sorted(kept["units"].items()))
                 kept["classes"] = dict(sorted(kept["classes"].items()))
                 _write(chosen.keep, kept)

@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Unpack
 
-from ...hw.config import OPTIMISE
+from ...hw.config import OPTIMISE, UnitConfig
 from ...synth.cell_models import CellModels
 from ...synth.liberty import Library
 from ...synth.recipes import RECIPES, Recipe, choose
 from ...synth.static_timing import register_overhead
 from ..statistics import Estimate, Summary, relative
-from .comparison import Unit
 from .jobs import Measuring, measure_all
-from .measurement import CostSample, MeasurementJob, seeds_of
+from .measurement import CostSample, MeasurementJob, seeds_of, unit_record
 
 __all__ = [
     "DELAY_TARGETS",
@@ -105,7 +104,7 @@ class AreaDelayCurve:
             is that fast.
     """
 
-    unit: Unit
+    unit: UnitConfig
     dots: tuple[tuple[AreaDelayPoint, ...], ...]
     areas: tuple[Summary | None, ...]
 
@@ -117,7 +116,7 @@ class AreaDelayCurve:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
         return {
-            **self.unit.to_dict(),
+            **unit_record(self.unit),
             "dots": [[dot._asdict() for dot in order] for order in self.dots],
             "front": [dot._asdict() for dot in self.front],
             "areas": [None if area is None else area.to_dict() for area in self.areas],
@@ -136,8 +135,8 @@ class AreaDelayDelta:
         relative: The same in percent.
     """
 
-    base: Unit
-    other: Unit
+    base: UnitConfig
+    other: UnitConfig
     delay: float
     absolute: Estimate
     relative: Estimate
@@ -177,7 +176,7 @@ class AreaDelayCurves:
         }
 
 
-def _time(sample: CostSample, unit: Unit) -> list[tuple[str, float, float]]:
+def _time(sample: CostSample, unit: UnitConfig) -> list[tuple[str, float, float]]:
     """Return recipe, delay (clock period where there are registers) and area of each point."""
     return [
         (point.recipe, point.period if unit.stages else point.delay, point.area) for point in sample.points
@@ -185,7 +184,7 @@ def _time(sample: CostSample, unit: Unit) -> list[tuple[str, float, float]]:
 
 
 def area_delay_curves(
-    units: Sequence[Unit],
+    units: Sequence[UnitConfig],
     library: Library,
     *,
     targets: Sequence[float] = (),
@@ -222,7 +221,7 @@ def area_delay_curves(
     seeds = seeds_of(orders, seed)
     ends = tuple(choose([UNSIZED, *SIZED]))
 
-    def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[Unit, int, MeasurementJob]]:
+    def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[UnitConfig, int, MeasurementJob]]:
         return [
             (unit, index, MeasurementJob(replace(unit, optimise=optimise), order, recipes))
             for unit in units
@@ -239,7 +238,7 @@ def area_delay_curves(
                 for recipe, delay, area in _time(sample, unit)
             )
 
-    dots: dict[Unit, list[list[AreaDelayPoint]]] = {unit: [[] for _ in seeds] for unit in units}
+    dots: dict[UnitConfig, list[list[AreaDelayPoint]]] = {unit: [[] for _ in seeds] for unit in units}
     measured(ends)
     if not targets:
         edge = front([dot for order in dots[first] for dot in order])
@@ -256,7 +255,7 @@ def area_delay_curves(
     measured(tuple(dict.fromkeys(sized)))
     delays = tuple(sorted(targets))
     made: list[AreaDelayCurve] = []
-    read: dict[Unit, list[list[float] | None]] = {}
+    read: dict[UnitConfig, list[list[float] | None]] = {}
     for unit in units:
         at: list[list[float] | None] = []
         for delay in delays:

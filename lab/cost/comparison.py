@@ -21,6 +21,7 @@ from statistics import fmean
 from typing import Any, Final, Literal, Unpack
 
 from ...base.argument_checks import require_int
+from ...hw.config import UnitConfig, least_stages
 from ...model import DotSpec
 from ...synth.liberty import Library, LibraryFacts
 from ...synth.metric import FMAX, Metric, fmax_of
@@ -29,7 +30,7 @@ from ...synth.synthesis_point import FLIP_FLOPS, SynthesisPoint
 from ...synth.yosys import pyosys_version
 from ..statistics import LEVEL, Estimate, Summary, relative
 from .jobs import Measuring, measure_all
-from .measurement import CostSample, MeasurementJob, Unit, bases_of, seeds_of
+from .measurement import CostSample, MeasurementJob, bases_of, seeds_of, unit_record
 
 __all__ = [
     "COMPARED_RECIPES",
@@ -40,7 +41,6 @@ __all__ = [
     "Delta",
     "PartCost",
     "PartDelta",
-    "Unit",
     "UnitCost",
     "Verdict",
     "compare_costs",
@@ -67,7 +67,7 @@ def default_units(
     scales: Sequence[str] = ("ue4m3", "ue5m3"),
     accumulates: Sequence[str] = ("none", "fp32", "exact"),
     block_size: int = 16,
-) -> list[Unit]:
+) -> list[UnitConfig]:
     """Return the units of the question that brings people here: each scale under each accumulation.
 
     They have the least stages there can be: none where nothing is accumulated, else one.
@@ -81,7 +81,7 @@ def default_units(
         for accumulate in accumulates
         for scale in scales
     ]
-    return [Unit(spec, 1 if spec.accumulates else 0) for spec in specs]
+    return [UnitConfig(spec, stages=least_stages(spec)) for spec in specs]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class UnitCost:
         parts: Its components, where they were measured.
     """
 
-    unit: Unit
+    unit: UnitConfig
     area: Summary
     nand2: Summary
     delay: Summary
@@ -143,7 +143,7 @@ class UnitCost:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
         return {
-            **self.unit.to_dict(),
+            **unit_record(self.unit),
             "area": self.area.to_dict(),
             "area_nand2": self.nand2.to_dict(),
             "delay": self.delay.to_dict(),
@@ -168,8 +168,8 @@ class Delta:
         relative: The same in percent of the base's figure of the same order.
     """
 
-    base: Unit
-    other: Unit
+    base: UnitConfig
+    other: UnitConfig
     absolute: Estimate
     relative: Estimate
 
@@ -324,11 +324,11 @@ class CostComparison:
     deltas: tuple[Delta, ...]
     attributions: tuple[Attribution, ...] = ()
 
-    def delta(self, unit: Unit, metric: str) -> Delta | None:
+    def delta(self, unit: UnitConfig, metric: str) -> Delta | None:
         """Return the delta of a unit in ``area``, ``delay`` or ``period``; None where it has none."""
         return next((d for d in self.deltas if d.other == unit and d.metric.name == metric), None)
 
-    def attribution(self, unit: Unit) -> Attribution | None:
+    def attribution(self, unit: UnitConfig) -> Attribution | None:
         """Return what makes up a unit's difference in area; None where that was not measured."""
         return next((a for a in self.attributions if a.whole.other == unit), None)
 
@@ -348,7 +348,7 @@ class CostComparison:
 
 
 def jobs_of(
-    units: Sequence[Unit],
+    units: Sequence[UnitConfig],
     orders: Sequence[int],
     recipes: Sequence[str | Recipe],
     *,
@@ -385,7 +385,7 @@ def jobs_of(
 
 
 def compare_costs(
-    units: Sequence[Unit],
+    units: Sequence[UnitConfig],
     library: Library,
     *,
     orders: int = ORDERS,
@@ -448,7 +448,7 @@ def compare_costs(
     )
 
 
-def _repeated(units: Sequence[Unit]) -> Unit:
+def _repeated(units: Sequence[UnitConfig]) -> UnitConfig:
     return next(unit for index, unit in enumerate(units) if unit in units[:index])
 
 
@@ -464,7 +464,7 @@ def _for_area(sample: CostSample) -> list[SynthesisPoint]:
     return min(by_recipe.values(), key=_mean_area)
 
 
-def _cost(unit: Unit, samples: Sequence[CostSample], library: Library) -> UnitCost:
+def _cost(unit: UnitConfig, samples: Sequence[CostSample], library: Library) -> UnitCost:
     """Return the cost by the samples of each order."""
     smallest = [_for_area(sample) for sample in samples]
     fastest = [min(sample.points, key=lambda point: point.period) for sample in samples]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...base.argument_checks import require_int
+from ...hw.config import UnitConfig
 from ...synth.cache import entry, read_record, write_record
 from ...synth.fpga import FPGA_VERSION, FpgaResources, FpgaSynthesizer, find_target
 from ...synth.ice40_placement import (
@@ -32,7 +33,7 @@ from ...synth.netlist import Netlist
 from ...synth.yosys import pyosys_version
 from ..statistics import Estimate, Summary, relative
 from .jobs import processors
-from .measurement import Make, MeasurementJob, Unit, bases_of, emit, generator, seeds_of
+from .measurement import Make, MeasurementJob, bases_of, emit, generator, seeds_of, unit_record
 
 __all__ = ["PLACEMENTS", "RESOURCES", "FpgaCost", "PlacedCost", "fpga"]
 
@@ -111,10 +112,10 @@ class FpgaCost:
         placed: What place and route makes of it; None where it was not asked for.
     """
 
-    unit: Unit
+    unit: UnitConfig
     target: str
     resources: dict[str, Summary]
-    base: Unit | None = None
+    base: UnitConfig | None = None
     delta: Estimate | None = None
     placed: PlacedCost | None = None
 
@@ -122,7 +123,7 @@ class FpgaCost:
         """Return a JSON record."""
         return {
             "target": self.target,
-            **self.unit.to_dict(),
+            **unit_record(self.unit),
             **{name: summary.to_dict() for name, summary in self.resources.items()},
             "base": None if self.base is None else self.base.name,
             "delta": None if self.delta is None else self.delta.to_dict(),
@@ -150,7 +151,7 @@ class _Kept:
     def __init__(self, cache: str | os.PathLike[str] | None, make: Make) -> None:
         self._place = Path(cache) if cache is not None and make is emit else None
 
-    def _path(self, unit: Unit, order: int, target: str, *more: str) -> Path | None:
+    def _path(self, unit: UnitConfig, order: int, target: str, *more: str) -> Path | None:
         if self._place is None:
             return None
         context = f"fpga {FPGA_VERSION} {pyosys_version()}"
@@ -162,14 +163,14 @@ class _Kept:
         ]
         return entry(self._place, [*parts, *more])
 
-    def _placed_path(self, unit: Unit, order: int, seed: int) -> Path | None:
+    def _placed_path(self, unit: UnitConfig, order: int, seed: int) -> Path | None:
         if self._place is None:
             return None
         return self._path(
             unit, order, PLACE_TARGET, f"{DEVICE} {PLACE_VERSION} {nextpnr_version()}", f"seed {seed}"
         )
 
-    def load(self, unit: Unit, order: int, targets: Sequence[str], seeds: Sequence[int]) -> _Found:
+    def load(self, unit: UnitConfig, order: int, targets: Sequence[str], seeds: Sequence[int]) -> _Found:
         """Return what is known of a netlist."""
         found = _Found({}, None, {})
         for target in targets:
@@ -185,7 +186,7 @@ class _Kept:
                     found = replace(found, cells=record["logic_cells"])
         return found
 
-    def keep(self, unit: Unit, order: int, found: _Found) -> None:
+    def keep(self, unit: UnitConfig, order: int, found: _Found) -> None:
         """Remember what came of a netlist."""
         for target, resources in found.resources.items():
             if (path := self._path(unit, order, target)) is not None:
@@ -212,7 +213,7 @@ def _fit(
 
 
 def fpga(
-    units: Sequence[Unit],
+    units: Sequence[UnitConfig],
     targets: Sequence[str],
     *,
     orders: int = 5,
@@ -262,7 +263,7 @@ def fpga(
     if missing:
         with Ice40Placer() if placements else FpgaSynthesizer() as synthesizer:
             executor = ThreadPoolExecutor(processors() if workers is None else workers)
-            running: dict[Future[_Found], tuple[Unit, int]] = {}
+            running: dict[Future[_Found], tuple[UnitConfig, int]] = {}
             try:
                 # Amaranth is not made for several threads; Yosys and nextpnr run in processes of their own.
                 for key in missing:
@@ -284,7 +285,7 @@ def fpga(
     bases = bases_of(units)
     costs: list[FpgaCost] = []
     for target in targets:
-        of_target: dict[Unit, FpgaCost] = {}
+        of_target: dict[UnitConfig, FpgaCost] = {}
         for unit in units:
             several = [found[unit, order].resources[target] for order in seeds]
             cost = FpgaCost(

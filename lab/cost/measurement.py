@@ -10,14 +10,14 @@ import importlib.metadata
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ... import hw, model
 from ...base.argument_checks import require_int
 from ...base.source_digest import source_digest
-from ...model import DotSpec
+from ...hw.config import UnitConfig
 from ...synth.cache import Cache, entry, read_record, write_record
 from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
@@ -35,92 +35,56 @@ __all__ = [
     "MeasurementBench",
     "MeasurementJob",
     "PartSample",
-    "Unit",
     "bases_of",
     "emit",
+    "kin_of",
     "seeds_of",
+    "unit_record",
 ]
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A unit to measure.
-
-    Attributes:
-        spec: What it computes.
-        stages: Its register stages.
-        optimise: Which form its components have: ``area`` or ``delay``.
-        tile: Rows and columns of a tile of such units; None for the unit itself.
-        segment: Bits of an exact accumulator behind which a carry is kept; None for none.
-    """
-
-    spec: DotSpec
-    stages: int
-    optimise: str = "area"
-    tile: tuple[int, int] | None = None
-    segment: int | None = None
-
-    @property
-    def name(self) -> str:
-        """Specification and stages, ``e2m1_ue5m3_n16_fp32_s1``, and ``_delay`` where that is the form.
-
-        A tile's begins with ``array4x4_``; where carries are kept, it ends in ``_segment8``.
-        """
-        shape = "" if self.tile is None else "array{}x{}_".format(*self.tile)
-        form = "" if self.optimise == "area" else f"_{self.optimise}"
-        segment = "" if self.segment is None else f"_segment{self.segment}"
-        return f"{shape}{self.spec.name}_s{self.stages}{form}{segment}"
-
-    @property
-    def kin(self) -> "Unit":
-        """The unit that stands for all that differ from this one in their scale format alone."""
-        return replace(self, spec=replace(self.spec, scale="ue4m3"))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON record."""
-        return {
-            "unit": self.name,
-            "spec": self.spec.name,
-            "element": [fmt.name for fmt in self.spec.elements],
-            "scale": [fmt.name for fmt in self.spec.scales],
-            "block_size": self.spec.block_size,
-            "blocks": self.spec.blocks,
-            "accumulate": self.spec.accumulate,
-            "guard": self.spec.guard,
-            "stages": self.stages,
-            "optimise": self.optimise,
-            "tile": None if self.tile is None else list(self.tile),
-            "segment": self.segment,
-        }
+def kin_of(unit: UnitConfig) -> tuple[object, ...]:
+    """Return what a unit has in common with all that differ from it in their scale format alone."""
+    others = (getattr(unit, field.name) for field in fields(unit) if field.name != "spec")
+    return (replace(unit.spec, scale="ue4m3"), *others)
 
 
-def bases_of(units: Iterable[Unit]) -> dict[Unit, Unit]:
+def unit_record(unit: UnitConfig) -> dict[str, Any]:
+    """Return a unit as reports give it: a JSON record with a column for each part of its specification."""
+    return {
+        "unit": unit.name,
+        "spec": unit.spec.name,
+        "element": [fmt.name for fmt in unit.spec.elements],
+        "scale": [fmt.name for fmt in unit.spec.scales],
+        "block_size": unit.spec.block_size,
+        "blocks": unit.spec.blocks,
+        "accumulate": unit.spec.accumulate,
+        "guard": unit.spec.guard,
+        "stages": unit.stages,
+        "optimise": unit.optimise,
+        "tile": None if unit.tile is None else list(unit.tile),
+        "segment": unit.segment,
+    }
+
+
+def bases_of(units: Iterable[UnitConfig]) -> dict[UnitConfig, UnitConfig]:
     """Return what each unit is compared with: of those alike but for the scale format, the first.
 
     The first ones themselves are left out.
     """
-    first: dict[Unit, Unit] = {}
-    return {unit: base for unit in units if (base := first.setdefault(unit.kin, unit)) != unit}
+    first: dict[tuple[object, ...], UnitConfig] = {}
+    return {unit: base for unit in units if (base := first.setdefault(kin_of(unit), unit)) != unit}
 
 
-Make = Callable[[Unit, int], tuple[str, str]]
+Make = Callable[[UnitConfig, int], tuple[str, str]]
 """Makes a unit's netlist in an order: RTLIL, and the top's name."""
 
 
-def emit(unit: Unit, order: int) -> tuple[str, str]:
-    """Make the netlist that `DotUnit`, or for a tile `DotArray`, describes."""
-    from ...hw import DotArray, DotUnit, to_rtlil
+def emit(unit: UnitConfig, order: int) -> tuple[str, str]:
+    """Make the netlist of a unit, or of a tile, in an order; that of its configuration is left aside."""
+    from ...hw import to_rtlil
 
-    options: dict[str, Any] = {
-        "stages": unit.stages,
-        "optimise": unit.optimise,
-        "order": order,
-        "segment": unit.segment,
-    }
-    if unit.tile is None:
-        made = DotUnit(unit.spec, **options)
-    else:
-        made = DotArray(unit.spec, rows=unit.tile[0], columns=unit.tile[1], **options)
+    made = replace(unit, order=order).build()
     return to_rtlil(made), made.name
 
 
@@ -162,7 +126,7 @@ class MeasurementJob:
         powered: How the whole is synthesized whose energy is measured.
     """
 
-    unit: Unit
+    unit: UnitConfig
     order: int
     recipes: tuple[Recipe, ...] = ()
     part_recipes: tuple[Recipe, ...] = ()
@@ -172,9 +136,10 @@ class MeasurementJob:
     def parts_of_key(self) -> list[str]:
         """Return what tells this job from every other."""
         unit = self.unit
+        flow = "" if unit.flow == "stream" else f" {unit.flow}"
         return [
             repr(unit.spec),
-            f"{unit.stages} {unit.optimise} {unit.tile} {unit.segment} {self.order}",
+            f"{unit.stages} {unit.optimise} {unit.tile} {unit.segment} {self.order}{flow}",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.recipes),
             "parts",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.part_recipes),
@@ -357,7 +322,7 @@ class MeasurementBench:
                 workload.words,
                 lanes=workload.lanes,
                 latency=job.unit.stages,
-                constants=[("rst", 0), ("i_valid", 1), ("o_ready", 1)],
+                constants=[("rst", 0), ("i_valid", 1), ("o_ready", 1), ("en", 1)],
             )
             for workload in job.workloads
         )

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
+from ...hw.config import UnitConfig
 from ...synth.liberty import Library
 from ...synth.recipes import choose
 from ..statistics import Estimate, Summary, relative
 from .comparison import PART_RECIPE
 from .jobs import Measuring, measure_all
-from .measurement import MeasurementJob, Unit, bases_of, seeds_of
+from .measurement import MeasurementJob, bases_of, seeds_of, unit_record
 
 __all__ = ["TileCost", "tiles"]
 
@@ -32,16 +33,16 @@ class TileCost:
         delta: The area less the base's of the same order, in percent of that.
     """
 
-    unit: Unit
+    unit: UnitConfig
     area: Summary
     nand2: Summary
-    base: Unit | None = None
+    base: UnitConfig | None = None
     delta: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
         return {
-            **self.unit.to_dict(),
+            **unit_record(self.unit),
             "area": self.area.to_dict(),
             "area_nand2": self.nand2.to_dict(),
             "base": None if self.base is None else self.base.name,
@@ -50,7 +51,7 @@ class TileCost:
 
 
 def tiles(
-    units: Sequence[Unit],
+    units: Sequence[UnitConfig],
     library: Library,
     *,
     orders: int = 5,
@@ -82,7 +83,7 @@ def tiles(
         **measuring,
     )
     bases = bases_of(units)
-    costs: dict[Unit, TileCost] = {}
+    costs: dict[UnitConfig, TileCost] = {}
     for index, unit in enumerate(units):
         rows, columns = unit.tile or (1, 1)
         made = samples[index * orders : (index + 1) * orders]

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Unpack
 
+from ...hw.config import UnitConfig
 from ...synth.liberty import Library
 from ...synth.metric import Metric
 from ...synth.recipes import choose
 from ..statistics import Estimate, Summary, relative
 from .energy_workloads import Vectors, real_tensors, workloads
 from .jobs import Measuring, measure_all
-from .measurement import MeasurementJob, Unit, bases_of, seeds_of
+from .measurement import MeasurementJob, bases_of, seeds_of
 
 __all__ = ["UnitEnergy", "energies", "energy_unit"]
 
@@ -34,11 +35,11 @@ class UnitEnergy:
         settled_delta: The same of what would be left without glitches.
     """
 
-    unit: Unit
+    unit: UnitConfig
     vectors: Vectors
     total: Summary
     settled: Summary
-    base: Unit | None = None
+    base: UnitConfig | None = None
     delta: Estimate | None = None
     settled_delta: Estimate | None = None
 
@@ -61,7 +62,7 @@ def energy_unit(library: Library) -> str:
 
 
 def energies(
-    units: Sequence[Unit],
+    units: Sequence[UnitConfig],
     library: Library,
     *,
     orders: int = 3,
@@ -100,7 +101,7 @@ def energies(
     )
     metric = Metric("energy", energy_unit(library), "lower", 0)
     bases = bases_of(units)
-    before: dict[tuple[Unit, Vectors], UnitEnergy] = {}
+    before: dict[tuple[UnitConfig, Vectors], UnitEnergy] = {}
     found: list[UnitEnergy] = []
     for unit in units:
         base = bases.get(unit)

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from blockdot.base.whole_files import write_whole
+from blockdot.hw.config import Optimise, UnitConfig, least_stages
 from blockdot.hw.unit_grid import SCALES
 from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
-from blockdot.lab.cost.comparison import CostComparison, Unit, UnitCost, compare_costs
+from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
 from blockdot.lab.cost.energy_workloads import real_tensors
 from blockdot.lab.cost.jobs import Progress
-from blockdot.lab.cost.measurement import emit, seeds_of
+from blockdot.lab.cost.measurement import emit, kin_of, seeds_of, unit_record
 from blockdot.lab.cost.tile_cost import TileCost, tiles
 from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
@@ -94,19 +95,23 @@ class MeasuringRound:
     accumulates: tuple[Accumulate, ...] = ACCUMULATES
     stages: tuple[int | None, ...] = (None,)
     scales: tuple[str, ...] = SCALES
-    optimise: str = "area"
+    optimise: Optimise = "area"
     energy_orders: int = 0
     tile: tuple[int, int] | None = None
     curve: bool = False
     seed: int = 0
 
-    def units(self, block_size: int) -> list[Unit]:
+    def units(self, block_size: int) -> list[UnitConfig]:
         """Return the units of one block size."""
-        units: list[Unit] = []
+        units: list[UnitConfig] = []
         for accumulate, depth, scale in itertools.product(self.accumulates, self.stages, self.scales):
             blocks = _ALIGNED_BLOCKS if accumulate == "aligned" else 1
             spec = DotSpec(scale=scale, block_size=block_size, accumulate=accumulate, blocks=blocks)
-            units.append(Unit(spec, int(spec.accumulates) if depth is None else depth, self.optimise))
+            units.append(
+                UnitConfig(
+                    spec, stages=least_stages(spec) if depth is None else depth, optimise=self.optimise
+                )
+            )
         return units
 
 
@@ -180,7 +185,7 @@ def measure_answer(
             where = f"{library.name}, N={block_size}"
             options: dict[str, Any] = {"seed": one.seed, "cache": cache, "workers": workers}
             if one.curve:
-                for _, alike in itertools.groupby(units, lambda unit: unit.kin):
+                for _, alike in itertools.groupby(units, kin_of):
                     made = area_delay_curves(
                         list(alike),
                         library,
@@ -273,7 +278,7 @@ def _row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitEnerg
     unit = cost.unit
     row: dict[str, Any] = {
         "library": comparison.library.name,
-        **unit.to_dict(),
+        **unit_record(unit),
         "netlist": cost.netlist,
         "area": cost.area.median,
         "nand2": cost.nand2.median,
@@ -318,7 +323,7 @@ def _curve_rows(library: str, made: AreaDelayCurves, one: MeasuringRound) -> Ite
         deltas = {delta.delay: delta for delta in made.deltas if delta.other == other.unit}
         yield {
             "library": library,
-            **other.unit.to_dict(),
+            **unit_record(other.unit),
             "netlist": Netlist(*emit(other.unit, order)).sha256,
             "base": base.unit.name,
             "orders": [order, order + one.orders],
@@ -338,7 +343,7 @@ def _curve_rows(library: str, made: AreaDelayCurves, one: MeasuringRound) -> Ite
 def _tile_row(library: str, cost: TileCost) -> dict[str, Any]:
     return {
         "library": library,
-        **cost.unit.to_dict(),
+        **unit_record(cost.unit),
         "area": cost.area.median,
         "nand2": cost.nand2.median,
         **({} if cost.delta is None else {"delta": _short(cost.delta)}),

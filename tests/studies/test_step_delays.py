@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from blockdot.hw import UnitConfig
 from blockdot.model import DotSpec
 
 from studies.step_delays import StepRun, main, measure_steps, runs
@@ -13,7 +14,7 @@ EXACT = DotSpec(scale="ue4m3", accumulate="exact")
 
 
 def test_runs_are_single_steps_and_pairs_that_a_stage_can_hold() -> None:
-    names = [run.name for run in runs(EXACT, "delay")]
+    names = [run.name for run in runs(UnitConfig(EXACT, optimise="delay"))]
     assert names[:3] == ["product", "compress", "add"]
     assert "place, accumulate" in names
     assert "accumulate, normalise" not in names
@@ -22,15 +23,15 @@ def test_runs_are_single_steps_and_pairs_that_a_stage_can_hold() -> None:
 @pytest.mark.parametrize(
     ("run", "step"),
     [
-        (StepRun(FP32, "delay", 0, 1), "product"),
-        (StepRun(FP32, "delay", 0, 2), "product, compress"),
-        (StepRun(FP32, "delay", 2, 2), "add, multiply"),
-        (StepRun(FP32, "delay", 4, 1), "normalise"),
-        (StepRun(FP32, "area", 2, 1), "add"),
-        (StepRun(EXACT, "delay", 4, 1), "place"),
-        (StepRun(EXACT, "area", 5, 1), "accumulate"),
+        (StepRun(UnitConfig(FP32, optimise="delay"), 0, 1), "product"),
+        (StepRun(UnitConfig(FP32, optimise="delay"), 0, 2), "product, compress"),
+        (StepRun(UnitConfig(FP32, optimise="delay"), 2, 2), "add, multiply"),
+        (StepRun(UnitConfig(FP32, optimise="delay"), 4, 1), "normalise"),
+        (StepRun(UnitConfig(FP32, optimise="area"), 2, 1), "add"),
+        (StepRun(UnitConfig(EXACT, optimise="delay"), 4, 1), "place"),
+        (StepRun(UnitConfig(EXACT, optimise="area"), 5, 1), "accumulate"),
     ],
-    ids=lambda value: value if isinstance(value, str) else value.optimise,
+    ids=lambda value: value if isinstance(value, str) else value.config.optimise,
 )
 def test_an_estimate_is_near_what_synthesis_gives(
     run: StepRun, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,8 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from blockdot.hw import UnitConfig
 from blockdot.lab.cost.area_delay import AreaDelayPoint, area_at, area_delay_curves, front
-from blockdot.lab.cost.comparison import Unit
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from messages import check_messages
@@ -25,7 +25,7 @@ def test_the_front_and_its_convex_edge():
 
 
 def test_curves_of_two_formats_at_the_same_delays(synthesis_cache: Path):
-    units = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5m3")]
+    units = [UnitConfig(DotSpec(scale=scale, block_size=2), stages=0) for scale in ("ue4m3", "ue5m3")]
     found = area_delay_curves(units, neutral(), orders=2, targets=[90.0], cache=synthesis_cache, workers=1)
     assert found.delays == (90.0,)
     for curve in found.curves:
@@ -45,7 +45,7 @@ def test_curves_of_two_formats_at_the_same_delays(synthesis_cache: Path):
 
 
 def test_parameters():
-    one = Unit(DotSpec(block_size=2), 0)
+    one = UnitConfig(DotSpec(block_size=2), stages=0)
     check_messages(
         [
             (ValueError, "units must be at least one, not none", lambda: area_delay_curves([], neutral())),

@@ -8,12 +8,12 @@ from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from blockdot.hw import UnitConfig
 from blockdot.hw.hierarchy import Emitter, add_submodule
 from blockdot.lab.cost.comparison import (
     COMPARED_RECIPES,
     Attribution,
     Delta,
-    Unit,
     UnitCost,
     compare_costs,
     default_units,
@@ -57,19 +57,19 @@ class Sum(wiring.Component):
         return m
 
 
-def make(unit: Unit, order: int) -> tuple[str, str]:
+def make(unit: UnitConfig, order: int) -> tuple[str, str]:
     exponent_bits = formats.get(unit.spec.scales[0].name).exponent_bits
     component = Sum(exponent_bits, order, register=unit.stages > 0)
     return rtlil.convert(component, name="top", emit_src=False), "top"
 
 
-def make_all_alike(unit: Unit, order: int) -> tuple[str, str]:
+def make_all_alike(unit: UnitConfig, order: int) -> tuple[str, str]:
     """The same circuit for every spec, in orders that have nothing to do with each other."""
     component = Sum(4, order + 1000 * (unit.spec.scale == "ue5m3"), register=unit.stages > 0)
     return rtlil.convert(component, name="top", emit_src=False), "top"
 
 
-UNITS = [Unit(DotSpec(scale=scale), 0) for scale in ("ue4m3", "ue5m3")]
+UNITS = [UnitConfig(DotSpec(scale=scale), stages=0) for scale in ("ue4m3", "ue5m3")]
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +152,8 @@ def test_the_same_twice_and_another_seed(cache: Path, tmp_path: Path):
 
 
 def test_units_are_compared_with_the_first_that_differs_in_scale_alone(cache: Path):
-    def unit(scale: str, accumulate: str, stages: int) -> Unit:
-        return Unit(DotSpec(scale=scale, accumulate=accumulate), stages)  # type: ignore[arg-type]
+    def unit(scale: str, accumulate: str, stages: int) -> UnitConfig:
+        return UnitConfig(DotSpec(scale=scale, accumulate=accumulate), stages=stages)  # type: ignore[arg-type]
 
     units = [
         unit("ue5m3", "none", 0),
@@ -218,7 +218,7 @@ def test_verdicts():
 
 
 def test_a_unit_without_a_gate_has_no_percentage(cache: Path):
-    def wires(_: Unit, __: int) -> tuple[str, str]:
+    def wires(_: UnitConfig, __: int) -> tuple[str, str]:
         return "module \\top\n  wire input 1 \\a\n  wire output 2 \\y\n  connect \\y \\a\nend\n", "top"
 
     comparison = compare_costs(UNITS, neutral(), make=wires, workers=1, parts=False, orders=2, cache=cache)
@@ -288,7 +288,7 @@ class Pair(wiring.Component):
         return m
 
 
-def make_pair(unit: Unit, order: int) -> tuple[str, str]:
+def make_pair(unit: UnitConfig, order: int) -> tuple[str, str]:
     emitter = Emitter("top")
     text = emitter.convert(Pair(formats.get(unit.spec.scales[0].name).exponent_bits, order), "top")
     return emitter.modules + text, "top"
@@ -337,7 +337,7 @@ def test_two_ways_that_do_not_agree_are_said_not_to(cache: Path):
 
 
 def test_of_the_ways_in_which_a_netlist_is_mapped_for_area_the_mean_counts():
-    unit = Unit(DotSpec(scale="ue4m3"), 0)
+    unit = UnitConfig(DotSpec(scale="ue4m3"), stages=0)
     found = compare_costs([unit], neutral(), orders=2, variants=3, parts=False, workers=1, make=make)
     assert found.variants == found.to_dict()["variants"] == 3
     bench = MeasurementBench(neutral(), make=make)

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockdot.hw import UnitConfig
 from blockdot.lab.cost import dask_cluster, energy_workloads
 from blockdot.lab.cost.dask_cluster import Cluster
 from blockdot.lab.cost.energy_workloads import workloads
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import MeasurementJob, Unit
+from blockdot.lab.cost.measurement import MeasurementJob
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import choose
@@ -78,7 +79,7 @@ def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
 ):
     monkeypatch.setattr(energy_workloads, "_LANES", 8)
     address, workers = scheduler
-    unit = Unit(DotSpec(block_size=2), 0)
+    unit = UnitConfig(DotSpec(block_size=2), stages=0)
     jobs = [MeasurementJob(unit, order, RECIPES) for order in range(5)]
     jobs.append(MeasurementJob(unit, 0, workloads=tuple(workloads(unit.spec, 0, None)), powered=RECIPES[0]))
     seen: list[int] = []

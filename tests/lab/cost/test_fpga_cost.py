@@ -5,15 +5,15 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from blockdot.hw import UnitConfig
 from blockdot.lab.cost.fpga_cost import RESOURCES, fpga
-from blockdot.lab.cost.measurement import Unit
 from blockdot.model import DotSpec, formats
 from blockdot.synth.fpga import FpgaResources, FpgaSynthesizer
 from blockdot.synth.ice40_placement import Ice40Placer, PlacedDesign, RoutedTiming
 from blockdot.synth.netlist import Netlist
 from messages import check_messages
 
-UNITS = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5m3")]
+UNITS = [UnitConfig(DotSpec(scale=scale, block_size=2), stages=0) for scale in ("ue4m3", "ue5m3")]
 
 
 class Masked(wiring.Component):
@@ -29,7 +29,7 @@ class Masked(wiring.Component):
         return m
 
 
-def make(unit: Unit, order: int) -> tuple[str, str]:
+def make(unit: UnitConfig, order: int) -> tuple[str, str]:
     width = formats.get(unit.spec.scales[0].name).exponent_bits + order % 2
     return rtlil.convert(Masked(width), name="top", emit_src=False), "top"
 
@@ -86,7 +86,7 @@ def routed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return asked
 
 
-def made(unit: Unit, order: int) -> tuple[str, str]:
+def made(unit: UnitConfig, order: int) -> tuple[str, str]:
     return "process" * (formats.get(unit.spec.scales[0].name).exponent_bits + order), "top"
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blockdot.hw import UnitConfig
 from blockdot.lab.cost import measurement
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import MeasurementBench, MeasurementJob, Unit
+from blockdot.lab.cost.measurement import MeasurementBench, MeasurementJob
 from blockdot.model import DotSpec
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.neutral_library import neutral
@@ -22,7 +23,7 @@ RECIPES = tuple(choose(["a2"]))
 
 
 def jobs(*scales: str, orders: int = 1) -> list[MeasurementJob]:
-    units = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in scales]
+    units = [UnitConfig(DotSpec(scale=scale, block_size=2), stages=0) for scale in scales]
     return [MeasurementJob(unit, order, RECIPES, RECIPES) for unit in units for order in range(orders)]
 
 
@@ -91,7 +92,7 @@ def test_a_damaged_sample_is_measured_again(tmp_path: Path, text: str):
 
 def test_an_error_in_a_worker_is_told_and_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    bad = MeasurementJob(Unit(DotSpec(block_size=2), 0), 0, tuple(choose(["a1"])))
+    bad = MeasurementJob(UnitConfig(DotSpec(block_size=2), stages=0), 0, tuple(choose(["a1"])))
     bad = MeasurementJob(bad.unit, 0, (type(bad.recipes[0])("mine", "area", "strash; nonsense"),))
     message = "Yosys must synthesize blockdot_e2m1_ue5m3_n2_none_s0, not end with: unknown command 'nonsense'"
     with pytest.raises(SynthesisError) as caught:
@@ -123,7 +124,8 @@ SWEEP = """
     from pathlib import Path
     from blockdot.synth import neutral
     from blockdot.synth.recipes import choose
-    from blockdot.lab.cost.measurement import Job, Unit
+    from blockdot.hw import UnitConfig
+    from blockdot.lab.cost.measurement import MeasurementJob
     from blockdot.lab.cost.jobs import measure_all
     from blockdot.model import DotSpec
 
@@ -131,7 +133,8 @@ SWEEP = """
         # In a shell's background Ctrl-C is ignored, and what it starts inherits that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         recipes = tuple(choose(["a2"]))
-        jobs = [Job(Unit(DotSpec(block_size=2), 0), order, recipes) for order in range(40)]
+        unit = UnitConfig(DotSpec(block_size=2), stages=0)
+        jobs = [MeasurementJob(unit, order, recipes) for order in range(40)]
         measure_all(
             jobs, neutral(), workers=2, cache=sys.argv[1],
             progress=lambda done, total, name: print(done, flush=True),
@@ -196,6 +199,8 @@ def test_a_sweep_that_is_broken_off_leaves_nothing_running_and_its_results(
     while processes_in(place) or list(place.glob("blockdot-*")):
         assert time.monotonic() < deadline, (processes_in(place), list(place.iterdir()))
         time.sleep(0.05)
-    samples = [MeasurementJob(Unit(DotSpec(block_size=2), 0), order, RECIPES) for order in range(40)]
+    samples = [
+        MeasurementJob(UnitConfig(DotSpec(block_size=2), stages=0), order, RECIPES) for order in range(40)
+    ]
     bench = MeasurementBench(neutral(), cache)
     assert sum(bench.known(job) is not None for job in samples) >= 2

@@ -1,15 +1,15 @@
 from pathlib import Path
 
 import pytest
-from blockdot.lab.cost.measurement import Unit
+from blockdot.hw import UnitConfig
 from blockdot.lab.cost.tile_cost import tiles
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from messages import check_messages
 
 
-def tile(scale: str, rows: int, columns: int) -> Unit:
-    return Unit(DotSpec(scale=scale, block_size=2), 0, tile=(rows, columns))
+def tile(scale: str, rows: int, columns: int) -> UnitConfig:
+    return UnitConfig(DotSpec(scale=scale, block_size=2), stages=0, tile=(rows, columns))
 
 
 def test_a_wider_tile_costs_less_a_product_as_it_decodes_less(synthesis_cache: Path):
@@ -38,7 +38,7 @@ def test_parameters():
             (
                 ValueError,
                 "units must be tiles, not e2m1_ue5m3_n2_none_s0",
-                lambda: tiles([Unit(DotSpec(block_size=2), 0)], neutral()),
+                lambda: tiles([UnitConfig(DotSpec(block_size=2), stages=0)], neutral()),
             ),
         ]
     )

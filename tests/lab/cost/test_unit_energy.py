@@ -2,15 +2,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blockdot.hw import UnitConfig
 from blockdot.lab.cost import energy_workloads, measurement, unit_energy
 from blockdot.lab.cost.energy_workloads import stimulus_of, workloads
-from blockdot.lab.cost.measurement import MeasurementBench, Unit
+from blockdot.lab.cost.measurement import MeasurementBench
 from blockdot.lab.cost.unit_energy import energies
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from messages import check_messages
 
-UNITS = [Unit(DotSpec(scale=scale, block_size=2), 0) for scale in ("ue4m3", "ue5m3")]
+UNITS = [UnitConfig(DotSpec(scale=scale, block_size=2), stages=0) for scale in ("ue4m3", "ue5m3")]
 
 
 @pytest.fixture(autouse=True)
