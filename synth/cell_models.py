@@ -221,7 +221,8 @@ class CellModel:
         name: Its name.
         capacitance: Of each input pin, the load that a rising and a falling edge sees.
         arcs: Its delays from input to output pins.
-        setup: Of each data pin of a flip-flop, tables of the setup time of a rising and of a falling edge
+        data: The pins that decide what a flip-flop takes up at the clock's edge.
+        setup: Of each such pin, tables of the setup time of a rising and of a falling edge
             before the clock's, of which the longest counts.
         clock: The clock pin of a flip-flop.
         clock_edge: The edge of the clock at which a flip-flop moves: 0 the rising and 1 the falling one.
@@ -236,6 +237,7 @@ class CellModel:
     name: str
     capacitance: dict[str, tuple[float, float]]
     arcs: tuple[Arc, ...]
+    data: tuple[str, ...]
     setup: dict[str, tuple[tuple[Table, ...], tuple[Table, ...]]]
     clock: str | None
     clock_edge: int
@@ -357,6 +359,7 @@ class _Model:
                 pin.argument: _capacitance(pin) for pin in pins if pin.attributes["direction"] == "input"
             },
             arcs=tuple(itertools.chain.from_iterable(self._arcs(pin) for pin in pins)),
+            data=() if following is None else tuple(sorted(CellFunction(following).names & set(inputs))),
             setup={
                 pin.argument: setup for pin in pins if (setup := self._setup(pin, clock, edge)) is not None
             },

@@ -389,7 +389,7 @@ def analyse(netlist: MappedNetlist, models: CellModels) -> PathTiming:
 
     for place, start in enumerate(_STARTS):
         for instance, model in registers:
-            for pin in model.setup:
+            for pin in model.data:
                 wave = waves.get(instance.pins.get(pin, _NOWHERE))
                 if wave is not None:
                     end = _setup(model, pin, wave, clocks[model.name], place)

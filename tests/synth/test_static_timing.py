@@ -143,6 +143,13 @@ def test_a_flip_flop_without_what_timing_needs_is_refused():
             analyse(INVERTER, Changed({"DFF_X1": replace(flip_flop, **change)}))
 
 
+def test_a_register_of_the_netlist_without_a_setup_time_is_refused():
+    flip_flop = replace(CellModels(neutral())["DFF_X1"], name="OTHER", setup={})
+    gates = (CellInstance("OTHER", {"CK": 0, "D": 1}),)
+    with pytest.raises(ValueError, match=whole("flip-flop OTHER must have a setup time at D, not none")):
+        analyse(MappedNetlist({"clk": (0,), "d": (1,)}, {}, gates), Changed({"OTHER": flip_flop}))
+
+
 @pytest.mark.parametrize("edge", [0, 1])
 def test_a_gate_without_a_delay_is_named(edge: int):
     model = CellModels(neutral())["INV_X1"]
