@@ -42,10 +42,26 @@ from .formats import Format
 from .spec import Accumulate, DotSpec
 from .tensor import BlockTensor
 
-__all__ = ["matmul"]
+__all__ = ["Tiling", "matmul"]
 
 _Matrix = npt.NDArray[np.float32 | np.float64]
 _Side = TypeVar("_Side")
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a product is cut up to be computed, which changes no bit of it.
+
+    Attributes:
+        rows: Rows of a tile of the result, at most.
+        columns: Columns of one.
+        folded: Elements of A kept decoded at a time, and as many of B.
+    """
+
+    rows: int
+    columns: int
+    folded: int = 1 << 22
+
 
 _SINGLE_BITS: Final = 24
 _DOUBLE_BITS: Final = 53
@@ -53,14 +69,14 @@ _DOUBLE_BITS: Final = 53
 # both have to stay in a level-2 cache, and with blocks of 16 it is just small enough, at 10**6
 # multiplications, for OpenBLAS not to copy the operands first. `exact` has few products, which BLAS does best
 # at one go; `aligned` works with several arrays of float64.
-_TILES: Final[dict[Accumulate, tuple[int, int]]] = {
-    "none": (176, 352),
-    "fp32": (176, 352),
-    "exact": (1024, 1024),
-    "aligned": (64, 512),
+_TILINGS: Final[dict[Accumulate, Tiling]] = {
+    "none": Tiling(176, 352),
+    "fp32": Tiling(176, 352),
+    "exact": Tiling(1024, 1024),
+    "aligned": Tiling(64, 512),
 }
 # About as large where the loops are compiled, which keep accumulators in registers and read tiles seldom.
-_COMPILED_TILE: Final = (210, 512)
+_COMPILED_TILING: Final = Tiling(210, 512)
 # Multiplications that take about as long as what else is compiled does for one element.
 _MULTIPLICATIONS: Final = 128
 # Rows of registers in the kernels of a BLAS: a tile of another height leaves some of them empty.
@@ -69,8 +85,6 @@ _KERNEL: Final = 16
 _NARROW: Final = 256
 # Columns that one product spans at most: more would widen what it may be off by.
 _WIDE: Final = 2048
-# Elements of A kept folded at a time, and as many of B.
-_FOLDED: Final = 1 << 22
 # Sums rounded at a time: the working arrays then stay inside a level-2 cache.
 _CACHED: Final = 1 << 15
 # Elements of each operand gathered at a time for results that are computed one by one.
@@ -145,7 +159,7 @@ class _Operand:
 
     def _find_specials(self) -> None:
         nan, infinite = np.isnan(self.element.values), np.isinf(self.element.values)
-        step = max(1, _FOLDED // max(1, self.blocks * self.block_size))
+        step = max(1, _CHUNK // max(1, self.blocks * self.block_size))
         for start in range(0, self.rows, step):
             part = slice(start, start + step)
             codes = self.codes[part]
@@ -302,10 +316,11 @@ def _round_between(
 class _Product(Generic[_Side]):
     """The product of two operands."""
 
-    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
+    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand, tiling: Tiling | None = None) -> None:
         self.spec, self.a, self.b = spec, a, b
         self.special = a.has_infinity or b.has_infinity
-        self.tile = _TILES[spec.accumulate]
+        self.tiling = tiling or _TILINGS[spec.accumulate]
+        self.tile = self.tiling.rows, self.tiling.columns
         self.kernel = _KERNEL, _KERNEL
 
     def run(self) -> npt.NDArray[np.float32]:
@@ -325,7 +340,9 @@ class _Product(Generic[_Side]):
         return canonical(result)
 
     def _parts(self, operand: _Operand) -> Iterator[slice]:
-        return _cut(slice(0, operand.rows), max(1, _FOLDED // max(1, operand.blocks * operand.block_size)))
+        return _cut(
+            slice(0, operand.rows), max(1, self.tiling.folded // max(1, operand.blocks * operand.block_size))
+        )
 
     def _operand(self, index: int) -> _Operand:
         return self.b if index else self.a
@@ -352,8 +369,8 @@ class _Product(Generic[_Side]):
 class _RoundedProduct(_Product[list[_Unit]]):
     """Units rounded once each, and added in binary32 where there are several: all but ``aligned``."""
 
-    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
-        super().__init__(spec, a, b)
+    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand, tiling: Tiling | None = None) -> None:
+        super().__init__(spec, a, b, tiling)
         self.plan = _plan(spec, a, b)
         if spec.accumulate == "exact" and not self.plan.exact:
             # More arrays are worked with.
@@ -437,13 +454,13 @@ class _RoundedProduct(_Product[list[_Unit]]):
 class _CompiledProduct(_Product[npt.NDArray[np.float32]]):
     """Units that float32 holds, in compiled loops: ``fp32``, and ``exact`` where float64 holds their sum."""
 
-    def __init__(self, product: _RoundedProduct, compiled: ModuleType) -> None:
-        super().__init__(product.spec, product.a, product.b)
+    def __init__(self, product: _RoundedProduct, compiled: ModuleType, tiling: Tiling | None = None) -> None:
+        super().__init__(product.spec, product.a, product.b, tiling or _COMPILED_TILING)
         self.compiled = compiled
         self.width = _short_unit(self.spec) * self.a.block_size
         self.dtype = np.dtype(np.float64 if self.spec.accumulate == "exact" else np.float32)
         rows, columns = self.kernel = compiled.tile_shape(self.dtype)
-        height, width = _COMPILED_TILE
+        height, width = self.tile
         self.tile = max(1, height // rows) * rows, max(1, width // columns) * columns
 
     @staticmethod
@@ -482,8 +499,8 @@ def _short_unit(spec: DotSpec) -> int:
 class _AlignedProduct(_Product[list[_Unit]]):
     """Groups at one exponent each, cut off: ``aligned``."""
 
-    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand) -> None:
-        super().__init__(spec, a, b)
+    def __init__(self, spec: DotSpec, a: _Operand, b: _Operand, tiling: Tiling | None = None) -> None:
+        super().__init__(spec, a, b, tiling)
         self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
         # One block a row.
         self.exponents = [scale_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
@@ -538,7 +555,9 @@ def _check_operand(spec: DotSpec, tensor: object, index: int) -> None:
         )
 
 
-def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.float32]:
+def matmul(
+    spec: DotSpec, A: BlockTensor, B: BlockTensor, *, tiling: Tiling | None = None
+) -> npt.NDArray[np.float32]:
     """Return ``A @ B.T`` with the bits that units of `spec` give.
 
     Every element of the result is `spec.compute` on the blocks of one row of A and one of B, in groups of
@@ -549,6 +568,7 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
         spec: What a dot product computes; ``none`` takes matrices of one group only.
         A: Blocked along its last axis, shape (M, K), in the formats that `spec` has for a.
         B: Likewise for b, shape (N', K).
+        tiling: How to cut up the work; None for what is fastest.
 
     Returns:
         binary32 results, shape (M, N'). Every NaN is 0x7FC00000.
@@ -560,18 +580,18 @@ def matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.floa
     """
     check_operands(spec, A, B)
     unit_size = spec.unit_size if spec.accumulate == "aligned" else spec.block_size
-    return scaled(_product(spec, _Operand(A, unit_size), _Operand(B, unit_size)).run(), A, B)
+    return scaled(_product(spec, _Operand(A, unit_size), _Operand(B, unit_size), tiling).run(), A, B)
 
 
 def _product(
-    spec: DotSpec, a: _Operand, b: _Operand
+    spec: DotSpec, a: _Operand, b: _Operand, tiling: Tiling | None
 ) -> "_AlignedProduct | _CompiledProduct | _RoundedProduct":
     if spec.accumulate == "aligned":
-        return _AlignedProduct(spec, a, b)
-    product = _RoundedProduct(spec, a, b)
+        return _AlignedProduct(spec, a, b, tiling)
+    product = _RoundedProduct(spec, a, b, tiling)
     multiplications = a.rows * b.rows * a.blocks * a.block_size
     if _CompiledProduct.applies(product) and (compiled := loops(multiplications // _MULTIPLICATIONS)):
-        return _CompiledProduct(product, compiled)
+        return _CompiledProduct(product, compiled, tiling)
     return product
 
 

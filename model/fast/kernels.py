@@ -1,4 +1,4 @@
-"""Inner loops compiled by numba, which the extra ``fast`` installs; see `accelerate`, which imports them.
+"""Inner loops compiled by numba, which the extra ``fast`` installs; see `staircases`, which imports them.
 
 Each does in one pass what numpy does in many, by tables that are made with numpy. Where LLVM does not find
 the vector instructions by itself, they are spelled out for it, in vectors of `_LANES`; LLVM takes apart what

@@ -19,9 +19,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Staircases", "loops", "plain"]
+__all__ = ["Staircases", "compiled_from", "loops", "plain"]
 
-_LOOPS: Final = ".compiled"
+_LOOPS: Final = ".kernels"
 # Elements that are worth the time it takes to import numba, or to make the tables once it is there.
 _WORTH_IMPORT: Final = 1 << 20
 _WORTH_TABLES: Final = 1 << 17
@@ -35,6 +35,7 @@ _Integers = npt.NDArray[np.int32]
 _Codes = npt.NDArray[np.unsignedinteger]
 
 _allowed: ContextVar[bool] = ContextVar("allowed", default=True)
+_worth: ContextVar[int | None] = ContextVar("worth", default=None)
 
 
 @contextmanager
@@ -47,20 +48,35 @@ def plain() -> Iterator[None]:
         _allowed.reset(token)
 
 
+@contextmanager
+def compiled_from(elements: int) -> Iterator[None]:
+    """Have the compiled loops taken from so many elements on inside the block, in this thread."""
+    token = _worth.set(elements)
+    try:
+        yield
+    finally:
+        _worth.reset(token)
+
+
 @cache
 def _compiled() -> ModuleType | None:
     if importlib.util.find_spec("numba") is None:
         return None
     try:
         return importlib.import_module(_LOOPS, __package__)
-    except ImportError:  # a numba that does not go with this numpy
+    except ImportError as error:  # a numba that does not go with this numpy
+        if error.name is not None and error.name.startswith(str(__package__)):
+            raise  # a module of our own is not where it should be
         return None
 
 
 def loops(elements: int) -> ModuleType | None:
     """Return the compiled loops if they are there and worth it for so many elements."""
     loaded = importlib.util.resolve_name(_LOOPS, __package__) in sys.modules
-    if elements < (_WORTH_TABLES if loaded else _WORTH_IMPORT) or not _allowed.get():
+    worth = _worth.get()
+    if worth is None:
+        worth = _WORTH_TABLES if loaded else _WORTH_IMPORT
+    if elements < worth or not _allowed.get():
         return None
     return _compiled()
 
@@ -86,7 +102,7 @@ def _least(reached: Callable[[_Integers], npt.NDArray[np.bool_]], shape: tuple[i
 
 @dataclass(frozen=True)
 class Staircases:
-    """How float32 magnitudes become codes: the tables of `compiled.encode_blocks`, which explains them."""
+    """How float32 magnitudes become codes: the tables of `kernels.encode_blocks`, which explains them."""
 
     starts: _Integers
     guesses: _Integers

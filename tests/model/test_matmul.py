@@ -228,16 +228,15 @@ def test_zero_is_positive(rng):
 
 
 @pytest.mark.parametrize("accumulate", ACCUMULATES)
-def test_tiles(accumulate, rng, monkeypatch):
+def test_tiles(accumulate, rng):
     """Results do not depend on how rows are cut, nor on vectors that a BLAS treats apart."""
     spec = DotSpec(scale="ue5m3", accumulate=accumulate)
     columns = columns_of(spec, 4)
     A, B = (random_tensor(rng, spec, index, 37, columns, 0.002) for index in (0, 1))
     whole = check(spec, A, B)
     for rows, folded in ((1, 1), (5, 7 * columns), (512, 10 * columns)):
-        monkeypatch.setattr(module, "_TILES", dict.fromkeys(ACCUMULATES, (rows, rows + 2)))
-        monkeypatch.setattr(module, "_FOLDED", folded)
-        np.testing.assert_array_equal(matmul(spec, A, B).view(np.uint32), whole.view(np.uint32))
+        seen = matmul(spec, A, B, tiling=module.Tiling(rows, rows + 2, folded))
+        np.testing.assert_array_equal(seen.view(np.uint32), whole.view(np.uint32))
 
 
 def test_more_rows_than_a_tile(rng):
