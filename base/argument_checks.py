@@ -52,13 +52,16 @@ def require_block_size(value: object) -> int:
     return size
 
 
-def cast_exactly(values: npt.ArrayLike, dtype: type[_Float], name: str) -> npt.NDArray[_Float]:
+def cast_exactly(
+    values: npt.ArrayLike, dtype: type[_Float], name: str, hint: str = ""
+) -> npt.NDArray[_Float]:
     """Return `values` as `dtype`, having lost nothing; an array of that type is not copied.
 
     Args:
         values: Numbers of any shape.
         dtype: ``np.float32`` or ``np.float64``.
         name: What an error message calls them.
+        hint: What it says at its end, of values that `dtype` does not have.
 
     Raises:
         TypeError: If `values` are not real numbers.
@@ -86,7 +89,7 @@ def cast_exactly(values: npt.ArrayLike, dtype: type[_Float], name: str) -> npt.N
             first = int(np.flatnonzero(~same)[0])
             raise ValueError(
                 f"{name} must hold {np.dtype(dtype)} values, not {before[first].item()!r} "
-                f"at {index_text(start + first, array.shape)}"
+                f"at {index_text(start + first, array.shape)}{hint}"
             )
     return cast
 

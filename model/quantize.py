@@ -253,7 +253,7 @@ def quantize(
         raise TypeError(f"rng must be a numpy Generator for stochastic rounding, not {rng!r}")
     if recipe is not None:
         _require_recipe(recipe, element, scale, size, method, rounding)
-    values = cast_exactly(x, np.float32, "x")
+    values = cast_exactly(x, np.float32, "x", "; np.asarray(x, np.float32) rounds them")
     axis = require_int("axis", axis)
     if not values.ndim:
         raise ValueError("x must have at least one axis, not shape ()")

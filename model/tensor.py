@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def unpack_nibbles(packed: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     return codes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BlockTensor:
     """A tensor as element codes with a scale code for each block along one axis.
 
@@ -124,6 +124,35 @@ class BlockTensor:
             view = array.view()
             view.setflags(write=False)
             object.__setattr__(self, name, view)
+
+    def __repr__(self) -> str:
+        """Say what it is, without its codes."""
+        scaled = "" if self.tensor_scale == 1 else f", tensor_scale={self.tensor_scale!r}"
+        return (
+            f"<BlockTensor {self.shape} of {self.element} in blocks of {self.block_size} along axis "
+            f"{self.axis} with {self.scale} scales{scaled}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the same, as a table."""
+        rows = {
+            "shape": self.shape,
+            "element": self.element,
+            "scale": self.scale,
+            "block size": self.block_size,
+            "axis": self.axis,
+            "tensor scale": self.tensor_scale,
+            "bytes of codes and scales": self.codes.nbytes + self.scales.nbytes,
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+        return f"<table><caption>BlockTensor</caption>{cells}</table>"
+
+    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Return what `dequantize` does, for numpy to take; a view of the codes it cannot be."""
+        if copy is False:
+            raise ValueError("copy must not be False: the values are computed from codes")
+        values = self.dequantize()
+        return values if dtype is None else values.astype(dtype, copy=False)
 
     @cached_property
     def element_format(self) -> Format:

@@ -390,13 +390,30 @@ def test_messages():
                 lambda: quantize(x, element="ue5m3"),
             ),
             (ValueError, "scale must be an unsigned format, not 'e2m1'", lambda: quantize(x, scale="e2m1")),
-            (ValueError, "x must hold float32 values, not 0.1 at [1]", lambda: quantize([1.0, 0.1])),
-            (ValueError, "x must hold float32 values, not 16777217 at [0]", lambda: quantize([16777217, 0])),
-            (ValueError, "x must hold float32 values, not 1e+300 at [0]", lambda: quantize([1e300])),
-            (ValueError, "x must hold float32 values, not 1e-60 at [0]", lambda: quantize([1e-60])),
             (
                 ValueError,
-                "x must hold float32 values, not 18446744073709551615 at [0]",
+                "x must hold float32 values, not 0.1 at [1]; np.asarray(x, np.float32) rounds them",
+                lambda: quantize([1.0, 0.1]),
+            ),
+            (
+                ValueError,
+                "x must hold float32 values, not 16777217 at [0]; np.asarray(x, np.float32) rounds them",
+                lambda: quantize([16777217, 0]),
+            ),
+            (
+                ValueError,
+                "x must hold float32 values, not 1e+300 at [0]; np.asarray(x, np.float32) rounds them",
+                lambda: quantize([1e300]),
+            ),
+            (
+                ValueError,
+                "x must hold float32 values, not 1e-60 at [0]; np.asarray(x, np.float32) rounds them",
+                lambda: quantize([1e-60]),
+            ),
+            (
+                ValueError,
+                "x must hold float32 values, not 18446744073709551615 at [0]; "
+                "np.asarray(x, np.float32) rounds them",
                 lambda: quantize([2**64 - 1]),
             ),
             (TypeError, "x must be real numbers, not complex64", lambda: quantize(x.astype(np.complex64))),

@@ -122,6 +122,29 @@ def test_pack_against_ml_dtypes(rng):
     assert pack_nibbles(codes).tobytes().hex()[1::2] == "".join(f"{c:x}" for c in codes.reshape(-1)[0::2])
 
 
+def test_what_a_reader_is_shown_is_short(rng):
+    tensor = random_tensor(rng, (4, 64), -1, "e2m1", "ue5m3")
+    tensor = dataclasses.replace(tensor, tensor_scale=0.5)
+    assert repr(tensor).startswith("<BlockTensor (4, 64) of e2m1 in blocks of ")
+    assert repr(tensor).endswith(" with ue5m3 scales, tensor_scale=0.5>")
+    html = tensor._repr_html_()
+    assert html.startswith("<table>")
+    assert "<th>scale</th><td>ue5m3</td>" in html
+    assert len(repr(tensor)) < 200
+    assert len(html) < 1000
+
+
+def test_numpy_takes_it_as_its_values(rng):
+    tensor = random_tensor(rng, (4, 64), -1, "e2m1", "ue4m3_full")
+    values = np.asarray(tensor)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, tensor.dequantize())
+    assert np.asarray(tensor, np.float64).dtype == np.float64
+    np.testing.assert_array_equal(np.float32(2) * tensor, 2 * values)
+    with pytest.raises(ValueError, match=r"^copy must not be False: the values are computed from codes$"):
+        tensor.__array__(copy=False)
+
+
 def test_messages():
     codes, scales = np.zeros((4, 32), np.uint8), np.zeros((4, 2), np.uint8)
 
