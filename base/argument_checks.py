@@ -6,13 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .array_places import index_text
+from .chunks import CHUNK
 
 __all__ = ["cast_exactly", "require_block_size", "require_finite", "require_int", "require_real"]
 
 _Float = TypeVar("_Float", np.float32, np.float64)
-
-# Values compared at a time where a cast may lose something.
-_CHUNK = 1 << 16
 
 
 def require_int(name: str, value: object) -> int:
@@ -77,8 +75,8 @@ def cast_exactly(
     # numpy calls it safe to make float64 of 64-bit integers.
     if np.can_cast(array.dtype, dtype) and not (array.dtype.kind in "iu" and array.dtype.itemsize == 8):
         return cast
-    for start in range(0, array.size, _CHUNK):
-        before, after = array.reshape(-1)[start : start + _CHUNK], cast.reshape(-1)[start : start + _CHUNK]
+    for start in range(0, array.size, CHUNK):
+        before, after = array.reshape(-1)[start : start + CHUNK], cast.reshape(-1)[start : start + CHUNK]
         if array.dtype.kind == "f":
             same = (after == before) | (np.isnan(before) & np.isnan(after))
         else:
@@ -98,8 +96,8 @@ def require_finite(values: npt.NDArray[np.float32], name: str) -> None:
     """Raise ValueError unless every value is finite, naming how many are not and where the first stands."""
     count, first = 0, -1
     flat = values.reshape(-1)
-    for start in range(0, flat.size, _CHUNK):
-        wrong = np.flatnonzero(~np.isfinite(flat[start : start + _CHUNK]))
+    for start in range(0, flat.size, CHUNK):
+        wrong = np.flatnonzero(~np.isfinite(flat[start : start + CHUNK]))
         if wrong.size and first < 0:
             first = start + int(wrong[0])
         count += wrong.size

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import cast_exactly, require_block_size, require_finite, require_int
+from ..base.chunks import CHUNK
 from . import formats, scale_selection
 from .fast.staircases import Staircases, loops
 from .formats import ROUNDINGS, Format, Rounding
@@ -26,9 +27,6 @@ QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = ("transformer_engine",)
 # The formats of NVFP4.
 _E2M1: Final = formats.get("e2m1")
 _UE4M3: Final = formats.get("ue4m3")
-
-# Elements worked on at a time: the working arrays then stay inside a level-2 cache.
-_CHUNK: Final = 1 << 16
 
 _Codes = npt.NDArray[np.unsignedinteger]
 
@@ -126,8 +124,8 @@ def _staircases(quantizer: _Quantizer, scale: Format) -> Staircases:
 
 def _chunks(count: int, size: int, inner: int) -> Iterator[tuple[slice, slice]]:
     """Cut an array of shape (count, size, inner) into chunks of whole blocks, along its outer axes."""
-    wide = min(max(1, inner), max(1, _CHUNK // size))
-    step = max(1, _CHUNK // (size * wide))
+    wide = min(max(1, inner), max(1, CHUNK // size))
+    step = max(1, CHUNK // (size * wide))
     for start in range(0, count, step):
         for left in range(0, inner, wide):
             yield slice(start, start + step), slice(left, left + wide)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import require_int
+from ..base.chunks import CHUNK
 from . import formats
 from .aligned_sum import UNIT, AlignedSum, scale_exponents
 from .block_terms import BlockTerms
@@ -26,9 +27,6 @@ __all__ = ["ACCUMULATES", "Accumulate", "DotSpec"]
 
 Accumulate = Literal["none", "fp32", "exact", "aligned"]
 ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
-
-# Elements of each operand worked on at a time: a few arrays of 512 KiB.
-_CHUNK: Final = 1 << 16
 
 # No format's name holds an "x", and no element's an "_".
 _NAME: Final = re.compile(
@@ -301,7 +299,7 @@ class DotSpec:
                 axis=1,
             )
             return results.reshape(*lead, groups)
-        step = max(1, _CHUNK // max(1, groups * self.blocks * self.block_size))
+        step = max(1, CHUNK // max(1, groups * self.blocks * self.block_size))
         results = np.empty(rows, np.float32)
         for start in range(0, rows, step):
             part = [array[start : start + step] for array in flat]
@@ -324,7 +322,7 @@ class DotSpec:
         self, codes: list[npt.NDArray[np.unsignedinteger]]
     ) -> Iterator[list[npt.NDArray[np.unsignedinteger]]]:
         rows, groups = codes[0].shape[:2]
-        step = max(1, _CHUNK // max(1, rows * self.blocks * self.block_size))
+        step = max(1, CHUNK // max(1, rows * self.blocks * self.block_size))
         for start in range(0, groups, step):
             yield [array[:, start : start + step] for array in codes]
 

@@ -2,21 +2,19 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import require_block_size, require_int, require_real
+from ..base.chunks import CHUNK
 from . import formats
 from .fast.decoder import Decoder
 from .fixed_point import canonical
 from .formats import Format
 
 __all__ = ["BlockTensor", "pack_nibbles", "unpack_nibbles"]
-
-# Elements decoded at a time.
-_CHUNK: Final = 1 << 16
 
 
 def pack_nibbles(codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
@@ -219,7 +217,7 @@ class BlockTensor:
                 decoder = Decoder(self.element_format, elements, factors, result.dtype)
                 decoder.decode(codes[..., 0], scales[:, 0, 0], result[..., 0])
             else:
-                step = max(1, _CHUNK // max(1, self.block_size * inner))
+                step = max(1, CHUNK // max(1, self.block_size * inner))
                 for start in range(0, len(codes), step):
                     part = slice(start, start + step)
                     result[part] = elements[codes[part]] * factors[scales[part]]
