@@ -145,7 +145,7 @@ class BlockTensor:
         cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
         return f"<table><caption>BlockTensor</caption>{cells}</table>"
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Return what `dequantize` does, for numpy to take; a view of the codes it cannot be."""
         if copy is False:
             raise ValueError("copy must not be False: the values are computed from codes")
