@@ -19,6 +19,7 @@ from .options import (
     count,
     make_config,
 )
+from .repeat_command import mismatch_text
 
 if TYPE_CHECKING:
     from ..verify.coverage.bins import Coverage
@@ -81,7 +82,7 @@ def coverage(
             response = None
             if unit is not None and engine != "model":
                 response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim")
-                differing += map(str, compare(unit, stimulus, response, engine=engine).mismatches)
+                differing += map(mismatch_text, compare(unit, stimulus, response, engine=engine).mismatches)
             seen.add(stimulus, response)
     total = sum(stimulus.vectors for stimulus in stimuli)
     if json:

@@ -30,6 +30,7 @@ from .options import (
     make_config,
     make_spec,
 )
+from .repeat_command import mismatch_text
 
 if TYPE_CHECKING:
     from ..hw import DotUnit
@@ -160,8 +161,8 @@ def simulate(
             raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
         left = _quantized(spec, 0, tensor)
         right = _next_rows(left, spec) if against is None else _quantized(spec, 1, against)
-        arguments = ("--tensor", tensor, *(("--against", against) if against else ()))
-        stimulus = tensor_stimulus(spec, left, right, stalls=seed if stalls else None, arguments=arguments)
+        tensors = (tensor, against) if against else (tensor,)
+        stimulus = tensor_stimulus(spec, left, right, stalls=seed if stalls else None, tensors=tensors)
     with progress_bar(f"simulating {unit.name} on {engine}", None):
         done = run_stimulus(unit, stimulus, engine=engine, build_dir=build_dir, trace=trace)
     if json:
@@ -197,7 +198,7 @@ def run_stimulus(
         mismatches=report.differing + report.missing,
         cycles=response.cycles,
         seconds=seconds,
-        first_mismatch="" if report.equal else "\n".join(map(str, report.mismatches)),
+        first_mismatch="" if report.equal else "\n".join(map(mismatch_text, report.mismatches)),
     )
 
 
@@ -215,7 +216,7 @@ def tensor_stimulus(
     right: BlockTensor,
     *,
     stalls: int | None = None,
-    arguments: tuple[str, ...] | None = None,
+    tensors: tuple[str, ...] = (),
 ) -> "Stimulus":
     """Return the stimulus in which row i of `left` meets row i of `right`, modulo its rows.
 
@@ -248,7 +249,7 @@ def tensor_stimulus(
         scales[0].reshape(groups),
         scales[1][other].reshape(groups),
         stalls=stalls,
-        arguments=arguments,
+        tensors=tensors,
     )
 
 

@@ -2,14 +2,24 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..model import DotSpec, Format
 
-__all__ = ["LONGEST", "Inputs", "Stimulus", "bulk", "from_blocks", "negated", "pack", "random"]
+__all__ = [
+    "LONGEST",
+    "Inputs",
+    "Stimulus",
+    "StimulusSource",
+    "bulk",
+    "from_blocks",
+    "negated",
+    "pack",
+    "random",
+]
 
 LONGEST: Final = 24
 """Groups in the longest sum that `random` draws, unless told otherwise."""
@@ -101,6 +111,28 @@ class Inputs(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class StimulusSource:
+    """Where a stimulus came from: what must be known to make the same one again.
+
+    Attributes:
+        kind: ``random``: `random` drew it; ``directed``: it goes to the corners of its specification;
+            ``tensor``: its codes are those of tensors in files.
+        count: Vectors that were drawn; None where the kind says how many there are.
+        seed: Seed of all that was drawn; None where nothing was.
+        longest: Groups in the longest sum that was drawn.
+        stalls: There are gaps between inputs, and back-pressure.
+        tensors: The tensors, as ``FILE`` or ``FILE:NAME``: a's, and b's where it is another.
+    """
+
+    kind: Literal["random", "directed", "tensor"]
+    count: int | None = None
+    seed: int | None = None
+    longest: int = LONGEST
+    stalls: bool = True
+    tensors: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stimulus:
     """The inputs of a run in order, and when they are offered and results accepted.
@@ -117,7 +149,7 @@ class Stimulus:
         last: Which vectors ask for a result, shape (vectors,); likewise.
         offer: In which cycles an input may be offered, shape (cycles,), repeated for ever.
         accept: In which cycles a result is accepted, shape (cycles,), repeated for ever.
-        arguments: The arguments of ``blockdot simulate`` that give the same vectors again, if any do.
+        source: What gives the same vectors and patterns again, if anything does.
 
     Raises:
         TypeError: If codes are not integers.
@@ -134,7 +166,7 @@ class Stimulus:
     last: Bools
     offer: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
     accept: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
-    arguments: tuple[str, ...] | None = None
+    source: StimulusSource | None = None
 
     def __post_init__(self) -> None:
         spec = self.spec
@@ -233,7 +265,7 @@ def from_blocks(
     b_scale: npt.ArrayLike,
     *,
     stalls: int | None = None,
-    arguments: tuple[str, ...] | None = None,
+    tensors: tuple[str, ...] = (),
 ) -> Stimulus:
     """Return the stimulus of given codes, such as a tensor's blocks.
 
@@ -246,7 +278,7 @@ def from_blocks(
         a_scale: Scale codes, shape (..., groups, blocks).
         b_scale: Scale codes of the same shape.
         stalls: Seed of gaps between inputs and of back-pressure; None for neither.
-        arguments: The arguments of ``blockdot simulate`` that give the same codes again, if any do.
+        tensors: Where the codes were read: a's tensor, or a's and b's; empty if they came from no file.
 
     Returns:
         The stimulus.
@@ -270,8 +302,6 @@ def from_blocks(
     flat = [array.reshape(-1, *array.shape[len(shape) - 2 :]) for array in arrays]
     group = np.arange(len(flat[0])) % max(groups, 1)
     patterns = {} if stalls is None else _patterns(np.random.default_rng(stalls))
-    if arguments is not None:
-        arguments += ("--no-stalls",) if stalls is None else ("--seed", str(stalls))
     return Stimulus(
         spec=spec,
         a=flat[0],
@@ -280,7 +310,9 @@ def from_blocks(
         b_scale=flat[3],
         first=(group == 0) | (not spec.accumulates),
         last=(group == groups - 1) | (not spec.accumulates),
-        arguments=arguments,
+        source=StimulusSource(kind="tensor", seed=stalls, stalls=stalls is not None, tensors=tensors)
+        if tensors
+        else None,
         **patterns,
     )
 
@@ -331,11 +363,6 @@ def random(
     for fmt, array in zip(spec.elements, (a, b), strict=True):
         for _ in range(2):  # two, so that infinities meet
             _plant(fmt, array, starts, lengths, 1 / 16, rng)
-    arguments = ["--seed", str(seed), "--vectors", str(vectors)]
-    if longest != LONGEST:
-        arguments += ["--longest", str(longest)]
-    if not stalls:
-        arguments += ["--no-stalls"]
     return Stimulus(
         spec=spec,
         a=a,
@@ -344,7 +371,7 @@ def random(
         b_scale=b_scale,
         first=first,
         last=last,
-        arguments=tuple(arguments),
+        source=StimulusSource(kind="random", count=vectors, seed=seed, longest=longest, stalls=stalls),
         **(_patterns(rng) if stalls else {}),
     )
 

@@ -1,5 +1,5 @@
 """Believing a unit: comparison with the model, proofs, mutants, coverage, soak and conformance vectors."""
 
-from .compare import Comparison, Mismatch, command, compare
+from .compare import Comparison, Mismatch, compare
 
-__all__ = ["Comparison", "Mismatch", "command", "compare"]
+__all__ = ["Comparison", "Mismatch", "compare"]

@@ -1,6 +1,5 @@
 """Holding what a unit answered against what the model computes, and telling where they part."""
 
-import shlex
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,49 +12,13 @@ from ..sim.engines.run import Engine
 from ..sim.stimulus import Stimulus
 from ..sim.stream_rules import Response
 
-__all__ = ["SHOWN", "Comparison", "Mismatch", "command", "compare"]
+__all__ = ["SHOWN", "Comparison", "Mismatch", "compare"]
 
 SHOWN: Final = 3
 """Mismatches that are told of in full, unless told otherwise."""
 
 # Vectors of one sum that are written out; a sum may have thousands.
 _VECTORS_SHOWN: Final = 4
-
-
-def command(unit: DotUnit, stimulus: Stimulus, engine: Engine) -> str | None:
-    """Return the command line that repeats a run.
-
-    Args:
-        unit: The unit.
-        stimulus: What was put in.
-        engine: What simulated it.
-
-    Returns:
-        A ``blockdot simulate`` command; None if the stimulus has no arguments that give it again.
-    """
-    if stimulus.arguments is None:
-        return None
-    spec = unit.spec
-    flags = {
-        "--element": "x".join(dict.fromkeys(fmt.name for fmt in spec.elements)),
-        "--scale": "x".join(dict.fromkeys(fmt.name for fmt in spec.scales)),
-        "--block-size": spec.block_size,
-        "--blocks": spec.blocks,
-        "--accumulate": spec.accumulate,
-        "--guard": spec.guard,
-        "--stages": unit.stages,
-    }
-    if spec.accumulate == "aligned":
-        flags["--fraction"] = spec.fraction
-    if unit.optimise != "area":
-        flags["--optimise"] = unit.optimise
-    if unit.order:
-        flags["--order"] = unit.order
-    if unit.segment is not None:
-        flags["--segment"] = unit.segment
-    flags["--engine"] = engine
-    words = [str(word) for flag in flags.items() for word in flag]
-    return shlex.join(["blockdot", "simulate", *words, *stimulus.arguments])
 
 
 def _float_text(bits: int) -> str:
@@ -101,7 +64,7 @@ class Mismatch:
     seen: int
 
     def __str__(self) -> str:
-        """Tell everything that is needed to understand the mismatch, and to see it again."""
+        """Tell everything that is needed to understand the mismatch."""
         stimulus = self.stimulus
         a_format, b_format = self.unit.spec.elements
         a_scale_format, b_scale_format = self.unit.spec.scales
@@ -129,9 +92,6 @@ class Mismatch:
                     f"    a {_codes_text(a_format, stimulus.a[place])}",
                     f"    b {_codes_text(b_format, stimulus.b[place])}",
                 ]
-        repeat = command(self.unit, stimulus, self.engine)
-        if repeat:
-            lines.append(f"  repeat: {repeat}")
         return "\n".join(lines)
 
 

@@ -40,7 +40,7 @@ def _joined(stimuli: list[Stimulus]) -> Stimulus:
     parts: dict[str, npt.NDArray[Any]] = {
         name: np.concatenate([getattr(one, name) for one in stimuli]) for name in (*_CODES, *_FLAGS)
     }
-    return dataclasses.replace(stimuli[0], **parts, arguments=None)
+    return dataclasses.replace(stimuli[0], **parts, source=None)
 
 
 def _hex(words: npt.NDArray[np.uint32], width: int) -> str:

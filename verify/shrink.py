@@ -75,7 +75,7 @@ def _without(stimulus: Stimulus, start: int, end: int) -> Stimulus:
         stimulus,
         **{name: getattr(stimulus, name)[kept] for name in (*_CODES, "last")},
         first=first[kept],
-        arguments=None,
+        source=None,
     )
 
 
@@ -92,11 +92,11 @@ def _shorter(stimulus: Stimulus) -> Iterator[Stimulus]:
 def _unstalled(stimulus: Stimulus) -> Iterator[Stimulus]:
     offers, accepts = len(stimulus.offer) > 1, len(stimulus.accept) > 1
     if offers and accepts:
-        yield dataclasses.replace(stimulus, offer=_ALWAYS, accept=_ALWAYS, arguments=None)
+        yield dataclasses.replace(stimulus, offer=_ALWAYS, accept=_ALWAYS, source=None)
     if accepts:
-        yield dataclasses.replace(stimulus, accept=_ALWAYS, arguments=None)
+        yield dataclasses.replace(stimulus, accept=_ALWAYS, source=None)
     if offers:
-        yield dataclasses.replace(stimulus, offer=_ALWAYS, arguments=None)
+        yield dataclasses.replace(stimulus, offer=_ALWAYS, source=None)
 
 
 def _plainer(stimulus: Stimulus) -> Iterator[Stimulus]:
@@ -117,7 +117,7 @@ def _plainer(stimulus: Stimulus) -> Iterator[Stimulus]:
             return None
         changed = codes.copy()
         changed[place] = np.where(liking[name][changed[place]] > liking[name][code], code, changed[place])
-        return dataclasses.replace(stimulus, **{name: changed}, arguments=None)
+        return dataclasses.replace(stimulus, **{name: changed}, source=None)
 
     for name in _CODES:
         favourites = np.argsort(liking[name])[:2]
@@ -160,21 +160,18 @@ def as_test(unit: DotUnit, stimulus: Stimulus, engine: Engine) -> str:
         stimulus: What to put in.
         engine: What simulates it.
     """
-    options = f"stages={unit.stages}, optimise={unit.optimise!r}, order={unit.order}"
-    if unit.segment is not None:
-        options += f", segment={unit.segment}"
     names = [*_CODES, "first", "last"]
     names += [name for name in ("offer", "accept") if len(getattr(stimulus, name)) > 1]
     arguments = "".join(f"        {name}={_array(getattr(stimulus, name), ' ' * 8)},\n" for name in names)
     return f"""\
 import numpy as np
-from blockdot.hw import DotUnit
-from blockdot.model import DotSpec
-from blockdot.sim import Stimulus, compare, run
+from blockdot.hw import UnitConfig
+from blockdot.sim import Stimulus, run
+from blockdot.verify import compare
 
 
 def test_{unit.name}_gives_the_bits_of_the_model():
-    unit = DotUnit(DotSpec.parse({unit.spec.name!r}), {options})
+    unit = UnitConfig.parse({unit.config.name!r}).build()
     stimulus = Stimulus(
         spec=unit.spec,
 {arguments}    )

@@ -4,7 +4,6 @@ Each is one line of the source changed into another, in a copy from which a proc
 generates a unit.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -286,13 +285,9 @@ FAULTS: Final = (
 """The faults; one whose line a unit does not use makes the unit itself, and is equivalent."""
 
 _EMIT: Final = """
-import json
 import sys
-from blockdot.hw import DotUnit, to_verilog
-from blockdot.model import DotSpec
-name, options = sys.argv[1:]
-unit = DotUnit(DotSpec.parse(name), **json.loads(options))
-sys.stdout.write(to_verilog(unit).text)
+from blockdot.hw import UnitConfig, to_verilog
+sys.stdout.write(to_verilog(UnitConfig.parse(sys.argv[1]).build()).text)
 """
 _RANDOM: Final = 2000
 _SECONDS: Final = 120
@@ -320,9 +315,8 @@ def _emit(unit: DotUnit, fault: SourceFault) -> str | None:
                 f"{fault.file} must have {fault.right!r} once, not {text.count(fault.right)} times"
             )
         path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
-        options = {name: getattr(unit, name) for name in ("stages", "optimise", "order", "segment")}
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", _EMIT, unit.spec.name, json.dumps(options)],
+            [sys.executable, "-W", "ignore", "-c", _EMIT, unit.config.name],
             cwd=name,
             env={**os.environ, "PYTHONPATH": name},
             capture_output=True,

@@ -159,7 +159,7 @@ class Batch:
         whole = dataclasses.replace(
             stimuli[0],
             **{name: np.concatenate([getattr(one, name) for one in stimuli]) for name in _PARTS},
-            arguments=None,
+            source=None,
         )
         starts = np.cumsum([0, *(one.vectors for one in stimuli[:-1])])
         return cls(whole, starts, np.zeros((len(stimuli), 2), np.int64))
@@ -179,7 +179,7 @@ class Batch:
             **{name: getattr(whole, name)[part] for name in _PARTS},
             offer=np.roll(whole.offer, -self.phases[lane, 0]),
             accept=np.roll(whole.accept, -self.phases[lane, 1]),
-            arguments=None,
+            source=None,
         )
 
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from blockdot.model import DotSpec, formats
-from blockdot.sim.stimulus import Stimulus, from_blocks, negated, pack, random
+from blockdot.sim.stimulus import Stimulus, StimulusSource, from_blocks, negated, pack, random
 
 SPECS = [
     DotSpec(scale="ue4m3", block_size=8),
@@ -75,17 +75,17 @@ def test_negated_is_the_code_of_the_negation(name):
 def test_random_gives_the_same_for_the_same_seed_only(spec, seed):
     one, other, third = (random(spec, 50, seed=s) for s in (seed, seed, seed + 1))
     for field in dataclasses.fields(Stimulus):
-        if field.name not in ("spec", "arguments"):
+        if field.name not in ("spec", "source"):
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
     assert not np.array_equal(one.a, third.a)
     assert not np.array_equal(one.offer, third.offer)
 
 
-def test_random_names_the_arguments_that_repeat_it():
+def test_random_says_what_gives_it_again():
     spec = SPECS[1]
-    assert random(spec, 7, seed=3).arguments == ("--seed", "3", "--vectors", "7")
-    assert random(spec, 7, seed=3, longest=5, stalls=False).arguments == (
-        *("--seed", "3", "--vectors", "7", "--longest", "5", "--no-stalls"),
+    assert random(spec, 7, seed=3).source == StimulusSource(kind="random", count=7, seed=3)
+    assert random(spec, 7, seed=3, longest=5, stalls=False).source == StimulusSource(
+        kind="random", count=7, seed=3, longest=5, stalls=False
     )
 
 
@@ -265,18 +265,18 @@ def test_from_blocks_makes_a_sum_of_each_row(rng):
     spec = DotSpec(accumulate="fp32", blocks=2, block_size=4)
     a, b = rng.integers(0, 16, (2, 3, 5, 4, 2, 4), dtype=np.uint8)
     a_scale, b_scale = rng.integers(0, 255, (2, 3, 5, 4, 2), dtype=np.uint8)
-    stimulus = from_blocks(spec, a, b, a_scale, b_scale, arguments=("--tensor", "x.npy"))
+    stimulus = from_blocks(spec, a, b, a_scale, b_scale, tensors=("x.npy",))
     assert stimulus.vectors == 60
     assert stimulus.result_count == 15
     np.testing.assert_array_equal(stimulus.first, np.arange(60) % 4 == 0)
     np.testing.assert_array_equal(stimulus.last, np.arange(60) % 4 == 3)
     assert stimulus.offer.all()
-    assert stimulus.arguments == ("--tensor", "x.npy", "--no-stalls")
+    assert stimulus.source == StimulusSource(kind="tensor", stalls=False, tensors=("x.npy",))
     np.testing.assert_array_equal(
         stimulus.expected(), spec.compute(a, b, a_scale, b_scale).reshape(-1).view(np.uint32)
     )
-    stalled = from_blocks(spec, a, b, a_scale, b_scale, stalls=4, arguments=("--tensor", "x.npy"))
-    assert stalled.arguments == ("--tensor", "x.npy", "--seed", "4")
+    stalled = from_blocks(spec, a, b, a_scale, b_scale, stalls=4, tensors=("x.npy",))
+    assert stalled.source == StimulusSource(kind="tensor", seed=4, tensors=("x.npy",))
     assert not stalled.offer.all()
 
 
@@ -285,7 +285,7 @@ def test_from_blocks_makes_a_result_of_each_group_where_nothing_is_accumulated(r
     a, b = rng.integers(0, 16, (2, 3, 5, 1, 4), dtype=np.uint8)
     a_scale, b_scale = rng.integers(0, 255, (2, 3, 5, 1), dtype=np.uint8)
     stimulus = from_blocks(spec, a, b, a_scale, b_scale)
-    assert stimulus.arguments is None
+    assert stimulus.source is None
     np.testing.assert_array_equal(
         stimulus.expected(), spec.compute(a, b, a_scale, b_scale).reshape(-1).view(np.uint32)
     )

@@ -1,13 +1,10 @@
-import argparse
-import shlex
-
 import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
-from blockdot.sim import Response, from_blocks, random, run
+from blockdot.sim import Response, from_blocks, random
 from blockdot.sim.stimulus import Stimulus
-from blockdot.verify import command, compare
+from blockdot.verify import compare
 
 
 def perfect(stimulus: Stimulus) -> Response:
@@ -19,94 +16,6 @@ def perfect(stimulus: Stimulus) -> Response:
         input_cycles=np.arange(stimulus.vectors),
         cycles=10 * count,
     )
-
-
-def repeated(line: str) -> tuple[DotSpec, argparse.Namespace, Stimulus]:
-    """Read a command line as ``blockdot simulate`` does."""
-    words = shlex.split(line)
-    assert words[:2] == ["blockdot", "simulate"]
-    parser = argparse.ArgumentParser()
-    for name in ("element", "scale", "accumulate", "engine", "optimise"):
-        parser.add_argument(f"--{name}")
-    for name in (
-        "block-size",
-        "blocks",
-        "guard",
-        "fraction",
-        "stages",
-        "order",
-        "seed",
-        "vectors",
-        "longest",
-    ):
-        parser.add_argument(f"--{name}", type=int)
-    parser.add_argument("--no-stalls", action="store_true")
-    flags = parser.parse_args(words[2:])
-
-    def pair(text: str) -> tuple[str, str]:
-        a, _, b = text.partition("x")
-        return a, b or a
-
-    spec = DotSpec(
-        element=pair(flags.element),
-        scale=pair(flags.scale),
-        block_size=flags.block_size,
-        blocks=flags.blocks,
-        accumulate=flags.accumulate,
-        guard=flags.guard,
-        fraction=35 if flags.fraction is None else flags.fraction,
-    )
-    longest = {} if flags.longest is None else {"longest": flags.longest}
-    stimulus = random(spec, flags.vectors, seed=flags.seed, stalls=not flags.no_stalls, **longest)
-    return spec, flags, stimulus
-
-
-@pytest.mark.parametrize(
-    ("spec", "stages", "options"),
-    [
-        (DotSpec(scale="ue4m3", block_size=4), 0, {}),
-        (DotSpec(scale=("ue4m3", "ue5m3"), block_size=4, blocks=2, accumulate="exact", guard=9), 3, {}),
-        (DotSpec(scale="ue4m3", block_size=4, blocks=2, accumulate="aligned", fraction=20), 2, {}),
-        (DotSpec(scale="ue8m0", accumulate="fp32"), 2, {"longest": 7, "stalls": False}),
-    ],
-    ids=str,
-)
-def test_the_command_gives_the_same_unit_and_the_same_stimulus(spec, stages, options):
-    unit = DotUnit(spec, stages=stages)
-    stimulus = random(spec, 30, seed=11, **options)
-    line = command(unit, stimulus, "cxxrtl")
-    assert line is not None
-    again, flags, other = repeated(line)
-    assert again == spec
-    assert (flags.stages, flags.engine, flags.optimise, flags.order) == (stages, "cxxrtl", None, None)
-    for name in ("a", "b", "a_scale", "b_scale", "first", "last", "offer", "accept"):
-        np.testing.assert_array_equal(getattr(other, name), getattr(stimulus, name))
-
-
-def test_the_command_names_what_does_not_change_the_numbers_as_well():
-    spec = DotSpec(block_size=2)
-    unit = DotUnit(spec, stages=1, optimise="delay", order=3)
-    assert command(unit, random(spec, 5, seed=0), "pysim") == (
-        "blockdot simulate --element e2m1 --scale ue5m3 --block-size 2 --blocks 1 --accumulate none "
-        "--guard 16 --stages 1 --optimise delay --order 3 --engine pysim --seed 0 --vectors 5"
-    )
-    spec = DotSpec(block_size=2, accumulate="exact")
-    unit = DotUnit(spec, segment=8)
-    assert command(unit, random(spec, 5, seed=0), "pysim") == (
-        "blockdot simulate --element e2m1 --scale ue5m3 --block-size 2 --blocks 1 --accumulate exact "
-        "--guard 16 --stages 1 --segment 8 --engine pysim --seed 0 --vectors 5"
-    )
-
-
-def test_there_is_no_command_for_codes_that_came_from_nowhere():
-    spec = DotSpec(block_size=2)
-    codes, scales = np.zeros((1, 1, 2), np.uint8), np.zeros((1, 1), np.uint8)
-    unit = DotUnit(spec, stages=0)
-    assert command(unit, from_blocks(spec, codes, codes, scales, scales), "pysim") is None
-    given = from_blocks(spec, codes, codes, scales, scales, arguments=("--tensor", "a b.npy"))
-    line = command(unit, given, "pysim")
-    assert line is not None
-    assert line.endswith("--engine pysim --tensor 'a b.npy' --no-stalls")
 
 
 def test_equal_bits_compare_equal(seed):
@@ -169,7 +78,6 @@ def test_a_mismatch_tells_everything():
         np.array([[[2, 2, 10, 2]]], np.uint8),
         np.array([[0x38]], np.uint8),
         np.array([[0x7C]], np.uint8),
-        arguments=("--tensor", "x.npy"),
     )
     response = perfect(stimulus)
     response.results[0] ^= np.uint32(1 << 22)
@@ -183,8 +91,6 @@ def test_a_mismatch_tells_everything():
         "  vector 0: a_scale 38 (ue4m3: 1), b_scale 7c (ue5m3: 1.5)",
         "    a 0 1 2 f (e2m1: 0 0.5 1 -6)",
         "    b 2 2 a 2 (e2m1: 1 1 -1 1)",
-        "  repeat: blockdot simulate --element e2m1 --scale ue4m3xue5m3 --block-size 4 --blocks 1 "
-        "--accumulate none --guard 16 --stages 1 --engine icarus --tensor x.npy --no-stalls",
     ]
 
 
@@ -200,18 +106,3 @@ def test_a_long_sum_is_told_by_its_ends(rng):
     told = [line.split(":")[0].strip() for line in text.splitlines() if line.startswith("  vector")]
     assert told == [f"vector {v} block {block}" for v in (0, 1, 7, 8) for block in (0, 1)]
     assert text.count("  ... 5 more vectors\n") == 1
-    assert "repeat:" not in text
-
-
-def test_a_planted_fault_is_told_and_its_command_repeats_it(faulty, seed):
-    unit = faulty(stages=0)
-    stimulus = random(unit.spec, 150, seed=seed)
-    comparison = compare(unit, stimulus, run(unit, stimulus), engine="pysim", shown=1)
-    wrong = np.flatnonzero(stimulus.expected() >> 23 & 7 == 5)
-    assert len(wrong) > 5
-    assert comparison.differing == len(wrong)
-    assert [m.result for m in comparison.mismatches] == [wrong[0]]
-    _, flags, other = repeated(str(comparison).rsplit("repeat: ", 1)[1])
-    assert flags.engine == "pysim"
-    again = compare(unit, other, run(unit, other), engine="pysim", shown=1)
-    assert str(again) == str(comparison)

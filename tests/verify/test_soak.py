@@ -1,6 +1,7 @@
 import json
 import re
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_a_fault_is_found_made_small_and_told_as_a_test(faulty, build_dir, seed,
     exec(compile(failure.test, "test_case.py", "exec"), space)
     test = next(value for name, value in space.items() if name.startswith("test_"))
     test()  # type: ignore[operator]  # a unit without the fault
-    space["DotUnit"] = lambda *_, **__: unit
+    space["UnitConfig"] = SimpleNamespace(parse=lambda _: SimpleNamespace(build=lambda: unit))
     with pytest.raises(AssertionError, match="0 of 1 results are the model's"):
         test()  # type: ignore[operator]
     # A failure is not taken for known.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...model import DotSpec, Format
-from ...sim.stimulus import Stimulus, negated, random
+from ...sim.stimulus import Stimulus, StimulusSource, negated, random
 from .bins import (
     Bin,
     Coverage,
@@ -624,7 +624,7 @@ def _joined(stimuli: Sequence[Stimulus], kept: Sequence[npt.NDArray[np.int64]]) 
         last=rows("last"),
         offer=stimuli[0].offer,
         accept=stimuli[0].accept,
-        arguments=("--directed",),
+        source=StimulusSource(kind="directed"),
     )
 
 

@@ -1,0 +1,73 @@
+"""The command that repeats a simulation: what a mismatch is printed with."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..hw.config import UnitConfig
+    from ..sim.engines.run import Engine
+    from ..sim.stimulus import StimulusSource
+    from ..verify.compare import Mismatch
+
+__all__ = ["mismatch_text", "repeat_command"]
+
+
+def repeat_command(config: "UnitConfig", source: "StimulusSource | None", engine: "Engine") -> str | None:
+    """Return the command line that repeats a run.
+
+    Args:
+        config: How the unit is built.
+        source: Where what was put in came from.
+        engine: What simulated it.
+
+    Returns:
+        A ``blockdot simulate`` command; None if it is not known what gives the stimulus again.
+    """
+    if source is None:
+        return None
+    return shlex.join(
+        ["blockdot", "simulate", *_unit_words(config), "--engine", engine, *_stimulus_words(source)]
+    )
+
+
+def _unit_words(config: "UnitConfig") -> list[str]:
+    spec = config.spec
+    flags: dict[str, object] = {
+        "--element": "x".join(dict.fromkeys(fmt.name for fmt in spec.elements)),
+        "--scale": "x".join(dict.fromkeys(fmt.name for fmt in spec.scales)),
+        "--block-size": spec.block_size,
+        "--blocks": spec.blocks,
+        "--accumulate": spec.accumulate,
+        "--guard": spec.guard,
+        "--stages": config.stages,
+    }
+    if spec.accumulate == "aligned":
+        flags["--fraction"] = spec.fraction
+    if config.optimise != "area":
+        flags["--optimise"] = config.optimise
+    if config.order:
+        flags["--order"] = config.order
+    if config.segment is not None:
+        flags["--segment"] = config.segment
+    return [str(word) for flag in flags.items() for word in flag]
+
+
+def _stimulus_words(source: "StimulusSource") -> list[str]:
+    from ..sim.stimulus import LONGEST
+
+    words: list[str] = ["--directed"] if source.kind == "directed" else []
+    for flag, tensor in zip(("--tensor", "--against"), source.tensors, strict=False):
+        words += [flag, tensor]
+    if source.seed is not None:
+        words += ["--seed", str(source.seed)]
+    if source.count is not None:
+        words += ["--vectors", str(source.count)]
+    if source.longest != LONGEST:
+        words += ["--longest", str(source.longest)]
+    return words if source.stalls else [*words, "--no-stalls"]
+
+
+def mismatch_text(mismatch: "Mismatch") -> str:
+    """Return a mismatch with the command that repeats it, if there is one."""
+    command = repeat_command(mismatch.unit.config, mismatch.stimulus.source, mismatch.engine)
+    return str(mismatch) if command is None else f"{mismatch}\n  repeat: {command}"
