@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from ..model import DotSpec
+from ..model.accumulate import ACCUMULATIONS
 from ..model.spec import Accumulate
 from .console import console, print_json, progress_bar, table
 from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, make_config, make_spec
@@ -61,7 +62,7 @@ def area(
         list[str] | None,
         typer.Option(
             "--accumulate",
-            help="none, fp32, exact, aligned. [default: the first three]",
+            help=f"{', '.join(ACCUMULATIONS)}. [default: {', '.join(_ACCUMULATES)}]",
             rich_help_panel=_LISTS,
         ),
     ] = None,
@@ -102,15 +103,6 @@ def area(
         ),
     ] = None,
     liberty: LibertyOption = None,
-    dont_use: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dont-use",
-            metavar="GLOB",
-            help="Cells that no unit is mapped to, by a pattern of names; some are left out by default.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -247,7 +239,7 @@ def area(
         optimise or ["area"],
         segment or [0],
     )
-    libraries = _libraries(library or (), liberty or (), dont_use or (), alone=not target)
+    libraries = _libraries(library or (), liberty or (), alone=not target)
     report = _measure(
         units,
         libraries,
@@ -298,7 +290,7 @@ def _units(
     segments: Sequence[int],
 ) -> "list[UnitConfig]":
     """Return every combination; those that differ in what does not concern them are one."""
-    from ..hw.config import UnitConfig
+    from ..hw.config import UnitConfig, keeps_carries
 
     if unknown := set(optimise) - {"area", "delay"}:
         raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
@@ -314,10 +306,10 @@ def _units(
             scale=scale,
             block_size=n,
             blocks=count,
-            accumulate=cast("Accumulate", how),
-            guard=guard if how == "exact" else 16,
+            accumulate=how,
+            guard=guard if ACCUMULATIONS[how].guard else 16,
         )
-        segment = (kept or None) if how == "exact" else None
+        segment = (kept or None) if keeps_carries(spec) else None
         units[make_config(spec, stages=depth, optimise=cast("Optimise", form), segment=segment)] = None
     return list(units)
 
@@ -341,18 +333,15 @@ def _placements(targets: Sequence[str], count: int | None, *, place: bool) -> in
     return PLACEMENTS if count is None else count
 
 
-def _libraries(
-    names: Sequence[str], liberty: Sequence[Path], dont_use: Sequence[str], *, alone: bool
-) -> "list[Library]":
+def _libraries(names: Sequence[str], liberty: Sequence[Path], *, alone: bool) -> "list[Library]":
     """Return the libraries asked for; without any, the built-in one if there is no other target."""
-    from ..synth.cell_choice import choose_cells, leave_out
     from ..synth.installed_libraries import find_library
     from ..synth.liberty import Library
 
     libraries = [find_library(name) for name in names]
     if liberty:
-        libraries.append(choose_cells(Library.read(*liberty)))
-    return leave_out(libraries or ([find_library("neutral")] if alone else []), dont_use)
+        libraries.append(Library.read(*liberty))
+    return libraries or ([find_library("neutral")] if alone else [])
 
 
 def compare_scales(
@@ -528,8 +517,6 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
             *(_difference(delta) for delta in known[1:]),
         )
     out.print(costs)
-    if library.left_out:
-        out.print(f"Cells not used: {', '.join(library.left_out)}", markup=False, highlight=False)
     if deltas.row_count:
         out.print(deltas)
         if not all(delta.resolved for delta in comparison.deltas):

@@ -22,7 +22,7 @@ from .options import (
 from .repeat_command import mismatch_text
 
 if TYPE_CHECKING:
-    from ..verify.coverage.bins import Coverage
+    from ..verify.coverage.coverage import Coverage
 
 __all__ = ["coverage"]
 
@@ -62,7 +62,7 @@ def coverage(
     from ..hw import DotUnit
     from ..sim import random, run
     from ..verify.compare import compare
-    from ..verify.coverage.bins import Coverage
+    from ..verify.coverage.coverage import Coverage
     from ..verify.coverage.directed import directed as directed_stimulus
 
     parsed = DotSpec.parse(spec)

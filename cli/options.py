@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from ..model import DotSpec
+from ..model.accumulate import ACCUMULATIONS
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
 from ..model.spec import Accumulate
@@ -73,8 +74,8 @@ AccumulateOption = Annotated[
     Accumulate,
     typer.Option(
         "--accumulate",
-        help="none: a result for every input; fp32: binary32 addition; exact: fixed point, rounded once; "
-        "aligned: as in tensor cores.",
+        metavar="|".join(ACCUMULATIONS),
+        help="; ".join(f"{name}: {ACCUMULATIONS[name].meaning}" for name in ACCUMULATIONS) + ".",
         rich_help_panel=_SPEC,
     ),
 ]

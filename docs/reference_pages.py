@@ -103,7 +103,7 @@ def _default(option: Any) -> str:
     value = option.default
     if option.required:
         return "required"
-    if value is None or value is False or callable(value) or value in ((), []):
+    if value is None or value is False or callable(value) or value == () or value == []:
         return ""
     if isinstance(value, list | tuple):
         return ", ".join(f"`{one}`" for one in value)
@@ -111,10 +111,8 @@ def _default(option: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as the cell of a table can hold it; what is code stays as it is."""
-    pieces = re.split(r"(`+[^`]*`+)", re.sub(r"\s+", " ", text).replace("|", "\\|"))
-    plain = [one.replace("*", "\\*").replace("<", "&lt;") for one in pieces[::2]]
-    return "".join(one + code for one, code in zip(plain, [*pieces[1::2], ""], strict=True))
+    """Return a text as the cell of a table can hold it."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 
 def modules(room: str) -> list[tuple[str, str]]:

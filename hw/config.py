@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .dot_unit import DotUnit
     from .tile import DotArray
 
-__all__ = ["FLOWS", "OPTIMISE", "Flow", "Optimise", "UnitConfig", "least_stages"]
+__all__ = ["FLOWS", "OPTIMISE", "Flow", "Optimise", "UnitConfig", "keeps_carries", "least_stages"]
 
 Optimise = Literal["area", "delay"]
 OPTIMISE: Final[tuple[Optimise, ...]] = ("area", "delay")
@@ -33,6 +33,14 @@ _NAME: Final = re.compile(
 def least_stages(spec: DotSpec) -> int:
     """Return the fewest stages that a unit can have: an accumulator is a register."""
     return int(spec.accumulates)
+
+
+def keeps_carries(spec: DotSpec) -> bool:
+    """Return whether the accumulator of a specification can keep carries behind a `segment`."""
+    # As below, the hardware loads Amaranth.
+    from .accumulate import ACCUMULATORS
+
+    return ACCUMULATORS[spec.accumulate].keeps_carries
 
 
 @functools.cache
@@ -91,7 +99,7 @@ class UnitConfig:
         if self.order < 0:
             raise ValueError(f"order must not be negative, not {self.order}")
         if self.segment is not None:
-            if spec.accumulate != "exact":
+            if not keeps_carries(spec):
                 raise ValueError(
                     f"segment must be None for accumulate={spec.accumulate!r}, not {self.segment}"
                 )

@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Value
 
 from ..model import DotSpec
 from .config import Flow, Optimise, UnitConfig
-from .datapath import Live
 from .pipeline import PipelineControl, build_data
+from .steps.records import Codes
 from .stream_unit import Port, StreamUnit, vector_meaning
 
 __all__ = ["DotUnit"]
@@ -104,5 +104,5 @@ class DotUnit(StreamUnit):
 
     def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build the datapath and return the result."""
-        live: Live = {name: getattr(self, f"i_{name}") for name in ("a", "b", "a_scale", "b_scale")}
-        return build_data(m, platform, self.datapath.steps, self._cuts, live, control)["result"]
+        codes = Codes(self.i_a, self.i_b, self.i_a_scale, self.i_b_scale)
+        return build_data(m, platform, self.datapath.steps, self._cuts, codes, control).result

@@ -3,17 +3,17 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
 from .config import Optimise
-from .datapath import Live, Step
+from .steps.records import Accumulating, Codes, Record, Result, Step
 
 __all__ = ["PipelineControl", "build_control", "build_data", "build_output", "place_registers", "run_length"]
 
 
-def run_length(steps: Sequence[Step]) -> float:
+def run_length(steps: Sequence[Step[Any, Any]]) -> float:
     """Return the estimated delay of steps in a row between two registers, see `Depth`."""
     along = sum(step.depth.alone - (step.depth.hidden if k else 0) for k, step in enumerate(steps))
     return max([along, *(step.depth.beside for step in steps)])
@@ -23,7 +23,7 @@ def run_length(steps: Sequence[Step]) -> float:
 _SHARE: Final = 1 / 4
 
 
-def place_registers(steps: Sequence[Step], stages: int, optimise: Optimise) -> frozenset[int]:
+def place_registers(steps: Sequence[Step[Any, Any]], stages: int, optimise: Optimise) -> frozenset[int]:
     """Choose the steps behind which registers stand.
 
     An accumulator is a register whose place is given. For delay, the others are placed so that the longest
@@ -82,7 +82,7 @@ class PipelineControl:
 
 def build_control(
     m: Module,
-    steps: Sequence[Step],
+    steps: Sequence[Step[Any, Any]],
     cuts: frozenset[int],
     *,
     valid: Value,
@@ -122,11 +122,11 @@ def build_control(
 def build_data(
     m: Module,
     platform: object,
-    steps: Sequence[Step],
+    steps: Sequence[Step[Any, Any]],
     cuts: frozenset[int],
-    live: Live,
+    codes: Codes,
     control: PipelineControl | None,
-) -> Live:
+) -> Result:
     """Build the steps, with registers behind those that are cut.
 
     Args:
@@ -134,34 +134,36 @@ def build_data(
         platform: What the module's ``elaborate`` was given.
         steps: The steps.
         cuts: What `place_registers` chose.
-        live: What the first step takes.
+        codes: What the first step takes.
         control: What moves the data; None where nothing is cut.
 
     Returns:
         What the last step gives.
     """
     stage = 0
+    live: Record = codes
     for i, step in enumerate(steps):
-        if control is None:
-            live = step.build(m, platform, live)
-            continue
-        if step.accumulates:
-            live = step.build(m, platform, live | {"first": control.first, "enable": control.enable})
+        if control is not None and step.accumulates:
+            live = step.build(m, platform, Accumulating(live, control.first, control.enable))
             stage += 1
             continue
         live = step.build(m, platform, live)
-        if i not in cuts:
-            continue
-        registers: Live = {}
-        with m.If(control.move):
-            for name, value in live.items():
-                shape = signed(len(value)) if value.shape().signed else len(value)
-                # Data needs no reset: a register counts only where its valid bit is set.
-                registers[name] = Signal(shape, name=f"{name}_{stage}", reset_less=True)
-                m.d.sync += registers[name].eq(value)
-        live = registers
-        stage += 1
-    return live
+        if control is not None and i in cuts:
+            live = _registers(m, live, control.move, stage)
+            stage += 1
+    return cast("Result", live)
+
+
+def _registers(m: Module, live: Record, move: Value, stage: int) -> Record:
+    def register(name: str, value: Value) -> Value:
+        shape = signed(len(value)) if value.shape().signed else len(value)
+        # Data needs no reset: a register counts only where its valid bit is set.
+        held = Signal(shape, name=f"{name}_{stage}", reset_less=True)
+        m.d.sync += held.eq(value)
+        return held
+
+    with m.If(move):
+        return live.map(register)
 
 
 def build_output(

@@ -4,28 +4,21 @@ Delays are FO4 of the built-in library, gates alone: what a register adds is the
 formulas were fitted to steps synthesized alone and in pairs, and ``python -m studies.step_delays`` does that
 again and prints both. Widths enter as the structures say: a tree's levels grow with the logarithm of its
 rows, a ripple adder with its width, a prefix adder with its logarithm. An estimate only moves registers: no
-result depends on it.
+result depends on it. The delays of an accumulation's own steps are with them, in `blockdot.hw.accumulate`.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 __all__ = [
-    "FP32",
-    "FP32_FAST",
-    "FUSED",
     "StepDelay",
     "add",
-    "aligned",
     "compress",
-    "exact",
     "join",
     "multiply",
     "normalise",
     "place",
     "product",
-    "resolve",
     "round_",
 ]
 
@@ -43,11 +36,6 @@ class StepDelay:
     alone: float
     hidden: float = 0
     beside: float = 0
-
-
-FP32: Final = StepDelay(108.5)
-FP32_FAST: Final = StepDelay(46)
-FUSED: Final = StepDelay(80)
 
 
 def _rows(width: int) -> int:
@@ -102,21 +90,6 @@ def place(exponent_bits: int) -> StepDelay:
 def join(width: int, blocks: int, *, fast: bool) -> StepDelay:
     """Of the sum of several blocks' windows."""
     return StepDelay((2 * math.log2(width) + 3 if fast else 1.2 * width) + 5 * math.log2(blocks), hidden=3)
-
-
-def exact(width: int, *, fast: bool) -> StepDelay:
-    """Of the exact accumulator's adder, or of a segment of it."""
-    return StepDelay(max(4 * math.log2(width) - 3, 6) if fast else 1.27 * width + 4)
-
-
-def resolve(width: int, segment: int, *, fast: bool) -> StepDelay:
-    """Of the carries that an exact accumulator kept, added to it: few of them pass a segment faster."""
-    return StepDelay(2 * math.log2(width) + 3 if fast else 1.27 * width * (0.4 + 0.6 / segment))
-
-
-def aligned(width: int, *, fast: bool) -> StepDelay:
-    """Of all that ``aligned`` does once a cycle, by the width of its sum."""
-    return StepDelay(5.5 * math.log2(width) + 64 if fast else 3.2 * width)
 
 
 def normalise(width: int, *, fast: bool, signed: bool, known: bool, rounds: bool) -> StepDelay:

@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
 from .config import Flow, Optimise, UnitConfig
-from .datapath import Live
 from .hierarchy import add_submodule
 from .leaves.element import ElementDecode, decoded_bits
 from .pipeline import PipelineControl, build_data, place_registers
+from .steps.records import Codes
 from .stream_unit import Port, StreamUnit, make_datapath, vector_meaning
 
 __all__ = ["DotArray", "DotCell"]
@@ -55,12 +55,12 @@ class DotCell(wiring.Component):
         config = self.config
         steps = make_datapath(config, decoded=True).steps
         cuts = place_registers(steps, config.stages, config.optimise)
-        live: Live = {name: getattr(self, name) for name in ("a", "b", "a_scale", "b_scale")}
+        codes = Codes(self.a, self.b, self.a_scale, self.b_scale)
         control = None
         if config.stages:
             marks = [self.first, self.enable] if config.spec.accumulates else [self.move, self.move]
             control = PipelineControl(move=self.move, first=marks[0], enable=marks[1], valid=self.move)
-        m.d.comb += self.result.eq(build_data(m, platform, steps, cuts, live, control)["result"])
+        m.d.comb += self.result.eq(build_data(m, platform, steps, cuts, codes, control).result)
         return m
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from ..model import DotSpec
 from ..model.spec import ACCUMULATES
-from .config import UnitConfig, least_stages
+from .config import UnitConfig, keeps_carries, least_stages
 
 __all__ = ["BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
 
@@ -24,8 +24,8 @@ def variants() -> Iterator[UnitConfig]:
     """
     for accumulate in ACCUMULATES:
         for block_size in BLOCK_SIZES:
-            kept = SEGMENTS if (accumulate, block_size) == ("exact", 16) else ()
             specs = [DotSpec(scale=scale, block_size=block_size, accumulate=accumulate) for scale in SCALES]
+            kept = SEGMENTS if keeps_carries(specs[0]) and block_size == 16 else ()
             for segment in (None, *kept):
                 for stages in range(least_stages(specs[0]), MOST_STAGES + 1):
                     for spec in specs:

@@ -39,7 +39,7 @@ from .fast.decoder import Decoder
 from .fast.staircases import loops
 from .fixed_point import canonical
 from .formats import Format
-from .spec import Accumulate, DotSpec
+from .spec import DotSpec
 from .tensor import BlockTensor
 
 __all__ = ["Tiling", "matmul"]
@@ -69,12 +69,14 @@ _DOUBLE_BITS: Final = 53
 # both have to stay in a level-2 cache, and with blocks of 16 it is just small enough, at 10**6
 # multiplications, for OpenBLAS not to copy the operands first. `exact` has few products, which BLAS does best
 # at one go; `aligned` works with several arrays of float64.
-_TILINGS: Final[dict[Accumulate, Tiling]] = {
+_TILINGS: Final[dict[str, Tiling]] = {
     "none": Tiling(176, 352),
     "fp32": Tiling(176, 352),
     "exact": Tiling(1024, 1024),
     "aligned": Tiling(64, 512),
 }
+# For an accumulation that has no form of its own here.
+_COMPUTED_TILING: Final = Tiling(64, 512)
 # About as large where the loops are compiled, which keep accumulators in registers and read tiles seldom.
 _COMPILED_TILING: Final = Tiling(210, 512)
 # Multiplications that take about as long as what else is compiled does for one element.
@@ -319,7 +321,7 @@ class _Product(Generic[_Side]):
     def __init__(self, spec: DotSpec, a: _Operand, b: _Operand, tiling: Tiling | None = None) -> None:
         self.spec, self.a, self.b = spec, a, b
         self.special = a.has_infinity or b.has_infinity
-        self.tiling = tiling or _TILINGS[spec.accumulate]
+        self.tiling = tiling or _TILINGS.get(spec.accumulate, _COMPUTED_TILING)
         self.tile = self.tiling.rows, self.tiling.columns
         self.kernel = _KERNEL, _KERNEL
 
@@ -448,6 +450,30 @@ class _RoundedProduct(_Product[list[_Unit]]):
                 *(array.reshape(*shape, -1) for array in codes), *(array.reshape(shape) for array in scales)
             )
             result[part] = computed.reshape(-1)
+        return result
+
+
+class _ComputedProduct(_Product[slice]):
+    """Any accumulation, as `DotSpec.compute` has it: one row of A after the other."""
+
+    def _side(self, index: int, rows: slice) -> slice:
+        del index
+        return rows
+
+    def _tile(self, a: slice, b: slice, rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        del rows, columns  # which a and b are
+        spec, count = self.spec, b.stop - b.start
+        shape = (count, self.a.blocks // spec.blocks, spec.blocks)
+        result = np.empty((a.stop - a.start, count), np.float32)
+        codes = self.b.codes[b].reshape(*shape, -1)
+        scales = self.b.scales[b].reshape(shape)
+        for k, row in enumerate(range(a.start, a.stop)):
+            result[k] = spec.compute(
+                np.broadcast_to(self.a.codes[row].reshape(*shape[1:], -1), codes.shape),
+                codes,
+                np.broadcast_to(self.a.scales[row].reshape(shape[1:]), shape),
+                scales,
+            )
         return result
 
 
@@ -585,7 +611,9 @@ def matmul(
 
 def _product(
     spec: DotSpec, a: _Operand, b: _Operand, tiling: Tiling | None
-) -> "_AlignedProduct | _CompiledProduct | _RoundedProduct":
+) -> "_AlignedProduct | _CompiledProduct | _ComputedProduct | _RoundedProduct":
+    if spec.accumulate not in _TILINGS:
+        return _ComputedProduct(spec, a, b, tiling)
     if spec.accumulate == "aligned":
         return _AlignedProduct(spec, a, b, tiling)
     product = _RoundedProduct(spec, a, b, tiling)

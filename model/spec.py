@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,19 @@ import numpy.typing as npt
 from ..base.argument_checks import require_int
 from ..base.chunks import CHUNK
 from . import formats
-from .aligned_sum import UNIT, AlignedSum, scale_exponents
+from .accumulate import ACCUMULATIONS, GroupSums
+from .aligned_sum import UNIT, AlignedSum
 from .block_terms import BlockTerms
-from .fixed_point import FixedPointSum, canonical, round_sum, two_sum
+from .fixed_point import canonical, round_sum, two_sum
 from .formats import Format
 
 __all__ = ["ACCUMULATES", "Accumulate", "DotSpec"]
 
-Accumulate = Literal["none", "fp32", "exact", "aligned"]
-ACCUMULATES: Final[tuple[Accumulate, ...]] = ("none", "fp32", "exact", "aligned")
+Accumulate = str
+"""The name of an accumulation: one of `ACCUMULATIONS`."""
+
+ACCUMULATES: Final = tuple(ACCUMULATIONS)
+"""The names of those that come with the package."""
 
 # No format's name holds an "x", and no element's an "_".
 _NAME: Final = re.compile(
@@ -105,11 +109,10 @@ class DotSpec:
             raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
         if self.blocks not in (1, 2, 4, 8):
             raise ValueError(f"blocks must be 1, 2, 4 or 8, not {self.blocks}")
-        if self.accumulate not in ACCUMULATES:
-            raise ValueError(f"accumulate must be one of {', '.join(ACCUMULATES)}, not {self.accumulate!r}")
+        accumulation = ACCUMULATIONS[self.accumulate]
         if not 0 <= self.guard <= 30:
             raise ValueError(f"guard must be from 0 to 30, not {self.guard}")
-        if self.accumulate == "exact" and self.blocks > 1 << self.guard:
+        if accumulation.guard and self.blocks > 1 << self.guard:
             least = (self.blocks - 1).bit_length()
             raise ValueError(
                 f"guard must be at least {least} to hold a group of blocks={self.blocks}, not {self.guard}"
@@ -117,9 +120,9 @@ class DotSpec:
         if not 0 <= self.fraction <= 52:
             raise ValueError(f"fraction must be from 0 to 52, not {self.fraction}")
         # One name, one specification: what has no effect must not tell two apart.
-        if self.accumulate != "exact":
+        if not accumulation.guard:
             object.__setattr__(self, "guard", 16)
-        if self.accumulate != "aligned":
+        if not accumulation.fraction:
             object.__setattr__(self, "fraction", 35)
 
     # Names.
@@ -135,8 +138,8 @@ class DotSpec:
         element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
         scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
         blocks = f"_b{self.blocks}" if self.blocks != 1 else ""
-        guard = f"_g{self.guard}" if self.accumulate == "exact" and self.guard != 16 else ""
-        fraction = f"_f{self.fraction}" if self.accumulate == "aligned" and self.fraction != 35 else ""
+        guard = f"_g{self.guard}" if self.guard != 16 else ""
+        fraction = f"_f{self.fraction}" if self.fraction != 35 else ""
         return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}"
 
     def __str__(self) -> str:
@@ -162,7 +165,7 @@ class DotSpec:
             scale=scale,
             block_size=int(part["block_size"]),
             blocks=int(part["blocks"] or 1),
-            accumulate=part["accumulate"],  # type: ignore[arg-type]  # checked by __init__
+            accumulate=part["accumulate"],
             guard=int(part["guard"] or 16),
             fraction=int(part["fraction"] or 35),
         )
@@ -182,7 +185,12 @@ class DotSpec:
     @property
     def accumulates(self) -> bool:
         """Whether groups are summed into one result."""
-        return self.accumulate != "none"
+        return ACCUMULATIONS[self.accumulate].sums is not None
+
+    @property
+    def most_groups(self) -> int | None:
+        """The most groups that a sum may have; None for any number."""
+        return (1 << self.guard) // self.blocks if ACCUMULATIONS[self.accumulate].guard else None
 
     @cached_property
     def largest_sum(self) -> int:
@@ -294,7 +302,7 @@ class DotSpec:
             # Groups are independent: one long axis of them.
             flat = [array.reshape(1, rows * groups, *array.shape[2:]) for array in flat]
             results = np.concatenate(
-                [self._rounded(self.block_terms(*part)) for part in self._group_chunks(flat)]
+                [self.rounded(self.block_terms(*part)) for part in self._group_chunks(flat)]
                 or [np.empty((1, 0), np.float32)],
                 axis=1,
             )
@@ -313,7 +321,7 @@ class DotSpec:
         """Raise ValueError unless that many groups can be accumulated."""
         if groups < 1:
             raise ValueError(f"groups must be at least 1 for accumulate={self.accumulate!r}, not {groups}")
-        if self.accumulate == "exact" and groups * self.blocks > 1 << self.guard:
+        if self.most_groups is not None and groups > self.most_groups:
             raise ValueError(
                 f"groups * blocks must be at most 2**guard = {1 << self.guard}, not {groups * self.blocks}"
             )
@@ -335,7 +343,7 @@ class DotSpec:
         """Return exact terms that add up to the V of groups: see `BlockTerms.compute`."""
         return self.exact_terms.compute(*codes)
 
-    def _rounded(self, terms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    def rounded(self, terms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Round the sum of the last axis of `terms` once to binary32."""
         if terms.shape[-1] == 1:
             with np.errstate(over="ignore", under="ignore"):
@@ -377,87 +385,13 @@ class DotSpec:
         finite = np.isfinite(total)
         return np.where(finite, whole, total), np.where(finite, tail, 0.0)
 
-    def accumulator(self, shape: tuple[int, ...]) -> "_Accumulator":
-        """Return an accumulator for an array of `shape` sums, which takes groups in ascending order."""
-        match self.accumulate:
-            case "exact":
-                return _ExactAccumulator(self, shape)
-            case "aligned":
-                return _AlignedAccumulator(self, shape)
-            case _:
-                return _Fp32Accumulator(self, shape)
+    def accumulator(self, shape: tuple[int, ...]) -> GroupSums:
+        """Return an accumulator for an array of `shape` sums, which takes groups in ascending order.
 
-
-class _Accumulator(Protocol):
-    """Sums that take groups of blocks."""
-
-    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
-        """Add groups in order: `DotSpec.block_terms`'s arguments, shaped (*shape, groups, blocks, ...)."""
-        ...
-
-    def result(self) -> npt.NDArray[np.float32]:
-        """Return the sums, rounded."""
-        ...
-
-
-class _Fp32Accumulator:
-    """``acc = binary32(acc + R)``, R the rounded group; the first group replaces acc."""
-
-    def __init__(self, spec: DotSpec, shape: tuple[int, ...]) -> None:
-        self._spec = spec
-        self._shape = shape
-        self._sum: npt.NDArray[np.float32] | None = None
-
-    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
-        rounded = self._spec._rounded(self._spec.block_terms(*codes))
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            for g in range(rounded.shape[-1]):
-                if self._sum is None:
-                    self._sum = rounded[..., g].copy()
-                else:
-                    self._sum += rounded[..., g]
-
-    def result(self) -> npt.NDArray[np.float32]:
-        assert self._sum is not None
-        return canonical(self._sum)
-
-
-class _ExactAccumulator:
-    """The sum of every V in fixed point, rounded at the end."""
-
-    def __init__(self, spec: DotSpec, shape: tuple[int, ...]) -> None:
-        self._spec = spec
-        self._sum = FixedPointSum(shape, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits)
-
-    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
-        terms = self._spec.block_terms(*codes)
-        self._sum.add(terms.reshape(*terms.shape[:-2], -1))
-
-    def result(self) -> npt.NDArray[np.float32]:
-        return self._sum.to_binary32()
-
-
-class _AlignedAccumulator:
-    """Groups and sum at one exponent, cut off: `AlignedSum`."""
-
-    def __init__(self, spec: DotSpec, shape: tuple[int, ...]) -> None:
-        self._spec = spec
-        self._sum = spec.aligned_sum(shape)
-        self._exponents = [scale_exponents(fmt) for fmt in spec.scales]
-
-    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
-        spec = self._spec
-        *elements, a_scale, b_scale = codes
-        units = spec.block_size // spec.unit_size
-        a, b = (array.reshape(*array.shape[:-2], -1, spec.unit_size) for array in elements)
-        a_scale, b_scale = (np.repeat(array, units, axis=-1) for array in (a_scale, b_scale))
-        # (..., groups, terms, pieces of a term)
-        terms = spec.block_terms(a, b, a_scale, b_scale).reshape(*a_scale.shape, -1)
-        exponents = (self._exponents[0][a_scale] + self._exponents[1][b_scale]).max(axis=-1)
-        whole, tail = spec.aligned_terms([terms[..., p] for p in range(terms.shape[-1])])
-        for g in range(exponents.shape[-1]):
-            tails = [] if tail is None else list(np.moveaxis(tail[..., g, :], -1, 0))
-            self._sum.add(list(np.moveaxis(whole[..., g, :], -1, 0)), exponents[..., g], tails)
-
-    def result(self) -> npt.NDArray[np.float32]:
-        return self._sum.result()
+        Raises:
+            ValueError: If each group gives a result.
+        """
+        sums = ACCUMULATIONS[self.accumulate].sums
+        if sums is None:
+            raise ValueError(f"accumulate must be one that sums groups, not {self.accumulate!r}")
+        return sums(self, shape)

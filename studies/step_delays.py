@@ -17,9 +17,10 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal
 from blockdot.base.external_tools import ToolError
 from blockdot.hw.config import OPTIMISE, UnitConfig
-from blockdot.hw.datapath import Datapath, Live, Step
+from blockdot.hw.datapath import Datapath
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.pipeline import run_length
+from blockdot.hw.steps.records import Accumulating, Codes, Record, Step
 from blockdot.model import DotSpec
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.netlist import Netlist
@@ -50,12 +51,12 @@ class StepRun:
     count: int
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Step[Any, Any]]:
         """The steps."""
         return self.whole[self.first : self.first + self.count]
 
     @property
-    def whole(self) -> list[Step]:
+    def whole(self) -> list[Step[Any, Any]]:
         """All steps of the datapath."""
         return _steps(self.config)
 
@@ -70,7 +71,7 @@ class StepRun:
         return run_length(self.steps)
 
 
-def _steps(config: UnitConfig) -> list[Step]:
+def _steps(config: UnitConfig) -> list[Step[Any, Any]]:
     return Datapath(config.spec, optimise=config.optimise, order=config.order, segment=config.segment).steps
 
 
@@ -87,27 +88,26 @@ def _netlist(run: StepRun) -> Netlist:
     spec = run.config.spec
     emitter = Emitter(_TOP)
     count = spec.block_size * spec.blocks
-    live: Live = {
-        **{name: Signal(count * fmt.bits, name=name) for name, fmt in zip("ab", spec.elements, strict=True)},
-        **{
-            f"{name}_scale": Signal(spec.blocks * fmt.bits, name=f"{name}_scale")
-            for name, fmt in zip("ab", spec.scales, strict=True)
-        },
-    }
-    before = run.whole[: run.first]
-    control: Live = {"first": Signal(name="first"), "enable": Signal(name="enable")}
-    shapes: dict[str, Any] = {name: value.shape() for name, value in live.items()}
-    for step in before:
-        live = step.build(Module(), emitter, live | (control if step.accumulates else {}))
-        shapes = {name: value.shape() for name, value in live.items()}
+    live: Record = Codes(
+        *(Signal(count * fmt.bits) for fmt in spec.elements),
+        *(Signal(spec.blocks * fmt.bits) for fmt in spec.scales),
+    )
+    first, enable = Signal(name="first"), Signal(name="enable")
+
+    def build(step: Step[Any, Any], m: Module, before: Record) -> Record:
+        return step.build(m, emitter, Accumulating(before, first, enable) if step.accumulates else before)
+
+    for step in run.whole[: run.first]:
+        live = build(step, Module(), live)
     m = Module()
-    inputs = {name: Signal(shape, name=f"i_{name}") for name, shape in shapes.items()}
-    live = dict(inputs)
+    inputs = live.map(lambda name, value: Signal(value.shape(), name=f"i_{name}"))
+    live = inputs
     for step in run.steps:
-        live = step.build(m, emitter, live | (control if step.accumulates else {}))
-    outputs = {name: Signal(value.shape(), name=f"o_{name}") for name, value in live.items()}
-    m.d.comb += [port.eq(live[name]) for name, port in outputs.items()]
-    ports = [*inputs.values(), *control.values(), *outputs.values()]
+        live = build(step, m, live)
+    outputs = live.map(lambda name, value: Signal(value.shape(), name=f"o_{name}"))
+    values = live.named()
+    m.d.comb += [port.eq(values[name]) for name, port in outputs.named().items()]
+    ports = [*inputs.named().values(), first, enable, *outputs.named().values()]
     text = rtlil.convert(m, name=_TOP, ports=ports, platform=emitter, emit_src=False)
     return Netlist(emitter.modules + text, _TOP)
 

@@ -104,7 +104,7 @@ async def first_and_last(dut: Any) -> None:
     bench = await _started(dut)
     whole = _whole(random(_SPEC, 90, seed=_SEED + 3, longest=1))
     rng = _rng("first_and_last")
-    longest = max(1, (1 << _SPEC.guard) // _SPEC.blocks) if _SPEC.accumulate == "exact" else 90
+    longest = _SPEC.most_groups or 90
     first = rng.random(90) < max(0.3, 1 / longest)
     # Before the first one nothing is defined, and no guard bits are counted on.
     first[:4] = False
@@ -126,7 +126,7 @@ async def first_and_last(dut: Any) -> None:
 async def nan_sticks_until_the_next_sum(dut: Any) -> None:
     """A NaN scale at each place of a sum makes its result NaN, and that of no other sum."""
     bench = await _started(dut)
-    limit = (1 << _SPEC.guard) // _SPEC.blocks if _SPEC.accumulate == "exact" else 4
+    limit = _SPEC.most_groups or 4
     groups = max(1, min(4, limit))
     sums = 2 * groups
     shape = (sums, groups, _SPEC.blocks)

@@ -5,8 +5,9 @@ works in floating point, nor with the hardware: a third account of the contract,
 what went on on the way: what cancelled, what was shifted how far, what was rounded how.
 """
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,27 +17,35 @@ import numpy.typing as npt
 from ..model import DotSpec, Format
 from ..model.aligned_sum import ZERO_EXPONENT
 from ..sim.stimulus import Stimulus
+from .accumulation_checks import ACCUMULATION_CHECKS
 
 __all__ = [
     "NAN",
+    "SIGN_BIT",
+    "Arrival",
     "Kind",
     "Rounded",
     "TracedBlock",
+    "TracedChange",
     "TracedStep",
+    "TracedSum",
     "TracedTerm",
     "chop",
     "exponent_of",
     "nearest",
     "number_of",
     "replay",
+    "rounded_group",
     "unit_exponent",
 ]
 
 NAN: Final = 0x7FC00000
 """The bits of the only NaN there is."""
 
+SIGN_BIT: Final = 1 << 31
+"""The sign of a binary32."""
+
 _INFINITY: Final = 0x7F800000
-_SIGN: Final = 1 << 31
 _FRACTION_BITS: Final = 23
 # The exponent of the least binary32 number.
 _LEAST: Final = -149
@@ -65,7 +74,7 @@ class Rounded:
 def _round(value: int, unit: int, *, to_zero: bool) -> Rounded:
     if not value:
         return Rounded(0)
-    magnitude, sign = abs(value), _SIGN if value < 0 else 0
+    magnitude, sign = abs(value), SIGN_BIT if value < 0 else 0
     last = max(magnitude.bit_length() + unit - 1 - _FRACTION_BITS, _LEAST)
     drop = max(last - unit, 0)
     kept, rest, half = magnitude >> drop, magnitude & ((1 << drop) - 1), 1 << drop >> 1
@@ -106,7 +115,7 @@ def number_of(bits: int, unit: int) -> int:
     fraction = bits & ((1 << _FRACTION_BITS) - 1)
     hidden = bool(bits >> _FRACTION_BITS & 0xFF) << _FRACTION_BITS
     magnitude = (fraction | hidden) << (exponent_of(bits) - _FRACTION_BITS - unit)
-    return -magnitude if bits & _SIGN else magnitude
+    return -magnitude if bits & SIGN_BIT else magnitude
 
 
 def unit_exponent(spec: DotSpec) -> int:
@@ -197,7 +206,7 @@ class TracedStep:
 
 
 @dataclass(slots=True)
-class _Sum:
+class TracedSum:
     """What is accumulated: a number of units, NaN or an infinity, and, as binary32, its bits."""
 
     value: int = 0
@@ -205,8 +214,62 @@ class _Sum:
     bits: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A group that comes to a sum. Numbers are in units of `unit_exponent`.
+
+    Attributes:
+        spec: What is computed.
+        unit: The exponent of the unit.
+        first: It starts a sum.
+        value: The exact sum of its V.
+        special: NaN or an infinity, if that is one; else 0.
+        terms: Gives the exact value of up to 16 elements of each block, and the exponent of their scales, as
+            ``aligned`` reads them.
+    """
+
+    spec: DotSpec
+    unit: int
+    first: bool
+    value: int
+    special: float
+    terms: Callable[[], list[tuple[int, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedChange:
+    """What becomes of a sum.
+
+    Attributes:
+        now: What is accumulated.
+        special: What the group is from here on: NaN or an infinity, or 0 for a number.
+        group: See `TracedStep`.
+        addition: Likewise.
+        result: How the binary32 number that is accumulated was rounded last; None for a sum that is still to
+            be rounded.
+        terms: See `TracedStep`.
+    """
+
+    now: TracedSum
+    special: float
+    group: Rounded | None = None
+    addition: Rounded | None = None
+    result: Rounded | None = None
+    terms: tuple[TracedTerm, ...] = ()
+
+
+def rounded_group(arrival: Arrival) -> tuple[Rounded | None, float]:
+    """Return a group's own rounding, None for one that is no number, and what is special of it then."""
+    if arrival.special:
+        return None, arrival.special
+    group = nearest(arrival.value, arrival.unit)
+    # What is too large is infinite from here on.
+    infinite = group.bits & ~SIGN_BIT == _INFINITY
+    return group, math.copysign(math.inf, arrival.value) if infinite else 0.0
+
+
 def _special_bits(special: float) -> int:
-    return NAN if math.isnan(special) else _INFINITY | (_SIGN if special < 0 else 0)
+    return NAN if math.isnan(special) else _INFINITY | (SIGN_BIT if special < 0 else 0)
 
 
 class _Accounts:
@@ -246,10 +309,20 @@ class _Accounts:
             self.special.get((vector, j), 0.0),
         )
 
-    def parts(self, vector: int, j: int) -> list[int]:
-        """Return the sums of products of each 16 elements of a block."""
-        products = self.products[vector, j]
-        return [int(products[k : k + _TERM_ELEMENTS].sum()) for k in range(0, len(products), _TERM_ELEMENTS)]
+    def terms(self, vector: int, up: int) -> list[tuple[int, int]]:
+        """Return value, shifted up so far, and exponent of each 16 elements of each block."""
+        found: list[tuple[int, int]] = []
+        for j in range(self.spec.blocks):
+            products = self.products[vector, j]
+            significand, shift = self.significand[vector][j], self.shift[vector][j] + up
+            found += [
+                (
+                    int(products[k : k + _TERM_ELEMENTS].sum()) * significand << shift,
+                    self.exponent[vector][j],
+                )
+                for k in range(0, len(products), _TERM_ELEMENTS)
+            ]
+        return found
 
 
 def _integers(fmt: Format, codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
@@ -291,98 +364,38 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
     unit = unit_exponent(spec)
     up = spec.quantum_exponent - unit
     accounts = _Accounts(stimulus)
-    now = _Sum()
+    trace = ACCUMULATION_CHECKS[spec.accumulate].trace
+    now = TracedSum()
     for vector, (first, last) in enumerate(zip(stimulus.first.tolist(), stimulus.last.tolist(), strict=True)):
         blocks = tuple(accounts.block(vector, j) for j in range(spec.blocks))
         value = sum(block.value for block in blocks) << up
         # 0 stands for any finite number, and Python's floats know Inf - Inf.
         special = sum(block.special for block in blocks)
-        before = _Sum() if first else now
-        group = addition = result = None
-        terms: tuple[TracedTerm, ...] = ()
-        if spec.accumulate in ("none", "fp32") and not special:
-            group = nearest(value, unit)
-            # What is too large is infinite from here on.
-            if group.bits & ~_SIGN == _INFINITY:
-                special = math.copysign(math.inf, value)
-        match spec.accumulate:
-            case "none":
-                now = _Sum(value, special, group.bits if group and not special else 0)
-            case "fp32":
-                now, addition = _add_binary32(before, group, special, unit, first=first)
-            case "exact":
-                now = _Sum(before.value + value, before.special + special)
-            case "aligned":
-                terms = _terms(accounts, vector, before, unit)
-                now, addition = _add_aligned(before, terms, special, unit)
+        before = TracedSum() if first else now
+        terms = functools.partial(accounts.terms, vector, up)
+        change = trace(Arrival(spec, unit, first, value, special, terms), before)
+        now = change.now
+        result = None
         if last:
             if now.special:
                 result = Rounded(_special_bits(now.special))
-            elif spec.accumulate == "exact":
+            elif change.result is None:
                 result = nearest(now.value, unit)
             else:
-                rounding = group if spec.accumulate == "none" else addition or group
-                assert rounding is not None
-                result = Rounded(now.bits, rounding.kind, rounding.carry)
+                result = Rounded(now.bits, change.result.kind, change.result.carry)
         yield TracedStep(
             vector,
             first,
             last,
             blocks,
             value,
-            special,
-            group,
+            change.special,
+            change.group,
             before.value,
             before.special,
             now.value,
             now.special,
-            addition,
-            terms,
+            change.addition,
+            change.terms,
             result,
         )
-
-
-def _add_binary32(
-    before: _Sum, group: Rounded | None, special: float, unit: int, *, first: bool
-) -> tuple[_Sum, Rounded | None]:
-    if first:
-        if special or group is None:
-            return _Sum(special=special), None
-        return _Sum(number_of(group.bits, unit), 0.0, group.bits), None
-    if special or before.special or group is None:
-        return _Sum(special=before.special + special), None
-    total = before.value + number_of(group.bits, unit)
-    addition = nearest(total, unit)
-    bits = addition.bits
-    if not total:
-        bits = before.bits & group.bits & _SIGN  # -0 only from two of them
-    if bits & ~_SIGN == _INFINITY:
-        return _Sum(special=math.copysign(math.inf, total)), addition
-    return _Sum(number_of(bits, unit), 0.0, bits), Rounded(bits, addition.kind, addition.carry)
-
-
-def _terms(accounts: _Accounts, vector: int, before: _Sum, unit: int) -> tuple[TracedTerm, ...]:
-    spec = accounts.spec
-    up = spec.quantum_exponent - unit
-    values = [(before.value, exponent_of(before.bits))]
-    for j in range(spec.blocks):
-        significand, shift = accounts.significand[vector][j], accounts.shift[vector][j] + up
-        values += [
-            (part * significand << shift, accounts.exponent[vector][j]) for part in accounts.parts(vector, j)
-        ]
-    drop = max(max(exponent for _, exponent in values) - spec.fraction - unit, 0)
-    mask = (1 << drop) - 1
-    return tuple(
-        TracedTerm(value, exponent, abs(value) & mask if value > 0 else -(abs(value) & mask))
-        for value, exponent in values
-    )
-
-
-def _add_aligned(
-    before: _Sum, terms: tuple[TracedTerm, ...], special: float, unit: int
-) -> tuple[_Sum, Rounded | None]:
-    special = before.special + special
-    if special:
-        return _Sum(special=special), None
-    addition = chop(sum(term.value - term.cut for term in terms), unit)
-    return _Sum(number_of(addition.bits, unit), 0.0, addition.bits), addition

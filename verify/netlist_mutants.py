@@ -16,6 +16,7 @@ import numpy as np
 from ..hw import DotUnit, to_verilog
 from ..sim.stimulus import Stimulus, random
 from ..synth import yosys
+from .accumulation_checks import ACCUMULATION_CHECKS
 from .coverage.directed import directed
 from .proofs.solver import Network, SolverError, equal, network
 
@@ -28,6 +29,7 @@ _CONTROL: Final = "mutation"
 # Yosys chooses among so many times the faults that are wanted, so that no component is left out.
 _CHOICE: Final = 6
 _RANDOM: Final = 3000
+_PATIENCE: Final = 20
 _SECONDS: Final = 300
 
 
@@ -191,7 +193,7 @@ def agree(results: Sequence[int], stimulus: Stimulus) -> bool:
 
 
 def play(
-    one: Network, unit: DotUnit, stimulus: Stimulus, lanes: Sequence[int] = (), *, patience: int = 20
+    one: Network, unit: DotUnit, stimulus: Stimulus, lanes: Sequence[int] = ()
 ) -> tuple[dict[int, int], list[int]]:
     """Play a stimulus, with its gaps and refusals, to netlists that differ in a control word.
 
@@ -200,7 +202,6 @@ def play(
         unit: The unit that it is of, perhaps with a fault.
         stimulus: The stimulus.
         lanes: The control words, besides 0.
-        patience: Cycles for each vector, and for ten more, after which a unit is taken to hang.
 
     Returns:
         For each control word that shows at an output, the cycle in which it first does; and the results of
@@ -230,7 +231,7 @@ def play(
     # A result takes as long as the pipeline and the refusals last.
     tail = (unit.latency + 2) * (len(accept) + 1) if streams else 0
     offering = False
-    most = patience * (stimulus.vectors + 10)
+    most = _PATIENCE * (stimulus.vectors + 10)
     while cycle < most and (vector < stimulus.vectors or tail > 0):
         tail -= vector >= stimulus.vectors
         values = dict(constant)
@@ -280,14 +281,15 @@ def _place(bit: str) -> tuple[str, int]:
 def _possible(unit: DotUnit, registers: Collection[str]) -> list[str]:
     """Return BLIF of a net ``possible``: the accumulator holds what it can hold.
 
-    A binary32 is no other NaN than the quiet one, and in `aligned` not infinite, where no element is; a
-    fixed-point sum is not the least number of its width, which the guard bits keep away.
+    A binary32 is no other NaN than the quiet one, and a finite one not infinite; a fixed-point sum is not the
+    least number of its width, which the guard bits keep away.
     """
     bits = [net for net in registers if _place(net)[0] == "accumulator"]
     if not bits:
         return [".names possible", "1"]
     bits.sort(key=lambda net: _place(net)[1])
-    if unit.spec.accumulate == "exact":
+    holds = ACCUMULATION_CHECKS[unit.spec.accumulate].holds
+    if holds == "fixed point":
         return [
             ".names " + " ".join([*bits, "least"]),
             "0" * (len(bits) - 1) + "1 1",
@@ -299,7 +301,7 @@ def _possible(unit: DotUnit, registers: Collection[str]) -> list[str]:
     lines = [".names " + " ".join([*bits[23:31], "odd"]), "1" * 8 + " 1"]
     lines += [".names " + " ".join([*bits, "quiet"]), f"{quiet} 1"]
     lines += [".names " + " ".join([*bits[:31], "huge"]), f"{infinite} 1"]
-    allowed = ["0-- 1", "-1- 1", *(["--1 1"] if unit.spec.accumulate == "fp32" else [])]
+    allowed = ["0-- 1", "-1- 1", *(["--1 1"] if holds == "binary32" else [])]
     lines += [".names odd quiet huge value", *allowed]
     if "accumulator_normal" not in registers:
         return [*lines, ".names value possible", "1 1"]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
 
@@ -10,11 +9,6 @@ import pytest
 def whole(message: str) -> str:
     """A pattern that matches just this message."""
     return f"^{re.escape(message)}$"
-
-
-def untyped(value: object) -> Any:
-    """The value itself, for arguments that a type checker refuses and a function must take or refuse."""
-    return value
 
 
 def check_messages(cases: Iterable[tuple[type[Exception], str, Callable[[], object]]]) -> None:

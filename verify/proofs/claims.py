@@ -16,8 +16,10 @@ from ...base.source_digest import source_digest
 from ...base.whole_files import write_whole
 from ...hw import DotUnit
 from ...hw.config import UnitConfig, least_stages
+from ...hw.steps.records import SavedSums
 from ...model import DotSpec
 from ...synth.yosys import SynthesisError
+from ..accumulation_checks import ACCUMULATION_CHECKS
 from .algebra import check_saved_product, check_tree
 from .contract import check_contract, grouped
 from .descriptions import tree_offset
@@ -78,11 +80,6 @@ class Proof:
 
 
 _PRODUCTS: Final = ("element product", "scale decode and product")
-_ADDERS: Final = {
-    "fp32": ("binary32 adder", "IEEE 754 sum, ties to even, of any two; the first is taken as it is"),
-    "exact": ("exact accumulator step", "fixed-point sum, modulo its width; NaN sticks until the next first"),
-    "aligned": ("aligned adder", "terms cut at the largest exponent, their sum rounded toward zero"),
-}
 
 
 def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
@@ -112,7 +109,7 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                 )
             case "compress":
                 yield _tree_claim(chain, spec)
-            case "multiply" if "save_0" in group[0].inputs:
+            case "multiply" if group[0].takes is SavedSums:
                 yield _sum_claim(
                     chain,
                     spec,
@@ -126,8 +123,6 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                 yield leaf("scaled sum", "sum of products times the scales' significands", group)
             case "place":
                 yield leaf("window", "the scaled sum at its place in fixed point", group)
-            case "resolve":
-                yield leaf("kept carries", "the accumulator and the carries that it kept, added", group)
             case "join":
                 yield leaf("joined blocks", "exact sum of the blocks' windows", group)
             case "normalise":
@@ -136,9 +131,9 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                     "binary32 of an exact number, nearest, ties to even",
                     group,
                 )
-            case _:
-                name, text = _ADDERS[spec.accumulate]
-                yield leaf(name, text, group)
+            case name:
+                own = ACCUMULATION_CHECKS[spec.accumulate].steps[name]
+                yield leaf(own.leaf, own.claim, group)
 
 
 def _tree_claim(chain: Chain, spec: DotSpec) -> Claim:

@@ -11,18 +11,28 @@ some outputs x, ``care_x`` (x has a meaning).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Final
 
-from ...model import DotSpec, Format
-from ...model.aligned_sum import ZERO_EXPONENT
+from ...hw.steps.records import AbsoluteSums, Result, SavedSums, Window
+from ...model import DotSpec
+from ..accumulation_checks import ACCUMULATION_CHECKS
+from .description_text import (
+    BIAS,
+    NAN,
+    DescriptionModule,
+    as_integer,
+    binary32,
+    finite_values,
+    largest_sum,
+    largest_term,
+    leading,
+    scale_exponents,
+    scale_rows,
+    table,
+    term_offset,
+)
 from .steps import StepNetlist
 
-__all__ = ["BIAS", "Description", "describe", "largest_sum", "scale_exponents", "tree_offset"]
-
-BIAS: Final = 127
-_NAN: Final = "32'h7fc00000"
-_TERM: Final = 16
+__all__ = ["Description", "describe", "tree_offset"]
 
 
 @dataclass(frozen=True)
@@ -36,111 +46,6 @@ class Description:
 
     text: str
     cares: tuple[str, ...] = ()
-
-
-def _integer(value: float, unit: int) -> int:
-    number = Fraction(value) / Fraction(2) ** unit
-    if number.denominator != 1:
-        raise ValueError(f"value must be a multiple of 2**{unit}, not {value!r}")
-    return int(number)
-
-
-def _finite(fmt: Format) -> list[tuple[int, float]]:
-    values = fmt.values.tolist()
-    return [(code, value) for code, value in enumerate(values) if value - value == 0]
-
-
-def _scale_rows(fmt: Format) -> dict[int, tuple[int, int]]:
-    """Return significand and exponent field of every finite code, out of its value."""
-    rows: dict[int, tuple[int, int]] = {}
-    least = 1 if fmt.subnormals else 0
-    for code, value in _finite(fmt):
-        field = least
-        if value:
-            # math.frexp puts the leading bit at 1/2.
-            field = max(_exponent(value) + fmt.bias, least)
-        rows[code] = _integer(value, field - fmt.bias - fmt.mantissa_bits), field
-    return rows
-
-
-def _exponent(value: float) -> int:
-    number, exponent = Fraction(value), 0
-    while number >= 2:
-        number, exponent = number / 2, exponent + 1
-    while number < 1:
-        number, exponent = number * 2, exponent - 1
-    return exponent
-
-
-def scale_exponents(spec: DotSpec) -> tuple[int, int]:
-    """Return the least and the greatest sum of the exponent fields of two finite scales."""
-    fields = [[field for _, field in _scale_rows(fmt).values()] for fmt in spec.scales]
-    return sum(map(min, fields)), sum(map(max, fields))
-
-
-def largest_sum(spec: DotSpec, lanes: int) -> int:
-    """Return the largest magnitude of a sum of `lanes` products, in their quantum."""
-    largest = lanes
-    for fmt in spec.elements:
-        largest *= max(abs(_integer(value, fmt.quantum_exponent)) for _, value in _finite(fmt))
-    return largest
-
-
-def _table(name: str, bits: int, width: int, rows: dict[int, int], default: int = 0) -> str:
-    """Return a Verilog function that is a table."""
-    lines = "".join(
-        f"    {bits}'d{code}: {name} = {width}'d{number};\n"
-        for code, number in sorted(rows.items())
-        if number != default
-    )
-    # Yosys takes an empty case for an error.
-    lines += f"    default: {name} = {width}'d{default};\n"
-    return (
-        f"  function [{width - 1}:0] {name};\n    input [{bits - 1}:0] code;\n"
-        f"    case (code)\n{lines}    endcase\n  endfunction\n"
-    )
-
-
-class _Module:
-    """Verilog under construction."""
-
-    def __init__(self, inputs: dict[str, int], outputs: dict[str, int], *, clocked: bool) -> None:
-        self.inputs = inputs
-        self.outputs = outputs
-        self.clocked = clocked
-        self.lines: list[str] = []
-        self.assumed: list[str] = []
-        self.cares: dict[str, str] = {}
-        self.given: set[str] = set()
-
-    def add(self, text: str) -> None:
-        self.lines.append(text if text.endswith("\n") else f"  {text}\n")
-
-    def wire(self, name: str, width: int, value: str, *, signed: bool = False) -> str:
-        self.add(f"wire {'signed ' if signed else ''}[{width - 1}:0] {name} = {value};")
-        return name
-
-    def give(self, name: str, value: str) -> None:
-        self.given.add(name)
-        self.add(f"assign o_{name} = {value};")
-
-    def assume(self, condition: str) -> None:
-        self.assumed.append(condition)
-
-    def care(self, name: str, condition: str) -> None:
-        self.cares[name] = condition
-
-    def __str__(self) -> str:
-        ports = [f"input [{width - 1}:0] i_{name}" for name, width in self.inputs.items()]
-        ports += ["input clk", "input rst"] if self.clocked else []
-        ports += [f"output [{width - 1}:0] o_{name}" for name, width in self.outputs.items()]
-        ports += ["output allowed", *(f"output care_{name}" for name in self.cares)]
-        # What a step does not name goes through it.
-        through = [f"  assign o_{name} = i_{name};\n" for name in self.outputs if name not in self.given]
-        claims = [f"  assign allowed = {' & '.join(self.assumed) or 1};\n".replace("= 1;", "= 1'b1;")]
-        claims += [f"  assign care_{name} = {value};\n" for name, value in self.cares.items()]
-        body = "".join([*self.lines, *through, *claims])
-        return f"module description({', '.join(ports)});\n{body}endmodule\n"
 
 
 def describe(
@@ -161,7 +66,7 @@ def describe(
     Returns:
         The description.
     """
-    module = _Module(steps[0].inputs, steps[-1].outputs, clocked=steps[0].accumulates)
+    module = DescriptionModule(steps[0].inputs, steps[-1].outputs, clocked=steps[0].accumulates)
     name = steps[0].name
     match name:
         case "product":
@@ -170,41 +75,33 @@ def describe(
             _tree(module, tree_offset(steps[0], following))
         case "add":
             _add(module)
+        case "multiply" if steps[0].takes is SavedSums:
+            _multiply_saved(module)
         case "multiply":
-            if "save_0" in module.inputs:
-                _multiply_saved(module)
-            else:
-                _multiply(module, spec)
+            _multiply(module, spec)
         case "place":
             _place(module, spec)
         case "join":
             _join(module, spec)
-        case "resolve":
-            assert segment is not None
-            _resolve(module, segment)
         case "normalise":
-            _round(module, spec)
-        case "accumulate":
-            if spec.accumulate == "exact":
-                _exact(module, segment)
-            elif spec.accumulate == "aligned":
-                _aligned(module, spec)
-            else:
-                (_fused if "save_0" in module.inputs else _fp32)(module, spec)
+            _round(module, spec, steps)
         case _:
-            raise ValueError(f"step must be one that is described, not {name!r}")
+            own = ACCUMULATION_CHECKS[spec.accumulate].steps
+            if name not in own:
+                raise ValueError(f"step must be one that is described, not {name!r}")
+            own[name].describe(module, spec, steps[0], segment)
     return Description(str(module), tuple(module.cares))
 
 
-def _products(m: _Module, spec: DotSpec) -> None:
+def _products(m: DescriptionModule, spec: DotSpec) -> None:
     bits = [fmt.bits for fmt in spec.elements]
     for side, fmt in zip("ab", spec.elements, strict=True):
-        rows = {code: abs(_integer(value, fmt.quantum_exponent)) for code, value in _finite(fmt)}
+        rows = {code: abs(as_integer(value, fmt.quantum_exponent)) for code, value in finite_values(fmt)}
         width = max(rows.values()).bit_length()
-        m.add(_table(f"magnitude_{side}", fmt.bits, width, rows))
+        m.add(table(f"magnitude_{side}", fmt.bits, width, rows))
         for what, test in (("nan", lambda v: v != v), ("infinite", lambda v: abs(v) == float("inf"))):
             rows = {code: int(test(value)) for code, value in enumerate(fmt.values.tolist())}
-            m.add(_table(f"{what}_{side}", fmt.bits, 1, rows))
+            m.add(table(f"{what}_{side}", fmt.bits, 1, rows))
     terms = sum(name.startswith("negative_") for name in m.outputs)
     lanes = spec.block_size * spec.blocks // terms
     product_bits = m.outputs["magnitude_0"] // lanes
@@ -225,23 +122,24 @@ def _products(m: _Module, spec: DotSpec) -> None:
     _scales(m, spec)
 
 
-def _scales(m: _Module, spec: DotSpec) -> None:
-    aligned = spec.accumulate == "aligned"
+def _scales(m: DescriptionModule, spec: DotSpec) -> None:
+    zero_exponent = ACCUMULATION_CHECKS[spec.accumulate].zero_exponent
     for side, fmt in zip("ab", spec.scales, strict=True):
-        rows = _scale_rows(fmt)
+        rows = scale_rows(fmt)
         m.add(
-            _table(
+            table(
                 f"significand_{side}", fmt.bits, fmt.mantissa_bits + 1, {c: s for c, (s, _) in rows.items()}
             )
         )
         # Biased by a number that makes the exponent of every code positive.
         fields = {
-            c: (field - fmt.bias if s or not aligned else ZERO_EXPONENT) for c, (s, field) in rows.items()
+            c: field - fmt.bias if s or zero_exponent is None else zero_exponent
+            for c, (s, field) in rows.items()
         }
-        m.add(_table(f"exponent_{side}", fmt.bits, 10, {c: 256 + field for c, field in fields.items()}))
+        m.add(table(f"exponent_{side}", fmt.bits, 10, {c: 256 + field for c, field in fields.items()}))
         odd = {code: int(code not in rows) for code in range(1 << fmt.bits)}
-        m.add(_table(f"scale_nan_{side}", fmt.bits, 1, odd))
-    offset = BIAS if aligned else sum(fmt.bias for fmt in spec.scales)
+        m.add(table(f"scale_nan_{side}", fmt.bits, 1, odd))
+    offset = sum(fmt.bias for fmt in spec.scales) if zero_exponent is None else BIAS
     every_nan: list[str] = []
     ups: list[str] = []
     downs: list[str] = []
@@ -293,14 +191,14 @@ def tree_offset(step: StepNetlist, following: StepNetlist | None) -> int:
         step: The tree.
         following: The step behind it.
     """
-    if following is not None and any(name.startswith("sum_magnitude_") for name in following.outputs):
+    if following is not None and following.gives is AbsoluteSums:
         return -1
-    if following is not None and following.name == "multiply" and "save_0" in following.inputs:
+    if following is not None and following.name == "multiply" and following.takes is SavedSums:
         return step.inputs["negative_0"] << step.inputs["magnitude_0"] // step.inputs["negative_0"]
     return 0
 
 
-def _tree(m: _Module, offset: int) -> None:
+def _tree(m: DescriptionModule, offset: int) -> None:
     # Any two numbers of that sum will do: `algebra` proves the claim, these stand for it where steps are
     # simulated in a row.
     for t in range(sum(name.startswith("save_") for name in m.outputs)):
@@ -316,7 +214,7 @@ def _tree(m: _Module, offset: int) -> None:
         m.care(f"carry_{t}", "1'b0")
 
 
-def _add(m: _Module) -> None:
+def _add(m: DescriptionModule) -> None:
     for t in range(sum(name.startswith("save_") for name in m.inputs)):
         width = m.inputs[f"save_{t}"]
         if f"total_{t}" in m.outputs:
@@ -328,11 +226,11 @@ def _add(m: _Module) -> None:
         m.give(f"sum_magnitude_{t}", f"total_{t} < 0 ? -total_{t} : total_{t}")
 
 
-def _multiply(m: _Module, spec: DotSpec) -> None:
+def _multiply(m: DescriptionModule, spec: DotSpec) -> None:
     terms = sum(name.startswith(("total_", "sum_magnitude_")) for name in m.inputs)
     lanes = spec.block_size * spec.blocks // terms
     largest = largest_sum(spec, lanes)
-    most = [max(s for s, _ in _scale_rows(fmt).values()) for fmt in spec.scales]
+    most = [max(s for s, _ in scale_rows(fmt).values()) for fmt in spec.scales]
     for t in range(terms):
         j = t * spec.blocks // terms
         two = f"significand_{j}_1" in m.inputs
@@ -365,13 +263,13 @@ def _multiply(m: _Module, spec: DotSpec) -> None:
                 ("sum", magnitude, m.inputs[f"sum_magnitude_{t}"]),
                 ("scale", first, m.inputs[f"significand_{j}_0"]),
             ):
-                _leading(m, f"{what}_lead", value, width)
+                leading(m, f"{what}_lead", value, width)
                 zeros.append(f"{width - 1} - {what}_lead")
             m.give("zeros", " + ".join(zeros))
             m.care("zeros", f"({magnitude} != 0) & ({first} != 0)")
 
 
-def _multiply_saved(m: _Module) -> None:
+def _multiply_saved(m: DescriptionModule) -> None:
     # As with a tree, any two numbers will do.
     width, excess = m.outputs["save_0"], 1 << (m.inputs["save_0"] - 1)
     m.give("save_0", f"(i_save_0 + i_carry_0 - {width}'d{excess}) * i_significand_0_0")
@@ -380,18 +278,7 @@ def _multiply_saved(m: _Module) -> None:
     m.care("carry_0", "1'b0")
 
 
-def _leading(m: _Module, name: str, value: str, width: int) -> None:
-    """Add a register with the place of the topmost set bit, 0 where none is set."""
-    m.add(f"reg signed [13:0] {name};")
-    m.add(f"integer {name}_k;")
-    m.add(
-        f"always @* begin {name} = 0; "
-        f"for ({name}_k = 0; {name}_k < {width}; {name}_k = {name}_k + 1) "
-        f"if ({value}[{name}_k]) {name} = {name}_k; end"
-    )
-
-
-def _place(m: _Module, spec: DotSpec) -> None:
+def _place(m: DescriptionModule, spec: DotSpec) -> None:
     least, greatest = scale_exponents(spec)
     for j in range(spec.blocks):
         term, exponent = f"i_term_{j}", f"i_exponent_{j}"
@@ -402,7 +289,7 @@ def _place(m: _Module, spec: DotSpec) -> None:
         m.give(window, f"{term} == 0 ? 0 : wide_{j} << ({exponent} - {least})")
 
 
-def _join(m: _Module, spec: DotSpec) -> None:
+def _join(m: DescriptionModule, spec: DotSpec) -> None:
     width = m.outputs["window"]
     m.wire("joined", width, " + ".join(f"wide_{j}" for j in range(spec.blocks)))
     for j in range(spec.blocks):
@@ -411,51 +298,8 @@ def _join(m: _Module, spec: DotSpec) -> None:
     m.give("window", "joined")
 
 
-def _binary32(m: _Module, magnitude: str, width: int, exponent: str, *, nearest: bool, name: str = "") -> str:
-    """Add the binary32, without its sign, of ``magnitude * 2**exponent``; return the wire's name.
-
-    Every wire's name begins with `name`.
-    """
-    lead, unit, field, placed, drop = (
-        name + x for x in ("lead", "unit", "top_field", "placed_field", "drop")
-    )
-    right, left, kept, rest, half = (name + x for x in ("right", "left", "kept", "rest", "half"))
-    rounds, packed, size = (name + x for x in ("up", "packed", "size"))
-    _leading(m, lead, magnitude, width)
-    m.wire(unit, 14, exponent, signed=True)
-    m.wire(field, 14, f"{unit} + {lead} + {BIAS}", signed=True)
-    # Of the last place; subnormals have that of the least normal number.
-    m.wire(placed, 14, f"{field} < 1 ? 14'sd1 : {field}", signed=True)
-    m.wire(drop, 14, f"{placed} - {BIAS + 23} - {unit}", signed=True)
-    m.wire(right, 14, f"{drop} < 0 ? 0 : {drop} > {width + 1} ? {width + 1} : {drop}")
-    m.wire(left, 14, f"{drop} < 0 ? -{drop} : 0")
-    m.wire(kept, width + 24, f"({{24'b0, {magnitude}}} << {left}) >> {right}")
-    m.wire(rest, width + 2, f"{magnitude} & (({width + 2}'d1 << {right}) - 1)")
-    m.wire(half, width + 2, f"({width + 2}'d1 << {right}) >> 1")
-    up = f"{right} != 0 & ({rest} > {half} | ({rest} == {half} & {kept}[0]))" if nearest else "1'b0"
-    m.wire(rounds, 1, up)
-    m.wire(packed, 40, f"{{{placed}[13:0] - 14'd1, 23'b0}} + {kept}[24:0] + {rounds}")
-    limit, most = (255, "31'h7f800000") if nearest else (255, "31'h7f7fffff")
-    m.wire(size, 31, f"{magnitude} == 0 ? 31'd0 : {packed}[39:23] >= {limit} ? {most} : {packed}[30:0]")
-    return size
-
-
-def _largest_term(spec: DotSpec) -> int:
-    """Return the largest magnitude of a block's sum times the significands of its scales."""
-    largest = largest_sum(spec, spec.block_size)
-    for fmt in spec.scales:
-        largest *= max(s for s, _ in _scale_rows(fmt).values())
-    return largest
-
-
-def _offset(spec: DotSpec) -> int:
-    """Return the exponent of a term's last bit where the sum of its scales' exponent fields is zero."""
-    quantum = sum(fmt.quantum_exponent for fmt in spec.elements)
-    return quantum - sum(fmt.bias + fmt.mantissa_bits for fmt in spec.scales)
-
-
-def _round(m: _Module, spec: DotSpec) -> None:
-    windowed = "window" in m.inputs
+def _round(m: DescriptionModule, spec: DotSpec, steps: Sequence[StepNetlist]) -> None:
+    windowed = issubclass(steps[0].takes, Window)
     width = m.inputs["window" if windowed else "magnitude_0"]
     magnitude, negative = "i_magnitude_0", "i_negative_0"
     if windowed:
@@ -463,20 +307,20 @@ def _round(m: _Module, spec: DotSpec) -> None:
         m.assume(f"(number != {{1'b1, {width - 1}'b0}})")
         magnitude, negative = m.wire("number_size", width, "number < 0 ? -number : number"), "(number < 0)"
     least, greatest = scale_exponents(spec)
-    offset = _offset(spec)
+    offset = term_offset(spec)
     if windowed:
         exponent = str(offset + least)
     else:
         exponent = f"$signed({{1'b0, i_exponent_0}}) + ({offset})"
         m.assume(f"((i_exponent_0 >= {least} & i_exponent_0 <= {greatest}) | i_magnitude_0 == 0)")
-        m.assume(f"(i_magnitude_0 <= {_largest_term(spec)})")
+        m.assume(f"(i_magnitude_0 <= {largest_term(spec)})")
     if not windowed:
         void = "i_nan | (i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
         m.assume(f"(~({void}) | i_magnitude_0 == 0)")
-    size = _binary32(m, magnitude, width, exponent, nearest=True)
+    size = binary32(m, magnitude, width, exponent, nearest=True)
     if "zeros" in m.inputs:
         # Of a product seen as wide as its factors together, or one less.
-        most = [max(s for s, _ in _scale_rows(fmt).values()) for fmt in spec.scales]
+        most = [max(s for s, _ in scale_rows(fmt).values()) for fmt in spec.scales]
         together = (most[0] * most[1]).bit_length() + largest_sum(spec, spec.block_size).bit_length()
         m.wire("all_zeros", 14, f"{together - 1} - lead", signed=True)
         m.assume("(i_magnitude_0 == 0 | all_zeros == i_zeros | all_zeros == i_zeros + 1)")
@@ -486,8 +330,8 @@ def _round(m: _Module, spec: DotSpec) -> None:
         nan, infinite = "(i_nan | i_infinite == 3)", "(i_infinite != 0)"
         negative = f"(i_infinite != 0 ? i_infinite[1] : {negative})"
     m.wire("sign", 1, f"{negative} & ({magnitude} != 0 | {infinite})")
-    m.wire("value", 32, f"{nan} ? {_NAN} : {infinite} ? {{sign, 31'h7f800000}} : {{sign, {size}}}")
-    if "result" in m.outputs:
+    m.wire("value", 32, f"{nan} ? {NAN} : {infinite} ? {{sign, 31'h7f800000}} : {{sign, {size}}}")
+    if steps[-1].gives is Result:
         m.give("result", "value")
         return
     m.give("r_nan", "value[30:0] > 31'h7f800000")
@@ -499,169 +343,3 @@ def _round(m: _Module, spec: DotSpec) -> None:
     m.care("r_negative", "(value[30:0] <= 31'h7f800000)")
     for name in ("fraction", "field", "normal"):
         m.care(f"r_{name}", "(value[30:23] != 255)")
-
-
-def _sum_binary32(m: _Module, a: str, b: str) -> str:
-    """Add the IEEE 754 sum of two binary32 wires, ties to even; return the wire's name."""
-    m.wire("swap", 1, f"{b}[30:0] > {a}[30:0]")
-    m.wire("x", 32, f"swap ? {b} : {a}")
-    m.wire("y", 32, f"swap ? {a} : {b}")
-    for one in "xy":
-        m.wire(f"{one}_field", 8, f"{one}[30:23] == 0 ? 8'd1 : {one}[30:23]")
-        m.wire(f"{one}_whole", 52, f"{{1'b0, {one}[30:23] != 0, {one}[22:0], 27'b0}}")
-    m.wire("distance", 8, "x_field - y_field")
-    # 27 bits below hold every bit of a number that is at most 27 places lower; a lower one is not half an ulp
-    # of any sum, and all that matters of it is that it is not zero.
-    m.wire("y_placed", 52, "distance > 27 ? {51'b0, y_whole != 0} : y_whole >> distance")
-    m.wire("total", 52, "x[31] ^ y[31] ? x_whole - y_placed : x_whole + y_placed")
-    size = _binary32(m, "total", 52, "$signed({1'b0, x_field}) - 14'sd177", nearest=True)
-    m.wire("sum_sign", 1, f"total == 0 ? {a}[31] & {b}[31] : x[31]")
-    for name, wire in (("first_operand", a), ("second_operand", b)):
-        m.wire(f"{name}_infinite", 1, f"{wire}[30:0] == 31'h7f800000")
-        m.wire(f"{name}_nan", 1, f"{wire}[30:0] > 31'h7f800000")
-    opposite = f"first_operand_infinite & second_operand_infinite & ({a}[31] ^ {b}[31])"
-    m.wire(
-        "sum",
-        32,
-        f"first_operand_nan | second_operand_nan | ({opposite}) ? {_NAN} : first_operand_infinite ? {a} : "
-        f"second_operand_infinite ? {b} : {{sum_sign, {size}}}",
-    )
-    return "sum"
-
-
-def _fused(m: _Module, spec: DotSpec) -> None:
-    width = m.inputs["save_0"]
-    largest, offset = _largest_term(spec), _offset(spec)
-    least, greatest = scale_exponents(spec)
-    m.wire("term", width, "i_save_0 + i_carry_0", signed=True)
-    m.wire("term_size", width, "term < 0 ? -term : term")
-    m.assume(f"(i_nan | (term_size <= {largest} & i_exponent_0 >= {least} & i_exponent_0 <= {greatest}))")
-    exponent = f"$signed({{1'b0, i_exponent_0}}) + ({offset})"
-    size = _binary32(m, "term_size", width, exponent, nearest=True, name="rounded_")
-    m.wire("group", 32, f"i_nan ? {_NAN} : {{term < 0, {size}}}")
-    m.add("reg [31:0] accumulator;")
-    m.assume(f"(accumulator[30:0] <= 31'h7f800000 | accumulator == {_NAN})")
-    total = _sum_binary32(m, "accumulator", "group")
-    m.wire("following", 32, f"i_first ? group : {total}")
-    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
-    m.give("result", "accumulator")
-
-
-def _fp32(m: _Module, spec: DotSpec) -> None:
-    del spec
-    if "result" in m.inputs:
-        m.wire("group", 32, "i_result")
-        m.assume(f"(group[30:0] <= 31'h7f800000 | group == {_NAN})")
-    else:
-        m.wire(
-            "group",
-            32,
-            f"i_r_nan ? {_NAN} : i_r_infinite ? {{i_r_negative, 31'h7f800000}} : "
-            "{i_r_negative, i_r_field, i_r_fraction}",
-        )
-        m.assume("(i_r_nan | i_r_infinite | (i_r_field != 255 & i_r_normal == (i_r_field != 0)))")
-        m.assume("~(i_r_nan & i_r_infinite)")
-    m.add("reg [31:0] accumulator;")
-    total = _sum_binary32(m, "accumulator", "group")
-    m.wire("following", 32, f"i_first ? group : {total}")
-    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
-    if "result" not in m.inputs:
-        # The hidden bit of the accumulator, kept beside it; without meaning where that is no finite number.
-        m.add("reg accumulator_normal;")
-        m.add("always @(posedge clk) if (i_enable) accumulator_normal <= following[30:23] != 0;")
-        m.assume("(accumulator[30:23] == 255 | accumulator_normal == (accumulator[30:23] != 0))")
-        m.care("accumulator_normal", "~i_enable | following[30:23] != 255")
-    m.give("result", "accumulator")
-
-
-def _exact(m: _Module, segment: int | None) -> None:
-    width, bits = m.inputs["window"], m.outputs["window"]
-    m.add(f"reg [{bits - 1}:0] accumulator;")
-    m.add("reg accumulator_nan;")
-    m.wire("start", 1, "i_first & i_enable")
-    m.wire("before", bits, f"start ? {bits}'d0 : accumulator")
-    extended = f"{{{{{bits - width + 1}{{i_window[{width - 1}]}}}}, i_window[{width - 2}:0]}}"
-    m.wire("addend", bits, f"i_enable ? {extended} : {bits}'d0")
-    lows = range(0, bits, segment or bits)
-    sizes = [min(segment or bits, bits - low) for low in lows]
-    carries = len(lows) - 1
-    if carries:
-        m.add(f"reg [{carries - 1}:0] accumulator_carries;")
-        m.wire("before_carries", carries, f"start ? {carries}'d0 : accumulator_carries")
-    for k, (low, size) in enumerate(zip(lows, sizes, strict=True)):
-        carry = f" + before_carries[{k - 1}]" if k else ""
-        m.wire(f"part_{k}", size + 1, f"before[{low} +: {size}] + addend[{low} +: {size}]{carry}")
-    sums = ", ".join(f"part_{k}[{size - 1}:0]" for k, size in reversed([*enumerate(sizes)]))
-    m.add(f"always @(posedge clk) accumulator <= {{{sums}}};")
-    if carries:
-        out = ", ".join(f"part_{k}[{sizes[k]}]" for k in reversed(range(carries)))
-        m.add(f"always @(posedge clk) accumulator_carries <= {{{out}}};")
-        m.give("carries", "accumulator_carries")
-    m.add("always @(posedge clk) if (i_enable) accumulator_nan <= i_nan | (~i_first & accumulator_nan);")
-    m.give("window", "accumulator")
-    m.give("nan", "accumulator_nan")
-    if "infinite" in m.inputs:
-        m.add("reg [1:0] accumulator_infinite;")
-        m.add(
-            "always @(posedge clk) if (i_enable) accumulator_infinite <= i_infinite | (i_first ? 2'd0 : "
-            "accumulator_infinite);"
-        )
-        m.give("infinite", "accumulator_infinite")
-
-
-def _resolve(m: _Module, segment: int) -> None:
-    bits = m.inputs["window"]
-    carries = " + ".join(
-        f"({{{bits}'d0, i_carries[{k}]}} << {segment * (k + 1)})" for k in range(m.inputs["carries"])
-    )
-    m.give("window", f"i_window + {carries}")
-
-
-def _aligned(m: _Module, spec: DotSpec) -> None:
-    terms = sum(name.startswith("magnitude_") for name in m.inputs)
-    width = m.inputs["magnitude_0"]
-    kept = spec.fraction
-    point = sum(fmt.mantissa_bits for fmt in spec.scales) - sum(fmt.quantum_exponent for fmt in spec.elements)
-    exponents = [
-        [field - fmt.bias if s else ZERO_EXPONENT for s, field in _scale_rows(fmt).values()]
-        for fmt in spec.scales
-    ]
-    least, greatest = BIAS + sum(map(min, exponents)), BIAS + sum(map(max, exponents))
-    m.add("reg [31:0] accumulator;")
-    m.wire("before", 32, "i_first ? 32'd0 : accumulator")
-    m.wire("before_exponent", 14, "before[30:23] == 0 ? 14'sd1 : {6'b0, before[30:23]}", signed=True)
-    largest = "before_exponent"
-    each = terms // spec.blocks
-    for t in range(terms):
-        exponent = m.wire(f"exponent_{t}", 14, f"$signed(i_exponent_{t // each})", signed=True)
-        m.assume(f"(i_nan | ({exponent} >= {least} & {exponent} <= {greatest}))")
-        largest = m.wire(f"largest_{t}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
-    bits = max(width + kept, 24 + kept)
-    whole = bits + 1 + terms.bit_length()
-    addends: list[str] = []
-    for name, magnitude, places, exponent, negative in [
-        *((f"term_{t}", f"i_magnitude_{t}", point, f"exponent_{t}", f"i_negative_{t}") for t in range(terms)),
-        ("own", "{before[30:23] != 0, before[22:0]}", 23, "before_exponent", "before[31]"),
-    ]:
-        distance = f"{name}_distance"
-        m.wire(distance, 14, f"{largest} - {exponent} + {places}")
-        placed = f"({{{bits}'b0, {magnitude}}} << {kept}) >> {distance}"
-        m.wire(f"{name}_cut", whole, placed)
-        addends.append(m.wire(f"{name}_signed", whole, f"{negative} ? -{name}_cut : {name}_cut", signed=True))
-    m.wire("total", whole, " + ".join(addends), signed=True)
-    m.wire("total_size", whole, "total < 0 ? -total : total")
-    size = _binary32(m, "total_size", whole, f"{largest} - {BIAS + kept}", nearest=False)
-    m.wire("own_nan", 1, "before[30:0] > 31'h7f800000")
-    plain = f"{{total < 0, {size}}}"
-    if "infinite" in m.inputs:
-        m.wire("own_infinite", 1, "before[30:0] == 31'h7f800000")
-        m.wire("up_any", 1, "i_infinite[0] | (own_infinite & ~before[31])")
-        m.wire("down_any", 1, "i_infinite[1] | (own_infinite & before[31])")
-        special = "up_any & down_any"
-        plain = f"up_any ? 32'h7f800000 : down_any ? 32'hff800000 : {plain}"
-    else:
-        special = "1'b0"
-        m.assume("before[30:0] != 31'h7f800000")
-    m.wire("following", 32, f"i_nan | own_nan | ({special}) ? {_NAN} : {plain}")
-    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
-    m.give("result", "accumulator")

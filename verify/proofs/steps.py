@@ -1,12 +1,14 @@
 """A unit's datapath, step by step, as netlists that can be looked at one by one."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from amaranth.back import rtlil
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Signal, Value, signed
 
 from ...hw import DotUnit
 from ...hw.hierarchy import Emitter
+from ...hw.steps.records import Accumulating, Codes, Record
 
 __all__ = ["Chain", "StepNetlist"]
 
@@ -21,6 +23,8 @@ class StepNetlist:
         inputs: Width of each live value that it takes.
         outputs: Width of each that it gives.
         accumulates: It holds the accumulator, and takes ``first`` and ``enable`` and a clock.
+        takes: What kind of values it takes, those two apart.
+        gives: What kind it gives.
     """
 
     name: str
@@ -28,6 +32,8 @@ class StepNetlist:
     inputs: dict[str, int]
     outputs: dict[str, int]
     accumulates: bool
+    takes: type[Record] = Record
+    gives: type[Record] = Record
 
     def instance(self, name: str, wires: dict[str, str]) -> str:
         """Return a Verilog instance of the step.
@@ -39,6 +45,12 @@ class StepNetlist:
         clock = {"clk": "clk", "rst": "rst"} if self.accumulates else {}
         ports = ", ".join(f".{port}({wire})" for port, wire in (wires | clock).items())
         return f"{self.module} {name} ({ports});\n"
+
+
+def _port(ports: list[Signal], prefix: str, name: str, value: Value) -> Signal:
+    shape = signed(len(value)) if value.shape().signed else len(value)
+    ports.append(Signal(shape, name=f"{prefix}{name}"))
+    return ports[-1]
 
 
 class Chain:
@@ -60,36 +72,36 @@ class Chain:
         self.unit = unit
         emitter = Emitter("component")
         count = spec.block_size * spec.blocks
-        live = {
-            "a": (count * spec.elements[0].bits, False),
-            "b": (count * spec.elements[1].bits, False),
-            "a_scale": (spec.blocks * spec.scales[0].bits, False),
-            "b_scale": (spec.blocks * spec.scales[1].bits, False),
-        }
+        live: Record = Codes(
+            Signal(count * spec.elements[0].bits),
+            Signal(count * spec.elements[1].bits),
+            Signal(spec.blocks * spec.scales[0].bits),
+            Signal(spec.blocks * spec.scales[1].bits),
+        )
         self.steps: list[StepNetlist] = []
         texts: list[str] = []
         for step in unit.datapath.steps:
             m = Module()
-            taken = live | ({"first": (1, False), "enable": (1, False)} if step.accumulates else {})
-            inputs = {
-                name: Signal(signed(width) if is_signed else width, name=f"i_{name}")
-                for name, (width, is_signed) in taken.items()
-            }
-            outputs: dict[str, Signal] = {}
-            for name, value in step.build(m, emitter, dict(inputs)).items():
-                outputs[name] = Signal(value.shape(), name=f"o_{name}")
-                m.d.comb += outputs[name].eq(value)
+            takes = type(live)
+            if step.accumulates:
+                live = Accumulating(live, Signal(), Signal())
+            ports: list[Signal] = []
+            inputs = live.map(partial(_port, ports, "i_"))
+            given = step.build(m, emitter, inputs)
+            live = given.map(partial(_port, ports, "o_"))
+            taken, made, values = inputs.named(), live.named(), given.named()
+            m.d.comb += [port.eq(values[name]) for name, port in made.items()]
             module = f"step_{step.name}"
-            ports = [*inputs.values(), *outputs.values()]
             texts.append(rtlil.convert(m, name=module, ports=ports, platform=emitter, emit_src=False))
-            live = {name: (len(port), port.shape().signed) for name, port in outputs.items()}
             self.steps.append(
                 StepNetlist(
                     step.name,
                     module,
-                    {name: len(port) for name, port in inputs.items()},
-                    {name: len(port) for name, port in outputs.items()},
+                    {name: len(port) for name, port in taken.items()},
+                    {name: len(port) for name, port in made.items()},
                     step.accumulates,
+                    takes,
+                    type(live),
                 )
             )
         self.rtlil = emitter.modules + "".join(texts)

@@ -10,8 +10,9 @@ from blockdot.hw import DotUnit
 from blockdot.model import DotSpec, quantize
 from blockdot.sim import Stimulus, from_blocks, random, run
 from blockdot.sim.stimulus import StimulusSource
-from blockdot.verify.coverage.bins import LONG, Coverage, cancellations
+from blockdot.verify.coverage.coverage import Coverage
 from blockdot.verify.coverage.directed import directed
+from blockdot.verify.coverage.reach import LONG, cancellations
 
 CLOSED = [
     *(f"e2m1_{scale}_n16_{how}" for scale in ("ue4m3", "ue5m3") for how in ("none", "fp32", "exact")),

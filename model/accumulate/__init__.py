@@ -1,0 +1,14 @@
+"""What becomes of groups: one module for each accumulation."""
+
+from .accumulation import ACCUMULATIONS, Accumulation, GroupSums
+from .aligned import ALIGNED
+from .exact import EXACT
+from .fp32 import FP32
+from .none import NONE
+
+__all__ = ["ACCUMULATIONS", "Accumulation", "GroupSums"]
+
+ACCUMULATIONS.register("none", NONE)
+ACCUMULATIONS.register("fp32", FP32)
+ACCUMULATIONS.register("exact", EXACT)
+ACCUMULATIONS.register("aligned", ALIGNED)

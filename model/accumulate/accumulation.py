@@ -1,0 +1,48 @@
+"""What an accumulation computes, and where each is found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...base.registry import Registry
+
+if TYPE_CHECKING:  # a specification asks here for its accumulation
+    from ..spec import DotSpec
+
+__all__ = ["ACCUMULATIONS", "Accumulation", "GroupSums"]
+
+
+class GroupSums(Protocol):
+    """An array of sums, to which groups of blocks are added."""
+
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        """Add groups in order: `DotSpec.block_terms`'s arguments, shaped (*shape, groups, blocks, ...)."""
+        ...
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """Return the sums, rounded."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accumulation:
+    """What becomes of groups.
+
+    Attributes:
+        meaning: The same in a few words, for help texts.
+        sums: Makes sums of a specification, an array of that shape; None where each group gives a result.
+        guard: Whether a sum holds ``2**guard`` blocks; without that, as many as there are.
+        fraction: Whether `DotSpec.fraction` has an effect.
+    """
+
+    meaning: str
+    sums: "Callable[[DotSpec, tuple[int, ...]], GroupSums] | None"
+    guard: bool = False
+    fraction: bool = False
+
+
+ACCUMULATIONS: Final = Registry[Accumulation]("accumulate")
+"""By the name that a specification has for it: letters and digits."""

@@ -1,0 +1,45 @@
+"""``aligned``: terms and sum at the largest exponent, cut off."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..aligned_sum import scale_exponents
+from .accumulation import Accumulation
+
+if TYPE_CHECKING:  # a specification asks for its accumulation
+    from ..spec import DotSpec
+
+__all__ = ["ALIGNED", "AlignedSums"]
+
+
+class AlignedSums:
+    """Groups and sum at one exponent, cut off: `AlignedSum`."""
+
+    def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
+        self._spec = spec
+        self._sum = spec.aligned_sum(shape)
+        self._exponents = [scale_exponents(fmt) for fmt in spec.scales]
+
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        """See `GroupSums`."""
+        spec = self._spec
+        *elements, a_scale, b_scale = codes
+        units = spec.block_size // spec.unit_size
+        a, b = (array.reshape(*array.shape[:-2], -1, spec.unit_size) for array in elements)
+        a_scale, b_scale = (np.repeat(array, units, axis=-1) for array in (a_scale, b_scale))
+        # (..., groups, terms, pieces of a term)
+        terms = spec.block_terms(a, b, a_scale, b_scale).reshape(*a_scale.shape, -1)
+        exponents = (self._exponents[0][a_scale] + self._exponents[1][b_scale]).max(axis=-1)
+        whole, tail = spec.aligned_terms([terms[..., p] for p in range(terms.shape[-1])])
+        for g in range(exponents.shape[-1]):
+            tails = [] if tail is None else list(np.moveaxis(tail[..., g, :], -1, 0))
+            self._sum.add(list(np.moveaxis(whole[..., g, :], -1, 0)), exponents[..., g], tails)
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """See `GroupSums`."""
+        return self._sum.result()
+
+
+ALIGNED = Accumulation(meaning="as in tensor cores", sums=AlignedSums, fraction=True)

@@ -1,0 +1,34 @@
+"""``exact``: a fixed-point sum of all blocks."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..fixed_point import FixedPointSum
+from .accumulation import Accumulation
+
+if TYPE_CHECKING:  # a specification asks for its accumulation
+    from ..spec import DotSpec
+
+__all__ = ["EXACT", "ExactSums"]
+
+
+class ExactSums:
+    """The sum of every V in fixed point, rounded at the end."""
+
+    def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
+        self._spec = spec
+        self._sum = FixedPointSum(shape, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits)
+
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        """See `GroupSums`."""
+        terms = self._spec.block_terms(*codes)
+        self._sum.add(terms.reshape(*terms.shape[:-2], -1))
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """See `GroupSums`."""
+        return self._sum.to_binary32()
+
+
+EXACT = Accumulation(meaning="fixed point, rounded once", sums=ExactSums, guard=True)

@@ -1,0 +1,253 @@
+"""How ``aligned`` is checked: terms and sum cut off below the largest exponent."""
+
+from collections.abc import Iterator, Sequence
+
+from ...model import DotSpec
+from ...model.aligned_sum import ZERO_EXPONENT
+from ..accumulation_checks import AccumulationChecks, StepCheck
+from ..coverage.bins import BinGroup, Hit, StimulusView
+from ..coverage.reach import BINARY32_BITS, INFINITY, LEAST_NORMAL, NOT_DRIVEN, OVERFLOW, Reachable
+from ..coverage.sum_bins import ResultBins, sign_of
+from ..coverage.sum_maker import DirectedGroup, DirectedSum, Powers, SumMaker
+from ..coverage.sum_recipes import added_sums
+from ..exact_trace import SIGN_BIT, Arrival, TracedChange, TracedSum, TracedTerm, chop, exponent_of, number_of
+from ..proofs.description_text import BIAS, NAN, DescriptionModule, binary32, scale_rows
+from ..proofs.steps import StepNetlist
+
+__all__ = ["ALIGNED"]
+
+
+def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
+    del step, segment
+    terms = sum(name.startswith("magnitude_") for name in m.inputs)
+    width = m.inputs["magnitude_0"]
+    kept = spec.fraction
+    point = sum(fmt.mantissa_bits for fmt in spec.scales) - sum(fmt.quantum_exponent for fmt in spec.elements)
+    exponents = [
+        [field - fmt.bias if s else ZERO_EXPONENT for s, field in scale_rows(fmt).values()]
+        for fmt in spec.scales
+    ]
+    least, greatest = BIAS + sum(map(min, exponents)), BIAS + sum(map(max, exponents))
+    m.add("reg [31:0] accumulator;")
+    m.wire("before", 32, "i_first ? 32'd0 : accumulator")
+    m.wire("before_exponent", 14, "before[30:23] == 0 ? 14'sd1 : {6'b0, before[30:23]}", signed=True)
+    largest = "before_exponent"
+    each = terms // spec.blocks
+    for t in range(terms):
+        exponent = m.wire(f"exponent_{t}", 14, f"$signed(i_exponent_{t // each})", signed=True)
+        m.assume(f"(i_nan | ({exponent} >= {least} & {exponent} <= {greatest}))")
+        largest = m.wire(f"largest_{t}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
+    bits = max(width + kept, 24 + kept)
+    whole = bits + 1 + terms.bit_length()
+    addends: list[str] = []
+    for name, magnitude, places, exponent, negative in [
+        *((f"term_{t}", f"i_magnitude_{t}", point, f"exponent_{t}", f"i_negative_{t}") for t in range(terms)),
+        ("own", "{before[30:23] != 0, before[22:0]}", 23, "before_exponent", "before[31]"),
+    ]:
+        distance = f"{name}_distance"
+        m.wire(distance, 14, f"{largest} - {exponent} + {places}")
+        placed = f"({{{bits}'b0, {magnitude}}} << {kept}) >> {distance}"
+        m.wire(f"{name}_cut", whole, placed)
+        addends.append(m.wire(f"{name}_signed", whole, f"{negative} ? -{name}_cut : {name}_cut", signed=True))
+    m.wire("total", whole, " + ".join(addends), signed=True)
+    m.wire("total_size", whole, "total < 0 ? -total : total")
+    size = binary32(m, "total_size", whole, f"{largest} - {BIAS + kept}", nearest=False)
+    m.wire("own_nan", 1, "before[30:0] > 31'h7f800000")
+    plain = f"{{total < 0, {size}}}"
+    if "infinite" in m.inputs:
+        m.wire("own_infinite", 1, "before[30:0] == 31'h7f800000")
+        m.wire("up_any", 1, "i_infinite[0] | (own_infinite & ~before[31])")
+        m.wire("down_any", 1, "i_infinite[1] | (own_infinite & before[31])")
+        special = "up_any & down_any"
+        plain = f"up_any ? 32'h7f800000 : down_any ? 32'hff800000 : {plain}"
+    else:
+        special = "1'b0"
+        m.assume("before[30:0] != 31'h7f800000")
+    m.wire("following", 32, f"i_nan | own_nan | ({special}) ? {NAN} : {plain}")
+    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
+    m.give("result", "accumulator")
+
+
+def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
+    unit = arrival.unit
+    values = [(before.value, exponent_of(before.bits)), *arrival.terms()]
+    drop = max(max(exponent for _, exponent in values) - arrival.spec.fraction - unit, 0)
+    mask = (1 << drop) - 1
+    terms = tuple(
+        TracedTerm(value, exponent, abs(value) & mask if value > 0 else -(abs(value) & mask))
+        for value, exponent in values
+    )
+    special = before.special + arrival.special
+    if special:
+        return TracedChange(TracedSum(special=special), arrival.special, terms=terms)
+    addition = chop(sum(term.value - term.cut for term in terms), unit)
+    now = TracedSum(number_of(addition.bits, unit), 0.0, addition.bits)
+    return TracedChange(now, arrival.special, addition=addition, result=addition, terms=terms)
+
+
+class AlignedSumBins(BinGroup):
+    """Terms shifted to the largest exponent and cut off."""
+
+    name = "aligned sum"
+
+    def __init__(self, spec: DotSpec, reach: Reachable) -> None:
+        self._fraction = spec.fraction
+        self._units = spec.block_size // spec.unit_size
+        least = max(reach.lowest, LEAST_NORMAL)
+        # The least sum that one group leaves, and the exponents that block terms and sums have.
+        lowest_sum = max(reach.quantum, least - spec.fraction)
+        sum_width = reach.highest - max(lowest_sum, LEAST_NORMAL)
+        block_width = max(reach.highest, reach.top) - reach.lowest
+        if spec.blocks == 1:
+            block_width = reach.top - reach.lowest
+        self._limit = spec.fraction + 2
+        self.bins = {"sum ahead": "", "terms level": ""}
+        alone = "" if reach.lowest > LEAST_NORMAL or reach.highest > LEAST_NORMAL else "zero is ahead"
+        for j in range(spec.blocks):
+            self.bins[f"block {j} ahead"] = alone
+        for who, width in (("sum", sum_width), ("block", block_width)):
+            for places in range(self._limit + 1):
+                far = f"no group's exponent is more than {width} above that of a sum"
+                if who == "block":
+                    far = f"{NOT_DRIVEN}no sum of few groups is more than {width} above a block"
+                self.bins[self._behind(who, places)] = far if places > width else ""
+        cut_sum = (
+            ""
+            if reach.highest - spec.fraction > lowest_sum
+            else f"{NOT_DRIVEN}no sum of few groups reaches so low"
+        )
+        highest = reach.top if spec.blocks == 1 else max(reach.highest, reach.top)
+        cut_block = (
+            ""
+            if highest - spec.fraction > reach.quantum
+            else f"{NOT_DRIVEN}no block lies so far below a sum of few"
+        )
+        for sign in "+-":
+            for how in ("cut", "lost"):
+                self.bins[f"{sign} sum {how}"] = cut_sum
+                self.bins[f"{sign} block {how}"] = cut_block
+            self.bins[f"{sign} result cut"] = self._narrow(spec, reach)
+            self.bins[f"{sign} result at the largest number"] = (
+                "" if reach.top >= OVERFLOW else f"no group reaches above 2^{reach.top}"
+            )
+        self.bins["result exact"] = self.bins["terms cancel to zero"] = ""
+
+    @staticmethod
+    def _narrow(spec: DotSpec, reach: Reachable) -> str:
+        """Return why no result is cut off."""
+        if spec.fraction >= BINARY32_BITS:
+            return reach.spread(BINARY32_BITS + 1)
+        # A group may reach above its exponent, and what was accumulated adds a bit.
+        if spec.fraction + max(reach.top - reach.highest, 0) + 2 <= BINARY32_BITS:
+            return "a sum has no more bits than binary32"
+        return f"{NOT_DRIVEN}only {spec.fraction} bits are kept below the largest exponent"
+
+    def _behind(self, who: str, places: int) -> str:
+        more = " and more" if places >= self._limit else ""
+        return f"{who} {min(places, self._limit)}{more} behind"
+
+    def see(self, view: StimulusView) -> Iterator[Hit]:
+        """See `BinGroup`."""
+        for step in view.steps:
+            if step.special or step.before_special:
+                continue
+            assert step.addition is not None
+            largest = max(term.exponent for term in step.terms)
+            owners = [(k + self._units - 1) // self._units for k in range(len(step.terms))]
+            ahead = {owners[k] for k, term in enumerate(step.terms) if term.exponent == largest}
+            if len(ahead) > 1:
+                yield "terms level", step.vector, 1
+            else:
+                owner = ahead.pop()
+                yield f"block {owner - 1} ahead" if owner else "sum ahead", step.vector, 1
+            for owner, term in zip(owners, step.terms, strict=True):
+                if not term.value:
+                    continue
+                who = "block" if owner else "sum"
+                yield self._behind(who, largest - term.exponent), step.vector, 1
+                if term.cut:
+                    how = "lost" if term.cut == term.value else "cut"
+                    yield f"{sign_of(term.value)} {who} {how}", step.vector, 1
+            sign = "-" if step.addition.bits & SIGN_BIT else "+"
+            if step.addition.bits & ~SIGN_BIT == INFINITY - 1:
+                yield f"{sign} result at the largest number", step.vector, 1
+            yield "result exact" if step.addition.kind == "exact" else f"{sign} result cut", step.vector, 1
+            kept = [term.value - term.cut for term in step.terms]
+            if any(kept) and not sum(kept):
+                yield "terms cancel to zero", step.vector, 1
+
+
+def _far_sums(make: SumMaker) -> Iterator[DirectedSum]:
+    """A sum and blocks at every distance from the largest exponent, cut in part and lost."""
+    spec = make.spec
+    low, high = make.scales
+    ends = make.lanes
+    wide = [(place, 1) for place in (ends[1], ends[0])]
+
+    def at(scales: Sequence[int], sign: int, parts: Powers) -> DirectedGroup:
+        group = make.blank()
+        for block, scale in enumerate(scales):
+            make.scale(group, block, scale)
+            for lane, (place, _) in enumerate(parts):
+                make.put(group, block, lane, place, sign)
+        return group
+
+    for places in range(spec.fraction + 5):
+        for sign in (1, -1):
+            for parts in (wide, wide[:1], wide[1:]):
+                # Blocks against each other, each in its turn ahead.
+                if spec.blocks > 1 and high - places >= low:
+                    scales = [high - places] * spec.blocks
+                    scales[places % spec.blocks] = high
+                    yield DirectedSum([at(scales, sign, parts)])
+                # The sum against blocks: it is ahead, or a block is.
+                for sum_at, block_at in ((high, high - places), (high - places, high)):
+                    for rest in (0, 1, 5):
+                        scale = max(sum_at - rest - ends[1], low)
+                        if scale <= high and block_at >= low:
+                            block = places % spec.blocks
+                            group = make.blank()
+                            for k in range(spec.blocks):
+                                make.scale(group, k, block_at if k == block else low)
+                            for lane, (place, _) in enumerate(parts):
+                                make.put(group, block, lane, place, sign)
+                            yield DirectedSum([at([scale], sign, parts), group])
+    # A sum may stand below every block, if its own one did.
+    for exponent in range(make.lowest, make.highest + 1):
+        for sign in (1, -1):
+            for scale in (high, (low + high) // 2, low):
+                for powers in ([(exponent, sign)], [(exponent, sign), (exponent + 4, sign)]):
+                    yield from make.sum(powers, at([scale], 1, wide[1:]))
+
+
+def _bins(reach: Reachable) -> list[BinGroup]:
+    return [
+        ResultBins(
+            reach,
+            saturates="a sum that is too large is cut off at the largest number",
+            cut_below=LEAST_NORMAL - reach.spec.fraction,
+        ),
+        AlignedSumBins(reach.spec, reach),
+    ]
+
+
+def _sums(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
+    del reach
+    yield from added_sums(make)
+    yield from _far_sums(make)
+
+
+ALIGNED = AccumulationChecks(
+    trace=_trace,
+    bins=_bins,
+    holds="finite binary32",
+    sums=_sums,
+    steps={
+        "accumulate": StepCheck(
+            "aligned adder",
+            "terms cut at the largest exponent, their sum rounded toward zero",
+            _accumulate,
+        )
+    },
+    zero_exponent=ZERO_EXPONENT,
+)

@@ -1,0 +1,61 @@
+"""What of an accumulation is checked, and how: where each says it, and is found."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from ..base.registry import Registry
+
+if TYPE_CHECKING:  # these ask here for the accumulation of a specification
+    from ..model import DotSpec
+    from .coverage.bins import BinGroup
+    from .coverage.reach import Reachable
+    from .coverage.sum_maker import DirectedSum, SumMaker
+    from .exact_trace import Arrival, TracedChange, TracedSum
+    from .proofs.description_text import DescriptionModule
+    from .proofs.steps import StepNetlist
+
+__all__ = ["ACCUMULATION_CHECKS", "AccumulationChecks", "StepCheck"]
+
+
+@dataclass(frozen=True)
+class StepCheck:
+    """What is claimed of a step that an accumulation alone has.
+
+    Attributes:
+        leaf: What it is about.
+        claim: What is claimed.
+        describe: Puts what the step computes into a module: given the specification, the step, and bits of
+            the accumulator behind which a carry is kept.
+    """
+
+    leaf: str
+    claim: str
+    describe: "Callable[[DescriptionModule, DotSpec, StepNetlist, int | None], None]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccumulationChecks:
+    """What of an accumulation is checked.
+
+    Attributes:
+        trace: Tells what becomes of a sum when a group arrives; see `exact_trace`.
+        bins: Gives the bins about what groups and sums are rounded to, and about what is its own.
+        sums: Yields the sums that meet those, as far as they are not met by what every unit is driven to.
+        steps: Its own steps, by name.
+        holds: What its accumulator holds: any binary32, one that is infinite only where an element can be,
+            or a number in fixed point.
+        zero_exponent: What a scale of zero reads as, where exponents are read as numbers; None where they are
+            read as fields.
+    """
+
+    trace: "Callable[[Arrival, TracedSum], TracedChange]"
+    bins: "Callable[[Reachable], Sequence[BinGroup]]"
+    sums: "Callable[[SumMaker, Reachable], Iterator[DirectedSum]]"
+    steps: Mapping[str, StepCheck] = field(default_factory=dict)
+    holds: Literal["binary32", "finite binary32", "fixed point"] = "binary32"
+    zero_exponent: int | None = None
+
+
+ACCUMULATION_CHECKS: Final = Registry[AccumulationChecks]("accumulate")
+"""By the name that a specification has for it."""
