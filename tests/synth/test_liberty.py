@@ -1,5 +1,6 @@
 import gzip
 import pickle
+import random
 import re
 from pathlib import Path
 
@@ -164,6 +165,9 @@ TABLES = """
     }
   }
 """
+
+
+VARIABLES = "variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;"
 
 
 def test_delay_tables_are_read():
@@ -437,6 +441,32 @@ def test_any_cut_is_noticed():
     for length in range(0, len(data) - 2, 7):
         with pytest.raises(ValueError, match=r"^Liberty file must be a readable Liberty file, not 'x': .*$"):
             Library.parse(LibrarySource("x", data[:length].encode()))
+
+
+# What may end a statement, a string, a comment or a number early or late.
+SCRAPS = (
+    '"', "{", "}", "(", ")", ";", ":", "/*", "*/", "//", "\\", "\\\n", "\n", ",", "1e9", "-", "nan",
+    "!", "'", "^", "cell (X) {", "timing () {", "values", "pin (A, B) {", "scalar", "\xff", "\0",
+)  # fmt: skip
+
+
+def test_a_changed_file_is_read_or_refused_in_one_line():
+    generator = random.Random(17)
+    whole_text = text_of(*WHOLE, TABLES.replace("variable_1 : x; variable_2 : y;", VARIABLES))
+    reasons: list[str] = []
+    for _ in range(600):
+        text = whole_text
+        for _ in range(generator.randint(1, 3)):
+            start = generator.randrange(len(text))
+            end = start + generator.choice((0, 0, 1, 8, 40))
+            text = text[:start] + generator.choice(("", *SCRAPS)) + text[end:]
+        try:
+            library = Library.parse(LibrarySource("x.lib", text.encode("latin-1")))
+            assert library.mapping_text
+        except ValueError as error:
+            reasons.append(str(error))
+    assert len(reasons) > 300
+    assert all("x.lib" in reason and "\n" not in reason for reason in reasons)
 
 
 def test_metrics():

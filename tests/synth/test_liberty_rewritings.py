@@ -263,8 +263,6 @@ REWRITINGS: Final[dict[str, Rewriting]] = {
 }  # fmt: skip
 
 
-# One arc to each edge, where the original has one to both: only what they are merged to is the same.
-_OTHER_ARCS: Final = ("two groups for two edges",)
 PRICED: Final = ("a cell in a comment", "no template", "the load first", "wire loads")
 DESIGN: Final = """
     module top(input clk, input [2:0] a, b, output reg [5:0] q);
@@ -302,8 +300,7 @@ def test_the_meaning_stays(name: str, plain: Library):
         assert (one.area, one.inputs, one.kind, one.truth_table) == (
             other.area, other.inputs, other.kind, other.truth_table,
         )  # fmt: skip
-        if name not in _OTHER_ARCS:
-            assert facts_of(library, cell) == facts_of(plain, cell)
+        assert facts_of(library, cell) == facts_of(plain, cell)
 
 
 @pytest.fixture(scope="module")
