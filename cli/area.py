@@ -103,6 +103,15 @@ def area(
         ),
     ] = None,
     liberty: LibertyOption = None,
+    dont_use: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dont-use",
+            metavar="GLOB",
+            help="Cells that no unit is mapped to, by a pattern of names; some are left out by default.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -239,7 +248,7 @@ def area(
         optimise or ["area"],
         segment or [0],
     )
-    libraries = _libraries(library or (), liberty or (), alone=not target)
+    libraries = _libraries(library or (), liberty or (), dont_use or (), alone=not target)
     report = _measure(
         units,
         libraries,
@@ -333,15 +342,18 @@ def _placements(targets: Sequence[str], count: int | None, *, place: bool) -> in
     return PLACEMENTS if count is None else count
 
 
-def _libraries(names: Sequence[str], liberty: Sequence[Path], *, alone: bool) -> "list[Library]":
+def _libraries(
+    names: Sequence[str], liberty: Sequence[Path], dont_use: Sequence[str], *, alone: bool
+) -> "list[Library]":
     """Return the libraries asked for; without any, the built-in one if there is no other target."""
+    from ..synth.cell_choice import choose_cells, leave_out
     from ..synth.installed_libraries import find_library
     from ..synth.liberty import Library
 
     libraries = [find_library(name) for name in names]
     if liberty:
-        libraries.append(Library.read(*liberty))
-    return libraries or ([find_library("neutral")] if alone else [])
+        libraries.append(choose_cells(Library.read(*liberty)))
+    return leave_out(libraries or ([find_library("neutral")] if alone else []), dont_use)
 
 
 def compare_scales(
@@ -517,6 +529,8 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
             *(_difference(delta) for delta in known[1:]),
         )
     out.print(costs)
+    if library.left_out:
+        out.print(f"Cells not used: {', '.join(library.left_out)}", markup=False, highlight=False)
     if deltas.row_count:
         out.print(deltas)
         if not all(delta.resolved for delta in comparison.deltas):

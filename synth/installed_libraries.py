@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .cell_choice import choose_cells
 from .liberty import Library
 from .neutral_library import neutral
 
@@ -62,7 +63,7 @@ def find_libraries() -> list[FoundLibrary]:
 
 
 def find_library(name: str) -> Library:
-    """Return a library by its name, or by its files.
+    """Return a library by its name, or by its files, without the cells that `choose_cells` leaves out.
 
     Args:
         name: ``neutral``, the name of one that `find_libraries` finds, or Liberty files with a comma between
@@ -76,8 +77,8 @@ def find_library(name: str) -> Library:
         return neutral()
     found = {library.name: library for library in find_libraries()}
     if name in found:
-        return Library.read(*found[name].files)
+        return choose_cells(Library.read(*found[name].files))
     if name.endswith((".lib", ".lib.gz")):
-        return Library.read(*name.split(","))
+        return choose_cells(Library.read(*name.split(",")))
     known = ", ".join(["neutral", *found])
     raise ValueError(f"library must be one of {known}, or Liberty files, not {name!r}")

@@ -271,6 +271,8 @@ def _markdown(report: dict[str, Any]) -> Iterator[str]:
             f"{len(result['orders'])} netlists of each unit, {result['variants']} x mapped for area, "
             f"intervals of {100 * result['level']:.0f} %. Gates alone: no wires, no placement."
         )
+        if left_out := library.get("left_out"):
+            yield f"Cells not used: {', '.join(f'`{rule}`' for rule in left_out)}."
         yield ""
         yield from table_lines(
             (

@@ -47,10 +47,12 @@ class LibrarySource:
     Attributes:
         name: The file's name, without its folder.
         text: Its uncompressed contents.
+        folder: Where it was read from; None where it is no file.
     """
 
     name: str
     text: bytes = field(repr=False)
+    folder: Path | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def sha256(self) -> str:
@@ -85,7 +87,7 @@ class LibrarySource:
                 raise ValueError(
                     f"Liberty file must be a whole gzip file, not {str(place)!r}: {reason}"
                 ) from error
-        return cls(place.name.removesuffix(".gz"), data)
+        return cls(place.name.removesuffix(".gz"), data, place.resolve().parent)
 
 
 def _some(names: Iterable[str]) -> str:
@@ -148,6 +150,7 @@ class LibraryFacts:
         nand2_area: That cell's area.
         driving_cell: What drives each input of a design.
         output_load_ff: What each output of a design drives, in fF.
+        left_out: The rules by which cells are not used, each with how many it names.
     """
 
     name: str
@@ -159,6 +162,7 @@ class LibraryFacts:
     nand2_area: float
     driving_cell: str
     output_load_ff: float
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,8 @@ class Library:
         area_unit: The unit of every area. Liberty does not state one; by custom it is um2.
         delay_unit: The unit in which delays are reported.
         delay_unit_ps: That unit, in ps.
-        left_out: The cells that no design is to be mapped to by choice, whatever the files say of them.
+        left_out: The cells that no design is to be mapped to by choice, whatever the files say of them, with
+            the rule that names them before each.
         attributes: The library's own attributes; of several files, the first that has one counts.
         groups: The group of each cell, with the file that it is in.
     """
@@ -189,7 +194,7 @@ class Library:
     area_unit: str = "um2"
     delay_unit: str = "ns"
     delay_unit_ps: float = 1000.0
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, tuple[str, ...]], ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     groups: Mapping[str, tuple[LibertyGroup, "_Home"]] = field(
         default_factory=dict, repr=False, compare=False
@@ -263,20 +268,23 @@ class Library:
         made._require_cells()
         return made
 
-    def without(self, names: Iterable[str]) -> Self:
+    def without(self, rules: Mapping[str, Iterable[str]]) -> Self:
         """Return the library with cells that no design is to be mapped to.
+
+        Args:
+            rules: Their names, by a word for what names them.
 
         Raises:
             ValueError: If it does not have one, or is left without a NAND2, inverter or buffer.
         """
-        left_out = {*self.left_out, *names}
-        if unknown := left_out - self.cells.keys():
+        left_out = dict(self.left_out) | {rule: tuple(names) for rule, names in rules.items()}
+        names = {name for several in left_out.values() for name in several}
+        if unknown := names - self.cells.keys():
             raise ValueError(f"cell must be one of library {self.name}, not {min(unknown)}")
         cells = {
-            name: replace(cell, dont_use=cell.dont_use or name in left_out)
-            for name, cell in self.cells.items()
+            name: replace(cell, dont_use=cell.dont_use or name in names) for name, cell in self.cells.items()
         }
-        made = replace(self, cells=MappingProxyType(cells), left_out=tuple(sorted(left_out)))
+        made = replace(self, cells=MappingProxyType(cells), left_out=tuple(left_out.items()))
         made._require_cells()
         return made
 
@@ -285,7 +293,8 @@ class Library:
         needed = {"a 2-input NAND": (2, _NAND2), "an inverter": (1, _INVERTER), "a buffer": (1, _BUFFER)}
         for what, function in needed.items():
             if not self._smallest(*function):
-                raise ValueError(f"library must have {what}, not {_where(self.sources)} without one")
+                rest = f" but {_some(rule for rule, _ in self.left_out)}" if self.left_out else ""
+                raise ValueError(f"library must have {what}, not {_where(self.sources)}{rest} without one")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Its cells are read again where it is sent to: its files say all of them.
@@ -400,6 +409,7 @@ class Library:
             nand2_area=self.nand2.area,
             driving_cell=self.driving_cell.name,
             output_load_ff=self.output_load_ff,
+            left_out=tuple(f"{rule} ({len(names)})" for rule, names in self.left_out),
         )
 
     def nand2_equivalents(self, area: float) -> float:
@@ -414,10 +424,10 @@ def _restored(
     area_unit: str,
     delay_unit: str,
     delay_unit_ps: float,
-    left_out: tuple[str, ...],
+    left_out: tuple[tuple[str, tuple[str, ...]], ...],
 ) -> Library:
     return replace(
-        kind.parse(*sources).without(left_out),
+        kind.parse(*sources).without(dict(left_out)),
         output_load_ff=output_load_ff,
         area_unit=area_unit,
         delay_unit=delay_unit,

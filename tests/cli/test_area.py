@@ -57,6 +57,17 @@ def test_json_holds_costs_deltas_and_what_they_were_measured_with(blockdot, smal
     assert area["absolute"]["values"] == pytest.approx([b - a for a, b in zip(base, other, strict=True)])
 
 
+def test_cells_not_to_use_are_not_used_and_named(blockdot, small, tmp_path):
+    done = blockdot("area", *small, "--scale", "ue4m3", "--dont-use", "AOI*", "-o", "a.json", "-o", "a.md")
+    (record,) = json.loads((tmp_path / "a.json").read_text())["results"]
+    (with_all,) = json.loads(blockdot("area", *small, "--scale", "ue4m3", "--json").out)["results"]
+    assert record["library"]["left_out"] == ["AOI* (6)"]
+    assert "Cells not used: AOI* (6)" in done.out
+    assert "Cells not used: `AOI* (6)`." in (tmp_path / "a.md").read_text()
+    assert with_all["library"]["left_out"] == []
+    assert record["costs"][0]["area"]["values"] != with_all["costs"][0]["area"]["values"]
+
+
 def test_asked_again_answers_the_same_from_what_was_kept(blockdot, small, monkeypatch):
     first = blockdot("area", *small, "--json")
     assert first.code == 0
@@ -93,6 +104,8 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--target", "ice40", "--target", "ecp5", "--place"], "to be placed and routed, not 'ecp5'"),
         (["--target", "ice40", "--place", "--placements", 0], "placements must be at least 1, not 0"),
         (["--target", "ice40", "--placements", 3], "placements must be given with --place, not alone: 3"),
+        (["--dont-use", "NAND5*"], "cells not to use must be in a library (neutral), not 'NAND5*'"),
+        (["--dont-use", "INV_*"], "library must have an inverter, not 'neutral.lib' but INV_* without one"),
         (["--delay-target", 0, *SMALL], "delay targets must be positive, not 0"),
     ],
 )

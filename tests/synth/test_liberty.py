@@ -324,19 +324,24 @@ def test_a_flip_flop_of_the_rising_edge_goes_first():
 def test_cells_left_out():
     library = parse(*WHOLE, gate("SMALL", 3, "!(A&B)"))
     assert library.nand2.name == "SMALL"
-    without = library.without(["SMALL"])
-    assert (without.nand2.name, without.left_out) == ("NAND", ("SMALL",))
+    without = library.without({"S*": ["SMALL"]})
+    assert (without.nand2.name, without.left_out) == ("NAND", (("S*", ("SMALL",)),))
+    assert without.facts.left_out == ("S* (1)",)
     assert "SMALL" not in without.mapping_text
     assert without.sha256 == library.sha256
     assert without.key != library.key
     assert pickle.loads(pickle.dumps(without)) == without
     check_messages(
         [
-            (ValueError, "cell must be one of library tiny, not NONE", lambda: library.without(["NONE"])),
             (
                 ValueError,
-                "library must have an inverter, not 'tiny.lib' without one",
-                lambda: library.without(["INV"]),
+                "cell must be one of library tiny, not NONE",
+                lambda: library.without({"N*": ["NONE"]}),
+            ),
+            (
+                ValueError,
+                "library must have an inverter, not 'tiny.lib' but I* without one",
+                lambda: library.without({"I*": ["INV"]}),
             ),
         ]
     )

@@ -192,6 +192,7 @@ def test_json(cache: Path):
         "nand2_area": 1.0,
         "driving_cell": "BUF_X2",
         "output_load_ff": 4.0,
+        "left_out": [],
     }
     assert record["recipes"] == ["a2", "d0"]
     assert set(record["tools"]) == {"pyosys", "flow"}
