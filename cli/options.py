@@ -41,6 +41,7 @@ __all__ = [
     "WorkersOption",
     "count",
     "expand_methods",
+    "format_names",
     "make_config",
     "make_spec",
 ]
@@ -191,7 +192,8 @@ def expand_methods(methods: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(one for name in methods for one in (METHODS if name == "all" else [name])))
 
 
-def _names(text: str) -> str | tuple[str, str]:
+def format_names(text: str) -> str | tuple[str, str]:
+    """Return the name of a format, or the two of a pair AxB."""
     parts = text.split("x")  # as in a specification's name; no format has an x in its own
     return parts[0] if len(parts) == 1 else cast("tuple[str, str]", tuple(parts))
 
@@ -212,8 +214,8 @@ def make_spec(
         ValueError: If it is not a legal one.
     """
     return DotSpec(
-        element=_names(element),
-        scale=_names(scale),
+        element=format_names(element),
+        scale=format_names(scale),
         block_size=block_size,
         blocks=blocks,
         accumulate=accumulate,

@@ -9,6 +9,7 @@ import typer
 
 from ..lab.quality.quantization_error import Quantization, QuantizationError, combinations
 from ..lab.quality.tensor_report import QuantizationReport, TensorReport, examine_tensors
+from ..lab.reports.records import RECORDS, plain_json, write_records
 from ..model import BlockTensor
 from ..model.io.checkpoint import Checkpoint, Layout, write_checkpoint
 from ..model.io.tensor_files import TensorInfo, list_tensors, read_tensor, split_source
@@ -23,7 +24,7 @@ from .options import (
     SeedOption,
     expand_methods,
 )
-from .output import RECORDS, check_outputs, plain_json, write_records
+from .output import check_outputs
 
 __all__ = ["quantize"]
 

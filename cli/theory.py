@@ -16,6 +16,7 @@ from ..lab.quality.error_curves import (
     tabulate,
 )
 from ..lab.quality.quantization_error import BLOCKS, Quantization, combinations
+from ..lab.reports.records import RECORDS, plain_json, write_records
 from ..model import formats
 from ..model.theory import INTEGRATED, crossover, plateau
 from .console import console, progress_bar, table
@@ -28,7 +29,7 @@ from .options import (
     SeedOption,
     expand_methods,
 )
-from .output import RECORDS, check_outputs, plain_json, write_records
+from .output import check_outputs
 
 __all__ = ["theory"]
 

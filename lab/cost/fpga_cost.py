@@ -35,10 +35,13 @@ from ..statistics import Estimate, Summary, relative
 from .jobs import processors
 from .measurement import Make, MeasurementJob, bases_of, emit, generator, seeds_of, unit_record
 
-__all__ = ["PLACEMENTS", "RESOURCES", "FpgaCost", "PlacedCost", "fpga"]
+__all__ = ["PLACED", "PLACEMENTS", "RESOURCES", "FpgaCost", "PlacedCost", "fpga"]
 
 RESOURCES: Final = ("luts", "carries", "flip_flops", "dsps", "muxes")
 """The resources that are told, by their names in `FpgaResources`."""
+
+PLACED: Final = ("logic_cells", "fmax")
+"""What place and route tells of a unit, by its names in `PlacedCost`."""
 
 PLACEMENTS: Final = 5
 """How many times a netlist is placed and routed where nothing is said of it."""

@@ -11,8 +11,9 @@ from ...hw.config import UnitConfig
 from ...synth.liberty import Library
 from ...synth.metric import Metric
 from ...synth.recipes import choose
+from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
-from .energy_workloads import Vectors, real_tensors, workloads
+from .energy_workloads import Vectors, workloads
 from .jobs import Measuring, measure_all
 from .measurement import MeasurementJob, bases_of, seeds_of
 

@@ -1,18 +1,19 @@
 """What was measured, as a file: JSON, CSV, Markdown, and one HTML page that needs nothing else."""
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ..cost.area_delay import AreaDelayCurves
 from ..cost.comparison import CostComparison
-from ..cost.fpga_cost import RESOURCES, FpgaCost
+from ..cost.fpga_cost import FpgaCost
 from ..cost.unit_energy import UnitEnergy
+from .cost_csv import cost_csv
+from .cost_markdown import cost_markdown
+from .cost_page import cost_page
 
 __all__ = [
     "FORMATS",
@@ -27,12 +28,15 @@ __all__ = [
 SCHEMA: Final = "blockdot.area"
 SCHEMA_VERSION: Final = 2
 
-FORMATS: Final = (".json", ".csv", ".md", ".html")
-"""The endings of the files that a report can be written to."""
+FORMATS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    ".json": lambda report: json.dumps(report, indent=1) + "\n",
+    ".csv": cost_csv,
+    ".md": cost_markdown,
+    ".html": cost_page,
+}
+"""What writes a report, by the ending of the file."""
 
-_PAGE: Final = Path(__file__).with_name("page.html")
 _CHANGED: Final = ("area", "period")
-_PLACED: Final = ("logic_cells", "fmax")
 
 
 @dataclass(frozen=True)
@@ -75,16 +79,9 @@ class CostReport:
         Raises:
             ValueError: If there is no such format.
         """
-        match ending:
-            case ".json":
-                return json.dumps(self.to_dict(), indent=1) + "\n"
-            case ".csv":
-                return _csv(self.to_dict())
-            case ".md":
-                return "\n".join(_markdown(self.to_dict())) + "\n"
-            case ".html":
-                return _html(self.to_dict())
-        raise ValueError(f"report must end in one of {', '.join(FORMATS)}, not {ending!r}")
+        if ending not in FORMATS:
+            raise ValueError(f"report must end in one of {', '.join(FORMATS)}, not {ending!r}")
+        return FORMATS[ending](self.to_dict())
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -165,250 +162,3 @@ def _costs(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for result in report["results"]:
         for cost in result["costs"]:
             yield result["library"]["name"], cost
-
-
-_UNIT_COLUMNS: Final = (
-    "unit",
-    "block_size",
-    "blocks",
-    "accumulate",
-    "guard",
-    "stages",
-    "optimise",
-    "segment",
-)
-_COLUMNS: Final[tuple[str, ...]] = (
-    "library", "unit", "element", "scale", "block_size", "blocks", "accumulate", "guard", "stages",
-    "optimise", "segment", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta",
-    "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
-    "variants", "recipes", "pyosys",
-)  # fmt: skip
-
-
-def _csv(report: dict[str, Any]) -> str:
-    """One line for each unit and metric, with its difference if it has one."""
-    text = io.StringIO()
-    writer: csv.DictWriter[str] = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for result in report["results"]:
-        deltas = {(delta["other"], delta["metric"]["name"]): delta for delta in result["deltas"]}
-        common = {
-            "library": result["library"]["name"],
-            "orders": len(result["orders"]),
-            "variants": result["variants"],
-            "recipes": " ".join(result["recipes"]),
-            "pyosys": result["tools"]["pyosys"],
-        }
-        units: dict[str, dict[str, Any]] = {}
-        for cost in result["costs"]:
-            units[cost["unit"]] = unit = common | {
-                **{name: cost[name] for name in _UNIT_COLUMNS},
-                "element": "x".join(dict.fromkeys(cost["element"])),
-                "scale": "x".join(dict.fromkeys(cost["scale"])),
-            }
-            for metric in ("area", "area_nand2", "delay", "period", "fmax", "flip_flops"):
-                if cost[metric] is None:
-                    continue
-                row = unit | _figures(metric, cost[metric])
-                if delta := deltas.get((cost["unit"], metric)):
-                    row |= {"base": delta["base"]} | _ends("delta", delta["absolute"])
-                    row |= _ends("delta_percent", delta["relative"])
-                writer.writerow(row)
-        for energy in result["energies"]:
-            for what, name, delta in (
-                ("energy", "total", energy["delta"]),
-                ("energy without glitches", "settled", energy["settled_delta"]),
-            ):
-                row = units[energy["unit"]] | _figures(f"{what}, {energy['vectors']}", energy[name])
-                if delta:
-                    row |= {"base": energy["base"]} | _ends("delta_percent", delta)
-                writer.writerow(row)
-    for cost in report["fpga"]:
-        row = {"library": cost["target"]} | {name: cost[name] for name in _UNIT_COLUMNS}
-        for metric in RESOURCES:
-            figures = row | _figures(metric, cost[metric])
-            if metric == "luts" and cost["delta"]:
-                figures |= {"base": cost["base"]} | _ends("delta_percent", cost["delta"])
-            writer.writerow(figures)
-        for metric in _PLACED if cost["placed"] else ():
-            figures = row | _figures(metric, cost["placed"][metric])
-            if delta := cost["placed"][f"{metric}_delta"]:
-                figures |= {"base": cost["base"]} | _ends("delta_percent", delta)
-            writer.writerow(figures)
-    return text.getvalue()
-
-
-def _figures(metric: str, figures: dict[str, Any]) -> dict[str, Any]:
-    spread = {name: figures[name] for name in ("median", "minimum", "maximum")}
-    return {"metric": metric, "unit_of_measure": figures["unit"], **spread}
-
-
-def _ends(name: str, estimate: dict[str, Any]) -> dict[str, Any]:
-    return {name: estimate["mean"], f"{name}_low": estimate["low"], f"{name}_high": estimate["high"]}
-
-
-def _interval(estimate: dict[str, Any], digits: int) -> str:
-    margin = (estimate["high"] - estimate["low"]) / 2
-    unit = f" {estimate['unit']}" if estimate["unit"] else ""
-    return f"{estimate['mean']:+.{digits}f} ± {margin:.{digits}f}{unit}"
-
-
-def table_lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table; all columns but the first are aligned to the right."""
-    yield "| " + " | ".join(head) + " |"
-    yield "|---" + "|--:" * (len(head) - 1) + "|"
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-
-
-def _markdown(report: dict[str, Any]) -> Iterator[str]:
-    for result in report["results"]:
-        library = result["library"]
-        yield f"## {library['name']}"
-        yield ""
-        yield (
-            f"pyosys {result['tools']['pyosys']}, recipes {', '.join(result['recipes'])}, "
-            f"{len(result['orders'])} netlists of each unit, {result['variants']} x mapped for area, "
-            f"intervals of {100 * result['level']:.0f} %. Gates alone: no wires, no placement."
-        )
-        if left_out := library.get("left_out"):
-            yield f"Cells not used: {', '.join(f'`{rule}`' for rule in left_out)}."
-        yield ""
-        yield from table_lines(
-            (
-                "unit",
-                f"area [{library['area_unit']}]",
-                "area [NAND2]",
-                f"delay [{library['delay_unit']}]",
-                f"period [{library['delay_unit']}]",
-                "fmax [MHz]",
-                "flip-flops",
-            ),
-            [
-                (
-                    cost["unit"],
-                    f"{cost['area']['median']:.1f}",
-                    f"{cost['area_nand2']['median']:.1f}",
-                    f"{cost['delay']['median']:.3f}",
-                    f"{cost['period']['median']:.3f}",
-                    f"{cost['fmax']['median']:.1f}" if cost["fmax"] else "",
-                    f"{cost['flip_flops']['median']:.0f}",
-                )
-                for cost in result["costs"]
-            ],
-        )
-        yield ""
-        if result["deltas"]:
-            deltas: dict[str, dict[str, Any]] = {}
-            for delta in result["deltas"]:
-                deltas.setdefault(delta["other"], {"base": delta["base"]})[delta["metric"]["name"]] = delta
-            ways = {one["other"]: one for one in result["attributions"]}
-            yield from table_lines(
-                ("unit", "against", "area, whole", "area, attributed", "both", "delay", "period"),
-                [
-                    (
-                        other,
-                        found["base"],
-                        _interval(found["area"]["relative"], 2),
-                        _interval(ways[other]["relative"], 2) if other in ways else "",
-                        ("agree" if ways[other]["agrees"] else "**differ**") if other in ways else "",
-                        _interval(found["delay"]["relative"], 2),
-                        _interval(found["period"]["relative"], 2),
-                    )
-                    for other, found in deltas.items()
-                ],
-            )
-            yield ""
-        if result["energies"]:
-            yield from table_lines(
-                (
-                    "unit",
-                    "vectors",
-                    f"energy [{result['energies'][0]['total']['unit']}]",
-                    "without glitches",
-                    "difference",
-                    "without glitches",
-                ),
-                [
-                    (
-                        energy["unit"],
-                        energy["vectors"],
-                        f"{energy['total']['median']:.0f}",
-                        f"{energy['settled']['median']:.0f}",
-                        _interval(energy["delta"], 2) if energy["delta"] else "",
-                        _interval(energy["settled_delta"], 2) if energy["settled_delta"] else "",
-                    )
-                    for energy in result["energies"]
-                ],
-            )
-            yield ""
-        for attribution in result["attributions"]:
-            yield f"`{attribution['other']}` less `{attribution['base']}`, component by component:"
-            yield ""
-            yield from table_lines(
-                ("component", f"area [{library['area_unit']}]", "ports before", "ports after"),
-                [
-                    (
-                        part["role"],
-                        "the same" if part["equal"] else _interval(part["area"], 1),
-                        "" if part["equal"] else f"{part['base_count']} x ({part['base_ports']})",
-                        "" if part["equal"] else f"{part['other_count']} x ({part['other_ports']})",
-                    )
-                    for part in attribution["parts"]
-                ]
-                + [
-                    ("all of them", _interval(attribution["total"], 1), "", ""),
-                    ("across components", _interval(attribution["across"], 1), "", ""),
-                    ("the whole", _interval(attribution["whole"], 1), "", ""),
-                ],
-            )
-            yield ""
-    if report["fpga"]:
-        yield from _fpga_lines(report["fpga"])
-
-
-def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield "## FPGA"
-    yield ""
-    yield from table_lines(
-        ("unit", "target", *(name.replace("_", "-") for name in RESOURCES), "LUTs against the first"),
-        [
-            (
-                cost["unit"],
-                cost["target"],
-                *(f"{cost[name]['median']:.0f}" for name in RESOURCES),
-                _interval(cost["delta"], 2) if cost["delta"] else "",
-            )
-            for cost in costs
-        ],
-    )
-    yield ""
-    placed = [cost for cost in costs if cost["placed"]]
-    if not placed:
-        return
-    about = placed[0]["placed"]
-    yield (
-        f"Placed and routed on the iCE40 {about['device']} by nextpnr {about['nextpnr']}, each netlist from "
-        f"{len(about['seeds'])} seeds. The logic cells are those of the unit alone, fmax is from register to "
-        f"register through it."
-    )
-    yield ""
-    yield from table_lines(
-        ("unit", "logic cells", "fmax [MHz]", "least", "greatest", "logic cells against the first", "fmax"),
-        [
-            (
-                cost["unit"],
-                f"{one['logic_cells']['median']:.0f}",
-                *(f"{one['fmax'][name]:.2f}" for name in ("median", "minimum", "maximum")),
-                *(_interval(one[f"{name}_delta"], 2) if one[f"{name}_delta"] else "" for name in _PLACED),
-            )
-            for cost, one in ((cost, cost["placed"]) for cost in placed)
-        ],
-    )
-    yield ""
-
-
-def _html(report: dict[str, Any]) -> str:
-    # Inside a script element nothing ends it but </, and these two are line ends to old JavaScript.
-    data = json.dumps(report).replace("</", "<\\/").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return _PAGE.read_text(encoding="utf-8").replace("/*REPORT*/null", data)

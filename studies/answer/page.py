@@ -8,8 +8,8 @@ from io import StringIO
 from typing import Any, Final
 
 from blockdot.hw.unit_grid import SCALES
-from blockdot.lab.cost.energy_workloads import WEIGHT
-from blockdot.lab.reports.cost_report import table_lines
+from blockdot.lab.demo_weights import WEIGHT
+from blockdot.lab.reports.records import markdown_lines
 from blockdot.model.spec import ACCUMULATES
 from blockdot.synth.metric import fmax_of
 from blockdot.synth.recipes import FLOW_VERSION
@@ -334,7 +334,7 @@ def _beside(stored: AnswerRow, found: list[tuple[AnswerRow, dict[str, float]]]) 
     names = [library["name"] for library in stored["libraries"]]
     cells = {(_question(row), row["library"]): _interval(estimate) for row, estimate in found}
     questions = sorted({_question(row) for row, _ in found})
-    yield from table_lines(
+    yield from markdown_lines(
         ("unit", *(f"`{name}`" for name in names)),
         [(_asked(question), *(cells.get((question, name), "") for name in names)) for question in questions],
     )
@@ -353,7 +353,7 @@ def _at_equal_delay(stored: AnswerRow) -> Iterator[str]:
     )
     yield ""
     libraries = {library["name"]: library for library in stored["libraries"]}
-    yield from table_lines(
+    yield from markdown_lines(
         ("unit", "library", "at", "UE4M3", "UE5M3", "difference", "netlists"),
         [
             (
@@ -389,7 +389,7 @@ def _gates(stored: AnswerRow) -> Iterator[str]:
             continue
         yield f"`{library['name']}`, by components, in NAND2 equivalents:"
         yield ""
-        yield from table_lines(
+        yield from markdown_lines(
             ("unit", "components", "across them", "the whole", "cells, more or fewer"),
             [
                 (
@@ -434,7 +434,7 @@ def _tiles(stored: AnswerRow) -> Iterator[str]:
     yield ""
     yield "By their components alone, what each product of a tile costs:"
     yield ""
-    yield from table_lines(
+    yield from markdown_lines(
         ("tile", "library", "area a product", "NAND2", "against UE4M3"),
         [
             (
@@ -483,7 +483,7 @@ def _again(stored: AnswerRow) -> Iterator[str]:
                     "overlap" if overlap else "**do not overlap**",
                 )
             )
-    yield from table_lines(
+    yield from markdown_lines(
         ("library", "unit", "area", "first (orders)", "again (orders)", "intervals"), lines
     )
     yield ""
@@ -600,7 +600,7 @@ def _worth(stored: AnswerRow) -> Iterator[str]:
     yield ""
     found = areas(stored)
     accumulates = [one for one in ACCUMULATES if any(one == accumulate for *_, accumulate in found)]
-    yield from table_lines(
+    yield from markdown_lines(
         ("scale", "selection", "N", "MSE / sigma²", *accumulates),
         [
             (

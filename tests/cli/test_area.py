@@ -4,10 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+<<<<<<< HEAD
 from blockdot.base import external_tools
 from blockdot.base.external_tools import Tool
 from blockdot.cli.area import _units
 from blockdot.lab.cost import energy_workloads, fpga_cost, unit_energy
+=======
+from blockdot.lab.cost import fpga_cost, unit_energy
+>>>>>>> c844ba0 (lab.price, cli.area: the lab runs what is priced, the command asks and prints)
 from blockdot.lab.cost.measurement import MeasurementBench
 from blockdot.synth import ice40_placement
 from blockdot.synth.neutral_library import liberty_text
@@ -168,7 +172,6 @@ def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
 
 
 def test_energy_is_told_beside_area(blockdot, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(energy_workloads, "_LANES", 8)
     monkeypatch.setattr(unit_energy, "real_tensors", lambda: None)
     done = blockdot("area", *small, "--energy", "-o", "energy.json", "-o", "energy.csv", "-o", "energy.md")
     assert done.code == 0
@@ -213,7 +216,7 @@ def test_placed_units_in_every_format(blockdot, tmp_path, monkeypatch):
         routed = tuple(ice40_placement.RoutedTiming(20.0 + seed, False, 600) for seed in seeds)
         return ice40_placement.PlacedDesign(fpga_cost.FpgaResources(400, 5, 0, 0, 0, ()), 420, routed)
 
-    for module in ("synth.ice40_placement", "lab.cost.fpga_cost"):
+    for module in ("synth.ice40_placement", "lab.cost.fpga_cost", "lab.price"):
         monkeypatch.setattr(f"blockdot.{module}.nextpnr_version", lambda: "1.2")
     monkeypatch.setattr(ice40_placement.Ice40Placer, "place", placed)
     files = [option for ending in ("json", "csv", "md", "html") for option in ("-o", f"f.{ending}")]
@@ -233,30 +236,6 @@ def test_placed_units_in_every_format(blockdot, tmp_path, monkeypatch):
     assert "| e2m1_ue5m3_n2_none_s0 | 420 | 22.00 | 21.00 | 23.00 | +0.00 ± 0.00 % |" in markdown
     assert "on the iCE40 HX8K by nextpnr 1.2, each netlist from 3 seeds" in markdown
     assert "FPGA, placed and routed" in (tmp_path / "f.html").read_text()
-
-
-def test_lists_of_everything_are_all_combined_and_what_does_not_matter_is_left_out():
-    units = _units(
-        ["e2m1"],
-        ["ue4m3", "ue5m3xue4m3"],
-        [2, 4],
-        [1],
-        ["none", "exact"],
-        [4, 8],
-        [None, 2],
-        ["area"],
-        [0, 8],
-    )
-    names = [unit.name for unit in units]
-    # Guard bits and carries are no matter without an exact accumulator; neither is an option given twice.
-    assert len(names) == len(set(names)) == 2 * 2 * (1 + 2 * 2) * 2
-    assert {"e2m1_ue4m3_n2_exact_g4_s1", "e2m1_ue4m3_n2_exact_g4_s1_segment8"} <= set(names)
-    assert names[:4] == [
-        "e2m1_ue4m3_n2_none_s0",
-        "e2m1_ue5m3xue4m3_n2_none_s0",
-        "e2m1_ue4m3_n2_none_s2",
-        "e2m1_ue5m3xue4m3_n2_none_s2",
-    ]
 
 
 def test_a_report_is_what_a_later_run_is_held_against(blockdot, small, tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from blockdot.hw import DotUnit
+from blockdot.lab.demo_weights import ACTIVATIONS, WEIGHT
 
 
 def test_without_the_weights_says_how_to_get_them(refused, monkeypatch):
@@ -17,13 +18,12 @@ def test_a_file_that_is_not_the_model_s_is_refused(refused, matrix):
 @pytest.fixture
 def tiny(rng, tmp_path):
     """A model of the right names and a size that takes seconds."""
-    from blockdot.cli import demo
     from safetensors.numpy import save_file
 
     save_file(
         {
-            demo._WEIGHT: rng.normal(size=(8, 32)).astype(np.float32),
-            demo._ACTIVATIONS: rng.normal(size=(20, 32)).astype(np.float32),
+            WEIGHT: rng.normal(size=(8, 32)).astype(np.float32),
+            ACTIVATIONS: rng.normal(size=(20, 32)).astype(np.float32),
         },
         tmp_path / "model.safetensors",
     )

@@ -1,0 +1,228 @@
+"""What units cost, as tables on the terminal."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from .console import table
+
+if TYPE_CHECKING:
+    from ..lab.cost.area_delay import AreaDelayCurves
+    from ..lab.cost.comparison import CostComparison, Delta
+    from ..lab.cost.fpga_cost import FpgaCost
+    from ..lab.cost.unit_energy import UnitEnergy
+    from ..lab.reports.cost_report import CostReport, ReportChange
+    from ..lab.statistics import Estimate, Summary
+    from ..synth.liberty import LibraryFacts
+
+__all__ = ["print_changes", "print_comparison", "print_report"]
+
+
+def print_report(out: Console, report: "CostReport") -> None:
+    """Print all that a run measured."""
+    for comparison in report.comparisons:
+        print_comparison(out, comparison)
+    for comparison, several in zip(report.comparisons, report.curves, strict=False):
+        for one in several:
+            _print_curves(out, one, comparison.library)
+    for comparison, powered in zip(report.comparisons, report.energies, strict=False):
+        _print_energies(out, powered, comparison.library)
+    if report.fpga:
+        _print_fpga(out, report.fpga)
+
+
+def print_comparison(out: Console, comparison: "CostComparison") -> None:
+    """Print the costs, under them the differences, and what these are made of."""
+    library = comparison.library
+    native = library.area_unit != "NAND2"
+    area_columns = [f"area [{library.area_unit}]>"] if native else []
+    timed = any(cost.fmax is not None for cost in comparison.costs)
+    costs = table(
+        f"Cost on {library.name}: median (least to greatest) of {len(comparison.orders)} netlists",
+        "unit",
+        *area_columns,
+        "area [NAND2]>",
+        f"delay [{library.delay_unit}]>",
+        f"period [{library.delay_unit}]>",
+        *(["fmax [MHz]>"] if timed else []),
+        "flip-flops>",
+    )
+    deltas = table(
+        "Difference from the first scale format: mean over paired netlists, 95 % interval",
+        "unit",
+        "against",
+        "area, whole>",
+        "attributed>",
+        "delay>",
+        "period>",
+    )
+    parts = table(
+        f"Where the area differs [{library.area_unit}]: each component alone",
+        "unit",
+        "component",
+        "area>",
+        "ports",
+    )
+    for cost in comparison.costs:
+        costs.add_row(
+            cost.unit.name,
+            # The spread is that of the same areas in NAND2 equivalents.
+            *([f"{cost.area.median:.{cost.area.metric.digits}f}"] if native else []),
+            *(_spread(summary) for summary in (cost.nand2, cost.delay)),
+            f"{cost.period.median:.{cost.period.metric.digits}f}",
+            *(["" if cost.fmax is None else f"{cost.fmax.median:.1f}"] if timed else []),
+            f"{cost.flip_flops.median:.0f}",
+        )
+        found = [comparison.delta(cost.unit, name) for name in ("area", "delay", "period")]
+        known = [delta for delta in found if delta is not None]
+        if len(known) < len(found):
+            continue
+        attribution = comparison.attribution(cost.unit)
+        attributed = ""
+        if attribution is not None:
+            attributed = attribution.relative.text() + ("" if attribution.agrees else " !")
+            for part in attribution.parts:
+                if not part.equal and any(part.area.values):
+                    before, after = part.base_ports, part.other_ports
+                    ports = f"{before or 'none'} | {after or 'none'}" if before != after else "the same"
+                    parts.add_row(cost.unit.name, part.role, part.area.text(), ports)
+            parts.add_row(cost.unit.name, "across components", attribution.across.text(), "")
+            parts.add_row(cost.unit.name, "sum", attribution.whole.absolute.text(), "the whole")
+        deltas.add_row(
+            cost.unit.name,
+            known[0].base.name,
+            _difference(known[0]),
+            attributed,
+            *(_difference(delta) for delta in known[1:]),
+        )
+    out.print(costs)
+    if library.left_out:
+        out.print(f"Cells not used: {', '.join(library.left_out)}", markup=False, highlight=False)
+    if deltas.row_count:
+        out.print(deltas)
+        if not all(delta.resolved for delta in comparison.deltas):
+            out.print("~ inside the spread: these netlists do not tell it from zero", style="dim")
+        if not all(attribution.agrees for attribution in comparison.attributions):
+            out.print("! whole and attributed differ by what optimising across components makes", style="dim")
+    if parts.row_count:
+        out.print(parts)
+
+
+def _print_curves(out: Console, found: "AreaDelayCurves", library: "LibraryFacts") -> None:
+    first = found.curves[0]
+    metric = next((area.metric for area in first.areas if area is not None), None)
+    if metric is None:
+        return
+    out_table = table(
+        f"Least area [{metric.unit}] at a delay on {library.name}, and the difference there",
+        "unit",
+        *(f"at {delay:.4g} {library.delay_unit}>" for delay in found.delays),
+    )
+    for curve in found.curves:
+        out_table.add_row(
+            curve.unit.name, *("too fast" if area is None else f"{area.median:.1f}" for area in curve.areas)
+        )
+        deltas = {delta.delay: delta.relative.text() for delta in found.deltas if delta.other == curve.unit}
+        if deltas:
+            out_table.add_row("", *(deltas.get(delay, "") for delay in found.delays))
+    out.print(out_table)
+
+
+def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "LibraryFacts") -> None:
+    unit = found[0].total.metric.unit
+    energies = table(
+        f"Switching energy of an input [{unit}] on {library.name}, and its difference",
+        "unit",
+        "vectors",
+        "energy>",
+        "without glitches>",
+        "difference>",
+        "without glitches>",
+    )
+    for one in found:
+        energies.add_row(
+            one.unit.name,
+            one.vectors,
+            _spread(one.total),
+            f"{one.settled.median:.0f}",
+            *(_interval(delta) for delta in (one.delta, one.settled_delta)),
+        )
+    out.print(energies)
+
+
+def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
+    fitted = table(
+        "Resources of FPGAs: median (least to greatest), before packing",
+        "unit",
+        "target",
+        "LUTs>",
+        "carry cells>",
+        "flip-flops>",
+        "DSPs>",
+        "LUTs against the first>",
+    )
+    for cost in costs:
+        fitted.add_row(
+            cost.unit.name,
+            cost.target,
+            _spread(cost.resources["luts"]),
+            *(f"{cost.resources[name].median:.0f}" for name in ("carries", "flip_flops", "dsps")),
+            _interval(cost.delta),
+        )
+    out.print(fitted)
+    placed = [(cost, cost.placed) for cost in costs if cost.placed is not None]
+    if not placed:
+        return
+    device, seeds = placed[0][1].device, placed[0][1].seeds
+    routed = table(
+        f"Placed and routed on the iCE40 {device}, each netlist from {len(seeds)} seeds: "
+        "median (least to greatest)",
+        "unit",
+        "logic cells>",
+        "fmax [MHz]>",
+        "against",
+        "logic cells>",
+        "fmax>",
+    )
+    for cost, one in placed:
+        routed.add_row(
+            cost.unit.name,
+            _spread(one.logic_cells),
+            _spread(one.fmax) + ("" if one.inside else " !"),
+            "" if cost.base is None else cost.base.name,
+            *(_interval(delta) for delta in (one.logic_cells_delta, one.fmax_delta)),
+        )
+    out.print(routed)
+    if not all(one.inside for _, one in placed):
+        out.print("! the registers around the unit are slower than the unit", style="dim")
+
+
+def print_changes(out: Console, found: "Sequence[ReportChange]") -> None:
+    """Print how figures differ from those of an older report."""
+    changed = table("Changes", "library", "unit", "metric", "before>", "after>", "change>")
+    for change in found:
+        changed.add_row(
+            change.library,
+            change.unit,
+            f"{change.metric} [{change.unit_of_measure}]",
+            f"{change.before:.3f}",
+            f"{change.after:.3f}",
+            f"{change.percent:+.2f} %",
+        )
+    out.print(changed)
+
+
+def _spread(summary: "Summary") -> str:
+    digits = summary.metric.digits
+    low, high = summary.minimum, summary.maximum
+    return f"{summary.median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _interval(delta: "Estimate | None") -> str:
+    """Return a difference as it is printed, and whether it is one; nothing where there is none."""
+    return "" if delta is None else delta.text() + ("" if delta.resolved else " ~")
+
+
+def _difference(delta: "Delta") -> str:
+    return delta.relative.text() + ("" if delta.resolved else " ~")

@@ -1,0 +1,248 @@
+"""One run of the price lab: which units are measured, on what, and the report that comes of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Final, cast
+
+from ..base.argument_checks import require_int
+from ..model import DotSpec
+from ..model.spec import Accumulate
+from ..synth.fpga import FPGA_TARGETS
+from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
+from ..synth.liberty import Library
+from .cost.area_delay import AreaDelayCurves, area_delay_curves
+from .cost.comparison import ORDERS, CostComparison, Unit, compare_costs
+from .cost.dask_cluster import Cluster
+from .cost.fpga_cost import FpgaCost, fpga
+from .cost.jobs import Measuring, Progress
+from .cost.measurement import seeds_of
+from .cost.unit_energy import UnitEnergy, energies
+from .reports.cost_report import CostReport
+
+__all__ = ["ACCUMULATES", "SCALES", "PriceProgress", "PriceRequest", "UnitChoices", "price"]
+
+SCALES: Final = ("ue4m3", "ue5m3")
+"""The scale formats that are compared where none are asked for."""
+
+ACCUMULATES: Final = ("none", "fp32", "exact")
+"""The accumulations that are measured where none are asked for."""
+
+PriceProgress = Callable[[str, int, int, str], None]
+"""Called with what is being done, how many netlists are done, how many there are, and the last one's unit."""
+
+# What one format, or two different ones for a and b, is called by.
+FormatNames = str | tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitChoices:
+    """Units to measure, as lists of choices: every combination of them is a unit.
+
+    Attributes:
+        elements: Element formats.
+        scales: Scale formats; the first is what the others are compared with.
+        block_sizes: Elements under one scale.
+        blocks: Blocks taken at once.
+        accumulates: Accumulations.
+        guards: Guard bits; they matter to ``exact`` alone.
+        stages: Register stages; None is the least there can be.
+        optimise: Forms of the components, ``area`` or ``delay``.
+        segments: Bits of the accumulator behind which a carry is kept, 0 for none; for ``exact`` alone.
+    """
+
+    elements: Sequence[FormatNames] = ("e2m1",)
+    scales: Sequence[FormatNames] = SCALES
+    block_sizes: Sequence[int] = (16,)
+    blocks: Sequence[int] = (1,)
+    accumulates: Sequence[str] = ACCUMULATES
+    guards: Sequence[int] = (16,)
+    stages: Sequence[int | None] = (None,)
+    optimise: Sequence[str] = ("area",)
+    segments: Sequence[int] = (0,)
+
+    def units(self) -> list[Unit]:
+        """Return every combination; those that differ in what does not concern them are one.
+
+        Raises:
+            ValueError: If a choice is outside its domain, or a scale format is named twice.
+        """
+        if unknown := set(self.optimise) - {"area", "delay"}:
+            raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
+        if len(set(self.scales)) != len(self.scales):
+            named = (scale if isinstance(scale, str) else "x".join(scale) for scale in self.scales)
+            raise ValueError(f"scales must differ, not be {', '.join(named)}")
+        units: dict[Unit, None] = {}
+        combinations = product(
+            self.elements,
+            self.block_sizes,
+            self.blocks,
+            self.accumulates,
+            self.guards,
+            self.stages,
+            self.optimise,
+            self.segments,
+            self.scales,
+        )
+        for element, block_size, blocks, accumulate, guard, stages, form, segment, scale in combinations:
+            exact = accumulate == "exact"
+            spec = DotSpec(
+                element=element,
+                scale=scale,
+                block_size=block_size,
+                blocks=blocks,
+                accumulate=cast("Accumulate", accumulate),  # `DotSpec` refuses what is none
+                guard=guard if exact else 16,
+            )
+            least = int(spec.accumulates)
+            kept = (segment or None) if exact else None
+            units[Unit(spec, least if stages is None else stages, form, segment=kept)] = None
+        return list(units)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceRequest:
+    """What one run measures, and how.
+
+    Attributes:
+        units: The units. Of those alike but for the scale format, the first is what the others are compared
+            with.
+        libraries: The cell libraries that they are mapped to.
+        orders: How many netlists are made of each unit, at least 2.
+        variants: In how many ways each netlist is mapped for area.
+        seed: Which netlists: another seed gives others.
+        curve: Whether area is measured at several delays.
+        delay_targets: The delays, in the library's unit; chosen by the first unit where there are none.
+        energy: Whether the switching energy of an input is measured.
+        fpga_targets: FPGA families whose resources are counted.
+        placements: How many times each netlist is placed and routed; 0 for not at all.
+        cache: Folder in which results are kept and looked for.
+        workers: Processes that work at once; the number of processors where it is None.
+        cluster: Address of a Dask scheduler whose workers synthesize for the libraries.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain.
+        SynthesisError: If what place and route needs is not installed.
+    """
+
+    units: Sequence[Unit]
+    libraries: Sequence[Library] = ()
+    orders: int = ORDERS
+    variants: int = 1
+    seed: int = 0
+    curve: bool = False
+    delay_targets: Sequence[float] = ()
+    energy: bool = False
+    fpga_targets: Sequence[str] = ()
+    placements: int = 0
+    cache: Path | None = None
+    workers: int | None = None
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        seeds_of(self.orders, self.seed)
+        if require_int("variants", self.variants) < 1:
+            raise ValueError(f"variants must be at least 1, not {self.variants}")
+        if any(not target > 0 for target in self.delay_targets):
+            raise ValueError(f"delay targets must be positive, not {min(self.delay_targets):g}")
+        if unknown := set(self.fpga_targets) - set(FPGA_TARGETS):
+            raise ValueError(f"target must be one of {', '.join(FPGA_TARGETS)}, not {min(unknown)!r}")
+        if require_int("placements", self.placements) < 0:
+            raise ValueError(f"placements must not be negative, not {self.placements}")
+        if self.placements:
+            if set(self.fpga_targets) != {PLACE_TARGET}:
+                others = [target for target in self.fpga_targets if target != PLACE_TARGET]
+                found = repr(others[0]) if others else "none"
+                raise ValueError(f"target must be {PLACE_TARGET} to be placed and routed, not {found}")
+            nextpnr_version()
+
+
+def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostReport:
+    """Measure what a request asks for.
+
+    Args:
+        request: What to measure, and how.
+        progress: Called after each netlist.
+
+    Raises:
+        TypeError, ValueError: If a unit cannot be built or measured.
+        SynthesisError: If a unit cannot be synthesized.
+        ConnectionError: If no scheduler answers at the cluster's address.
+    """
+
+    def telling(doing: str) -> Progress | None:
+        tell = progress
+        return tell and (lambda done, total, unit: tell(doing, done, total, unit))
+
+    def measuring(doing: str, library: Library) -> Measuring:
+        return {
+            "cache": request.cache,
+            "workers": request.workers,
+            "runner": None if request.cluster is None else Cluster(request.cluster, library),
+            "progress": telling(f"{doing} {library.name}"),
+        }
+
+    comparisons: list[CostComparison] = []
+    curves: list[tuple[AreaDelayCurves, ...]] = []
+    powered: list[tuple[UnitEnergy, ...]] = []
+    for library in request.libraries:
+        comparisons.append(
+            compare_costs(
+                request.units,
+                library,
+                orders=request.orders,
+                seed=request.seed,
+                variants=request.variants,
+                **measuring("synthesizing for", library),
+            )
+        )
+        if request.curve or request.delay_targets:
+            curves.append(
+                tuple(
+                    area_delay_curves(
+                        alike,
+                        library,
+                        targets=request.delay_targets,
+                        orders=request.orders,
+                        seed=request.seed,
+                        **measuring("curves for", library),
+                    )
+                    for alike in _alike(request.units)
+                )
+            )
+        if request.energy:
+            powered.append(
+                tuple(
+                    energies(
+                        request.units,
+                        library,
+                        orders=request.orders,
+                        seed=request.seed,
+                        **measuring("energy for", library),
+                    )
+                )
+            )
+    fitted: list[FpgaCost] = []
+    if request.fpga_targets:
+        doing = "placing and routing on" if request.placements else "synthesizing for"
+        fitted = fpga(
+            request.units,
+            request.fpga_targets,
+            orders=request.orders,
+            seed=request.seed,
+            placements=request.placements,
+            workers=request.workers,
+            cache=request.cache,
+            progress=telling(f"{doing} {', '.join(request.fpga_targets)}"),
+        )
+    return CostReport(tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted))
+
+
+def _alike(units: Sequence[Unit]) -> list[list[Unit]]:
+    """Group units that differ in their scale format, and in the form of their components, alone."""
+    groups: dict[Unit, list[Unit]] = {}
+    for unit in units:
+        groups.setdefault(replace(unit.kin, optimise="area"), []).append(unit)
+    return list(groups.values())

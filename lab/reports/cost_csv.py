@@ -1,0 +1,88 @@
+"""What units cost, as CSV: a line for each unit and figure."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ..cost.fpga_cost import PLACED, RESOURCES
+from .records import csv_text
+
+__all__ = ["cost_csv"]
+
+_UNIT_COLUMNS: Final = (
+    "unit",
+    "block_size",
+    "blocks",
+    "accumulate",
+    "guard",
+    "stages",
+    "optimise",
+    "segment",
+)
+_COLUMNS: Final[tuple[str, ...]] = (
+    "library", "unit", "element", "scale", "block_size", "blocks", "accumulate", "guard", "stages",
+    "optimise", "segment", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta",
+    "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
+    "variants", "recipes", "pyosys",
+)  # fmt: skip
+
+
+def cost_csv(report: dict[str, Any]) -> str:
+    """One line for each unit and metric, with its difference if it has one."""
+    return csv_text(_COLUMNS, _rows(report))
+
+
+def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for result in report["results"]:
+        deltas = {(delta["other"], delta["metric"]["name"]): delta for delta in result["deltas"]}
+        common = {
+            "library": result["library"]["name"],
+            "orders": len(result["orders"]),
+            "variants": result["variants"],
+            "recipes": " ".join(result["recipes"]),
+            "pyosys": result["tools"]["pyosys"],
+        }
+        units: dict[str, dict[str, Any]] = {}
+        for cost in result["costs"]:
+            units[cost["unit"]] = unit = common | {
+                **{name: cost[name] for name in _UNIT_COLUMNS},
+                "element": "x".join(dict.fromkeys(cost["element"])),
+                "scale": "x".join(dict.fromkeys(cost["scale"])),
+            }
+            for metric in ("area", "area_nand2", "delay", "period", "fmax", "flip_flops"):
+                if cost[metric] is None:
+                    continue
+                row = unit | _figures(metric, cost[metric])
+                if delta := deltas.get((cost["unit"], metric)):
+                    row |= {"base": delta["base"]} | _ends("delta", delta["absolute"])
+                    row |= _ends("delta_percent", delta["relative"])
+                yield row
+        for energy in result["energies"]:
+            for what, name, delta in (
+                ("energy", "total", energy["delta"]),
+                ("energy without glitches", "settled", energy["settled_delta"]),
+            ):
+                row = units[energy["unit"]] | _figures(f"{what}, {energy['vectors']}", energy[name])
+                if delta:
+                    row |= {"base": energy["base"]} | _ends("delta_percent", delta)
+                yield row
+    for cost in report["fpga"]:
+        row = {"library": cost["target"]} | {name: cost[name] for name in _UNIT_COLUMNS}
+        for metric in RESOURCES:
+            figures = row | _figures(metric, cost[metric])
+            if metric == "luts" and cost["delta"]:
+                figures |= {"base": cost["base"]} | _ends("delta_percent", cost["delta"])
+            yield figures
+        for metric in PLACED if cost["placed"] else ():
+            figures = row | _figures(metric, cost["placed"][metric])
+            if delta := cost["placed"][f"{metric}_delta"]:
+                figures |= {"base": cost["base"]} | _ends("delta_percent", delta)
+            yield figures
+
+
+def _figures(metric: str, figures: dict[str, Any]) -> dict[str, Any]:
+    spread = {name: figures[name] for name in ("median", "minimum", "maximum")}
+    return {"metric": metric, "unit_of_measure": figures["unit"], **spread}
+
+
+def _ends(name: str, estimate: dict[str, Any]) -> dict[str, Any]:
+    return {name: estimate["mean"], f"{name}_low": estimate["low"], f"{name}_high": estimate["high"]}

