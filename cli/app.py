@@ -1,13 +1,16 @@
 """The command line: which commands there are, and how their errors are told."""
 
+import functools
 import importlib.metadata
 import os
 import sys
 import warnings
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 import typer
 
+from ..base.external_tools import ToolError
 from .area import area
 from .bench import bench
 from .coverage import coverage
@@ -24,31 +27,55 @@ from .verilog import verilog
 
 __all__ = ["main", "run"]
 
+_INTERRUPTED: Final = 130
+
 app = typer.Typer(
     name="blockdot",
     help="Design, check and price FP4 block dot-product units.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # "rich" takes "[default: 16]" in a help text for a tag, and drops it
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    verilog,
-    simulate,
-    bench,
-    prove,
-    mutants,
-    soak,
-    coverage,
-    vectors,
-    area,
-    quantize,
-    theory,
-    tools,
-    demo,
-):
-    app.command()(command)
+# What each command needs beyond the base dependencies: the extra that brings all of it.
+_COMMANDS: Final[dict[Callable[..., None], str | None]] = {
+    verilog: "hw",
+    simulate: "sim",
+    bench: "sim",
+    prove: "sim",
+    mutants: "sim",
+    soak: "sim",
+    coverage: "sim",
+    vectors: "hw",
+    area: "synth",
+    quantize: None,
+    theory: None,
+    tools: None,
+    demo: "demo",
+}
+
+
+def _naming_its_extra(command: Callable[..., None], extra: str) -> Callable[..., None]:
+    """Return a command that says, where a package is missing, which extra brings it."""
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        try:
+            command(**options)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in ("", "blockdot"):
+                raise
+            raise ToolError(
+                f"{package} must be installed for {command.__name__}, not missing: "
+                f"pip install 'blockdot[{extra}]'"
+            ) from error
+
+    return run
+
+
+for _command, _extra in _COMMANDS.items():
+    app.command()(_command if _extra is None else _naming_its_extra(_command, _extra))
 
 
 def _version(asked: bool) -> None:
@@ -86,11 +113,14 @@ def run(arguments: list[str] | None = None) -> int:
     # A unit that is refused, or made only to be described, is one that Amaranth never elaborates.
     warnings.filterwarnings("ignore", message=".*created but never used", category=Warning)
     try:
-        code: Any = app(arguments, standalone_mode=False)
+        # By its name whatever started it, such as `python -m blockdot`: shells ask for completions by it.
+        code: Any = app(arguments, prog_name="blockdot", standalone_mode=False)
         sys.stdout.flush()
-    except KeyboardInterrupt:
+        if code == _INTERRUPTED:  # typer makes an exit of an interruption, and tells nobody
+            raise KeyboardInterrupt
+    except (KeyboardInterrupt, typer.Abort):
         print("blockdot: interrupted", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain again when it closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -268,7 +268,7 @@ def area(
             print_changes(console(), changes)
         worst = max(change.percent for change in changes)
         if worst > threshold:
-            typer.echo(f"blockdot: {worst:+.2f} % is past the threshold of {threshold:g} %", err=True)
+            typer.echo(f"blockdot: {worst:+z.2f} % is past the threshold of {threshold:g} %", err=True)
             raise typer.Exit(1)
 
 

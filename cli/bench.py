@@ -70,7 +70,7 @@ def bench(
     if json:
         print_json({"unit": unit.name, "engine": engine, "seed": seed, "tests": results})
     else:
-        shown = table(f"{unit.name} on {engine}, seed {seed}", "test", "outcome", "seconds>", "message")
+        shown = table(f"{unit.name} on {engine}, seed {seed}", "test", "outcome", "seconds>", "message~")
         for result in results:
             shown.add_row(result.name, result.outcome, f"{result.seconds:.2f}", result.message)
         console().print(shown)

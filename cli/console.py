@@ -10,7 +10,8 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -30,6 +31,10 @@ _PIPE_WIDTH: Final = 100_000
 _PROSE_LEAST: Final = 16
 # What a table adds to its columns: a border and two spaces for each, and one border more.
 _BORDER: Final = 3
+# The lines of a table that are no rows.
+_FRAME: Final = 4
+# Where a cell that is longer than its line begins, row by row.
+_INDENT: Final = 4
 
 _errors: Final = Console(stderr=True)
 
@@ -53,15 +58,15 @@ class ResultTable:
     """A table of results that loses nothing on a narrow terminal.
 
     Where its columns do not fit side by side, prose is broken at spaces. Where that is not enough, the
-    columns are shown in several tables, each of which begins with the columns that say what a row is. Where
-    not even one column fits beside those, each row is a list of its cells. A line under the table says so.
+    columns are shown in several tables, each of which begins with the columns that say what a row is, or each
+    row as a list of its cells, whichever takes fewer lines. A line under the table says so.
 
     Args:
         title: The line above it; empty for none.
         columns: Heads of the columns. One that ends in ``>`` holds numbers, which are aligned to the right;
             one that ends in ``~`` holds prose, which may be broken at spaces.
-        keys: How many columns, the first ones, say what a row is. Where a key is that of the row above, in
-            the same section, it is left out.
+        keys: How many columns, the first ones, say what a row is. Where there are several, the first is left
+            out where it is that of the row above.
     """
 
     def __init__(self, title: str, *columns: str, keys: int = 1) -> None:
@@ -96,17 +101,27 @@ class ResultTable:
         natural = [self._width(k) for k in range(len(self._heads))]
         every = range(len(self._heads))
         whole = _table_width(natural)
+        how = ""
         if whole <= room:
             yield self._table(every, natural)
         elif (widths := self._narrowed(every, natural, room)) is not None:
             yield self._table(every, widths)
-        elif (parts := self._parts(natural, room)) is not None:
+        elif (parts := self._parts(natural, room)) is not None and self._parts_are_shorter(len(parts)):
             for part, widths in parts:
                 yield self._table(part, widths)
-            yield Text(f"{whole} columns wide, shown in {len(parts)} tables for {room}", style="dim")
+            yield Text(
+                f"Shown in {len(parts)} tables: it needs {whole} columns, and there are {room}.", style="dim"
+            )
         else:
             yield from self._stacked(room)
-            yield Text(f"{whole} columns wide, shown row by row for {room}", style="dim")
+            yield Text(
+                f"Shown row by row: the table needs {whole} columns, and there are {room}.", style="dim"
+            )
+
+        if how:
+            yield Text(
+                f"Shown {how}: it takes {whole} columns side by side, and there are {room}.", style="dim"
+            )
 
     def _cells(self, column: int) -> Iterator[str]:
         yield self._heads[column]
@@ -154,18 +169,19 @@ class ResultTable:
                 return None
         return parts
 
+    def _parts_are_shorter(self, parts: int) -> bool:
+        """Return whether several tables, with their borders and heads, take fewer lines than lists do."""
+        rows = self.row_count
+        return parts * (rows + _FRAME) <= rows * (1 + len(self._heads) - self._keys)
+
     def _shown(self, section: Sequence[tuple[str, ...]]) -> Iterator[list[str]]:
-        """Yield the rows of a section without the keys that are those of the row above."""
-        above: tuple[str, ...] = ()
+        """Yield the rows of a section, each without its first key where that is the row's above."""
+        above = None
         for row in section:
             cells = list(row)
-            for k in range(self._keys):
-                # A key stays where one before it is another.
-                if row[: k + 1] != above[: k + 1]:
-                    break
-                if k + 1 < self._keys:
-                    cells[k] = ""
-            above = row
+            if self._keys > 1 and row[0] == above:
+                cells[0] = ""
+            above = row[0]
             yield cells
 
     def _table(self, columns: Sequence[int], widths: Sequence[int]) -> Table:
@@ -183,7 +199,7 @@ class ResultTable:
             made.add_section()
         return made
 
-    def _stacked(self, room: int) -> Iterator[Text]:
+    def _stacked(self, room: int) -> Iterator[RenderableType]:
         """Yield each row as its keys, and under them a line for each cell that is not empty."""
         beside = range(self._keys, len(self._heads))
         wide = max((cell_len(self._heads[k]) for k in beside), default=0)
@@ -195,9 +211,11 @@ class ResultTable:
                         continue
                     head = self._heads[k]
                     line = f"  {head}{' ' * (wide - cell_len(head))}  {row[k]}"
-                    if cell_len(line) > room:
-                        line = f"  {head}: {row[k]}"
-                    yield Text(line, overflow="fold")
+                    if cell_len(line) <= room:
+                        yield Text(line)
+                    else:
+                        yield Text(f"  {head}", overflow="fold")
+                        yield Padding(Text(row[k], overflow="fold"), (0, 0, 0, _INDENT))
 
 
 def _table_width(widths: Sequence[int]) -> int:

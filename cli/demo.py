@@ -10,7 +10,7 @@ from ..lab.demo_weights import WEIGHT, find_weights, read_weights
 from ..lab.quality.quantization_error import Quantization, measure_errors
 from ..model import DotSpec, quantize
 from ..model.spec import Accumulate
-from .console import console, progress_bar, table
+from .console import console, fixed, progress_bar, table
 from .options import BuildDirOption
 from .print_costs import print_report
 from .simulate import SimulatedRun, simulate_tensors
@@ -41,16 +41,16 @@ def demo(
     path = weights or _installed_weights()
     weight, activations = read_weights(path)
 
-    out.rule(Text("1. Quantize", style="bold"))
+    out.print(Text("1. Quantize", style="bold"))
     out.print(f"{WEIGHT}, {weight.shape[0]}x{weight.shape[1]}, as E2M1 with a scale for each block of N:")
-    errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>")
+    errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>", keys=2)
     for block_size in (8, 16):
         for scale in SCALES:
             error = measure_errors(weight, Quantization(scale=scale, block_size=block_size))
-            errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{error.sqnr:.2f} dB")
+            errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{fixed(error.sqnr, 2)} dB")
     out.print(errors)
 
-    out.rule(Text("2. Generate and simulate", style="bold"))
+    out.print(Text("2. Generate and simulate", style="bold"))
     runs = table(f"Verilog in {build_dir}", "unit", "lines>", "vectors>", "results>", "equal to the model>")
     failed: list[SimulatedRun] = []
     plan: tuple[tuple[Accumulate, int, int], ...] = (
@@ -86,7 +86,7 @@ def demo(
     if failed:
         raise typer.Exit(1)
 
-    out.rule(Text("3. Price", style="bold"))
+    out.print(Text("3. Price", style="bold"))
     request = PriceRequest(units=UnitChoices().units(), libraries=[neutral()], cache=build_dir / "synthesis")
     with progress_bar("pricing", None) as moved:
         report = price(request, lambda doing, done, total, unit: moved(done, total, unit, description=doing))

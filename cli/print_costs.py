@@ -49,7 +49,7 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
         "flip-flops>",
     )
     deltas = table(
-        "Difference from the first scale format: mean over paired netlists, 95 % interval",
+        "Difference from the same unit with the first scale format: mean over paired netlists, 95 % interval",
         "unit",
         "against",
         "area, whole>",
@@ -62,7 +62,8 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
         "unit",
         "component",
         "area>",
-        "ports",
+        "ports~",
+        keys=2,
     )
     for cost in comparison.costs:
         costs.add_row(
@@ -81,7 +82,7 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
         attribution = comparison.attribution(cost.unit)
         attributed = ""
         if attribution is not None:
-            attributed = attribution.relative.text() + ("" if attribution.agrees else " !")
+            attributed = ("" if attribution.agrees else "! ") + attribution.relative.text()
             for part in attribution.parts:
                 if not part.equal and any(part.area.values):
                     before, after = part.base_ports, part.other_ports
@@ -102,9 +103,15 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
     if deltas.row_count:
         out.print(deltas)
         if not all(delta.resolved for delta in comparison.deltas):
-            out.print("~ inside the spread: these netlists do not tell it from zero", style="dim")
+            out.print(
+                "~ not resolved: the interval includes zero, so these netlists show no difference",
+                style="dim",
+            )
         if not all(attribution.agrees for attribution in comparison.attributions):
-            out.print("! whole and attributed differ by what optimising across components makes", style="dim")
+            out.print(
+                "! the components alone do not add up to the whole: optimising across them changes the area",
+                style="dim",
+            )
     if parts.row_count:
         out.print(parts)
 
@@ -125,7 +132,7 @@ def _print_curves(out: Console, found: "AreaDelayCurves", library: "LibraryFacts
         )
         deltas = {delta.delay: delta.relative.text() for delta in found.deltas if delta.other == curve.unit}
         if deltas:
-            out_table.add_row("", *(deltas.get(delay, "") for delay in found.delays))
+            out_table.add_row("  difference", *(deltas.get(delay, "") for delay in found.delays))
     out.print(out_table)
 
 
@@ -139,6 +146,7 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
         "without glitches>",
         "difference>",
         "without glitches>",
+        keys=2,
     )
     for one in found:
         energies.add_row(
@@ -161,6 +169,7 @@ def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
         "flip-flops>",
         "DSPs>",
         "LUTs against the first>",
+        keys=2,
     )
     for cost in costs:
         fitted.add_row(
@@ -189,18 +198,20 @@ def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:
         routed.add_row(
             cost.unit.name,
             _spread(one.logic_cells),
-            _spread(one.fmax) + ("" if one.inside else " !"),
+            ("" if one.inside else "! ") + _spread(one.fmax),
             "" if cost.base is None else cost.base.name,
             *(_interval(delta) for delta in (one.logic_cells_delta, one.fmax_delta)),
         )
     out.print(routed)
     if not all(one.inside for _, one in placed):
-        out.print("! the registers around the unit are slower than the unit", style="dim")
+        out.print("! the slowest path is in the registers around the unit, not in the unit", style="dim")
 
 
 def print_changes(out: Console, found: "Sequence[ReportChange]") -> None:
     """Print how figures differ from those of an older report."""
-    changed = table("Changes", "library", "unit", "metric", "before>", "after>", "change>")
+    changed = table(
+        "Changes from the earlier report", "library", "unit", "metric", "before>", "after>", "change>", keys=3
+    )
     for change in found:
         changed.add_row(
             change.library,
@@ -208,7 +219,7 @@ def print_changes(out: Console, found: "Sequence[ReportChange]") -> None:
             f"{change.metric} [{change.unit_of_measure}]",
             f"{change.before:.3f}",
             f"{change.after:.3f}",
-            f"{change.percent:+.2f} %",
+            f"{change.percent:+z.2f} %",
         )
     out.print(changed)
 
@@ -220,9 +231,9 @@ def _spread(summary: "Summary") -> str:
 
 
 def _interval(delta: "Estimate | None") -> str:
-    """Return a difference as it is printed, and whether it is one; nothing where there is none."""
-    return "" if delta is None else delta.text() + ("" if delta.resolved else " ~")
+    """Return a difference behind a mark where it is not resolved; nothing where there is none."""
+    return "" if delta is None else ("" if delta.resolved else "~ ") + delta.text()
 
 
 def _difference(delta: "Delta") -> str:
-    return delta.relative.text() + ("" if delta.resolved else " ~")
+    return ("" if delta.resolved else "~ ") + delta.relative.text()

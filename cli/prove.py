@@ -70,11 +70,12 @@ def prove(
         shown = table(
             f"{config.spec.name}, for {config.optimise}",
             "leaf",
-            "claim",
+            "claim~",
             "method",
             "outcome",
             "full width",
             "seconds>",
+            keys=2,
         )
         for proof in proofs:
             again = " (kept)" if proof.kept else ""

@@ -14,7 +14,7 @@ from ..model import BlockTensor
 from ..model.io.checkpoint import Checkpoint, Layout, write_checkpoint
 from ..model.io.tensor_files import TensorInfo, list_tensors, read_tensor, split_source
 from ..model.quantize import QuantizeRecipe
-from .console import console, progress_bar, table
+from .console import console, fixed, progress_bar, table
 from .options import (
     ElementOption,
     JsonOption,
@@ -258,19 +258,21 @@ def _reader(
 
 def _print(report: QuantizationReport) -> None:
     out = console()
-    heads = ("scale", "N>", "method", "zero>", "subnormal>", "MSE / sigma^2>", "expected>", "SQNR>")
+    ways = ("scale", "N>", "method")
+    figures = ("zero>", "subnormal>", "MSE / sigma^2>", "expected>", "SQNR>")
     title = "Error, and the share of blocks whose scale is zero or subnormal"
-    made = table(title, "tensor", "sigma>", "crest>", *heads)
+    made = table(title, "tensor", *ways, "sigma>", "crest>", *figures, keys=4)
     for tensor in report.tensors:
         for line, error in enumerate(tensor.errors):
-            made.add_row(*(_named(tensor) if line == 0 else ("", "", "")), *_cells(error))
+            name, sigma, crest = _named(tensor)
+            made.add_row(name, *_way(error), *((sigma, crest) if line == 0 else ("", "")), *_figures(error))
         made.add_section()
     out.print(made)
     if len(report.tensors) > 1:
         elements = sum(tensor.statistics.elements for tensor in report.tensors)
-        made = table(f"All {len(report.tensors)} tensors, {elements} elements alike", *heads)
+        made = table(f"All {len(report.tensors)} tensors, {elements} elements alike", *ways, *figures, keys=3)
         for error in report.summary():
-            made.add_row(*_cells(error))
+            made.add_row(*_way(error), *_figures(error))
         out.print(made)
 
 
@@ -292,17 +294,18 @@ def _named(tensor: TensorReport) -> tuple[str, str, str]:
     return f"{tensor.name} {shape}", f"{known.sigma:.4g}", f"{known.crest:.1f}"
 
 
-def _cells(error: QuantizationError) -> tuple[str, ...]:
+def _way(error: QuantizationError) -> tuple[str, str, str]:
     way = error.quantization
+    return way.scale, str(way.block_size), way.recipe or way.method
+
+
+def _figures(error: QuantizationError) -> tuple[str, ...]:
     return (
-        way.scale,
-        str(way.block_size),
-        way.recipe or way.method,
         f"{100 * error.zero_blocks:.3f} %",
         f"{100 * error.subnormal_blocks:.3f} %",
         f"{error.mse:.5f}",
         "" if error.expected is None else f"{error.expected:.5f}",
-        f"{error.sqnr:.2f} dB",
+        f"{fixed(error.sqnr, 2)} dB",
     )
 
 

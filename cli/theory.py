@@ -187,7 +187,12 @@ def _print(points: tuple[ErrorPoint, ...], document: dict[str, Any], *, parts: b
         out.print(made)
     if document["crossovers"]:
         made = table(
-            "Sigma below which the finer block has the greater error", "scale", "method", "blocks", "sigma>"
+            "Sigma below which the finer block has the greater error",
+            "scale",
+            "method",
+            "blocks",
+            "sigma>",
+            keys=3,
         )
         for row in document["crossovers"]:
             sigma = "none" if row["sigma"] is None else f"{row['sigma']:.4g}"
@@ -217,6 +222,7 @@ def _print_parts(points: tuple[ErrorPoint, ...]) -> None:
         "scale zero>",
         "MSE / sigma^2>",
         "uncertainty>",
+        keys=2,
     )
     for point in points:
         error = point.expectation

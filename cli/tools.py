@@ -18,13 +18,13 @@ def tools(json: JsonOption = False) -> None:
             [{**vars(tool), "path": tool.path and str(tool.path), "usable": tool.usable} for tool in found]
         )
         return
-    out = table("Tools", "tool", "state", "version", "where", "needed for")
+    out = table("Tools", "tool", "state", "version", "where~", "needed for~")
     for tool in found:
         state = "usable" if tool.usable else "too old" if tool.found else "missing"
         where = str(tool.path) if tool.path else tool.remedy
         out.add_row(tool.name, state, tool.version or "", where, tool.needed_for)
     console().print(out)
-    cells = table("Standard-cell libraries for `blockdot area --library`", "library", "from", "files")
+    cells = table("Standard-cell libraries for `blockdot area --library`", "library", "from~", "files~")
     cells.add_row("neutral", "blockdot", "built in, of no technology")
     for library in libraries:
         cells.add_row(library.name, library.source, " ".join(map(str, library.files)))

@@ -114,7 +114,7 @@ def verilog(
         print_json({"files": [str(path) for path in paths], **module.sidecar})
         return
     out = console()
-    ports = table(f"{unit.name}: latency {unit.latency}", "port", "direction", "width>", "meaning")
+    ports = table(f"{unit.name}: latency {unit.latency}", "port", "direction", "width>", "meaning~")
     for port in unit.ports:
         ports.add_row(port.name, port.direction, str(port.width), port.meaning)
     out.print(ports)

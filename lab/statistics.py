@@ -170,7 +170,7 @@ class Estimate:
     def text(self) -> str:
         """Return the mean and the margin as they are printed."""
         digits = self.metric.digits
-        return f"{self.mean:+.{digits}f} ± {self.margin:.{digits}f} {self.metric.unit}".rstrip()
+        return f"{self.mean:+z.{digits}f} ± {self.margin:.{digits}f} {self.metric.unit}".rstrip()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
@@ -192,7 +192,7 @@ class Estimate:
 def relative(metric: Metric, before: Sequence[float], after: Sequence[float]) -> Estimate:
     """Return the differences of figures that belong in pairs, in percent of the first of each.
 
-    Of a figure of nothing there is no percentage, and it counts as no difference.
+    A figure that is zero has no relative difference; it counts as no difference.
     """
     percent = replace(metric, unit="%", digits=_PERCENT_DIGITS)
     pairs = zip(before, after, strict=True)

@@ -191,8 +191,8 @@ class Delta:
         return "better" if (self.absolute.mean < 0) == (self.metric.better == "lower") else "worse"
 
     def text(self) -> str:
-        """Return the relative difference as it is printed: ``+0.46 ± 0.10 %``, or that it is none."""
-        return self.relative.text() + ("" if self.resolved else " (inside the spread: unresolved)")
+        """Return the relative difference as it is printed: ``+0.46 ± 0.10 %``, or that it is not resolved."""
+        return ("" if self.resolved else "not resolved: ") + self.relative.text()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
@@ -272,11 +272,11 @@ class Attribution:
     def text(self) -> str:
         """Return the verdict on both ways in words."""
         verdict = (
-            "agree"
+            "both ways agree"
             if self.agrees
-            else f"do NOT agree: optimising across components makes {self.across.text()}"
+            else f"the ways do NOT agree, as optimising across components makes {self.across.text()}"
         )
-        return f"whole {self.whole.relative.text()} and attributed {self.relative.text()} {verdict}"
+        return f"{verdict}: whole {self.whole.relative.text()}, attributed {self.relative.text()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""

@@ -164,4 +164,4 @@ def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _interval(estimate: dict[str, Any], digits: int) -> str:
     margin = (estimate["high"] - estimate["low"]) / 2
     unit = f" {estimate['unit']}" if estimate["unit"] else ""
-    return f"{estimate['mean']:+.{digits}f} ± {margin:.{digits}f}{unit}"
+    return f"{estimate['mean']:+z.{digits}f} ± {margin:.{digits}f}{unit}"

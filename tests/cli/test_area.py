@@ -4,14 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-<<<<<<< HEAD
 from blockdot.base import external_tools
 from blockdot.base.external_tools import Tool
-from blockdot.cli.area import _units
-from blockdot.lab.cost import energy_workloads, fpga_cost, unit_energy
-=======
 from blockdot.lab.cost import fpga_cost, unit_energy
->>>>>>> c844ba0 (lab.price, cli.area: the lab runs what is priced, the command asks and prints)
 from blockdot.lab.cost.measurement import MeasurementBench
 from blockdot.synth import ice40_placement
 from blockdot.synth.neutral_library import liberty_text
@@ -222,9 +217,9 @@ def test_placed_units_in_every_format(blockdot, tmp_path, monkeypatch):
     files = [option for ending in ("json", "csv", "md", "html") for option in ("-o", f"f.{ending}")]
     done = blockdot("area", *SMALL, "--target", "ice40", "--place", "--placements", 3, *files)
     assert (done.code, done.err) == (0, "")
-    assert "22.00 (21.00 to 23.00) !" in done.out
+    assert "! 22.00 (21.00 to 23.00)" in done.out
     assert "420 (420 to 420)" in done.out
-    assert "the registers around the unit are slower than the unit" in done.out
+    assert "the slowest path is in the registers around the unit, not in the unit" in done.out
     (_, wide) = json.loads((tmp_path / "f.json").read_text())["fpga"]
     assert wide["placed"]["seeds"] == [1, 2, 3]
     assert wide["placed"]["fmax"]["median"] == 22

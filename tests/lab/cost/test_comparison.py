@@ -134,7 +134,7 @@ def test_a_difference_that_is_none_is_said_to_be_none(cache: Path):
     assert delay is not None
     assert not delay.resolved
     assert delay.verdict == "unresolved"
-    assert delay.text().endswith(" (inside the spread: unresolved)")
+    assert delay.text().startswith("not resolved: ")
 
 
 def test_the_same_twice_and_another_seed(cache: Path, tmp_path: Path):
@@ -215,7 +215,7 @@ def test_verdicts():
     assert [delta_of(v, lower).verdict for v in (up, down, none)] == ["worse", "better", "unresolved"]
     assert [delta_of(v, higher).verdict for v in (up, down, none)] == ["better", "worse", "unresolved"]
     assert delta_of(up, lower).text() == "+1.05 ± 0.64 %"
-    assert delta_of(none, lower).text() == "+0.05 ± 13.34 % (inside the spread: unresolved)"
+    assert delta_of(none, lower).text() == "not resolved: +0.05 ± 13.34 %"
 
 
 def test_a_unit_without_a_gate_has_no_percentage(cache: Path):
@@ -313,7 +313,7 @@ def test_a_difference_is_attributed_to_the_components_that_differ(cache: Path):
     assert 7 < wide.area.mean < 25
     assert attribution.total.values == wide.area.values
     assert attribution.agrees
-    assert attribution.text().endswith(" agree")
+    assert attribution.text().startswith("both ways agree: ")
     # With what is between the two ways, the components add up to the whole.
     assert [sum(pair) for pair in zip(attribution.total.values, attribution.across.values, strict=True)] == (
         pytest.approx(attribution.whole.absolute.values)
@@ -334,7 +334,7 @@ def test_two_ways_that_do_not_agree_are_said_not_to(cache: Path):
     assert isinstance(apart, Attribution)
     assert not apart.agrees
     assert apart.across.mean == pytest.approx(attribution.across.mean - 50)
-    assert " do NOT agree: optimising across components makes -" in apart.text()
+    assert "the ways do NOT agree, as optimising across components makes -" in apart.text()
 
 
 def test_of_the_ways_in_which_a_netlist_is_mapped_for_area_the_mean_counts():
