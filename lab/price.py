@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Final, cast
 
 from ..base.argument_checks import require_int
+from ..hw.config import Optimise, UnitConfig, least_stages
 from ..model import DotSpec
 from ..model.spec import Accumulate
 from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
 from ..synth.liberty import Library
 from .cost.area_delay import AreaDelayCurves, area_delay_curves
-from .cost.comparison import ORDERS, CostComparison, Unit, compare_costs
+from .cost.comparison import ORDERS, CostComparison, compare_costs
 from .cost.dask_cluster import Cluster
 from .cost.fpga_cost import FpgaCost, fpga
 from .cost.jobs import Measuring, Progress
-from .cost.measurement import seeds_of
+from .cost.measurement import kin_of, seeds_of
 from .cost.unit_energy import UnitEnergy, energies
 from .reports.cost_report import CostReport
 
@@ -62,7 +63,7 @@ class UnitChoices:
     optimise: Sequence[str] = ("area",)
     segments: Sequence[int] = (0,)
 
-    def units(self) -> list[Unit]:
+    def units(self) -> list[UnitConfig]:
         """Return every combination; those that differ in what does not concern them are one.
 
         Raises:
@@ -73,7 +74,7 @@ class UnitChoices:
         if len(set(self.scales)) != len(self.scales):
             named = (scale if isinstance(scale, str) else "x".join(scale) for scale in self.scales)
             raise ValueError(f"scales must differ, not be {', '.join(named)}")
-        units: dict[Unit, None] = {}
+        units: dict[UnitConfig, None] = {}
         combinations = product(
             self.elements,
             self.block_sizes,
@@ -95,9 +96,13 @@ class UnitChoices:
                 accumulate=cast("Accumulate", accumulate),  # `DotSpec` refuses what is none
                 guard=guard if exact else 16,
             )
-            least = int(spec.accumulates)
-            kept = (segment or None) if exact else None
-            units[Unit(spec, least if stages is None else stages, form, segment=kept)] = None
+            unit = UnitConfig(
+                spec,
+                stages=least_stages(spec) if stages is None else stages,
+                optimise=cast("Optimise", form),
+                segment=(segment or None) if exact else None,
+            )
+            units[unit] = None
         return list(units)
 
 
@@ -127,7 +132,7 @@ class PriceRequest:
         SynthesisError: If what place and route needs is not installed.
     """
 
-    units: Sequence[Unit]
+    units: Sequence[UnitConfig]
     libraries: Sequence[Library] = ()
     orders: int = ORDERS
     variants: int = 1
@@ -240,9 +245,9 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
     return CostReport(tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted))
 
 
-def _alike(units: Sequence[Unit]) -> list[list[Unit]]:
+def _alike(units: Sequence[UnitConfig]) -> list[list[UnitConfig]]:
     """Group units that differ in their scale format, and in the form of their components, alone."""
-    groups: dict[Unit, list[Unit]] = {}
+    groups: dict[tuple[object, ...], list[UnitConfig]] = {}
     for unit in units:
-        groups.setdefault(replace(unit.kin, optimise="area"), []).append(unit)
+        groups.setdefault(kin_of(replace(unit, optimise="area")), []).append(unit)
     return list(groups.values())

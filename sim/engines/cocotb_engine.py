@@ -1,14 +1,17 @@
 """The engines that run the emitted Verilog: cocotb with Verilator, or with Icarus Verilog."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -22,7 +25,7 @@ from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, read_answer
 from .cocotb_process import RESULTS_VARIABLE, SETTINGS_VARIABLE, Order, Simulator
 
-__all__ = ["NEEDS", "Design", "TestResult", "build", "run", "run_tests", "simulate"]
+__all__ = ["NEEDS", "Design", "TestResult", "build", "folder_without_spaces", "run", "run_tests", "simulate"]
 
 NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
     "verilator": ("cocotb", "libpython", "verilator", "make", "c++"),
@@ -38,6 +41,8 @@ _BUILD_SECONDS: Final = 900
 _RUN_SECONDS: Final = 300
 _RUN_SECONDS_PER_VECTOR: Final = 0.5
 _TAIL: Final = 2000
+_MOST: Final = 400
+_ERROR: Final = re.compile(r"%Error|\berror:|\*\*\* ", re.IGNORECASE)
 _NO_LIBRARY: Final = "!<arch>\n"
 
 
@@ -81,9 +86,18 @@ def _carry_out(order: Order, environment: Mapping[str, str], seconds: float) -> 
     if process.returncode:
         raise EngineError(
             f"{order.simulator} must {order.action} {order.top}, not fail with exit code "
-            f"{process.returncode}: {printed.strip()[-_TAIL:]}"
+            f"{process.returncode}: {_why(printed)}"
         )
     return printed
+
+
+def _why(printed: str) -> str:
+    """Return what a program that failed says of it: its errors, or else its last line."""
+    # What follows is the traceback of the process that called it.
+    said = [line.strip() for line in printed.partition("Traceback (most recent call last):")[0].splitlines()]
+    errors = [line for line in said if _ERROR.search(line)]
+    last = [line for line in said or printed.splitlines() if line][-1:]
+    return " ".join(errors or last)[:_MOST]
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,23 @@ class Design:
     def of(cls, unit: DotUnit) -> "Design":
         """Return a unit's Verilog."""
         return cls(unit.name, to_verilog(unit).text, tuple(port.name for port in unit.ports))
+
+
+@contextmanager
+def folder_without_spaces() -> Iterator[Path]:
+    """Make a folder for temporary files whose path make can read.
+
+    Raises:
+        EngineError: If the system's temporary folder has a space in its path too.
+    """
+    with tempfile.TemporaryDirectory(prefix="blockdot-") as folder:
+        made = Path(folder).resolve()
+        if re.search(r"\s", str(made)):
+            raise EngineError(
+                "verilator must build in a folder without spaces in its path, not in "
+                f"{str(made.parent)!r}: set TMPDIR to one"
+            )
+        yield made
 
 
 def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool = False) -> Path:
@@ -148,8 +179,14 @@ def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool 
     final = build_dir.resolve() / f"{design.top}-{simulator}-{digest}"
     if final.is_dir():
         return final
-    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as folder:
-        beside = Path(folder).resolve() / "build"
+    with (
+        tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as folder,
+        contextlib.ExitStack() as held,
+    ):
+        # Make cannot build where the path has a space: then it builds elsewhere, and what comes of it moves.
+        apart = simulator == "verilator" and re.search(r"\s", str(Path(folder).resolve())) is not None
+        here = held.enter_context(folder_without_spaces()) if apart else Path(folder).resolve()
+        beside = here / "build"
         beside.mkdir()
         for name, text in (sources | beside_them).items():
             (beside / name).write_text(text, encoding="utf-8")
@@ -165,10 +202,13 @@ def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool 
         )
         environment = os.environ
         if simulator == "verilator":
-            environment = external_tools.verilator_environment(found, Path(folder).resolve())
+            environment = external_tools.verilator_environment(found, here)
         _carry_out(order, _clean(environment), _BUILD_SECONDS)
+        built = Path(folder).resolve() / "build"
+        if apart:
+            shutil.copytree(beside, built, symlinks=True)
         try:
-            beside.rename(final)
+            built.rename(final)
         except OSError:
             if not final.is_dir():  # else another process was first
                 raise

@@ -7,6 +7,9 @@ import pytest
 COMMANDS = (
     "verilog",
     "simulate",
+    "bench",
+    "prove",
+    "mutants",
     "soak",
     "coverage",
     "vectors",
@@ -76,3 +79,14 @@ def test_quantizing_imports_neither_amaranth_nor_yosys(matrix):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])
+def test_an_interruption_is_told_in_one_line(blockdot, monkeypatch, error):
+    def interrupted() -> None:
+        raise error
+
+    monkeypatch.setattr("blockdot.base.external_tools.find_all", interrupted)
+    done = blockdot("tools")
+    assert (done.code, done.out) == (130, "")
+    assert done.err.strip() == "blockdot: interrupted"

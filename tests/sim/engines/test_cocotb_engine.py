@@ -115,3 +115,27 @@ def test_settings_for_other_benches_do_not_get_through(build_dir, monkeypatch, s
     monkeypatch.setenv("WAVES", "1")
     stimulus = random(UNIT.spec, 3, seed=seed)
     assert len(run(UNIT, stimulus, engine="icarus", build_dir=build_dir).results) == 3
+
+
+@pytest.mark.skipif(problem("verilator") is not None, reason=str(problem("verilator")))
+def test_verilator_builds_and_runs_where_a_path_has_a_space(tmp_path, seed):
+    place = tmp_path / "a folder" / "with spaces"
+    stimulus = random(UNIT.spec, 5, seed=seed)
+    for name in ("first.fst", "again.fst"):  # built, and then found
+        response = run(UNIT, stimulus, engine="verilator", build_dir=place, trace=place / name)
+        assert (response.results == stimulus.expected()).all()
+        assert (place / name).stat().st_size
+    assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
+
+
+def test_no_folder_without_a_space_is_told_in_one_line(tmp_path, monkeypatch):
+    spaced = tmp_path / "a b"
+    spaced.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(spaced))
+    with pytest.raises(EngineError) as caught, cocotb_engine.folder_without_spaces():
+        pass
+    assert str(caught.value) == (
+        f"verilator must build in a folder without spaces in its path, not in {str(spaced)!r}: "
+        "set TMPDIR to one"
+    )
+    assert list(spaced.iterdir()) == []
