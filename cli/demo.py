@@ -34,7 +34,7 @@ def demo(
     table says what each unit costs and what the extra exponent bit adds.
     """
     from ..hw import DotUnit, to_verilog
-    from ..lab.price import SCALES, PriceRequest, UnitChoices, price
+    from ..lab.price import COMPARED_SCALES, PriceRequest, UnitChoices, price
     from ..synth import neutral
 
     out = console()
@@ -45,7 +45,7 @@ def demo(
     out.print(f"{WEIGHT}, {weight.shape[0]}x{weight.shape[1]}, as E2M1 with a scale for each block of N:")
     errors = table("", "scale", "N>", "MSE / sigma^2>", "SQNR>", keys=2)
     for block_size in (8, 16):
-        for scale in SCALES:
+        for scale in COMPARED_SCALES:
             error = measure_errors(weight, Quantization(scale=scale, block_size=block_size))
             errors.add_row(scale, str(block_size), f"{error.mse:.5f}", f"{fixed(error.sqnr, 2)} dB")
     out.print(errors)
@@ -59,7 +59,7 @@ def demo(
         ("exact", 3, _SUMS),
     )
     for accumulate, stages, rows in plan:
-        for scale in SCALES:
+        for scale in COMPARED_SCALES:
             spec = DotSpec(scale=scale, accumulate=accumulate)
             unit = DotUnit(spec, stages=stages)
             module = to_verilog(unit)

@@ -22,12 +22,12 @@ from .cost.measurement import kin_of, seeds_of
 from .cost.unit_energy import UnitEnergy, energies
 from .reports.cost_report import CostReport
 
-__all__ = ["ACCUMULATES", "SCALES", "PriceProgress", "PriceRequest", "UnitChoices", "price"]
+__all__ = ["COMPARED_ACCUMULATES", "COMPARED_SCALES", "PriceProgress", "PriceRequest", "UnitChoices", "price"]
 
-SCALES: Final = ("ue4m3", "ue5m3")
+COMPARED_SCALES: Final = ("ue4m3", "ue5m3")
 """The scale formats that are compared where none are asked for."""
 
-ACCUMULATES: Final = ("none", "fp32", "exact")
+COMPARED_ACCUMULATES: Final = ("none", "fp32", "exact")
 """The accumulations that are measured where none are asked for."""
 
 PriceProgress = Callable[[str, int, int, str], None]
@@ -54,10 +54,10 @@ class UnitChoices:
     """
 
     elements: Sequence[FormatNames] = ("e2m1",)
-    scales: Sequence[FormatNames] = SCALES
+    scales: Sequence[FormatNames] = COMPARED_SCALES
     block_sizes: Sequence[int] = (16,)
     blocks: Sequence[int] = (1,)
-    accumulates: Sequence[str] = ACCUMULATES
+    accumulates: Sequence[str] = COMPARED_ACCUMULATES
     guards: Sequence[int] = (16,)
     stages: Sequence[int | None] = (None,)
     optimise: Sequence[str] = ("area",)
