@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from ..base.argument_checks import require_int
-from ..hw.config import Optimise, UnitConfig, least_stages
+from ..hw.config import Optimise, UnitConfig, keeps_carries, least_stages
 from ..model import DotSpec
+from ..model.accumulate import ACCUMULATIONS
 from ..model.spec import Accumulate
 from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
@@ -87,20 +88,19 @@ class UnitChoices:
             self.scales,
         )
         for element, block_size, blocks, accumulate, guard, stages, form, segment, scale in combinations:
-            exact = accumulate == "exact"
             spec = DotSpec(
                 element=element,
                 scale=scale,
                 block_size=block_size,
                 blocks=blocks,
                 accumulate=cast("Accumulate", accumulate),  # `DotSpec` refuses what is none
-                guard=guard if exact else 16,
+                guard=guard if _has_guard(accumulate) else 16,
             )
             unit = UnitConfig(
                 spec,
                 stages=least_stages(spec) if stages is None else stages,
                 optimise=cast("Optimise", form),
-                segment=(segment or None) if exact else None,
+                segment=(segment or None) if keeps_carries(spec) else None,
             )
             units[unit] = None
         return list(units)
@@ -243,6 +243,11 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
             progress=telling(f"{doing} {', '.join(request.fpga_targets)}"),
         )
     return CostReport(tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted))
+
+
+def _has_guard(accumulate: str) -> bool:
+    """Return whether an accumulation has guard bits; `DotSpec` refuses a name that is none."""
+    return accumulate in ACCUMULATIONS and ACCUMULATIONS[accumulate].guard
 
 
 def _alike(units: Sequence[UnitConfig]) -> list[list[UnitConfig]]:
