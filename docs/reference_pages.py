@@ -103,7 +103,7 @@ def _default(option: Any) -> str:
     value = option.default
     if option.required:
         return "required"
-    if value is None or value is False or callable(value) or value == () or value == []:
+    if value is None or value is False or callable(value) or value in ((), []):
         return ""
     if isinstance(value, list | tuple):
         return ", ".join(f"`{one}`" for one in value)

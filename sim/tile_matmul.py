@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,6 @@ from .stimulus import Bools, pack
 from .stream_rules import Limits
 
 __all__ = ["TileInputs", "simulate_matmul"]
-
-# Words of the inputs of one run: what is held at a time.
-_WORDS: Final = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +68,7 @@ def simulate_matmul(
     offer: Bools | None = None,
     accept: Bools | None = None,
     build_dir: str | os.PathLike[str] = BUILD_DIR,
+    held_words: int = 1 << 24,
 ) -> npt.NDArray[np.float32]:
     """Return ``A @ B.T`` as a simulated tile computes it: the bits of `blockdot.matmul`.
 
@@ -81,10 +78,12 @@ def simulate_matmul(
     Args:
         array: The tile.
         A: Blocked along its last axis, shape (M, K), in the formats that the specification has for a.
-        B: Likewise for b, shape (N', K).
+        B: Blocked along its last axis, shape (N', K), in the formats that the specification has for b.
         offer: In which cycles an input may be offered, repeated for ever; by default in every one.
-        accept: In which cycles a result is accepted, likewise.
+        accept: In which cycles a result is accepted, repeated for ever; by default in every one.
         build_dir: Where compiled tiles are kept between runs; made if need be.
+        held_words: How many words of inputs memory holds at a time: rows of tiles run one after another
+            where all would be more.
 
     Returns:
         binary32 results, shape (M, N').
@@ -113,7 +112,7 @@ def simulate_matmul(
     result = np.empty((tile_rows, array.rows, tile_columns, array.columns), np.float32)
     ones = np.ones(1, np.bool_)
     row_words = sum(words.shape[-1] for words in (*down.values(), *across.values()))
-    step = max(1, _WORDS // (tile_columns * groups * row_words))
+    step = max(1, held_words // (tile_columns * groups * row_words))
     for top in range(0, tile_rows, step):
         part = slice(top, min(top + step, tile_rows))
         shape = (part.stop - top, tile_columns, groups)

@@ -29,7 +29,6 @@ _CONTROL: Final = "mutation"
 # Yosys chooses among so many times the faults that are wanted, so that no component is left out.
 _CHOICE: Final = 6
 _RANDOM: Final = 3000
-_PATIENCE: Final = 20
 _SECONDS: Final = 300
 
 
@@ -193,7 +192,7 @@ def agree(results: Sequence[int], stimulus: Stimulus) -> bool:
 
 
 def play(
-    one: Network, unit: DotUnit, stimulus: Stimulus, lanes: Sequence[int] = ()
+    one: Network, unit: DotUnit, stimulus: Stimulus, lanes: Sequence[int] = (), *, patience: int = 20
 ) -> tuple[dict[int, int], list[int]]:
     """Play a stimulus, with its gaps and refusals, to netlists that differ in a control word.
 
@@ -202,6 +201,7 @@ def play(
         unit: The unit that it is of, perhaps with a fault.
         stimulus: The stimulus.
         lanes: The control words, besides 0.
+        patience: Cycles for each vector, and for ten more, after which a unit is taken to hang.
 
     Returns:
         For each control word that shows at an output, the cycle in which it first does; and the results of
@@ -231,7 +231,7 @@ def play(
     # A result takes as long as the pipeline and the refusals last.
     tail = (unit.latency + 2) * (len(accept) + 1) if streams else 0
     offering = False
-    most = _PATIENCE * (stimulus.vectors + 10)
+    most = patience * (stimulus.vectors + 10)
     while cycle < most and (vector < stimulus.vectors or tail > 0):
         tail -= vector >= stimulus.vectors
         values = dict(constant)

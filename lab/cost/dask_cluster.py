@@ -19,7 +19,6 @@ __all__ = ["Cluster"]
 
 # How many workers a job may take down with it before it is held to be the cause.
 _RETRIES: Final = 3
-_CONNECT_S: Final = 10
 
 
 class Cluster:
@@ -28,18 +27,20 @@ class Cluster:
     Args:
         address: The scheduler's address, such as ``tcp://host:8786``.
         library: What to map to.
+        connect_seconds: How long to wait for the scheduler to answer.
 
     Raises:
         SynthesisError: If `distributed` is not installed.
     """
 
-    def __init__(self, address: str, library: Library) -> None:
+    def __init__(self, address: str, library: Library, *, connect_seconds: float = 10) -> None:
         if importlib.util.find_spec("distributed") is None:
             raise SynthesisError(
                 "distributed must be installed for a cluster, and is not: pip install 'blockdot[cluster]'"
             )
         self._address = address
         self._library = library
+        self._connect_seconds = connect_seconds
 
     def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
         """Yield each job with its sample as it is done, in any order; raises as `Bench.measure`.
@@ -50,7 +51,7 @@ class Cluster:
         # Without type information that a checker could follow.
         distributed: Any = importlib.import_module("distributed")
         try:
-            client = distributed.Client(self._address, timeout=_CONNECT_S, set_as_default=False)
+            client = distributed.Client(self._address, timeout=self._connect_seconds, set_as_default=False)
         except OSError as error:
             raise ConnectionError(
                 f"cluster must be a Dask scheduler's address, not {self._address!r}: none answers"

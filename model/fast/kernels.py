@@ -175,7 +175,7 @@ def _look_up(_: Any, tables: Any, row: Any, codes: Any, first: Any, out: Any) ->
             some = builder.zext(builder.load(pointer(codes, k, narrow), align=1), integers)
             inside = builder.and_(some, ir.Constant(integers, [_LANES - 1] * _LANES))
             found = None
-            for first, part in zip(range(0, count, _LANES), parts, strict=True):
+            for start, part in zip(range(0, count, _LANES), parts, strict=True):
                 # LLVM makes one permutation of this.
                 here = ir.Constant(values, ir.Undefined)
                 for lane in range(_LANES):
@@ -184,7 +184,7 @@ def _look_up(_: Any, tables: Any, row: Any, codes: Any, first: Any, out: Any) ->
                 if found is None:
                     found = here
                 else:
-                    above = builder.icmp_unsigned(">=", some, ir.Constant(integers, [first] * _LANES))
+                    above = builder.icmp_unsigned(">=", some, ir.Constant(integers, [start] * _LANES))
                     found = builder.select(above, here, found)
             builder.store(found, pointer(out, k, values), align=4)
         return context.get_dummy_value()

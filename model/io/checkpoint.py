@@ -209,7 +209,7 @@ def read_matrix(source: str | Path) -> BlockTensor | None:
     return None
 
 
-def _parts(name: str, shape: tuple[int, int], layout: Layout) -> tuple[TensorInfo, TensorInfo, TensorInfo]:
+def _parts(name: str, shape: tuple[int, ...], layout: Layout) -> tuple[TensorInfo, TensorInfo, TensorInfo]:
     elements, scales, tensor_scale = _SUFFIXES[layout]
     rows, columns = shape
     return (
@@ -276,7 +276,7 @@ def write_checkpoint(
 
 
 def _arrays(
-    name: str, shape: tuple[int, int], tensor: BlockTensor, layout: Layout
+    name: str, shape: tuple[int, ...], tensor: BlockTensor, layout: Layout
 ) -> tuple[npt.NDArray[np.generic], ...]:
     """Return what the three tensors of a matrix hold."""
     alike = tensor.element_format.equals(_ELEMENT) and tensor.scale_format.equals(_SCALE)

@@ -6,7 +6,7 @@ import pytest
 from blockdot.hw import DotUnit, to_verilog
 from blockdot.model import DotSpec
 from blockdot.sim import random
-from blockdot.verify import netlist_mutants, source_mutants
+from blockdot.verify import source_mutants
 from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
 from blockdot.verify.proofs.solver import network
 
@@ -46,12 +46,11 @@ def test_a_right_unit_agrees_with_the_model(right, seed):
     assert not agree([results[0] ^ 1, *results[1:]], stimulus)
 
 
-def test_a_unit_that_hangs_is_not_waited_for(seed, monkeypatch):
+def test_a_unit_that_hangs_is_not_waited_for(seed):
     text = to_verilog(UNIT).text.replace("assign i_ready = ~ spare_full", "assign i_ready = 1'h0")
     stuck = network({"unit.v": text}, UNIT.name)
     stimulus = random(UNIT.spec, 20, seed=seed)
-    monkeypatch.setattr(netlist_mutants, "_PATIENCE", 3)
-    _, results = play(stuck, UNIT, stimulus)
+    _, results = play(stuck, UNIT, stimulus, patience=3)
     assert not agree(results, stimulus)
 
 

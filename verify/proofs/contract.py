@@ -1,7 +1,6 @@
 """That the descriptions in a row are the contract: their results against the model's."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,6 @@ from .solver import Network, SolverAnswer, network
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_contract", "grouped"]
-
-_RANDOM: Final = 4000
 
 
 def grouped(steps: Sequence[StepNetlist]) -> list[list[StepNetlist]]:
@@ -56,12 +53,13 @@ def _described(chain: Chain, unit: DotUnit) -> Network:
     return network(texts | {"pipeline.v": pipeline(unit, steps, ports, "pipeline")}, "pipeline")
 
 
-def check_contract(chain: Chain, spec: DotSpec) -> tuple[SolverAnswer, int]:
+def check_contract(chain: Chain, spec: DotSpec, *, random_inputs: int = 4000) -> tuple[SolverAnswer, int]:
     """Run the descriptions, one behind the other, on directed and random inputs, against the model.
 
     Args:
         chain: The unit's steps, for the widths between them.
         spec: What it computes.
+        random_inputs: How many random inputs follow the directed ones.
 
     Returns:
         The answer, and how many results were compared.
@@ -69,7 +67,7 @@ def check_contract(chain: Chain, spec: DotSpec) -> tuple[SolverAnswer, int]:
     unit = DotUnit.of(chain.unit.config.with_stages(least_stages(spec)))
     described = _described(chain, unit)
     compared = 0
-    for stimulus in (directed(spec), random(spec, _RANDOM, seed=0)):
+    for stimulus in (directed(spec), random(spec, random_inputs, seed=0)):
         seen = _simulate(described, stimulus, stages=unit.stages)
         expected = stimulus.expected()
         start = stimulus.undefined_count

@@ -110,11 +110,10 @@ def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
 
 @needs_dask
 @pytest.mark.filterwarnings("ignore")
-def test_no_scheduler(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(dask_cluster, "_CONNECT_S", 1)
+def test_no_scheduler():
     message = "cluster must be a Dask scheduler's address, not 'tcp://127.0.0.1:1': none answers"
     with pytest.raises(ConnectionError, match=whole(message)):
-        list(Cluster("tcp://127.0.0.1:1", neutral()).run([]))
+        list(Cluster("tcp://127.0.0.1:1", neutral(), connect_seconds=1).run([]))
 
 
 def test_without_dask(monkeypatch: pytest.MonkeyPatch):

@@ -3,11 +3,11 @@ import csv
 import itertools
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
