@@ -111,8 +111,10 @@ def _default(option: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as the cell of a table can hold it."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    """Return a text as the cell of a table can hold it; what is code stays as it is."""
+    pieces = re.split(r"(`+[^`]*`+)", re.sub(r"\s+", " ", text).replace("|", "\\|"))
+    plain = [one.replace("*", "\\*").replace("<", "&lt;") for one in pieces[::2]]
+    return "".join(one + code for one, code in zip(plain, [*pieces[1::2], ""], strict=True))
 
 
 def modules(room: str) -> list[tuple[str, str]]:
