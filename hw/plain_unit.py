@@ -24,6 +24,12 @@ class ObviousUnit(wiring.Component):
         spec: What to compute; ``none``, with one block.
     """
 
+    i_a: Signal
+    i_b: Signal
+    i_a_scale: Signal
+    i_b_scale: Signal
+    o_result: Signal
+
     def __init__(self, spec: DotSpec) -> None:
         self.spec = spec
         scales = [fmt.bits for fmt in spec.scales]
@@ -97,6 +103,10 @@ class SumUnit(wiring.Component):
         fast: Prefer few levels to few gates.
         order: Seed of the order in which bits enter the compressor tree.
     """
+
+    i_a: Signal
+    i_b: Signal
+    o_sum: Signal
 
     def __init__(self, spec: DotSpec, *, fast: bool, order: int = 0) -> None:
         self.spec = spec

@@ -56,6 +56,20 @@ class StreamUnit(wiring.Component):
         datapath: The steps from codes to results.
     """
 
+    # Those that `ports` names.
+    en: Signal
+    i_valid: Signal
+    i_ready: Signal
+    i_first: Signal
+    i_last: Signal
+    i_a: Signal
+    i_b: Signal
+    i_a_scale: Signal
+    i_b_scale: Signal
+    o_valid: Signal
+    o_ready: Signal
+    o_result: Signal
+
     def __init__(self, config: UnitConfig, *, decoded: bool = False) -> None:
         self.config = config
         self.spec = config.spec

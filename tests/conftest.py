@@ -28,7 +28,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """The session's seed, for tests that hand one on."""
-    return request.config.getoption("--seed")
+    seed = request.config.getoption("--seed")
+    assert isinstance(seed, int)
+    return seed
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -277,6 +277,10 @@ class FinalAdder(wiring.Component):
         total: Their sum.
     """
 
+    save: Signal
+    carry: Signal
+    total: Signal
+
     def __init__(self, *, width: int, adder: Adder) -> None:
         self.adder: Adder = adder
         super().__init__({"save": In(width), "carry": In(width), "total": Out(width)})
@@ -305,6 +309,11 @@ class AbsoluteAdder(wiring.Component):
         negative: T + 1 is below zero.
         magnitude: Its magnitude.
     """
+
+    save: Signal
+    carry: Signal
+    negative: Signal
+    magnitude: Signal
 
     def __init__(self, *, width: int, adder: Adder) -> None:
         if adder == "ripple":
@@ -355,6 +364,11 @@ class SumOfProducts(wiring.Component):
         magnitude: Lane k's magnitude is at bits ``[magnitude_bits * k, magnitude_bits * (k + 1))``.
         save, carry: The sum, as two numbers to be added modulo ``2**sum_bits``.
     """
+
+    negative: Signal
+    magnitude: Signal
+    save: Signal
+    carry: Signal
 
     def __init__(
         self,

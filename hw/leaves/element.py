@@ -1,6 +1,6 @@
 """The product of two elements, as sign and magnitude."""
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -99,6 +99,9 @@ class ElementDecode(wiring.Component):
             exponent, sign, and whether it is NaN and infinite where it can be.
     """
 
+    code: Signal
+    decoded: Signal
+
     def __init__(self, fmt: Format) -> None:
         self.fmt = fmt
         super().__init__({"code": In(fmt.bits), "decoded": Out(decoded_bits(fmt))})
@@ -184,6 +187,13 @@ class DecodedProduct(wiring.Component):
         negative, magnitude, nan, infinite: As those of `ElementProduct`.
     """
 
+    a: Signal
+    b: Signal
+    negative: Signal
+    magnitude: Signal
+    nan: Signal
+    infinite: Signal
+
     def __init__(self, a_format: Format, b_format: Format, *, fast: bool = False) -> None:
         self.a_format = a_format
         self.b_format = b_format
@@ -262,6 +272,13 @@ class ElementProduct(wiring.Component):
         nan: The product is NaN; no such port where none can be.
         infinite: The product is infinite; likewise.
     """
+
+    a: Signal
+    b: Signal
+    negative: Signal
+    magnitude: Signal
+    nan: Signal
+    infinite: Signal
 
     def __init__(self, a_format: Format, b_format: Format, *, fast: bool = False) -> None:
         self.a_format = a_format

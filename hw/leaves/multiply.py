@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,6 +43,10 @@ class MagnitudeTerm(wiring.Component):
         negative: The sum is below zero.
         magnitude: The product's magnitude.
     """
+
+    total: Signal
+    negative: Signal
+    magnitude: Signal
 
     def __init__(
         self,
@@ -101,6 +105,10 @@ class Product(wiring.Component):
         product: Their product.
     """
 
+    a: Signal
+    b: Signal
+    product: Signal
+
     def __init__(self, *, a_bits: int, b_bits: int, product_bits: int, adder: Adder, order: int = 0) -> None:
         self.adder: Adder = adder
         self.order = order
@@ -131,6 +139,10 @@ class LeadingZeros(wiring.Component):
         a, b: The factors.
         count: Their leading zeros together; without meaning where a factor is zero.
     """
+
+    a: Signal
+    b: Signal
+    count: Signal
 
     def __init__(self, *, a_bits: int, b_bits: int) -> None:
         super().__init__(
@@ -166,6 +178,12 @@ class SavedProduct(wiring.Component):
         significand: The significand.
         save, carry: Two numbers whose sum is the product, in two's complement.
     """
+
+    a_save: Signal
+    a_carry: Signal
+    significand: Signal
+    save: Signal
+    carry: Signal
 
     def __init__(
         self, *, sum_bits: int, excess: int, significand_bits: int, product_bits: int, order: int = 0
@@ -215,6 +233,9 @@ class SignedTerm(wiring.Component):
         significand_0, significand_1, ...: The significands.
         term: The product.
     """
+
+    total: Signal
+    term: Signal
 
     def __init__(
         self,
@@ -271,6 +292,10 @@ class WindowShift(wiring.Component):
         window: ``term << (exponent - least_exponent)``.
     """
 
+    term: Signal
+    exponent: Signal
+    window: Signal
+
     def __init__(self, *, term_bits: int, exponent_bits: int, least_exponent: int, window_bits: int) -> None:
         self.least_exponent = least_exponent
         self.window_bits = window_bits
@@ -315,6 +340,10 @@ class Magnitude(wiring.Component):
         negative: It is below zero.
         magnitude: Its magnitude, one bit narrower.
     """
+
+    value: Signal
+    negative: Signal
+    magnitude: Signal
 
     def __init__(self, *, bits: int, adder: Adder) -> None:
         self.adder: Adder = adder

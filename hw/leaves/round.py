@@ -124,6 +124,13 @@ class Normalise(wiring.Component):
         nonzero: The number is not zero.
     """
 
+    magnitude: Signal
+    exponent: Signal
+    zeros: Signal
+    fraction: Signal
+    field: Signal
+    nonzero: Signal
+
     def __init__(
         self, numbers: NumberRange, *, parallel: bool = False, zeros_bits: int = 0, excess: int = 0
     ) -> None:
@@ -259,6 +266,11 @@ class SignedNormalise(wiring.Component):
         nonzero: The number is not zero.
     """
 
+    value: Signal
+    fraction: Signal
+    field: Signal
+    nonzero: Signal
+
     def __init__(self, numbers: NumberRange, *, parallel: bool = False) -> None:
         if numbers.exponent_bits or numbers.shifts_right:
             raise ValueError(f"numbers must have a constant exponent that is not below normal, not {numbers}")
@@ -329,6 +341,15 @@ class Round(wiring.Component):
             parent cannot ask for it.
         result: binary32.
     """
+
+    negative: Signal
+    below: Signal
+    fraction: Signal
+    field: Signal
+    nonzero: Signal
+    nan: Signal
+    infinite: Signal
+    result: Signal
 
     def __init__(
         self,

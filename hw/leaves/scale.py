@@ -1,6 +1,6 @@
 """Block scales: from two codes to significands, one exponent, and what of them is no number."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -60,6 +60,17 @@ class ScaleProduct(wiring.Component):
         nan: The block is NaN: a scale or the sum of products is, or an infinite sum meets a scale of zero.
         infinite: The block is infinite; no such port where the sum cannot be.
     """
+
+    a: Signal
+    b: Signal
+    sum_nan: Signal
+    sum_infinite: Signal
+    significand: Signal
+    a_significand: Signal
+    b_significand: Signal
+    exponent: Signal
+    nan: Signal
+    infinite: Signal
 
     def __init__(
         self,

@@ -221,7 +221,7 @@ def _parts(name: str, shape: tuple[int, ...], layout: Layout) -> tuple[TensorInf
 
 def write_checkpoint(
     path: str | Path,
-    shapes: Mapping[str, tuple[int, int]],
+    shapes: Mapping[str, tuple[int, ...]],
     read: Callable[[str], BlockTensor],
     layout: Layout = "compressed_tensors",
     *,

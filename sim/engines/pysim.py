@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 from amaranth.hdl import Cat, ClockDomain, Module
-from amaranth.sim import Simulator
+from amaranth.sim import Simulator, SimulatorContext
 
 from ...hw import DotUnit
 from ..stimulus import Stimulus
@@ -76,7 +76,7 @@ def _run_combinational(
     pins, _, words = _pins(unit, shown)
     results: list[int] = []
 
-    async def bench(context: Any) -> None:
+    async def bench(context: SimulatorContext) -> None:
         for word in words:
             context.set(pins, word)
             await context.delay(_PERIOD)
@@ -100,7 +100,7 @@ def _run_stream(
     outcomes: list[RunOutcome] = []
     domain: Any = ClockDomain("sync")
 
-    async def bench(context: Any) -> None:
+    async def bench(context: SimulatorContext) -> None:
         context.set(pins, words[0] ^ inverted)
         context.set(domain.rst, 1)
         for _ in range(RESET_CYCLES):

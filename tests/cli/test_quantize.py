@@ -10,6 +10,7 @@ from blockdot.model import quantize
 from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint, write_checkpoint
 from blockdot.model.io.tensor_files import TensorInfo
 from blockdot.model.theory import expected_error
+from messages import untyped
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -116,7 +117,7 @@ def test_reports_every_way_beside_theory(blockdot, model, tmp_path):
     sigma = np.sqrt((x**2).mean())
     for row in rows:
         if row["tensor"] == "layer.0.weight":
-            tensor = quantize(model["layer.0.weight"], scale=row["scale"], method=row["method"])
+            tensor = quantize(model["layer.0.weight"], scale=row["scale"], method=untyped(row["method"]))
             mse = ((x - tensor.dequantize()) ** 2).mean() / sigma**2
             assert float(row["mse"]) == pytest.approx(mse)
             assert float(row["sigma"]) == pytest.approx(sigma)
@@ -142,7 +143,7 @@ def test_rounding_tensor_scale_and_recipe_are_what_quantize_has(blockdot, model)
     ):
         done = blockdot("quantize", "model.safetensors:layer.0.weight", *options, "--json")
         (error,) = json.loads(done.out)["tensors"][0]["errors"]
-        tensor = quantize(x, **parameters)
+        tensor = quantize(x, **untyped(parameters))
         back = tensor.dequantize().astype(np.float64)
         assert error["mse"] == pytest.approx(((x - back) ** 2).mean() / (x.astype(np.float64) ** 2).mean())
         assert error["tensor_scale"] == tensor.tensor_scale

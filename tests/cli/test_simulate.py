@@ -9,6 +9,7 @@ from blockdot.hw import DotUnit
 from blockdot.model import DotSpec, quantize
 from blockdot.model.io.checkpoint import write_checkpoint
 from blockdot.sim import Response
+from messages import untyped
 
 SMALL = ("--block-size", 4, "--engine", "pysim", "--vectors", 40)
 
@@ -74,7 +75,7 @@ def test_a_mismatch_is_told_with_the_command_that_repeats_it(blockdot, monkeypat
     honest = sim.run
 
     def lying(unit: DotUnit, *arguments: object, **options: object) -> Response:
-        response = honest(unit, *arguments, **options)
+        response = honest(unit, *untyped(arguments), **untyped(options))
         response.results[7] ^= 1 << 12
         return response
 

@@ -2,7 +2,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from amaranth.hdl import Module, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from blockdot.hw import DotUnit, to_verilog
@@ -12,6 +12,9 @@ from blockdot.model import DotSpec
 
 class Offset(wiring.Component):
     """Adds a constant: `value` is kept, the width is known from the ports alone."""
+
+    number: Signal
+    total: Signal
 
     def __init__(self, *, width: int, value: int) -> None:
         self.value = value
@@ -34,6 +37,9 @@ class Nothing(Offset):
 
 class Parent(wiring.Component):
     """Puts components in a row: each adds what it adds to the low bits of what came before."""
+
+    out: Signal
+    into: Signal
 
     def __init__(self, *children: tuple[str, Offset]) -> None:
         self.children = children
@@ -95,6 +101,11 @@ def test_ports_stand_in_the_order_asked_for_and_else_in_that_of_the_signature() 
 
 class Signed(wiring.Component):
     """Has ports of every kind of shape, in another order than that of their use."""
+
+    y: Signal
+    bit: Signal
+    a: Signal
+    b: Signal
 
     def __init__(self) -> None:
         super().__init__({"y": Out(signed(5)), "bit": In(1), "a": In(signed(4)), "b": In(unsigned(4))})

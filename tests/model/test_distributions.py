@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from blockdot.model import distributions
-from messages import check_messages
+from messages import check_messages, untyped
 
 NAMES = (*distributions.DISTRIBUTIONS, "student_t3", "student_t4", "student_t30")
 
@@ -49,7 +49,7 @@ def test_messages():
                 ValueError,
                 "distribution must be one of normal, laplace, logistic or student_t{V} with V from 3 to 999, "
                 f"not {name!r}",
-                lambda name=name: distributions.get_distribution(name),
+                lambda name=name: distributions.get_distribution(untyped(name)),
             )
             for name in ("gauss", "student_t2", "student_t", "student_t1000", None)
         ]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import reference
 from blockdot.model import formats, quantize
-from blockdot.model.formats import Format, Top
+from blockdot.model.formats import Format, Rounding, Top
 from blockdot.model.quantize import METHODS
-from messages import check_messages
+from messages import check_messages, untyped
 
 SCALES = tuple(name for name in formats.SCALES)
 ROUNDINGS = ("nearest_even", "nearest_away", "toward_zero")
@@ -21,7 +21,7 @@ def absmax(
     """One block by the contract, in exact rationals; -0 apart, which has no Fraction."""
     largest = max(value for value in reference.decode(element) if reference.is_finite(value))
     code = reference.encode(scale, max(abs(x) for x in block) / (g * largest), rounding)
-    factor = reference.decode(scale)[code] * g
+    factor = Fraction(reference.decode(scale)[code]) * g
     if factor == 0:
         return code, [0] * len(block)
     return code, [reference.encode(element, x / factor, rounding) for x in block]
@@ -60,7 +60,7 @@ def random_blocks(rng: np.random.Generator, scale: str, blocks: int, size: int) 
     return x
 
 
-def check(x: np.ndarray, element: str, scale: str, rounding: str, tensor_scale: bool) -> None:
+def check(x: np.ndarray, element: str, scale: str, rounding: Rounding, tensor_scale: bool) -> None:
     blocks, size = x.shape
     tensor = quantize(x, element, scale, size, rounding=rounding, tensor_scale=tensor_scale)
     g = Fraction(tensor.tensor_scale)
@@ -362,8 +362,12 @@ def test_messages():
             ),
             (ValueError, "axis must be an axis of shape (4, 32), not 2", lambda: quantize(x, axis=2)),
             (ValueError, "x must have at least one axis, not shape ()", lambda: quantize(np.float32(1))),
-            (TypeError, "axis must be an integer, not None", lambda: quantize(x, axis=None)),
-            (TypeError, "block_size must be an integer, not 16.0", lambda: quantize(x, block_size=16.0)),
+            (TypeError, "axis must be an integer, not None", lambda: quantize(x, axis=untyped(None))),
+            (
+                TypeError,
+                "block_size must be an integer, not 16.0",
+                lambda: quantize(x, block_size=untyped(16.0)),
+            ),
             (
                 ValueError,
                 "block_size must be a power of two of at least 2, not 0",
@@ -372,17 +376,17 @@ def test_messages():
             (
                 ValueError,
                 f"method must be one of {', '.join(METHODS)}, not 'best'",
-                lambda: quantize(x, method="best"),
+                lambda: quantize(x, method=untyped("best")),
             ),
             (
                 ValueError,
                 "rounding must be one of nearest_even, nearest_away, toward_zero, stochastic, not 'even'",
-                lambda: quantize(x, rounding="even"),
+                lambda: quantize(x, rounding=untyped("even")),
             ),
             (
                 TypeError,
                 "rng must be a numpy Generator for stochastic rounding, not 3",
-                lambda: quantize(x, rounding="stochastic", rng=3),
+                lambda: quantize(x, rounding="stochastic", rng=untyped(3)),
             ),
             (
                 ValueError,
@@ -418,6 +422,6 @@ def test_messages():
             ),
             (TypeError, "x must be real numbers, not complex64", lambda: quantize(x.astype(np.complex64))),
             (TypeError, "x must be real numbers, not <U1", lambda: quantize(["1"])),
-            (TypeError, "x must be real numbers, not object", lambda: quantize([None])),
+            (TypeError, "x must be real numbers, not object", lambda: quantize(untyped([None]))),
         ]
     )

@@ -13,8 +13,10 @@ import pytest
 import reference
 from blockdot.model import formats, quantize
 from blockdot.model.fixed_point import sign_of_sums
+from blockdot.model.formats import Rounding
+from blockdot.model.quantize import Method
 from blockdot.model.scale_selection import SELECTIONS, Blocks, ScaleRule
-from messages import check_messages
+from messages import check_messages, untyped
 
 SCALES = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 ROUNDINGS = ("nearest_even", "nearest_away", "toward_zero")
@@ -22,11 +24,11 @@ UNIT = 420  # 2**-420 divides every product of an element, a scale and a tensor 
 
 
 @cache
-def grid(element: str) -> list[Fraction]:
+def grid(element: str) -> list[reference.Exact]:
     return sorted({value for value in reference.decode(element) if reference.is_finite(value)})
 
 
-def finite_scales(scale: str) -> list[Fraction]:
+def finite_scales(scale: str) -> list[reference.Exact]:
     return [value for value in reference.decode(scale) if reference.is_finite(value)]
 
 
@@ -40,11 +42,11 @@ class Rational:
     g: Fraction
     cached: dict[int, list[int]] = field(default_factory=dict)
 
-    def nearest_scale(self, amax: Fraction, top: Fraction) -> int:
+    def nearest_scale(self, amax: Fraction, top: reference.Exact) -> int:
         return reference.encode(self.scale, amax / (self.g * top), self.rounding)
 
     def codes(self, block: list[Fraction], code: int) -> list[int]:
-        factor = reference.decode(self.scale)[code] * self.g
+        factor = Fraction(reference.decode(self.scale)[code]) * self.g
         if factor == 0:
             return [0] * len(block)
         return [reference.encode(self.element, x / factor, self.rounding) for x in block]
@@ -52,7 +54,7 @@ class Rational:
     def points(self, code: int) -> list[int]:
         """What elements are worth under a scale, ascending, in units of 2**-UNIT."""
         if code not in self.cached:
-            factor = reference.decode(self.scale)[code] * self.g * 2**UNIT
+            factor = Fraction(reference.decode(self.scale)[code]) * self.g * 2**UNIT
             exact = [point * factor for point in grid(self.element)]
             assert all(value.denominator == 1 for value in exact)
             self.cached[code] = [int(value) for value in exact]
@@ -97,7 +99,14 @@ class Rational:
         raise AssertionError(method)
 
 
-def check(x: np.ndarray, method: str, element="e2m1", scale="ue5m3", rounding="nearest_even", **more) -> None:
+def check(
+    x: np.ndarray,
+    method: Method,
+    element: str = "e2m1",
+    scale: str = "ue5m3",
+    rounding: Rounding = "nearest_even",
+    **more,
+) -> None:
     """Compare every block."""
     tensor = quantize(x, element, scale, x.shape[1], method, rounding=rounding, **more)
     rational = Rational(element, scale, rounding, Fraction(tensor.tensor_scale))
@@ -342,7 +351,7 @@ def test_messages():
             (
                 ValueError,
                 "method must be one of absmax, prevent_zero, four_over_six, search, floor, ceil, not 'best'",
-                lambda: quantize(x, method="best"),
+                lambda: quantize(x, method=untyped("best")),
             ),
             (
                 ValueError,
@@ -360,14 +369,14 @@ def test_messages():
             (
                 ValueError,
                 "recipe must be one of transformer_engine, not 'te'",
-                lambda: quantize(x, recipe="te"),
+                lambda: quantize(x, recipe=untyped("te")),
             ),
             *(
                 (
                     ValueError,
                     f"{name} must be {only} for recipe 'transformer_engine', not {value!r}",
                     lambda name=name, value=value: quantize(
-                        x, **{"scale": "ue4m3", "recipe": recipe} | {name: value}
+                        x, **untyped({"scale": "ue4m3", "recipe": recipe} | {name: value})
                     ),
                 )
                 for name, only, value in (

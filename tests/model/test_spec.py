@@ -8,7 +8,7 @@ import own_formats
 import pytest
 import reference
 from blockdot.model import DotSpec, formats
-from messages import check_messages
+from messages import check_messages, untyped
 
 SCALES = ("ue4m3", "ue5m3", "ue8m0", "ue4m4")
 ACCUMULATES = ("none", "fp32", "exact", "aligned")
@@ -28,9 +28,9 @@ Codes = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def uniform(spec: DotSpec, cases: int, groups: int, rng: np.random.Generator) -> Codes:
     """Every code as likely as any other, NaN and infinities included."""
     shape = (cases, groups, spec.blocks, spec.block_size)
-    elements = (rng.integers(0, 1 << fmt.bits, shape).astype(fmt.dtype) for fmt in spec.elements)
-    scales = (rng.integers(0, 1 << fmt.bits, shape[:-1]).astype(fmt.dtype) for fmt in spec.scales)
-    return (*elements, *scales)
+    a, b = (rng.integers(0, 1 << fmt.bits, shape).astype(fmt.dtype) for fmt in spec.elements)
+    a_scale, b_scale = (rng.integers(0, 1 << fmt.bits, shape[:-1]).astype(fmt.dtype) for fmt in spec.scales)
+    return a, b, a_scale, b_scale
 
 
 def finite(fmt: formats.Format, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -78,8 +78,9 @@ def cases_of(spec: DotSpec, cases: int, groups: int, rng: np.random.Generator) -
     shape = (quarter, groups, spec.blocks, spec.block_size)
     parts = [uniform(spec, cases - 3 * quarter, groups, rng), cancelling(spec, quarter, groups, rng)]
     for draw in (finite, corner):
-        elements = (draw(fmt, shape, rng) for fmt in spec.elements)
-        parts.append((*elements, *(draw(fmt, shape[:-1], rng) for fmt in spec.scales)))
+        a, b = (draw(fmt, shape, rng) for fmt in spec.elements)
+        a_scale, b_scale = (draw(fmt, shape[:-1], rng) for fmt in spec.scales)
+        parts.append((a, b, a_scale, b_scale))
     a, b, a_scale, b_scale = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return a, b, a_scale, b_scale
 
@@ -87,8 +88,8 @@ def cases_of(spec: DotSpec, cases: int, groups: int, rng: np.random.Generator) -
 def check(spec: DotSpec, codes: Codes) -> np.ndarray:
     seen = spec.compute(*codes)
     assert seen.dtype == np.float32
-    formats_of = (fmt.name for fmt in spec.elements + spec.scales)
-    dot = reference.Dot(*formats_of, spec.accumulate, spec.fraction)
+    element_a, element_b, scale_a, scale_b = (fmt.name for fmt in spec.elements + spec.scales)
+    dot = reference.Dot(element_a, element_b, scale_a, scale_b, spec.accumulate, spec.fraction)
     wanted = [dot(*case) for case in zip(*(array.tolist() for array in codes), strict=True)]
     np.testing.assert_array_equal(seen.view(np.uint32), np.array(wanted, np.uint32))
     return seen
@@ -139,6 +140,7 @@ def test_infinite_elements_against_fractions(accumulate, element, rng):
         spec = DotSpec(element=element, scale="ue5m3", block_size=4, blocks=blocks, accumulate=accumulate)
         a, b, a_scale, b_scale = cases_of(spec, 2000, 3, rng)
         infinity = spec.elements[0].infinity_code
+        assert infinity is not None
         for array in (a, b):
             here = rng.random(array.shape) < 0.08
             array[here] = rng.choice([infinity, infinity | 0x80], array.shape)[here]
@@ -362,7 +364,7 @@ def test_widths_hold_what_they_must():
         (DotSpec(element=("e2m1", "e4m3"), scale=("ue4m3", "ue8m0")), "e2m1xe4m3_ue4m3xue8m0_n16_none"),
         (DotSpec(scale="ue5m3_ieee"), "e2m1_ue5m3_ieee_n16_none"),
         (DotSpec(scale=("ue4m3_full", "ue5m3_ieee")), "e2m1_ue4m3_fullxue5m3_ieee_n16_none"),
-        (DotSpec(element=formats.get("int8"), scale=("ue6m2", "ue6m2")), "int8_ue6m2_n16_none"),
+        (DotSpec(element=untyped(formats.get("int8")), scale=("ue6m2", "ue6m2")), "int8_ue6m2_n16_none"),
     ],
 )
 def test_names(spec, name):
@@ -408,8 +410,8 @@ def test_any_format_of_ones_own_against_fractions(element, accumulate, rng):
 
 def test_what_has_no_effect_makes_no_difference():
     assert DotSpec(accumulate="fp32", guard=20) == DotSpec(accumulate="fp32")
-    assert DotSpec(element=("e2m1", "e2m1")) == DotSpec(element=formats.get("e2m1"))
-    assert DotSpec(block_size=np.int64(16)) == DotSpec()
+    assert DotSpec(element=("e2m1", "e2m1")) == DotSpec(element=untyped(formats.get("e2m1")))
+    assert DotSpec(block_size=untyped(np.int64(16))) == DotSpec()
     assert DotSpec(accumulate="exact", guard=20) != DotSpec(accumulate="exact")
     assert DotSpec(accumulate="exact", fraction=20) == DotSpec(accumulate="exact")
     assert DotSpec(accumulate="aligned", guard=20) == DotSpec(accumulate="aligned")
@@ -428,15 +430,15 @@ def test_messages():
                 "scale must be an unsigned format, not 'e4m3'",
                 lambda: DotSpec(scale=("ue4m3", "e4m3")),
             ),
-            (TypeError, "format must be a name or a Format, not 4", lambda: DotSpec(element=4)),
+            (TypeError, "format must be a name or a Format, not 4", lambda: DotSpec(element=untyped(4))),
             (
                 ValueError,
                 "scale must be one name or a pair of names, not 3 names",
-                lambda: DotSpec(scale=("ue4m3", "ue5m3", "ue8m0")),
+                lambda: DotSpec(scale=untyped(("ue4m3", "ue5m3", "ue8m0"))),
             ),
-            (TypeError, "block_size must be an integer, not 16.0", lambda: DotSpec(block_size=16.0)),
+            (TypeError, "block_size must be an integer, not 16.0", lambda: DotSpec(block_size=untyped(16.0))),
             (TypeError, "blocks must be an integer, not True", lambda: DotSpec(blocks=True)),
-            (TypeError, "guard must be an integer, not None", lambda: DotSpec(guard=None)),
+            (TypeError, "guard must be an integer, not None", lambda: DotSpec(guard=untyped(None))),
             *(
                 (
                     ValueError,
@@ -449,7 +451,7 @@ def test_messages():
             (
                 ValueError,
                 "accumulate must be one of none, fp32, exact, aligned, not 'fp16'",
-                lambda: DotSpec(accumulate="fp16"),
+                lambda: DotSpec(accumulate=untyped("fp16")),
             ),
             (ValueError, "guard must be from 0 to 30, not 31", lambda: DotSpec(accumulate="exact", guard=31)),
             (
@@ -465,7 +467,7 @@ def test_messages():
                 )
                 for fraction in (-1, 53)
             ),
-            (TypeError, "fraction must be an integer, not 35.0", lambda: DotSpec(fraction=35.0)),
+            (TypeError, "fraction must be an integer, not 35.0", lambda: DotSpec(fraction=untyped(35.0))),
             (
                 ValueError,
                 "groups must be at least 1 for accumulate='aligned', not 0",

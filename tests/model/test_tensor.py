@@ -8,7 +8,7 @@ import pytest
 import reference
 from blockdot.model import BlockTensor, formats
 from blockdot.model.tensor import pack_nibbles, unpack_nibbles
-from messages import check_messages
+from messages import check_messages, untyped
 
 
 def random_tensor(
@@ -76,14 +76,20 @@ def test_empty():
 
 
 def test_is_frozen_and_takes_any_integers():
-    tensor = BlockTensor([1, 2], np.array([3], np.int64), np.float32(0.5), formats.get("e2m1"), block_size=2)
+    tensor = BlockTensor(
+        untyped([1, 2]),
+        untyped(np.array([3], np.int64)),
+        untyped(np.float32(0.5)),
+        untyped(formats.get("e2m1")),
+        block_size=2,
+    )
     assert tensor.codes.dtype == tensor.scales.dtype == np.uint8
     assert (tensor.element, tensor.scale, tensor.tensor_scale) == ("e2m1", "ue5m3", 0.5)
     assert (tensor.element_format.name, tensor.scale_format.name) == ("e2m1", "ue5m3")
     with pytest.raises(ValueError, match=r"^assignment destination is read-only$"):
         tensor.codes[0] = 3
     with pytest.raises(dataclasses.FrozenInstanceError, match=r"^cannot assign to field 'axis'$"):
-        tensor.axis = 0
+        untyped(tensor).axis = 0
 
 
 def test_the_caller_keeps_a_writable_array():
@@ -149,7 +155,7 @@ def test_messages():
     codes, scales = np.zeros((4, 32), np.uint8), np.zeros((4, 2), np.uint8)
 
     def tensor(**changes):
-        return lambda: BlockTensor(**({"codes": codes, "scales": scales} | changes))
+        return lambda: BlockTensor(**untyped({"codes": codes, "scales": scales} | changes))
 
     check_messages(
         [

@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 from blockdot.model import distributions, formats
-from blockdot.model.quantize import METHODS
+from blockdot.model.quantize import METHODS, Method
 from blockdot.model.theory import INTEGRATED, crossover, expected_error, plateau, sampled_error
-from messages import check_messages
+from messages import check_messages, untyped
 
 # MSE / sigma**2 of normal data, e2m1, absmax: the contract's table, block sizes 8, 16 and 32.
 TABLE = {
@@ -59,6 +59,7 @@ def test_crossovers_of_the_contract():
         assert f"{seen:.4f}" == figure
     # One more bit halves them. One more exponent bit, which moves the whole range down, takes off 8 bits.
     of_ue4m3 = crossover(8, 16, scale="ue4m3")
+    assert of_ue4m3 is not None
     assert crossover(8, 16, scale="ue4m4") == pytest.approx(of_ue4m3 / 2, rel=1e-8)
     assert crossover(8, 16, scale="ue5m3") == pytest.approx(of_ue4m3 / 256, rel=1e-8)
 
@@ -71,6 +72,7 @@ def test_the_crossover_of_4_and_8_by_the_density_of_the_largest():
 
 def test_a_crossover_parts_worse_from_better():
     sigma = crossover(4, 16, scale="ue4m3", method="prevent_zero", distribution="laplace")
+    assert sigma is not None
     for factor, worse in ((0.999, True), (1.001, False)):
         fine, coarse = (
             expected_error(sigma * factor, "e2m1", "ue4m3", size, "prevent_zero", distribution="laplace").mse
@@ -181,7 +183,8 @@ def test_every_method_against_monte_carlo(distribution):
         )
         if scale == "ue8m0" or method not in ("floor", "ceil")
     ]
-    for (element, scale, method), size in itertools.product(cases, (2, 16)):
+    for (element, scale, name), size in itertools.product(cases, (2, 16)):
+        method: Method = untyped(name)
         for rounding in ("nearest_even", "toward_zero"):
             unit = formats.get(element).largest * formats.get(scale).smallest
             for sigma in (2.0, 0.3, 30.0) if scale == "ue8m0" else (0.3 * unit, 5 * unit):
@@ -222,7 +225,7 @@ def test_a_scale_that_multiplies_everything_changes_nothing():
 def test_messages():
     check_messages(
         [
-            (TypeError, "sigma must be a real number, not '1'", lambda: expected_error("1")),
+            (TypeError, "sigma must be a real number, not '1'", lambda: expected_error(untyped("1"))),
             (TypeError, "sigma must be a real number, not True", lambda: sampled_error(True)),
             *(
                 (
@@ -242,7 +245,7 @@ def test_messages():
             (
                 ValueError,
                 f"method must be one of {', '.join(METHODS)}, not 'best'",
-                lambda: expected_error(1, method="best"),
+                lambda: expected_error(1, method=untyped("best")),
             ),
             (
                 ValueError,
@@ -263,15 +266,15 @@ def test_messages():
             (
                 ValueError,
                 "rounding must be one of nearest_even, nearest_away, toward_zero to be integrated, not 'up'",
-                lambda: plateau(rounding="up"),
+                lambda: plateau(rounding=untyped("up")),
             ),
             (ValueError, "fine must be less than coarse=8, not 8", lambda: crossover(8, 8)),
-            (TypeError, "blocks must be an integer, not 1.5", lambda: sampled_error(1, blocks=1.5)),
+            (TypeError, "blocks must be an integer, not 1.5", lambda: sampled_error(1, blocks=untyped(1.5))),
             (
                 ValueError,
                 "blocks must be at least 2 for a standard error, not 1",
                 lambda: sampled_error(1, blocks=1),
             ),
-            (TypeError, "seed must be an integer, not None", lambda: sampled_error(1, seed=None)),
+            (TypeError, "seed must be an integer, not None", lambda: sampled_error(1, seed=untyped(None))),
         ]
     )

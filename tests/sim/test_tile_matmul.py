@@ -66,7 +66,7 @@ def test_tensor_scales_apply_to_the_results(build_dir, rng):
     spec = DotSpec(block_size=2, accumulate="fp32")
     array = DotArray(spec, rows=3, columns=2, stages=2)
     x = rng.standard_normal((5, 8)).astype(np.float32)
-    A = quantize(x, scale="ue5m3", block_size=2, tensor_scale=0.3)
+    A = quantize(x, scale="ue5m3", block_size=2, tensor_scale=True)
     assert A.tensor_scale != 1
     assert same_bits(simulate_matmul(array, A, A, build_dir=build_dir), matmul(spec, A, A))
 

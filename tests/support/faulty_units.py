@@ -30,14 +30,18 @@ class WrappedUnit(DotUnit):
             m = super().elaborate(platform)
         finally:
             vars(self).update(outer)
-        drive = {name: inner[name] for name in names if name.startswith("o_") and name != "o_ready"}
-        drive |= {"i_ready": inner["i_ready"]} if self.stages else {}
+        drive: dict[str, Value] = {
+            name: inner[name] for name in names if name.startswith("o_") and name != "o_ready"
+        }
+        if self.stages:
+            drive["i_ready"] = inner["i_ready"]
         drive |= self.wrap(m, inner)
         for name, signal in outer.items():
             if name in drive:
                 m.d.comb += signal.eq(drive[name])
             else:
-                m.d.comb += inner[name].eq(drive.get(f"inner_{name}", signal))
+                passed: Value = signal
+                m.d.comb += inner[name].eq(drive.get(f"inner_{name}", passed))
         return m
 
     def wrap(self, m: Module, inner: dict[str, Signal]) -> dict[str, Value]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,11 @@ import pytest
 def whole(message: str) -> str:
     """A pattern that matches just this message."""
     return f"^{re.escape(message)}$"
+
+
+def untyped(value: object) -> Any:
+    """The value itself, for arguments that a type checker refuses and a function must take or refuse."""
+    return value
 
 
 def check_messages(cases: Iterable[tuple[type[Exception], str, Callable[[], object]]]) -> None:

@@ -8,6 +8,12 @@ from fractions import Fraction
 from functools import cache
 from math import floor, inf, nan
 from operator import mul
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # Python 3.13 has it in `typing`
+    from typing_extensions import TypeIs
+
+Exact = Fraction | int
 
 QUIET_NAN = 0x7FC00000
 INFINITY = 0x7F800000
@@ -73,17 +79,17 @@ def decode(name: str) -> list[Fraction | float]:
     return magnitudes + [-value for value in magnitudes] if sign_bit else magnitudes
 
 
-def is_finite(value: Fraction | float) -> bool:
+def is_finite(value: Fraction | float) -> "TypeIs[Exact]":
     return isinstance(value, Fraction | int)
 
 
 def quantum(name: str) -> Fraction:
     """What every value is a multiple of: the smallest above zero, but where that has a hidden bit."""
     least = min(value for value in decode(name) if is_finite(value) and value > 0)
-    return least / (1 << FORMATS[name][2]) if name in NO_ZERO and name in FORMATS else least
+    return Fraction(least) / (1 << FORMATS[name][2]) if name in NO_ZERO and name in FORMATS else least
 
 
-def binary32(value: Fraction) -> int:
+def binary32(value: Exact) -> int:
     """The bits of `value` rounded to binary32, ties to even; zero is +0, overflow is infinity."""
     if value == 0:
         return 0
@@ -106,7 +112,7 @@ def binary32(value: Fraction) -> int:
     return sign | ((unit + 150) << 23) | (significand - (1 << 23))
 
 
-def toward_zero32(value: Fraction) -> int:
+def toward_zero32(value: Exact) -> int:
     """The bits of `value` rounded to binary32 toward zero; an exact zero is +0."""
     bits = binary32(value)
     rounded = from_binary32(bits)
@@ -128,7 +134,7 @@ def exponent_of(name: str, code: int) -> int:
     return max(exponent, 1 - bias)
 
 
-def floor_log2(value: Fraction) -> int:
+def floor_log2(value: Exact) -> int:
     exponent = value.numerator.bit_length() - value.denominator.bit_length()
     return exponent if value >= Fraction(2) ** exponent else exponent - 1
 
@@ -159,7 +165,7 @@ def add32(x: int, y: int) -> int:
     return special32(float(a) + float(b) if not (is_finite(a) or is_finite(b)) else a if is_finite(b) else b)
 
 
-def special32(value: float) -> int:
+def special32(value: Fraction | float) -> int:
     """The bits of an infinity or NaN."""
     if value != value:
         return QUIET_NAN
@@ -205,12 +211,13 @@ class Dot:
         # The same as integers of a common unit, which is what makes a million cases affordable.
         self.units = [quantum(name) for name in (element_a, element_b, scale_a, scale_b)]
         self.unit = self.units[0] * self.units[1] * self.units[2] * self.units[3]
-        self.integers = [
+        # None stands for what is not finite: to multiply by it raises TypeError.
+        self.integers: list[list[Any]] = [
             [int(value / unit) if is_finite(value) else None for value in values]
             for values, unit in zip(self.values, self.units, strict=True)
         ]
 
-    def block(self, a: list[int], b: list[int], a_scale: int, b_scale: int) -> Fraction | float | int:
+    def block(self, a: list[int], b: list[int], a_scale: int, b_scale: int) -> Fraction | float:
         """V of one block: an int in `unit`s, or +-inf or nan."""
         of_a, of_b, of_sa, of_sb = self.integers
         try:
@@ -224,14 +231,14 @@ class Dot:
 
     def group(
         self, a: list[list[int]], b: list[list[int]], a_scale: list[int], b_scale: list[int]
-    ) -> float | int:
+    ) -> Fraction | float:
         """The exact sum of a group's blocks."""
-        total: float | int = 0
+        total: Fraction | float = 0
         for block in zip(a, b, a_scale, b_scale, strict=True):
             total = add(total, self.block(*block))
         return total
 
-    def rounded(self, value: float | int) -> int:
+    def rounded(self, value: Fraction | float) -> int:
         return special32(value) if isinstance(value, float) else binary32(value * self.unit)
 
     def aligned(self, a: list, b: list, a_scale: list, b_scale: list) -> int:
@@ -240,7 +247,9 @@ class Dot:
         for group in zip(a, b, a_scale, b_scale, strict=True):
             own = from_binary32(bits)
             # Value and exponent of the sum and of each term.
-            parts = [(own, max(floor_log2(abs(own)), -126) if is_finite(own) and own else -126)]
+            parts: list[tuple[Fraction | float, int]] = [
+                (own, max(floor_log2(abs(own)), -126) if is_finite(own) and own else -126)
+            ]
             for of_a, of_b, sa, sb in zip(*group, strict=True):
                 exponent = exponent_of(self.scales[0], sa) + exponent_of(self.scales[1], sb)
                 for k in range(0, len(of_a), 16):
@@ -262,7 +271,7 @@ class Dot:
         if self.accumulate == "none":
             return [self.rounded(group) for group in groups]
         if self.accumulate == "exact":
-            total: float | int = 0
+            total: Fraction | float = 0
             for group in groups:
                 total = add(total, group)
             return self.rounded(total)
@@ -272,7 +281,7 @@ class Dot:
         return result
 
 
-def encode(name: str, value: Fraction, rounding: str = "nearest_even") -> int:
+def encode(name: str, value: Exact, rounding: str = "nearest_even") -> int:
     """The code that `value` rounds to; +0 for a zero, and the sign kept for what rounds to zero."""
     if name == "int8":
         scaled = value * 64
@@ -297,7 +306,7 @@ def encode(name: str, value: Fraction, rounding: str = "nearest_even") -> int:
 
 
 @cache
-def magnitudes(name: str) -> list[Fraction]:
+def magnitudes(name: str) -> list[Exact]:
     """The finite magnitudes of a format with a sign, or without, in code order."""
     values = decode(name)
     half = len(values) // 2 if name in FORMATS and FORMATS[name][0] else len(values)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from blockdot.base import external_tools
@@ -29,6 +29,11 @@ REGISTER = "module top(input clk, d, output reg q); always @(posedge clk) q <= d
 
 class MultiplyAdd(wiring.Component):
     """A small design with a register, as Amaranth emits it."""
+
+    a: Signal
+    b: Signal
+    c: Signal
+    q: Signal
 
     def __init__(self, width: int = 4) -> None:
         self.width = width

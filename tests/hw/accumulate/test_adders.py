@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from amaranth.hdl import Shape
 from amaranth.lib import wiring
 from blockdot.hw.accumulate.binary32_adders import Binary32Adder, TwoPathAdder
 from blockdot.hw.accumulate.fused_adder import FusedAdder
@@ -216,7 +217,7 @@ def test_the_pairs_drawn_meet_every_case(rng: np.random.Generator) -> None:
     total = add32(a, b)
     finite = (a & INFINITY != INFINITY) & (b & INFINITY != INFINITY)
     # A sum of two binary32 numbers is not always exact in float64, but near enough to see a tie.
-    exact = sum(side[finite].view(np.float32).astype(np.float64) for side in (a, b))
+    exact = np.add(*(side[finite].view(np.float32).astype(np.float64) for side in (a, b)))
     rounded = total[finite].view(np.float32)
     error = np.abs(exact - rounded)
     step = np.abs(rounded.astype(np.float64) - np.nextafter(rounded, np.float32(0)))
@@ -326,7 +327,7 @@ def test_a_term_must_be_no_wider_than_a_significand() -> None:
 def check_window(
     unit: WindowAdder, rows: list[tuple[int, int]], evaluate: Callable[..., list[tuple[int, ...]]]
 ) -> None:
-    width = len(unit.result)
+    width = Shape.cast(unit.signature.members["result"].shape).width
     seen = [total % (1 << width) for (total,) in evaluate(unit, rows)]
     assert seen == [(accumulator + window) % (1 << width) for accumulator, window in rows]
 

@@ -337,7 +337,7 @@ def check_sums(
     magnitude_bits: int,
     sum_bits: int,
     order: int,
-    rows: list[tuple[int, int]],
+    rows: list[tuple[int, ...]],
     evaluate: Callable,
 ) -> None:
     for balanced, offset in ((False, 0), (True, -1), (False, 5)):

@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import reference
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from blockdot.hw.leaves.round import KEPT_BITS, Normalise, NumberRange, Round, SignedNormalise
@@ -108,6 +108,13 @@ def test_accumulators_are_those_of_the_specification(scale: str) -> None:
 class Chain(wiring.Component):
     """`Normalise`, and `Round` behind it, as a unit has them."""
 
+    negative: Signal
+    nan: Signal
+    magnitude: Signal
+    exponent: Signal
+    zeros: Signal
+    result: Signal
+
     def __init__(self, given: NumberRange, *, parallel: bool, zeros_bits: int = 0, excess: int = 0) -> None:
         self.given = given
         self.parallel = parallel
@@ -152,6 +159,10 @@ class Chain(wiring.Component):
 
 class SignedChain(wiring.Component):
     """`SignedNormalise`, and `Round` behind it, as a unit has them that sums in a window."""
+
+    value: Signal
+    nan: Signal
+    result: Signal
 
     def __init__(self, given: NumberRange, *, parallel: bool) -> None:
         self.given = given

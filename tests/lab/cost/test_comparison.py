@@ -33,6 +33,12 @@ class Sum(wiring.Component):
     A plain ``sum()`` would not do: Yosys puts any chain of additions into an order of its own.
     """
 
+    a: Signal
+    b: Signal
+    c: Signal
+    d: Signal
+    y: Signal
+
     def __init__(self, width: int, order: int, *, register: bool) -> None:
         self.width = width
         self.order = order
@@ -266,6 +272,15 @@ def test_parameters():
 
 class Pair(wiring.Component):
     """Two components that no scale format changes, one that the exponent's width does, and an inverter."""
+
+    a: Signal
+    b: Signal
+    c: Signal
+    d: Signal
+    y: Signal
+    z: Signal
+    w: Signal
+    n: Signal
 
     def __init__(self, width: int, order: int) -> None:
         self.width = width

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from blockdot.hw import UnitConfig
@@ -18,6 +18,10 @@ UNITS = [UnitConfig(DotSpec(scale=scale, block_size=2), stages=0) for scale in (
 
 class Masked(wiring.Component):
     """As many two-input gates as an exponent has bits, and one more in every second order."""
+
+    a: Signal
+    b: Signal
+    y: Signal
 
     def __init__(self, width: int) -> None:
         self.width = width

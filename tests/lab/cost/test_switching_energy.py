@@ -93,8 +93,8 @@ def test_what_settles_is_what_the_hardware_computes(accumulate: str, stages: int
     results: list[int] = []
 
     class Watched(Simulation):
-        def _settle(self, values, *rest) -> None:
-            super()._settle(values, *rest)
+        def _settle(self, values, changes, every, counts) -> None:
+            super()._settle(values, changes, every, counts)
             shown = [values[net] for net in mapped.outputs["o_result"]]
             valid = stages == 0 or values[mapped.outputs["o_valid"][0]]
             if valid:

@@ -57,6 +57,7 @@ def test_expects_what_theory_says_under_the_tensor_scale(rng):
     way = Quantization(scale="ue4m3", tensor_scale=True)
     seen = measure_errors(x, way)
     sigma = statistics(x).sigma
+    assert seen.tensor_scale is not None
     assert seen.expected == expected_error(sigma / seen.tensor_scale, scale="ue4m3").mse
     # These are independent normal values, after all.
     assert seen.mse == pytest.approx(seen.expected, rel=0.05)

@@ -13,7 +13,7 @@ import reference
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
 from blockdot.model.fast import staircases
 from blockdot.model.fast.decoder import Decoder
-from messages import whole
+from messages import untyped, whole
 
 pytest.importorskip("numba")
 # The package's attribute of that name is the function.
@@ -101,7 +101,7 @@ def test_the_loop_is_taken_where_it_applies(rng, monkeypatch):
         ({"rounding": "stochastic", "rng": rng}, False),
     ):
         taken.clear()
-        quantize(x, **parameters)
+        quantize(x, **untyped(parameters))
         assert bool(taken) == applies
     with staircases.plain():
         quantize(x)
@@ -127,6 +127,7 @@ def test_decode(element, rng):
 def test_decode_with_and_without_an_instruction_that_looks_up(permutes, rng, monkeypatch):
     """Every product of a table without symmetry, where blocks are a multiple of 16, and where not."""
     compiled = staircases.loops(1)
+    assert compiled
     monkeypatch.setattr(compiled, "permutes", lambda: permutes)
     elements, factors = rng.standard_normal(16), rng.standard_normal(256)
     element = formats.get("e2m1")
@@ -146,7 +147,7 @@ def test_what_is_not_finite_is_refused_in_the_same_words(bad, rng):
     message = f"x must be finite, not NaN or Inf in 1 of 128 values, the first {bad} at [2, 7]"
     for parameters in ({}, {"tensor_scale": True}, {"scale": "ue4m3", "recipe": "transformer_engine"}):
         with pytest.raises(ValueError, match=whole(message)):
-            quantize(x, **parameters)
+            quantize(x, **untyped(parameters))
 
 
 def test_strided_and_foreign_inputs(rng):
@@ -170,7 +171,7 @@ def test_memory_is_that_of_the_result(rng):
 
 def operands(
     rng: np.random.Generator, spec: DotSpec, shape: tuple[int, int, int], nan: float = 0.0
-) -> list[BlockTensor]:
+) -> tuple[BlockTensor, BlockTensor]:
     """Uniform codes of elements and scales, zeros and -0 among them, and NaN scales where there are such."""
     rows, others, columns = shape
     tensors = []
@@ -186,7 +187,8 @@ def operands(
         if scale.nan_code is not None:
             scales[rng.random(scales.shape) < nan] = scale.nan_code
         tensors.append(BlockTensor(codes, scales, 1.0, element.name, scale.name, spec.block_size))
-    return tensors
+    first, second = tensors
+    return first, second
 
 
 def check_matmul(
@@ -271,7 +273,7 @@ def test_matmul_of_real_scales_and_groups_of_blocks(rng, monkeypatch):
         # Few scales, so that float32 holds the sum of a group, but not that of a long row.
         columns = 256 if accumulate == "fp32" else 4096
         x, y = (rng.uniform(0.7, 1, (n, columns)).astype(np.float32) for n in (20, 40))
-        signs = rng.choice(np.float32([-1, 1]), x.shape)
+        signs = rng.choice(np.array([-1, 1], np.float32), x.shape)
         A, B = (quantize(values, scale=scale) for values in (x * signs, y))
         check_matmul(spec, A, B, monkeypatch, applies=True)
 
@@ -286,13 +288,15 @@ def test_matmul_leaves_to_numpy_what_the_loops_cannot_do(rng, monkeypatch):
         ({"accumulate": "exact", "scale": "ue5m3"}, 512),
         ({"accumulate": "fp32", "scale": "ue4m3"}, 16),
     ):
-        spec = DotSpec(**parameters)
+        spec = DotSpec(**untyped(parameters))
         check_matmul(spec, *operands(rng, spec, (20, 30, columns)), monkeypatch, applies=False)
     infinite = DotSpec(element="e3m4", scale="ue2m0", block_size=4, accumulate="fp32")
     A, B = operands(rng, infinite, (20, 30, 64))
     check_matmul(infinite, A, B, monkeypatch, applies=True)
     codes = A.codes.copy()
-    codes[3, 5] = A.element_format.infinity_code
+    infinity = A.element_format.infinity_code
+    assert infinity is not None
+    codes[3, 5] = infinity
     check_matmul(infinite, dataclasses.replace(A, codes=codes), B, monkeypatch, applies=False)
 
 
@@ -341,6 +345,7 @@ print(len(kernels.add_products.signatures))
 
 def test_panels_are_the_rows_and_then_zeros(rng):
     compiled = staircases.loops(1)
+    assert compiled
     codes, scales = rng.integers(0, 16, (5, 3, 4), np.uint8), rng.integers(0, 8, (5, 3), np.uint8)
     elements, factors = rng.standard_normal((2, 16)).astype(np.float32)
     panels = np.full((2, 12, 4), np.nan, np.float32)

@@ -133,7 +133,9 @@ def test_read_matrix_finds_what_is_nvfp4(rng, tmp_path):
     )
     assert Checkpoint(path).shape("a") == tensor.shape
     for name in ("a", "a.weight_packed"):
-        np.testing.assert_array_equal(read_matrix(f"{path}:{name}").codes, tensor.codes)
+        found = read_matrix(f"{path}:{name}")
+        assert found is not None
+        np.testing.assert_array_equal(found.codes, tensor.codes)
     for source in (path, f"{path}:norm.weight", f"{path}:a.weight_scale", tmp_path / "x.npy"):
         assert read_matrix(source) is None
 

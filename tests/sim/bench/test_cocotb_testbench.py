@@ -14,6 +14,7 @@ from blockdot.sim.engines.run import problem
 pytest.importorskip("cocotb")
 
 from blockdot.sim.bench.cocotb_testbench import Scoreboard
+from blockdot.sim.stimulus import Codes
 
 SPEC = DotSpec(scale="ue4m3", block_size=2, accumulate="fp32")
 SIMULATORS = [
@@ -23,10 +24,10 @@ SIMULATORS = [
 ]
 
 
-def group(a: int, b: int, scale: int = 0x38) -> tuple[np.ndarray, ...]:
+def group(a: int, b: int, scale: int = 0x38) -> tuple[Codes, Codes, Codes, Codes]:
     """Both elements of a and b, and 1.0 as the scales unless told otherwise."""
-    elements = [np.full((1, 2), code, np.uint8) for code in (a, b)]
-    return (*elements, *(np.full(1, scale, np.uint8) for _ in range(2)))
+    scales = np.full(1, scale, np.uint8)
+    return np.full((1, 2), a, np.uint8), np.full((1, 2), b, np.uint8), scales, scales
 
 
 def test_a_scoreboard_knows_sums():

@@ -23,6 +23,12 @@ def bench(unit: DotUnit, seed: int) -> str:
     return verilog_bench(unit, random(unit.spec, 200, seed=seed))
 
 
+def count_results(text: str) -> int:
+    found = re.search(r"localparam RESULTS = (\d+);", text)
+    assert found
+    return int(found[1])
+
+
 def icarus(unit: DotUnit, text: str, folder: Path) -> str:
     to_verilog(unit).write(folder)
     (folder / "tb.v").write_text(text)
@@ -41,7 +47,7 @@ def icarus(unit: DotUnit, text: str, folder: Path) -> str:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_bench_passes_the_unit_in_icarus(unit: DotUnit, seed: int, tmp_path: Path) -> None:
     text = bench(unit, seed)
-    results = int(re.search(r"localparam RESULTS = (\d+);", text)[1])
+    results = count_results(text)
     assert results > 10
     assert icarus(unit, text, tmp_path) == f"PASS {unit.name}: {results} results\n"
 
@@ -50,7 +56,7 @@ def test_the_bench_passes_the_unit_in_icarus(unit: DotUnit, seed: int, tmp_path:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_wrong_bit_fails_and_is_told(unit: DotUnit, seed: int, tmp_path: Path) -> None:
     text = bench(unit, seed)
-    results = int(re.search(r"localparam RESULTS = (\d+);", text)[1])
+    results = count_results(text)
     wrong = re.sub(
         r"(expected\[7\] = 32'h)(\w+)", lambda found: f"{found[1]}{int(found[2], 16) ^ 1:08x}", text
     )
