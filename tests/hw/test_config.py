@@ -203,7 +203,8 @@ def test_there_is_no_flow_without_a_pipeline() -> None:
         ("e2m1_ue5m3_n16_fp32", "unit must read like e2m1_ue5m3_n16_fp32_s1, not 'e2m1_ue5m3_n16_fp32'"),
         (
             "blockdot_e2m1_ue5m3_n16_fp32_s1",
-            "specification must read like e2m1_ue5m3_n16_fp32, not 'blockdot_e2m1_ue5m3_n16_fp32'",
+            "format must be one of e2m1, e2m3, e3m2, e4m3, e5m2, e3m4, int8, ue4m3, ue5m3, ue8m0, ue4m4, "
+            "ue5m3_ieee, ue4m3_full or ue{E}m{M} with E from 2 to 8 and M from 0 to 5, not 'blockdot'",
         ),
         (
             "e2m1_ue5m3_n16_fp32_s1_segment8_delay",
