@@ -76,6 +76,7 @@ AccumulateOption = Annotated[
     typer.Option(
         "--accumulate",
         metavar="|".join(ACCUMULATIONS),
+        autocompletion=lambda incomplete: [name for name in ACCUMULATIONS if name.startswith(incomplete)],
         help="; ".join(f"{name}: {ACCUMULATIONS[name].meaning}" for name in ACCUMULATIONS) + ".",
         rich_help_panel=_SPEC,
     ),
