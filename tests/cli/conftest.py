@@ -21,8 +21,9 @@ class Done:
 
 @pytest.fixture
 def blockdot(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Call the command line in an empty folder."""
+    """Call the command line in an empty folder, its output piped: with no width but what a test sets."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it in its workers
 
     def call(*arguments: object) -> Done:
         code = run([str(argument) for argument in arguments])
