@@ -8,7 +8,14 @@ import numpy.typing as npt
 from .array_places import index_text
 from .chunks import CHUNK
 
-__all__ = ["cast_exactly", "require_block_size", "require_finite", "require_int", "require_real"]
+__all__ = [
+    "cast_exactly",
+    "require_block_size",
+    "require_codes",
+    "require_finite",
+    "require_int",
+    "require_real",
+]
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 
@@ -48,6 +55,36 @@ def require_block_size(value: object) -> int:
     if size < 2 or size & (size - 1):
         raise ValueError(f"block_size must be a power of two of at least 2, not {size}")
     return size
+
+
+def require_codes(name: str, codes: npt.ArrayLike, bits: int, kind: str) -> npt.NDArray[np.integer]:
+    """Return `codes` as an array, having seen that no bit above the width is set.
+
+    Args:
+        name: What an error message calls them.
+        codes: Integers of any shape.
+        bits: Width of a code.
+        kind: What an error message says they are, such as ``e2m1 codes``.
+
+    Raises:
+        TypeError: If `codes` are not integers.
+        ValueError: If a code is outside 0 to ``2**bits - 1``.
+    """
+    array = np.asarray(codes)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, not {array.dtype}")
+    if 8 * array.dtype.itemsize == bits and array.dtype.kind == "u":
+        return array
+    if array.dtype.kind == "u" and (not array.size or int(array.max()) >> bits == 0):
+        return array
+    wrong = (array < 0) | (array >> bits != 0)
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"{name} must be {kind} from 0 to {(1 << bits) - 1:#x}, not "
+            f"{int(array.flat[first]):#x} at {index_text(first, array.shape)}"
+        )
+    return array
 
 
 def cast_exactly(

@@ -4,7 +4,8 @@ from . import formats
 from .formats import Format
 from .matmul import matmul
 from .quantize import quantize
+from .quantizer import QuantizerSpec
 from .spec import DotSpec
 from .tensor import BlockTensor
 
-__all__ = ["BlockTensor", "DotSpec", "Format", "formats", "matmul", "quantize"]
+__all__ = ["BlockTensor", "DotSpec", "Format", "QuantizerSpec", "formats", "matmul", "quantize"]

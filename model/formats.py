@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..base.argument_checks import cast_exactly, require_int
+from ..base.argument_checks import cast_exactly, require_codes, require_int
 from ..base.array_places import index_text
 
 __all__ = [
@@ -265,19 +265,7 @@ class Format:
             TypeError: If `codes` are not integers.
             ValueError: If a code is outside 0 to ``2**bits - 1``.
         """
-        array = np.asarray(codes)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"{name} must be integers, not {array.dtype}")
-        if array.dtype.kind == "u" and (not array.size or int(array.max()) >> self.bits == 0):
-            return array.astype(self.dtype, copy=False)
-        wrong = (array < 0) | (array >> self.bits != 0)
-        if wrong.any():
-            first = int(np.flatnonzero(wrong)[0])
-            raise ValueError(
-                f"{name} must be {self.name} codes from 0 to {(1 << self.bits) - 1:#x}, not "
-                f"{int(array.flat[first]):#x} at {index_text(first, array.shape)}"
-            )
-        return array.astype(self.dtype, copy=False)
+        return require_codes(name, codes, self.bits, f"{self.name} codes").astype(self.dtype, copy=False)
 
     def decode(self, codes: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the exact value of each code.
@@ -331,6 +319,11 @@ class Format:
         flat = array.reshape(-1)
         # The bits of float32 are half the work; the other roundings are written for float64 alone.
         narrow = rounding == "nearest_even" and array.dtype != np.float64
+
+        def up(position: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+            assert rng is not None
+            return rng.random(position.shape) < position
+
         codes = np.empty(flat.shape, self.dtype)
         for start in range(0, flat.size, _CHUNK):
             chunk = flat[start : start + _CHUNK]
@@ -341,7 +334,7 @@ class Format:
             if rounding == "nearest_even":
                 part = self.encode_nearest(value)
             else:
-                part = self._encode_chunk(value.astype(np.float64, copy=False), rounding, rng)
+                part = self._encode_chunk(value.astype(np.float64, copy=False), rounding, up)
             if nan is not None and self.nan_code is not None:
                 part[nan] = self.nan_code
             codes[start : start + _CHUNK] = part
@@ -433,10 +426,45 @@ class Format:
         np.minimum(code, self.largest_code, out=code)
         return code.astype(self.dtype)
 
+    def encode_drawn(
+        self,
+        values: npt.NDArray[np.float64],
+        random: npt.NDArray[np.integer],
+        random_bits: int,
+    ) -> npt.NDArray[np.unsignedinteger]:
+        """Return codes rounded at random by given bits, with no check and in one piece.
+
+        Of the two neighbours of a magnitude it is the lower one, plus one step where
+        ``floor(2**random_bits * position) + random >= 2**random_bits``, with `position` from 0 to 1 between
+        them. At or beyond the largest finite value it is that value, whatever the bits say.
+
+        Args:
+            values: Of any shape, small enough for a cache; not negative where the format is unsigned, no NaN.
+            random: As many numbers below ``2**random_bits``.
+            random_bits: From 1 to 16.
+
+        Returns:
+            Codes of the same shape, of the format's dtype.
+        """
+
+        def up(position: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+            return np.floor(position * (1 << random_bits)) + random >= 1 << random_bits
+
+        return self._encode_chunk(values, "stochastic", up).astype(self.dtype)
+
     def _encode_chunk(
-        self, value: npt.NDArray[np.float64], rounding: Rounding, rng: np.random.Generator | None
+        self,
+        value: npt.NDArray[np.float64],
+        rounding: Rounding,
+        up: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]],
     ) -> npt.NDArray[np.int64]:
-        """Return the codes of values under any rounding; what a NaN gives has no meaning."""
+        """Return the codes of values under any rounding; what a NaN gives has no meaning.
+
+        Args:
+            value: The values.
+            rounding: How they are rounded.
+            up: Tells, under ``stochastic``, which go up, by their positions between two codes.
+        """
         # |value| = significand * 2**(exponent - 52), read off the bits. A float64 subnormal reads with
         # a hidden bit it does not have; it is so far below every format that nothing depends on it.
         bits = np.abs(value).view(np.int64)
@@ -461,8 +489,7 @@ class Format:
             case "nearest_away":
                 code += rest >= np.int64(1) << (shift - 1)
             case "stochastic":
-                assert rng is not None
-                code += rng.random(code.shape) < np.ldexp(rest.astype(np.float64), -lost)
+                code += up(np.ldexp(rest.astype(np.float64), -lost))
             case "toward_zero":
                 pass
         negative = np.signbit(value)

@@ -62,7 +62,7 @@ class _Method:
 
     @property
     def tensor_scale(self) -> float:
-        return self.rule.tensor_scale
+        return float(self.rule.tensor_scale)
 
     @property
     def is_staircase(self) -> bool:

@@ -25,9 +25,9 @@ without being B.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "
 
 _Rows = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.unsignedinteger]
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,30 @@ class ScaleRule:
         scale: The scale format.
         rounding: How scales and elements are rounded.
         rng: The source of randomness, where `rounding` is ``stochastic``.
-        tensor_scale: What every value is divided by: g, a float32 value; 1 for none.
+        tensor_scale: What every value is divided by: g, a float32 value; 1 for none. An array has one for
+            each row, and goes with every method but ``search``.
     """
 
     element: Format
     scale: Format
     rounding: Rounding = "nearest_even"
     rng: np.random.Generator | None = None
-    tensor_scale: float = 1.0
+    tensor_scale: float | npt.NDArray[np.float64] = 1.0
+
+    def of_rows(self, here: npt.NDArray[np.int64]) -> "ScaleRule":
+        """Return the rule of some of the rows."""
+        if isinstance(self.tensor_scale, np.ndarray):
+            return replace(self, tensor_scale=self.tensor_scale[here])
+        return self
+
+    @property
+    def _unscaled(self) -> bool:
+        return not isinstance(self.tensor_scale, np.ndarray) and self.tensor_scale == 1
 
     def round_scales(self, largest: npt.NDArray[np.float32], top: float) -> _Codes:
         """Return the codes of the scales that bring magnitudes `largest` to `top`."""
         if self.rounding == "nearest_even":
-            if self.tensor_scale == 1 and self.scale.in_float32:
+            if self._unscaled and self.scale.in_float32:
                 return self.scale.encode_nearest(largest / np.float32(top))
             return self.scale.encode_nearest(largest.astype(np.float64) / (self.tensor_scale * top))
         quotients = largest.astype(np.float64) / (self.tensor_scale * top)
@@ -105,16 +117,34 @@ class ScaleRule:
         """
         return self._encode(rows, scales, "nearest_even" if self.rounding == "stochastic" else self.rounding)
 
+    def encode_drawn(
+        self, rows: _Rows, scales: _Codes, random: npt.NDArray[np.integer], random_bits: int
+    ) -> _Codes:
+        """Return the element codes of `rows`, each rounded by its own random bits: `Format.encode_drawn`."""
+        quotients = self._quotients(rows, self._wide_divisors(scales))
+        return self._without_scale(self.element.encode_drawn(quotients, random, random_bits), scales)
+
     def _encode(self, rows: _Rows, scales: _Codes, rounding: Rounding) -> _Codes:
-        narrow = rounding == "nearest_even" and self.tensor_scale == 1 and self.scale.largest < 2.0**128
-        divisors = (self._narrow_divisors if narrow else self._divisors)[scales]
-        spread = np.repeat(divisors, rows.shape[1]).reshape(rows.shape)
-        with np.errstate(over="ignore", under="ignore"):
-            quotients = np.divide(rows, spread, out=spread)
+        narrow = rounding == "nearest_even" and self._unscaled and self.scale.largest < 2.0**128
+        quotients: npt.NDArray[np.float32] | npt.NDArray[np.float64]
+        if narrow:
+            quotients = self._quotients(rows, self._narrow_divisors[scales])
+        else:
+            quotients = self._quotients(rows, self._wide_divisors(scales))
         if rounding == "nearest_even":
             codes = self.element.encode_nearest(quotients)
         else:
             codes = self.element.encode(quotients, rounding, self.rng)
+        return self._without_scale(codes, scales)
+
+    def _quotients(self, rows: _Rows, divisors: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
+        """Return `rows` divided by one divisor each, in the divisors' type."""
+        spread = np.repeat(divisors, rows.shape[1]).reshape(rows.shape)
+        with np.errstate(over="ignore", under="ignore"):
+            return np.divide(rows, spread, out=spread)
+
+    def _without_scale(self, codes: _Codes, scales: _Codes) -> _Codes:
+        """Return element codes, those under a scale of zero replaced by 0."""
         if self.scale.zero_code is not None:
             zero = scales == self.scale.zero_code
             if zero.any():
@@ -123,13 +153,18 @@ class ScaleRule:
 
     @cached_property
     def factors(self) -> npt.NDArray[np.float64]:
-        """What an element of value 1 is worth under each finite scale code, ascending."""
+        """What an element of value 1 is worth under each finite scale code, ascending; for one g."""
         return self.scale.values[: self.scale.largest_code + 1] * self.tensor_scale
+
+    def _wide_divisors(self, scales: _Codes) -> npt.NDArray[np.float64]:
+        # S * g has at most 30 bits.
+        return self._divisors[scales] * self.tensor_scale
 
     @cached_property
     def _divisors(self) -> npt.NDArray[np.float64]:
         # A division by infinity gives a zero; its sign is taken away afterwards.
-        return np.where(self.factors == 0, np.inf, self.factors)
+        scales = self.scale.values[: self.scale.largest_code + 1]
+        return np.where(scales == 0, np.inf, scales)
 
     @cached_property
     def _narrow_divisors(self) -> npt.NDArray[np.float32]:
@@ -166,11 +201,13 @@ def _signs(
     here = np.flatnonzero(doubtful)
     if here.size:
         x = rows[here].astype(np.float64)
+        rule = rule.of_rows(here)
         terms = []
         for sign, (codes, _) in ((1.0, first), (-1.0, second)):
             elements = rule.element.values[rule.compared(rows[here], codes[here])]
-            scale = rule.scale.values[codes[here], np.newaxis] * sign
-            terms += [np.abs(scale) * scale * rule.tensor_scale * elements**2, -2 * scale * x * elements]
+            scale = rule.scale.values[codes[here]] * sign
+            squared = np.abs(scale) * scale * rule.tensor_scale
+            terms += [squared[:, np.newaxis] * elements**2, -2 * scale[:, np.newaxis] * x * elements]
         signs[here] = sign_of_sums(np.concatenate(terms, axis=1))
     return signs
 
