@@ -82,7 +82,9 @@ def coverage(
             response = None
             if unit is not None and engine != "model":
                 response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim")
-                differing += map(mismatch_text, compare(unit, stimulus, response, engine=engine).mismatches)
+                differing += map(
+                    mismatch_text, compare(unit.config, stimulus, response, engine=engine).mismatches
+                )
             seen.add(stimulus, response)
     total = sum(stimulus.vectors for stimulus in stimuli)
     if json:

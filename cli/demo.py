@@ -33,7 +33,7 @@ def demo(
     goes through the simulated hardware of both formats against rows of the word-embedding table, and a
     table says what each unit costs and what the extra exponent bit adds.
     """
-    from ..hw import DotUnit, to_verilog
+    from ..hw import DotUnit, UnitConfig, to_verilog
     from ..lab.price import COMPARED_SCALES, PriceRequest, UnitChoices, price
     from ..synth import neutral
 
@@ -61,7 +61,7 @@ def demo(
     for accumulate, stages, rows in plan:
         for scale in COMPARED_SCALES:
             spec = DotSpec(scale=scale, accumulate=accumulate)
-            unit = DotUnit(spec, stages=stages)
+            unit = DotUnit.of(UnitConfig(spec, stages=stages))
             module = to_verilog(unit)
             module.write(build_dir)
             with progress_bar(f"simulating {unit.name}", None):

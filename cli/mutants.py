@@ -39,15 +39,13 @@ def mutants(
     Killed: an input of the directed and random tests shows it. Refuted: none does, but the proofs tell it
     from the unit. Equivalent: no input can. Exit code 1 says that one survived.
     """
-    from ..hw import DotUnit
     from ..verify.netlist_mutants import FATES, mutate
     from ..verify.source_mutants import plant
 
     parsed = DotSpec.parse(spec)
-    config = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
-    unit = DotUnit.of(config)
+    unit = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
     start = time.perf_counter()
-    with progress_bar(f"mutating {unit.name}", None) as report:
+    with progress_bar(f"mutating {unit.module_name}", None) as report:
         of_netlist = mutate(unit, count, seed=seed, progress=report)
         of_source = plant(unit, progress=report) if source else ()
     spent = time.perf_counter() - start
@@ -56,7 +54,7 @@ def mutants(
     if json:
         print_json(
             {
-                "unit": unit.name,
+                "unit": unit.module_name,
                 "seed": seed,
                 "vectors": of_netlist.vectors,
                 "seconds": spent,
@@ -66,7 +64,9 @@ def mutants(
         )
     else:
         out = console()
-        shown = table(f"{unit.name}, seed {seed}", "component", "mutants>", *(f"{fate}>" for fate in FATES))
+        shown = table(
+            f"{unit.module_name}, seed {seed}", "component", "mutants>", *(f"{fate}>" for fate in FATES)
+        )
         for title, ones in (("netlist", of_netlist.mutants), ("source", of_source)):
             for name in sorted({one.component for one in ones}):
                 mine = [one for one in ones if one.component == name]

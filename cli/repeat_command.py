@@ -69,5 +69,5 @@ def _stimulus_words(source: "StimulusSource") -> list[str]:
 
 def mismatch_text(mismatch: "Mismatch") -> str:
     """Return a mismatch with the command that repeats it, if there is one."""
-    command = repeat_command(mismatch.unit.config, mismatch.stimulus.source, mismatch.engine)
+    command = repeat_command(mismatch.unit, mismatch.stimulus.source, mismatch.engine)
     return str(mismatch) if command is None else f"{mismatch}\n  repeat: {command}"

@@ -189,7 +189,7 @@ def run_stimulus(
     start = time.perf_counter()
     response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim", trace=trace)
     seconds = time.perf_counter() - start
-    report = compare(unit, stimulus, response, engine=engine)
+    report = compare(unit.config, stimulus, response, engine=engine)
     return SimulatedRun(
         unit=unit.name,
         engine=engine,

@@ -46,15 +46,13 @@ def soak(
     broken off goes on where it was. The first mismatch is made as small as it gets, and printed as a test;
     exit code 1 says that there is one.
     """
-    from ..hw import DotUnit
     from ..verify.soak import explain
     from ..verify.soak import soak as run
 
     parsed = DotSpec.parse(spec)
-    config = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
-    unit = DotUnit.of(config)
+    unit = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
     start = time.perf_counter()
-    with progress_bar(f"soaking {unit.name}, seed {seed}", vectors) as report:
+    with progress_bar(f"soaking {unit.module_name}, seed {seed}", vectors) as report:
         done = run(unit, vectors, seed=seed, workers=workers, build_dir=build_dir / "sim", progress=report)
     seconds = time.perf_counter() - start
     failure = None if done.failure is None else explain(unit, done, build_dir=build_dir / "sim")
@@ -71,7 +69,7 @@ def soak(
     else:
         out = console()
         products = f" ({done.products} block products)" if parsed.blocks > 1 else ""
-        out.print(f"{unit.name}: {done.vectors} inputs{products}, seed {seed}", soft_wrap=True)
+        out.print(f"{unit.module_name}: {done.vectors} inputs{products}, seed {seed}", soft_wrap=True)
         if failure is None:
             out.print(f"{done.results} of {done.results} results equal the model's, bit for bit")
         resumed = f", {done.resumed} inputs taken from an earlier run" if done.resumed else ""

@@ -9,7 +9,7 @@ was broken off goes on where it was, and after a change only what it changed is 
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -101,11 +101,10 @@ def netlist(unit: DotUnit) -> str:
 def _job(
     config: UnitConfig, vectors: int, seed: int, build_dir: Path, known: dict[str, Any] | None
 ) -> dict[str, Any]:
-    unit = DotUnit.of(config)
-    digest = netlist(unit)
+    digest = netlist(DotUnit.of(config))
     if known is not None and known["equal"] and known["netlist"] == digest:
         return known
-    done = soak(unit, vectors, seed=seed, workers=1, build_dir=build_dir)
+    done = soak(config, vectors, seed=seed, workers=1, build_dir=build_dir)
     return {
         "netlist": digest,
         "results": done.results,
@@ -114,7 +113,7 @@ def _job(
     }
 
 
-def _all(
+def simulate_units(
     chosen: Sequence[UnitConfig],
     known: dict[str, Any],
     vectors: int,
@@ -122,6 +121,16 @@ def _all(
     build_dir: Path,
     workers: int | None,
 ) -> Iterable[tuple[UnitConfig, dict[str, Any]]]:
+    """Yield the configurations as they are done, each with its digests and whether all its results are equal.
+
+    Args:
+        chosen: The configurations.
+        known: What is kept already, by names; a unit whose netlist is the same is not run again.
+        vectors: How many inputs each.
+        seed: Seed of everything random.
+        build_dir: Where compiled units are kept.
+        workers: Units at once.
+    """
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             waiting = {
@@ -155,7 +164,11 @@ def _write(path: Path, kept: dict[str, Any]) -> None:
     write_records(path, "make volume", kept | tables)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    simulate: Callable[..., Iterable[tuple[UnitConfig, dict[str, Any]]]] = simulate_units,
+) -> int:
     """Go through the units; return the exit code: 1 if one of them differs from the model."""
     parser = argparse.ArgumentParser(prog="python -m studies.volume", description=__doc__)
     parser.add_argument("--vectors", type=float, default=_VECTORS, metavar="N", help="inputs of each unit")
@@ -177,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kept = {**heading, "units": {}, "classes": {}}
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("simulating", total=len(selected))
-            done = _all(selected, kept["units"], vectors, chosen.seed, chosen.build_dir, chosen.workers)
+            done = simulate(selected, kept["units"], vectors, chosen.seed, chosen.build_dir, chosen.workers)
             for config, found in done:
                 bar.advance(task)
                 differ += not found["equal"]

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import DotUnit
+from ..hw import UnitConfig
 from ..model import Format
 from ..sim.engines.run import Engine
 from ..sim.stimulus import Stimulus
@@ -40,7 +40,7 @@ class Mismatch:
     """One result that is not what the model computes.
 
     Attributes:
-        unit: The unit.
+        unit: How the unit is built.
         stimulus: What was put in.
         engine: What simulated it.
         result: Which result, from 0.
@@ -52,7 +52,7 @@ class Mismatch:
         seen: The unit's bits.
     """
 
-    unit: DotUnit
+    unit: UnitConfig
     stimulus: Stimulus
     engine: Engine
     result: int
@@ -72,8 +72,8 @@ class Mismatch:
         if self.first != self.last:
             vectors = f"vectors {self.first} to {self.last}"
         lines = [
-            f"{self.unit.name} on {self.engine}: result {self.result} ({vectors}, the last taken in cycle "
-            f"{self.input_cycle}, result given in cycle {self.cycle})",
+            f"{self.unit.module_name} on {self.engine}: result {self.result} ({vectors}, "
+            f"the last taken in cycle {self.input_cycle}, result given in cycle {self.cycle})",
             f"  expected {_float_text(self.expected)}",
             f"  seen     {_float_text(self.seen)}",
         ]
@@ -125,7 +125,7 @@ class Comparison:
 
 
 def compare(
-    unit: DotUnit,
+    unit: UnitConfig,
     stimulus: Stimulus,
     response: Response,
     *,
@@ -138,7 +138,7 @@ def compare(
     Results of sums that no vector started are undefined, and not compared.
 
     Args:
-        unit: The unit.
+        unit: How the unit is built.
         stimulus: What was put in.
         response: What came out; a part of it if the unit broke a rule.
         engine: What simulated it.

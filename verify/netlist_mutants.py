@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ..hw import DotUnit, to_verilog
+from ..hw import DotUnit, UnitConfig, to_verilog
 from ..sim.stimulus import Stimulus, random
 from ..synth import yosys
 from .accumulation_checks import ACCUMULATION_CHECKS
@@ -120,7 +120,7 @@ def _choose(unit: DotUnit, count: int, seed: int, source: str) -> list[str]:
 
 
 def mutate(
-    unit: DotUnit,
+    unit: UnitConfig,
     count: int,
     *,
     seed: int = 0,
@@ -129,7 +129,7 @@ def mutate(
     """Put faults into a unit's emitted netlist, and find them.
 
     Args:
-        unit: The unit.
+        unit: How the unit is built.
         count: How many faults, at least 1.
         seed: Seed of their choice; not negative.
         progress: Is told how many inputs were played, of how many.
@@ -140,29 +140,33 @@ def mutate(
     Raises:
         ToolError: If pyosys is missing.
         SynthesisError: If Yosys fails.
-        ValueError: If a number is outside its domain, or the unit itself does not give the model's results.
+        ValueError: If a number is outside its domain, the unit is a tile, or it does not give
+            the model's results without a fault.
     """
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-    source = to_verilog(unit).text
-    commands = _choose(unit, count, seed, source)
+    component = DotUnit.of(unit)
+    source = to_verilog(component).text
+    commands = _choose(component, count, seed, source)
     # A word of one bit would have no index.
     bits = max(len(commands).bit_length(), 2)
     awake = [
         command.replace("mutate ", f"mutate -ctrl {_CONTROL} {bits} {k} ", 1)
         for k, command in enumerate(commands, 1)
     ]
-    faulty = network({"unit.v": source}, unit.name, prepare=[*_prepared(unit), *awake], seconds=None)
+    faulty = network(
+        {"unit.v": source}, component.name, prepare=[*_prepared(component), *awake], seconds=None
+    )
     stimuli = [directed(unit.spec), random(unit.spec, _RANDOM, seed=seed)]
     found: dict[int, int] = {}
     vectors = sum(stimulus.vectors for stimulus in stimuli)
     played = 0
     for stimulus in stimuli:
         lanes = [k for k in range(1, len(commands) + 1) if k not in found]
-        shown, results = play(faulty, unit, stimulus, lanes)
+        shown, results = play(faulty, component, stimulus, lanes)
         if not agree(results, stimulus):
-            raise ValueError(f"{unit.name} must give the model's results, as it has no fault yet")
+            raise ValueError(f"{component.name} must give the model's results, as it has no fault yet")
         found |= {lane: cycle + played for lane, cycle in shown.items()}
         played += stimulus.vectors
         progress(played, vectors)
@@ -170,9 +174,9 @@ def mutate(
     mutants: list[Mutant] = []
     for k, command in enumerate(commands, 1):
         fault = " ".join(_option(command, name) for name in ("mode", "cell", "port", "portbit"))
-        fate: Fate = "killed" if k in found else examine_mutant(unit, right, _awake(faulty, k))
+        fate: Fate = "killed" if k in found else examine_mutant(component, right, _awake(faulty, k))
         mutants.append(Mutant(_component(command), fault, fate, found.get(k)))
-    return Mutants(unit.name, seed, vectors, tuple(mutants))
+    return Mutants(component.name, seed, vectors, tuple(mutants))
 
 
 def _control_words(lanes: Sequence[int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import DotUnit
+from ..hw import UnitConfig
 from ..sim.engines.run import Engine
 from ..sim.stimulus import Stimulus
 
@@ -152,11 +152,11 @@ def _array(codes: npt.NDArray[Any], indent: str) -> str:
     return f"np.array({rows(codes, indent)}, np.{codes.dtype})"
 
 
-def as_test(unit: DotUnit, stimulus: Stimulus, engine: Engine) -> str:
+def as_test(unit: UnitConfig, stimulus: Stimulus, engine: Engine) -> str:
     """Return a pytest file in which the unit plays a stimulus, and must give the model's results.
 
     Args:
-        unit: The unit.
+        unit: How the unit is built.
         stimulus: What to put in.
         engine: What simulates it.
     """
@@ -170,11 +170,11 @@ from blockdot.sim import Stimulus, run
 from blockdot.verify import compare
 
 
-def test_{unit.name}_gives_the_bits_of_the_model():
-    unit = UnitConfig.parse({unit.config.name!r}).build()
+def test_{unit.module_name}_gives_the_bits_of_the_model():
+    unit = UnitConfig.parse({unit.name!r})
     stimulus = Stimulus(
         spec=unit.spec,
 {arguments}    )
-    comparison = compare(unit, stimulus, run(unit, stimulus, engine={engine!r}), engine={engine!r})
+    comparison = compare(unit, stimulus, run(unit.build(), stimulus, engine={engine!r}), engine={engine!r})
     assert comparison.equal, str(comparison)
 """

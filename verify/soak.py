@@ -25,7 +25,7 @@ import numpy as np
 from .. import model, sim
 from ..base.argument_checks import require_int
 from ..base.source_digest import source_digest
-from ..hw import DotUnit
+from ..hw import DotUnit, UnitConfig
 from ..model import DotSpec
 from ..sim.engines import cxxrtl_lanes, run
 from ..sim.stimulus import Stimulus, bulk
@@ -76,8 +76,8 @@ class Soak:
         results: Results that equal the model's, bit for bit; of the batches that are whole.
         resumed: Inputs that an earlier run had put in already.
         workers: Processes that worked.
-        digest: A hash of all results' bits, the same for the same unit's specification, seed and number of
-            inputs on any machine.
+        digest: A hash of all results' bits, the same for the same unit's specification, seed, number of
+            inputs and size of a batch on any machine.
         failure: The first batch with a failure, its inputs, and the lane that failed; None for none.
     """
 
@@ -131,24 +131,25 @@ def _play(built: cxxrtl_lanes.BuiltUnit, seed: int, batch: int, vectors: int) ->
     )
 
 
-def _sizes(vectors: int) -> list[int]:
+def _sizes(vectors: int, batch: int) -> list[int]:
     """Return the inputs of each batch; the last ones share what is left, as few would not do."""
-    whole, rest = divmod(vectors, BATCH)
+    whole, rest = divmod(vectors, batch)
     if whole and 0 < rest < _LEAST:
-        return [BATCH] * (whole - 1) + [BATCH - _LEAST, rest + _LEAST]
-    return [BATCH] * whole + ([rest] if rest else [])
+        return [batch] * (whole - 1) + [batch - _LEAST, rest + _LEAST]
+    return [batch] * whole + ([rest] if rest else [])
 
 
-def batches(spec: DotSpec, vectors: int, *, seed: int) -> Iterator[Stimulus]:
+def batches(spec: DotSpec, vectors: int, *, seed: int, batch: int = BATCH) -> Iterator[Stimulus]:
     """Yield what `soak` puts into a unit, batch by batch.
 
     Args:
         spec: What the unit computes.
         vectors: How many inputs, at least 8.
         seed: Seed of everything random; not negative.
+        batch: Inputs in a batch.
     """
-    for batch, size in enumerate(_sizes(vectors)):
-        yield _stimulus(spec, seed, batch, size)
+    for number, size in enumerate(_sizes(vectors, batch)):
+        yield _stimulus(spec, seed, number, size)
 
 
 class _Journal:
@@ -185,12 +186,12 @@ def _model_digest() -> str:
 
 
 @contextmanager
-def _journal(built: cxxrtl_lanes.BuiltUnit, seed: int) -> Iterator[_Journal]:
+def _journal(built: cxxrtl_lanes.BuiltUnit, seed: int, batch: int) -> Iterator[_Journal]:
     heading = {
         "journal": _JOURNAL_VERSION,
         "unit": built.name,
         "seed": seed,
-        "batch": BATCH,
+        "batch": batch,
         "library": built.library.name,
         "model": _model_digest(),
     }
@@ -212,11 +213,19 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _single(unit: UnitConfig) -> DotUnit:
+    component = unit.build()
+    if not isinstance(component, DotUnit):
+        raise ValueError(f"tile must be None for a soak, not {unit.tile}")
+    return component
+
+
 def soak(
-    unit: DotUnit,
+    unit: UnitConfig,
     vectors: int,
     *,
     seed: int = 0,
+    batch: int = BATCH,
     workers: int | None = None,
     build_dir: str | os.PathLike[str] = run.BUILD_DIR,
     progress: SoakProgress | None = None,
@@ -224,9 +233,10 @@ def soak(
     """Put random inputs into a unit and compare every result with the model's, until one differs.
 
     Args:
-        unit: The unit.
+        unit: How the unit is built.
         vectors: How many inputs, at least 8.
         seed: Seed of everything random; not negative.
+        batch: Inputs in a batch, at least 16. Another number means other inputs.
         workers: How many processes work at once; as many as there are processors where it is None.
         build_dir: Where the compiled unit and the journal are kept; made if need be.
         progress: Called after each batch.
@@ -236,19 +246,20 @@ def soak(
 
     Raises:
         TypeError: If a number is none.
-        ValueError: If a number is outside its domain, or the same run is under way in the same folder.
+        ValueError: If a number is outside its domain, the unit is a tile, or the same run is under way in the
+            same folder.
         ToolError: If a tool is missing.
         EngineError: If the compiler, or a process, fails.
     """
-    least = {"vectors": (vectors, _LEAST), "seed": (seed, 0)}
+    least = {"vectors": (vectors, _LEAST), "seed": (seed, 0), "batch": (batch, 2 * _LEAST)}
     if workers is not None:
         least["workers"] = (workers, 1)
     for name, (value, bound) in least.items():
         if require_int(name, value) < bound:
             raise ValueError(f"{name} must be at least {bound}, not {value}")
-    built = cxxrtl_lanes.build(unit, Path(build_dir))
-    sizes = _sizes(vectors)
-    with _journal(built, seed) as journal:
+    built = cxxrtl_lanes.build(_single(unit), Path(build_dir))
+    sizes = _sizes(vectors, batch)
+    with _journal(built, seed, batch) as journal:
         known = {k: part for k, part in journal.parts.items() if k < len(sizes)}
         # A failure is looked at again: it may have been a fault of the machine.
         known = {k: p for k, p in known.items() if p.vectors == sizes[k] and p.failing < 0}
@@ -263,7 +274,7 @@ def soak(
     done = [known[k] for k in sorted(known)]
     failed = next(((p.batch, p.vectors, p.failing) for p in done if p.failing >= 0), None)
     return Soak(
-        unit=unit.name,
+        unit=unit.module_name,
         seed=seed,
         vectors=sum(part.vectors for part in done),
         products=sum(part.vectors for part in done) * unit.spec.blocks,
@@ -300,11 +311,13 @@ def _parts(
         pool.shutdown(cancel_futures=True)
 
 
-def explain(unit: DotUnit, soaked: Soak, *, build_dir: str | os.PathLike[str] = run.BUILD_DIR) -> SoakFailure:
+def explain(
+    unit: UnitConfig, soaked: Soak, *, build_dir: str | os.PathLike[str] = run.BUILD_DIR
+) -> SoakFailure:
     """Make the failure of a run as small as it gets, and see it on an engine of the ordinary kind.
 
     Args:
-        unit: The unit.
+        unit: How the unit is built.
         soaked: What came of `soak`, with a failure.
         build_dir: Where the compiled unit is kept.
 
@@ -317,7 +330,8 @@ def explain(unit: DotUnit, soaked: Soak, *, build_dir: str | os.PathLike[str] = 
     """
     if soaked.failure is None:
         raise ValueError(f"soak of {soaked.unit} must have failed to be explained, not come out well")
-    built = cxxrtl_lanes.build(unit, Path(build_dir))
+    component = _single(unit)
+    built = cxxrtl_lanes.build(component, Path(build_dir))
     batch, vectors, lane = soaked.failure
 
     def fails(stimuli: Sequence[Stimulus]) -> list[bool]:
@@ -329,7 +343,7 @@ def explain(unit: DotUnit, soaked: Soak, *, build_dir: str | os.PathLike[str] = 
     others: tuple[run.Engine, ...] = ("pysim", "cxxrtl")
     for engine in others:
         try:
-            response = run.run(unit, least, engine=engine, build_dir=build_dir)
+            response = run.run(component, least, engine=engine, build_dir=build_dir)
             comparison = compare(unit, least, response, engine=engine, shown=1)
             told = "" if comparison.equal else str(comparison.mismatches[0])
         except StreamError as error:
@@ -337,6 +351,6 @@ def explain(unit: DotUnit, soaked: Soak, *, build_dir: str | os.PathLike[str] = 
         if told:
             return SoakFailure(stimulus=least, engine=engine, told=told, test=as_test(unit, least, engine))
     raise EngineError(
-        f"engines {' and '.join(others)} must fail as lane {lane} of batch {batch} of {unit.name} did, "
+        f"engines {' and '.join(others)} must fail as lane {lane} of batch {batch} of {built.name} did, "
         "not find it right"
     )

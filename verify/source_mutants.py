@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Final
 
 from .. import base, hw, model
-from ..hw import DotUnit, to_verilog
+from ..hw import DotUnit, UnitConfig, to_verilog
 from ..sim.stimulus import Stimulus, random
 from .coverage.directed import directed
 from .netlist_mutants import Fate, Mutant, agree, examine_mutant, play
@@ -300,7 +300,7 @@ def _folder(package: ModuleType) -> Path:
     return Path(package.__file__).parent
 
 
-def _emit(unit: DotUnit, fault: SourceFault) -> str | None:
+def _emit(unit: UnitConfig, fault: SourceFault) -> str | None:
     """Return the Verilog that the faulty generator emits; None if it emits none."""
     with tempfile.TemporaryDirectory(prefix="blockdot-fault-") as name:
         package = Path(name) / "blockdot"
@@ -318,7 +318,7 @@ def _emit(unit: DotUnit, fault: SourceFault) -> str | None:
             )
         path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", _EMIT, unit.config.name],
+            [sys.executable, "-W", "ignore", "-c", _EMIT, unit.name],
             cwd=name,
             env={**os.environ, "PYTHONPATH": name},
             capture_output=True,
@@ -330,12 +330,12 @@ def _emit(unit: DotUnit, fault: SourceFault) -> str | None:
 
 
 def plant(
-    unit: DotUnit, *, progress: Callable[[int, int], None] = lambda _done, _all: None
+    unit: UnitConfig, *, progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> tuple[Mutant, ...]:
     """Generate a unit with each fault of the source that makes another unit of it, and find the faults.
 
     Args:
-        unit: The unit.
+        unit: How the unit is built.
         progress: Is told how many faults are done, of how many.
 
     Returns:
@@ -345,14 +345,17 @@ def plant(
         ToolError: If pyosys is missing.
         SynthesisError: If Yosys fails.
     """
-    text = to_verilog(unit).text
-    right = network({"unit.v": text}, unit.name)
+    component = DotUnit.of(unit)
+    text = to_verilog(component).text
+    right = network({"unit.v": text}, component.name)
     stimuli = [directed(unit.spec), random(unit.spec, _RANDOM, seed=0)]
     planted: list[Mutant] = []
     for k, fault in enumerate(FAULTS):
         emitted = _emit(unit, fault)
         if emitted != text:
-            planted.append(Mutant(fault.component, fault.name, _fate(unit, right, emitted, stimuli), None))
+            planted.append(
+                Mutant(fault.component, fault.name, _fate(component, right, emitted, stimuli), None)
+            )
         progress(k + 1, len(FAULTS))
     return tuple(planted)
 

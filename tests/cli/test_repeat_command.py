@@ -117,12 +117,12 @@ def test_the_command_of_directed_inputs_names_no_number_of_them():
 def test_a_planted_fault_is_told_and_its_command_repeats_it(seed):
     unit = FaultyUnit(DotSpec(scale="ue4m3", block_size=2), stages=0)
     stimulus = random(unit.spec, 150, seed=seed)
-    comparison = compare(unit, stimulus, run(unit, stimulus), engine="pysim", shown=1)
+    comparison = compare(unit.config, stimulus, run(unit, stimulus), engine="pysim", shown=1)
     wrong = np.flatnonzero(stimulus.expected() >> 23 & 7 == 5)
     assert len(wrong) > 5
     assert comparison.differing == len(wrong)
     assert [m.result for m in comparison.mismatches] == [wrong[0]]
     _, flags, other = repeated(mismatch_text(comparison.mismatches[0]).rsplit("repeat: ", 1)[1])
     assert flags.engine == "pysim"
-    again = compare(unit, other, run(unit, other), engine="pysim", shown=1)
+    again = compare(unit.config, other, run(unit, other), engine="pysim", shown=1)
     assert str(again) == str(comparison)

@@ -61,7 +61,9 @@ def test_any_legal_specification_builds_and_matches_and_any_other_says_why(drawn
     assert DotSpec.parse(spec.name) == spec
     unit = DotUnit(spec, stages=int(spec.accumulates), optimise=optimise)
     stimulus = random(spec, 12, seed=seed, stalls=False)
-    assert compare(unit, stimulus, run(unit, stimulus, engine="pysim"), engine="pysim").equal, spec.name
+    assert compare(unit.config, stimulus, run(unit, stimulus, engine="pysim"), engine="pysim").equal, (
+        spec.name
+    )
 
 
 COMMAND = [sys.executable, "-m", "blockdot"]

@@ -4,11 +4,6 @@ import pytest
 from blockdot.verify import soak
 
 
-@pytest.fixture(autouse=True)
-def _small_batches(monkeypatch):
-    monkeypatch.setattr(soak, "BATCH", 2000)
-
-
 def test_all_is_said_and_a_second_run_takes_no_time(blockdot):
     arguments = ("soak", "e2m1_ue2m0_n2_none", "--vectors", "1e4", "--seed", 3, "--workers", 1)
     done = blockdot(*arguments)

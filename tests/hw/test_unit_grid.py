@@ -72,7 +72,7 @@ LARGE = [
 def agree(unit: DotUnit, seed: int, build_dir: Path) -> None:
     stimulus = random(unit.spec, VECTORS, seed=seed)
     comparison = compare(
-        unit, stimulus, run(unit, stimulus, engine="cxxrtl", build_dir=build_dir), engine="cxxrtl"
+        unit.config, stimulus, run(unit, stimulus, engine="cxxrtl", build_dir=build_dir), engine="cxxrtl"
     )
     assert comparison.equal, str(comparison)
     # A comparison of nothing would be equal too. Random sums are a handful of vectors long.

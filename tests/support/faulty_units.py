@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from blockdot.hw import DotUnit
+from blockdot.hw import DotUnit, UnitConfig
 from blockdot.model import DotSpec
 from blockdot.sim import Response, Stimulus, from_blocks
 
@@ -78,6 +78,13 @@ class FaultyUnit(WrappedUnit):
             "inner_i_valid": self.i_valid & ~asked["sticks"],
             "inner_o_ready": (self.o_ready | drop) & ~again,
         }
+
+
+class FaultyConfig(UnitConfig):
+    """How a faulty unit is built."""
+
+    def build(self) -> FaultyUnit:
+        return FaultyUnit.of(self)
 
 
 class LoopingUnit(WrappedUnit):

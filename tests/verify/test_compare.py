@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from blockdot.hw import DotUnit
+from blockdot.hw import UnitConfig
 from blockdot.model import DotSpec
 from blockdot.sim import Response, from_blocks, random
 from blockdot.sim.stimulus import Stimulus
@@ -19,7 +19,7 @@ def perfect(stimulus: Stimulus) -> Response:
 
 
 def test_equal_bits_compare_equal(seed):
-    unit = DotUnit(DotSpec(block_size=4, accumulate="fp32"), stages=1)
+    unit = UnitConfig(DotSpec(block_size=4, accumulate="fp32"), stages=1)
     stimulus = random(unit.spec, 200, seed=seed)
     comparison = compare(unit, stimulus, perfect(stimulus), engine="pysim")
     assert comparison.equal
@@ -29,7 +29,7 @@ def test_equal_bits_compare_equal(seed):
 
 @pytest.mark.parametrize("bit", [0, 31])
 def test_one_bit_is_enough_to_differ(seed, bit):
-    unit = DotUnit(DotSpec(block_size=4), stages=1)
+    unit = UnitConfig(DotSpec(block_size=4), stages=1)
     stimulus = random(unit.spec, 50, seed=seed)
     response = perfect(stimulus)
     response.results[20] ^= np.uint32(1 << bit)
@@ -40,7 +40,7 @@ def test_one_bit_is_enough_to_differ(seed, bit):
 
 
 def test_missing_results_are_counted_and_the_others_compared(seed):
-    unit = DotUnit(DotSpec(block_size=4), stages=1)
+    unit = UnitConfig(DotSpec(block_size=4), stages=1)
     stimulus = random(unit.spec, 50, seed=seed)
     whole = perfect(stimulus)
     part = Response(
@@ -65,7 +65,7 @@ def test_undefined_results_are_not_compared(seed):
     )
     response = perfect(stimulus)
     response.results[0] = 0x12345678
-    comparison = compare(DotUnit(spec, stages=1), stimulus, response, engine="pysim")
+    comparison = compare(UnitConfig(spec, stages=1), stimulus, response, engine="pysim")
     assert comparison.equal
     assert comparison.compared == stimulus.result_count - stimulus.undefined_count
 
@@ -81,7 +81,7 @@ def test_a_mismatch_tells_everything():
     )
     response = perfect(stimulus)
     response.results[0] ^= np.uint32(1 << 22)
-    mismatch = compare(DotUnit(spec, stages=1), stimulus, response, engine="icarus").mismatches[0]
+    mismatch = compare(UnitConfig(spec, stages=1), stimulus, response, engine="icarus").mismatches[0]
     assert (mismatch.first, mismatch.last, mismatch.expected, mismatch.seen) == (0, 0, 0xC11C0000, 0xC15C0000)
     assert str(mismatch).splitlines() == [
         "blockdot_e2m1_ue4m3xue5m3_n4_none_s1 on icarus: result 0 (vector 0, the last taken in cycle 0, "
@@ -101,7 +101,7 @@ def test_a_long_sum_is_told_by_its_ends(rng):
     stimulus = from_blocks(spec, a, b, a_scale, b_scale)
     response = perfect(stimulus)
     response.results[0] ^= np.uint32(1)
-    text = str(compare(DotUnit(spec, stages=1), stimulus, response, engine="pysim").mismatches[0])
+    text = str(compare(UnitConfig(spec, stages=1), stimulus, response, engine="pysim").mismatches[0])
     assert "result 0 (vectors 0 to 8, the last taken in cycle 8, result given in cycle 0)" in text
     told = [line.split(":")[0].strip() for line in text.splitlines() if line.startswith("  vector")]
     assert told == [f"vector {v} block {block}" for v in (0, 1, 7, 8) for block in (0, 1)]

@@ -3,14 +3,15 @@
 import dataclasses
 
 import pytest
-from blockdot.hw import DotUnit, to_verilog
+from blockdot.hw import DotUnit, UnitConfig, to_verilog
 from blockdot.model import DotSpec
 from blockdot.sim import random
 from blockdot.verify import source_mutants
 from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
 from blockdot.verify.proofs.solver import network
 
-UNIT = DotUnit(DotSpec(scale="ue2m0", block_size=2), stages=1)
+CONFIG = UnitConfig(DotSpec(scale="ue2m0", block_size=2), stages=1)
+UNIT = DotUnit.of(CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def right():
 
 def test_no_mutant_of_a_small_unit_survives(seed):
     seen: list[tuple[int, int]] = []
-    done = mutate(UNIT, 60, seed=seed, progress=lambda played, total: seen.append((played, total)))
+    done = mutate(CONFIG, 60, seed=seed, progress=lambda played, total: seen.append((played, total)))
     assert len(done.mutants) == 60
     assert done.count("survived") == 0
     assert done.count("killed") > 40
@@ -28,11 +29,11 @@ def test_no_mutant_of_a_small_unit_survives(seed):
     assert sum(done.count("killed", name) for name in done.components) == done.count("killed")
     assert all((one.cycle is not None) == (one.fate == "killed") for one in done.mutants)
     assert seen[-1] == (done.vectors, done.vectors)
-    assert mutate(UNIT, 60, seed=seed) == done
+    assert mutate(CONFIG, 60, seed=seed) == done
 
 
 def test_one_mutant_alone_is_found():
-    (one,) = mutate(UNIT, 1, seed=5).mutants  # an input that is inverted
+    (one,) = mutate(CONFIG, 1, seed=5).mutants  # an input that is inverted
     assert (one.component, one.fate) == ("add", "killed")
     assert one.fault.startswith("inv ")
 
@@ -69,7 +70,7 @@ def test_faults_of_the_source(name, monkeypatch):
     monkeypatch.setattr(source_mutants, "FAULTS", (fault,))
     # With so few digits nothing is ever rounded, and the line is not used.
     expected = [] if fault.component == "round" else ["killed"]
-    assert [one.fate for one in source_mutants.plant(UNIT)] == expected
+    assert [one.fate for one in source_mutants.plant(CONFIG)] == expected
 
 
 def test_every_fault_of_the_source_has_its_line():
@@ -88,4 +89,4 @@ def test_every_fault_of_the_source_has_its_line():
 )
 def test_refuses_what_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
-        mutate(UNIT, **options)
+        mutate(CONFIG, **options)

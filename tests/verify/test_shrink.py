@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from blockdot.hw import DotUnit
+from blockdot.hw import UnitConfig
 from blockdot.model import DotSpec
 from blockdot.sim import Stimulus, random
 from blockdot.verify.shrink import as_test, shrink
@@ -78,13 +78,13 @@ def test_every_least_stimulus_is_legal(element, seed):
 
 def test_the_test_plays_the_same_stimulus(seed):
     stimulus = random(SPEC, 3, seed=seed)
-    unit = DotUnit(SPEC, stages=2, order=5)
+    unit = UnitConfig(SPEC, stages=2, order=5)
     text = as_test(unit, stimulus, "pysim")
     space: dict[str, object] = {}
     exec(compile(text, "test_case.py", "exec"), space)
     name = re.search(r"def (test_\w+)\(\):", text)
     assert name
-    assert unit.name in name[1]
+    assert unit.module_name in name[1]
     played = []
     space["run"] = lambda *arguments, **options: played.append((arguments, options))
     space["compare"] = lambda *_, **__: pytest.skip
@@ -92,6 +92,6 @@ def test_the_test_plays_the_same_stimulus(seed):
         space[name[1]]()  # type: ignore[operator]
     ((other, again), options) = played[0]
     assert options == {"engine": "pysim"}
-    assert (other.name, other.order) == (unit.name, 5)
+    assert other.config == unit
     for field in ("a", "b", "a_scale", "b_scale", "first", "last", "offer", "accept"):
         np.testing.assert_array_equal(getattr(again, field), getattr(stimulus, field))

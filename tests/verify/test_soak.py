@@ -1,31 +1,33 @@
+import functools
 import json
+import multiprocessing
 import re
 import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from blockdot.hw import DotUnit
+from blockdot.hw import UnitConfig
 from blockdot.model import DotSpec
 from blockdot.sim.engines import cxxrtl_lanes
 from blockdot.sim.stimulus import bulk
-from blockdot.verify.soak import explain, soak
+from blockdot.sim.stream_rules import EngineError
+from blockdot.verify.soak import explain
+from blockdot.verify.soak import soak as soak_in_batches
+from faulty_units import FaultyConfig
 
-UNIT = DotUnit(DotSpec(scale="ue4m3", block_size=2), stages=0)
+UNIT = UnitConfig(DotSpec(scale="ue4m3", block_size=2), stages=0)
+
+soak = functools.partial(soak_in_batches, batch=4000)
 
 
 @pytest.fixture
 def folder(build_dir, tmp_path):
     """A folder for a journal, with the unit compiled already."""
-    built = cxxrtl_lanes.build(UNIT, build_dir)
+    built = cxxrtl_lanes.build(UNIT.build(), build_dir)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / built.library.name).write_bytes(built.library.read_bytes())
     return tmp_path / "made"
-
-
-@pytest.fixture(autouse=True)
-def _small_batches(monkeypatch):
-    monkeypatch.setattr("blockdot.verify.soak.BATCH", 4000)
 
 
 def journal(folder):
@@ -84,7 +86,7 @@ def test_a_journal_that_was_cut_off_or_is_of_something_else_is_not_believed(fold
 
 def test_two_runs_do_not_write_one_journal(folder, seed):
     message = (
-        rf"^soak of {UNIT.name} with seed {seed} must run once at a time in a folder, "
+        rf"^soak of {UNIT.module_name} with seed {seed} must run once at a time in a folder, "
         rf"not twice in {re.escape(repr(str(folder)))}$"
     )
 
@@ -96,8 +98,8 @@ def test_two_runs_do_not_write_one_journal(folder, seed):
 
 
 @pytest.mark.parametrize("stages", [0, 1])
-def test_a_fault_is_found_made_small_and_told_as_a_test(faulty, build_dir, seed, stages):
-    unit = faulty(stages=stages)
+def test_a_fault_is_found_made_small_and_told_as_a_test(build_dir, seed, stages):
+    unit = FaultyConfig(UNIT.spec, stages=stages)
     done = soak(unit, 12_000, seed=seed, workers=2, build_dir=build_dir)
     assert done.failure is not None
     assert done.failure[0] == 0
@@ -113,33 +115,31 @@ def test_a_fault_is_found_made_small_and_told_as_a_test(faulty, build_dir, seed,
     exec(compile(failure.test, "test_case.py", "exec"), space)
     test = next(value for name, value in space.items() if name.startswith("test_"))
     test()  # type: ignore[operator]  # a unit without the fault
-    space["UnitConfig"] = SimpleNamespace(parse=lambda _: SimpleNamespace(build=lambda: unit))
+    space["UnitConfig"] = SimpleNamespace(parse=lambda _: unit)
     with pytest.raises(AssertionError, match="0 of 1 results are the model's"):
         test()  # type: ignore[operator]
     # A failure is not taken for known.
     assert soak(unit, 12_000, seed=seed, workers=1, build_dir=build_dir).failure == done.failure
 
 
-def test_a_process_that_is_killed_is_told_of(folder, seed, monkeypatch):
-    from blockdot.sim.stream_rules import EngineError
-
+def test_a_library_that_cannot_be_loaded_is_told_of(folder, seed, monkeypatch):
     (library,) = folder.glob("*.so")
     library.unlink()
     # Loading it fails in the process that works.
     monkeypatch.setattr(
-        cxxrtl_lanes, "build", lambda *_: cxxrtl_lanes.BuiltUnit(UNIT.spec, UNIT.name, 0, 0, library)
+        cxxrtl_lanes, "build", lambda *_: cxxrtl_lanes.BuiltUnit(UNIT.spec, UNIT.module_name, 0, 0, library)
     )
     with pytest.raises(OSError, match="cannot open shared object file"):
         soak(UNIT, 4000, seed=seed, workers=1, build_dir=folder)
-    monkeypatch.setattr("blockdot.verify.soak._ignore_interrupts", _die)
-    with pytest.raises(EngineError, match=f"^processes that simulate {UNIT.name} must not be killed"):
-        soak(UNIT, 4000, seed=seed, workers=1, build_dir=folder)
 
 
-def _die() -> None:
-    import os
+def test_a_process_that_is_killed_is_told_of(folder, seed):
+    def kill(*_: int) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
 
-    os._exit(9)
+    with pytest.raises(EngineError, match=f"^processes that simulate {UNIT.module_name} must not be killed"):
+        soak(UNIT, 20_000, seed=seed, batch=400, workers=1, build_dir=folder, progress=kill)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,7 @@ def _die() -> None:
         ({"vectors": 7}, ValueError, "vectors must be at least 8, not 7"),
         ({"vectors": 9.5}, TypeError, r"vectors must be an integer, not 9\.5"),
         ({"vectors": 8, "seed": -1}, ValueError, "seed must be at least 0, not -1"),
+        ({"vectors": 8, "batch": 15}, ValueError, "batch must be at least 16, not 15"),
         ({"vectors": 8, "workers": 0}, ValueError, "workers must be at least 1, not 0"),
     ],
 )
@@ -155,6 +156,11 @@ def test_refuses_what_cannot_be(options, error, message, tmp_path):
     with pytest.raises(error, match=f"^{message}$"):
         soak(UNIT, **options, build_dir=tmp_path / "made")
     assert not (tmp_path / "made").exists()
+
+
+def test_refuses_a_tile(tmp_path):
+    with pytest.raises(ValueError, match=r"^tile must be None for a soak, not \(2, 2\)$"):
+        soak(UnitConfig(UNIT.spec, tile=(2, 2)), 8, build_dir=tmp_path / "made")
 
 
 def test_bulk_meets_every_code_and_repeats_itself(seed):

@@ -38,7 +38,7 @@ def _reference(unit: DotUnit, seed: int):
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_hardware_computes_the_model_s_bits(unit, seed):
     stimulus, response = _reference(unit, seed)
-    assert compare(unit, stimulus, response, engine="pysim").equal
+    assert compare(unit.config, stimulus, response, engine="pysim").equal
     assert len(response.input_cycles) == stimulus.vectors
     if unit.stages:
         # There were gaps, and there was back-pressure.
@@ -69,7 +69,7 @@ def test_every_engine_sees_wrong_bits(engine, faulty, build_dir, seed):
     unit = faulty()
     stimulus = random(unit.spec, 150, seed=seed)
     comparison = compare(
-        unit, stimulus, run(unit, stimulus, engine=engine, build_dir=build_dir), engine=engine
+        unit.config, stimulus, run(unit, stimulus, engine=engine, build_dir=build_dir), engine=engine
     )
     assert comparison.differing == (stimulus.expected() >> 23 & 7 == 5).sum()
     assert comparison.differing > 5
@@ -132,7 +132,7 @@ def test_a_sum_that_nobody_started_is_played_but_not_held_against_the_unit(engin
     assert stimulus.undefined_count == 2
     response = run(unit, stimulus, engine=engine, build_dir=build_dir)
     assert len(response.results) == stimulus.result_count
-    assert compare(unit, stimulus, response, engine=engine).equal
+    assert compare(unit.config, stimulus, response, engine=engine).equal
 
 
 @pytest.mark.parametrize("unit", UNITS[:1] + UNITS[3:], ids=lambda unit: unit.name)
