@@ -1,4 +1,4 @@
-"""The hardware: block dot-product units and tiles in Amaranth, and their Verilog.
+"""The hardware: block dot-product units, tiles and quantizers in Amaranth, and their Verilog.
 
 Importing this package alone does not load Amaranth: a name is fetched when it is first asked for.
 """
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .config import UnitConfig
     from .dot_unit import DotUnit
+    from .quantizer_config import QuantizerConfig
+    from .quantizer_unit import QuantizerUnit
     from .stream_unit import Port
     from .tile import DotArray
     from .verilog import VerilogModule, to_cxxrtl, to_rtlil, to_verilog
@@ -17,6 +19,8 @@ __all__ = [
     "DotArray",
     "DotUnit",
     "Port",
+    "QuantizerConfig",
+    "QuantizerUnit",
     "UnitConfig",
     "VerilogModule",
     "to_cxxrtl",
@@ -28,6 +32,8 @@ _HOMES: Final = {
     "DotArray": "tile",
     "DotUnit": "dot_unit",
     "Port": "stream_unit",
+    "QuantizerConfig": "quantizer_config",
+    "QuantizerUnit": "quantizer_unit",
     "UnitConfig": "config",
     "VerilogModule": "verilog",
     "to_cxxrtl": "verilog",

@@ -2,9 +2,10 @@
 
 import functools
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 from ..base.argument_checks import require_int
 from ..model import DotSpec
@@ -13,7 +14,16 @@ if TYPE_CHECKING:
     from .dot_unit import DotUnit
     from .tile import DotArray
 
-__all__ = ["FLOWS", "OPTIMISE", "Flow", "Optimise", "UnitConfig", "keeps_carries", "least_stages"]
+__all__ = [
+    "FLOWS",
+    "OPTIMISE",
+    "Flow",
+    "Optimise",
+    "PipelineConfig",
+    "UnitConfig",
+    "keeps_carries",
+    "least_stages",
+]
 
 Optimise = Literal["area", "delay"]
 OPTIMISE: Final[tuple[Optimise, ...]] = ("area", "delay")
@@ -23,11 +33,165 @@ FLOWS: Final[tuple[Flow, ...]] = ("stream", "valid", "enable")
 
 _MOST_ROWS: Final = 64
 
-_NAME: Final = re.compile(
-    r"(?:array(?P<rows>\d+)x(?P<columns>\d+)_)?(?P<spec>.+)_s(?P<stages>\d+)"
+# A name's parts: what every configuration has, and what a `UnitConfig` has besides.
+_PIPELINE: Final = (
+    r"(?P<spec>.+)_s(?P<stages>\d+)"
     rf"(?:_(?P<flow>{'|'.join(FLOWS[1:])}))?(?:_(?P<optimise>{'|'.join(OPTIMISE[1:])}))?"
-    r"(?:_segment(?P<segment>\d+))?(?:_order(?P<order>\d+))?"
 )
+_TILE: Final = r"(?:array(?P<rows>\d+)x(?P<columns>\d+)_)?"
+_SEGMENT: Final = r"(?:_segment(?P<segment>\d+))?"
+_ORDER: Final = r"(?:_order(?P<order>\d+))?"
+
+
+class _Named(Protocol):
+    """A specification."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Spec = TypeVar("Spec", bound=_Named)
+
+
+@dataclass(frozen=True)
+class PipelineConfig(ABC, Generic[Spec]):
+    """How a pipeline is built, whatever it computes: what every configuration has in common.
+
+    A configuration is checked when it is made, and `dataclasses.replace` checks what it changes. Two
+    configurations that are equal make the same unit.
+
+    Args:
+        spec: What is computed.
+        stages: Registers between input and output, from 0 to `max_stages`.
+        optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
+        flow: What moves the pipeline: ``stream``, ``valid`` or ``enable``, see `StreamUnit`. Without stages
+            there is no pipeline, and it reads ``stream``.
+        order: Seed of the order in which bits or elements enter trees: every order computes the same, through
+            different wires.
+    """
+
+    _pattern: ClassVar[re.Pattern[str]] = re.compile(_PIPELINE + _ORDER)
+    _example: ClassVar[str]
+
+    spec: Spec
+    _: KW_ONLY
+    stages: int = 1
+    optimise: Optimise = "area"
+    flow: Flow = "stream"
+    order: int = 0
+
+    def _check_form(self) -> None:
+        """Check all but `spec` and the number of stages."""
+        for name in ("stages", "order"):
+            object.__setattr__(self, name, require_int(name, getattr(self, name)))
+        if self.optimise not in OPTIMISE:
+            raise ValueError(f"optimise must be one of {', '.join(OPTIMISE)}, not {self.optimise!r}")
+        if self.flow not in FLOWS:
+            raise ValueError(f"flow must be one of {', '.join(FLOWS)}, not {self.flow!r}")
+        if self.order < 0:
+            raise ValueError(f"order must not be negative, not {self.order}")
+
+    def _check_stages(self, least: int = 0) -> None:
+        """Check the number of stages, and drop a flow that has no effect."""
+        if not least <= self.stages <= self.max_stages:
+            raise ValueError(
+                f"stages must be from {least} to {self.max_stages} for {self.spec.name}, not {self.stages}"
+            )
+        # One unit, one configuration: what has no effect must not tell two apart.
+        if not self.stages:
+            object.__setattr__(self, "flow", "stream")
+
+    @property
+    @abstractmethod
+    def max_stages(self) -> int:
+        """The most registers such a unit has places for: one behind each step of its datapath."""
+
+    def with_stages(self, stages: int) -> Self:
+        """Return the configuration that differs from this one in its stages alone."""
+        return replace(self, stages=stages)
+
+    # Names.
+
+    @property
+    def _visible_name(self) -> str:
+        """What is seen from outside: specification, stages and flow."""
+        flow = "" if self.flow == "stream" else f"_{self.flow}"
+        return f"{self.spec.name}_s{self.stages}{flow}"
+
+    @property
+    def _form_name(self) -> str:
+        """What stands behind that, `order` aside, where it is not as by default."""
+        return "" if self.optimise == "area" else f"_{self.optimise}"
+
+    @property
+    def name(self) -> str:
+        """The stable short name, from which `parse` makes an equal configuration."""
+        order = f"_order{self.order}" if self.order else ""
+        return f"{self._visible_name}{self._form_name}{order}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def module_name(self) -> str:
+        """The name of the emitted module: ``blockdot_`` and the name, without form, segment and order.
+
+        These change neither the ports nor the results.
+        """
+        return f"blockdot_{self._visible_name}"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Return the configuration of that `name`.
+
+        Raises:
+            ValueError: If `name` is not a configuration's name, or a part of it is not allowed.
+        """
+        match = cls._pattern.fullmatch(name)
+        if match is None:
+            raise ValueError(f"unit must read like {cls._example}, not {name!r}")
+        part: dict[str, Any] = match.groupdict()
+        config = cls(
+            cls._parse_spec(part["spec"]),
+            stages=int(part["stages"]),
+            optimise=part["optimise"] or OPTIMISE[0],
+            flow=part["flow"] or FLOWS[0],
+            order=int(part["order"] or 0),
+            **cls._parse_more(part),
+        )
+        if config.name != name:
+            raise ValueError(f"unit must be named {config.name}, not {name!r}")
+        return config
+
+    @classmethod
+    @abstractmethod
+    def _parse_spec(cls, name: str) -> Spec:
+        """Return the specification of that name."""
+
+    @classmethod
+    def _parse_more(cls, part: Mapping[str, str | None]) -> dict[str, Any]:
+        """Return the parameters that only this kind of configuration has, by the parts of a name."""
+        assert "spec" in part
+        return {}
+
+    # Records.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record, from which `from_dict` makes an equal configuration."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"spec": self.spec.name}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Return the configuration that `to_dict` made a record of.
+
+        Raises:
+            TypeError: If a value is of the wrong kind.
+            ValueError: If a key is missing or unknown, or a value is outside its domain.
+        """
+        names = [field.name for field in fields(cls)]
+        if set(record) != set(names):
+            raise ValueError(f"unit record must have the keys {', '.join(names)}, not {', '.join(record)}")
+        return cls(**{**record, "spec": cls._parse_spec(record["spec"])})
 
 
 def least_stages(spec: DotSpec) -> int:
@@ -52,7 +216,7 @@ def _max_stages(spec: DotSpec, optimise: Optimise, segment: int | None) -> int:
 
 
 @dataclass(frozen=True)
-class UnitConfig:
+class UnitConfig(PipelineConfig[DotSpec]):
     """How a unit, or a tile of units, is built. What it computes is the specification alone.
 
     A configuration is checked when it is made, and `dataclasses.replace` checks what it changes. Two
@@ -76,12 +240,10 @@ class UnitConfig:
         ValueError: If a parameter is outside its domain.
     """
 
-    spec: DotSpec
+    _pattern: ClassVar[re.Pattern[str]] = re.compile(_TILE + _PIPELINE + _SEGMENT + _ORDER)
+    _example: ClassVar[str] = "e2m1_ue5m3_n16_fp32_s1"
+
     _: KW_ONLY
-    stages: int = 1
-    optimise: Optimise = "area"
-    flow: Flow = "stream"
-    order: int = 0
     segment: int | None = None
     tile: tuple[int, int] | None = None
 
@@ -90,15 +252,9 @@ class UnitConfig:
         spec = self.spec
         if not isinstance(spec, DotSpec):
             raise TypeError(f"spec must be a DotSpec, not {spec!r}")
-        for name in ("stages", "order", *(() if self.segment is None else ("segment",))):
-            object.__setattr__(self, name, require_int(name, getattr(self, name)))
-        if self.optimise not in OPTIMISE:
-            raise ValueError(f"optimise must be one of {', '.join(OPTIMISE)}, not {self.optimise!r}")
-        if self.flow not in FLOWS:
-            raise ValueError(f"flow must be one of {', '.join(FLOWS)}, not {self.flow!r}")
-        if self.order < 0:
-            raise ValueError(f"order must not be negative, not {self.order}")
+        self._check_form()
         if self.segment is not None:
+            object.__setattr__(self, "segment", require_int("segment", self.segment))
             if not keeps_carries(spec):
                 raise ValueError(
                     f"segment must be None for accumulate={spec.accumulate!r}, not {self.segment}"
@@ -108,14 +264,7 @@ class UnitConfig:
                     f"segment must be from 1 to {spec.accumulator_bits - 1} for {spec.name}, "
                     f"not {self.segment}"
                 )
-        least = least_stages(spec)
-        if not least <= self.stages <= self.max_stages:
-            raise ValueError(
-                f"stages must be from {least} to {self.max_stages} for {spec.name}, not {self.stages}"
-            )
-        # One unit, one configuration: what has no effect must not tell two apart.
-        if not self.stages:
-            object.__setattr__(self, "flow", "stream")
+        self._check_stages(least_stages(spec))
 
     def _check_tile(self) -> None:
         tile: object = self.tile
@@ -134,18 +283,17 @@ class UnitConfig:
         """The most registers such a unit has places for: one behind each step of its datapath."""
         return _max_stages(self.spec, self.optimise, self.segment)
 
-    def with_stages(self, stages: int) -> Self:
-        """Return the configuration that differs from this one in its stages alone."""
-        return replace(self, stages=stages)
-
     # Names.
 
     @property
     def _visible_name(self) -> str:
-        """What is seen from outside: shape, specification, stages and flow."""
         shape = "" if self.tile is None else "array{}x{}_".format(*self.tile)
-        flow = "" if self.flow == "stream" else f"_{self.flow}"
-        return f"{shape}{self.spec.name}_s{self.stages}{flow}"
+        return f"{shape}{super()._visible_name}"
+
+    @property
+    def _form_name(self) -> str:
+        segment = "" if self.segment is None else f"_segment{self.segment}"
+        return f"{super()._form_name}{segment}"
 
     @property
     def name(self) -> str:
@@ -154,65 +302,25 @@ class UnitConfig:
         A tile's begins with ``array4x4_``. What is not as by default stands at the end, in this order: the
         flow (``_valid``), the form (``_delay``), ``_segment8`` and ``_order3``.
         """
-        form = "" if self.optimise == "area" else f"_{self.optimise}"
-        segment = "" if self.segment is None else f"_segment{self.segment}"
-        order = f"_order{self.order}" if self.order else ""
-        return f"{self._visible_name}{form}{segment}{order}"
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def module_name(self) -> str:
-        """The name of the emitted module: ``blockdot_`` and the name, without form, segment and order.
-
-        These change neither the ports nor the results.
-        """
-        return f"blockdot_{self._visible_name}"
+        return super().name
 
     @classmethod
-    def parse(cls, name: str) -> Self:
-        """Return the configuration of that `name`.
+    def _parse_spec(cls, name: str) -> DotSpec:
+        return DotSpec.parse(name)
 
-        Raises:
-            ValueError: If `name` is not a configuration's name, or a part of it is not allowed.
-        """
-        match = _NAME.fullmatch(name)
-        if match is None:
-            raise ValueError(f"unit must read like e2m1_ue5m3_n16_fp32_s1, not {name!r}")
-        part: dict[str, Any] = match.groupdict()
-        config = cls(
-            DotSpec.parse(part["spec"]),
-            stages=int(part["stages"]),
-            optimise=part["optimise"] or OPTIMISE[0],
-            flow=part["flow"] or FLOWS[0],
-            order=int(part["order"] or 0),
-            segment=None if part["segment"] is None else int(part["segment"]),
-            tile=None if part["rows"] is None else (int(part["rows"]), int(part["columns"])),
-        )
-        if config.name != name:
-            raise ValueError(f"unit must be named {config.name}, not {name!r}")
-        return config
+    @classmethod
+    def _parse_more(cls, part: Mapping[str, str | None]) -> dict[str, Any]:
+        segment, rows, columns = part["segment"], part["rows"], part["columns"]
+        return {
+            "segment": None if segment is None else int(segment),
+            "tile": None if rows is None or columns is None else (int(rows), int(columns)),
+        }
 
     # Records.
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record, from which `from_dict` makes an equal configuration."""
-        record = {field.name: getattr(self, field.name) for field in fields(self)}
-        return record | {"spec": self.spec.name, "tile": None if self.tile is None else list(self.tile)}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """Return the configuration that `to_dict` made a record of.
-
-        Raises:
-            TypeError: If a value is of the wrong kind.
-            ValueError: If a key is missing or unknown, or a value is outside its domain.
-        """
-        names = [field.name for field in fields(cls)]
-        if set(record) != set(names):
-            raise ValueError(f"unit record must have the keys {', '.join(names)}, not {', '.join(record)}")
-        return cls(**{**record, "spec": DotSpec.parse(record["spec"])})
+        return super().to_dict() | {"tile": None if self.tile is None else list(self.tile)}
 
     # The hardware.
 

@@ -4,12 +4,12 @@ from typing import Any
 
 from ..model import DotSpec
 from .accumulate import ACCUMULATORS
-from .config import Optimise
+from .config import Optimise, UnitConfig
 from .leaves.round import NumberRange
 from .steps.form import DatapathForm
 from .steps.records import Step
 
-__all__ = ["Datapath"]
+__all__ = ["Datapath", "make_datapath"]
 
 
 class Datapath:
@@ -55,3 +55,15 @@ class Datapath:
         self.steps: list[Step[Any, Any]] = list(plan.steps)
         self.widths: dict[str, int] = dict(plan.widths)
         self.numbers: NumberRange = plan.numbers
+
+
+def make_datapath(config: UnitConfig, *, decoded: bool = False) -> Datapath:
+    """Return the datapath of one unit; `decoded` where it takes decoded elements."""
+    return Datapath(
+        config.spec,
+        optimise=config.optimise,
+        order=config.order,
+        decoded=decoded,
+        whole=config.stages == 1,
+        segment=config.segment,
+    )

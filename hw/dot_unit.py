@@ -1,11 +1,12 @@
 """The unit: one specification's datapath, cut into pipeline stages, behind valid/ready streams."""
 
-from typing import Self
+from typing import Any, Self
 
 from amaranth.hdl import Module, Value
 
 from ..model import DotSpec
 from .config import Flow, Optimise, UnitConfig
+from .datapath import make_datapath
 from .pipeline import PipelineControl, build_data
 from .steps.records import Codes
 from .stream_unit import Port, StreamUnit, vector_meaning
@@ -60,9 +61,9 @@ class DotUnit(StreamUnit):
         order: int = 0,
         segment: int | None = None,
     ) -> None:
-        super().__init__(
-            UnitConfig(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
-        )
+        config = UnitConfig(spec, stages=stages, optimise=optimise, flow=flow, order=order, segment=segment)
+        self.segment = segment
+        super().__init__(config, make_datapath(config))
 
     @classmethod
     def of(cls, config: UnitConfig) -> Self:
@@ -98,9 +99,14 @@ class DotUnit(StreamUnit):
         return tuple(ports)
 
     @property
-    def result_port(self) -> Port:
+    def result_ports(self) -> tuple[Port, ...]:
         """The port of the results."""
-        return Port("o_result", 32, "out", "the result, binary32")
+        return (Port("o_result", 32, "out", "the result, binary32"),)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a dot-product unit has besides the parameters of every unit."""
+        return {"segment": self.segment}
 
     def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build the datapath and return the result."""

@@ -1,5 +1,6 @@
 """A FuseSoC core file beside a unit's Verilog."""
 
+from .quantizer_unit import QuantizerUnit
 from .stream_unit import StreamUnit
 from .tile import DotArray
 
@@ -9,8 +10,9 @@ __all__ = ["core_file"]
 def core_file(unit: StreamUnit, *, version: str, testbench: bool = False) -> str:
     """Return the text of ``NAME.core``, a core description of FuseSoC's CAPI2.
 
-    The core is ``blockdot:dot:NAME``. Its targets are ``default`` (the Verilog, to depend on), ``lint``
-    (Verilator) and, with a test bench ``NAME_tb.v`` beside it, ``sim`` (Icarus or Verilator).
+    The core is ``blockdot:dot:NAME``, that of a quantizer ``blockdot:quantizer:NAME``. Its targets are
+    ``default`` (the Verilog, to depend on), ``lint`` (Verilator) and, with a test bench ``NAME_tb.v`` beside
+    it, ``sim`` (Icarus or Verilator).
 
     Args:
         unit: The unit.
@@ -18,13 +20,15 @@ def core_file(unit: StreamUnit, *, version: str, testbench: bool = False) -> str
         testbench: Whether there is a test bench.
     """
     name = unit.name
-    kind = "Block dot-product unit"
+    library, kind = "dot", "Block dot-product unit"
     if isinstance(unit, DotArray):
         kind = f"Tile of {unit.rows}x{unit.columns} block dot-product units"
+    if isinstance(unit, QuantizerUnit):
+        library, kind = "quantizer", "Quantizer"
     lines = [
         "CAPI=2:",
         "",
-        f"name: blockdot:dot:{name}:{version}",
+        f"name: blockdot:{library}:{name}:{version}",
         f'description: "{kind} {unit.spec.name}, {unit.stages} register stages"',
         "",
         "filesets:",

@@ -3,12 +3,12 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
 from .config import Optimise
-from .steps.records import Accumulating, Codes, Record, Result, Step
+from .steps.records import Accumulating, Record, Step
 
 __all__ = ["PipelineControl", "build_control", "build_data", "build_output", "place_registers", "run_length"]
 
@@ -23,7 +23,9 @@ def run_length(steps: Sequence[Step[Any, Any]]) -> float:
 _SHARE: Final = 1 / 4
 
 
-def place_registers(steps: Sequence[Step[Any, Any]], stages: int, optimise: Optimise) -> frozenset[int]:
+def place_registers(
+    steps: Sequence[Step[Any, Any]], stages: int, optimise: Optimise, *, last_cut: bool = False
+) -> frozenset[int]:
     """Choose the steps behind which registers stand.
 
     An accumulator is a register whose place is given. For delay, the others are placed so that the longest
@@ -39,6 +41,8 @@ def place_registers(steps: Sequence[Step[Any, Any]], stages: int, optimise: Opti
         stages: How many registers, the accumulator included: from 0 (1, if there is one) to as many as
             there are steps.
         optimise: Whether for ``area`` or for ``delay``.
+        last_cut: One of the registers stands behind the last step, where there are any: results come
+            straight from flip-flops.
 
     Returns:
         Indices of the steps.
@@ -50,14 +54,13 @@ def place_registers(steps: Sequence[Step[Any, Any]], stages: int, optimise: Opti
         bits = sum(steps[cut].bits for cut in cuts)
         return (longest, bits) if optimise == "delay" else (longest * bits**_SHARE, longest)
 
+    given = {i for i, step in enumerate(steps) if step.accumulates}
+    if last_cut and stages:
+        given.add(len(steps) - 1)
     # There are no more than ten steps, and so no more than 252 ways.
     return frozenset(
         min(
-            (
-                cuts
-                for cuts in itertools.combinations(range(len(steps)), stages)
-                if all(i in cuts for i, step in enumerate(steps) if step.accumulates)
-            ),
+            (cuts for cuts in itertools.combinations(range(len(steps)), stages) if given.issubset(cuts)),
             key=cost,
         )
     )
@@ -124,9 +127,9 @@ def build_data(
     platform: object,
     steps: Sequence[Step[Any, Any]],
     cuts: frozenset[int],
-    codes: Codes,
+    inputs: Record,
     control: PipelineControl | None,
-) -> Result:
+) -> Any:
     """Build the steps, with registers behind those that are cut.
 
     Args:
@@ -134,14 +137,14 @@ def build_data(
         platform: What the module's ``elaborate`` was given.
         steps: The steps.
         cuts: What `place_registers` chose.
-        codes: What the first step takes.
+        inputs: What the first step takes.
         control: What moves the data; None where nothing is cut.
 
     Returns:
-        What the last step gives.
+        The record that the last step gives.
     """
     stage = 0
-    live: Record = codes
+    live: Record = inputs
     for i, step in enumerate(steps):
         if control is not None and step.accumulates:
             live = step.build(m, platform, Accumulating(live, control.first, control.enable))
@@ -151,7 +154,7 @@ def build_data(
         if control is not None and i in cuts:
             live = _registers(m, live, control.move, stage)
             stage += 1
-    return cast("Result", live)
+    return live
 
 
 def _registers(m: Module, live: Record, move: Value, stage: int) -> Record:

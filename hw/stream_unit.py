@@ -1,30 +1,19 @@
 """What units of every shape have in common: parameters, ports, and the flow that moves their pipeline."""
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import Flow, Optimise, UnitConfig
-from .datapath import Datapath
+from .config import Flow, Optimise, PipelineConfig
 from .pipeline import PipelineControl, build_control, build_output, place_registers
+from .steps.records import Step
 
-__all__ = ["Port", "StreamUnit", "make_datapath", "vector_meaning"]
-
-
-def make_datapath(config: UnitConfig, *, decoded: bool = False) -> Datapath:
-    """Return the datapath of one unit; `decoded` where it takes decoded elements."""
-    return Datapath(
-        config.spec,
-        optimise=config.optimise,
-        order=config.order,
-        decoded=decoded,
-        whole=config.stages == 1,
-        segment=config.segment,
-    )
+__all__ = ["Port", "StreamDatapath", "StreamUnit", "vector_meaning"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +33,27 @@ class Port:
     meaning: str
 
 
+class StreamDatapath(Protocol):
+    """What a unit computes in a cycle, as a row of steps between which pipeline registers may stand."""
+
+    @property
+    def steps(self) -> Sequence[Step[Any, Any]]:
+        """The steps in order."""
+        ...
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Widths inside, in bits."""
+        ...
+
+
 class StreamUnit(wiring.Component):
-    """A pipeline of datapaths behind streams: the base of `DotUnit` and `DotArray`, which tell its contract.
+    """A pipeline of datapaths behind streams: the base of every unit, each of which tells its contract.
 
     Args:
         config: How it is built.
-        decoded: The datapath takes decoded elements.
+        datapath: The steps from codes to results.
+        last_cut: See `place_registers`.
 
     Attributes:
         config: How it is built.
@@ -62,24 +66,20 @@ class StreamUnit(wiring.Component):
     i_ready: Signal
     i_first: Signal
     i_last: Signal
-    i_a: Signal
-    i_b: Signal
-    i_a_scale: Signal
-    i_b_scale: Signal
     o_valid: Signal
     o_ready: Signal
-    o_result: Signal
 
-    def __init__(self, config: UnitConfig, *, decoded: bool = False) -> None:
-        self.config = config
-        self.spec = config.spec
+    def __init__(
+        self, config: PipelineConfig[Any], datapath: StreamDatapath, *, last_cut: bool = False
+    ) -> None:
+        self.config: Any = config
+        self.spec: Any = config.spec
         self.stages = config.stages
         self.optimise: Optimise = config.optimise
         self.flow: Flow = config.flow
         self.order = config.order
-        self.segment = config.segment
-        self.datapath = make_datapath(config, decoded=decoded)
-        self._cuts = place_registers(self.datapath.steps, config.stages, config.optimise)
+        self.datapath: Any = datapath
+        self._cuts = place_registers(datapath.steps, config.stages, config.optimise, last_cut=last_cut)
         super().__init__(
             {
                 port.name: (In if port.direction == "in" else Out)(port.width)
@@ -95,18 +95,31 @@ class StreamUnit(wiring.Component):
 
     @property
     @abstractmethod
-    def result_port(self) -> Port:
-        """The port of the results."""
+    def result_ports(self) -> tuple[Port, ...]:
+        """The ports of what leaves with a valid output, in order."""
+
+    @property
+    def result_bits(self) -> int:
+        """The bits of what leaves with a valid output."""
+        return sum(port.width for port in self.result_ports)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a unit of its kind has besides the parameters of every unit."""
+        return {}
 
     @abstractmethod
     def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
-        """Build the datapaths, combinational where there is no control, and return the results."""
+        """Build the datapaths, combinational where there is no control, and return the results.
+
+        These are what the result ports carry, the first one's lowest.
+        """
 
     # What is known without elaborating.
 
     @property
     def name(self) -> str:
-        """The module's name, such as ``blockdot_e2m1_ue5m3_n16_fp32_s3``; see `UnitConfig.module_name`."""
+        """The module's name, such as ``blockdot_e2m1_ue5m3_n16_fp32_s3``; see its configuration's."""
         return self.config.module_name
 
     @property
@@ -135,10 +148,15 @@ class StreamUnit(wiring.Component):
         return self.datapath.widths
 
     @property
+    def accumulates(self) -> bool:
+        """Whether an output is made of several inputs."""
+        return any(step.accumulates for step in self.datapath.steps)
+
+    @property
     def ports(self) -> tuple[Port, ...]:
         """The emitted module's ports, in order."""
         if self.stages == 0:
-            return (*self.data_ports, self.result_port)
+            return (*self.data_ports, *self.result_ports)
         groups = (
             Port("i_first", 1, "in", "this input starts a sum"),
             Port("i_last", 1, "in", "this input ends its sum, whose result follows"),
@@ -153,20 +171,20 @@ class StreamUnit(wiring.Component):
             *((enable,) if self.flow == "enable" else ()),
             Port("i_valid", 1, "in", "an input is offered"),
             *((ready,) if stream else ()),
-            *(groups if self.spec.accumulates else ()),
+            *(groups if self.accumulates else ()),
             *self.data_ports,
             Port("o_valid", 1, "out", "a result is offered"),
             *((taken,) if stream else ()),
-            self.result_port,
+            *self.result_ports,
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if self.stages == 0:
-            m.d.comb += self.o_result.eq(self.build(m, platform, None))
+            m.d.comb += self._results.eq(self.build(m, platform, None))
             return m
         move = Signal()
-        accumulates = self.spec.accumulates
+        accumulates = self.accumulates
         control = build_control(
             m,
             self.datapath.steps,
@@ -185,8 +203,13 @@ class StreamUnit(wiring.Component):
                 m.d.comb += move.eq(1)
             case "enable":
                 m.d.comb += move.eq(self.en)
-        m.d.comb += [self.o_valid.eq(valid), self.o_result.eq(result)]
+        m.d.comb += [self.o_valid.eq(valid), self._results.eq(result)]
         return m
+
+    @property
+    def _results(self) -> Value:
+        ports = [getattr(self, port.name) for port in self.result_ports]
+        return ports[0] if len(ports) == 1 else Cat(*ports)
 
 
 def vector_meaning(fmt: str, bits: int, count: int, what: str) -> str:

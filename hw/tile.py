@@ -1,6 +1,6 @@
 """A tile: the dot products of every row with every column, a group of each a cycle."""
 
-from typing import Self
+from typing import Any, Self
 
 from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
 from .config import Flow, Optimise, UnitConfig
+from .datapath import make_datapath
 from .hierarchy import add_submodule
 from .leaves.element import ElementDecode, decoded_bits
 from .pipeline import PipelineControl, build_data, place_registers
 from .steps.records import Codes
-from .stream_unit import Port, StreamUnit, make_datapath, vector_meaning
+from .stream_unit import Port, StreamUnit, vector_meaning
 
 __all__ = ["DotArray", "DotCell"]
 
@@ -110,7 +111,8 @@ class DotArray(StreamUnit):
         )
         assert config.tile is not None
         self.rows, self.columns = config.tile
-        super().__init__(config, decoded=True)
+        self.segment = config.segment
+        super().__init__(config, make_datapath(config, decoded=True))
 
     @classmethod
     def of(cls, config: UnitConfig) -> Self:
@@ -163,14 +165,21 @@ class DotArray(StreamUnit):
         return tuple(ports)
 
     @property
-    def result_port(self) -> Port:
+    def result_ports(self) -> tuple[Port, ...]:
         """The port of the results."""
-        return Port(
-            "o_result",
-            32 * self.rows * self.columns,
-            "out",
-            f"the results, binary32: row i and column j at bits [32k+31:32k] with k = {self.columns}i+j",
+        return (
+            Port(
+                "o_result",
+                32 * self.rows * self.columns,
+                "out",
+                f"the results, binary32: row i and column j at bits [32k+31:32k] with k = {self.columns}i+j",
+            ),
         )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a tile has besides the parameters of every unit."""
+        return {"segment": self.segment}
 
     def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build a decoder for each element and a cell for each pair, and return the results."""

@@ -110,7 +110,7 @@ def to_verilog(unit: StreamUnit) -> VerilogModule:
         "optimise": unit.optimise,
         "flow": unit.flow,
         "order": unit.order,
-        "segment": unit.segment,
+        **unit.parameters,
         "latency": unit.latency,
         "registers_after": list(unit.registers_after),
         "ports": [asdict(port) for port in unit.ports],

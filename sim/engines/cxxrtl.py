@@ -174,7 +174,7 @@ def compiled(
         f"-DUNIT=p_{unit.name.replace('_', '__')}",
         f"-DUNIT_STAGES={unit.stages}",
         f"-DUNIT_ACCUMULATES={int(unit.spec.accumulates)}",
-        f"-DRESULT_WORDS={unit.result_port.width // 32}",
+        f"-DRESULT_WORDS={unit.result_bits // 32}",
     )
     headers = headers or {}
     key = [text, *flags, *headers.values()]
@@ -224,6 +224,6 @@ def run(
         How the run ended, and what the unit answered.
     """
     library = ctypes.CDLL(str(build(unit, build_dir)))
-    runs = Runs(stimulus, np.zeros(1, np.int64), limits, result_words=unit.result_port.width // 32)
+    runs = Runs(stimulus, np.zeros(1, np.int64), limits, result_words=unit.result_bits // 32)
     library.blockdot_run(ctypes.c_void_p(runs.jobs.ctypes.data))
     return runs.answer(0)

@@ -12,7 +12,8 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator, SimulatorContext
-from blockdot.hw import DotUnit, to_verilog
+from blockdot.hw import to_verilog
+from blockdot.hw.stream_unit import StreamUnit
 
 Row = tuple[int, ...]
 Evaluate = Callable[[wiring.Component, Iterable[Row]], list[Row]]
@@ -164,7 +165,7 @@ def evaluate_many(tmp_path: Path) -> Evaluate:
     def run(component: wiring.Component, rows: Iterable[Row]) -> list[Row]:
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
-        if isinstance(component, DotUnit):
+        if isinstance(component, StreamUnit):
             source = to_verilog(component).text.replace(f"module {component.name}(", "module dut(")
             gates = _AndGates(folder, source, "read_verilog")
         else:

@@ -1,0 +1,47 @@
+"""What a quantizer computes in a cycle, as a row of steps between which pipeline registers may stand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...model.quantizer import QuantizerSpec
+from ..config import Optimise
+from ..steps.records import Step
+from .element_rounding import CompareStep, RoundStep
+from .form import QuantizerForm
+from .largest_magnitude import largest_steps, searched_bits
+from .midpoints import MidpointsStep, least_bits
+from .scale_choice import ScaleStep
+
+__all__ = ["QuantizerDatapath"]
+
+
+class QuantizerDatapath:
+    """The steps from a block's numbers, `BlockInputs`, to its codes, a `QuantizedBlock`.
+
+    Args:
+        spec: What to compute.
+        optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
+        order: Seed of the order in which elements enter trees.
+
+    Attributes:
+        steps: The steps in order.
+        widths: Widths inside, in bits.
+    """
+
+    def __init__(self, spec: QuantizerSpec, *, optimise: Optimise, order: int) -> None:
+        form = QuantizerForm(spec=spec, fast=optimise == "delay", order=order)
+        self.spec = spec
+        self.steps: Sequence[Step[Any, Any]] = (
+            *largest_steps(form),
+            ScaleStep(form),
+            MidpointsStep(form),
+            CompareStep(form),
+            RoundStep(form),
+        )
+        bits, sticky = searched_bits(form)
+        self.widths = {
+            "magnitude": form.magnitude_bits,
+            "searched_magnitude": form.input.exponent_bits + bits + sticky,
+            "midpoint_fraction": form.fraction_bits,
+            "midpoint_exponent": least_bits(form),
+        }

@@ -1,0 +1,142 @@
+"""What passes from one step of a quantizer to the next."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from amaranth.hdl import Value
+
+from ..steps.records import Record
+
+__all__ = [
+    "BlockInputs",
+    "ChosenScale",
+    "ComparedElements",
+    "Contest",
+    "ExponentContest",
+    "Lanes",
+    "LargestMagnitude",
+    "Midpoints",
+    "QuantizedBlock",
+]
+
+
+@dataclass(frozen=True)
+class BlockInputs(Record):
+    """The numbers of a block, and what comes with them."""
+
+    x: Value
+
+
+@dataclass(frozen=True)
+class Lanes(Record):
+    """The numbers of a block, one a lane.
+
+    Attributes:
+        negative: Their signs, lane by lane.
+        magnitude: Their magnitudes: exponent field above kept fraction above the bit for what is below.
+    """
+
+    negative: Value
+    magnitude: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Contest(Record):
+    """Magnitudes of which one is the largest of all."""
+
+    lanes: Lanes
+    contender: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class ExponentContest(Record):
+    """The largest exponent.
+
+    Attributes:
+        lanes: The numbers.
+        alive: Which of them have the largest exponent.
+        exponent: Its field.
+    """
+
+    lanes: Lanes
+    alive: Value
+    exponent: Value
+
+
+@dataclass(frozen=True)
+class LargestMagnitude(Record):
+    """The largest magnitude: as much of it as the scale depends on, from the exponent's top bit down."""
+
+    lanes: Lanes
+    largest: Value
+
+
+@dataclass(frozen=True)
+class ChosenScale(Record):
+    """The scale's code.
+
+    Attributes:
+        lanes: The numbers.
+        void: All elements are zero: the scale is, or it is NaN.
+        scale: The code.
+    """
+
+    lanes: Lanes
+    void: Value
+    scale: Value
+
+
+@dataclass(frozen=True)
+class Midpoints(Record):
+    """Elements' midpoints times the scale, each normalised.
+
+    With m the scale's significand, from 1 below 2, the midpoints have the significands m, 3 m, 5 m and 7 m.
+
+    Attributes:
+        lanes: The numbers.
+        void: All elements are zero.
+        scale: The scale's code.
+        least: The exponent field of the least midpoint, a quarter of the scale.
+        fraction: What is behind the leading one of m, 3 m, 5 m and 7 m. None where m is always 1.
+        wraps: Whether 3 m reaches 4, 5 m reaches 8 and 7 m reaches 8. None likewise.
+    """
+
+    lanes: Lanes
+    void: Value
+    scale: Value
+    least: Value
+    fraction: tuple[Value, ...] | None
+    wraps: Value | None
+
+
+@dataclass(frozen=True)
+class ComparedElements(Record):
+    """How each magnitude compares with the midpoints.
+
+    Attributes:
+        negative: The signs.
+        void: All elements are zero.
+        scale: The scale's code.
+        wraps: See `Midpoints`.
+        binade: For each lane how many binades it is above the least midpoint.
+        inside: It is not in a binade below.
+        beyond: It is so large that it becomes the largest element. None where no magnitude is.
+        passed: Whether its significand is above those of m, 3 m, 5 m and 7 m.
+    """
+
+    negative: Value
+    void: Value
+    scale: Value
+    wraps: Value | None
+    binade: tuple[Value, ...]
+    inside: Value
+    beyond: Value | None
+    passed: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class QuantizedBlock(Record):
+    """Element codes, the first one lowest, and the scale's code."""
+
+    codes: Value
+    scale: Value = dataclasses.field(metadata={"wire": "scale_code"})

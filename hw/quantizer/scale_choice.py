@@ -1,0 +1,136 @@
+"""From the largest magnitude to the scale's code: by comparing with exact thresholds, without a division."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+
+from ..leaves.bits import normalise, repeat, wire
+from ..leaves.comparison import add_constant, count_passed, passes_constant
+from ..step_delays import StepDelay
+from ..steps.records import Step
+from .form import QuantizerForm, Threshold
+from .largest_magnitude import searched_bits
+from .records import ChosenScale, LargestMagnitude
+
+__all__ = ["ScaleStep"]
+
+
+class ScaleStep(Step[LargestMagnitude, ChosenScale]):
+    """Choose the scale of a block.
+
+    A sixth of the largest magnitude A * 2**a, 1 <= A < 2, is A * (2/3) * 2**(a - 2) or, where that is less
+    than 2**(a - 2), A * (4/3) * 2**(a - 3). So within a binade of the largest magnitude a normal scale's code
+    grows by one at ``2**mantissa_bits`` thresholds, three times an odd number of ``mantissa_bits + 2`` bits
+    each, and the count of those that A passes, behind the exponent, is the code. The codes of subnormals have
+    thresholds of their own, 3 (2 k + 1) steps of the least one; they are compared with as they are.
+    """
+
+    def __init__(self, form: QuantizerForm) -> None:
+        self.form = form
+        lanes = form.spec.block_size
+        super().__init__(
+            "scale", StepDelay(16, hidden=2), lanes * (form.magnitude_bits + 1) + form.scale.bits + 1
+        )
+
+    def build(self, m: Module, platform: object, before: LargestMagnitude) -> ChosenScale:
+        form, scale = self.form, self.form.scale
+        exponent, fraction, below = self._normalised(m, before.largest)
+        match form.spec.method:
+            case "floor":
+                code = self._power_of_two(m, before.largest, exponent, Const(0), -2)
+            case "ceil":
+                more = wire(m, fraction[-1] & (fraction[:-1].any() | below), "above_three_halves")
+                code = self._power_of_two(m, before.largest, exponent, more, -2)
+            case _:
+                code = self._nearest(m, before.largest, exponent, fraction, below)
+        nan = wire(m, before.largest[-form.input.exponent_bits :].all(), "nan")
+        assert scale.nan_code is not None
+        code = wire(m, code | repeat(nan, scale.bits), "scale_code")
+        void = nan if scale.zero_code is None else nan | ~code.any()
+        return ChosenScale(before.lanes, wire(m, void, "void"), code)
+
+    def _normalised(self, m: Module, largest: Value) -> tuple[Value, Value, Value]:
+        """Return exponent, fraction and what is below of the largest magnitude, a subnormal one normalised.
+
+        The exponent is that of the field, as a number with a sign. Where subnormals are not normalised, they
+        have a field of 0 and the fraction that they have: that is below every threshold that is told.
+        """
+        form = self.form
+        bits, sticky = searched_bits(form)
+        below = largest[0] if sticky else Const(0)
+        fraction, field = largest[int(sticky) : sticky + bits], largest[sticky + bits :]
+        if form.scale_depth:
+            normal = wire(m, field.any(), "normal")
+            shifted, zeros = normalise(m, Cat(fraction, normal))
+            least = Cat(field[0] | ~normal, field[1:], Const(0)).as_signed()
+            return self._wide(m, least - zeros), shifted[:-1], below
+        return self._wide(m, field), fraction, below
+
+    def _wide(self, m: Module, exponent: Value) -> Value:
+        """Return an exponent with room for a sign and for the scale's."""
+        width = max(self.form.input.exponent_bits, self.form.scale.exponent_bits) + 2
+        wide = Signal(width, name="exponent")
+        m.d.comb += wide.eq(exponent)
+        return wide
+
+    def _field(self, m: Module, exponent: Value, offset: int, more: Value) -> tuple[Value, Value]:
+        """Return the exponent field of a scale, and whether it is below zero."""
+        form = self.form
+        constant = offset + form.scale.bias - form.input.bias
+        total = add_constant(m, exponent, constant, more, len(exponent), "field")
+        return total[: form.scale.exponent_bits], total[-1]
+
+    def _power_of_two(self, m: Module, largest: Value, exponent: Value, more: Value, offset: int) -> Value:
+        """Return the code of a power of two, 0 for those below the least and for zero."""
+        field, below = self._field(m, exponent, offset, more)
+        if self.form.scale_depth:
+            below = below | ~largest.any()
+        return field & repeat(~wire(m, below, "below"), len(field))
+
+    def _nearest(self, m: Module, largest: Value, exponent: Value, fraction: Value, below: Value) -> Value:
+        """Return the code nearest to a sixth of the largest magnitude."""
+        form, scale = self.form, self.form.scale
+        wanted = form.fraction_bits
+        short = max(0, wanted - len(fraction))
+        surplus = max(0, len(fraction) - wanted)
+        below = fraction[:surplus].any() | below
+        fraction = Cat(Const(0, short), fraction[surplus:])
+        passed: list[Value] = []
+        if not scale.mantissa_bits:
+            # A tie is decided by the last bit of the exponent: from an odd code it goes up.
+            odd = exponent[0] ^ (1 + scale.bias - form.input.bias & 1)
+            below = below | odd
+        for k, threshold in enumerate(form.binade_thresholds):
+            at = int((threshold.magnitude - 1) * (1 << wanted))
+            equal = 1 if threshold.included else below
+            passed.append(passes_constant(m, fraction, at, equal, f"passed_{k}"))
+        first = form.mantissa_at_one
+        mantissa = count_passed(passed, first, scale.mantissa_bits)
+        more = passed[(1 << scale.mantissa_bits) - first - 1]
+        field, negative = self._field(m, exponent, -3, more)
+        code = wire(m, Cat(mantissa, field), "normal_code")
+        if not scale.subnormals:
+            if form.scale_depth:
+                negative = negative | ~largest.any()
+            code = code & repeat(~wire(m, negative, "below"), scale.bits)
+        else:
+            normal = self._passes(m, largest, form.normal_from, "is_normal")
+            code = Mux(normal, code, self._subnormal(m, largest))
+        if form.saturation is not None:
+            saturated = self._passes(m, largest, form.saturation, "saturated")
+            code = Mux(saturated, Const(scale.largest_code, scale.bits), code)
+        return wire(m, code, "nearest_code")
+
+    def _subnormal(self, m: Module, largest: Value) -> Value:
+        """Return the code of a subnormal scale, or of the least normal one."""
+        form = self.form
+        passed = [
+            self._passes(m, largest, threshold, f"subnormal_{k}")
+            for k, threshold in enumerate(form.subnormal_thresholds)
+        ]
+        if form.spec.method == "prevent_zero":
+            passed[0] = wire(m, largest.any(), "above_zero")
+        return wire(m, count_passed(passed, 0, form.scale.mantissa_bits + 1), "subnormal_code")
+
+    def _passes(self, m: Module, largest: Value, threshold: Threshold, name: str) -> Value:
+        """Return whether the largest magnitude is above a threshold, or equals one that is included."""
+        at, exact = self.form.place(threshold.magnitude, *searched_bits(self.form))
+        return passes_constant(m, largest, at, int(exact and threshold.included), name)
