@@ -1,18 +1,23 @@
 """``blockdot quantize``: the error that block formats make on real tensors, and NVFP4 checkpoints of them."""
 
+import importlib.metadata
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final
 
+import numpy as np
+import numpy.typing as npt
 import typer
 
 from ..lab.quality.quantization_error import Quantization, QuantizationError, combinations
+from ..lab.quality.quantized_checkpoints import NVFP4, WEIGHT, CheckpointWriter, refuse_tensor
+from ..lab.quality.stored_matrices import StoredReport, examine_stored
 from ..lab.quality.tensor_report import QuantizationReport, TensorReport, examine_tensors
 from ..lab.reports.records import RECORDS, plain_json, write_records
-from ..model import BlockTensor
-from ..model.io.checkpoint import Checkpoint, Layout, write_checkpoint
-from ..model.io.tensor_files import TensorInfo, list_tensors, read_tensor, split_source
+from ..model.io.checkpoint import Checkpoint, Layout
+from ..model.io.model_files import ModelFiles, is_model_folder
+from ..model.io.tensor_files import list_tensors, read_tensor, split_source
 from ..model.quantize import QuantizeRecipe
 from .console import console, fixed, progress_bar, table
 from .options import (
@@ -29,9 +34,6 @@ from .output import check_outputs
 __all__ = ["quantize"]
 
 _CHECKPOINT: Final = ".safetensors"
-# The one format in which checkpoints are published.
-_NVFP4: Final = ("e2m1", "ue4m3", 16)
-_WEIGHT: Final = ".weight"
 
 
 def quantize(
@@ -39,7 +41,7 @@ def quantize(
         str,
         typer.Argument(
             metavar="FILE[:NAME]",
-            help="A .npy, .npz or .safetensors file, or one tensor of it.",
+            help="A .npy, .npz or .safetensors file, or one tensor of it; or the folder of a model.",
             show_default=False,
         ),
     ],
@@ -78,13 +80,33 @@ def quantize(
             "-o",
             "--output",
             metavar="FILE",
-            help="Write the report as .csv, .json or .md, or an NVFP4 checkpoint as .safetensors; may be "
-            "repeated.",
+            help="Write the report as .csv, .json or .md, or an NVFP4 checkpoint: as .safetensors, or of a "
+            "model's folder as a new folder; may be repeated.",
         ),
     ] = None,
     layout: Annotated[
         Layout, typer.Option("--layout", help="Whose names and tensor scales a checkpoint has.")
     ] = "compressed_tensors",
+    share_scales: Annotated[
+        bool,
+        typer.Option(
+            "--share-scales/--no-share-scales",
+            help="In a checkpoint, give layers that engines run as one (q, k and v; gate and up) one tensor "
+            "scale.",
+        ),
+    ] = True,
+    all_matrices: Annotated[
+        bool,
+        typer.Option("--all-matrices", help="In a checkpoint, quantize embeddings, head and routers too."),
+    ] = False,
+    original: Annotated[
+        Path | None,
+        typer.Option(
+            "--original",
+            metavar="FILE",
+            help="The model, a file or folder, that stored FP4 matrices were made of: report their error.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Quantize tensors in blocks along their last axis and report the error, or write a checkpoint of them.
@@ -93,13 +115,21 @@ def quantize(
     it stands what is expected of independent normal values of that sigma. Of a whole file, the tensors with
     two or more axes are taken; what is left out, and why, is said at the end.
 
+    NVFP4 and MXFP4 matrices that a file holds already are reported on as they are.
+
     A checkpoint is written tensor by tensor: every matrix named `*.weight` whose rows are whole blocks
-    becomes NVFP4, everything else is kept as it is. Matrices that are NVFP4 already change their layout
-    alone.
+    becomes NVFP4, but for embeddings, head and routers. Everything else is kept as it is. Matrices that are
+    NVFP4 already change their layout alone. Of a model's folder, all files are written again, with a
+    config.json that tells transformers and vLLM how to load it.
     """
     outputs = output or []
-    check_outputs(outputs, (*RECORDS, _CHECKPOINT))
-    checkpoints = [path for path in outputs if path.suffix.lower() == _CHECKPOINT]
+    folder = is_model_folder(split_source(tensors)[0])
+    checkpoints = [path for path in outputs if path.suffix.lower() not in RECORDS] if folder else []
+    for path in checkpoints:
+        if path.suffix.lower() == _CHECKPOINT:
+            raise ValueError(f"output must be a folder for the checkpoint of a folder, not {path}")
+    check_outputs([path for path in outputs if path not in checkpoints], (*RECORDS, _CHECKPOINT))
+    checkpoints += [path for path in outputs if path.suffix.lower() == _CHECKPOINT]
     ways = combinations(
         scale or (["ue4m3"] if recipe or checkpoints else ["ue4m3", "ue5m3"]),
         block_size or [16],
@@ -111,9 +141,25 @@ def quantize(
     )
     wanted = _Names(include or ["*"], exclude or [])
     if checkpoints:
-        report = _write(tensors, checkpoints, ways, wanted, layout, seed)
+        if original is not None:
+            raise ValueError(f"original must be left out where a checkpoint is written, not be {original}")
+        (path, asked), (way, output_path) = split_source(tensors), _one_checkpoint(checkpoints, ways)
+        if asked is not None:
+            raise ValueError(f"a checkpoint must be written of a whole file, not of {asked!r} alone")
+        writer = CheckpointWriter(
+            path,
+            way,
+            layout,
+            wanted.refusal,
+            share_scales=share_scales,
+            all_matrices=all_matrices,
+            seed=seed,
+            version=importlib.metadata.version("blockdot"),
+        )
+        with progress_bar("quantizing", len(writer.shapes)) as progress:
+            report = writer.write(output_path, progress)
     else:
-        report = _examine(tensors, ways, wanted, seed)
+        report = _examine(tensors, ways, wanted, seed, original)
     for path in outputs:
         if path not in checkpoints:
             write_records(path, report.rows(), report.document())
@@ -123,7 +169,11 @@ def quantize(
     if report.tensors:
         _print(report)
         _print_saturated(report)
+    if report.stored:
+        _print_stored(report.stored)
     _print_left_out(report.left_out, "kept as they are" if checkpoints else "left out")
+    for note in report.notes:
+        console().print(note, markup=False, highlight=False, soft_wrap=True)
     for path in outputs:
         console().print(f"wrote {path}", soft_wrap=True)
 
@@ -141,119 +191,108 @@ class _Names:
         return "it is excluded" if any(fnmatchcase(name, glob) for glob in self._exclude) else None
 
 
-def _refusal(info: TensorInfo, block_size: int) -> str | None:
-    """Return why a tensor cannot be quantized along its last axis; None where it can."""
-    if not info.readable:
-        return f"its type is {info.dtype}"
-    if len(info.shape) < 2:
-        return "it has fewer than two axes"
-    if info.shape[-1] % block_size:
-        return f"its last axis has {info.shape[-1]} elements, no multiple of {block_size}"
-    return None
-
-
-def _examine(tensors: str, ways: Sequence[Quantization], wanted: _Names, seed: int) -> QuantizationReport:
-    """Report on one tensor, or on all of a file that can be quantized."""
-    path, asked = split_source(tensors)
-    report = QuantizationReport(str(path))
-    names = [tensors]
-    if asked is None and len(infos := list_tensors(path)) != 1:
-        largest = max(way.block_size for way in ways)
-        names = []
-        for info in infos:
-            refusal = _refusal(info, largest) or wanted.refusal(info.name)
-            if refusal is None:
-                names.append(f"{tensors}:{info.name}")
-            else:
-                report.left_out[info.name] = refusal
-        if not names:
-            raise ValueError(
-                f"{tensors} must hold a floating-point tensor of two axes or more whose last axis is a "
-                f"multiple of {largest}, and whose name is asked for, but none of its {len(infos)} tensors "
-                "is one"
-            )
-    with progress_bar("quantizing", len(names)) as progress:
-        for done, name in enumerate(names):
-            progress(done, detail=name)
-            short = name if name == tensors and asked is None else name.removeprefix(f"{path}:")
-            report.tensors.append(examine_tensors(short, read_tensor(name), ways, seed=seed))
-    return report
-
-
-def _write(
-    source: str,
-    outputs: Sequence[Path],
-    ways: Sequence[Quantization],
-    wanted: _Names,
-    layout: Layout,
-    seed: int,
-) -> QuantizationReport:
-    """Write a checkpoint of a whole file, and report on what was quantized."""
+def _one_checkpoint(outputs: Sequence[Path], ways: Sequence[Quantization]) -> tuple[Quantization, Path]:
+    """Return the one way to quantize a checkpoint, and where it goes."""
     if len(outputs) > 1:
         raise ValueError(f"output must name one checkpoint, not {len(outputs)}")
     kinds = [(way.element, way.scale, way.block_size) for way in ways]
-    if kinds != [_NVFP4]:
+    if kinds != [NVFP4]:
         raise ValueError(
-            f"a checkpoint must be {_NVFP4[0]} with {_NVFP4[1]} scales in blocks of {_NVFP4[2]}, in one way, "
+            f"a checkpoint must be {NVFP4[0]} with {NVFP4[1]} scales in blocks of {NVFP4[2]}, in one way, "
             f"not {', '.join(way.label for way in ways)}"
         )
-    (way,) = ways
-    path, asked = split_source(source)
-    if asked is not None:
-        raise ValueError(f"a checkpoint must be written of a whole file, not of {asked!r} alone")
-    read, report = Checkpoint(path), QuantizationReport(str(path))
-    shapes = {name: read.shape(name) for name in read.layouts}
-    report.left_out.update(dict.fromkeys(shapes, "it is NVFP4 already"))
-    kept: list[TensorInfo] = []
-    for info in read.others:
-        refusal = _refusal(info, way.block_size)
-        if refusal is None and len(info.shape) != 2:
-            refusal = "it has more than two axes"
-        if refusal is None and not info.name.endswith(_WEIGHT):
-            refusal = f"its name does not end in {_WEIGHT}"
-        refusal = refusal or wanted.refusal(info.name)
-        if refusal is None:
-            rows, columns = info.shape
-            shapes[info.name.removesuffix(_WEIGHT)] = rows, columns
-        else:
-            report.left_out[info.name] = refusal
-            kept.append(info)
-    if not shapes:
-        raise ValueError(f"{source} must hold a matrix to quantize, but none of its tensors is one")
-    with progress_bar("quantizing", len(shapes)) as progress:
-        write_checkpoint(
-            outputs[0],
-            shapes,
-            _reader(read, way, report, progress, seed),
-            layout,
-            others=kept,
-            read_other=read.raw,
+    return ways[0], outputs[0]
+
+
+def _examine(
+    tensors: str, ways: Sequence[Quantization], wanted: _Names, seed: int, original: Path | None
+) -> QuantizationReport:
+    """Report on one tensor, or on all of a file or folder that can be quantized or are FP4 already."""
+    path, asked = split_source(tensors)
+    report = QuantizationReport(str(path))
+    checkpoint = Checkpoint(path) if is_model_folder(path) or path.suffix.lower() == _CHECKPOINT else None
+    stored = _stored(checkpoint, asked, wanted) if checkpoint else []
+    if original is not None and not stored:
+        raise ValueError(f"original must be left out where {tensors} holds no FP4 matrix, not be {original}")
+    sources = {} if stored and asked is not None else _plain(tensors, ways, wanted, checkpoint, report)
+    if not sources and not stored:
+        largest = max(way.block_size for way in ways)
+        raise ValueError(
+            f"{tensors} must hold a floating-point tensor of two axes or more whose last axis is a "
+            f"multiple of {largest}, and whose name is asked for, but none of its {len(report.left_out)} "
+            "tensors is one"
         )
+    with progress_bar("quantizing", len(sources) + len(stored)) as progress:
+        for done, (name, source) in enumerate(sources.items()):
+            progress(done, detail=name)
+            report.tensors.append(examine_tensors(name, read_tensor(source), ways, seed=seed))
+        before = ModelFiles(original) if original else None
+        for done, name in enumerate(stored, len(sources)):
+            progress(done, detail=name)
+            assert checkpoint is not None
+            report.stored.append(examine_stored(checkpoint, name, _values_of(before, name)))
     return report
 
 
-def _reader(
-    read: Checkpoint, way: Quantization, report: QuantizationReport, progress: Callable[..., None], seed: int
-) -> Callable[[str], BlockTensor]:
-    """Return what gives the matrix of a name when its turn to be written comes."""
-    done = 0
+def _stored(checkpoint: Checkpoint, asked: str | None, wanted: _Names) -> list[str]:
+    """Return the names of the FP4 matrices and stacks that are asked for."""
+    if asked is None:
+        return [name for name in checkpoint.stored if wanted.refusal(name) is None]
+    for matrix in checkpoint.stored.values():
+        if asked in (matrix.name, matrix.parts[0]):
+            return [matrix.name]
+        if asked in matrix.matrices:
+            return [asked]
+    if asked in checkpoint.refused:
+        raise ValueError(checkpoint.refused[asked])
+    return []
 
-    def matrix(name: str) -> BlockTensor:
-        nonlocal done
-        progress(done, detail=name)
-        done += 1
-        if name in read.layouts:
-            tensor = read.read(name)
-            if tensor.nan_scales:
-                told = f"{tensor.nan_scales} of its {tensor.scales.size} block scales are NaN"
-                report.left_out[name] += f", and {told}"
-            return tensor
-        x = read_tensor(f"{read.path}:{name}{_WEIGHT}")
-        quantized = way.quantize(x, seed)
-        report.tensors.append(examine_tensors(name + _WEIGHT, x, [way], quantized=[quantized], seed=seed))
-        return quantized
 
-    return matrix
+def _plain(
+    tensors: str,
+    ways: Sequence[Quantization],
+    wanted: _Names,
+    checkpoint: Checkpoint | None,
+    report: QuantizationReport,
+) -> dict[str, str]:
+    """Return the tensors to quantize: where each lies, by the name that is shown; say what is left out."""
+    path, asked = split_source(tensors)
+    if asked is not None:
+        return {asked: tensors}
+    infos = list(checkpoint.files.infos.values()) if checkpoint else list_tensors(path)
+    parts = {part for matrix in checkpoint.stored.values() for part in matrix.parts} if checkpoint else set()
+    if len(infos) == 1 and not parts and not is_model_folder(path):
+        return {tensors: tensors}
+    largest = max(way.block_size for way in ways)
+    found: dict[str, str] = {}
+    for info in infos:
+        refusal = refuse_tensor(info, largest) or wanted.refusal(info.name)
+        if info.name in parts:
+            continue
+        if refusal is None:
+            found[info.name] = checkpoint.files.source(info.name) if checkpoint else f"{path}:{info.name}"
+        else:
+            report.left_out[info.name] = refusal
+    return found
+
+
+def _values_of(
+    original: ModelFiles | None, name: str
+) -> Callable[[tuple[int, ...]], npt.NDArray[np.float32]] | None:
+    """Return what gives the values that an FP4 matrix was made of; None without an original."""
+    if original is None:
+        return None
+
+    def values(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        for known in (name + WEIGHT, name):
+            if known in original.infos:
+                found = original.values(known)
+                if found.shape != shape:
+                    raise ValueError(f"{original.label(known)} must be shaped {shape}, not {found.shape}")
+                return found
+        raise ValueError(f"original must hold {name + WEIGHT!r}, but {str(original.path)!r} does not")
+
+    return values
 
 
 def _print(report: QuantizationReport) -> None:
@@ -286,6 +325,22 @@ def _print_saturated(report: QuantizationReport) -> None:
                     f"{tensor.name}: {share} of the blocks are beyond the largest scale of "
                     f"{error.quantization.label}"
                 )
+
+
+def _print_stored(stored: Sequence[StoredReport]) -> None:
+    heads = ("zero>", "subnormal>", "largest scale>", "NaN>", "largest value>")
+    errors = ("MSE / sigma^2>", "SQNR>") if any(one.mse is not None for one in stored) else ()
+    title = "As they are stored: the share of blocks whose scale is zero, subnormal, the largest or NaN"
+    made = table(title, "matrix", "format", "layout", *heads, *errors, keys=1)
+    for one in stored:
+        shares = (one.zero_scales, one.subnormal_scales, one.largest_scales, one.nan_scales)
+        row = [f"{one.name} {'x'.join(map(str, one.shape))}", one.format, one.layout]
+        row += [*(f"{100 * share:.3f} %" for share in shares), f"{one.largest:.4g}"]
+        if errors:
+            told = one.mse is not None and one.sqnr is not None
+            row += [f"{one.mse:.5f}", f"{fixed(one.sqnr or 0.0, 2)} dB"] if told else ["", ""]
+        made.add_row(*row)
+    console().print(made)
 
 
 def _named(tensor: TensorReport) -> tuple[str, str, str]:

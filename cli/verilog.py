@@ -61,7 +61,12 @@ def verilog(
     ] = None,
     seed: SeedOption = 0,
     fusesoc: Annotated[
-        bool, typer.Option("--fusesoc", help="Also write NAME.core, a core file for FuseSoC.")
+        bool,
+        typer.Option(
+            "--fusesoc",
+            help="Also write NAME.core, a core file for FuseSoC, and NAME.vlt, which tells Verilator what "
+            "not to warn of.",
+        ),
     ] = False,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if need be.")
@@ -75,7 +80,7 @@ def verilog(
     """
     from ..base.whole_files import write_whole
     from ..hw import DotUnit, to_verilog
-    from ..hw.fusesoc_core import core_file
+    from ..hw.fusesoc_core import core_file, waiver_file
 
     spec = make_spec(
         element=element,
@@ -109,6 +114,7 @@ def verilog(
     if fusesoc:
         version = importlib.metadata.version("blockdot")
         beside[f"{unit.name}.core"] = core_file(unit, version=version, testbench=testbench is not None)
+        beside[f"{unit.name}.vlt"] = waiver_file(unit)
     paths = [*module.write(output), *(write_whole(output / name, text) for name, text in beside.items())]
     if json:
         print_json({"files": [str(path) for path in paths], **module.sidecar})

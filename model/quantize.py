@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..base.argument_checks import cast_exactly, require_block_size, require_finite, require_int
+from ..base.argument_checks import cast_exactly, require_block_size, require_finite, require_int, require_real
 from ..base.chunks import CHUNK
 from . import formats, scale_selection
 from .fast.staircases import Staircases, loops
@@ -141,6 +141,18 @@ def _tensor_scale(largest: float, divisor: float) -> float:
     return float(max(g, np.finfo(np.float32).smallest_subnormal))
 
 
+def _shared_largest(whole: float, tensor_largest: float | None, *, scaled: bool) -> float:
+    """Return what the tensor scale is made for: `whole`, or what is given and no less."""
+    if tensor_largest is None:
+        return whole
+    largest = require_real("tensor_largest", tensor_largest)
+    if not scaled:
+        raise ValueError(f"tensor_largest must go with a tensor scale, not be {largest!r} without one")
+    if not whole <= largest < math.inf:
+        raise ValueError(f"tensor_largest must be finite and at least {whole!r}, that of x, not {largest!r}")
+    return largest
+
+
 def _scale_for_six(scale: Format) -> float:
     """Return the scale that brings a tensor's largest value to 6, with room for the one that brings it to 4.
 
@@ -190,6 +202,7 @@ def quantize(
     rounding: Rounding = "nearest_even",
     rng: np.random.Generator | None = None,
     recipe: QuantizeRecipe | None = None,
+    tensor_largest: float | None = None,
 ) -> BlockTensor:
     """Quantize `x` in blocks along one axis.
 
@@ -231,6 +244,8 @@ def quantize(
             all in float32, ``m = min(448 * 6 / B, largest float32)`` (1 where B is 0), a block's scale is
             ``encode(amax * (m * float32(1/6)))``, an element ``encode(x * min(1 / (S * (1 / m)), largest
             float32))``, and the tensor scale ``1 / m``.
+        tensor_largest: The largest magnitude that the tensor scale is made for, where `x` shares one with
+            other tensors: the largest of all of them. That of `x` alone where it is None.
 
     Returns:
         The codes, scales and what they mean.
@@ -293,6 +308,7 @@ def quantize(
         whole = max(
             (float(take(*chunk).largest.max(initial=0)) for chunk in _chunks(*blocks.shape)), default=0.0
         )
+    whole = _shared_largest(whole, tensor_largest, scaled=tensor_scale or recipe is not None)
     if recipe:
         quantizer: _Quantizer = _TransformerEngine(element, scale, whole)
     else:

@@ -22,8 +22,10 @@ __all__ = [
     "QuantizationError",
     "TensorStatistics",
     "combinations",
+    "decibels",
     "expect",
     "measure_errors",
+    "squared_error",
     "statistics",
     "summarize",
 ]
@@ -53,7 +55,9 @@ class Quantization:
         chosen = self.recipe or self.method
         return f"{self.scale} N={self.block_size} {chosen}{' +g' if self.tensor_scale else ''}"
 
-    def quantize(self, x: npt.NDArray[np.float32], seed: int = 0) -> BlockTensor:
+    def quantize(
+        self, x: npt.NDArray[np.float32], seed: int = 0, tensor_largest: float | None = None
+    ) -> BlockTensor:
         """Quantize along the last axis; `seed` is that of rounding at random.
 
         Raises:
@@ -70,6 +74,7 @@ class Quantization:
             rounding=self.rounding,
             rng=np.random.default_rng(seed),
             recipe=self.recipe,
+            tensor_largest=tensor_largest,
         )
 
 
@@ -251,7 +256,7 @@ def measure_errors(
     if quantized is None:
         quantized = quantization.quantize(x, seed)
     sigma = (known or statistics(x)).sigma
-    mse = _squared_error(x, quantized) / x.size / sigma**2 if sigma else 0.0
+    mse = squared_error(x, quantized) / x.size / sigma**2 if sigma else 0.0
     zero, subnormal = _low_blocks(x, quantized)
     theory = None
     if sigma:
@@ -260,7 +265,7 @@ def measure_errors(
         quantization,
         quantized.tensor_scale,
         mse,
-        _decibels(mse),
+        decibels(mse),
         zero,
         subnormal,
         _saturated_blocks(x, quantized),
@@ -299,7 +304,7 @@ def summarize(
                 column[0].quantization,
                 None,
                 mean(mse),
-                _decibels(float(energies @ mse / signal) if signal else 0.0),
+                decibels(float(energies @ mse / signal) if signal else 0.0),
                 mean([error.zero_blocks for error in column]),
                 mean([error.subnormal_blocks for error in column]),
                 mean([error.saturated_blocks for error in column]),
@@ -310,7 +315,8 @@ def summarize(
     return summary
 
 
-def _decibels(mse: float) -> float:
+def decibels(mse: float) -> float:
+    """Return the signal to noise ratio of an error over sigma squared; infinite where there is none."""
     return float(-10 * np.log10(mse)) if mse else float("inf")
 
 
@@ -348,7 +354,8 @@ def _saturated_blocks(x: npt.NDArray[np.float32], quantized: BlockTensor) -> flo
     return beyond / scales.size
 
 
-def _squared_error(x: npt.NDArray[np.float32], quantized: BlockTensor) -> float:
+def squared_error(x: npt.NDArray[np.float32], quantized: BlockTensor) -> float:
+    """Return the sum of the squared errors of a tensor that is blocked along its last axis."""
     size = quantized.block_size
     rows, codes, scales = (
         x.reshape(-1, size),

@@ -17,6 +17,7 @@ from .quantization_error import (
     statistics,
     summarize,
 )
+from .stored_matrices import StoredReport
 
 __all__ = ["QuantizationReport", "TensorReport", "examine_tensors"]
 
@@ -47,19 +48,26 @@ class QuantizationReport:
     Attributes:
         source: The file they come from.
         tensors: In its order.
+        stored: The FP4 matrices that the file holds, as they are.
         left_out: The names of those that were left out, with the reason for each.
+        notes: What else is to be said of them.
     """
 
     source: str
     tensors: list[TensorReport] = field(default_factory=list)
+    stored: list[StoredReport] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def summary(self) -> list[QuantizationError]:
         """Return what all tensors make together, by way to quantize; see `summarize`."""
         return summarize((tensor.statistics, tensor.errors) for tensor in self.tensors)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a flat record of each tensor and way; at the end those of the summary, named ``(all)``."""
+        """Return a flat record of each tensor and way, then those of the summary, named ``(all)``.
+
+        At the end stand those of stored matrices. All records have the same keys.
+        """
         rows = [
             {
                 "tensor": tensor.name,
@@ -82,7 +90,9 @@ class QuantizationReport:
             }
             for error in self.summary()
         ]
-        return rows
+        rows += [stored.record() for stored in self.stored]
+        keys = dict.fromkeys(key for row in rows for key in row)
+        return [dict.fromkeys(keys) | row for row in rows]
 
     def document(self) -> dict[str, Any]:
         """Return everything as one record, nested."""
@@ -98,7 +108,9 @@ class QuantizationReport:
                 for tensor in self.tensors
             ],
             "summary": [_record(error) for error in self.summary()],
+            "stored": [asdict(stored) for stored in self.stored],
             "left_out": self.left_out,
+            "notes": self.notes,
         }
 
 

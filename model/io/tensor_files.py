@@ -171,6 +171,7 @@ class _Safetensors(_Reader):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._starts: dict[str, int] = {}
+        self.metadata: dict[str, str] = {}
 
     def infos(self) -> list[TensorInfo]:
         size = self.path.stat().st_size
@@ -182,9 +183,12 @@ class _Safetensors(_Reader):
         if not text.startswith(b"{"):
             raise ValueError("its header is not a JSON object")
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
-        metadata = header.pop("__metadata__", None) or {}
+        metadata = header.pop("__metadata__", None)
+        if metadata is None:
+            metadata = {}
         if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
             raise ValueError("its __metadata__ is not a JSON object of strings")
+        self.metadata = metadata
         infos, places = [], []
         for name, entry in header.items():
             shape, dtype, begin, end = self._entry(name, entry)
@@ -217,9 +221,9 @@ class _Safetensors(_Reader):
                     return tuple(shape), dtype, begin, end
         raise ValueError(f"its header has no valid entry for tensor {name!r}")
 
-    def raw(self, info: TensorInfo) -> npt.NDArray[np.uint8]:
-        """Return a tensor's bytes."""
-        return np.fromfile(self.path, np.uint8, info.byte_count, offset=self._starts[info.name])
+    def raw(self, info: TensorInfo, start: int, count: int) -> npt.NDArray[np.uint8]:
+        """Return some of a tensor's bytes."""
+        return np.fromfile(self.path, np.uint8, count, offset=self._starts[info.name] + start)
 
     def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
         dtype = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}[info.dtype]
@@ -259,6 +263,7 @@ class SafetensorsFile:
     Attributes:
         path: The same.
         infos: What its header says of its tensors, by name, in its order.
+        metadata: The texts that its header keeps beside them.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -275,9 +280,10 @@ class SafetensorsFile:
         self._reader = reader
         with _reading(self.path):
             self.infos = {info.name: info for info in reader.infos()}
+        self.metadata = reader.metadata
 
-    def raw(self, name: str) -> npt.NDArray[np.uint8]:
-        """Return the bytes of a tensor, in one dimension.
+    def raw(self, name: str, start: int = 0, count: int | None = None) -> npt.NDArray[np.uint8]:
+        """Return the bytes of a tensor, in one dimension: `count` of them from `start` on, or all.
 
         Raises:
             KeyError: If there is none of that name.
@@ -290,8 +296,9 @@ class SafetensorsFile:
                 f"tensor {name!r} of {str(self.path)!r} must be one of {known}, not {info.dtype}"
             )
         with _reading(self.path):
-            raw = self._reader.raw(info)
-            if raw.size != info.byte_count:
+            wanted = info.byte_count - start if count is None else count
+            raw = self._reader.raw(info, start, wanted)
+            if raw.size != wanted:
                 raise ValueError("it is cut short")
             return raw
 

@@ -1,13 +1,14 @@
 import csv
 import dataclasses
 import json
-import sys
 import tracemalloc
 
 import numpy as np
 import pytest
+from blockdot.lab.quality import quantized_checkpoints
 from blockdot.model import quantize
 from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint, write_checkpoint
+from blockdot.model.io.model_files import ModelFiles
 from blockdot.model.io.tensor_files import TensorInfo
 from blockdot.model.theory import expected_error
 from messages import untyped
@@ -237,8 +238,7 @@ def test_a_conversion_passes_on_what_is_not_nvfp4_and_tells_of_nan_scales(blockd
 @pytest.mark.usefixtures("model")
 def test_what_goes_wrong_on_the_way_leaves_nothing_behind(blockdot, monkeypatch, tmp_path, failure):
     (tmp_path / "q.safetensors").write_bytes(b"old")
-    command = sys.modules["blockdot.cli.quantize"]  # the package's attribute of that name is the function
-    honest, names = command.examine_tensors, []
+    honest, names = quantized_checkpoints.examine_tensors, []
 
     def failing(name, *arguments, **options):
         names.append(name)
@@ -246,7 +246,7 @@ def test_what_goes_wrong_on_the_way_leaves_nothing_behind(blockdot, monkeypatch,
             raise failure
         return honest(name, *arguments, **options)
 
-    monkeypatch.setattr(command, "examine_tensors", failing)
+    monkeypatch.setattr(quantized_checkpoints, "examine_tensors", failing)
     done = blockdot("quantize", "model.safetensors", "-o", "q.safetensors", "-o", "q.csv")
     assert done.code == (130 if failure is KeyboardInterrupt else 2)
     assert len(names) == 2
@@ -302,4 +302,251 @@ def test_a_checkpoint_is_made_of_a_whole_safetensors_file(refused, matrix):
     )
     assert refused("quantize", matrix, "-o", "q.safetensors") == (
         f"checkpoint must end in .safetensors, not {str(matrix)!r}"
+    )
+
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj")
+HEADS = {"embed.weight": (8, 32), "lm_head.weight": (8, 32)}
+
+
+@pytest.fixture
+def folder(rng, tmp_path):
+    """A model in two files, between which a group of layers that is run as one is split."""
+    tensors = {f"l.attn.{name}.weight": (4, 32) for name in PROJECTIONS} | HEADS | {"l.norm.weight": (32,)}
+    values = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in tensors.items()}
+    values["l.attn.v_proj.weight"][0, 0] = 64  # what the three must have room for
+    names = list(values)
+    where = {name: f"model-{1 + k % 2}.safetensors" for k, name in enumerate(names)}
+    path = tmp_path / "model"
+    path.mkdir()
+    for file in set(where.values()):
+        save_file({name: values[name] for name in names if where[name] == file}, path / file, {"by": file})
+    index = {"metadata": {"kept": 1, "total_size": 0}, "weight_map": where}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (path / "tokenizer").mkdir()
+    (path / "tokenizer" / "vocab.txt").write_text("a b c")
+    (path / "old.bin").write_bytes(b"weights")
+    return values
+
+
+def served(path):
+    return json.loads((path / "config.json").read_text())["quantization_config"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_folder_becomes_one_that_serves(blockdot, folder, layout, tmp_path):
+    done = blockdot("quantize", "model", "-o", "out", "--layout", layout, "-o", "r.json")
+    assert done.code == 0
+    out = tmp_path / "out"
+    files = ModelFiles(out)
+    written = Checkpoint(out)
+    assert written.layouts == {f"l.attn.{name}": layout for name in PROJECTIONS}
+    largest = max(np.abs(folder[f"l.attn.{name}.weight"]).max() for name in PROJECTIONS)
+    for name in written.layouts:
+        wanted = quantize(
+            folder[f"{name}.weight"], scale="ue4m3", tensor_scale=True, tensor_largest=float(largest)
+        )
+        seen = written.read(name)
+        np.testing.assert_array_equal(seen.codes, wanted.codes)
+        np.testing.assert_array_equal(seen.scales, wanted.scales)
+        assert seen.tensor_scale == pytest.approx(wanted.tensor_scale, rel=2.0**-23)
+    assert len({written.read(name).tensor_scale for name in written.layouts}) == 1
+    # The parts of a matrix stay in the file that held it, and the index says so.
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    assert index["weight_map"] == {name: files.file_name(name) for name in files.infos}
+    assert index["metadata"] == {
+        "kept": 1, "total_size": sum(info.byte_count for info in files.infos.values())
+    }  # fmt: skip
+    assert files.file_name("l.attn.k_proj.weight_scale") == "model-2.safetensors"
+    with safe_open(out / "model-2.safetensors", "numpy") as file:
+        assert file.metadata() == {"format": "pt", "by": "model-2.safetensors"}
+    for name in HEADS:
+        np.testing.assert_array_equal(files.values(name), folder[name])
+    config = served(out)
+    assert config["quant_method"] == layout.replace("_", "-")
+    assert config["ignore"] == ["embed", "lm_head"]
+    assert json.loads((out / "config.json").read_text())["model_type"] == "llama"
+    assert (out / "tokenizer" / "vocab.txt").read_text() == "a b c"
+    assert (out / "hf_quant_config.json").exists() == (layout == "modelopt")
+    if layout == "modelopt":
+        told = json.loads((out / "hf_quant_config.json").read_text())["quantization"]
+        assert told["exclude_modules"] == ["embed", "lm_head"]
+        assert told["quant_algo"] == "W4A16_NVFP4"
+    notes = json.loads((tmp_path / "r.json").read_text())["notes"]
+    assert notes == [
+        "one tensor scale for each of 1 groups of layers that engines run as one",
+        "other weight files are not copied: old.bin",
+    ]
+    assert not (out / "old.bin").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out", "r.json"]
+
+
+def test_scales_may_be_each_matrix_own_and_heads_quantized(blockdot, folder, tmp_path):
+    blockdot("quantize", "model", "-o", "out", "--no-share-scales", "--all-matrices")
+    written = Checkpoint(tmp_path / "out")
+    assert set(written.layouts) == {name.removesuffix(".weight") for name in folder} - {"l.norm"}
+    for name in written.layouts:
+        wanted = quantize(folder[f"{name}.weight"], scale="ue4m3", tensor_scale=True)
+        np.testing.assert_array_equal(written.read(name).codes, wanted.codes)
+    assert served(tmp_path / "out")["ignore"] == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_activation_scales_go_along_from_layout_to_layout(blockdot, tmp_path):
+    blockdot("quantize", "model", "-o", "a", "--layout", "modelopt")
+    first = tmp_path / "a" / "model-1.safetensors"
+    with safe_open(first, "numpy") as file:
+        names = set(file.keys())
+    # One for each matrix, one of them that of a layer that no input ever reached.
+    extra = {f"l.attn.{name}.input_scale": np.float32(value) for name, value in zip(
+        PROJECTIONS, (0.25, 0.5, 0.0), strict=True)}  # fmt: skip
+    read = Checkpoint(tmp_path / "a")
+    here = [name for name in read.layouts if f"{name}.weight" in names]
+    write_checkpoint(
+        first,
+        {name: read.shape(name) for name in here},
+        {name: read.read(name) for name in here}.__getitem__,
+        "modelopt",
+        others=[i for i in read.others if i.name in names] + [TensorInfo(n, (), "F32") for n in extra],
+        read_other=lambda name: np.asarray(extra[name]) if name in extra else read.raw(name),
+    )
+    index = tmp_path / "a" / "model.safetensors.index.json"
+    document = json.loads(index.read_text())
+    document["weight_map"] |= dict.fromkeys(extra, "model-1.safetensors")
+    index.write_text(json.dumps(document))
+    done = blockdot("quantize", "a", "-o", "b", "--exclude", "*")
+    assert done.code == 0
+    told = " ".join(done.out.split())
+    assert "3 NVFP4 matrices changed their layout to compressed_tensors" in told
+    assert "3 activation scales became input_global_scale, as 1 / x" in told
+    files = ModelFiles(tmp_path / "b")
+    for name, value in zip(PROJECTIONS, (4.0, 2.0, 1.0), strict=True):
+        info = files.infos[f"l.attn.{name}.input_global_scale"]
+        assert (info.shape, info.dtype) == ((1,), "F32")
+        assert files.values(info.name).tolist() == [value]
+        assert f"l.attn.{name}.input_scale" not in files.infos
+    config = served(tmp_path / "b")
+    assert config["config_groups"]["group_0"]["input_activations"]["dynamic"] == "local"
+    assert not (tmp_path / "b" / "hf_quant_config.json").exists()
+    blockdot("quantize", "b", "-o", "c", "--exclude", "*", "--layout", "modelopt")
+    back = ModelFiles(tmp_path / "c")
+    assert [back.values(f"l.attn.{name}.input_scale").item() for name in PROJECTIONS] == [0.25, 0.5, 1.0]
+    assert served(tmp_path / "c")["quant_algo"] == "NVFP4"
+
+
+def test_what_an_engine_would_stumble_over_is_said(blockdot, folder, tmp_path):
+    done = blockdot("quantize", "model", "-o", "a", "--exclude", "*.q_proj.weight")
+    told = " ".join(done.out.split())
+    assert "which engines run as one, only l.attn.v_proj, l.attn.k_proj are NVFP4" in told
+    blockdot("quantize", "model", "-o", "b", "--no-share-scales")
+    told = " ".join(blockdot("quantize", "b", "-o", "c").out.split())
+    assert "which engines run as one, differ in their tensor scale" in told
+    (tmp_path / "model" / "config.json").unlink()
+    done = blockdot("quantize", "model", "-o", "d")
+    assert "no config.json is written" in " ".join(done.out.split())
+    assert folder
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_is_written_whole_or_not_at_all(blockdot, refused, monkeypatch, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("")
+    assert refused("quantize", "model", "-o", "full") == (
+        "output must be a new folder or an empty one, not full"
+    )
+    assert refused("quantize", "model", "-o", "q.safetensors") == (
+        "output must be a folder for the checkpoint of a folder, not q.safetensors"
+    )
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps({"quantization_config": {"quant_method": "bitsandbytes"}}))
+    assert refused("quantize", "model", "-o", "out") == (
+        "quantization of 'model/config.json' must be compressed-tensors or modelopt to be written again, "
+        "not 'bitsandbytes'"
+    )
+    config.write_text("{}")
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(quantized_checkpoints, "examine_tensors", failing)
+    assert blockdot("quantize", "model", "-o", "out").code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "model"]
+
+
+def test_a_dead_expert_is_kept_and_stops_no_conversion(blockdot, rng, tmp_path):
+    """Its block scales are NaN, 0 / 0, under a tensor scale of 0."""
+    names = {"a": 0.5, "dead": 0.0}
+    with (tmp_path / "m.safetensors").open("wb") as file:
+        header, data = {}, b""
+        for name, scale in names.items():
+            for part, dtype, shape, raw in (
+                ("weight", "U8", [2, 8], rng.bytes(16)),
+                ("weight_scale", "F8_E4M3", [2, 1], b"\x38\x38" if scale else b"\x7f\x7f"),
+                ("weight_scale_2", "F32", [], np.float32(scale).tobytes()),
+            ):
+                header[f"{name}.{part}"] = {
+                    "dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]
+                }  # fmt: skip
+                data += raw
+        text = json.dumps(header).encode()
+        file.write(len(text).to_bytes(8, "little") + text + data)
+    done = blockdot("quantize", "m.safetensors", "-o", "q.safetensors")
+    assert done.code == 0
+    assert (
+        "dead is kept as it is: tensor 'dead.weight_scale_2' of 'm.safetensors' must be above zero"
+        in done.out
+    )
+    before, after = Checkpoint(tmp_path / "m.safetensors"), Checkpoint(tmp_path / "q.safetensors")
+    assert after.layouts == {"a": "compressed_tensors", "dead": "modelopt"}
+    for part in ("weight", "weight_scale", "weight_scale_2"):
+        np.testing.assert_array_equal(after.raw(f"dead.{part}"), before.raw(f"dead.{part}"))
+
+
+def test_stored_matrices_are_reported_as_they_are(blockdot, refused, rng, tmp_path):
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    save_file({"a.weight": x, "b.weight": x}, tmp_path / "x.safetensors")
+    tensor = quantize(x, scale="ue4m3", tensor_scale=True)
+    scales = tensor.scales.copy()
+    scales[0, :4] = 0, 1, 0x7E, 0x7F
+    tensor = dataclasses.replace(tensor, scales=scales)
+    powers = quantize(x, scale="ue8m0", block_size=32)
+    others = {"b.weight": powers.pack(), "b.weight_scale": powers.scales}
+    write_checkpoint(
+        tmp_path / "q.safetensors", {"a": tensor.shape}, lambda _: tensor, "modelopt",
+        others=[TensorInfo(name, array.shape, "U8") for name, array in others.items()],
+        read_other=others.__getitem__,
+    )  # fmt: skip
+    done = blockdot("quantize", "q.safetensors", "--json", "-o", "r.csv")
+    assert done.code == 0
+    a, b = json.loads(done.out)["stored"]
+    assert (a["name"], a["format"], a["shape"], b["format"]) == ("a", "NVFP4", [4, 64], "MXFP4")
+    for kind in ("zero", "largest", "nan"):
+        wanted = {"zero": 0, "largest": 0x7E, "nan": 0x7F}[kind]
+        assert a[f"{kind}_scales"] == (scales == wanted).mean()
+    assert a["subnormal_scales"] == ((scales > 0) & (scales < 8)).mean()
+    values = tensor.dequantize()
+    assert a["largest"] == pytest.approx(np.abs(values[np.isfinite(values)]).max(), rel=1e-6)
+    assert b["largest"] == np.abs(powers.dequantize()).max()
+    assert (a["mse"], b["sqnr"]) == (None, None)
+    with (tmp_path / "r.csv").open(newline="") as file:
+        assert [row["tensor"] for row in csv.DictReader(file)] == ["a", "b"]
+    # Given the original, the error.
+    done = blockdot("quantize", "q.safetensors:b", "--original", "x.safetensors", "--json")
+    (b,) = json.loads(done.out)["stored"]
+    mse = ((x - powers.dequantize()) ** 2).sum(dtype=np.float64) / (x.astype(np.float64) ** 2).sum()
+    assert b["mse"] == pytest.approx(mse)
+    assert b["sqnr"] == pytest.approx(-10 * np.log10(mse))
+    told = blockdot("quantize", "q.safetensors", "--original", "x.safetensors").out
+    assert "As they are stored" in told
+    assert f"{mse:.5f}" in told
+    assert refused("quantize", "x.safetensors", "--original", "q.safetensors") == (
+        "original must be left out where x.safetensors holds no FP4 matrix, not be q.safetensors"
+    )
+    save_file({"a.weight": x.T.copy()}, tmp_path / "y.safetensors")
+    assert refused("quantize", "q.safetensors:a", "--original", "y.safetensors") == (
+        "tensor 'a.weight' of 'y.safetensors' must be shaped (4, 64), not (64, 4)"
+    )
+    assert refused("quantize", "q.safetensors:b", "--original", "y.safetensors") == (
+        "original must hold 'b.weight', but 'y.safetensors' does not"
     )

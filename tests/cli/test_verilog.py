@@ -39,6 +39,7 @@ def test_a_tile_has_a_core_file_as_a_unit_has(blockdot, tmp_path):
     assert (sidecar["name"], sidecar["rows"], sidecar["columns"]) == (name, 2, 3)
     core = (tmp_path / "out" / f"{name}.core").read_text()
     assert 'description: "Tile of 2x3 block dot-product units e2m1_ue5m3_n2_none, 0 register stages"' in core
+    assert f'-file "*{name}.v"' in (tmp_path / "out" / f"{name}.vlt").read_text()
 
 
 @pytest.mark.usefixtures("matrix")
@@ -79,6 +80,7 @@ def test_a_test_bench_and_a_core_file_stand_beside_the_verilog(blockdot, tmp_pat
         f"{name}.core",
         f"{name}.json",
         f"{name}.v",
+        f"{name}.vlt",
         f"{name}_tb.v",
     ]
     bench = (tmp_path / "out" / f"{name}_tb.v").read_text()

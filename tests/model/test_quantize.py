@@ -425,3 +425,37 @@ def test_messages():
             (TypeError, "x must be real numbers, not object", lambda: quantize(untyped([None]))),
         ]
     )
+
+
+@pytest.mark.parametrize("more", [{"tensor_scale": True}, {"recipe": "transformer_engine"}])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_tensors_may_share_a_tensor_scale(rng, more, axis):
+    """A part of a tensor, under the largest magnitude of the whole, has the codes of the whole."""
+    x = rng.standard_normal((32, 64)).astype(np.float32)
+    x[0, 0] = 50
+    whole = quantize(x, scale="ue4m3", axis=axis, **more)
+    part = quantize(x[16:, 32:], scale="ue4m3", axis=axis, tensor_largest=50.0, **more)
+    assert part.tensor_scale == whole.tensor_scale
+    np.testing.assert_array_equal(part.codes, whole.codes[16:, 32:])
+
+
+def test_messages_of_a_shared_tensor_scale():
+    x = np.full((1, 16), 3, np.float32)
+
+    def shared(value, **more):
+        return lambda: quantize(x, tensor_largest=value, **{"tensor_scale": True, **more})
+
+    least = "tensor_largest must be finite and at least 3.0, that of x, not "
+    check_messages(
+        [
+            (ValueError, least + "2.5", shared(2.5)),
+            (ValueError, least + "inf", shared(float("inf"))),
+            (ValueError, least + "nan", shared(float("nan"))),
+            (TypeError, "tensor_largest must be a real number, not 'x'", shared("x")),
+            (
+                ValueError,
+                "tensor_largest must go with a tensor scale, not be 4.0 without one",
+                shared(4.0, tensor_scale=False),
+            ),
+        ]
+    )

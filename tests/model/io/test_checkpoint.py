@@ -200,7 +200,7 @@ def test_messages_of_reading(tmp_path):
         "tensor 'a.weight_global_scale' of PATH must be F32, not F16",
         weight_global_scale=("F16", (1,), bytes(2)),
     )
-    for shape in ((16,), (4, 4), (1, 2, 8)):
+    for shape in ((16,), (4, 4), (1, 1, 2, 8)):
         case(
             f"tensor 'a.weight_packed' of PATH must be shaped (rows, a multiple of 8), not {shape}",
             weight_packed=("U8", shape, bytes(16)),
@@ -227,7 +227,7 @@ def test_messages_of_reading(tmp_path):
     cases.append(
         (
             ValueError,
-            f"name must be an NVFP4 matrix in {str(path)!r}, not 'b'",
+            f"name must be an NVFP4 or MXFP4 matrix in {str(path)!r}, not 'b'",
             lambda: Checkpoint(path).read("b"),
         )
     )
@@ -258,6 +258,11 @@ OURS = {
 FOREIGN = {
     "ct_mxfp4": (
         OURS | {"b.weight_packed": ("U8", (4, 32), bytes(128)), "b.weight_scale": ("U8", (4, 2), bytes(8))},
+        {},
+    ),
+    "ct_int4": (
+        OURS
+        | {"b.weight_packed": ("I32", (4, 8), bytes(128)), "b.weight_scale": ("BF16", (4, 2), bytes(16))},
         {"b": "tensor 'b.weight_packed' of PATH must have 'b.weight_global_scale' beside it"},
     ),
     "ct_3d": (
@@ -267,7 +272,7 @@ FOREIGN = {
             "e.weight_scale": ("F8_E4M3", (2, 4, 4), bytes(32)),
             "e.weight_global_scale": ("F32", (2, 1), bytes(8)),
         },
-        {"e": "tensor 'e.weight_packed' of PATH must be shaped (rows, a multiple of 8), not (2, 4, 32)"},
+        {},
     ),
     "bnb": (
         {"b.weight": ("U8", (128, 1), bytes(128)), "b.weight.absmax": ("U8", (4,), bytes(4))},
@@ -275,7 +280,7 @@ FOREIGN = {
     ),
     "mo_mxfp4": (
         {"b.weight": ("U8", (4, 32), bytes(128)), "b.weight_scale": ("U8", (4, 2), bytes(8))},
-        {"b": "tensor 'b.weight' of PATH must have 'b.weight_scale_2' beside it"},
+        {},
     ),
     "swizzled": (
         OURS | {"a.weight_scale": ("F8_E4M3", (128, 4), bytes(512))},
@@ -468,3 +473,82 @@ def test_messages_of_writing(rng, tmp_path):
         ]
     )
     assert not path.exists()
+
+
+def mxfp4(codes, scales):
+    """Values by ml_dtypes: e8m0 codes over 32 elements each."""
+    values = codes.view(ml_dtypes.float4_e2m1fn).astype(np.float64)
+    factors = scales.view(ml_dtypes.float8_e8m0fnu).astype(np.float64).repeat(32, axis=-1)
+    return (values * factors).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["compressed_tensors", "modelopt", "F4", "gpt_oss"])
+def test_mxfp4_is_read_from_every_layout(kind, rng, tmp_path):
+    shape = (3, 4, 64) if kind == "gpt_oss" else (4, 64)
+    codes = rng.integers(0, 16, shape, dtype=np.uint8)
+    scales = rng.integers(100, 150, (*shape[:-1], 2), dtype=np.uint8)
+    packed = (codes[..., 0::2] | codes[..., 1::2] << 4).tobytes()
+    halves = (*shape[:-1], 32)
+    of_scales = ("F8_E8M0" if kind == "F4" else "U8", scales.shape, scales.tobytes())
+    tensors = {
+        "compressed_tensors": {"a.weight_packed": ("U8", halves, packed), "a.weight_scale": of_scales},
+        "modelopt": {"a.weight": ("U8", halves, packed), "a.weight_scale": of_scales},
+        "F4": {"a.weight": ("F4", shape, packed), "a.weight_scale": of_scales},
+        "gpt_oss": {"a_blocks": ("U8", (3, 4, 2, 16), packed), "a_scales": of_scales},
+    }[kind]
+    path = by_hand(tmp_path / "m.safetensors", tensors)
+    read = Checkpoint(path)
+    (found,) = read.stored.values()
+    assert (found.format, found.shape) == ("MXFP4", shape)
+    assert found.layout == ("modelopt" if kind == "F4" else kind)
+    assert read.layouts == {}
+    assert [info.name for info in read.others] == list(tensors)
+    wanted = mxfp4(codes, scales)
+    if kind != "gpt_oss":
+        np.testing.assert_array_equal(read.read("a").dequantize(), wanted)
+        np.testing.assert_array_equal(read_matrix(f"{path}:{next(iter(tensors))}").dequantize(), wanted)
+        return
+    for expert in range(3):
+        np.testing.assert_array_equal(read.read(f"a[{expert}]").dequantize(), wanted[expert])
+        np.testing.assert_array_equal(read_matrix(f"{path}:a_blocks[{expert}]").dequantize(), wanted[expert])
+    for name in ("a", "a[3]", "a[x]"):
+        message = {"a[x]": f"name must be an NVFP4 or MXFP4 matrix in {str(path)!r}, not 'a[x]'"}.get(
+            name, f"name must be one of a[0] to [2], a stack, not {name!r}"
+        )
+        with pytest.raises(ValueError, match=whole(message)):
+            read.read(name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_stack_has_a_tensor_scale_for_each_expert(layout, rng, tmp_path):
+    experts = [matrix(rng, 4, 64) for _ in range(3)]
+    numbers = np.array([expert.tensor_scale for expert in experts], np.float32)
+    numbers = np.float32(1) / numbers if layout == "compressed_tensors" else numbers
+    elements, scales, tensor_scale = NAMES[layout]
+    tensors = {
+        "e" + elements: ("U8", (3, 4, 32), b"".join(expert.pack().tobytes() for expert in experts)),
+        "e" + scales: ("F8_E4M3", (3, 4, 4), b"".join(expert.scales.tobytes() for expert in experts)),
+        "e" + tensor_scale: ("F32", (3, 1), numbers.tobytes()),
+    }
+    path = by_hand(tmp_path / "m.safetensors", tensors)
+    read = Checkpoint(path)
+    assert read.stored["e"].shape == (3, 4, 64)
+    assert read.shape("e[1]") == (4, 64)
+    for k, expert in enumerate(experts):
+        seen = read.read(f"e[{k}]")
+        np.testing.assert_array_equal(seen.codes, expert.codes)
+        np.testing.assert_array_equal(seen.scales, expert.scales)
+        assert seen.tensor_scale == pytest.approx(expert.tensor_scale, rel=2.0**-23)
+    by_hand(path, tensors | {"e" + tensor_scale: ("F32", (), bytes(4))})
+    message = f"tensor 'e{tensor_scale}' of {str(path)!r} must hold 3 values, not 1"
+    assert Checkpoint(path).refused == {"e": message}
+
+
+def test_metadata_is_kept(rng, tmp_path):
+    tensor = matrix(rng)
+    path = tmp_path / "m.safetensors"
+    write_checkpoint(path, {"a": tensor.shape}, lambda _: tensor, metadata={"made by": "me"})
+    with safetensors.safe_open(path, "numpy") as file:
+        seen = file.metadata()
+    assert seen == {"format": "pt", "made by": "me"}
+    assert Checkpoint(path).files.files["m.safetensors"].metadata == seen
