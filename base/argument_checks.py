@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from .array_places import index_text
 from .chunks import CHUNK
+from .foreign_arrays import as_array
 
 __all__ = [
     "cast_exactly",
@@ -102,7 +103,7 @@ def cast_exactly(
         TypeError: If `values` are not real numbers.
         ValueError: If a value is not one of `dtype`.
     """
-    array = np.asarray(values)
+    array = as_array(values)
     # A type from outside numpy, such as ml_dtypes.bfloat16, is of kind V or f and says what it casts to.
     foreign = array.dtype.kind == "V" and array.dtype.fields is None and np.can_cast(array.dtype, dtype)
     if array.dtype.kind not in "biuf" and not foreign:

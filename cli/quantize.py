@@ -41,7 +41,7 @@ def quantize(
         str,
         typer.Argument(
             metavar="FILE[:NAME]",
-            help="A .npy, .npz or .safetensors file, or one tensor of it; or the folder of a model.",
+            help="A .npy, .npz, .safetensors or .gguf file, or one tensor of it; or the folder of a model.",
             show_default=False,
         ),
     ],

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ..base.argument_checks import cast_exactly, require_codes, require_int
 from ..base.array_places import index_text
+from ..base.foreign_arrays import as_codes
 
 __all__ = [
     "ELEMENTS",
@@ -38,6 +39,18 @@ ROUNDINGS: Final[tuple[Rounding, ...]] = (
     "toward_zero",
     "stochastic",
 )
+
+# The type of ml_dtypes, and mostly of torch, whose bytes are a format's codes.
+_FOREIGN_TYPES: Final = {
+    "e2m1": "float4_e2m1fn",
+    "e2m3": "float6_e2m3fn",
+    "e3m2": "float6_e3m2fn",
+    "e4m3": "float8_e4m3fn",
+    "e5m2": "float8_e5m2",
+    "e3m4": "float8_e3m4",
+    "ue4m3": "float8_e4m3fn",
+    "ue8m0": "float8_e8m0fnu",
+}
 
 # Values encoded at a time: the working arrays (up to ten of 8 bytes) then stay inside a level-2 cache.
 _CHUNK: Final = 1 << 14
@@ -258,14 +271,19 @@ class Format:
         """Return `codes` as this format's dtype, having seen that no bit above the format is set.
 
         Args:
-            codes: Codes of an integer type, any shape.
+            codes: Codes of an integer type, any shape; or numbers of the type that ml_dtypes and torch have
+                for this format, one in a byte, such as ``float8_e4m3fn`` for ``e4m3`` and ``ue4m3``.
             name: What an error message calls them.
 
         Raises:
-            TypeError: If `codes` are not integers.
+            TypeError: If `codes` are neither.
             ValueError: If a code is outside 0 to ``2**bits - 1``.
         """
-        return require_codes(name, codes, self.bits, f"{self.name} codes").astype(self.dtype, copy=False)
+        array, kind = as_codes(codes)
+        own = _FOREIGN_TYPES.get(self.name)
+        if kind is not None and kind != own:
+            raise TypeError(f"{name} must be integers{f' or {own}' if own else ''}, not {kind}")
+        return require_codes(name, array, self.bits, f"{self.name} codes").astype(self.dtype, copy=False)
 
     def decode(self, codes: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the exact value of each code.

@@ -227,7 +227,7 @@ def quantize(
 
     Args:
         x: Finite float32 values, or values of a type or kind that casts to float32 exactly; any shape
-            with at least one axis.
+            with at least one axis. A torch tensor, and whatever has ``__array__`` or DLPack, will do.
         element: Element format.
         scale: Scale format.
         block_size: Elements under one scale, a power of two that divides the length of `axis`.

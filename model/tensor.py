@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..base.argument_checks import require_block_size, require_int, require_real
 from ..base.chunks import CHUNK
+from ..base.foreign_arrays import as_codes
 from . import formats
 from .fast.decoder import Decoder
 from .fixed_point import canonical
@@ -40,18 +41,18 @@ def unpack_nibbles(packed: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """Undo `pack_nibbles`.
 
     Args:
-        packed: Bytes, shape (..., K / 2).
+        packed: Bytes, shape (..., K / 2); or a torch tensor of ``float4_e2m1fn_x2``.
 
     Returns:
         Codes of shape (..., K).
 
     Raises:
-        TypeError: If `packed` is not uint8.
+        TypeError: If `packed` is neither.
         ValueError: If there is no last axis.
     """
-    array = np.asarray(packed)
-    if array.dtype != np.uint8:
-        raise TypeError(f"packed must be uint8, not {array.dtype}")
+    array, kind = as_codes(packed)
+    if array.dtype != np.uint8 or kind not in (None, "float4_e2m1fn_x2"):
+        raise TypeError(f"packed must be uint8, not {kind or array.dtype}")
     if not array.ndim:
         raise ValueError("packed must have a last axis, not shape ()")
     codes = np.empty((*array.shape[:-1], 2 * array.shape[-1]), np.uint8)
@@ -67,7 +68,7 @@ class BlockTensor:
     An element is worth ``decode(code) * decode(scale of its block) * tensor_scale``.
 
     Args:
-        codes: Element codes, shaped as the tensor.
+        codes: Element codes, shaped as the tensor: integers, or what `Format.check` takes.
         scales: Scale codes: the same shape, but for `axis`, which has one for each `block_size`.
         tensor_scale: A float32 value above zero that multiplies every element; 1.0 for none.
         element: Name of the element format.
@@ -151,6 +152,24 @@ class BlockTensor:
             raise ValueError("copy must not be False: the values are computed from codes")
         values = self.dequantize()
         return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Return what `dequantize` does, for a package that takes DLPack, such as ``torch.from_dlpack``.
+
+        Args:
+            options: What the protocol has: `stream`, `max_version`, `dl_device`, `copy`.
+
+        Raises:
+            BufferError: If `copy` is False: the values are computed from codes.
+        """
+        if options.pop("copy", None) is False:
+            raise BufferError("copy must not be False: the values are computed from codes")
+        asked = {name: value for name, value in options.items() if value is not None}
+        return self.dequantize().__dlpack__(**asked)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return the CPU, as DLPack names it."""
+        return 1, 0
 
     @cached_property
     def element_format(self) -> Format:

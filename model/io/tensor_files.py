@@ -1,4 +1,4 @@
-"""Tensors from files: .npy, .npz and .safetensors, as float32 and without loss.
+"""Tensors from files: .npy, .npz, .safetensors and .gguf, as float32 and without loss.
 
 The safetensors format (https://huggingface.co/docs/safetensors, "Format") is eight bytes of little-endian
 header length, the header as JSON, and the tensors' bytes. It is read here with numpy alone, because the
@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...base.argument_checks import cast_exactly
+from ...base.external_tools import ToolError
+from .gguf_files import GGUF_TYPES, gguf_tensors, gguf_values
 
 __all__ = [
     "ITEM_BITS",
@@ -31,9 +33,9 @@ __all__ = [
     "split_source",
 ]
 
-_SUFFIXES: Final = (".npy", ".npz", ".safetensors")
+_SUFFIXES: Final = (".npy", ".npz", ".safetensors", ".gguf")
 # The path ends at the first suffix that a colon follows: a tensor's own name may hold colons.
-_WITH_NAME: Final = re.compile(r"(?P<path>.+?\.(?:npy|npz|safetensors)):(?P<name>.+)", re.I | re.S)
+_WITH_NAME: Final = re.compile(r"(?P<path>.+?\.(?:npy|npz|safetensors|gguf)):(?P<name>.+)", re.I | re.S)
 
 _READABLE: Final = ("F32", "F16", "BF16", "F64")
 # Those of safetensors 0.7. A tensor of elements that share bytes fills whole ones.
@@ -71,8 +73,11 @@ class TensorInfo:
 
     @property
     def readable(self) -> bool:
-        """Whether `read_tensor` reads this type: F32, F16, BF16, and F64 where it holds float32 values."""
-        return self.dtype in _READABLE
+        """Whether `read_tensor` reads this type.
+
+        F32, F16, BF16, and F64 where it holds float32 values; of a .gguf file the quantized types too.
+        """
+        return self.dtype in _READABLE or self.dtype in GGUF_TYPES
 
     @property
     def size(self) -> int:
@@ -234,12 +239,32 @@ class _Safetensors(_Reader):
         return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-_READERS: Final[dict[str, type[_Reader]]] = {".npy": _Npy, ".npz": _Npz, ".safetensors": _Safetensors}
+class _Gguf(_Reader):
+    def infos(self) -> list[TensorInfo]:
+        return [self._info(tensor) for tensor in gguf_tensors(self.path)]
+
+    @staticmethod
+    def _info(tensor: Any) -> TensorInfo:
+        return TensorInfo(tensor.name, tuple(int(n) for n in tensor.shape[::-1]), tensor.tensor_type.name)
+
+    def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
+        return gguf_values(next(one for one in gguf_tensors(self.path) if one.name == info.name))
+
+
+_READERS: Final[dict[str, type[_Reader]]] = {
+    ".npy": _Npy,
+    ".npz": _Npz,
+    ".safetensors": _Safetensors,
+    ".gguf": _Gguf,
+}
 
 
 # What the parsers of JSON, ZIP and .npy raise on bytes that are none; RuntimeError is an encrypted member's,
 # and what it covers (NotImplementedError, RecursionError) an unknown compression's and a deep header's.
-_BROKEN: Final = (ValueError, EOFError, KeyError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error)
+_BROKEN: Final = (
+    *(ValueError, EOFError, LookupError, RuntimeError, SyntaxError, TypeError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @contextmanager
@@ -247,6 +272,8 @@ def _reading(path: Path) -> Iterator[None]:
     """Turn whatever a broken file makes a parser raise into one ValueError that names the file."""
     try:
         yield
+    except ToolError:
+        raise
     except _BROKEN as error:
         reason = " ".join(str(error).split())
         raise ValueError(
@@ -332,7 +359,7 @@ def list_tensors(path: str | Path) -> list[TensorInfo]:
     """Return the names, shapes and types of a file's tensors, without loading them.
 
     Args:
-        path: A .npy, .npz or .safetensors file.
+        path: A .npy, .npz, .safetensors or .gguf file.
 
     Returns:
         The tensors in the file's order, those that `read_tensor` cannot read among them.
@@ -355,7 +382,8 @@ def read_tensor(source: str | Path) -> npt.NDArray[np.float32]:
         source: ``"path"`` where the file holds one tensor, ``"path:tensor.name"`` where it holds several.
 
     Returns:
-        The values. F32, F16 and BF16 are exact; F64 is read where it holds float32 values only.
+        The values. F32, F16 and BF16 are exact; F64 is read where it holds float32 values only. Quantized
+        types of a .gguf file are what the package `gguf` makes of them in float32.
 
     Raises:
         FileNotFoundError: If there is no such file.

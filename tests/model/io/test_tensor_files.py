@@ -1,12 +1,14 @@
 import json
 import pickle
 import struct
+import sys
 import zipfile
 
 import ml_dtypes
 import numpy as np
 import pytest
 import safetensors
+from blockdot.base.external_tools import ToolError
 from blockdot.model.io.tensor_files import TensorInfo, list_tensors, read_tensor
 from messages import check_messages
 from safetensors.numpy import save_file
@@ -162,17 +164,17 @@ def test_wrong_names_and_types(tmp_path):
             ),
             (
                 ValueError,
-                "tensor file must end in .npy, .npz, .safetensors, not 'x.txt'",
+                "tensor file must end in .npy, .npz, .safetensors, .gguf, not 'x.txt'",
                 lambda: read_tensor("x.txt"),
             ),
             (
                 ValueError,
-                "tensor file must end in .npy, .npz, .safetensors, not '.'",
+                "tensor file must end in .npy, .npz, .safetensors, .gguf, not '.'",
                 lambda: read_tensor(""),
             ),
             (
                 ValueError,
-                f"tensor file must end in .npy, .npz, .safetensors, not '{npz}:'",
+                f"tensor file must end in .npy, .npz, .safetensors, .gguf, not '{npz}:'",
                 lambda: read_tensor(f"{npz}:"),
             ),
             (
@@ -384,3 +386,55 @@ def test_an_npz_with_a_stranger_in_it(tmp_path):
         f"tensor file must be a readable .npz file, not '{path}': its member 'readme.txt' is not a .npy file"
     )
     check_messages([(ValueError, message, lambda: list_tensors(path))])
+
+
+def test_gguf(tmp_path, rng):
+    """What the package writes: plain types exactly, quantized ones as it says that they are worth."""
+    gguf = pytest.importorskip("gguf")
+    path = tmp_path / "m.gguf"
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    kinds = gguf.GGMLQuantizationType
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tensor("plain.weight", x)
+    writer.add_tensor("half", x.astype(np.float16))
+    quantized = {"Q8_0": kinds.Q8_0, "Q4_1": kinds.Q4_1}
+    for name, kind in quantized.items():
+        writer.add_tensor(name, gguf.quants.quantize(x, kind), raw_dtype=kind)
+    # MXFP4 by hand: a block is a scale byte and 16 bytes, whose low nibbles come before the high ones.
+    codes = rng.integers(0, 16, (4, 2, 32), dtype=np.uint8)
+    scales = rng.integers(120, 130, (4, 2, 1), dtype=np.uint8)
+    packed = np.concatenate([scales, codes[..., :16] | codes[..., 16:] << 4], axis=-1).reshape(4, 34)
+    writer.add_tensor("mx", packed, raw_dtype=kinds.MXFP4)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert [(info.name, info.shape, info.dtype, info.readable) for info in list_tensors(path)] == [
+        ("plain.weight", (4, 64), "F32", True),
+        ("half", (4, 64), "F16", True),
+        ("Q8_0", (4, 64), "Q8_0", True),
+        ("Q4_1", (4, 64), "Q4_1", True),
+        ("mx", (4, 64), "MXFP4", True),
+    ]
+    np.testing.assert_array_equal(read_tensor(f"{path}:plain.weight"), x)
+    np.testing.assert_array_equal(read_tensor(f"{path}:half"), x.astype(np.float16).astype(np.float32))
+    for name, kind in quantized.items():
+        wanted = gguf.quants.dequantize(gguf.quants.quantize(x, kind), kind)
+        np.testing.assert_array_equal(read_tensor(f"{path}:{name}"), wanted)
+    powers = scales.view(ml_dtypes.float8_e8m0fnu).astype(np.float32)
+    values = codes.view(ml_dtypes.float4_e2m1fn).astype(np.float32) * powers
+    np.testing.assert_array_equal(read_tensor(f"{path}:mx"), values.reshape(4, 64))
+    good = path.read_bytes()
+    for length in (0, 3, 40, 200, len(good) // 2):
+        path.write_bytes(good[:length])
+        with pytest.raises(
+            ValueError, match=r"^tensor file must be a readable \.gguf file, not '.*m\.gguf': "
+        ):
+            read_tensor(f"{path}:mx")
+
+
+def test_gguf_without_its_package_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    (tmp_path / "m.gguf").write_bytes(b"")
+    message = "gguf must be installed to read .gguf files, not missing: pip install 'blockdot[gguf]'"
+    check_messages([(ToolError, message, lambda: list_tensors(tmp_path / "m.gguf"))])
