@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
 # Lint is not this engine's business.
 _BUILD_ARGUMENTS: Final[dict[Simulator, tuple[str, ...]]] = {"verilator": ("-Wno-fatal",), "icarus": ()}
 _RUNNER: Final = Path(__file__).with_name("cocotb_process.py")
+_OBJECTS: Final = Path(__file__).with_name("verilator_objects.py")
 _BUILD_SECONDS: Final = 900
 # Far above what Icarus takes for the largest unit.
 _RUN_SECONDS: Final = 300
@@ -203,6 +205,11 @@ def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool 
         environment = os.environ
         if simulator == "verilator":
             environment = external_tools.verilator_environment(found, here)
+            # Where the user keeps objects already (ccache), that does it.
+            objects = build_dir.resolve() / f"verilator-{found['verilator'].version}-objects"
+            environment.setdefault(
+                "OBJCACHE", shlex.join([sys.executable, "-P", str(_OBJECTS), str(objects)])
+            )
         _carry_out(order, _clean(environment), _BUILD_SECONDS)
         built = Path(folder).resolve() / "build"
         if apart:
