@@ -1,4 +1,8 @@
-"""The rules of a run, cycle by cycle, whatever simulates the unit.
+"""The rules of streams, and of a run cycle by cycle, whatever simulates the unit.
+
+`DotUnit` says what its ports promise. `StreamRule` is that promise as one rule for each way to break it: the
+engines, the cocotb bench and the proofs hold a unit to these rules, each in its own language, and say beside
+their code only what is their own.
 
 Cycle 0 is the first one after two cycles of reset. During a cycle the bench puts values on the inputs, sees
 what the unit puts on its outputs, and the rising edge of the clock ends the cycle. Every engine plays
@@ -47,14 +51,26 @@ RESET_CYCLES: Final = 2
 
 
 class StreamRule(enum.IntEnum):
-    """The rules a unit can break; the numbers are those of ``stream.h``."""
+    """The rules that a unit can break. The C++ of CXXRTL's engines takes names and numbers from here."""
 
     KEPT = 0
+    """No rule was broken."""
+
     VALID_HELD = 1
+    """A result that is offered is offered until it is taken: ``o_valid`` holds until ``o_ready``."""
+
     RESULT_STABLE = 2
+    """Its bits stay as they are until then: ``o_result`` holds as well."""
+
     RESULT_OWED = 3
+    """There is one result for each input that asks for one, behind that input, and no other result."""
+
     PROGRESS = 4
+    """An input is taken or a result is given within `Limits.patience` cycles, while any is to come."""
+
     DEFINED = 5
+    """After reset, ready, valid and the bits of an offered result are 0 or 1. Only a result whose sum had no
+    first input may have undefined bits."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

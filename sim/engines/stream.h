@@ -1,25 +1,12 @@
-// The rules of a run, cycle by cycle: the C++ twin of sim/stream.py, which explains them. Used by the drivers
-// of CXXRTL designs; the macro UNIT_ACCUMULATES says whether there are i_first and i_last, RESULT_WORDS how many
-// 32-bit words a result has.
+// One run, cycle by cycle, for the drivers of CXXRTL designs: what StreamBench is in sim/stream_rules.py, which
+// states the rules. Compiled behind the enumeration Outcome, which cxxrtl.py makes of StreamRule there. The macro
+// RESULT_WORDS says how many 32-bit words a result has.
 
 #ifndef BLOCKDOT_STREAM_H
 #define BLOCKDOT_STREAM_H
 
 #include <algorithm>
 #include <cstdint>
-
-namespace {
-
-// The values are those of blockdot.sim.stream_rules.Rule.
-enum Outcome : int64_t {
-    KEPT = 0,
-    VALID_HELD = 1,
-    RESULT_STABLE = 2,
-    RESULT_OWED = 3,
-    PROGRESS = 4,
-};
-
-}  // namespace
 
 // One run; laid out as blockdot.sim.engines.cxxrtl.JOB.
 struct Job {

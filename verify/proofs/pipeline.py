@@ -18,7 +18,7 @@ _CYCLES: Final = 40
 
 
 def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int], name: str) -> str:
-    """Return Verilog of steps in a row behind streams, as the contract of `DotUnit` says.
+    """Return Verilog of steps in a row behind streams: the contract of `DotUnit`, written a second time.
 
     A register stands behind each step that the unit names. Everything moves unless a result waits in the
     spare register. What is valid is valid one register on after a move; an accumulating step takes what is
@@ -265,9 +265,9 @@ def check_stream(unit: DotUnit, *, text: str | None = None, seconds: float = 120
     """Prove that a pipeline keeps the rules of its streams, whatever comes and whenever it is reset.
 
     The pipeline is the one of `check_composition`, with a bit for each input in the place of its numbers:
-    what moves a pipeline does not look at these. Results keep valid and payload until they are taken; each
-    input that asks for a result gets one, `latency` moves later, made of the tokens of its own sum, each of
-    them once; none comes unasked; the pipeline stands still only while a result is refused, and moves when it
+    what moves a pipeline does not look at these. The rules are those of `StreamRule`, and stricter where a
+    proof can be: a result comes `latency` moves behind the input that asks for it, made of the tokens of its
+    own sum, each of them once; the pipeline stands still only while a result is refused, and moves when it
     was accepted.
 
     Args:
