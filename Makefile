@@ -43,10 +43,10 @@ demo: $(VENV)/demo-installed
 	$(BIN)/blockdot demo
 
 test: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 matrix: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n auto tests/hw/test_unit_grid.py tests/studies/test_netlist_digests.py -m ""
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/hw/test_dot_unit.py tests/hw/test_unit_grid.py tests/studies/test_netlist_digests.py -m ""
 
 # A virtual environment of its own: torch alone is larger than everything else together. TORCH may be any way to
 # name one that pip installs, such as an address of a wheel for the CPU.

@@ -355,8 +355,19 @@ COMBINATIONAL = [
 ]
 
 
+# g++ takes long for what is large, and `make matrix` has the time.
+NUMBERS = [
+    pytest.param(
+        number,
+        id=str(DotSpec(**kinds)),
+        marks=[pytest.mark.matrix] if DotSpec(**kinds).block_size * DotSpec(**kinds).blocks >= 32 else [],
+    )
+    for number, kinds in enumerate(COMBINATIONAL)
+]
+
+
 @pytest.mark.parametrize("optimise", ["area", "delay"])
-@pytest.mark.parametrize("number", range(len(COMBINATIONAL)), ids=lambda n: str(DotSpec(**COMBINATIONAL[n])))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_the_emitted_unit_gives_the_bits_of_the_model(
     number: int, optimise: Optimise, evaluate_many: Callable, rng: np.random.Generator
 ) -> None:
