@@ -1,7 +1,7 @@
 """The options that several commands share, each with one name, one default and one help text."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -12,9 +12,11 @@ from ..model import DotSpec
 from ..model.accumulate import ACCUMULATIONS
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
+from ..model.quantizer import INPUTS, QUANTIZER_METHODS, InputName, QuantizerMethod, QuantizerSpec
 from ..model.spec import Accumulate
 
 if TYPE_CHECKING:
+    from ..hw import QuantizerConfig
     from ..hw.config import Flow, Optimise, UnitConfig
 
 __all__ = [
@@ -26,9 +28,11 @@ __all__ = [
     "FlowOption",
     "FractionOption",
     "GuardOption",
+    "InputOption",
     "JsonOption",
     "LibertyOption",
     "MethodsOption",
+    "OfQuantizerOption",
     "OptimiseOption",
     "OrderOption",
     "RoundingOption",
@@ -38,17 +42,46 @@ __all__ = [
     "SegmentOption",
     "SpecArgument",
     "StagesOption",
+    "UnitOption",
     "WorkersOption",
     "count",
     "expand_methods",
     "format_names",
     "make_config",
+    "make_quantizer_config",
     "make_spec",
+    "require_unit",
 ]
 
 _SPEC = "What is computed"
 _UNIT = "How it is built"
 
+UnitOption = Annotated[
+    Literal["dot", "quantizer"],
+    typer.Option(
+        "--unit",
+        help="dot: block dot products; quantizer: blocks of numbers to element codes and a scale code.",
+        rich_help_panel=_SPEC,
+    ),
+]
+InputOption = Annotated[
+    InputName,
+    typer.Option(
+        "--input",
+        metavar="|".join(INPUTS),
+        help="Of a quantizer: the format of the numbers.",
+        rich_help_panel=_SPEC,
+    ),
+]
+OfQuantizerOption = Annotated[
+    QuantizerMethod,
+    typer.Option(
+        "--method",
+        metavar="|".join(QUANTIZER_METHODS),
+        help="Of a quantizer: how a block's scale is chosen.",
+        rich_help_panel=_SPEC,
+    ),
+]
 ElementOption = Annotated[
     str, typer.Option("--element", help="Element format, or a pair AxB.", rich_help_panel=_SPEC)
 ]
@@ -251,3 +284,42 @@ def make_config(
         segment=segment,
         tile=tile,
     )
+
+
+def require_unit(unit: str, only: str, given: Mapping[str, tuple[object, object]]) -> None:
+    """Refuse options that only go with one kind of unit.
+
+    Args:
+        unit: The kind that is asked for.
+        only: The kind that the options go with.
+        given: For each option its value and its default.
+
+    Raises:
+        ValueError: If the kinds differ and an option is not as by default.
+    """
+    for name, (value, default) in given.items():
+        if unit != only and value != default:
+            raise ValueError(f"{name} must go with --unit {only}, not with {unit}")
+
+
+def make_quantizer_config(
+    *,
+    element: str,
+    scale: str,
+    block_size: int,
+    input: InputName,
+    method: QuantizerMethod,
+    stages: int | None = None,
+    optimise: "Optimise" = "area",
+    flow: "Flow" = "stream",
+    order: int = 0,
+) -> "QuantizerConfig":
+    """Return the configuration of the quantizer that the shared options describe, combinational by default.
+
+    Raises:
+        ValueError: If it is not a legal one.
+    """
+    from ..hw import QuantizerConfig
+
+    spec = QuantizerSpec(element=element, scale=scale, block_size=block_size, input=input, method=method)
+    return QuantizerConfig(spec, stages=stages or 0, optimise=optimise, flow=flow, order=order)

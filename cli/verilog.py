@@ -16,24 +16,32 @@ from .options import (
     FlowOption,
     FractionOption,
     GuardOption,
+    InputOption,
     JsonOption,
+    OfQuantizerOption,
     OptimiseOption,
     OrderOption,
     ScaleOption,
     SeedOption,
     SegmentOption,
     StagesOption,
+    UnitOption,
     make_config,
+    make_quantizer_config,
     make_spec,
+    require_unit,
 )
 
 __all__ = ["verilog"]
 
 
 def verilog(
+    unit: UnitOption = "dot",
     element: ElementOption = "e2m1",
     scale: ScaleOption = "ue5m3",
     block_size: BlockSizeOption = 16,
+    input: InputOption = "bf16",
+    method: OfQuantizerOption = "absmax",
     blocks: BlocksOption = 1,
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
@@ -76,58 +84,86 @@ def verilog(
     """Write a unit as plain Verilog, with a JSON file that describes it.
 
     DIR/NAME.v holds the module NAME; DIR/NAME.json its specification, latency, ports and widths. The same
-    options give the same bytes on every machine.
+    options give the same bytes on every machine. ``--unit quantizer`` makes the blocks that the others
+    multiply.
     """
     from ..base.whole_files import write_whole
     from ..hw import DotUnit, to_verilog
     from ..hw.fusesoc_core import core_file, waiver_file
 
-    spec = make_spec(
-        element=element,
-        scale=scale,
-        block_size=block_size,
-        blocks=blocks,
-        accumulate=accumulate,
-        guard=guard,
-        fraction=fraction,
+    require_unit(
+        unit,
+        "dot",
+        {
+            "--blocks": (blocks, 1),
+            "--accumulate": (accumulate, "none"),
+            "--guard": (guard, 16),
+            "--fraction": (fraction, 35),
+            "--segment": (segment, None),
+            "--tile": (tile, None),
+            "--testbench": (testbench, None),
+        },
     )
-    config = make_config(
-        spec,
-        stages=stages,
-        optimise=optimise,
-        flow=flow,
-        order=order,
-        segment=segment,
-        tile=None if tile is None else _shape(tile),
-    )
-    unit = config.build()
-    module = to_verilog(unit)
+    require_unit(unit, "quantizer", {"--input": (input, "bf16"), "--method": (method, "absmax")})
+    if unit == "quantizer":
+        config = make_quantizer_config(
+            element=element,
+            scale=scale,
+            block_size=block_size,
+            input=input,
+            method=method,
+            stages=stages,
+            optimise=optimise,
+            flow=flow,
+            order=order,
+        )
+    else:
+        spec = make_spec(
+            element=element,
+            scale=scale,
+            block_size=block_size,
+            blocks=blocks,
+            accumulate=accumulate,
+            guard=guard,
+            fraction=fraction,
+        )
+        config = make_config(
+            spec,
+            stages=stages,
+            optimise=optimise,
+            flow=flow,
+            order=order,
+            segment=segment,
+            tile=None if tile is None else _shape(tile),
+        )
+    built = config.build()
+    module = to_verilog(built)
     # All of it is made before any of it is written.
     beside: dict[str, str] = {}
     if testbench is not None:
-        if not isinstance(unit, DotUnit):
+        if not isinstance(built, DotUnit):
             raise ValueError("--testbench must go with one unit, not with a tile")
         from ..sim import random
         from ..sim.bench.verilog_bench import verilog_bench
 
-        beside[f"{unit.name}_tb.v"] = verilog_bench(unit, random(spec, testbench, seed=seed))
+        beside[f"{built.name}_tb.v"] = verilog_bench(built, random(built.spec, testbench, seed=seed))
     if fusesoc:
         version = importlib.metadata.version("blockdot")
-        beside[f"{unit.name}.core"] = core_file(unit, version=version, testbench=testbench is not None)
-        beside[f"{unit.name}.vlt"] = waiver_file(unit)
+        beside[f"{built.name}.core"] = core_file(built, version=version, testbench=testbench is not None)
+        beside[f"{built.name}.vlt"] = waiver_file(built)
     paths = [*module.write(output), *(write_whole(output / name, text) for name, text in beside.items())]
     if json:
         print_json({"files": [str(path) for path in paths], **module.sidecar})
         return
     out = console()
-    ports = table(f"{unit.name}: latency {unit.latency}", "port", "direction", "width>", "meaning~")
-    for port in unit.ports:
+    ports = table(f"{built.name}: latency {built.latency}", "port", "direction", "width>", "meaning~")
+    for port in built.ports:
         ports.add_row(port.name, port.direction, str(port.width), port.meaning)
     out.print(ports)
-    widths = ", ".join(f"{name.replace('_', ' ')} {width}" for name, width in unit.widths.items())
+    widths = ", ".join(f"{name.replace('_', ' ')} {width}" for name, width in built.widths.items())
     out.print(f"widths inside: {widths} bits")
-    if unit.registers_after:
-        out.print(f"registers after: {', '.join(unit.registers_after)}")
+    if built.registers_after:
+        out.print(f"registers after: {', '.join(built.registers_after)}")
     for path in paths:
         out.print(f"wrote {path}", soft_wrap=True)
 

@@ -32,6 +32,11 @@ def _require_buildable(spec: QuantizerSpec) -> None:
         if value not in allowed:
             rule = "one of " * (len(allowed) > 1) + ", ".join(map(str, allowed))
             raise ValueError(f"{name} must be {rule} for a quantizer unit, not {value}")
+    scale = spec.scale_format
+    if not (scale.subnormals or scale.powers_of_two):
+        raise ValueError(
+            f"scale must have subnormals or no mantissa for a quantizer unit, which {scale.name!r} has not"
+        )
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,10 @@ def count_passed(passed: Sequence[Value], first: int, width: int) -> Value:
     return Cat(*digits)
 
 
-def add_constant(m: Module, value: Value, constant: int, carry: Value | int, width: int, name: str) -> Value:
-    """Return the lowest `width` digits of ``value + constant + carry``, from digit to digit.
+def add_constant(
+    m: Module, value: Value, constant: int, carry: Value | int, width: int, name: str, *, fast: bool
+) -> Value:
+    """Return the lowest `width` digits of ``value + constant + carry``.
 
     Args:
         m: The module to build in.
@@ -144,7 +146,12 @@ def add_constant(m: Module, value: Value, constant: int, carry: Value | int, wid
         carry: What is carried in.
         width: Digits wanted.
         name: What the wires' names begin with.
+        fast: In logarithmic depth; else from digit to digit.
     """
+    if fast:
+        inverse = Const(~constant & ((1 << width) - 1), width)
+        extended = Cat(value, Const(0, max(0, width - len(value))))[:width]
+        return wire(m, difference(m, extended, inverse, carry, width, name, fast=True)[0], name)
     carried: Value = Const(carry, 1) if isinstance(carry, int) else carry
     digits: list[Value] = []
     for i in range(width):

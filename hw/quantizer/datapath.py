@@ -7,9 +7,9 @@ from ...model.quantizer import QuantizerSpec
 from ..config import Optimise
 from ..steps.records import Step
 from .element_rounding import CompareStep, RoundStep
-from .form import QuantizerForm
+from .form import QuantizerForm, least_bits
 from .largest_magnitude import largest_steps, searched_bits
-from .midpoints import MidpointsStep, least_bits
+from .midpoints import MidpointsStep
 from .scale_choice import ScaleStep
 
 __all__ = ["QuantizerDatapath"]

@@ -52,7 +52,7 @@ class CompareStep(Step[Midpoints, ComparedElements]):
             passed.append(self._passed(m, before.fraction, fraction, below, k))
         return ComparedElements(
             before.lanes.negative,
-            before.void,
+            before.nan,
             before.scale,
             before.wraps,
             tuple(binades),
@@ -147,33 +147,33 @@ class RoundStep(Step[ComparedElements, QuantizedBlock]):
         )
 
     def build(self, m: Module, platform: object, before: ComparedElements) -> QuantizedBlock:
+        scale = self.form.scale
         codes: list[Value] = []
-        live = wire(m, ~before.void, "live")
+        void = before.nan if scale.zero_code is None else before.nan | ~before.scale.any()
+        live = wire(m, ~void, "live")
         for k in range(self.form.spec.block_size):
-            beyond = None if before.beyond is None else before.beyond[k]
-            magnitude = self._count(
-                m, before.binade[k], before.inside[k], beyond, before.passed[k], before.wraps, k
-            )
-            codes += [wire(m, magnitude & repeat(live, 3), f"magnitude_{k}"), before.negative[k] & live]
-        return QuantizedBlock(Cat(*codes), before.scale)
+            magnitude = self._count(m, before.binade[k], before.passed[k], before.wraps, k)
+            if before.beyond is not None:
+                magnitude = magnitude | repeat(before.beyond[k], 3)
+            codes += [magnitude & repeat(before.inside[k] & live, 3), before.negative[k] & live]
+        # The scale's NaN is all ones.
+        return QuantizedBlock(Cat(*codes), before.scale | repeat(before.nan, scale.bits))
 
     def _count(
         self,
         m: Module,
         binade: Value,
-        inside: Value,
-        beyond: Value | None,
         passed: Value,
         wraps: Value | None,
         lane: int,
     ) -> Value:
-        """Return how many midpoints a magnitude has passed, from 0 to 7.
+        """Return how many midpoints a magnitude has passed, from 0 to 7, where it is inside and not beyond.
 
         A midpoint's binade above the least one is 0 for 1/4; 1 for 3/4, 2 for 5/4, 2 for 7/4, 3 for 5/2, 3
         for 7/2 and 4 for 5, and one more where the scale's significand makes its own wrap.
         """
-        at = [wire(m, inside & (binade == j), f"at_{lane}_{j}") for j in range(6)]
-        over = [wire(m, inside & (binade >= j), f"over_{lane}_{j}") for j in range(7)]
+        at = [wire(m, binade == j, f"at_{lane}_{j}") for j in range(6)]
+        over = [Const(1), *(passes_constant(m, binade, j, 1, f"over_{lane}_{j}") for j in range(1, 7))]
 
         def reaches(j: int, significand: Value, wrap: Value | None) -> Value:
             plain = over[j + 1] | (at[j] & significand)
@@ -190,8 +190,6 @@ class RoundStep(Step[ComparedElements, QuantizedBlock]):
             reaches(3, by_seven, seven),
             reaches(4, by_five, five),
         ]
-        if beyond is not None:
-            midpoints = [one | beyond for one in midpoints]
         reached = [wire(m, one, f"reached_{lane}_{k}") for k, one in enumerate(midpoints)]
         code = Cat(
             (reached[0] & ~reached[1]) | (reached[2] & ~reached[3]) | (reached[4] & ~reached[5]) | reached[6],

@@ -8,7 +8,7 @@ from typing import Final
 from ...model.formats import Format
 from ...model.quantizer import InputFormat, QuantizerSpec
 
-__all__ = ["ELEMENT_FAR", "ELEMENT_LEAST", "QuantizerForm", "Threshold"]
+__all__ = ["ELEMENT_FAR", "ELEMENT_LEAST", "QuantizerForm", "Threshold", "least_bits"]
 
 ELEMENT_LEAST: Final = -2
 """The exponent of the least magnitude that does not become zero, under a scale of exponent 0: a quarter."""
@@ -201,3 +201,12 @@ class QuantizerForm:
         whole = int(significand)
         assert whole == significand or not sticky, "a threshold must not lie among what is not told apart"
         return (whole + ((exponent - self.least_exponent) << bits)) << sticky, whole == significand
+
+
+def least_bits(form: QuantizerForm) -> int:
+    """Return the width of the least midpoint's exponent field.
+
+    It is a field of the input's, which is large enough as no scale's exponent is above that of the largest
+    magnitude; with a sign above where a midpoint may be below the input's normal numbers.
+    """
+    return form.input.exponent_bits + (form.element_depth > 0)

@@ -1,24 +1,25 @@
 """From the scale's code to the elements' midpoints under it: once a block, for all lanes."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..leaves.bits import normalise, wire
+from ..leaves.comparison import add_constant, any_of
 from ..leaves.decode import decode
 from ..step_delays import StepDelay
 from ..steps.records import Step
-from .form import ELEMENT_LEAST, QuantizerForm
+from .form import ELEMENT_LEAST, QuantizerForm, least_bits
 from .records import ChosenScale, Midpoints
 
-__all__ = ["MidpointsStep", "least_bits"]
+__all__ = ["MidpointsStep"]
 
+_FACTORS: Final = ((3, 2), (5, 3), (7, 3))
+"""What midpoints are multiples of, and how many bits more than the significand's fraction the product has."""
 
-def least_bits(form: QuantizerForm) -> int:
-    """Return the width of the least midpoint's exponent field.
-
-    It is a field of the input's, which is large enough as no scale's exponent is above that of the largest
-    magnitude; with a sign above where a midpoint may be below the input's normal numbers.
-    """
-    return form.input.exponent_bits + (form.element_depth > 0)
+_TABLE_BITS: Final = 3
+"""Up to this many mantissa bits a table is shorter than a normaliser and an adder behind it."""
 
 
 class MidpointsStep(Step[ChosenScale, Midpoints]):
@@ -40,20 +41,66 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
 
     def build(self, m: Module, platform: object, before: ChosenScale) -> Midpoints:
         form, scale = self.form, self.form.scale
+        if before.least is not None:
+            return Midpoints(before.lanes, before.nan, before.scale, before.least, None, None)
+        if form.fast and scale.subnormals and scale.mantissa_bits <= _TABLE_BITS:
+            return self._by_table(m, before)
         decoded = decode(m, scale, before.scale, "scale")
-        offset = form.input.bias - scale.bias + ELEMENT_LEAST
         least = Signal(least_bits(form))
         if scale.powers_of_two:
-            m.d.comb += least.eq(decoded.exponent + offset)
-            return Midpoints(before.lanes, before.void, before.scale, least, None, None)
+            m.d.comb += least.eq(decoded.exponent + self._offset)
+            return Midpoints(before.lanes, before.nan, before.scale, least, None, None)
         significand, zeros = normalise(m, decoded.significand)
-        m.d.comb += least.eq(decoded.exponent - zeros + offset)
+        m.d.comb += least.eq(decoded.exponent - zeros + self._offset)
         fractions: list[Value] = [significand[:-1]]
         wraps: list[Value] = []
-        for factor, more in ((3, 2), (5, 3), (7, 3)):
+        for factor, more in _FACTORS:
             bits = scale.mantissa_bits + more
             product = wire(m, (significand * factor)[: bits + 1], f"times_{factor}")
             wraps.append(product[-1])
             below = Mux(product[-1], product[:-1], Cat(Const(0, 1), product[:-2]))
             fractions.append(wire(m, below, f"fraction_{factor}"))
-        return Midpoints(before.lanes, before.void, before.scale, least, tuple(fractions), Cat(*wraps))
+        return Midpoints(before.lanes, before.nan, before.scale, least, tuple(fractions), Cat(*wraps))
+
+    @property
+    def _offset(self) -> int:
+        """What makes the exponent field of the least midpoint of the scale's."""
+        return self.form.input.bias - self.form.scale.bias + ELEMENT_LEAST
+
+    def _by_table(self, m: Module, before: ChosenScale) -> Midpoints:
+        """Look everything up that depends on the significand, of which there are few."""
+        form, scale = self.form, self.form.scale
+        decoded = decode(m, scale, before.scale, "scale")
+        normal = decoded.significand[-1]
+        at = [
+            wire(m, decoded.significand == value, f"significand_is_{value}")
+            for value in range(1 << scale.significand_bits)
+        ]
+        # The significand zero has no midpoints: its elements are zero.
+        shifts = [0] + [scale.significand_bits - value.bit_length() for value in range(1, len(at))]
+        normalised = [value << shift for value, shift in enumerate(shifts)]
+        field = before.scale[scale.mantissa_bits : scale.bits]
+        bits = least_bits(form)
+        above = add_constant(m, field, self._offset, 0, bits, "least_normal", fast=True)
+        below = _chosen(at, [(1 - shift + self._offset) & ((1 << bits) - 1) for shift in shifts], bits)
+        least = wire(m, Mux(normal, above, below), "least")
+        mask = (1 << scale.mantissa_bits) - 1
+        fractions = [
+            wire(m, _chosen(at, [one & mask for one in normalised], scale.mantissa_bits), "fraction_1")
+        ]
+        wraps: list[Value] = []
+        for factor, more in _FACTORS:
+            bits = scale.mantissa_bits + more
+            products = [value * factor for value in normalised]
+            shifted = [one if one >> bits else one << 1 for one in products]
+            wraps.append(wire(m, _chosen(at, [one >> bits for one in products], 1), f"wrap_{factor}"))
+            table = [one & ((1 << bits) - 1) for one in shifted]
+            fractions.append(wire(m, _chosen(at, table, bits), f"fraction_{factor}"))
+        return Midpoints(before.lanes, before.nan, before.scale, least, tuple(fractions), Cat(*wraps))
+
+
+def _chosen(at: Sequence[Value], table: Sequence[int], width: int) -> Value:
+    """Return the entry of a table at the place whose bit is set."""
+    return Cat(
+        *(any_of([one for one, entry in zip(at, table, strict=True) if entry >> i & 1]) for i in range(width))
+    )

@@ -77,13 +77,15 @@ class ChosenScale(Record):
 
     Attributes:
         lanes: The numbers.
-        void: All elements are zero: the scale is, or it is NaN.
-        scale: The code.
+        nan: The scale is NaN.
+        scale: The code; where the scale is NaN it has no meaning yet.
+        least: See `Midpoints`, where it is told beside the code; else None.
     """
 
     lanes: Lanes
-    void: Value
+    nan: Value
     scale: Value
+    least: Value | None
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,15 @@ class Midpoints(Record):
 
     Attributes:
         lanes: The numbers.
-        void: All elements are zero.
-        scale: The scale's code.
+        nan: See `ChosenScale`.
+        scale: Likewise.
         least: The exponent field of the least midpoint, a quarter of the scale.
         fraction: What is behind the leading one of m, 3 m, 5 m and 7 m. None where m is always 1.
         wraps: Whether 3 m reaches 4, 5 m reaches 8 and 7 m reaches 8. None likewise.
     """
 
     lanes: Lanes
-    void: Value
+    nan: Value
     scale: Value
     least: Value
     fraction: tuple[Value, ...] | None
@@ -115,8 +117,8 @@ class ComparedElements(Record):
 
     Attributes:
         negative: The signs.
-        void: All elements are zero.
-        scale: The scale's code.
+        nan: See `ChosenScale`.
+        scale: Likewise.
         wraps: See `Midpoints`.
         binade: For each lane how many binades it is above the least midpoint.
         inside: It is not in a binade below.
@@ -125,7 +127,7 @@ class ComparedElements(Record):
     """
 
     negative: Value
-    void: Value
+    nan: Value
     scale: Value
     wraps: Value | None
     binade: tuple[Value, ...]

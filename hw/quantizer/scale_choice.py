@@ -6,7 +6,7 @@ from ..leaves.bits import normalise, repeat, wire
 from ..leaves.comparison import add_constant, count_passed, passes_constant
 from ..step_delays import StepDelay
 from ..steps.records import Step
-from .form import QuantizerForm, Threshold
+from .form import ELEMENT_LEAST, QuantizerForm, Threshold, least_bits
 from .largest_magnitude import searched_bits
 from .records import ChosenScale, LargestMagnitude
 
@@ -31,21 +31,18 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         )
 
     def build(self, m: Module, platform: object, before: LargestMagnitude) -> ChosenScale:
-        form, scale = self.form, self.form.scale
+        form = self.form
         exponent, fraction, below = self._normalised(m, before.largest)
         match form.spec.method:
             case "floor":
-                code = self._power_of_two(m, before.largest, exponent, Const(0), -2)
+                code, least = self._whole(m, before.largest, exponent, Const(0), -2)
             case "ceil":
                 more = wire(m, fraction[-1] & (fraction[:-1].any() | below), "above_three_halves")
-                code = self._power_of_two(m, before.largest, exponent, more, -2)
+                code, least = self._whole(m, before.largest, exponent, more, -2)
             case _:
-                code = self._nearest(m, before.largest, exponent, fraction, below)
+                code, least = self._nearest(m, before.largest, exponent, fraction, below)
         nan = wire(m, before.largest[-form.input.exponent_bits :].all(), "nan")
-        assert scale.nan_code is not None
-        code = wire(m, code | repeat(nan, scale.bits), "scale_code")
-        void = nan if scale.zero_code is None else nan | ~code.any()
-        return ChosenScale(before.lanes, wire(m, void, "void"), code)
+        return ChosenScale(before.lanes, nan, code, least)
 
     def _normalised(self, m: Module, largest: Value) -> tuple[Value, Value, Value]:
         """Return exponent, fraction and what is below of the largest magnitude, a subnormal one normalised.
@@ -75,18 +72,34 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         """Return the exponent field of a scale, and whether it is below zero."""
         form = self.form
         constant = offset + form.scale.bias - form.input.bias
-        total = add_constant(m, exponent, constant, more, len(exponent), "field")
+        total = add_constant(m, exponent, constant, more, len(exponent), "field", fast=form.fast)
         return total[: form.scale.exponent_bits], total[-1]
 
-    def _power_of_two(self, m: Module, largest: Value, exponent: Value, more: Value, offset: int) -> Value:
-        """Return the code of a power of two, 0 for those below the least and for zero."""
-        field, below = self._field(m, exponent, offset, more)
-        if self.form.scale_depth:
-            below = below | ~largest.any()
-        return field & repeat(~wire(m, below, "below"), len(field))
+    def _whole(
+        self, m: Module, largest: Value, exponent: Value, more: Value, offset: int
+    ) -> tuple[Value, Value | None]:
+        """Return the code of a format that is all exponent: 0 for what is below the least, and for zero.
 
-    def _nearest(self, m: Module, largest: Value, exponent: Value, fraction: Value, below: Value) -> Value:
-        """Return the code nearest to a sixth of the largest magnitude."""
+        Where time counts, the exponent field of the least midpoint comes with it: told from the largest
+        magnitude's exponent, it need not wait for the code.
+        """
+        form = self.form
+        field, below = self._field(m, exponent, offset, more)
+        if form.scale_depth:
+            below = below | ~largest.any()
+        below = wire(m, below, "below")
+        code = wire(m, field & repeat(~below, len(field)), "power_code")
+        if not form.fast:
+            return code, None
+        bits = least_bits(form)
+        least = add_constant(m, exponent, offset + ELEMENT_LEAST, more, bits, "least_above", fast=True)
+        lowest = form.input.bias - form.scale.bias + ELEMENT_LEAST
+        return code, wire(m, Mux(below, Const(lowest & ((1 << bits) - 1), bits), least), "least_told")
+
+    def _nearest(
+        self, m: Module, largest: Value, exponent: Value, fraction: Value, below: Value
+    ) -> tuple[Value, Value | None]:
+        """Return the code nearest to a sixth of the largest magnitude; and what `_whole` does."""
         form, scale = self.form, self.form.scale
         wanted = form.fraction_bits
         short = max(0, wanted - len(fraction))
@@ -102,22 +115,18 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
             at = int((threshold.magnitude - 1) * (1 << wanted))
             equal = 1 if threshold.included else below
             passed.append(passes_constant(m, fraction, at, equal, f"passed_{k}"))
+        if scale.powers_of_two:
+            return self._whole(m, largest, exponent, passed[0], -3)
         first = form.mantissa_at_one
         mantissa = count_passed(passed, first, scale.mantissa_bits)
         more = passed[(1 << scale.mantissa_bits) - first - 1]
-        field, negative = self._field(m, exponent, -3, more)
-        code = wire(m, Cat(mantissa, field), "normal_code")
-        if not scale.subnormals:
-            if form.scale_depth:
-                negative = negative | ~largest.any()
-            code = code & repeat(~wire(m, negative, "below"), scale.bits)
-        else:
-            normal = self._passes(m, largest, form.normal_from, "is_normal")
-            code = Mux(normal, code, self._subnormal(m, largest))
+        field, _ = self._field(m, exponent, -3, more)
+        normal = self._passes(m, largest, form.normal_from, "is_normal")
+        code = Mux(normal, Cat(mantissa, field), self._subnormal(m, largest))
         if form.saturation is not None:
             saturated = self._passes(m, largest, form.saturation, "saturated")
             code = Mux(saturated, Const(scale.largest_code, scale.bits), code)
-        return wire(m, code, "nearest_code")
+        return wire(m, code, "nearest_code"), None
 
     def _subnormal(self, m: Module, largest: Value) -> Value:
         """Return the code of a subnormal scale, or of the least normal one."""

@@ -42,6 +42,29 @@ def test_a_tile_has_a_core_file_as_a_unit_has(blockdot, tmp_path):
     assert f'-file "*{name}.v"' in (tmp_path / "out" / f"{name}.vlt").read_text()
 
 
+def test_a_quantizer_is_written_as_a_dot_unit_is(blockdot, tmp_path):
+    options = (
+        "--unit",
+        "quantizer",
+        "--scale",
+        "ue8m0",
+        "--method",
+        "floor",
+        "--block-size",
+        2,
+        "--stages",
+        1,
+    )
+    done = blockdot("verilog", *options, "--input", "fp16", "--fusesoc", "-o", "out")
+    name = "blockdot_quantize_fp16_e2m1_ue8m0_n2_floor_s1"
+    assert done.code == 0
+    assert f"module {name}(" in (tmp_path / "out" / f"{name}.v").read_text()
+    assert f"blockdot:quantizer:{name}" in (tmp_path / "out" / f"{name}.core").read_text()
+    sidecar = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    assert (sidecar["spec"]["method"], sidecar["spec"]["input"], sidecar["latency"]) == ("floor", "fp16", 1)
+    assert "o_codes" in done.out
+
+
 @pytest.mark.usefixtures("matrix")
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -53,6 +76,16 @@ def test_a_tile_has_a_core_file_as_a_unit_has(blockdot, tmp_path):
         (["--tile", "2x2", "--testbench", 9], "--testbench must go with one unit, not with a tile"),
         (["--testbench", 0], "vectors must be at least 1, not 0"),
         (["--scale", "e2m1"], "scale must be an unsigned format, not 'e2m1'"),
+        (["--unit", "quantizer", "--blocks", 2], "--blocks must go with --unit dot, not with quantizer"),
+        (
+            ["--unit", "quantizer", "--testbench", 9],
+            "--testbench must go with --unit dot, not with quantizer",
+        ),
+        (["--method", "floor"], "--method must go with --unit quantizer, not with dot"),
+        (
+            ["--unit", "quantizer", "--method", "floor"],
+            "scale must be ue8m0 for method 'floor', not 'ue5m3'",
+        ),
         (["--stages", 99], "stages must be from 0 to 6 for e2m1_ue5m3_n16_none, not 99"),
         (
             ["--accumulate", "fp32", "--stages", 0],

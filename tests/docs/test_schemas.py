@@ -35,6 +35,7 @@ def refuses_without(name: str, record: dict[str, Any], key: str) -> None:
         ["--accumulate", "exact", "--stages", "1", "--segment", "8", "--optimise", "delay"],
         ["--accumulate", "aligned", "--stages", "1", "--flow", "valid"],
         ["--scale", "ue4m3xue8m0", "--element", "e2m1xe4m3"],
+        ["--unit", "quantizer", "--method", "prevent_zero", "--stages", "1"],
     ],
 )
 def test_the_sidecar(options: list[str], tmp_path: Path) -> None:

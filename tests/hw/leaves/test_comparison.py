@@ -66,10 +66,11 @@ def test_thresholds_are_counted(thresholds: int, first: int, width: int, apply: 
     assert seen == [((first + passed) % (1 << width),) for passed in range(thresholds + 1)]
 
 
+@FORMS
 @pytest.mark.parametrize("constant", [-123, -2, 0, 7, 22])
-def test_a_constant_is_added(constant: int, apply: Callable) -> None:
+def test_a_constant_is_added(constant: int, fast: bool, apply: Callable) -> None:
     rows = every(4, 1)
-    seen = apply(lambda m, a, carry: [add_constant(m, a, constant, carry, 6, "sum")], [4, 1], rows)
+    seen = apply(lambda m, a, carry: [add_constant(m, a, constant, carry, 6, "sum", fast=fast)], [4, 1], rows)
     assert seen == [((a + constant + carry) % 64,) for a, carry in rows]
 
 
