@@ -4,7 +4,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..model.quantizer import QuantizerSpec
+from ..model.quantizer import QUANTIZER_METHODS, QuantizerSpec
 from .config import Optimise, PipelineConfig
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def _require_buildable(spec: QuantizerSpec) -> None:
     """Raise ValueError for what the contract allows and no unit can be built of."""
     for name, value, allowed in (
         ("element", spec.element_format.name, ("e2m1",)),
-        ("method", spec.method, ("absmax", "prevent_zero", "floor", "ceil")),
+        ("method", spec.method, QUANTIZER_METHODS),
         ("rounding", spec.rounding, ("nearest_even",)),
         ("tensor_scale", spec.tensor_scale, (False,)),
     ):

@@ -8,6 +8,7 @@ from ..config import Optimise
 from ..steps.records import Step
 from .element_rounding import CompareStep, RoundStep
 from .form import QuantizerForm, least_bits
+from .four_over_six import four_over_six_steps
 from .largest_magnitude import largest_steps, searched_bits
 from .midpoints import MidpointsStep
 from .scale_choice import ScaleStep
@@ -31,13 +32,12 @@ class QuantizerDatapath:
     def __init__(self, spec: QuantizerSpec, *, optimise: Optimise, order: int) -> None:
         form = QuantizerForm(spec=spec, fast=optimise == "delay", order=order)
         self.spec = spec
-        self.steps: Sequence[Step[Any, Any]] = (
-            *largest_steps(form),
-            ScaleStep(form),
-            MidpointsStep(form),
-            CompareStep(form),
-            RoundStep(form),
-        )
+        rest: tuple[Step[Any, Any], ...]
+        if spec.method == "four_over_six":
+            rest = four_over_six_steps(form)
+        else:
+            rest = (ScaleStep(form), MidpointsStep(form), CompareStep(form), RoundStep(form))
+        self.steps: Sequence[Step[Any, Any]] = (*largest_steps(form), *rest)
         bits, sticky = searched_bits(form)
         self.widths = {
             "magnitude": form.magnitude_bits,

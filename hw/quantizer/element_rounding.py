@@ -8,6 +8,7 @@ from ..step_delays import StepDelay
 from ..steps.records import Step
 from .form import ELEMENT_FAR, ELEMENT_LEAST, QuantizerForm
 from .records import ComparedElements, Midpoints, QuantizedBlock
+from .scale_thresholds import exponent_of
 
 __all__ = ["CompareStep", "RoundStep"]
 
@@ -43,11 +44,12 @@ class CompareStep(Step[Midpoints, ComparedElements]):
         least = Cat(before.least[:-1], ~before.least[-1]) if form.element_depth else before.least
         for k, magnitude in enumerate(before.lanes.magnitude):
             field = magnitude[form.kept_bits + form.sticky :]
-            exponent, fraction, below, zero = self._normalised(m, magnitude, k)
+            exponent, whole, zero = self.normalised(m, magnitude, k)
+            fraction, below = self._cut(m, magnitude, whole, k)
             binade, above = difference(m, exponent, least, 1, _BINADE_BITS, f"binade_{k}", fast=form.fast)
             binades.append(binade)
             inside.append(above & ~zero)
-            if form.saturation is not None:
+            if form.thresholds().saturation is not None:
                 beyond.append(self._beyond(m, field, k))
             passed.append(self._passed(m, before.fraction, fraction, below, k))
         return ComparedElements(
@@ -61,47 +63,46 @@ class CompareStep(Step[Midpoints, ComparedElements]):
             tuple(passed),
         )
 
-    def _normalised(self, m: Module, magnitude: Value, lane: int) -> tuple[Value, Value, Value, Value]:
-        """Return a magnitude's exponent, the bits behind its leading one, what is below, and if it is zero.
-
-        The last says that it is zero and has an exponent that does not tell: where the least midpoint of all
-        is below the input's least number, an exponent is no bound.
+    def normalised(self, m: Module, magnitude: Value, lane: int) -> tuple[Value, Value, Value]:
+        """Return a magnitude's exponent, all kept bits behind its leading one, and whether it is zero.
 
         The exponent is that of the field. Where subnormals may become more than zero it has a sign, turned
-        over, so that it compares as an unsigned number does.
+        over, so that it compares as an unsigned number does. Where the least midpoint of all is below the
+        input's least number, the exponent of a zero tells nothing, and the last value does; else it is 0.
         """
         form = self.form
-        depth, wanted = form.element_depth, form.fraction_bits
-        sticky = magnitude[0] if form.sticky else Const(0)
-        zero: Value = Const(0)
+        depth = form.element_depth
         kept = magnitude[int(form.sticky) : form.kept_bits + form.sticky]
         field = magnitude[form.kept_bits + form.sticky :]
-        if depth:
-            subnormal = wire(m, ~field.any(), f"subnormal_{lane}")
-            # The leading one of a subnormal, at place 1 to `depth` behind the point, or further behind.
-            leads = [
-                wire(m, subnormal & kept[-p] & ~any_of(list(kept[len(kept) - p + 1 :])), f"leads_{lane}_{p}")
-                for p in range(1, depth + 1)
-            ]
-            far = wire(m, subnormal & ~any_of(list(kept[len(kept) - depth :])), f"far_{lane}")
-            exponent: Value = Cat(field, Const(1, 1))
-            low: list[Value] = []
-            for i in range(len(field)):
-                ones = [lead for p, lead in enumerate(leads, start=1) if (1 - p) >> i & 1]
-                low.append(field[i] | any_of([*ones, *([far] if -depth >> i & 1 else [])]))
-            sign = any_of([*leads[1:], far])
-            exponent = wire(m, Cat(*low, ~sign), f"exponent_{lane}")
-            moved = kept & repeat(~subnormal, len(kept))
-            for p, lead in enumerate(leads, start=1):
-                moved = moved | (Cat(Const(0, p), kept[: len(kept) - p]) & repeat(lead, len(kept)))
-            kept = wire(m, moved, f"moved_{lane}")
-            if depth == form.input.mantissa_bits:
-                zero = far
-        else:
-            exponent = field
-        surplus, short = max(0, len(kept) - wanted), max(0, wanted - len(kept))
-        below = wire(m, kept[:surplus].any() | sticky, f"below_{lane}") if surplus else sticky
-        return exponent, Cat(Const(0, short), kept[surplus:]), below, zero
+        if not depth:
+            return field, kept, Const(0)
+        subnormal = wire(m, ~field.any(), f"subnormal_{lane}")
+        # The leading one of a subnormal, at place 1 to `depth` behind the point, or further behind.
+        leads = [
+            wire(m, subnormal & kept[-p] & ~any_of(list(kept[len(kept) - p + 1 :])), f"leads_{lane}_{p}")
+            for p in range(1, depth + 1)
+        ]
+        far = wire(m, subnormal & ~any_of(list(kept[len(kept) - depth :])), f"far_{lane}")
+        low: list[Value] = []
+        for i in range(len(field)):
+            ones = [lead for p, lead in enumerate(leads, start=1) if (1 - p) >> i & 1]
+            low.append(field[i] | any_of([*ones, *([far] if -depth >> i & 1 else [])]))
+        sign = any_of([*leads[1:], far])
+        exponent = wire(m, Cat(*low, ~sign), f"exponent_{lane}")
+        moved = kept & repeat(~subnormal, len(kept))
+        for p, lead in enumerate(leads, start=1):
+            moved = moved | (Cat(Const(0, p), kept[: len(kept) - p]) & repeat(lead, len(kept)))
+        zero = far if depth == form.input.mantissa_bits else Const(0)
+        return exponent, wire(m, moved, f"moved_{lane}"), zero
+
+    def _cut(self, m: Module, magnitude: Value, whole: Value, lane: int) -> tuple[Value, Value]:
+        """Return the bits behind a leading one that are compared, and whether any is set below them."""
+        form = self.form
+        wanted = form.fraction_bits
+        surplus, short = max(0, len(whole) - wanted), max(0, wanted - len(whole))
+        sticky = magnitude[0] if form.sticky else Const(0)
+        below = wire(m, whole[:surplus].any() | sticky, f"below_{lane}") if surplus else sticky
+        return Cat(Const(0, short), whole[surplus:]), below
 
     def _beyond(self, m: Module, field: Value, lane: int) -> Value:
         """Return whether a magnitude is the largest element whatever the scale is.
@@ -110,7 +111,7 @@ class CompareStep(Step[Midpoints, ComparedElements]):
         magnitude, and of those below, the binade above the least midpoint is told right.
         """
         form = self.form
-        largest = form.exponent_of(form.scale.largest) + form.input.bias
+        largest = exponent_of(form.scale.largest) + form.input.bias
         low, high = largest + ELEMENT_FAR, largest + ELEMENT_LEAST + (1 << _BINADE_BITS)
         # Any of these will do: the one that ends in most zeros takes fewest gates.
         at = max(range(low, high + 1), key=lambda value: value & -value)
@@ -148,16 +149,23 @@ class RoundStep(Step[ComparedElements, QuantizedBlock]):
 
     def build(self, m: Module, platform: object, before: ComparedElements) -> QuantizedBlock:
         scale = self.form.scale
-        codes: list[Value] = []
         void = before.nan if scale.zero_code is None else before.nan | ~before.scale.any()
         live = wire(m, ~void, "live")
+        codes: list[Value] = []
+        for k, magnitude in enumerate(self.magnitudes(m, before, live)):
+            codes += [magnitude, before.negative[k] & live]
+        # The scale's NaN is all ones.
+        return QuantizedBlock(Cat(*codes), before.scale | repeat(before.nan, scale.bits))
+
+    def magnitudes(self, m: Module, before: ComparedElements, live: Value) -> list[Value]:
+        """Return the code of each element's magnitude, 0 where they are not `live`."""
+        found: list[Value] = []
         for k in range(self.form.spec.block_size):
             magnitude = self._count(m, before.binade[k], before.passed[k], before.wraps, k)
             if before.beyond is not None:
                 magnitude = magnitude | repeat(before.beyond[k], 3)
-            codes += [magnitude & repeat(before.inside[k] & live, 3), before.negative[k] & live]
-        # The scale's NaN is all ones.
-        return QuantizedBlock(Cat(*codes), before.scale | repeat(before.nan, scale.bits))
+            found.append(wire(m, magnitude & repeat(before.inside[k] & live, 3), f"element_{k}"))
+        return found
 
     def _count(
         self,

@@ -2,32 +2,19 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import Final
 
 from ...model.formats import Format
 from ...model.quantizer import InputFormat, QuantizerSpec
+from .scale_thresholds import ScaleThresholds, exponent_of
 
-__all__ = ["ELEMENT_FAR", "ELEMENT_LEAST", "QuantizerForm", "Threshold", "least_bits"]
+__all__ = ["ELEMENT_FAR", "ELEMENT_LEAST", "QuantizerForm", "least_bits"]
 
 ELEMENT_LEAST: Final = -2
 """The exponent of the least magnitude that does not become zero, under a scale of exponent 0: a quarter."""
 
 ELEMENT_FAR: Final = 4
 """From this exponent on, under a scale of exponent 0, a magnitude becomes the largest element: 5 m < 2**4."""
-
-
-@dataclass(frozen=True, order=True)
-class Threshold:
-    """A magnitude that is compared with, and where a magnitude that equals it goes.
-
-    Attributes:
-        magnitude: The number.
-        included: A magnitude that equals it counts as above.
-    """
-
-    magnitude: Fraction
-    included: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +65,7 @@ class QuantizerForm:
 
         The least midpoint of all is a quarter of the smallest scale.
         """
-        return self._depth(self.exponent_of(self.scale.smallest) + ELEMENT_LEAST)
+        return self._depth(exponent_of(self.scale.smallest) + ELEMENT_LEAST)
 
     @property
     def scale_depth(self) -> int:
@@ -95,7 +82,12 @@ class QuantizerForm:
 
     @property
     def kept_bits(self) -> int:
-        """Bits of the input's fraction that are kept by themselves, as they come."""
+        """Bits of the input's fraction that are kept by themselves, as they come.
+
+        Squared errors take all of them.
+        """
+        if self.spec.method == "four_over_six":
+            return self.input.mantissa_bits
         return min(self.input.mantissa_bits, max(self.element_depth, self.scale_depth) + self.fraction_bits)
 
     @property
@@ -108,82 +100,9 @@ class QuantizerForm:
         """Width of a magnitude as it is compared: exponent, kept fraction, and the bit for what is below."""
         return self.input.exponent_bits + self.kept_bits + self.sticky
 
-    # Thresholds.
-
-    @staticmethod
-    def exponent_of(value: float | Fraction) -> int:
-        """Return the exponent of a number above zero."""
-        fraction = Fraction(value)
-        exponent = fraction.numerator.bit_length() - fraction.denominator.bit_length()
-        return exponent if fraction >= Fraction(2) ** exponent else exponent - 1
-
-    @property
-    def largest_input(self) -> Fraction:
-        """The input's largest finite number."""
-        top = Fraction(2) ** self.input.bias
-        return 2 * top - top / (1 << self.input.mantissa_bits)
-
-    @cached_property
-    def saturation(self) -> Threshold | None:
-        """A largest magnitude from which on the scale is the largest; None where no input is so large.
-
-        Any number will do from the one that gives the largest scale to the one that would give the next, were
-        there one; this is the one of fewest bits.
-        """
-        values = [Fraction(float(value)) for value in self.scale.values[: self.scale.largest_code + 1]]
-        half = (values[-1] - values[-2]) / 2
-        if self.scale.mantissa_bits == 0:
-            half = values[-1] / 2  # the next would be twice as large
-        low, high = 3 * (values[-1] + values[-2]), 6 * (values[-1] + half)
-        if self.largest_input < high:
-            return None
-        step = Fraction(2) ** self.exponent_of(low)
-        while True:
-            at = (low // step + 1) * step
-            if at < high:
-                return Threshold(at, included=True)
-            step /= 2
-
-    @cached_property
-    def subnormal_thresholds(self) -> tuple[Threshold, ...]:
-        """The largest magnitudes at which the scale's code becomes 1, 2, and so on to the least normal."""
-        if not self.scale.subnormals:
-            return ()
-        quantum = Fraction(2) ** self.scale.quantum_exponent
-        return tuple(
-            Threshold(3 * (2 * code + 1) * quantum, included=bool(code % 2))
-            for code in range(1 << self.scale.mantissa_bits)
-        )
-
-    @property
-    def normal_from(self) -> Threshold:
-        """A largest magnitude from which on the code is told as a normal scale's.
-
-        Six times the least normal scale: the codes on both sides of it are told either way.
-        """
-        return Threshold(6 * Fraction(2) ** self.scale.least_exponent, included=True)
-
-    @cached_property
-    def binade_thresholds(self) -> tuple[Threshold, ...]:
-        """The significands, in [1, 2), at which a normal scale's code grows by one, ascending.
-
-        A tie is decided by the last bit of the mantissa; where there is none, `included` has no meaning.
-        """
-        found = []
-        for mantissa in range(1 << self.scale.mantissa_bits):
-            middle = 1 + Fraction(2 * mantissa + 1, 2 << self.scale.mantissa_bits)
-            at = middle * Fraction(3, 2)
-            found.append(Threshold(at / 2 if at >= 2 else at, included=bool(mantissa % 2)))
-        return tuple(sorted(found))
-
-    @property
-    def mantissa_at_one(self) -> int:
-        """The mantissa of the scale for a largest magnitude that is a power of two.
-
-        A sixth of it has the significand 4/3.
-        """
-        third = Fraction(1 << self.scale.mantissa_bits, 3)
-        return int(third + Fraction(1, 2))
+    def thresholds(self, top: int = 6) -> ScaleThresholds:
+        """Return the thresholds of the scale that brings the largest magnitude to `top`: to 6, or to 4."""
+        return ScaleThresholds(scale=self.scale, input=self.input, top=top)
 
     def place(self, magnitude: Fraction, bits: int, sticky: bool) -> tuple[int, bool]:
         """Return a magnitude as exponent field above `bits` bits of fraction above what is below.
@@ -196,7 +115,7 @@ class QuantizerForm:
         Returns:
             The largest such integer that is not above the number, and whether it equals it.
         """
-        exponent = max(self.exponent_of(magnitude), self.least_exponent)
+        exponent = max(exponent_of(magnitude), self.least_exponent)
         significand = magnitude / Fraction(2) ** (exponent - bits)
         whole = int(significand)
         assert whole == significand or not sticky, "a threshold must not lie among what is not told apart"

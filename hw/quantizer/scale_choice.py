@@ -6,9 +6,10 @@ from ..leaves.bits import normalise, repeat, wire
 from ..leaves.comparison import add_constant, count_passed, passes_constant
 from ..step_delays import StepDelay
 from ..steps.records import Step
-from .form import ELEMENT_LEAST, QuantizerForm, Threshold, least_bits
+from .form import ELEMENT_LEAST, QuantizerForm, least_bits
 from .largest_magnitude import searched_bits
 from .records import ChosenScale, LargestMagnitude
+from .scale_thresholds import ScaleThresholds, Threshold
 
 __all__ = ["ScaleStep"]
 
@@ -32,7 +33,7 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
 
     def build(self, m: Module, platform: object, before: LargestMagnitude) -> ChosenScale:
         form = self.form
-        exponent, fraction, below = self._normalised(m, before.largest)
+        exponent, fraction, below = self.normalised(m, before.largest)
         match form.spec.method:
             case "floor":
                 code, least = self._whole(m, before.largest, exponent, Const(0), -2)
@@ -40,11 +41,11 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
                 more = wire(m, fraction[-1] & (fraction[:-1].any() | below), "above_three_halves")
                 code, least = self._whole(m, before.largest, exponent, more, -2)
             case _:
-                code, least = self._nearest(m, before.largest, exponent, fraction, below)
+                code, least = self.nearest(m, before.largest, exponent, fraction, below)
         nan = wire(m, before.largest[-form.input.exponent_bits :].all(), "nan")
         return ChosenScale(before.lanes, nan, code, least)
 
-    def _normalised(self, m: Module, largest: Value) -> tuple[Value, Value, Value]:
+    def normalised(self, m: Module, largest: Value) -> tuple[Value, Value, Value]:
         """Return exponent, fraction and what is below of the largest magnitude, a subnormal one normalised.
 
         The exponent is that of the field, as a number with a sign. Where subnormals are not normalised, they
@@ -96,10 +97,11 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         lowest = form.input.bias - form.scale.bias + ELEMENT_LEAST
         return code, wire(m, Mux(below, Const(lowest & ((1 << bits) - 1), bits), least), "least_told")
 
-    def _nearest(
-        self, m: Module, largest: Value, exponent: Value, fraction: Value, below: Value
+    def nearest(
+        self, m: Module, largest: Value, exponent: Value, fraction: Value, below: Value, top: int = 6
     ) -> tuple[Value, Value | None]:
-        """Return the code nearest to a sixth of the largest magnitude; and what `_whole` does."""
+        """Return the code nearest to a sixth or quarter of the largest magnitude; and what `_whole` does."""
+        rule = self.form.thresholds(top)
         form, scale = self.form, self.form.scale
         wanted = form.fraction_bits
         short = max(0, wanted - len(fraction))
@@ -109,31 +111,31 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         passed: list[Value] = []
         if not scale.mantissa_bits:
             # A tie is decided by the last bit of the exponent: from an odd code it goes up.
-            odd = exponent[0] ^ (1 + scale.bias - form.input.bias & 1)
+            odd = exponent[0] ^ (rule.exponent_offset + scale.bias - form.input.bias & 1)
             below = below | odd
-        for k, threshold in enumerate(form.binade_thresholds):
+        for k, threshold in enumerate(rule.binade):
             at = int((threshold.magnitude - 1) * (1 << wanted))
             equal = 1 if threshold.included else below
             passed.append(passes_constant(m, fraction, at, equal, f"passed_{k}"))
         if scale.powers_of_two:
-            return self._whole(m, largest, exponent, passed[0], -3)
-        first = form.mantissa_at_one
+            return self._whole(m, largest, exponent, passed[0], rule.exponent_offset)
+        first = rule.mantissa_at_one
         mantissa = count_passed(passed, first, scale.mantissa_bits)
         more = passed[(1 << scale.mantissa_bits) - first - 1]
-        field, _ = self._field(m, exponent, -3, more)
-        normal = self._passes(m, largest, form.normal_from, "is_normal")
-        code = Mux(normal, Cat(mantissa, field), self._subnormal(m, largest))
-        if form.saturation is not None:
-            saturated = self._passes(m, largest, form.saturation, "saturated")
+        field, _ = self._field(m, exponent, rule.exponent_offset, more)
+        normal = self._passes(m, largest, rule.normal_from, "is_normal")
+        code = Mux(normal, Cat(mantissa, field), self._subnormal(m, largest, rule))
+        if rule.saturation is not None:
+            saturated = self._passes(m, largest, rule.saturation, "saturated")
             code = Mux(saturated, Const(scale.largest_code, scale.bits), code)
         return wire(m, code, "nearest_code"), None
 
-    def _subnormal(self, m: Module, largest: Value) -> Value:
+    def _subnormal(self, m: Module, largest: Value, rule: ScaleThresholds) -> Value:
         """Return the code of a subnormal scale, or of the least normal one."""
         form = self.form
         passed = [
             self._passes(m, largest, threshold, f"subnormal_{k}")
-            for k, threshold in enumerate(form.subnormal_thresholds)
+            for k, threshold in enumerate(rule.subnormal)
         ]
         if form.spec.method == "prevent_zero":
             passed[0] = wire(m, largest.any(), "above_zero")

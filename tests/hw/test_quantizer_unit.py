@@ -51,9 +51,14 @@ def of_every_kind(spec: QuantizerSpec, count: int, rng: np.random.Generator) -> 
     coarse = rng.integers(0, 1 << fmt.mantissa_bits, shape) >> 4 << 4
     narrow = np.maximum(exponent, 0) << fmt.mantissa_bits | coarse
     subnormal = rng.integers(0, 3 << fmt.mantissa_bits, shape)
+    # What quarters and sixths are rounded from: any magnitudes below a largest one that is small or common.
+    scale = 2.0 ** rng.uniform(-14, 12, (count, 1))
+    common = nearby(spec, np.abs(rng.standard_normal(shape)) * scale)
     alone = np.where(np.arange(spec.block_size) == 1, rng.integers(0, top, shape), 0)
     signs = rng.choice([0, top], shape)
-    return np.concatenate([uniform, narrow | signs, subnormal | signs, alone | signs]).astype(fmt.dtype)
+    return np.concatenate([uniform, narrow | signs, subnormal | signs, common | signs, alone | signs]).astype(
+        fmt.dtype
+    )
 
 
 def packed(codes: Codes, bits: int) -> list[int]:
@@ -91,6 +96,9 @@ def check(unit: QuantizerUnit, x: Codes, run: Callable[..., Any]) -> None:
         ("quantize_fp16_e2m1_ue8m0_n4_absmax", "delay"),
         ("quantize_fp16_e2m1_ue2m5_n2_prevent_zero", "area"),
         ("quantize_fp16_e2m1_ue5m3_ieee_n2_absmax", "delay"),
+        ("quantize_bf16_e2m1_ue4m3_n4_four_over_six", "area"),
+        ("quantize_bf16_e2m1_ue8m0_n2_four_over_six", "delay"),
+        ("quantize_fp16_e2m1_ue5m3_n2_four_over_six", "area"),
     ],
 )
 def test_a_unit_gives_the_bits_of_its_specification(
