@@ -41,7 +41,10 @@ class CompareStep(Step[Midpoints, ComparedElements]):
         beyond: list[Value] = []
         passed: list[Value] = []
         # Numbers with a sign compare as those without, once their signs are turned over.
-        least = Cat(before.least[:-1], ~before.least[-1]) if form.element_depth else before.least
+        multiple = before.multiple
+        least = multiple.least
+        if form.element_depth:
+            least = Cat(least[:-1], ~least[-1])
         for k, magnitude in enumerate(before.lanes.magnitude):
             field = magnitude[form.kept_bits + form.sticky :]
             exponent, whole, zero = self.normalised(m, magnitude, k)
@@ -51,12 +54,12 @@ class CompareStep(Step[Midpoints, ComparedElements]):
             inside.append(above & ~zero)
             if form.thresholds().saturation is not None:
                 beyond.append(self._beyond(m, field, k))
-            passed.append(self._passed(m, before.fraction, fraction, below, k))
+            passed.append(self._passed(m, multiple.fraction, fraction, below, k))
         return ComparedElements(
             before.lanes.negative,
             before.nan,
             before.scale,
-            before.wraps,
+            multiple.wraps,
             tuple(binades),
             Cat(*inside),
             Cat(*beyond) if beyond else None,

@@ -153,9 +153,9 @@ class CandidatesStep(Step[TwoScales, Candidates]):
             compared = self.compare.build(m, platform, middle)
             if not places:
                 places = self._places(m, before.lanes, compared.binade)
-            fraction = Const(0, 0) if middle.fraction is None else middle.fraction[0]
+            fraction = Const(0, 0) if middle.multiple.fraction is None else middle.multiple.fraction[0]
             significand = Cat(fraction, Const(1, 1), Const(0, 1))
-            low.append(middle.least[0])
+            low.append(middle.multiple.least[0])
             candidates.append(Candidate(code, significand, tuple(self.round.magnitudes(m, compared, live))))
         six, four = candidates
         # In the next binade, S4 is twice what its significand says.

@@ -6,19 +6,19 @@ from typing import Final
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..leaves.bits import normalise, wire
-from ..leaves.comparison import add_constant, any_of
+from ..leaves.comparison import any_of
 from ..leaves.decode import decode
 from ..step_delays import StepDelay
 from ..steps.records import Step
 from .form import ELEMENT_LEAST, QuantizerForm, least_bits
-from .records import ChosenScale, Midpoints
+from .records import ChosenScale, Midpoints, ScaleMultiples
 
-__all__ = ["MidpointsStep"]
+__all__ = ["TABLE_BITS", "MidpointsStep", "chosen", "tabled_multiples"]
 
 _FACTORS: Final = ((3, 2), (5, 3), (7, 3))
 """What midpoints are multiples of, and how many bits more than the significand's fraction the product has."""
 
-_TABLE_BITS: Final = 3
+TABLE_BITS: Final = 3
 """Up to this many mantissa bits a table is shorter than a normaliser and an adder behind it."""
 
 
@@ -40,18 +40,19 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
         )
 
     def build(self, m: Module, platform: object, before: ChosenScale) -> Midpoints:
+        multiple = before.multiple or self._multiples(m, before.scale)
+        return Midpoints(before.lanes, before.nan, before.scale, multiple)
+
+    def _multiples(self, m: Module, code: Value) -> ScaleMultiples:
         form, scale = self.form, self.form.scale
-        if before.least is not None:
-            return Midpoints(before.lanes, before.nan, before.scale, before.least, None, None)
-        if form.fast and scale.subnormals and scale.mantissa_bits <= _TABLE_BITS:
-            return self._by_table(m, before)
-        decoded = decode(m, scale, before.scale, "scale")
+        decoded = decode(m, scale, code, "scale")
+        offset = form.input.bias - scale.bias + ELEMENT_LEAST
         least = Signal(least_bits(form))
         if scale.powers_of_two:
-            m.d.comb += least.eq(decoded.exponent + self._offset)
-            return Midpoints(before.lanes, before.nan, before.scale, least, None, None)
+            m.d.comb += least.eq(decoded.exponent + offset)
+            return ScaleMultiples(least, None, None)
         significand, zeros = normalise(m, decoded.significand)
-        m.d.comb += least.eq(decoded.exponent - zeros + self._offset)
+        m.d.comb += least.eq(decoded.exponent - zeros + offset)
         fractions: list[Value] = [significand[:-1]]
         wraps: list[Value] = []
         for factor, more in _FACTORS:
@@ -60,46 +61,38 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
             wraps.append(product[-1])
             below = Mux(product[-1], product[:-1], Cat(Const(0, 1), product[:-2]))
             fractions.append(wire(m, below, f"fraction_{factor}"))
-        return Midpoints(before.lanes, before.nan, before.scale, least, tuple(fractions), Cat(*wraps))
-
-    @property
-    def _offset(self) -> int:
-        """What makes the exponent field of the least midpoint of the scale's."""
-        return self.form.input.bias - self.form.scale.bias + ELEMENT_LEAST
-
-    def _by_table(self, m: Module, before: ChosenScale) -> Midpoints:
-        """Look everything up that depends on the significand, of which there are few."""
-        form, scale = self.form, self.form.scale
-        decoded = decode(m, scale, before.scale, "scale")
-        normal = decoded.significand[-1]
-        at = [
-            wire(m, decoded.significand == value, f"significand_is_{value}")
-            for value in range(1 << scale.significand_bits)
-        ]
-        # The significand zero has no midpoints: its elements are zero.
-        shifts = [0] + [scale.significand_bits - value.bit_length() for value in range(1, len(at))]
-        normalised = [value << shift for value, shift in enumerate(shifts)]
-        field = before.scale[scale.mantissa_bits : scale.bits]
-        bits = least_bits(form)
-        above = add_constant(m, field, self._offset, 0, bits, "least_normal", fast=True)
-        below = _chosen(at, [(1 - shift + self._offset) & ((1 << bits) - 1) for shift in shifts], bits)
-        least = wire(m, Mux(normal, above, below), "least")
-        mask = (1 << scale.mantissa_bits) - 1
-        fractions = [
-            wire(m, _chosen(at, [one & mask for one in normalised], scale.mantissa_bits), "fraction_1")
-        ]
-        wraps: list[Value] = []
-        for factor, more in _FACTORS:
-            bits = scale.mantissa_bits + more
-            products = [value * factor for value in normalised]
-            shifted = [one if one >> bits else one << 1 for one in products]
-            wraps.append(wire(m, _chosen(at, [one >> bits for one in products], 1), f"wrap_{factor}"))
-            table = [one & ((1 << bits) - 1) for one in shifted]
-            fractions.append(wire(m, _chosen(at, table, bits), f"fraction_{factor}"))
-        return Midpoints(before.lanes, before.nan, before.scale, least, tuple(fractions), Cat(*wraps))
+        return ScaleMultiples(least, tuple(fractions), Cat(*wraps))
 
 
-def _chosen(at: Sequence[Value], table: Sequence[int], width: int) -> Value:
+def tabled_multiples(
+    m: Module, form: QuantizerForm, at: Sequence[Value], significands: Sequence[int], least: Value, name: str
+) -> ScaleMultiples:
+    """Return the multiples of a scale whose significand is told by one bit of many, from a table.
+
+    Args:
+        m: The module to build in.
+        form: How the quantizer is built.
+        at: For each significand whether it is the scale's; one at most is set.
+        significands: Integers below ``2**(mantissa_bits + 1)``; one that is not normalised is shifted up.
+        least: See `ScaleMultiples`.
+        name: What the wires' names begin with.
+    """
+    bits = form.scale.significand_bits
+    normalised = [value << (bits - value.bit_length()) if value else 0 for value in significands]
+    mask = (1 << form.scale.mantissa_bits) - 1
+    first = chosen(at, [one & mask for one in normalised], form.scale.mantissa_bits)
+    fractions = [wire(m, first, f"{name}_fraction_1")]
+    wraps: list[Value] = []
+    for factor, more in _FACTORS:
+        width = form.scale.mantissa_bits + more
+        products = [value * factor for value in normalised]
+        wraps.append(wire(m, chosen(at, [one >> width for one in products], 1), f"{name}_wrap_{factor}"))
+        table = [(one if one >> width else one << 1) & ((1 << width) - 1) for one in products]
+        fractions.append(wire(m, chosen(at, table, width), f"{name}_fraction_{factor}"))
+    return ScaleMultiples(least, tuple(fractions), Cat(*wraps))
+
+
+def chosen(at: Sequence[Value], table: Sequence[int], width: int) -> Value:
     """Return the entry of a table at the place whose bit is set."""
     return Cat(
         *(any_of([one for one, entry in zip(at, table, strict=True) if entry >> i & 1]) for i in range(width))

@@ -17,6 +17,7 @@ __all__ = [
     "LargestMagnitude",
     "Midpoints",
     "QuantizedBlock",
+    "ScaleMultiples",
 ]
 
 
@@ -79,36 +80,47 @@ class ChosenScale(Record):
         lanes: The numbers.
         nan: The scale is NaN.
         scale: The code; where the scale is NaN it has no meaning yet.
-        least: See `Midpoints`, where it is told beside the code; else None.
+        multiple: What midpoints are made of, where it is told beside the code; else None.
     """
 
     lanes: Lanes
     nan: Value
     scale: Value
-    least: Value | None
+    multiple: "ScaleMultiples | None"
 
 
 @dataclass(frozen=True)
-class Midpoints(Record):
-    """Elements' midpoints times the scale, each normalised.
+class ScaleMultiples(Record):
+    """Multiples of the scale, each normalised, from which all midpoints of elements are made.
 
     With m the scale's significand, from 1 below 2, the midpoints have the significands m, 3 m, 5 m and 7 m.
 
     Attributes:
-        lanes: The numbers.
-        nan: See `ChosenScale`.
-        scale: Likewise.
         least: The exponent field of the least midpoint, a quarter of the scale.
         fraction: What is behind the leading one of m, 3 m, 5 m and 7 m. None where m is always 1.
         wraps: Whether 3 m reaches 4, 5 m reaches 8 and 7 m reaches 8. None likewise.
     """
 
-    lanes: Lanes
-    nan: Value
-    scale: Value
     least: Value
     fraction: tuple[Value, ...] | None
     wraps: Value | None
+
+
+@dataclass(frozen=True)
+class Midpoints(Record):
+    """The scale, and what elements are compared with under it.
+
+    Attributes:
+        lanes: The numbers.
+        nan: See `ChosenScale`.
+        scale: Likewise.
+        multiple: Multiples of the scale.
+    """
+
+    lanes: Lanes
+    nan: Value
+    scale: Value
+    multiple: ScaleMultiples
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ class ComparedElements(Record):
         negative: The signs.
         nan: See `ChosenScale`.
         scale: Likewise.
-        wraps: See `Midpoints`.
+        wraps: See `ScaleMultiples`.
         binade: For each lane how many binades it is above the least midpoint.
         inside: It is not in a binade below.
         beyond: It is so large that it becomes the largest element. None where no magnitude is.

@@ -1,5 +1,7 @@
 """From the largest magnitude to the scale's code: by comparing with exact thresholds, without a division."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..leaves.bits import normalise, repeat, wire
@@ -8,7 +10,8 @@ from ..step_delays import StepDelay
 from ..steps.records import Step
 from .form import ELEMENT_LEAST, QuantizerForm, least_bits
 from .largest_magnitude import searched_bits
-from .records import ChosenScale, LargestMagnitude
+from .midpoints import TABLE_BITS, chosen, tabled_multiples
+from .records import ChosenScale, LargestMagnitude, ScaleMultiples
 from .scale_thresholds import ScaleThresholds, Threshold
 
 __all__ = ["ScaleStep"]
@@ -36,14 +39,14 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         exponent, fraction, below = self.normalised(m, before.largest)
         match form.spec.method:
             case "floor":
-                code, least = self._whole(m, before.largest, exponent, Const(0), -2)
+                code, multiple = self._whole(m, before.largest, exponent, Const(0), -2)
             case "ceil":
                 more = wire(m, fraction[-1] & (fraction[:-1].any() | below), "above_three_halves")
-                code, least = self._whole(m, before.largest, exponent, more, -2)
+                code, multiple = self._whole(m, before.largest, exponent, more, -2)
             case _:
-                code, least = self.nearest(m, before.largest, exponent, fraction, below)
+                code, multiple = self.nearest(m, before.largest, exponent, fraction, below)
         nan = wire(m, before.largest[-form.input.exponent_bits :].all(), "nan")
-        return ChosenScale(before.lanes, nan, code, least)
+        return ChosenScale(before.lanes, nan, code, multiple)
 
     def normalised(self, m: Module, largest: Value) -> tuple[Value, Value, Value]:
         """Return exponent, fraction and what is below of the largest magnitude, a subnormal one normalised.
@@ -78,7 +81,7 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
 
     def _whole(
         self, m: Module, largest: Value, exponent: Value, more: Value, offset: int
-    ) -> tuple[Value, Value | None]:
+    ) -> tuple[Value, ScaleMultiples | None]:
         """Return the code of a format that is all exponent: 0 for what is below the least, and for zero.
 
         Where time counts, the exponent field of the least midpoint comes with it: told from the largest
@@ -95,11 +98,12 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         bits = least_bits(form)
         least = add_constant(m, exponent, offset + ELEMENT_LEAST, more, bits, "least_above", fast=True)
         lowest = form.input.bias - form.scale.bias + ELEMENT_LEAST
-        return code, wire(m, Mux(below, Const(lowest & ((1 << bits) - 1), bits), least), "least_told")
+        least = wire(m, Mux(below, Const(lowest & ((1 << bits) - 1), bits), least), "least")
+        return code, ScaleMultiples(least, None, None)
 
     def nearest(
         self, m: Module, largest: Value, exponent: Value, fraction: Value, below: Value, top: int = 6
-    ) -> tuple[Value, Value | None]:
+    ) -> tuple[Value, ScaleMultiples | None]:
         """Return the code nearest to a sixth or quarter of the largest magnitude; and what `_whole` does."""
         rule = self.form.thresholds(top)
         form, scale = self.form, self.form.scale
@@ -124,24 +128,92 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         more = passed[(1 << scale.mantissa_bits) - first - 1]
         field, _ = self._field(m, exponent, rule.exponent_offset, more)
         normal = self._passes(m, largest, rule.normal_from, "is_normal")
-        code = Mux(normal, Cat(mantissa, field), self._subnormal(m, largest, rule))
+        subnormal = self._subnormal(m, largest, rule)
+        code = Mux(normal, Cat(mantissa, field), count_passed(subnormal, 0, scale.mantissa_bits + 1))
+        saturated: Value = Const(0)
         if rule.saturation is not None:
             saturated = self._passes(m, largest, rule.saturation, "saturated")
             code = Mux(saturated, Const(scale.largest_code, scale.bits), code)
-        return wire(m, code, "nearest_code"), None
+        code = wire(m, code, "nearest_code")
+        if not form.fast or scale.mantissa_bits > TABLE_BITS:
+            return code, None
+        return code, self._told_multiples(m, exponent, rule, passed, subnormal, normal, saturated)
 
-    def _subnormal(self, m: Module, largest: Value, rule: ScaleThresholds) -> Value:
-        """Return the code of a subnormal scale, or of the least normal one."""
-        form = self.form
+    def _subnormal(self, m: Module, largest: Value, rule: ScaleThresholds) -> list[Value]:
+        """Return which thresholds of subnormal scales, and of the least normal one, are passed."""
         passed = [
             self._passes(m, largest, threshold, f"subnormal_{k}")
             for k, threshold in enumerate(rule.subnormal)
         ]
-        if form.spec.method == "prevent_zero":
+        if self.form.spec.method == "prevent_zero":
             passed[0] = wire(m, largest.any(), "above_zero")
-        return wire(m, count_passed(passed, 0, form.scale.mantissa_bits + 1), "subnormal_code")
+        return passed
+
+    def _told_multiples(
+        self,
+        m: Module,
+        exponent: Value,
+        rule: ScaleThresholds,
+        passed: Sequence[Value],
+        subnormal: Sequence[Value],
+        normal: Value,
+        saturated: Value,
+    ) -> ScaleMultiples:
+        """Return the multiples of the scale, told from the thresholds that are passed, without the code.
+
+        Those of a normal scale, of a subnormal one and of the largest one are told beside each other, and one
+        of the three is let through.
+        """
+        form, scale = self.form, self.form.scale
+        bits, steps = least_bits(form), 1 << scale.mantissa_bits
+        offset = form.input.bias - scale.bias + ELEMENT_LEAST
+        first = rule.mantissa_at_one
+        carry, up = passed[steps - first - 1], rule.exponent_offset + ELEMENT_LEAST
+        least = add_constant(m, exponent, up, carry, bits, "least_normal", fast=True)
+        of_normal = tabled_multiples(
+            m,
+            form,
+            _places(m, passed, "normal_place"),
+            [steps + (first + count) % steps for count in range(steps + 1)],
+            least,
+            "of_normal",
+        )
+        places = _places(m, subnormal, "subnormal_place")
+        # The least normal scale comes last. A scale of zero has no elements, whatever it reads as.
+        shifts = [scale.significand_bits - max(code, 1).bit_length() for code in range(steps + 1)]
+        table = [(1 - shift + offset) & ((1 << bits) - 1) for shift in shifts]
+        of_subnormal = tabled_multiples(
+            m, form, places, list(range(steps + 1)), chosen(places, table, bits), "of_subnormal"
+        )
+        top_field, top_mantissa = divmod(scale.largest_code, steps)
+        of_largest = tabled_multiples(
+            m,
+            form,
+            [Const(1)],
+            [steps + top_mantissa],
+            Const((top_field + offset) & ((1 << bits) - 1), bits),
+            "of_largest",
+        )
+        told = [list(one.named().values()) for one in (of_normal, of_subnormal, of_largest)]
+        chosen_values = [
+            wire(m, Mux(saturated, c, Mux(normal, a, b)), f"multiple_{k}")
+            for k, (a, b, c) in enumerate(zip(*told, strict=True))
+        ]
+        return ScaleMultiples(chosen_values[0], tuple(chosen_values[1:-1]), chosen_values[-1])
 
     def _passes(self, m: Module, largest: Value, threshold: Threshold, name: str) -> Value:
         """Return whether the largest magnitude is above a threshold, or equals one that is included."""
         at, exact = self.form.place(threshold.magnitude, *searched_bits(self.form))
         return passes_constant(m, largest, at, int(exact and threshold.included), name)
+
+
+def _places(m: Module, passed: Sequence[Value], name: str) -> list[Value]:
+    """Return for each count of passed thresholds whether it is the count."""
+    return [
+        wire(
+            m,
+            (passed[k - 1] if k else Const(1)) & (~passed[k] if k < len(passed) else Const(1)),
+            f"{name}_{k}",
+        )
+        for k in range(len(passed) + 1)
+    ]
