@@ -2,21 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..model.accumulate import ACCUMULATIONS
+from ..model.quantizer import QUANTIZER_METHODS, QUANTIZER_ROUNDINGS
 from .console import console, print_json, progress_bar
 from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, format_names
 from .print_costs import print_changes, print_report
 
 if TYPE_CHECKING:
+    from ..lab.cost.priced_unit import PricedUnit
     from ..synth.liberty import Library
 
 __all__ = ["area"]
 
 _UNITS = "Which units: all combinations of what is repeated"
+_QUANTIZERS = "Which quantizers, with --unit quantizer: all combinations of what is repeated"
 _ON = "What they are measured on"
 _FIGURES = "Which figures besides area, delay and period"
 _HOW = "How they are measured"
@@ -24,6 +27,10 @@ _OUT = "Reports and comparison with an earlier one"
 
 
 def area(
+    unit: Annotated[
+        Literal["dot", "quantizer"],
+        typer.Option("--unit", help="Kind of unit: dot product or quantizer.", rich_help_panel=_UNITS),
+    ] = "dot",
     element: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,6 +89,37 @@ def area(
             rich_help_panel=_UNITS,
         ),
     ] = None,
+    number: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="Format of a quantizer's numbers: bf16, fp16, fp32. [default: bf16]",
+            rich_help_panel=_QUANTIZERS,
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help=f"How scales are chosen: {', '.join(QUANTIZER_METHODS)}; the first, with the first scale "
+            "format, is what the others are compared with. [default: absmax]",
+            rich_help_panel=_QUANTIZERS,
+        ),
+    ] = None,
+    rounding: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rounding",
+            help=f"How elements are rounded: {', '.join(QUANTIZER_ROUNDINGS)}. [default: nearest_even]",
+            rich_help_panel=_QUANTIZERS,
+        ),
+    ] = None,
+    tensor_scale: Annotated[
+        bool,
+        typer.Option(
+            "--tensor-scale", help="With a tensor scale too, beside without.", rich_help_panel=_QUANTIZERS
+        ),
+    ] = False,
     library: Annotated[
         list[str] | None,
         typer.Option(
@@ -206,6 +244,8 @@ def area(
 ) -> None:
     """Synthesize units and say what each costs, and how those differ that differ in the scale format alone.
 
+    Quantizers (--unit quantizer) are compared with the first method and scale format.
+
     Every unit is made several times, functionally equal and wired differently; a difference is the mean over
     pairs wired alike, with its 95 % interval. It is measured in two ways, which are held against each other:
     on the flat unit, and component by component. Delay is that of gates alone, the period that between
@@ -214,7 +254,7 @@ def area(
     """
     from ..base.whole_files import write_whole
     from ..lab.cost.fpga_cost import PLACEMENTS
-    from ..lab.price import PriceRequest, UnitChoices, price
+    from ..lab.price import PriceRequest, QuantizerChoices, UnitChoices, price
     from ..lab.reports.cost_report import FORMATS, read_report, report_changes
 
     for path in output or ():
@@ -227,19 +267,29 @@ def area(
     if placements is not None and placements < 1:
         raise ValueError(f"placements must be at least 1, not {placements}")
     old = None if compare is None else read_report(compare)
-    given = {
-        "elements": element and [format_names(name) for name in element],
-        "scales": scale and [format_names(name) for name in scale],
-        "block_sizes": block_size,
-        "blocks": blocks,
-        "accumulates": accumulate,
-        "guards": guard,
-        "stages": stages,
-        "optimise": optimise,
-        "segments": segment,
+    common = {"block_sizes": block_size, "stages": stages, "optimise": optimise}
+    of_dot_units = {"blocks": blocks, "accumulates": accumulate, "guards": guard, "segments": segment}
+    of_quantizers = {
+        "inputs": number,
+        "methods": method,
+        "roundings": rounding,
+        "tensor_scales": [False, True] if tensor_scale else None,
     }
+    units: Sequence[PricedUnit]
+    if unit == "dot":
+        _require_absent(of_quantizers, "dot-product units")
+        formats = {
+            "elements": element and [format_names(name) for name in element],
+            "scales": scale and [format_names(name) for name in scale],
+        }
+        units = UnitChoices(**_chosen(common | of_dot_units | formats)).units()
+    else:
+        _require_absent(of_dot_units, "quantizers")
+        units = QuantizerChoices(
+            **_chosen(common | of_quantizers | {"elements": element, "scales": scale})
+        ).units()
     request = PriceRequest(
-        units=UnitChoices(**{name: choices for name, choices in given.items() if choices}).units(),
+        units=units,
         libraries=_libraries(library or (), liberty or (), dont_use or (), alone=not target),
         orders=orders,
         variants=variants,
@@ -270,6 +320,17 @@ def area(
         if worst > threshold:
             typer.echo(f"blockdot: {worst:+z.2f} % is past the threshold of {threshold:g} %", err=True)
             raise typer.Exit(1)
+
+
+def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the choices that were made; those that were not are left to their defaults."""
+    return {name: choices for name, choices in given.items() if choices}
+
+
+def _require_absent(given: dict[str, Any], kind: str) -> None:
+    """Raise ValueError if an option was given that the units of a kind have not."""
+    for name, choices in _chosen(given).items():
+        raise ValueError(f"{name.removesuffix('s')} must not be given for {kind}, not {choices[-1]}")
 
 
 def _libraries(

@@ -34,6 +34,9 @@ def print_report(out: Console, report: "CostReport") -> None:
 
 def print_comparison(out: Console, comparison: "CostComparison") -> None:
     """Print the costs, under them the differences, and what these are made of."""
+    # Whoever prints something else need not wait for it.
+    from ..hw.quantizer_config import QuantizerConfig
+
     library = comparison.library
     native = library.area_unit != "NAND2"
     area_columns = [f"area [{library.area_unit}]>"] if native else []
@@ -48,8 +51,10 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
         *(["fmax [MHz]>"] if timed else []),
         "flip-flops>",
     )
+    quantizers = any(isinstance(cost.unit, QuantizerConfig) for cost in comparison.costs)
+    first = "quantizer with the first method and" if quantizers else "same unit with the first"
     deltas = table(
-        "Difference from the same unit with the first scale format: mean over paired netlists, 95 % interval",
+        f"Difference from the {first} scale format: mean over paired netlists, 95 % interval",
         "unit",
         "against",
         "area, whole>",

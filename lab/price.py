@@ -8,8 +8,12 @@ from typing import Final, cast
 
 from ..base.argument_checks import require_int
 from ..hw.config import Optimise, UnitConfig, keeps_carries, least_stages
-from ..model import DotSpec
+from ..hw.quantizer_config import QuantizerConfig
+from ..model import DotSpec, QuantizerSpec
 from ..model.accumulate import ACCUMULATIONS
+from ..model.formats import Format, require_format
+from ..model.quantize import require_method
+from ..model.quantizer import InputName, QuantizerMethod, QuantizerRounding
 from ..model.spec import Accumulate
 from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
@@ -19,11 +23,20 @@ from .cost.comparison import ORDERS, CostComparison, compare_costs
 from .cost.dask_cluster import Cluster
 from .cost.fpga_cost import FpgaCost, fpga
 from .cost.jobs import Measuring, Progress
-from .cost.measurement import kin_of, seeds_of
+from .cost.measurement import seeds_of
+from .cost.priced_unit import PricedUnit, kin_of
 from .cost.unit_energy import UnitEnergy, energies
 from .reports.cost_report import CostReport
 
-__all__ = ["COMPARED_ACCUMULATES", "COMPARED_SCALES", "PriceProgress", "PriceRequest", "UnitChoices", "price"]
+__all__ = [
+    "COMPARED_ACCUMULATES",
+    "COMPARED_SCALES",
+    "PriceProgress",
+    "PriceRequest",
+    "QuantizerChoices",
+    "UnitChoices",
+    "price",
+]
 
 COMPARED_SCALES: Final = ("ue4m3", "ue5m3")
 """The scale formats that are compared where none are asked for."""
@@ -70,11 +83,7 @@ class UnitChoices:
         Raises:
             ValueError: If a choice is outside its domain, or a scale format is named twice.
         """
-        if unknown := set(self.optimise) - {"area", "delay"}:
-            raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
-        if len(set(self.scales)) != len(self.scales):
-            named = (scale if isinstance(scale, str) else "x".join(scale) for scale in self.scales)
-            raise ValueError(f"scales must differ, not be {', '.join(named)}")
+        _check_choices(self.optimise, self.scales)
         units: dict[UnitConfig, None] = {}
         combinations = product(
             self.elements,
@@ -107,12 +116,106 @@ class UnitChoices:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuantizerChoices:
+    """Quantizers to measure, as lists of choices: every combination of them is a unit.
+
+    A method that a scale format cannot have (``floor`` with ``ue4m3``) is left out for it. Of the units with
+    the same elements, block size, input and form, the first is what the others are compared with: the one of
+    the first method, scale, rounding and tensor scale.
+
+    Attributes:
+        elements: Element formats.
+        scales: Scale formats.
+        block_sizes: Elements under one scale.
+        inputs: Formats of the numbers: ``bf16``, ``fp16``, ``fp32``.
+        methods: How scales are chosen.
+        roundings: How elements are rounded.
+        tensor_scales: Whether there is a tensor scale.
+        stages: Register stages; None is the one register of the outputs.
+        optimise: Forms of the components, ``area`` or ``delay``.
+    """
+
+    elements: Sequence[str] = ("e2m1",)
+    scales: Sequence[str] = COMPARED_SCALES
+    block_sizes: Sequence[int] = (16,)
+    inputs: Sequence[str] = ("bf16",)
+    methods: Sequence[str] = ("absmax",)
+    roundings: Sequence[str] = ("nearest_even",)
+    tensor_scales: Sequence[bool] = (False,)
+    stages: Sequence[int | None] = (None,)
+    optimise: Sequence[str] = ("area",)
+
+    def units(self) -> list[QuantizerConfig]:
+        """Return every combination.
+
+        Raises:
+            ValueError: If a choice is outside its domain, a scale format is named twice, or a method fits
+                none of the scale formats.
+        """
+        _check_choices(self.optimise, self.scales)
+        ways = [
+            (element, method, scale)
+            for element in self.elements
+            for method, scale in self._fitting(require_format("element", element, signed=True))
+        ]
+        combinations = product(
+            self.block_sizes,
+            self.inputs,
+            self.stages,
+            self.optimise,
+            self.tensor_scales,
+            self.roundings,
+            ways,
+        )
+        units: dict[QuantizerConfig, None] = {}
+        for block_size, number, stages, form, tensor_scale, rounding, way in combinations:
+            element, method, scale = way
+            spec = QuantizerSpec(
+                element=element,
+                scale=scale,
+                block_size=block_size,
+                input=cast("InputName", number),  # `QuantizerSpec` refuses what is none, here and below
+                method=cast("QuantizerMethod", method),
+                rounding=cast("QuantizerRounding", rounding),
+                tensor_scale=tensor_scale,
+            )
+            unit = QuantizerConfig(
+                spec, stages=1 if stages is None else stages, optimise=cast("Optimise", form)
+            )
+            units[unit] = None
+        return list(units)
+
+    def _fitting(self, element: Format) -> list[tuple[str, str]]:
+        """Return the methods with the scale formats that each can have; each of both at least once."""
+        found: list[tuple[str, str]] = []
+        misfits: list[tuple[str, str, ValueError]] = []
+        for method, scale in product(self.methods, self.scales):
+            try:
+                require_method(method, element, require_format("scale", scale, signed=False))
+            except ValueError as misfit:
+                misfits.append((method, scale, misfit))
+            else:
+                found.append((method, scale))
+        for method, scale, misfit in misfits:
+            if all(method != one for one, _ in found) or all(scale != one for _, one in found):
+                raise misfit
+        return found
+
+
+def _check_choices(optimise: Sequence[str], scales: Sequence[FormatNames]) -> None:
+    if unknown := set(optimise) - {"area", "delay"}:
+        raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
+    if len(set(scales)) != len(scales):
+        named = (scale if isinstance(scale, str) else "x".join(scale) for scale in scales)
+        raise ValueError(f"scales must differ, not be {', '.join(named)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriceRequest:
     """What one run measures, and how.
 
     Attributes:
-        units: The units. Of those alike but for the scale format, the first is what the others are compared
-            with.
+        units: The units. Of those that `kin_of` finds alike, the first is what the others are compared with.
         libraries: The cell libraries that they are mapped to.
         orders: How many netlists are made of each unit, at least 2.
         variants: In how many ways each netlist is mapped for area.
@@ -132,7 +235,7 @@ class PriceRequest:
         SynthesisError: If what place and route needs is not installed.
     """
 
-    units: Sequence[UnitConfig]
+    units: Sequence[PricedUnit]
     libraries: Sequence[Library] = ()
     orders: int = ORDERS
     variants: int = 1
@@ -154,6 +257,8 @@ class PriceRequest:
             raise ValueError(f"delay targets must be positive, not {min(self.delay_targets):g}")
         if unknown := set(self.fpga_targets) - set(FPGA_TARGETS):
             raise ValueError(f"target must be one of {', '.join(FPGA_TARGETS)}, not {min(unknown)!r}")
+        if self.energy and (others := set(self.units) - set(self.dot_units)):
+            raise ValueError(f"energy must be of dot-product units, not of {min(one.name for one in others)}")
         if require_int("placements", self.placements) < 0:
             raise ValueError(f"placements must not be negative, not {self.placements}")
         if self.placements:
@@ -162,6 +267,11 @@ class PriceRequest:
                 found = repr(others[0]) if others else "none"
                 raise ValueError(f"target must be {PLACE_TARGET} to be placed and routed, not {found}")
             nextpnr_version()
+
+    @property
+    def dot_units(self) -> list[UnitConfig]:
+        """The units that are no quantizers."""
+        return [unit for unit in self.units if isinstance(unit, UnitConfig)]
 
 
 def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostReport:
@@ -221,7 +331,7 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
             powered.append(
                 tuple(
                     energies(
-                        request.units,
+                        request.dot_units,
                         library,
                         orders=request.orders,
                         seed=request.seed,
@@ -250,9 +360,9 @@ def _has_guard(accumulate: str) -> bool:
     return accumulate in ACCUMULATIONS and ACCUMULATIONS[accumulate].guard
 
 
-def _alike(units: Sequence[UnitConfig]) -> list[list[UnitConfig]]:
-    """Group units that differ in their scale format, and in the form of their components, alone."""
-    groups: dict[tuple[object, ...], list[UnitConfig]] = {}
+def _alike(units: Sequence[PricedUnit]) -> list[list[PricedUnit]]:
+    """Group units that are compared, or differ in the form of their components alone."""
+    groups: dict[tuple[object, ...], list[PricedUnit]] = {}
     for unit in units:
         groups.setdefault(kin_of(replace(unit, optimise="area")), []).append(unit)
     return list(groups.values())

@@ -32,6 +32,7 @@ from blockdot.hw.unit_grid import BLOCK_SIZES, SCALES, variants
 from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement import MeasurementJob, emit
+from blockdot.lab.cost.priced_unit import PricedUnit
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import AREA_RECIPES, DELAY_RECIPES, choose
@@ -79,7 +80,7 @@ class Rival(UnitConfig):
     kind: Literal["sum", "obvious"] = "sum"
 
 
-def make(unit: UnitConfig, order: int) -> tuple[str, str]:
+def make(unit: PricedUnit, order: int) -> tuple[str, str]:
     """Make the netlist of a unit or a rival in an order: RTLIL, and the top's name."""
     if not isinstance(unit, Rival):
         return emit(unit, order)

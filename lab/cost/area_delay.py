@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Unpack
 
-from ...hw.config import OPTIMISE, UnitConfig
+from ...hw.config import OPTIMISE
 from ...synth.cell_models import CellModels
 from ...synth.liberty import Library
 from ...synth.recipes import RECIPES, Recipe, choose
 from ...synth.static_timing import register_overhead
 from ..statistics import Estimate, Summary, relative
 from .jobs import Measuring, measure_all
-from .measurement import CostSample, MeasurementJob, seeds_of, unit_record
+from .measurement import CostSample, MeasurementJob, seeds_of
+from .priced_unit import PricedUnit, kin_of, unit_record
 
 __all__ = [
     "DELAY_TARGETS",
@@ -104,7 +105,7 @@ class AreaDelayCurve:
             is that fast.
     """
 
-    unit: UnitConfig
+    unit: PricedUnit
     dots: tuple[tuple[AreaDelayPoint, ...], ...]
     areas: tuple[Summary | None, ...]
 
@@ -135,8 +136,8 @@ class AreaDelayDelta:
         relative: The same in percent.
     """
 
-    base: UnitConfig
-    other: UnitConfig
+    base: PricedUnit
+    other: PricedUnit
     delay: float
     absolute: Estimate
     relative: Estimate
@@ -176,7 +177,7 @@ class AreaDelayCurves:
         }
 
 
-def _time(sample: CostSample, unit: UnitConfig) -> list[tuple[str, float, float]]:
+def _time(sample: CostSample, unit: PricedUnit) -> list[tuple[str, float, float]]:
     """Return recipe, delay (clock period where there are registers) and area of each point."""
     return [
         (point.recipe, point.period if unit.stages else point.delay, point.area) for point in sample.points
@@ -184,7 +185,7 @@ def _time(sample: CostSample, unit: UnitConfig) -> list[tuple[str, float, float]
 
 
 def area_delay_curves(
-    units: Sequence[UnitConfig],
+    units: Sequence[PricedUnit],
     library: Library,
     *,
     targets: Sequence[float] = (),
@@ -214,14 +215,16 @@ def area_delay_curves(
     units = list(dict.fromkeys(replace(unit, optimise="area") for unit in units))
     first = units[0]
     for unit in units:
-        if (replace(unit.spec, scale=first.spec.scale), unit.stages) != (first.spec, first.stages):
-            raise ValueError(f"units of a curve must differ in the scale format alone, not as {unit.name}")
+        if kin_of(unit) != kin_of(first):
+            raise ValueError(
+                f"units of a curve must be of one kind and size, not {first.name} and {unit.name}"
+            )
     if any(not target > 0 for target in targets):
         raise ValueError(f"delay targets must be positive, not {min(targets)}")
     seeds = seeds_of(orders, seed)
     ends = tuple(choose([UNSIZED, *SIZED]))
 
-    def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[UnitConfig, int, MeasurementJob]]:
+    def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[PricedUnit, int, MeasurementJob]]:
         return [
             (unit, index, MeasurementJob(replace(unit, optimise=optimise), order, recipes))
             for unit in units
@@ -238,7 +241,7 @@ def area_delay_curves(
                 for recipe, delay, area in _time(sample, unit)
             )
 
-    dots: dict[UnitConfig, list[list[AreaDelayPoint]]] = {unit: [[] for _ in seeds] for unit in units}
+    dots: dict[PricedUnit, list[list[AreaDelayPoint]]] = {unit: [[] for _ in seeds] for unit in units}
     measured(ends)
     if not targets:
         edge = front([dot for order in dots[first] for dot in order])
@@ -255,7 +258,7 @@ def area_delay_curves(
     measured(tuple(dict.fromkeys(sized)))
     delays = tuple(sorted(targets))
     made: list[AreaDelayCurve] = []
-    read: dict[UnitConfig, list[list[float] | None]] = {}
+    read: dict[PricedUnit, list[list[float] | None]] = {}
     for unit in units:
         at: list[list[float] | None] = []
         for delay in delays:

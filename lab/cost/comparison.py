@@ -30,7 +30,8 @@ from ...synth.synthesis_point import FLIP_FLOPS, SynthesisPoint
 from ...synth.yosys import pyosys_version
 from ..statistics import LEVEL, Estimate, Summary, relative
 from .jobs import Measuring, measure_all
-from .measurement import CostSample, MeasurementJob, bases_of, seeds_of, unit_record
+from .measurement import CostSample, MeasurementJob, seeds_of
+from .priced_unit import PricedUnit, bases_of, unit_record
 
 __all__ = [
     "COMPARED_RECIPES",
@@ -122,7 +123,7 @@ class UnitCost:
         parts: Its components, where they were measured.
     """
 
-    unit: UnitConfig
+    unit: PricedUnit
     area: Summary
     nand2: Summary
     delay: Summary
@@ -168,8 +169,8 @@ class Delta:
         relative: The same in percent of the base's figure of the same order.
     """
 
-    base: UnitConfig
-    other: UnitConfig
+    base: PricedUnit
+    other: PricedUnit
     absolute: Estimate
     relative: Estimate
 
@@ -324,11 +325,11 @@ class CostComparison:
     deltas: tuple[Delta, ...]
     attributions: tuple[Attribution, ...] = ()
 
-    def delta(self, unit: UnitConfig, metric: str) -> Delta | None:
+    def delta(self, unit: PricedUnit, metric: str) -> Delta | None:
         """Return the delta of a unit in ``area``, ``delay`` or ``period``; None where it has none."""
         return next((d for d in self.deltas if d.other == unit and d.metric.name == metric), None)
 
-    def attribution(self, unit: UnitConfig) -> Attribution | None:
+    def attribution(self, unit: PricedUnit) -> Attribution | None:
         """Return what makes up a unit's difference in area; None where that was not measured."""
         return next((a for a in self.attributions if a.whole.other == unit), None)
 
@@ -348,7 +349,7 @@ class CostComparison:
 
 
 def jobs_of(
-    units: Sequence[UnitConfig],
+    units: Sequence[PricedUnit],
     orders: Sequence[int],
     recipes: Sequence[str | Recipe],
     *,
@@ -385,7 +386,7 @@ def jobs_of(
 
 
 def compare_costs(
-    units: Sequence[UnitConfig],
+    units: Sequence[PricedUnit],
     library: Library,
     *,
     orders: int = ORDERS,
@@ -395,11 +396,10 @@ def compare_costs(
     parts: bool = True,
     **measuring: Unpack[Measuring],
 ) -> CostComparison:
-    """Measure units, and compare those that differ in their scale format alone.
+    """Measure units, and compare those that `kin_of` finds alike.
 
     Args:
-        units: What to measure. Of those alike but for the scale format, the first is what the others are
-            compared with.
+        units: What to measure. Of those that are alike, the first is what the others are compared with.
         library: What to map to.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones: a different seed takes different orders throughout.
@@ -407,7 +407,7 @@ def compare_costs(
         variants: How many variations of each recipe for area every netlist goes through: their mean counts.
             One more takes much less time than one more netlist, and narrows the interval almost as much where
             most of the spread is abc's.
-        parts: Whether each component is measured alone as well.
+        parts: Whether each component is measured alone as well, where there are some.
         **measuring: How, as `measure_all` takes it.
 
     Raises:
@@ -434,7 +434,8 @@ def compare_costs(
     for unit, base in bases_of(units).items():
         found = list(_deltas(costs[base], costs[unit]))
         deltas += found
-        if parts:
+        # A quantizer is one piece, which has no components to attribute a difference to.
+        if parts and all(sample.parts for sample in by_unit[unit]):
             attributions.append(_attribution(found[0], by_unit[base], by_unit[unit]))
     return CostComparison(
         library=library.facts,
@@ -448,7 +449,7 @@ def compare_costs(
     )
 
 
-def _repeated(units: Sequence[UnitConfig]) -> UnitConfig:
+def _repeated(units: Sequence[PricedUnit]) -> PricedUnit:
     return next(unit for index, unit in enumerate(units) if unit in units[:index])
 
 
@@ -464,7 +465,7 @@ def _for_area(sample: CostSample) -> list[SynthesisPoint]:
     return min(by_recipe.values(), key=_mean_area)
 
 
-def _cost(unit: UnitConfig, samples: Sequence[CostSample], library: Library) -> UnitCost:
+def _cost(unit: PricedUnit, samples: Sequence[CostSample], library: Library) -> UnitCost:
     """Return the cost by the samples of each order."""
     smallest = [_for_area(sample) for sample in samples]
     fastest = [min(sample.points, key=lambda point: point.period) for sample in samples]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...base.argument_checks import require_int
-from ...hw.config import UnitConfig
 from ...synth.cache import entry, read_record, write_record
 from ...synth.fpga import FPGA_VERSION, FpgaResources, FpgaSynthesizer, find_target
 from ...synth.ice40_placement import (
@@ -33,7 +32,8 @@ from ...synth.netlist import Netlist
 from ...synth.yosys import pyosys_version
 from ..statistics import Estimate, Summary, relative
 from .jobs import processors
-from .measurement import Make, MeasurementJob, bases_of, emit, generator, seeds_of, unit_record
+from .measurement import Make, MeasurementJob, emit, generator, seeds_of
+from .priced_unit import PricedUnit, bases_of, unit_record
 
 __all__ = ["PLACED", "PLACEMENTS", "RESOURCES", "FpgaCost", "PlacedCost", "fpga"]
 
@@ -115,10 +115,10 @@ class FpgaCost:
         placed: What place and route makes of it; None where it was not asked for.
     """
 
-    unit: UnitConfig
+    unit: PricedUnit
     target: str
     resources: dict[str, Summary]
-    base: UnitConfig | None = None
+    base: PricedUnit | None = None
     delta: Estimate | None = None
     placed: PlacedCost | None = None
 
@@ -154,7 +154,7 @@ class _Kept:
     def __init__(self, cache: str | os.PathLike[str] | None, make: Make) -> None:
         self._place = Path(cache) if cache is not None and make is emit else None
 
-    def _path(self, unit: UnitConfig, order: int, target: str, *more: str) -> Path | None:
+    def _path(self, unit: PricedUnit, order: int, target: str, *more: str) -> Path | None:
         if self._place is None:
             return None
         context = f"fpga {FPGA_VERSION} {pyosys_version()}"
@@ -166,14 +166,14 @@ class _Kept:
         ]
         return entry(self._place, [*parts, *more])
 
-    def _placed_path(self, unit: UnitConfig, order: int, seed: int) -> Path | None:
+    def _placed_path(self, unit: PricedUnit, order: int, seed: int) -> Path | None:
         if self._place is None:
             return None
         return self._path(
             unit, order, PLACE_TARGET, f"{DEVICE} {PLACE_VERSION} {nextpnr_version()}", f"seed {seed}"
         )
 
-    def load(self, unit: UnitConfig, order: int, targets: Sequence[str], seeds: Sequence[int]) -> _Found:
+    def load(self, unit: PricedUnit, order: int, targets: Sequence[str], seeds: Sequence[int]) -> _Found:
         """Return what is known of a netlist."""
         found = _Found({}, None, {})
         for target in targets:
@@ -189,7 +189,7 @@ class _Kept:
                     found = replace(found, cells=record["logic_cells"])
         return found
 
-    def keep(self, unit: UnitConfig, order: int, found: _Found) -> None:
+    def keep(self, unit: PricedUnit, order: int, found: _Found) -> None:
         """Remember what came of a netlist."""
         for target, resources in found.resources.items():
             if (path := self._path(unit, order, target)) is not None:
@@ -216,7 +216,7 @@ def _fit(
 
 
 def fpga(
-    units: Sequence[UnitConfig],
+    units: Sequence[PricedUnit],
     targets: Sequence[str],
     *,
     orders: int = 5,
@@ -266,7 +266,7 @@ def fpga(
     if missing:
         with Ice40Placer() if placements else FpgaSynthesizer() as synthesizer:
             executor = ThreadPoolExecutor(processors() if workers is None else workers)
-            running: dict[Future[_Found], tuple[UnitConfig, int]] = {}
+            running: dict[Future[_Found], tuple[PricedUnit, int]] = {}
             try:
                 # Amaranth is not made for several threads; Yosys and nextpnr run in processes of their own.
                 for key in missing:
@@ -288,7 +288,7 @@ def fpga(
     bases = bases_of(units)
     costs: list[FpgaCost] = []
     for target in targets:
-        of_target: dict[UnitConfig, FpgaCost] = {}
+        of_target: dict[PricedUnit, FpgaCost] = {}
         for unit in units:
             several = [found[unit, order].resources[target] for order in seeds]
             cost = FpgaCost(

@@ -9,15 +9,14 @@ import functools
 import importlib.metadata
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ... import hw, model
 from ...base.argument_checks import require_int
 from ...base.source_digest import source_digest
-from ...hw.config import UnitConfig
 from ...synth.cache import Cache, entry, read_record, write_record
 from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
@@ -27,6 +26,7 @@ from ...synth.synthesis_point import Counts, SynthesisPoint, synthesis_point_of
 from ...synth.yosys import pyosys_version
 from .components import take_apart
 from .energy_workloads import Workload
+from .priced_unit import PricedUnit, key_parts
 from .switching_energy import ENERGY_VERSION, SwitchingEnergy, energy_of
 
 __all__ = [
@@ -35,52 +35,16 @@ __all__ = [
     "MeasurementBench",
     "MeasurementJob",
     "PartSample",
-    "bases_of",
     "emit",
-    "kin_of",
     "seeds_of",
-    "unit_record",
 ]
 
 
-def kin_of(unit: UnitConfig) -> tuple[object, ...]:
-    """Return what a unit has in common with all that differ from it in their scale format alone."""
-    others = (getattr(unit, field.name) for field in fields(unit) if field.name != "spec")
-    return (replace(unit.spec, scale="ue4m3"), *others)
-
-
-def unit_record(unit: UnitConfig) -> dict[str, Any]:
-    """Return a unit as reports give it: a JSON record with a column for each part of its specification."""
-    return {
-        "unit": unit.name,
-        "spec": unit.spec.name,
-        "element": [fmt.name for fmt in unit.spec.elements],
-        "scale": [fmt.name for fmt in unit.spec.scales],
-        "block_size": unit.spec.block_size,
-        "blocks": unit.spec.blocks,
-        "accumulate": unit.spec.accumulate,
-        "guard": unit.spec.guard,
-        "stages": unit.stages,
-        "optimise": unit.optimise,
-        "tile": None if unit.tile is None else list(unit.tile),
-        "segment": unit.segment,
-    }
-
-
-def bases_of(units: Iterable[UnitConfig]) -> dict[UnitConfig, UnitConfig]:
-    """Return what each unit is compared with: of those alike but for the scale format, the first.
-
-    The first ones themselves are left out.
-    """
-    first: dict[tuple[object, ...], UnitConfig] = {}
-    return {unit: base for unit in units if (base := first.setdefault(kin_of(unit), unit)) != unit}
-
-
-Make = Callable[[UnitConfig, int], tuple[str, str]]
+Make = Callable[[PricedUnit, int], tuple[str, str]]
 """Makes a unit's netlist in an order: RTLIL, and the top's name."""
 
 
-def emit(unit: UnitConfig, order: int) -> tuple[str, str]:
+def emit(unit: PricedUnit, order: int) -> tuple[str, str]:
     """Make the netlist of a unit, or of a tile, in an order; that of its configuration is left aside."""
     from ...hw import to_rtlil
 
@@ -126,7 +90,7 @@ class MeasurementJob:
         powered: How the whole is synthesized whose energy is measured.
     """
 
-    unit: UnitConfig
+    unit: PricedUnit
     order: int
     recipes: tuple[Recipe, ...] = ()
     part_recipes: tuple[Recipe, ...] = ()
@@ -135,11 +99,8 @@ class MeasurementJob:
 
     def parts_of_key(self) -> list[str]:
         """Return what tells this job from every other."""
-        unit = self.unit
-        flow = "" if unit.flow == "stream" else f" {unit.flow}"
         return [
-            repr(unit.spec),
-            f"{unit.stages} {unit.optimise} {unit.tile} {unit.segment} {self.order}{flow}",
+            *key_parts(self.unit, self.order),
             *(f"{recipe.name} {recipe.commands}" for recipe in self.recipes),
             "parts",
             *(f"{recipe.name} {recipe.commands}" for recipe in self.part_recipes),
@@ -299,6 +260,8 @@ class MeasurementBench:
         parts: tuple[PartSample, ...] = ()
         if job.part_recipes:
             taken = take_apart(text, top)
+            # A unit in one piece is not measured twice.
+            taken = taken if len(taken) > 1 else []
             made = self._part_counts([part.netlist for part in taken], job.part_recipes)
             parts = tuple(
                 PartSample(part.role, part.count, part.ports, part.netlist.sha256, *self._least(counts))

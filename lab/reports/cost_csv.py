@@ -18,17 +18,26 @@ _UNIT_COLUMNS: Final = (
     "optimise",
     "segment",
 )
+_QUANTIZER_COLUMNS: Final = ("input", "method", "rounding", "tensor_scale")
+"""What quantizers have besides; other units' cells are empty there."""
+
 _COLUMNS: Final[tuple[str, ...]] = (
     "library", "unit", "element", "scale", "block_size", "blocks", "accumulate", "guard", "stages",
     "optimise", "segment", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta",
     "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
-    "variants", "recipes", "pyosys",
+    "variants", "recipes", "pyosys", *_QUANTIZER_COLUMNS,
 )  # fmt: skip
 
 
 def cost_csv(report: dict[str, Any]) -> str:
     """One line for each unit and metric, with its difference if it has one."""
     return csv_text(_COLUMNS, _rows(report))
+
+
+def _unit_cells(cost: dict[str, Any]) -> dict[str, Any]:
+    return {name: cost[name] for name in _UNIT_COLUMNS} | {
+        name: cost.get(name) for name in _QUANTIZER_COLUMNS
+    }
 
 
 def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -44,7 +53,7 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
         units: dict[str, dict[str, Any]] = {}
         for cost in result["costs"]:
             units[cost["unit"]] = unit = common | {
-                **{name: cost[name] for name in _UNIT_COLUMNS},
+                **_unit_cells(cost),
                 "element": "x".join(dict.fromkeys(cost["element"])),
                 "scale": "x".join(dict.fromkeys(cost["scale"])),
             }
@@ -66,7 +75,7 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     row |= {"base": energy["base"]} | _ends("delta_percent", delta)
                 yield row
     for cost in report["fpga"]:
-        row = {"library": cost["target"]} | {name: cost[name] for name in _UNIT_COLUMNS}
+        row = {"library": cost["target"]} | _unit_cells(cost)
         for metric in RESOURCES:
             figures = row | _figures(metric, cost[metric])
             if metric == "luts" and cost["delta"]:

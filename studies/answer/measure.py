@@ -28,7 +28,8 @@ from blockdot.hw.unit_grid import SCALES
 from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
 from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
 from blockdot.lab.cost.jobs import Progress
-from blockdot.lab.cost.measurement import emit, kin_of, seeds_of, unit_record
+from blockdot.lab.cost.measurement import emit, seeds_of
+from blockdot.lab.cost.priced_unit import kin_of, unit_record
 from blockdot.lab.cost.tile_cost import TileCost, tiles
 from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
 from blockdot.lab.demo_weights import real_tensors

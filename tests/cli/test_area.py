@@ -248,3 +248,46 @@ def test_a_report_is_what_a_later_run_is_held_against(blockdot, small, tmp_path)
     assert grown.code == 1
     assert grown.err == "blockdot: +5.26 % is past the threshold of 1 %\n"
     assert blockdot("area", *small, "--compare", "grown.json", "--threshold", 6).code == 0
+
+
+def test_quantizers_are_held_against_the_first_method_and_scale(blockdot, small, tmp_path):
+    quantizers = ("--unit", "quantizer", "--block-size", 2, "--stages", 0, *small[4:])
+    ways = ("--method", "absmax", "--method", "floor", "--scale", "ue8m0", "--scale", "ue3m2")
+    done = blockdot("area", *quantizers, *ways, "-o", "a.json", "-o", "a.csv")
+    assert done.code == 0, done.err
+    assert "quantizer with the first method and scale format" in done.out
+    # There is no floor of ue3m2.
+    names = [
+        f"quantize_bf16_e2m1_{way}_s0" for way in ("ue8m0_n2_absmax", "ue3m2_n2_absmax", "ue8m0_n2_floor")
+    ]
+    (result,) = json.loads((tmp_path / "a.json").read_text())["results"]
+    assert [cost["unit"] for cost in result["costs"]] == names
+    assert {delta["base"] for delta in result["deltas"]} == {names[0]}
+    assert {delta["other"] for delta in result["deltas"]} == set(names[1:])
+    areas = {cost["unit"]: cost["area"]["median"] for cost in result["costs"]}
+    # A power of two that only follows the exponent is the least that there is.
+    assert min(areas, key=areas.__getitem__) == names[2]
+    # It is one piece: nothing is attributed to components.
+    assert result["attributions"] == []
+    assert all(cost["parts"] == [] for cost in result["costs"])
+    assert {
+        line.split(",")[1]: line.split(",")[-3] for line in (tmp_path / "a.csv").read_text().splitlines()[1:]
+    } == {name: name.split("_")[-2] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--method", "floor"), "method must not be given for dot-product units, not floor"),
+        (
+            ("--unit", "quantizer", "--accumulate", "fp32"),
+            "accumulate must not be given for quantizers, not fp32",
+        ),
+        (("--unit", "quantizer", "--method", "floor"), "scale must be ue8m0 for method 'floor', not 'ue4m3'"),
+        (("--unit", "quantizer", "--energy"), "energy must be of dot-product units, not of quantize_bf16"),
+    ],
+)
+def test_options_of_the_other_kind_are_refused(blockdot, options, message):
+    done = blockdot("area", *options)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"blockdot: {message}")

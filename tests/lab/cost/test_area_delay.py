@@ -51,7 +51,8 @@ def test_parameters():
             (ValueError, "units must be at least one, not none", lambda: area_delay_curves([], neutral())),
             (
                 ValueError,
-                "units of a curve must differ in the scale format alone, not as e2m1_ue5m3_n4_none_s0",
+                "units of a curve must be of one kind and size, "
+                "not e2m1_ue5m3_n2_none_s0 and e2m1_ue5m3_n4_none_s0",
                 lambda: area_delay_curves([one, replace(one, spec=DotSpec(block_size=4))], neutral()),
             ),
             (
