@@ -135,7 +135,7 @@ def area(
         typer.Option(
             "--dont-use",
             metavar="GLOB",
-            help="Cells that no unit is mapped to, by a pattern of names; some are left out by default.",
+            help="Cells that no unit may use, by a pattern of their names. Some are left out by default.",
             rich_help_panel=_HOW,
         ),
     ] = None,
@@ -157,7 +157,9 @@ def area(
     ] = False,
     curve: Annotated[
         bool,
-        typer.Option("--curve", help="Area against delay too, at several targets.", rich_help_panel=_FIGURES),
+        typer.Option(
+            "--curve", help="Measure area against delay too, at several targets.", rich_help_panel=_FIGURES
+        ),
     ] = False,
     delay_target: Annotated[
         list[float] | None,
@@ -171,8 +173,8 @@ def area(
         bool,
         typer.Option(
             "--energy",
-            help="Switching energy of an input too, on a real weight matrix against real activations, where "
-            "the demo's weights are installed, and on uniform codes.",
+            help="Measure the switching energy of an input too: on uniform codes, and on a real weight "
+            "matrix against real activations where the demo's weights are installed.",
             rich_help_panel=_FIGURES,
         ),
     ] = False,
@@ -180,8 +182,8 @@ def area(
         int,
         typer.Option(
             "--orders",
-            help="Netlists made of each unit, each with its adders wired in another order: more give a "
-            "narrower error bar.",
+            help="Netlists made of each unit, each with its adders wired in another order. More netlists "
+            "give a narrower error bar.",
             rich_help_panel=_HOW,
         ),
     ] = 5,
@@ -232,7 +234,8 @@ def area(
         typer.Option(
             "--compare",
             metavar="OLD.json",
-            help="Say what changed since that report; exit code 1 if anything grew past the threshold.",
+            help="Say what changed since that report. Exit code 1 says that something grew by more than "
+            "the threshold.",
             rich_help_panel=_OUT,
         ),
     ] = None,
@@ -242,15 +245,15 @@ def area(
     ] = 1.0,
     json: JsonOption = False,
 ) -> None:
-    """Synthesize units and say what each costs, and how those differ that differ in the scale format alone.
+    """Synthesize units, say what each costs, and compare units that differ in the scale format alone.
 
     Quantizers (--unit quantizer) are compared with the first method and scale format.
 
-    Every unit is made several times, functionally equal and wired differently; a difference is the mean over
-    pairs wired alike, with its 95 % interval. It is measured in two ways, which are held against each other:
-    on the flat unit, and component by component. Delay is that of gates alone, the period that between
-    registers, with clock-to-output and setup; no wires, but on an FPGA with --place. Results are kept: asking
-    again takes no time, and what was broken off goes on where it was.
+    Every unit is made as several netlists that compute the same and are wired differently. A difference is
+    the mean over pairs that are wired alike, with its 95 % interval. It is measured in two ways, which are
+    compared: on the flat unit, and component by component. Delay is that of the gates alone. The period is
+    that between registers, with clock-to-output and setup. Wires are not included, except on an FPGA with
+    --place. Results are kept: asking again takes no time, and an interrupted run continues where it stopped.
     """
     from ..base.whole_files import write_whole
     from ..lab.cost.fpga_cost import PLACEMENTS

@@ -109,19 +109,12 @@ class ResultTable:
         elif (parts := self._parts(natural, room)) is not None and self._parts_are_shorter(len(parts)):
             for part, widths in parts:
                 yield self._table(part, widths)
-            yield Text(
-                f"Shown in {len(parts)} tables: it needs {whole} columns, and there are {room}.", style="dim"
-            )
+            how = f"in {len(parts)} parts"
         else:
             yield from self._stacked(room)
-            yield Text(
-                f"Shown row by row: the table needs {whole} columns, and there are {room}.", style="dim"
-            )
-
+            how = "row by row"
         if how:
-            yield Text(
-                f"Shown {how}: it takes {whole} columns side by side, and there are {room}.", style="dim"
-            )
+            yield Text(f"Shown {how}: the table needs {whole} columns, and there are {room}.", style="dim")
 
     def _cells(self, column: int) -> Iterator[str]:
         yield self._heads[column]

@@ -32,7 +32,7 @@ def coverage(
     engine: Annotated[
         Literal["pysim", "cxxrtl", "verilator", "icarus", "model"],
         typer.Option(
-            "--engine", help="What runs the unit; model: nothing does, and its ports are not covered."
+            "--engine", help="What runs the unit. With model nothing runs, and bins of the ports are not met."
         ),
     ] = "pysim",
     stages: StagesOption = None,
@@ -40,24 +40,25 @@ def coverage(
     order: OrderOption = 0,
     segment: SegmentOption = None,
     vectors: Annotated[
-        int, typer.Option("--vectors", metavar="N", parser=count, help="Random inputs besides.")
+        int, typer.Option("--vectors", metavar="N", parser=count, help="Random inputs to add.")
     ] = 0,
     seed: SeedOption = 0,
     directed: Annotated[
-        bool, typer.Option("--directed/--no-directed", help="Inputs that go to the corners one by one.")
+        bool, typer.Option("--directed/--no-directed", help="Inputs that meet the corner cases one by one.")
     ] = True,
     long: Annotated[
         bool,
-        typer.Option("--long", help="Sums of 65536 groups as well, for the upper guard bits of exact sums."),
+        typer.Option("--long", help="Add sums of 65536 groups, for the upper guard bits of exact sums."),
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="List every bin.")] = False,
     build_dir: BuildDirOption = Path("build"),
     json: JsonOption = False,
 ) -> None:
-    """Run inputs through a unit, compare every result, and say which corners were met and which were not.
+    """Run inputs through a unit, compare every result, and say which corner cases were met and which not.
 
-    Bins are told from the inputs, from exact arithmetic and from the ports alone, not from the hardware. What
-    cannot be met says why. Exit code 1 says that a bin that can be met was not, or that a result differs.
+    A bin is one corner case. Inputs, exact arithmetic and the ports decide whether it was met; nothing inside
+    the hardware is looked at. A bin that cannot be met says why. Exit code 1 says that a bin that can be met
+    was not met, or that a result differs.
     """
     from ..hw import DotUnit
     from ..sim import random, run

@@ -29,9 +29,9 @@ def demo(
 ) -> None:
     """Do the main job on real input: quantize, generate, simulate, price.
 
-    A weight matrix of the MiniLM transformer is quantized with UE4M3 and with UE5M3 scales, every block of it
-    goes through the simulated hardware of both formats against rows of the word-embedding table, and a
-    table says what each unit costs and what the extra exponent bit adds.
+    A weight matrix of the MiniLM transformer is quantized with UE4M3 and with UE5M3 scales. Every block of it
+    goes through the simulated hardware of both formats, against rows of the word-embedding table. A table
+    then says what each unit costs and what the extra exponent bit adds.
     """
     from ..hw import DotUnit, UnitConfig, to_verilog
     from ..lab.price import COMPARED_SCALES, PriceRequest, UnitChoices, price

@@ -34,10 +34,10 @@ def mutants(
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
-    """Put faults into a unit, one at a time, and say which are found.
+    """Put faults into a unit, one at a time, and say which of them are found.
 
-    Killed: an input of the directed and random tests shows it. Refuted: none does, but the proofs tell it
-    from the unit. Equivalent: no input can. Exit code 1 says that one survived.
+    Killed: the directed or random inputs show the fault. Refuted: they do not, but the proofs do. Equivalent:
+    no input can show it. Exit code 1 says that a fault survived: nothing showed it.
     """
     from ..verify.netlist_mutants import FATES, mutate
     from ..verify.source_mutants import plant

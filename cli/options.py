@@ -137,7 +137,9 @@ StagesOption = Annotated[
 ]
 OptimiseOption = Annotated[
     Literal["area", "delay"],
-    typer.Option("--optimise", help="Which form of each component: area or delay.", rich_help_panel=_UNIT),
+    typer.Option(
+        "--optimise", help="The smallest form of each component, or the fastest.", rich_help_panel=_UNIT
+    ),
 ]
 FlowOption = Annotated[
     Literal["stream", "valid", "enable"],
@@ -162,7 +164,8 @@ OrderOption = Annotated[
     int,
     typer.Option(
         "--order",
-        help="Seed of the order in which bits enter the adder trees: the same bits through other wires.",
+        help="Seed of the order in which bits enter the adder trees. Another order gives the same results "
+        "through other wires.",
         rich_help_panel=_UNIT,
     ),
 ]
@@ -170,8 +173,8 @@ SegmentOption = Annotated[
     int | None,
     typer.Option(
         "--segment",
-        help="With exact: bits of the accumulator behind which a carry is kept, instead of running on; 1 is "
-        "a carry-save register. [default: no carry is kept]",
+        help="With exact: bits of the accumulator behind which a carry is kept, and added in the next cycle; "
+        "1 is a carry-save register. [default: no carry is kept]",
         rich_help_panel=_UNIT,
     ),
 ]
@@ -187,8 +190,8 @@ MethodsOption = Annotated[
         "compare. [default: absmax]",
     ),
 ]
-RoundingOption = Annotated[Rounding, typer.Option("--rounding", help="Of elements and scales.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything drawn at random.")]
+RoundingOption = Annotated[Rounding, typer.Option("--rounding", help="Rounding of elements and scales.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
 SpecArgument = Annotated[
     str,
     typer.Argument(

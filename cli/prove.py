@@ -34,11 +34,11 @@ def prove(
     build_dir: BuildDirOption = Path("build"),
     json: JsonOption = False,
 ) -> None:
-    """Prove a unit: each leaf of it against an independent description, for every input that can occur.
+    """Prove each part of a unit against an independent description, for every input that can occur.
 
-    Then that the emitted Verilog, at each number of stages, is these leaves in a row, and that it keeps the
-    rules of its streams. What was proven of the same netlists is kept, so that a run that was broken off goes
-    on. Exit code 1 says that a claim failed or stayed open.
+    It is then proven that the emitted Verilog, at each number of stages, is these parts in a row, and that it
+    keeps the rules of its streams. Proofs of the same netlists are kept, so that an interrupted run
+    continues. Exit code 1 says that a claim failed or stayed open.
     """
     from ..verify.proofs import prove as run
 

@@ -63,7 +63,7 @@ def quantize(
     ] = None,
     recipe: Annotated[
         QuantizeRecipe | None,
-        typer.Option("--recipe", help="The bits of a library's own quantizer for NVFP4."),
+        typer.Option("--recipe", help="Give the bits of that library's own quantizer for NVFP4."),
     ] = None,
     include: Annotated[
         list[str] | None,
@@ -85,7 +85,7 @@ def quantize(
         ),
     ] = None,
     layout: Annotated[
-        Layout, typer.Option("--layout", help="Whose names and tensor scales a checkpoint has.")
+        Layout, typer.Option("--layout", help="Which library's names and tensor scales a checkpoint has.")
     ] = "compressed_tensors",
     share_scales: Annotated[
         bool,
@@ -113,7 +113,7 @@ def quantize(
 
     The error is the mean squared error over sigma squared, sigma being the tensor's root mean square; beside
     it stands what is expected of independent normal values of that sigma. Of a whole file, the tensors with
-    two or more axes are taken; what is left out, and why, is said at the end.
+    two or more axes are taken. The end of the output says what was left out, and why.
 
     NVFP4 and MXFP4 matrices that a file holds already are reported on as they are.
 

@@ -42,9 +42,9 @@ def soak(
 ) -> None:
     """Put millions of random inputs into a unit's hardware and compare every result with the model.
 
-    512 units run side by side in each process (CXXRTL, one bit of each in a machine word). A run that was
-    broken off goes on where it was. The first mismatch is made as small as it gets, and printed as a test;
-    exit code 1 says that there is one.
+    Each process simulates 512 units side by side (CXXRTL, one bit of each unit in a machine word). An
+    interrupted run continues where it stopped. The first mismatch is made as small as possible and printed as
+    a test. Exit code 1 says that there is one.
     """
     from ..verify.soak import explain
     from ..verify.soak import soak as run

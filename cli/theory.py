@@ -53,7 +53,7 @@ def theory(
     rounding: RoundingOption = "nearest_even",
     distribution: Annotated[
         str,
-        typer.Option("--distribution", help="Of the data: normal, laplace, logistic or student_t{V}."),
+        typer.Option("--distribution", help="Distribution: normal, laplace, logistic or student_t{V}."),
     ] = "normal",
     sigma: Annotated[
         list[float] | None,
@@ -86,7 +86,7 @@ def theory(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the error that quantizing independent values is expected to make.
+    """Print the error to be expected from quantizing independent values.
 
     The error is the mean squared error over sigma squared. It is integrated for the methods absmax,
     prevent_zero, floor and ceil, and sampled with its standard error for four_over_six and search. Below a

@@ -7,7 +7,7 @@ __all__ = ["tools"]
 
 
 def tools(json: JsonOption = False) -> None:
-    """Say which simulators, synthesizers and compilers are found, and how to get the others."""
+    """List the simulators, synthesizers and compilers that are found, and say how to get the others."""
     from ..base.external_tools import find_all
     from ..synth.installed_libraries import find_libraries
 

@@ -15,22 +15,22 @@ __all__ = ["vectors"]
 def vectors(
     spec: SpecArgument,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if need be.")
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if it is not there."),
     ] = Path("build/vectors"),
     number: Annotated[
         int,
         typer.Option("--vectors", metavar="N", parser=count, help="Random vectors behind the directed ones."),
     ] = 10_000,
     seed: SeedOption = 0,
-    long: Annotated[
-        bool, typer.Option("--long", help="Sums of 65536 groups as well: see `coverage`.")
-    ] = False,
+    long: Annotated[bool, typer.Option("--long", help="Add sums of 65536 groups; see `coverage`.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Write conformance vectors: inputs, and the bits that hardware of that specification must give.
 
-    DIR/SPEC.PORT.hex are for $readmemh, a line for each vector, or each result. DIR/SPEC.npz holds the same
-    as codes, DIR/SPEC.json describes them. docs/vectors.md has the details, and readers.
+    DIR/SPEC.PORT.hex are files for $readmemh, with a line for each vector or each result. DIR/SPEC.npz holds
+    the same as codes. DIR/SPEC.json describes the files. docs/vectors.md has the details, and code that reads
+    them.
     """
     from ..verify.conformance import write
 

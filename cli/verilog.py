@@ -77,15 +77,16 @@ def verilog(
         ),
     ] = False,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if need be.")
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if it is not there."),
     ] = Path("build"),
     json: JsonOption = False,
 ) -> None:
     """Write a unit as plain Verilog, with a JSON file that describes it.
 
-    DIR/NAME.v holds the module NAME; DIR/NAME.json its specification, latency, ports and widths. The same
-    options give the same bytes on every machine. ``--unit quantizer`` makes the blocks that the others
-    multiply.
+    DIR/NAME.v holds the module NAME. DIR/NAME.json holds its specification, latency, ports and widths. The
+    same options give the same bytes on every machine. ``--unit quantizer`` makes the unit whose blocks the
+    others multiply.
     """
     from ..base.whole_files import write_whole
     from ..hw import DotUnit, to_verilog

@@ -53,7 +53,7 @@ def test_prose_is_broken_before_columns_are_parted():
 def test_columns_that_do_not_fit_follow_behind_the_keys(costs):
     text = shown(costs, 60)
     assert text.count("┏") == text.count("┃ unit") == 2
-    assert text.endswith("Shown in 2 tables: it needs 85 columns, and there are 60.\n")
+    assert text.endswith("Shown in 2 parts: the table needs 85 columns, and there are 60.\n")
 
 
 def test_a_row_whose_keys_leave_no_room_is_a_list():
