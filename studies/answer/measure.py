@@ -27,6 +27,7 @@ from blockdot.hw.config import Optimise, UnitConfig, least_stages
 from blockdot.hw.unit_grid import SCALES
 from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
 from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
+from blockdot.lab.cost.energy_workloads import LANES
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.measurement import emit, seeds_of
 from blockdot.lab.cost.priced_unit import kin_of, unit_record
@@ -144,6 +145,7 @@ def measure_answer(
     before: dict[str, Any] | None = None,
     keep: Callable[[dict[str, Any]], None] | None = None,
     progress: Callable[[str], Progress | None] | None = None,
+    lanes: int = LANES,
 ) -> dict[str, Any]:
     """Measure all that the page says.
 
@@ -156,6 +158,7 @@ def measure_answer(
             unless its hardware changed. Of another version, synthesizer or flow it is left aside.
         keep: Called with what there is so far, whenever there is more.
         progress: Called with a word on what comes next; what it returns is called after each netlist.
+        lanes: Vectors side by side, for the energy.
 
     Returns:
         What `answer_files` takes, as JSON can hold it.
@@ -213,6 +216,7 @@ def measure_answer(
                     units,
                     library,
                     orders=one.energy_orders,
+                    lanes=lanes,
                     progress=following(f"{where}: energy"),
                     **options,
                 )

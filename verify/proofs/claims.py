@@ -28,7 +28,7 @@ from .pipeline import check_composition, check_stream
 from .solver import Network, SolverAnswer, SolverError, network
 from .steps import Chain, StepNetlist
 
-__all__ = ["Claim", "Proof", "ProofOutcome", "claims", "prove"]
+__all__ = ["Claim", "Proof", "ProofOutcome", "claims", "prove", "settle"]
 
 ProofOutcome = Literal["proven", "agrees", "failed", "open"]
 
@@ -265,7 +265,7 @@ def prove(
         try:
             # Slow ones last in the list would leave all processors but one idle at the end.
             waiting = {
-                pool.submit(_settle, claim, seconds): claim
+                pool.submit(settle, claim, seconds): claim
                 for claim in reversed(listed)
                 if claim.leaf not in done
             }
@@ -292,7 +292,8 @@ def _read(path: Path) -> dict[str, Proof]:
     return {proof.leaf: proof for proof in proofs}
 
 
-def _settle(claim: Claim, seconds: float) -> Proof:
+def settle(claim: Claim, seconds: float) -> Proof:
+    """Check a claim, and return what came of it; one without an answer is open."""
     start = time.perf_counter()
     outcome: ProofOutcome
     try:

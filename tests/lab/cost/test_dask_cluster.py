@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from blockdot.hw import UnitConfig
-from blockdot.lab.cost import dask_cluster, energy_workloads
+from blockdot.lab.cost import dask_cluster
 from blockdot.lab.cost.dask_cluster import Cluster
 from blockdot.lab.cost.energy_workloads import workloads
 from blockdot.lab.cost.jobs import measure_all
@@ -75,13 +75,13 @@ def scheduler(
 @needs_dask
 @pytest.mark.filterwarnings("ignore")  # what a scheduler's client warns of is not this project's
 def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(
-    scheduler, tmp_path: Path, synthesis_cache: Path, monkeypatch: pytest.MonkeyPatch
+    scheduler, tmp_path: Path, synthesis_cache: Path
 ):
-    monkeypatch.setattr(energy_workloads, "_LANES", 8)
     address, workers = scheduler
     unit = UnitConfig(DotSpec(block_size=2), stages=0)
     jobs = [MeasurementJob(unit, order, RECIPES) for order in range(5)]
-    jobs.append(MeasurementJob(unit, 0, workloads=tuple(workloads(unit.spec, 0, None)), powered=RECIPES[0]))
+    fed = tuple(workloads(unit.spec, 0, None, lanes=8))
+    jobs.append(MeasurementJob(unit, 0, workloads=fed, powered=RECIPES[0]))
     seen: list[int] = []
 
     def progress(done: int, _: int, __: str) -> None:

@@ -1,7 +1,6 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from blockdot.lab.cost import energy_workloads
 from blockdot.lab.cost.energy_workloads import stimulus_of, workloads
 from blockdot.model import DotSpec, formats
 
@@ -56,11 +55,10 @@ def test_a_group_that_is_wider_than_a_row_is_filled_up_with_zeros(tensors):
         assert np.array_equal(a[row], np.pad(tensors[0][row % ROWS], (0, WIDTH)))
 
 
-def test_a_deep_unit_gets_as_many_vectors_as_it_needs(tensors, monkeypatch):
-    monkeypatch.setattr(energy_workloads, "_LANES", 16)
+def test_a_deep_unit_gets_as_many_vectors_as_it_needs(tensors):
     spec = DotSpec(scale="ue4m3", block_size=SIZE, blocks=2, accumulate="aligned")
     for stages in (1, 6):
-        real, uniform = workloads(spec, stages, tensors)
+        real, uniform = workloads(spec, stages, tensors, lanes=16)
         assert (real.vectors, uniform.vectors) == ("real", "uniform")
         for one in (real, uniform):
             assert {len(words) for words in one.words.values()} == {16 * (3 + stages)}

@@ -30,13 +30,13 @@ def jobs(*scales: str, orders: int = 1) -> list[MeasurementJob]:
 class Counted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.netlists = 0
-        real = Synthesizer._synthesize
+        real = Synthesizer.mapped_by
 
         def synthesize(synthesizer: Synthesizer, netlists, recipes):
             self.netlists += len(netlists)
             return real(synthesizer, netlists, recipes)
 
-        monkeypatch.setattr(Synthesizer, "_synthesize", synthesize)
+        monkeypatch.setattr(Synthesizer, "mapped_by", synthesize)
 
 
 def test_two_processes_find_what_one_finds(tmp_path: Path, synthesis_cache: Path):

@@ -1,9 +1,10 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from blockdot.hw import UnitConfig
-from blockdot.lab.cost import energy_workloads, measurement, unit_energy
+from blockdot.lab.cost import measurement, unit_energy
 from blockdot.lab.cost.energy_workloads import stimulus_of, workloads
 from blockdot.lab.cost.measurement import MeasurementBench
 from blockdot.lab.cost.unit_energy import energies
@@ -13,10 +14,9 @@ from messages import check_messages
 
 UNITS = [UnitConfig(DotSpec(scale=scale, block_size=2), stages=0) for scale in ("ue4m3", "ue5m3")]
 
-
-@pytest.fixture(autouse=True)
-def few_vectors(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(energy_workloads, "_LANES", 8)
+# Few vectors will do.
+energies_of = partial(energies, lanes=8)
+workloads_of = partial(workloads, lanes=8)
 
 
 def test_units_are_compared_in_pairs_on_each_kind_of_vectors(monkeypatch: pytest.MonkeyPatch, rng):
@@ -24,7 +24,7 @@ def test_units_are_compared_in_pairs_on_each_kind_of_vectors(monkeypatch: pytest
     steady = np.repeat(rng.normal(size=(1, 2)), 24, axis=0).astype(np.float32)
     monkeypatch.setattr(unit_energy, "real_tensors", lambda: (steady, steady))
     seen: list[tuple[int, int, str]] = []
-    found = energies(UNITS, neutral(), orders=2, progress=lambda *state: seen.append(state))
+    found = energies_of(UNITS, neutral(), orders=2, progress=lambda *state: seen.append(state))
     assert [(one.unit, one.vectors) for one in found] == [
         (unit, kind) for unit in UNITS for kind in ("real", "uniform")
     ]
@@ -48,32 +48,32 @@ def test_units_are_compared_in_pairs_on_each_kind_of_vectors(monkeypatch: pytest
 
 def test_energy_is_measured_once_by_as_many_processes_as_there_are(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(unit_energy, "real_tensors", lambda: None)
-    alone = energies(UNITS[:1], neutral(), orders=2, workers=1)
-    assert energies(UNITS[:1], neutral(), orders=2, workers=2, cache=tmp_path) == alone
+    alone = energies_of(UNITS[:1], neutral(), orders=2, workers=1)
+    assert energies_of(UNITS[:1], neutral(), orders=2, workers=2, cache=tmp_path) == alone
 
     def again(*_: object) -> None:
         raise AssertionError
 
     with monkeypatch.context() as patch:
         patch.setattr(MeasurementBench, "measure", again)
-        assert energies(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
+        assert energies_of(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
         # Of other vectors nothing is known, nor of another way to count.
-        for module, name in ((energy_workloads, "_LANES"), (measurement, "ENERGY_VERSION")):
-            with patch.context() as other:
-                other.setattr(module, name, 16)
-                with pytest.raises(AssertionError):
-                    energies(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path)
+        with pytest.raises(AssertionError):
+            energies(UNITS[:1], neutral(), orders=2, lanes=16, workers=1, cache=tmp_path)
+        patch.setattr(measurement, "ENERGY_VERSION", 16)
+        with pytest.raises(AssertionError):
+            energies_of(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path)
 
 
 def test_equal_workloads_are_of_equal_vectors(rng):
     a, b = rng.normal(size=(2, 4, 8)).astype(np.float32)
     spec = DotSpec(block_size=4)
-    real, uniform = workloads(spec, 0, (a, b))
+    real, uniform = workloads_of(spec, 0, (a, b))
     assert (real.vectors, uniform.vectors) == ("real", "uniform")
-    assert [real, uniform] == list(workloads(spec, 0, (a, b)))
-    assert real.sha256 != next(workloads(spec, 0, (b, a))).sha256
+    assert [real, uniform] == list(workloads_of(spec, 0, (a, b)))
+    assert real.sha256 != next(workloads_of(spec, 0, (b, a))).sha256
     # Deeper units are fed longer.
-    assert len(uniform.words["i_a"]) < len(next(workloads(spec, 2, None)).words["i_a"])
+    assert len(uniform.words["i_a"]) < len(next(workloads_of(spec, 2, None)).words["i_a"])
 
 
 def test_the_blocks_are_those_of_the_tensors(rng):
@@ -91,7 +91,7 @@ def test_parameters():
             (
                 ValueError,
                 "orders must be at least 2 for an error bar, not 1",
-                lambda: energies(UNITS, neutral(), orders=1),
+                lambda: energies_of(UNITS, neutral(), orders=1),
             ),
         ]
     )

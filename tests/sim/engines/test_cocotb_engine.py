@@ -72,7 +72,7 @@ def test_a_simulator_that_takes_too_long_is_ended_with_all_it_started(tmp_path, 
         build_dir=str(tmp_path), test_dir=str(tmp_path), waves=False,
     )  # fmt: skip
     with pytest.raises(EngineError, match=r"^icarus must build x within 1 s, not take longer$"):
-        cocotb_engine._carry_out(order, os.environ, 1)
+        cocotb_engine.carry_out(order, os.environ, 1)
     started = int(pid.read_text())
     for _ in range(200):  # until whoever inherited it has reaped it
         if not _runs(started):

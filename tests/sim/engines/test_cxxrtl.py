@@ -6,7 +6,10 @@ import pytest
 from blockdot.hw import DotUnit, to_cxxrtl
 from blockdot.model import DotSpec
 from blockdot.sim import random, run
+from blockdot.sim.engines import cxxrtl
 from blockdot.sim.engines.cxxrtl import build
+from blockdot.sim.engines.cxxrtl_source import CutLengths
+from blockdot.sim.stream_rules import Limits, StreamRule
 from blockdot.verify import compare
 
 # The same as one of test_engines, which is then compiled once.
@@ -63,8 +66,7 @@ def test_what_is_built_is_used_again_until_something_changes(slow_compiler, tmp_
     assert slow_compiler.read_text().count("called") == 1
     other = build(DotUnit(UNIT.spec, stages=1), folder)
     assert other != first
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl.FLAGS", ("-O0",))
-    assert build(UNIT, folder) not in (first, other)
+    assert build(UNIT, folder, flags=("-O0",)) not in (first, other)
     assert slow_compiler.read_text().count("called") == 3
     assert len(list(folder.iterdir())) == 3
 
@@ -75,11 +77,16 @@ def test_a_long_run_agrees_with_the_model(build_dir, seed):
     np.testing.assert_array_equal(response.results, stimulus.expected())
 
 
-def test_a_unit_whose_expressions_are_all_taken_apart_gives_the_same(build_dir, same, seed, monkeypatch):
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._CHAIN_LENGTH", 2)
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._OPERAND_LENGTH", 1)
+def test_a_unit_whose_expressions_are_all_taken_apart_gives_the_same(build_dir, same, seed):
     unit = DotUnit(DotSpec(scale="ue3m1", block_size=2, accumulate="exact", guard=2), stages=2)
     stimulus = random(unit.spec, 2_000, seed=seed)
-    response = run(unit, stimulus, engine="cxxrtl", build_dir=build_dir)
+    outcome, response = cxxrtl.run(
+        unit,
+        stimulus,
+        build_dir=build_dir,
+        limits=Limits.of(unit.latency, stimulus),
+        lengths=CutLengths(chain=2, operand=1),
+    )
+    assert outcome.rule is StreamRule.KEPT
     assert same(response, run(unit, stimulus))
     assert compare(unit.config, stimulus, response, engine="cxxrtl").equal

@@ -3,7 +3,7 @@ import re
 import pytest
 from blockdot.hw import DotUnit, to_cxxrtl
 from blockdot.model import DotSpec
-from blockdot.sim.engines.cxxrtl_source import divide
+from blockdot.sim.engines.cxxrtl_source import CutLengths, divide
 
 UNIT = DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact"), stages=2)
 
@@ -17,12 +17,9 @@ def module(assignment: str) -> str:
     )
 
 
-def test_every_statement_stays_in_its_order(monkeypatch):
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._CHAIN_LENGTH", 10_000)
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._OPERAND_LENGTH", 1_000_000)
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._FUNCTION_LENGTH", 1000)
+def test_every_statement_stays_in_its_order():
     source = to_cxxrtl(UNIT)
-    cut = divide(source)
+    cut = divide(source, CutLengths(function=1000, chain=10_000, operand=1_000_000))
     assert cut.count("__attribute__((noinline)) void") > 5
 
     def statements(text: str) -> list[str]:
@@ -66,26 +63,26 @@ def parts(text: str) -> list[str]:
     return [expression for _, expression in found]
 
 
-def test_a_long_concatenation_is_taken_apart(monkeypatch):
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._CHAIN_LENGTH", 2)
+def test_a_long_concatenation_is_taken_apart():
     long = "p_a.slice<3>().concat(value<1>{0u}).concat(p_b.slice<2, 1>()).concat(p_c).val()"
-    cut = divide(module(f"\tp_y = and_uu<7>({long}, p_z);"))
+    cut = divide(module(f"\tp_y = and_uu<7>({long}, p_z);"), CutLengths(chain=2))
     assert parts(cut) == ["p_a.slice<3>().concat(value<1>{0u})", "p_b.slice<2, 1>().concat(p_c)"]
     assert "\tp_y = and_uu<7>(part_0.concat(part_1).val(), p_z);\n" in cut
 
 
-def test_so_is_one_inside_another(monkeypatch):
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._CHAIN_LENGTH", 2)
+def test_so_is_one_inside_another():
     inner = "p_b.concat(p_c).concat(p_d).val()"
-    cut = divide(module(f"\tp_y = p_a.concat({inner}).concat(p_e).val();"))
+    cut = divide(module(f"\tp_y = p_a.concat({inner}).concat(p_e).val();"), CutLengths(chain=2))
     assert parts(cut) == ["p_b.concat(p_c)", "p_a.concat(part_0.concat(p_d).val())"]
     assert "\tp_y = part_1.concat(p_e).val();\n" in cut
 
 
-def test_a_long_operand_gets_a_name(monkeypatch):
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._OPERAND_LENGTH", 14)
+def test_a_long_operand_gets_a_name():
     chosen = "(p_s ? or_uu<2>(p_b, p_c) : p_d.slice<3,2>().val())"
-    cut = divide(module(f"\tp_y = and_uu<2>(p_a.repeat<2>().val(), {chosen}).concat(p_e).val();"))
+    cut = divide(
+        module(f"\tp_y = and_uu<2>(p_a.repeat<2>().val(), {chosen}).concat(p_e).val();"),
+        CutLengths(operand=14),
+    )
     assert parts(cut) == [
         "or_uu<2>(p_b, p_c)",
         "(p_s ? part_0 : p_d.slice<3,2>().val())",
@@ -94,9 +91,11 @@ def test_a_long_operand_gets_a_name(monkeypatch):
     assert "\tp_y = part_2.concat(p_e).val();\n" in cut
 
 
-def test_the_operands_of_a_register_are_worked_out_before_the_clock_is_asked(monkeypatch):
-    monkeypatch.setattr("blockdot.sim.engines.cxxrtl_source._OPERAND_LENGTH", 10)
-    cut = divide(module("\tif (posedge_p_clk) {\n\t\tp_r.next = not_u<1>(and_uu<1>(p_a, p_b));\n\t}"))
+def test_the_operands_of_a_register_are_worked_out_before_the_clock_is_asked():
+    cut = divide(
+        module("\tif (posedge_p_clk) {\n\t\tp_r.next = not_u<1>(and_uu<1>(p_a, p_b));\n\t}"),
+        CutLengths(operand=10),
+    )
     assert (
         "\tpart_0 = and_uu<1>(p_a, p_b);\n"
         "\tpart_1 = not_u<1>(part_0);\n"

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from blockdot.lab.cost import energy_workloads, unit_energy
+from blockdot.lab.cost import unit_energy
 from blockdot.lab.cost.measurement import emit
 from blockdot.synth.netlist import Netlist
 from messages import whole
@@ -43,8 +43,6 @@ def kept() -> list[int]:
 @pytest.fixture(scope="module")
 def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        # Few vectors will do to see that there are some.
-        patch.setattr(energy_workloads, "_LANES", 8)
         tensors = np.random.default_rng(1).normal(0, 0.01, (2, 16, 64)).astype(np.float32)
         patch.setattr(unit_energy, "real_tensors", lambda: tuple(tensors))
         patch.setattr(answer, "real_tensors", lambda: tuple(tensors))
@@ -57,6 +55,7 @@ def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
             ],
             cache=synthesis_cache,
             workers=1,
+            lanes=8,  # few vectors will do to see that there are some
             keep=lambda record: kept.append(len(record["rows"])),
         )
     return json.loads(json.dumps(found))

@@ -290,7 +290,7 @@ def test_a_claim_without_an_answer_is_open():
         raise SolverError("ABC must settle the question within 1 s")
 
     claim = claims.Claim("a leaf", "a claim", "", check)
-    proof = claims._settle(claim, 1)
+    proof = claims.settle(claim, 1)
     assert (proof.outcome, proof.full_width) == ("open", False)
     assert proof.remains == "ABC must settle the question within 1 s"
 
