@@ -114,7 +114,7 @@ class ResultTable:
             yield from self._stacked(room)
             how = "row by row"
         if how:
-            yield Text(f"Shown {how}: the table needs {whole} columns, and there are {room}.", style="dim")
+            yield Text(f"Shown {how}: it needs {whole} columns, and there are {room}.", style="dim")
 
     def _cells(self, column: int) -> Iterator[str]:
         yield self._heads[column]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..model import DotSpec
-from ..model.spec import ACCUMULATES
+from ..model.accumulate import ACCUMULATIONS
 from .config import UnitConfig, keeps_carries, least_stages
 
 __all__ = ["BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
@@ -22,7 +22,7 @@ def variants() -> Iterator[UnitConfig]:
 
     They are ordered by accumulation, size, segment, stages and scale format.
     """
-    for accumulate in ACCUMULATES:
+    for accumulate in ACCUMULATIONS:
         for block_size in BLOCK_SIZES:
             specs = [DotSpec(scale=scale, block_size=block_size, accumulate=accumulate) for scale in SCALES]
             kept = SEGMENTS if keeps_carries(specs[0]) and block_size == 16 else ()

@@ -24,13 +24,10 @@ from .block_terms import BlockTerms
 from .fixed_point import canonical, round_sum, two_sum
 from .formats import Format
 
-__all__ = ["ACCUMULATES", "Accumulate", "DotSpec"]
+__all__ = ["Accumulate", "DotSpec"]
 
 Accumulate = str
 """The name of an accumulation: one of `ACCUMULATIONS`."""
-
-ACCUMULATES: Final = tuple(ACCUMULATIONS)
-"""The names of those that come with the package."""
 
 # No format's name holds an "x", and no element's an "_".
 _NAME: Final = re.compile(

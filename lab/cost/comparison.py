@@ -21,8 +21,7 @@ from statistics import fmean
 from typing import Any, Final, Literal, Unpack
 
 from ...base.argument_checks import require_int
-from ...hw.config import UnitConfig, least_stages
-from ...model import DotSpec
+from ...hw.config import UnitConfig
 from ...synth.liberty import Library, LibraryFacts
 from ...synth.metric import FMAX, Metric, fmax_of
 from ...synth.recipes import FLOW_VERSION, Recipe, choose, unvaried
@@ -45,7 +44,6 @@ __all__ = [
     "UnitCost",
     "Verdict",
     "compare_costs",
-    "default_units",
     "jobs_of",
 ]
 
@@ -62,27 +60,6 @@ Verdict = Literal["better", "worse", "unresolved"]
 
 # Below this the mean number of a cell more or less is no news.
 _CELLS_SHOWN: Final = 0.5
-
-
-def default_units(
-    scales: Sequence[str] = ("ue4m3", "ue5m3"),
-    accumulates: Sequence[str] = ("none", "fp32", "exact"),
-    block_size: int = 16,
-) -> list[UnitConfig]:
-    """Return the units of the question that brings people here: each scale under each accumulation.
-
-    They have the least stages there can be: none where nothing is accumulated, else one.
-
-    Raises:
-        TypeError, ValueError: If a parameter is not one of a specification.
-    """
-    specs = [
-        # `DotSpec` itself tells what is no accumulation.
-        DotSpec(scale=scale, accumulate=accumulate, block_size=block_size)  # type: ignore[arg-type]
-        for accumulate in accumulates
-        for scale in scales
-    ]
-    return [UnitConfig(spec, stages=least_stages(spec)) for spec in specs]
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,9 @@ from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.statistics import Estimate
 from blockdot.model import DotSpec
+from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.model.quantize import Method
-from blockdot.model.spec import ACCUMULATES, Accumulate
+from blockdot.model.spec import Accumulate
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
 from blockdot.synth.netlist import Netlist
@@ -94,7 +95,7 @@ class MeasuringRound:
     orders: int
     variants: int = 1
     block_sizes: tuple[int, ...] = BLOCK_SIZES
-    accumulates: tuple[Accumulate, ...] = ACCUMULATES
+    accumulates: tuple[Accumulate, ...] = tuple(ACCUMULATIONS)
     stages: tuple[int | None, ...] = (None,)
     scales: tuple[str, ...] = SCALES
     optimise: Optimise = "area"
@@ -394,7 +395,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--only", action="append", choices=list(ROUNDS), help="round to measure; all")
     measuring.add_argument("--orders", type=int, help="netlists of each unit, instead of the round's own")
     measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
-    measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
+    measuring.add_argument("--accumulate", action="append", choices=tuple(ACCUMULATIONS))
     measuring.add_argument("--scale", action="append", choices=SCALES)
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from blockdot.hw.unit_grid import SCALES
 from blockdot.lab.demo_weights import WEIGHT
 from blockdot.lab.reports.records import markdown_lines
-from blockdot.model.spec import ACCUMULATES
+from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.synth.metric import fmax_of
 from blockdot.synth.recipes import FLOW_VERSION
 
@@ -53,6 +53,7 @@ Question = tuple[int, int, int, str, int]
 """Number of the accumulation, blocks, elements under one scale, form of the components, stages."""
 
 
+_ACCUMULATIONS: Final = tuple(ACCUMULATIONS)
 _DEPTHS: Final = {0: "combinational", 1: "1 stage"}
 
 
@@ -98,7 +99,7 @@ def _verdict(estimate: dict[str, float]) -> str:
 def _question(row: AnswerRow) -> Question:
     """Return what a row is about but for its scale format, so that questions sort into the page's order."""
     return (
-        ACCUMULATES.index(row["accumulate"]),
+        _ACCUMULATIONS.index(row["accumulate"]),
         row["blocks"],
         row["block_size"],
         row["optimise"],
@@ -110,7 +111,7 @@ def _asked(question: Question) -> str:
     accumulate, blocks, block_size, optimise, stages = question
     size = f"N={block_size}" if blocks == 1 else f"{blocks} blocks of {block_size}"
     form = "" if optimise == "area" else f", made for {optimise}"
-    return f"{ACCUMULATES[accumulate]}, {size}{form}, {_DEPTHS.get(stages, f'{stages} stages')}"
+    return f"{_ACCUMULATIONS[accumulate]}, {size}{form}, {_DEPTHS.get(stages, f'{stages} stages')}"
 
 
 def _plain(row: AnswerRow) -> bool:
@@ -554,7 +555,7 @@ def _not_measured(stored: AnswerRow) -> Iterator[str]:
     for library in stored["libraries"]:
         own = [row for row in stored["rows"] if row["library"] == library["name"]]
         measured = {(row["accumulate"], row["block_size"]) for row in own}
-        for accumulate in ACCUMULATES:
+        for accumulate in _ACCUMULATIONS:
             sizes = [n for n in sorted(BLOCK_SIZES) if (accumulate, n) not in measured]
             if sizes:
                 yield f"`{library['name']}`, {accumulate}: N = {', '.join(map(str, sizes))}"
@@ -599,7 +600,7 @@ def _worth(stored: AnswerRow) -> Iterator[str]:
     )
     yield ""
     found = areas(stored)
-    accumulates = [one for one in ACCUMULATES if any(one == accumulate for *_, accumulate in found)]
+    accumulates = [one for one in _ACCUMULATIONS if any(one == accumulate for *_, accumulate in found)]
     yield from markdown_lines(
         ("scale", "selection", "N", "MSE / sigma²", *accumulates),
         [

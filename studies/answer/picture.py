@@ -5,7 +5,7 @@ from typing import Final
 
 from blockdot.base.whole_files import whole_file
 from blockdot.lab.quality.error_curves import require_matplotlib
-from blockdot.model.spec import ACCUMULATES
+from blockdot.model.accumulate import ACCUMULATIONS
 
 from .page import AnswerRow, areas, selection
 
@@ -37,7 +37,7 @@ def draw_answer(stored: AnswerRow, path: Path) -> bool:
     found = areas(stored)
     shown = [
         one
-        for one in ACCUMULATES
+        for one in ACCUMULATIONS
         if any((error["scale"], error["block_size"], one) in found for error in stored["errors"])
     ]
     if not shown:

@@ -53,7 +53,7 @@ def test_prose_is_broken_before_columns_are_parted():
 def test_columns_that_do_not_fit_follow_behind_the_keys(costs):
     text = shown(costs, 60)
     assert text.count("┏") == text.count("┃ unit") == 2
-    assert text.endswith("Shown in 2 parts: the table needs 85 columns, and there are 60.\n")
+    assert text.endswith("Shown in 2 parts: it needs 85 columns, and there are 60.\n")
 
 
 def test_a_row_whose_keys_leave_no_room_is_a_list():
@@ -65,7 +65,7 @@ def test_a_row_whose_keys_leave_no_room_is_a_list():
         "  error  0.00905",
         "encoder.layer.0.intermediate.dense.weight 1536x384 ue5m3",
         "  error  0.00905",
-        "Shown row by row: the table needs 72 columns, and there are ",
+        "Shown row by row: it needs 72 columns, and there are ",
         "60.",
     ]
 

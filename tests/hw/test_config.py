@@ -9,7 +9,7 @@ import pytest
 from blockdot.hw import DotArray, DotUnit, UnitConfig
 from blockdot.hw.config import FLOWS, OPTIMISE, least_stages
 from blockdot.model import DotSpec
-from blockdot.model.spec import ACCUMULATES
+from blockdot.model.accumulate import ACCUMULATIONS
 from hypothesis import given
 from hypothesis import strategies as st
 from messages import check_messages
@@ -30,7 +30,7 @@ specs = st.builds(
     scale=either_or_pair(SCALES),
     block_size=st.sampled_from((2, 4, 8, 16, 32, 64, 128)),
     blocks=st.sampled_from((1, 2, 4, 8)),
-    accumulate=st.sampled_from(ACCUMULATES),
+    accumulate=st.sampled_from(tuple(ACCUMULATIONS)),
     guard=st.integers(3, 30),
     fraction=st.integers(0, 52),
 )

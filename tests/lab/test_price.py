@@ -9,6 +9,19 @@ from messages import check_messages
 SMALL = UnitChoices(block_sizes=[2], accumulates=["none"]).units()
 
 
+def test_the_units_by_default_are_each_scale_under_each_accumulation() -> None:
+    assert [unit.name for unit in UnitChoices().units()] == [
+        "e2m1_ue4m3_n16_none_s0",
+        "e2m1_ue5m3_n16_none_s0",
+        "e2m1_ue4m3_n16_fp32_s1",
+        "e2m1_ue5m3_n16_fp32_s1",
+        "e2m1_ue4m3_n16_exact_s1",
+        "e2m1_ue5m3_n16_exact_s1",
+    ]
+    others = UnitChoices(scales=["ue8m0"], accumulates=["none"], block_sizes=[32])
+    assert [unit.name for unit in others.units()] == ["e2m1_ue8m0_n32_none_s0"]
+
+
 def test_lists_of_everything_are_all_combined_and_what_does_not_matter_is_left_out():
     units = UnitChoices(
         scales=["ue4m3", ("ue5m3", "ue4m3")],

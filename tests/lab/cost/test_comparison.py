@@ -16,7 +16,6 @@ from blockdot.lab.cost.comparison import (
     Delta,
     UnitCost,
     compare_costs,
-    default_units,
     jobs_of,
 )
 from blockdot.lab.cost.measurement import MeasurementBench
@@ -81,19 +80,6 @@ UNITS = [UnitConfig(DotSpec(scale=scale), stages=0) for scale in ("ue4m3", "ue5m
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
-
-
-def test_default_units():
-    units = default_units()
-    assert [unit.name for unit in units] == [
-        "e2m1_ue4m3_n16_none_s0",
-        "e2m1_ue5m3_n16_none_s0",
-        "e2m1_ue4m3_n16_fp32_s1",
-        "e2m1_ue5m3_n16_fp32_s1",
-        "e2m1_ue4m3_n16_exact_s1",
-        "e2m1_ue5m3_n16_exact_s1",
-    ]
-    assert [unit.name for unit in default_units(["ue8m0"], ["none"], 32)] == ["e2m1_ue8m0_n32_none_s0"]
 
 
 def test_a_wider_exponent_costs(cache: Path):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from blockdot.lab.cost.area_delay import area_delay_curves
-from blockdot.lab.cost.comparison import compare_costs, default_units
+from blockdot.lab.cost.comparison import compare_costs
 from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
 from blockdot.lab.cost.unit_energy import energies
+from blockdot.lab.price import UnitChoices
 from blockdot.lab.reports.cost_report import CostReport, read_report, report_changes
 from blockdot.lab.statistics import Estimate, Summary
 from blockdot.synth.ice40_placement import LOGIC_CELLS
@@ -21,7 +22,7 @@ from messages import whole
 
 @pytest.fixture(scope="module")
 def report(synthesis_cache: Path) -> CostReport:
-    units = [unit for n in (2, 4) for unit in default_units(accumulates=["none"], block_size=n)]
+    units = UnitChoices(accumulates=["none"], block_sizes=[2, 4]).units()
     measured = compare_costs(units, neutral(), orders=2, recipes=["a2"], cache=synthesis_cache)
     drawn = area_delay_curves(units[:2], neutral(), orders=2, targets=[90.0], cache=synthesis_cache)
     powered = energies(units[:2], neutral(), orders=2, cache=synthesis_cache)
@@ -162,7 +163,7 @@ def test_the_page_draws_curves_bars_and_tables_without_an_error(
 
 @needs_chromium
 def test_the_page_shows_what_was_placed(tmp_path: Path):
-    unit = default_units(accumulates=["none"], block_size=2)[0]
+    unit = UnitChoices(accumulates=["none"], block_sizes=[2]).units()[0]
     cells, fmax = Summary(LOGIC_CELLS, (420.0, 424.0)), Summary(FMAX, (21.0, 22.5))
     delta = Estimate(FMAX, (1.0, 2.0))
     resources = {name: Summary(Metric(name, "", "lower", 0), (400.0, 401.0)) for name in RESOURCES}
