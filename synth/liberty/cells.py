@@ -269,4 +269,10 @@ def _clock_edge(flip_flop: LibertyGroup, inputs: tuple[str, ...]) -> ClockEdge |
     function = CellFunction(flip_flop.attributes.get("clocked_on", "0"))
     if len(function.names) != 1 or not function.names <= set(inputs):
         return None
-    return {0b10: "rising", 0b01: "falling"}.get(_table(function, tuple(function.names)))  # type: ignore[return-value]
+    match _table(function, tuple(function.names)):
+        case 0b10:
+            return "rising"
+        case 0b01:
+            return "falling"
+        case _:
+            return None

@@ -99,7 +99,9 @@ def _some(names: Iterable[str]) -> str:
 def _units(library: LibertyGroup) -> tuple[str, float]:
     """Return the time unit and the capacitance unit in fF; ValueErrors give the reason alone."""
     time = library.attributes.get("time_unit", "")
-    number, unit = re.fullmatch(r"([\d.]*)\s*(.*)", time, re.DOTALL).groups()  # type: ignore[union-attr]
+    match = re.fullmatch(r"([\d.]*)\s*(.*)", time, re.DOTALL)
+    assert match is not None  # the pattern fits any text
+    number, unit = match.groups()
     with contextlib.suppress(ValueError):
         number = f"{float(number):g}"
     plain = number + unit.lower()

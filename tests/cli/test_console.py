@@ -65,8 +65,7 @@ def test_a_row_whose_keys_leave_no_room_is_a_list():
         "  error  0.00905",
         "encoder.layer.0.intermediate.dense.weight 1536x384 ue5m3",
         "  error  0.00905",
-        "Shown row by row: it needs 72 columns, and there are ",
-        "60.",
+        "Shown row by row: it needs 72 columns, and there are 60.",
     ]
 
 
