@@ -21,7 +21,6 @@ from statistics import fmean
 from typing import Any, Final, Literal, Unpack
 
 from ...base.argument_checks import require_int
-from ...hw.config import UnitConfig
 from ...synth.liberty import Library, LibraryFacts
 from ...synth.metric import FMAX, Metric, fmax_of
 from ...synth.recipes import FLOW_VERSION, Recipe, choose, unvaried
