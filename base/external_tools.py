@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 VERILATOR_LEAST: Final = (5, 36)
-"""cocotb 2 fails late and darkly with an older Verilator."""
+"""With an older Verilator cocotb 2 fails late, and does not say why."""
 
 # None of these programs takes a second to tell its version.
 _PROBE_SECONDS: Final = 20

@@ -80,7 +80,11 @@ def soak(
         )
         out.print(f"digest of the results: {done.digest}", soft_wrap=True)
         if failure is not None:
-            for text in ("a mismatch, made as small as it gets:", f"{failure.told}\n", failure.test.rstrip()):
+            for text in (
+                "the mismatch, as small as possible:",
+                f"{failure.told}\n",
+                failure.test.rstrip(),
+            ):
                 out.print(text, soft_wrap=True)
     if failure is not None:
         raise typer.Exit(1)

@@ -22,9 +22,9 @@ class Datapath:
         spec: What to compute.
         optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
         order: See `DatapathForm`.
-        decoded: Likewise.
-        whole: Likewise.
-        segment: Likewise.
+        decoded: See `DatapathForm`.
+        whole: See `DatapathForm`.
+        segment: See `DatapathForm`.
 
     Attributes:
         steps: The steps in order.

@@ -628,7 +628,7 @@ def check_operands(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> int:
 
     Raises:
         TypeError: As `matmul` does.
-        ValueError: Likewise.
+        ValueError: As `matmul` does.
     """
     if not isinstance(spec, DotSpec):
         raise TypeError(f"spec must be a DotSpec, not {type(spec).__name__}")

@@ -60,7 +60,7 @@ class Blocks:
     def of(cls, rows: _Rows) -> "Blocks":
         """Return contiguous `rows` and their largest magnitudes."""
         # Neighbours pair up, so that every step is one long operation. Magnitudes are in order as integers
-        # too, NaN on top, and the larger of two is found sooner.
+        # too, NaN on top, and the larger of two is found faster.
         reduced = np.bitwise_and(rows.view(np.int32), 0x7FFFFFFF).reshape(-1)
         while reduced.size > len(rows):
             reduced = np.maximum(reduced[0::2], reduced[1::2])

@@ -147,8 +147,8 @@ class Stimulus:
         b_scale: Scale codes of the same shape.
         first: Which vectors start a sum, shape (vectors,); all of them where nothing is accumulated.
         last: Which vectors ask for a result, shape (vectors,); likewise.
-        offer: In which cycles an input may be offered, shape (cycles,), repeated for ever.
-        accept: In which cycles a result is accepted, shape (cycles,), repeated for ever.
+        offer: In which cycles an input may be offered, shape (cycles,), repeated without end.
+        accept: In which cycles a result is accepted, shape (cycles,), repeated without end.
         source: What gives the same vectors and patterns again, if anything does.
 
     Raises:

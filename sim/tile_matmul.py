@@ -26,7 +26,7 @@ class TileInputs:
         ports: For each data port the words of every vector, shape (vectors, words); see `pack`.
         first: Which vectors start sums, shape (vectors,).
         last: Which vectors ask for results, shape (vectors,).
-        offer: In which cycles an input may be offered, shape (cycles,), repeated for ever.
+        offer: In which cycles an input may be offered, shape (cycles,), repeated without end.
         accept: In which cycles results are accepted, likewise.
     """
 
@@ -79,8 +79,8 @@ def simulate_matmul(
         array: The tile.
         A: Blocked along its last axis, shape (M, K), in the formats that the specification has for a.
         B: Blocked along its last axis, shape (N', K), in the formats that the specification has for b.
-        offer: In which cycles an input may be offered, repeated for ever; by default in every one.
-        accept: In which cycles a result is accepted, repeated for ever; by default in every one.
+        offer: In which cycles an input may be offered, repeated without end; by default in every one.
+        accept: In which cycles a result is accepted, repeated without end; by default in every one.
         build_dir: Where compiled tiles are kept between runs; made if need be.
         held_words: How many words of inputs memory holds at a time: rows of tiles run one after another
             where all would be more.

@@ -1,4 +1,4 @@
-"""Holding what a unit answered against what the model computes, and telling where they part."""
+"""Comparing what a unit answered with what the model computes, and describing where they differ."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ from ..sim.stream_rules import Response
 __all__ = ["SHOWN", "Comparison", "Mismatch", "compare"]
 
 SHOWN: Final = 3
-"""Mismatches that are told of in full, unless told otherwise."""
+"""Mismatches that are described in full by default."""
 
 # Vectors of one sum that are written out; a sum may have thousands.
 _VECTORS_SHOWN: Final = 4
@@ -64,7 +64,7 @@ class Mismatch:
     seen: int
 
     def __str__(self) -> str:
-        """Tell everything that is needed to understand the mismatch."""
+        """Return everything that is needed to understand the mismatch."""
         stimulus = self.stimulus
         a_format, b_format = self.unit.spec.elements
         a_scale_format, b_scale_format = self.unit.spec.scales
@@ -117,7 +117,7 @@ class Comparison:
         return not self.differing and not self.missing
 
     def __str__(self) -> str:
-        """Say how many differ, and tell of the first ones."""
+        """Return how many differ, and describe the first ones."""
         text = f"{self.compared - self.differing} of {self.compared} results are the model's"
         if self.missing:
             text += f", {self.missing} are missing"
@@ -143,7 +143,7 @@ def compare(
         response: What came out; a part of it if the unit broke a rule.
         engine: What simulated it.
         expected: What ``stimulus.expected()`` gives, if it is known already.
-        shown: How many mismatches to tell of.
+        shown: How many mismatches to describe.
 
     Returns:
         The comparison.

@@ -182,7 +182,7 @@ class TracedStep:
         before: What was accumulated before; 0 at the start of a sum.
         before_special: NaN or an infinity, if that was one; else 0.
         after: What is accumulated then.
-        after_special: Likewise.
+        after_special: NaN or an infinity, if that is one; else 0.
         addition: How it was rounded when it was added (``fp32`` behind the first group, and ``aligned``), if
             nothing was special.
         terms: What ``aligned`` adds, the first being what was accumulated.
@@ -244,7 +244,7 @@ class TracedChange:
         now: What is accumulated.
         special: What the group is from here on: NaN or an infinity, or 0 for a number.
         group: See `TracedStep`.
-        addition: Likewise.
+        addition: See `TracedStep`.
         result: How the binary32 number that is accumulated was rounded last; None for a sum that is still to
             be rounded.
         terms: See `TracedStep`.

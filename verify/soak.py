@@ -36,7 +36,7 @@ from .shrink import as_test, shrink
 __all__ = ["BATCH", "Soak", "SoakFailure", "batches", "explain", "soak"]
 
 BATCH: Final = 1 << 18
-"""Inputs in a batch: enough to keep every lane busy, little enough to be lost at an interruption."""
+"""Inputs in a batch: enough to keep every lane busy, few enough that an interruption loses little."""
 
 _LEAST: Final = 8
 _JOURNAL_VERSION: Final = 1
@@ -94,12 +94,12 @@ class Soak:
 
 @dataclass(frozen=True, kw_only=True)
 class SoakFailure:
-    """A failure, made as small as it gets.
+    """A failure, made as small as possible.
 
     Attributes:
         stimulus: The least stimulus that was found to fail.
         engine: An engine that shows it.
-        told: What happens.
+        told: What happens, in words.
         test: A pytest file that shows it.
     """
 
@@ -314,7 +314,7 @@ def _parts(
 def explain(
     unit: UnitConfig, soaked: Soak, *, build_dir: str | os.PathLike[str] = run.BUILD_DIR
 ) -> SoakFailure:
-    """Make the failure of a run as small as it gets, and see it on an engine of the ordinary kind.
+    """Make the failure of a run as small as possible, and repeat it on an engine that simulates one unit.
 
     Args:
         unit: How the unit is built.

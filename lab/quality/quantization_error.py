@@ -62,7 +62,7 @@ class Quantization:
 
         Raises:
             TypeError: What `blockdot.model.quantize` raises.
-            ValueError: Likewise.
+            ValueError: What `blockdot.model.quantize` raises.
         """
         return quantize_tensor(
             x,
@@ -251,7 +251,7 @@ def measure_errors(
 
     Raises:
         TypeError: What `blockdot.model.quantize` raises.
-        ValueError: Likewise.
+        ValueError: What `blockdot.model.quantize` raises.
     """
     if quantized is None:
         quantized = quantization.quantize(x, seed)

@@ -141,7 +141,7 @@ def examine_tensors(
 
     Raises:
         TypeError: What `blockdot.model.quantize` raises.
-        ValueError: Likewise.
+        ValueError: What `blockdot.model.quantize` raises.
     """
     known = statistics(x)
     done = quantized or [None] * len(ways)

@@ -244,7 +244,7 @@ class Sink:
         self.accepts = itertools.cycle(bool(one) for one in pattern)
 
     async def run(self) -> None:
-        """Drive ``o_ready`` for ever."""
+        """Drive ``o_ready`` until the test ends."""
         while True:
             await FallingEdge(self._pins.clk)
             self._pins.o_ready.value = int(next(self.accepts))
@@ -293,7 +293,7 @@ class Monitor:
         return arrays[0], arrays[1], arrays[2], arrays[3]
 
     async def run(self) -> None:
-        """Watch for ever.
+        """Watch until the test ends.
 
         Raises:
             AssertionError: If the unit breaks a rule, or gives another result than the model.

@@ -23,7 +23,7 @@ ENGINES: Final[dict[Engine, str]] = {
 """The engines, and what each is."""
 
 BUILD_DIR: Final = Path("build/sim")
-"""Where compiled units are kept, unless told otherwise."""
+"""Where compiled units are kept by default."""
 
 _NEEDS: Final[dict[Engine, tuple[str, ...]]] = {
     "pysim": ("amaranth",),

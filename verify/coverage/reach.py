@@ -75,7 +75,7 @@ class Reachable:
         spec: The specification.
         quantum: Exponent of the quantum of V.
         span: Bits of the largest group's V, from the quantum up.
-        negative_span: Likewise of the least one's, which is a bit shorter in two's complement.
+        negative_span: The same of the least one's, which is a bit shorter in two's complement.
         doublings: ``2**doublings`` groups are the longest exact sum; 0 where nothing is summed exactly.
         growth: ``2**growth`` of them the longest one that is driven.
         top: Exponent of its top bit.

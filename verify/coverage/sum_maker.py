@@ -39,9 +39,9 @@ class DirectedGroup:
 
     Attributes:
         a: Element codes, shape (blocks, N).
-        b: Likewise.
+        b: Element codes, shape (blocks, N).
         a_scale: Scale codes, shape (blocks,).
-        b_scale: Likewise.
+        b_scale: Scale codes, shape (blocks,).
     """
 
     a: npt.NDArray[np.unsignedinteger]
@@ -91,7 +91,7 @@ class SumMaker:
     Attributes:
         spec: The same.
         lanes: The least and the largest exponent of a power of two that is a product.
-        scales: Likewise of the product of two scales.
+        scales: The same of the product of two scales.
         lowest: The least exponent of a power of two that is a group.
         highest: The largest one, of which all lanes may be needed.
     """

@@ -33,7 +33,7 @@ __all__ = ["Claim", "Proof", "ProofOutcome", "claims", "prove", "settle"]
 ProofOutcome = Literal["proven", "agrees", "failed", "open"]
 
 SECONDS: Final = 300
-"""How long a solver may take over one claim, unless told otherwise."""
+"""How long a solver may take over one claim by default."""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class DescriptionModule:
 
     Attributes:
         inputs: See above.
-        outputs: Likewise.
+        outputs: See above.
         lines: Its text so far, line by line.
         cares: When an output, or a register, has a meaning; always for one that is not here.
     """
