@@ -2,14 +2,14 @@
 
 After MMA-Sim (arXiv 2511.10909), which found it bit by bit in NVFP4 units: 4 blocks of 16 and 35 bits. One
 step adds some block terms to a binary32 sum. A scale reads as m * 2**e with 1 <= m < 2, or m < 1 and the
-least normal exponent where it is subnormal; the sum likewise; zeros as m = 0, e = -126. A term's exponent is
-that of its two scales, whatever its significand P * ma * mb. All are shifted to the largest exponent E,
-truncated toward zero to multiples of ``2**(E - fraction)``, added exactly, and the total is rounded toward
-zero to binary32.
+least normal exponent where it is subnormal; the sum likewise. A term's exponent is that of its two scales,
+whatever its significand P * ma * mb, even where its products cancel to zero. What is exactly zero reads an
+exponent of its own, `ZERO_EXPONENT`: a sum of zero, and a term whose products are all zero or whose scales'
+product is zero. All are shifted to the largest exponent E, truncated toward zero to multiples of
+``2**(E - fraction)``, added exactly, and the total is rounded toward zero to binary32.
 
-That last step is IEEE 754's roundTowardZero: what exceeds the largest finite number becomes that number, and
-a negative total that is too small becomes -0. (MMA-Sim's own conversion would give infinity there. No e2m1
-block with ue4m3 or ue5m3 scales comes near.) A total of zero is +0.
+A total of 2**128 and more is infinite, of either sign; what is below that rounds to the largest finite number
+at most. A negative total that is too small becomes -0; a total of zero is +0.
 """
 
 from collections.abc import Sequence
@@ -21,21 +21,51 @@ import numpy.typing as npt
 from .fixed_point import canonical, two_sum
 from .formats import Format
 
-__all__ = ["UNIT", "ZERO_EXPONENT", "AlignedSum", "scale_exponents"]
+__all__ = ["UNIT", "ZERO_EXPONENT", "AlignedSum", "scale_exponents", "term_supports"]
 
 UNIT: Final = 16
 """The most elements under one term: a longer block gives several."""
 
-ZERO_EXPONENT: Final = -126
-"""What a scale of zero reads as."""
+ZERO_EXPONENT: Final = -139
+"""The exponent that what is exactly zero reads."""
+
+_OVERFLOW: Final = 2.0**128
+"""The least total that is infinite."""
 
 _Doubles = npt.NDArray[np.float64]
 
 
 def scale_exponents(fmt: Format) -> npt.NDArray[np.int16]:
-    """Return the exponent that each scale code reads as, by code; that of a NaN has no meaning."""
-    significands, exponents = fmt.split(np.arange(1 << fmt.bits))
-    return np.where(significands == 0, ZERO_EXPONENT, exponents + fmt.mantissa_bits).astype(np.int16)
+    """Return the exponent that each scale code reads as, by code; that of zero and of NaN has no meaning."""
+    _, exponents = fmt.split(np.arange(1 << fmt.bits))
+    return (exponents + fmt.mantissa_bits).astype(np.int16)
+
+
+def term_supports(
+    element: Format,
+    scale: Format,
+    codes: npt.NDArray[np.unsignedinteger],
+    scales: npt.NDArray[np.unsignedinteger],
+) -> npt.NDArray[np.uint16]:
+    """Return which elements of one operand's terms are not zero, none of them where the scale is zero.
+
+    A term is exactly zero where the supports of its two operands have no bit in common.
+
+    Args:
+        element: The elements' format.
+        scale: The scales' format.
+        codes: Element codes, shape (..., elements of a term), at most `UNIT` of them.
+        scales: Scale codes, shape (...).
+
+    Returns:
+        Shape (...), a bit for each element.
+    """
+    octets = np.packbits((element.values != 0)[codes], axis=-1)
+    supports = octets[..., 0].astype(np.uint16)
+    if octets.shape[-1] > 1:
+        supports |= octets[..., 1].astype(np.uint16) << 8
+    supports *= (scale.values != 0)[scales]
+    return supports
 
 
 def _power_of_two(exponents: npt.NDArray[np.int16]) -> _Doubles:
@@ -47,12 +77,13 @@ def _power_of_two(exponents: npt.NDArray[np.int16]) -> _Doubles:
 
 
 def _toward_zero(values: _Doubles) -> npt.NDArray[np.float32]:
-    """Round to binary32 toward zero."""
+    """Round to binary32 toward zero; what is too large becomes infinite."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = values.astype(np.float32)
     # One less is the next towards zero for either sign, and the largest finite number for infinity.
+    magnitudes = np.abs(values)
     bits = rounded.view(np.int32)
-    bits -= np.abs(rounded) > np.abs(values)
+    bits -= (np.abs(rounded) > magnitudes) & (magnitudes < _OVERFLOW)
     return rounded
 
 
@@ -82,13 +113,15 @@ class AlignedSum:
         Args:
             terms: The exact values of its terms, arrays shaped as the sums. Infinities and NaN follow
                 IEEE 754.
-            exponents: The largest exponent of the terms.
+            exponents: The largest exponent of the terms; one that is exactly zero reads `ZERO_EXPONENT`.
             tails: Where float64 does not hold a term: what is left of each, less than half a step of it.
         """
         field = (self._sum.view(np.int32) >> 23).astype(np.int16)
         field &= 255
-        # Field 0 shares the exponent of field 1, zero and the subnormals alike.
-        largest = np.maximum(np.maximum(field, 1) - np.int16(127), exponents)
+        # Subnormals share the exponent of field 1.
+        own = np.maximum(field, 1) - np.int16(127)
+        own[self._sum == 0] = ZERO_EXPONENT
+        largest = np.maximum(own, exponents)
         up = _power_of_two(self._fraction - largest)
         with np.errstate(invalid="ignore", over="ignore"):
             total = (self._add_narrow if self._narrow and not tails else self._add_wide)(terms, up, tails)

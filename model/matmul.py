@@ -34,7 +34,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .aligned_sum import scale_exponents
+from .aligned_sum import ZERO_EXPONENT, scale_exponents, term_supports
 from .fast.decoder import Decoder
 from .fast.staircases import loops
 from .fixed_point import canonical
@@ -530,6 +530,12 @@ class _AlignedProduct(_Product[list[_Unit]]):
         self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
         # One block a row.
         self.exponents = [scale_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
+        self.supports = [
+            np.ascontiguousarray(
+                term_supports(operand.element, operand.scale, operand.codes, operand.scales).T
+            )
+            for operand in (a, b)
+        ]
         self.dtype = _precision(spec, _block_bits(spec)) or np.dtype(np.float64)
 
     def _side(self, index: int, rows: slice) -> list[_Unit]:
@@ -543,12 +549,11 @@ class _AlignedProduct(_Product[list[_Unit]]):
 
     def _tile(self, a: list[_Unit], b: list[_Unit], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
         total = self.spec.aligned_sum((rows.stop - rows.start, columns.stop - columns.start))
-        of_a, of_b = self.exponents[0][:, rows, np.newaxis], self.exponents[1][:, columns]
         for start in range(0, len(a), self.group_blocks):
             blocks = range(start, start + self.group_blocks)
-            largest = of_a[start] + of_b[start]
+            largest = self._exponent(rows, columns, start)
             for k in blocks[1:]:
-                np.maximum(largest, of_a[k] + of_b[k], out=largest)
+                np.maximum(largest, self._exponent(rows, columns, k), out=largest)
             terms, tails = [], []
             for k in blocks:
                 products = [x @ y for x, y in itertools.product(a[k].parts, b[k].parts)]
@@ -562,6 +567,13 @@ class _AlignedProduct(_Product[list[_Unit]]):
                     tails += [np.zeros_like(special)] if tails else []
             total.add(terms, largest, tails)
         return total.result()
+
+    def _exponent(self, rows: slice, columns: slice, block: int) -> npt.NDArray[np.int16]:
+        """Return the exponent that each term of a block reads as."""
+        read = self.exponents[0][block, rows, np.newaxis] + self.exponents[1][block, columns]
+        common = self.supports[0][block, rows, np.newaxis] & self.supports[1][block, columns]
+        np.putmask(read, common == 0, ZERO_EXPONENT)
+        return read
 
 
 def _check_operand(spec: DotSpec, tensor: object, index: int) -> None:

@@ -91,7 +91,7 @@ def _round(value: int, unit: int, *, to_zero: bool) -> Rounded:
     # The hidden bit adds one to the exponent field, and so does a carry out of the fraction.
     packed = ((last - _LEAST) << _FRACTION_BITS) + (kept << max(unit - last, 0)) + up
     carry = up and not packed & ((1 << _FRACTION_BITS) - 1)
-    packed = min(packed, _INFINITY - 1 if to_zero else _INFINITY)
+    packed = min(packed, _INFINITY)
     return Rounded(packed | sign, kind, carry)
 
 
@@ -101,7 +101,7 @@ def nearest(value: int, unit: int) -> Rounded:
 
 
 def chop(value: int, unit: int) -> Rounded:
-    """Round ``value * 2**unit`` toward zero; a zero is +0, what is too large the largest finite number."""
+    """Round ``value * 2**unit`` toward zero; a zero is +0, what is too large infinite."""
     return _round(value, unit, to_zero=True)
 
 
@@ -158,13 +158,15 @@ class TracedTerm:
 
     Attributes:
         value: Its exact value, in units.
-        exponent: Its exponent.
+        exponent: The exponent that it reads.
         cut: What is cut off of it, in units.
+        scales: The exponent of its scales, where it is no sum: what it would read were it not exactly zero.
     """
 
     value: int
     exponent: int
     cut: int
+    scales: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +226,8 @@ class Arrival:
         first: It starts a sum.
         value: The exact sum of its V.
         special: NaN or an infinity, if that is one; else 0.
-        terms: Gives the exact value of up to 16 elements of each block, and the exponent of their scales, as
-            ``aligned`` reads them.
+        terms: Gives the exact value of up to 16 elements of each block, the exponent that ``aligned`` reads
+            for them, and that of their scales.
     """
 
     spec: DotSpec
@@ -233,7 +235,7 @@ class Arrival:
     first: bool
     value: int
     special: float
-    terms: Callable[[], list[tuple[int, int]]]
+    terms: Callable[[], list[tuple[int, int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +294,15 @@ class _Accounts:
         quanta = [fmt.quantum_exponent for fmt in spec.scales]
         self.significand = (split[0][0] * split[1][0]).tolist()
         self.shift = (split[0][1] + split[1][1] - sum(quanta)).tolist()
-        # In `aligned` a scale of zero has an exponent of its own.
         a_exponent, b_exponent = (
-            np.where(significand == 0, ZERO_EXPONENT, exponent + fmt.mantissa_bits)
-            for (significand, exponent), fmt in zip(split, spec.scales, strict=True)
+            exponent + fmt.mantissa_bits for (_, exponent), fmt in zip(split, spec.scales, strict=True)
         )
         self.exponent = (a_exponent + b_exponent).tolist()
+        # NaN and infinities are no zeros, though they count as such among the integers.
+        a_values, b_values = (
+            fmt.values[codes] for fmt, codes in zip(spec.elements, (stimulus.a, stimulus.b), strict=True)
+        )
+        self.nonzero = (a_values != 0) & (b_values != 0)
         self.special = _specials(stimulus)
 
     def block(self, vector: int, j: int) -> TracedBlock:
@@ -309,19 +314,17 @@ class _Accounts:
             self.special.get((vector, j), 0.0),
         )
 
-    def terms(self, vector: int, up: int) -> list[tuple[int, int]]:
-        """Return value, shifted up so far, and exponent of each 16 elements of each block."""
-        found: list[tuple[int, int]] = []
+    def terms(self, vector: int, up: int) -> list[tuple[int, int, int]]:
+        """Return value, shifted up so far, and exponents of each 16 elements of each block."""
+        found: list[tuple[int, int, int]] = []
         for j in range(self.spec.blocks):
-            products = self.products[vector, j]
+            products, nonzero = self.products[vector, j], self.nonzero[vector, j]
             significand, shift = self.significand[vector][j], self.shift[vector][j] + up
-            found += [
-                (
-                    int(products[k : k + _TERM_ELEMENTS].sum()) * significand << shift,
-                    self.exponent[vector][j],
-                )
-                for k in range(0, len(products), _TERM_ELEMENTS)
-            ]
+            scales = self.exponent[vector][j]
+            for k in range(0, len(products), _TERM_ELEMENTS):
+                value = int(products[k : k + _TERM_ELEMENTS].sum()) * significand << shift
+                zero = not significand or not nonzero[k : k + _TERM_ELEMENTS].any()
+                found.append((value, ZERO_EXPONENT if zero else scales, scales))
         return found
 
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal
 
 from ..hierarchy import add_submodule
 from ..leaves.bits import repeat
-from ..leaves.scale import aligned_exponents
+from ..leaves.scale import AlignedExponents
 from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
 from ..steps.records import Accumulating, Magnitudes, Result, Step
@@ -37,13 +37,12 @@ class AddTermsStep(Step[Accumulating[Magnitudes], Result]):
         accumulator = Signal(32, name="accumulator", reset_less=True)
         adder = AlignedAdder(self.terms, adder=form.adder, infinite=form.infinite_possible, order=form.order)
         add_submodule(m, platform, "accumulate", adder)
-        of_block = self.terms.count // form.spec.blocks
         m.d.comb += [
             # The first of a sum is added to +0.
             adder.accumulator.eq(accumulator & repeat(~before.first, 32)),
             adder.negative.eq(Cat(*group.negative)),
             adder.magnitude.eq(Cat(*group.magnitude)),
-            adder.exponent.eq(Cat(*(group.exponent[t // of_block] for t in range(self.terms.count)))),
+            adder.exponent.eq(Cat(*group.exponents)),
             adder.nan.eq(group.special.nan),
         ]
         if group.special.infinite is not None:
@@ -55,16 +54,16 @@ class AddTermsStep(Step[Accumulating[Magnitudes], Result]):
 
 def _plan(form: DatapathForm) -> DatapathPlan:
     spec = form.spec
-    plain = TermForm(form=form, lanes=spec.unit_size)
+    exponents = AlignedExponents.of_scales(*spec.scales)
+    terms = TermForm(form=form, lanes=spec.unit_size, aligned=exponents)
     aligned = AlignedTerms(
-        count=plain.count,
-        magnitude_bits=plain.alone.term_bits - 1,
+        count=terms.count,
+        magnitude_bits=terms.alone.term_bits - 1,
         point=sum(fmt.mantissa_bits for fmt in spec.scales)
         - sum(fmt.quantum_exponent for fmt in spec.elements),
-        exponents=aligned_exponents(*spec.scales),
+        exponents=exponents,
         fraction=spec.fraction,
     )
-    terms = TermForm(form=form, lanes=spec.unit_size, aligned_bits=aligned.exponent_bits)
     return DatapathPlan(
         [*magnitude_steps(terms), AddTermsStep(form, aligned)],
         terms.widths | {"aligned_sum": aligned.sum_bits},

@@ -15,10 +15,12 @@ from ..leaves.bits import repeat, shift_right, wire
 from ..leaves.compressor import AbsoluteAdder, Adder, Columns
 from ..leaves.multiply import Magnitude
 from ..leaves.round import BIAS, FRACTION_BITS, Normalise, NumberRange
+from ..leaves.scale import AlignedExponents
 
 __all__ = ["AlignedAdder", "AlignedTerms"]
 
 _ACCUMULATOR_BITS = FRACTION_BITS + 1
+_INFINITY_FIELD = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,25 +31,39 @@ class AlignedTerms:
         count: How many terms there are.
         magnitude_bits: Width of a magnitude.
         point: Bits of a magnitude behind its binary point.
-        exponents: The least and the greatest exponent that occur, biased as binary32's.
+        exponents: Their exponents.
         fraction: Bits kept behind the point of the largest exponent.
     """
 
     count: int
     magnitude_bits: int
     point: int
-    exponents: tuple[int, int]
+    exponents: AlignedExponents
     fraction: int
 
     @property
     def exponent_bits(self) -> int:
-        """Width of an exponent, signed."""
-        return max(self.exponents[1].bit_length(), (-self.exponents[0] - 1).bit_length()) + 1
+        """Width of an exponent."""
+        return self.exponents.shape.width
 
     @property
-    def largest_bits(self) -> int:
-        """Width of the largest of all exponents, unsigned: the sum's own is at least 1."""
-        return max(8, self.exponents[1].bit_length())
+    def highest(self) -> int:
+        """The greatest exponent that a sum can come to have, biased as binary32's.
+
+        From the greatest exponent of a term on, `term_bits` places up, a sum stays as it is or gets smaller:
+        every bit of every term is shifted out. Below, a step adds less than `count` numbers of that place.
+        """
+        return self.exponents.greatest + max(self.term_bits, 0) + self.count.bit_length() - 1
+
+    @property
+    def overflow(self) -> bool:
+        """Whether a sum can come to be infinite."""
+        return self.highest >= _INFINITY_FIELD
+
+    @property
+    def least_largest(self) -> int:
+        """The least that the largest of all exponents can be: that of the sum."""
+        return min(self.exponents.zero, 1) if self.exponents.zero_counts else 1
 
     @property
     def term_bits(self) -> int:
@@ -67,12 +83,15 @@ class AlignedTerms:
 
     @property
     def numbers(self) -> NumberRange:
-        """The sums that are to be rounded."""
+        """The sums that are to be cut off; an exponent below 0 is counted from `least_largest`."""
+        base = min(self.least_largest, 0)
+        greatest = max(min(self.highest, _INFINITY_FIELD - 1), self.exponents.greatest)
         return NumberRange(
             magnitude_bits=self.sum_bits - 1,
-            exponent_bits=self.largest_bits,
-            exponents=(1, max(254, self.exponents[1])),
-            offset=-BIAS - self.fraction,
+            exponent_bits=(greatest - base).bit_length(),
+            exponents=(self.least_largest - base, greatest - base),
+            offset=base - BIAS - self.fraction,
+            nearest=False,
         )
 
 
@@ -92,10 +111,10 @@ class AlignedAdder(wiring.Component):
         accumulator: The sum so far.
         negative: Term k's sign is bit k.
         magnitude: Term k's magnitude is at bits ``[magnitude_bits * k, magnitude_bits * (k + 1))``.
-        exponent: Its exponent, biased and signed, likewise.
+        exponent: What stands for its exponent, likewise.
         nan: A term is NaN.
         infinite: A term is infinite above zero (bit 0), or below (bit 1); no such port where none can be.
-        result: The new sum, rounded toward zero.
+        result: The new sum, rounded toward zero; infinite if it is too large.
     """
 
     def __init__(self, terms: AlignedTerms, *, adder: Adder, infinite: bool = False, order: int = 0) -> None:
@@ -120,11 +139,15 @@ class AlignedAdder(wiring.Component):
         fraction = self.accumulator[:FRACTION_BITS]
         field = self.accumulator[FRACTION_BITS:31]
         normal = wire(m, field.any(), "accumulator_normal")
-        own_exponent = wire(m, Cat(field[0] | ~normal, field[1:]), "accumulator_exponent")
-        exponents = [
-            self.exponent.word_select(k, terms.exponent_bits).as_signed() for k in range(terms.count)
-        ]
-        largest = self._largest(m, [Cat(own_exponent, Const(0)).as_signed(), *exponents])
+        own_exponent: Value = wire(m, Cat(field[0] | ~normal, field[1:]), "accumulator_exponent")
+        if terms.exponents.zero_counts:
+            read = Signal(range(terms.least_largest, _INFINITY_FIELD + 1), name="accumulator_reads")
+            zero = ~(normal | fraction.any())
+            m.d.comb += read.eq(Mux(zero, terms.exponents.zero, own_exponent))
+            own_exponent = read
+        words = [self.exponent.word_select(k, terms.exponent_bits) for k in range(terms.count)]
+        exponents = [word.as_signed() if terms.exponents.shape.signed else word for word in words]
+        largest = self._largest(m, [own_exponent, *exponents])
         columns = Columns(terms.sum_bits, order=self.order, balanced=fast)
         # The prefix network gives the magnitude of one more.
         columns.put_constant(-1 if fast else 0)
@@ -134,7 +157,8 @@ class AlignedAdder(wiring.Component):
         ]
         addends.append((self.accumulator[31], Cat(fraction, normal), FRACTION_BITS, own_exponent))
         for k, (negative, magnitude, point, exponent) in enumerate(addends):
-            distance = wire(m, (largest - exponent)[: terms.exponent_bits + 1], f"distance_{k}")
+            # No distance of a number is below zero, and what a zero is shifted by does not count.
+            distance = wire(m, (largest - exponent)[: self._distance_bits], f"distance_{k}")
             places = terms.fraction - point
             placed = Cat(Const(0, max(places, 0)), magnitude)[max(-places, 0) :]
             kept = shift_right(m, placed, distance, f"term_{k}_")
@@ -149,22 +173,38 @@ class AlignedAdder(wiring.Component):
         sign, total = self._absolute(m, platform, columns, fast)
         normalise = Normalise(terms.numbers, parallel=fast)
         add_submodule(m, platform, "normalise", normalise)
-        m.d.comb += [normalise.magnitude.eq(total), normalise.exponent.eq(largest)]
+        m.d.comb += [
+            normalise.magnitude.eq(total),
+            normalise.exponent.eq(largest - min(terms.least_largest, 0)),
+        ]
         m.d.comb += self.result.eq(self._packed(m, sign, normalise))
         return m
 
+    @property
+    def _distance_bits(self) -> int:
+        exponents = self.terms.exponents
+        return (self._greatest - min(exponents.least, 1)).bit_length()
+
     def _largest(self, m: Module, exponents: Sequence[Value]) -> Value:
-        """Return the largest exponent; that of the sum so far, the first, is at least 1."""
+        """Return the largest exponent."""
         level = list(exponents)
         depth = 0
         while len(level) > 1:
-            pairs = [
-                wire(m, Mux(a < b, b, a), f"larger_{depth}_{k}").as_signed()
-                for k, (a, b) in enumerate(zip(level[::2], level[1::2], strict=False))
-            ]
+            pairs: list[Value] = []
+            for k, (a, b) in enumerate(zip(level[::2], level[1::2], strict=False)):
+                larger = Mux(a < b, b, a)
+                one = Signal(larger.shape(), name=f"larger_{depth}_{k}")
+                m.d.comb += one.eq(larger)
+                pairs.append(one)
             level = pairs + level[len(pairs) * 2 :]
             depth += 1
-        return wire(m, level[0][: self.terms.largest_bits], "largest")
+        largest = Signal(range(min(self.terms.least_largest, 0), self._greatest + 1), name="largest")
+        m.d.comb += largest.eq(level[0])
+        return largest
+
+    @property
+    def _greatest(self) -> int:
+        return max(_INFINITY_FIELD, self.terms.exponents.greatest)
 
     def _absolute(self, m: Module, platform: object, columns: Columns, fast: bool) -> tuple[Value, Value]:
         if fast:
@@ -181,23 +221,31 @@ class AlignedAdder(wiring.Component):
         return magnitude.negative, magnitude.magnitude
 
     def _packed(self, m: Module, negative: Value, normalise: Normalise) -> Value:
-        """Truncate to binary32; what is too large becomes the largest finite number."""
-        field = normalise.field
-        too_large = wire(m, field[:8].all() | field[8:].any(), "too_large")
-        fraction = normalise.fraction[-FRACTION_BITS:] | repeat(too_large, FRACTION_BITS)
-        whole = Cat(fraction, (field[0] & ~too_large), field[1:8] | repeat(too_large, 7))
+        """Truncate to binary32; what is too large becomes infinite.
+
+        Where no sum comes to be too large, and no term is infinite, the topmost exponent says NaN.
+        """
+        field, fraction = normalise.field, normalise.fraction[-FRACTION_BITS:]
         field_in, fraction_in = self.accumulator[FRACTION_BITS:31], self.accumulator[:FRACTION_BITS]
         top = wire(m, field_in.all(), "accumulator_top")
-        nan = self.nan | (top & fraction_in.any())
-        special: Value = nan
         sign = negative & normalise.nonzero
-        if "infinite" in self.signature.members:
+        special: Value
+        if not self.terms.overflow and "infinite" not in self.signature.members:
+            nan = wire(m, self.nan | top, "any_nan")
+            special = nan
+        else:
+            nan = self.nan | (top & fraction_in.any())
             own = top & ~fraction_in.any()
-            up = wire(m, self.infinite[0] | (own & ~self.accumulator[31]), "infinite_up")
-            down = wire(m, self.infinite[1] | (own & self.accumulator[31]), "infinite_down")
+            up, down = own & ~self.accumulator[31], own & self.accumulator[31]
+            if "infinite" in self.signature.members:
+                up, down = up | self.infinite[0], down | self.infinite[1]
+            up, down = wire(m, up, "infinite_up"), wire(m, down, "infinite_down")
             nan = wire(m, nan | (up & down), "any_nan")
             special = nan | up | down
             sign = Mux(special, down, sign)
+            if self.terms.overflow:
+                special = special | field[:8].all() | field[8:].any()
         special = wire(m, special, "special")
         quiet = Cat(repeat(~special, FRACTION_BITS), repeat(Const(1), 8))
+        whole = Cat(fraction, field[:8])
         return Cat((whole & quiet) | Cat(Const(0, FRACTION_BITS - 1), nan, repeat(special, 8)), sign & ~nan)

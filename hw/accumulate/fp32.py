@@ -194,7 +194,7 @@ class FusedStep(Step[Accumulating[SavedSums], Result]):
             adder.accumulator.eq(_before(m, accumulator, before.first & before.enable)),
             adder.save.eq(saved.save),
             adder.carry.eq(saved.carry),
-            adder.exponent.eq(before.group.scale[0].exponent),
+            adder.exponent.eq(before.group.scale[0].exponents[0]),
             adder.nan.eq(before.group.special.nan),
             adder.hold.eq(~before.enable),
         ]

@@ -10,7 +10,7 @@ from .bits import shift_left, wire
 from .compressor import Columns
 from .decode import Decoded, decode
 
-__all__ = ["DecodedProduct", "ElementDecode", "ElementProduct", "decoded_bits", "product_bits"]
+__all__ = ["DecodedProduct", "ElementDecode", "ElementProduct", "decoded_bits", "is_nonzero", "product_bits"]
 
 
 def product_bits(a_format: Format, b_format: Format) -> int:
@@ -134,6 +134,15 @@ def decoded_bits(fmt: Format) -> int:
     return (
         _significand_bits(fmt) + fmt.exponent_bits + 1 + (fmt.top is not Top.FINITE) + (fmt.top is Top.IEEE)
     )
+
+
+def is_nonzero(fmt: Format, element: Value, *, decoded: bool) -> Value:
+    """Tell whether an element is another than zero: its code, or what `ElementDecode` gave for it."""
+    if not fmt.subnormals and not fmt.twos_complement:
+        return Const(1)
+    if not decoded:
+        return element.any() if fmt.twos_complement else element[: fmt.magnitude_bits].any()
+    return element[: 2 if _is_small(fmt) else _significand_bits(fmt)].any()
 
 
 def _undecoded(fmt: Format, decoded: Value) -> Decoded:

@@ -40,12 +40,14 @@ class NumberRange:
         exponent_bits: Width of the exponent, unsigned; 0 where it is constant.
         exponents: The least and the greatest exponent that occur.
         offset: See above.
+        nearest: Whether they are rounded to nearest, which some can be early; else they are cut off.
     """
 
     magnitude_bits: int
     exponent_bits: int
     exponents: tuple[int, int]
     offset: int
+    nearest: bool = True
 
     @property
     def top_field(self) -> int:
@@ -75,7 +77,7 @@ class NumberRange:
     @property
     def exact_above(self) -> bool:
         """Whether bits are lost below the least normal number alone, as binary32 holds every magnitude."""
-        return self.loses_bits and self.magnitude_bits <= FRACTION_BITS + 1
+        return self.nearest and self.loses_bits and self.magnitude_bits <= FRACTION_BITS + 1
 
     @property
     def overflow(self) -> bool:

@@ -1,6 +1,8 @@
 """Block scales: from two codes to significands, one exponent, and what of them is no number."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +13,7 @@ from .compressor import Adder, Columns
 from .decode import Decoded, decode
 from .round import BIAS
 
-__all__ = ["ScaleProduct", "aligned_exponents", "exponent_bits", "exponent_offset", "exponent_range"]
+__all__ = ["AlignedExponents", "ScaleProduct", "exponent_bits", "exponent_offset", "exponent_range"]
 
 
 def exponent_bits(a_format: Format, b_format: Format) -> int:
@@ -30,6 +32,52 @@ def exponent_range(a_format: Format, b_format: Format) -> tuple[int, int]:
     return sum(int(e.min()) for e in exponents), sum(int(e.max()) for e in exponents)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AlignedExponents:
+    """The exponents of terms as ``aligned`` reads them, biased as binary32's, and what stands for them.
+
+    A zero takes part in the search for the largest exponent, but has no bits to shift. Where every number has
+    an exponent of at least that of binary32's subnormals, and a zero none above it, a zero is never ahead of
+    a number: any exponent that low stands for its own, and 0 costs the least.
+
+    Attributes:
+        least: The least exponent of a term that is not exactly zero.
+        greatest: The greatest one.
+        zero: That of one that is.
+    """
+
+    least: int
+    greatest: int
+    zero: int = BIAS + ZERO_EXPONENT
+
+    @classmethod
+    def of_scales(cls, a_format: Format, b_format: Format) -> "AlignedExponents":
+        """Return those of terms under two scales."""
+        least, greatest = BIAS, BIAS
+        for fmt in (a_format, b_format):
+            significands, exponents = fmt.split(fmt.codes)
+            read = (exponents + fmt.mantissa_bits)[significands != 0]
+            least += int(read.min())
+            greatest += int(read.max())
+        return cls(least=least, greatest=greatest)
+
+    @property
+    def zero_counts(self) -> bool:
+        """Whether a zero can be ahead of a number."""
+        return self.least < 1 or self.zero > 1
+
+    @property
+    def zero_code(self) -> int:
+        """The exponent that stands for that of a zero."""
+        return self.zero if self.zero_counts else 0
+
+    @property
+    def shape(self) -> Shape:
+        """The shape that holds all of them."""
+        ends = (self.least, self.greatest, self.zero_code)
+        return Shape.cast(range(min(ends), max(ends) + 1))
+
+
 class ScaleProduct(wiring.Component):
     """Multiply two block scales exactly, without normalising, and settle what of a block is no number.
 
@@ -45,7 +93,7 @@ class ScaleProduct(wiring.Component):
             leaves the product to who uses it.
         nan: Whether the sum of products can be NaN.
         infinite: Whether the sum of products can be infinite.
-        aligned_bits: Width of the exponent as ``aligned`` reads it; None where it is not asked for.
+        aligned: The exponents as ``aligned`` reads them; None where they are not asked for.
         adder: Of the significands' product; a prefix adder has it end a balanced tree.
         order: Seed of the order in which partial products enter the tree; changes no product.
 
@@ -55,8 +103,9 @@ class ScaleProduct(wiring.Component):
         significand: Product of the integer significands; or, without `significand_bits`, ``a_significand``
             and ``b_significand``.
         exponent: Sum of the exponent fields, each at least 1 where the format has subnormals: the product
-            is ``significand * 2**(exponent + exponent_offset)``. Or, with `aligned_bits`, the sum of the
-            exponents as ``aligned`` reads them, signed and biased as binary32's: a scale of zero has -126.
+            is ``significand * 2**(exponent + exponent_offset)``. Or the sum of the exponents as ``aligned``
+            reads them; without meaning where a scale is zero.
+        nonzero: Neither scale is zero; no such port without `aligned`.
         nan: The block is NaN: a scale or the sum of products is, or an infinite sum meets a scale of zero.
         infinite: The block is infinite; no such port where the sum cannot be.
     """
@@ -69,6 +118,7 @@ class ScaleProduct(wiring.Component):
     a_significand: Signal
     b_significand: Signal
     exponent: Signal
+    nonzero: Signal
     nan: Signal
     infinite: Signal
 
@@ -80,13 +130,13 @@ class ScaleProduct(wiring.Component):
         significand_bits: int | None,
         nan: bool = False,
         infinite: bool = False,
-        aligned_bits: int | None = None,
+        aligned: AlignedExponents | None = None,
         adder: Adder = "ripple",
         order: int = 0,
     ) -> None:
         self.a_format = a_format
         self.b_format = b_format
-        self.aligned_bits = aligned_bits
+        self.aligned = aligned
         self.adder: Adder = adder
         self.order = order
         if significand_bits is None:
@@ -103,9 +153,8 @@ class ScaleProduct(wiring.Component):
                 **({"sum_nan": In(1)} if nan else {}),
                 **({"sum_infinite": In(1)} if infinite else {}),
                 **significands,
-                "exponent": Out(
-                    exponent_bits(a_format, b_format) if aligned_bits is None else signed(aligned_bits)
-                ),
+                "exponent": Out(exponent_bits(a_format, b_format) if aligned is None else aligned.shape),
+                **({} if aligned is None else {"nonzero": Out(1)}),
                 "nan": Out(1),
                 **({"infinite": Out(1)} if infinite else {}),
             }
@@ -127,6 +176,8 @@ class ScaleProduct(wiring.Component):
         # One factor of zero is enough.
         a_significand = wire(m, _clear(a.significand, void), "a_cleared")
         m.d.comb += [self.exponent.eq(self._exponent(a, b)), self.nan.eq(nan)]
+        if self.aligned is not None:
+            m.d.comb += self.nonzero.eq(a.significand.any() & b.significand.any())
         if "significand" not in members:
             m.d.comb += [self.a_significand.eq(a_significand), self.b_significand.eq(b.significand)]
             return m
@@ -137,26 +188,10 @@ class ScaleProduct(wiring.Component):
         return m
 
     def _exponent(self, a: Decoded, b: Decoded) -> Value:
-        if self.aligned_bits is None:
-            return a.exponent + b.exponent
-        total: Value = Const(BIAS)
-        for fmt, scale in ((self.a_format, a), (self.b_format, b)):
-            read = Cat(scale.exponent, Const(0)).as_signed()
-            if fmt.subnormals:
-                read = Mux(scale.significand.any(), read, ZERO_EXPONENT + fmt.bias)
-            total = total + (read - fmt.bias)
-        return total
-
-
-def aligned_exponents(a_format: Format, b_format: Format) -> tuple[int, int]:
-    """Return the least and the greatest exponent of `ScaleProduct` with `aligned_bits`."""
-    least, greatest = 0, 0
-    for fmt in (a_format, b_format):
-        _, exponents = fmt.split(fmt.codes)
-        normalised = exponents + fmt.mantissa_bits
-        least += min(int(normalised.min()), ZERO_EXPONENT if fmt.subnormals else 0)
-        greatest += int(normalised.max())
-    return BIAS + least, BIAS + greatest
+        total = a.exponent + b.exponent
+        if self.aligned is None:
+            return total
+        return total + (BIAS - self.a_format.bias - self.b_format.bias)
 
 
 def _clear(value: Value, condition: Value) -> Value:

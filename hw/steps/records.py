@@ -85,6 +85,14 @@ def _changed(value: Any, name: str, suffix: str, change: Change) -> Any:
     return change(name + suffix, value)
 
 
+Exponents = tuple[Value | tuple[Value, ...], ...]
+"""Each block's, as `ScaleFactors` has it."""
+
+
+def _flat(exponents: Exponents) -> tuple[Value, ...]:
+    return tuple(value for one in exponents for value in (one if isinstance(one, tuple) else (one,)))
+
+
 Before = TypeVar("Before", bound=Record)
 After = TypeVar("After", bound=Record)
 
@@ -142,10 +150,18 @@ class Special(Record):
 
 @dataclass(frozen=True)
 class ScaleFactors(Record):
-    """The scales of a block: significands, to be multiplied by one after the other, and one exponent."""
+    """The scales of a block: significands, to be multiplied by one after the other, and one exponent.
+
+    In ``aligned`` a block of several terms has as many exponents: a term that is zero has another.
+    """
 
     significand: tuple[Value, ...]
-    exponent: Value
+    exponent: Value | tuple[Value, ...]
+
+    @property
+    def exponents(self) -> tuple[Value, ...]:
+        """The exponents of all terms, or the one that they share."""
+        return self.exponent if isinstance(self.exponent, tuple) else (self.exponent,)
 
 
 @dataclass(frozen=True)
@@ -222,9 +238,14 @@ class AbsoluteSums(Record):
 class Terms(Record):
     """The terms times the significands of their scales, signed; and each block's exponent."""
 
-    exponent: tuple[Value, ...]
+    exponent: Exponents
     special: Special
     term: tuple[Value, ...]
+
+    @property
+    def exponents(self) -> tuple[Value, ...]:
+        """The exponents of all blocks in a row."""
+        return _flat(self.exponent)
 
 
 @dataclass(frozen=True)
@@ -235,11 +256,16 @@ class Magnitudes(Record):
         zeros: Leading zeros of the one magnitude there is, or one fewer; None where they are not counted yet.
     """
 
-    exponent: tuple[Value, ...]
+    exponent: Exponents
     special: Special
     negative: tuple[Value, ...]
     zeros: Value | None
     magnitude: tuple[Value, ...]
+
+    @property
+    def exponents(self) -> tuple[Value, ...]:
+        """The exponents of all blocks in a row, one for each or one for each of its terms."""
+        return _flat(self.exponent)
 
 
 @dataclass(frozen=True)
@@ -248,7 +274,7 @@ class PairedMagnitudes(Magnitudes):
 
     def map(self, change: Change, suffix: str = "") -> Self:
         """See `Record`."""
-        exponent = tuple(change(f"exponent{suffix}_{j}", one) for j, one in enumerate(self.exponent))
+        exponent = _changed(self.exponent, "exponent", suffix, change)
         special = self.special.map(change, suffix)
         negative: list[Value] = []
         magnitude: list[Value] = []

@@ -63,7 +63,7 @@ class NormaliseStep(Step[Magnitudes, Normalised]):
         )
         add_submodule(m, platform, "normalise", normalise)
         m.d.comb += normalise.magnitude.eq(before.magnitude[0])
-        m.d.comb += normalise.exponent.eq(before.exponent[0])
+        m.d.comb += normalise.exponent.eq(before.exponents[0])
         if zeros is not None:
             m.d.comb += normalise.zeros.eq(zeros)
         return Normalised(

@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from ...model import DotSpec
 from .. import step_delays
 from ..hierarchy import add_submodule
 from ..leaves.bits import wire
 from ..leaves.compressor import AbsoluteAdder, FinalAdder, SumOfProducts
-from ..leaves.element import DecodedProduct, ElementProduct, product_bits
+from ..leaves.element import DecodedProduct, ElementProduct, is_nonzero, product_bits
 from ..leaves.multiply import LeadingZeros, MagnitudeTerm, Product, SignedTerm
-from ..leaves.scale import ScaleProduct, exponent_bits
+from ..leaves.scale import AlignedExponents, ScaleProduct, exponent_bits
 from .form import DatapathForm
 from .records import (
     AbsoluteSum,
@@ -42,12 +42,12 @@ class TermForm:
     Attributes:
         form: How the datapath is to be built.
         lanes: Elements under one term: a block's, or an equal part of them.
-        aligned_bits: Width of a scale's exponent as ``aligned`` reads it; None for its plain exponent.
+        aligned: A term's exponents as ``aligned`` reads them; None for the plain exponents of scales.
     """
 
     form: DatapathForm
     lanes: int
-    aligned_bits: int | None = None
+    aligned: AlignedExponents | None = None
 
     @property
     def count(self) -> int:
@@ -79,6 +79,8 @@ class TermForm:
     @property
     def exponents(self) -> int:
         """Bits of all exponents together."""
+        if self.aligned is not None:
+            return self.count * self.aligned.shape.width
         return self.form.spec.blocks * exponent_bits(*self.form.spec.scales)
 
     @property
@@ -89,12 +91,12 @@ class TermForm:
     @property
     def widths(self) -> dict[str, int]:
         """Widths inside, in bits."""
-        spec = self.form.spec
+        spec, aligned = self.form.spec, self.aligned
         return {
             "product_magnitude": self.product_bits,
             "sum": self.alone.sum_bits,
             "scale_significand": spec.scale_significand_bits,
-            "scale_exponent": self.aligned_bits or exponent_bits(*spec.scales),
+            "scale_exponent": exponent_bits(*spec.scales) if aligned is None else aligned.shape.width,
             "term": self.alone.term_bits,
         }
 
@@ -142,7 +144,7 @@ class ProductStep(Step[Codes, Products]):
                 significand_bits=spec.scale_significand_bits if form.fast else None,
                 nan=form.nan_possible,
                 infinite=form.infinite_possible,
-                aligned_bits=terms.aligned_bits,
+                aligned=terms.aligned,
                 adder=form.adder,
                 order=form.order,
             )
@@ -160,7 +162,8 @@ class ProductStep(Step[Codes, Products]):
                     )
                 )
             factors = (scale.significand,) if form.fast else (scale.a_significand, scale.b_significand)
-            scales.append(ScaleFactors(factors, scale.exponent))
+            exponent = scale.exponent if terms.aligned is None else self._aligned(m, scale, products, j)
+            scales.append(ScaleFactors(factors, exponent))
             if form.nan_possible:
                 sum_nan = Cat(*(product.nan for product in products)).any()
                 if form.infinite_possible:
@@ -176,6 +179,30 @@ class ProductStep(Step[Codes, Products]):
             Cat(*(Cat(*(which[k] for which in infinite)).any() for k in range(2))) if infinite else None,
         )
         return Products(tuple(rows), tuple(scales), special)
+
+    def _aligned(
+        self, m: Module, scale: ScaleProduct, products: list[ElementProduct | DecodedProduct], j: int
+    ) -> Value | tuple[Value, ...]:
+        """Return the exponents of a block's terms: that of the scales, or of zero where no product is any."""
+        terms, aligned = self.terms, self.terms.aligned
+        assert aligned is not None
+        exponents: list[Value] = []
+        for t in range(terms.of_block):
+            lanes = products[t * terms.lanes : (t + 1) * terms.lanes]
+            # Two codes tell it with fewer gates than their product does.
+            nonzero = Cat(*(self._nonzero(product) for product in lanes)).any() & scale.nonzero
+            exponent, name = Signal(aligned.shape, name=f"exponent_{j}_{t}"), f"nonzero_{j}_{t}"
+            m.d.comb += exponent.eq(Mux(wire(m, nonzero, name), scale.exponent, aligned.zero_code))
+            exponents.append(exponent)
+        return exponents[0] if len(exponents) == 1 else tuple(exponents)
+
+    def _nonzero(self, product: ElementProduct | DecodedProduct) -> Value:
+        form = self.terms.form
+        a, b = (
+            is_nonzero(fmt, element, decoded=form.decoded)
+            for fmt, element in zip(form.spec.elements, (product.a, product.b), strict=True)
+        )
+        return a & b
 
 
 class CompressStep(Step[Products, SavedSums]):

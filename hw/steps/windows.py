@@ -48,7 +48,7 @@ def _place(m: Module, platform: object, spec: DotSpec, before: Terms, j: int) ->
         window_bits=spec.window_bits,
     )
     add_submodule(m, platform, f"place_{j}", shift)
-    m.d.comb += [shift.term.eq(before.term[j]), shift.exponent.eq(before.exponent[j])]
+    m.d.comb += [shift.term.eq(before.term[j]), shift.exponent.eq(before.exponents[j])]
     return shift.window
 
 

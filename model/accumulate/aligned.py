@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..aligned_sum import scale_exponents
+from ..aligned_sum import ZERO_EXPONENT, scale_exponents, term_supports
 from .accumulation import Accumulation
 
 if TYPE_CHECKING:  # a specification asks for its accumulation
@@ -31,7 +31,15 @@ class AlignedSums:
         a_scale, b_scale = (np.repeat(array, units, axis=-1) for array in (a_scale, b_scale))
         # (..., groups, terms, pieces of a term)
         terms = spec.block_terms(a, b, a_scale, b_scale).reshape(*a_scale.shape, -1)
-        exponents = (self._exponents[0][a_scale] + self._exponents[1][b_scale]).max(axis=-1)
+        support_a, support_b = (
+            term_supports(element, scale, array, scales)
+            for element, scale, array, scales in zip(
+                spec.elements, spec.scales, (a, b), (a_scale, b_scale), strict=True
+            )
+        )
+        read = self._exponents[0][a_scale] + self._exponents[1][b_scale]
+        read[(support_a & support_b) == 0] = ZERO_EXPONENT
+        exponents = read.max(axis=-1)
         whole, tail = spec.aligned_terms([terms[..., p] for p in range(terms.shape[-1])])
         for g in range(exponents.shape[-1]):
             tails = [] if tail is None else list(np.moveaxis(tail[..., g, :], -1, 0))

@@ -7,6 +7,7 @@ import numpy as np
 import own_formats
 import pytest
 import reference
+from aligned_steps import TensorCore
 from blockdot.model import DotSpec, formats
 from messages import check_messages, untyped
 
@@ -247,15 +248,24 @@ def test_aligned_scales_of_neighbouring_exponents_against_fractions(element, rng
         assert (seen != plain.compute(a, b, a_scale, b_scale)).any()
 
 
-def aligned(fraction: int, *groups: tuple[list[float], list[float]], scale: str = "ue8m0") -> float:
-    """Groups of products given as one element of a times 1, with the scale of a; that of b is 1."""
+Blocks = list[float | tuple[float, float]]
+
+
+def aligned(
+    fraction: int, *groups: tuple[Blocks, list[float]], scale: str = "ue8m0", factor: float = 1.0
+) -> float:
+    """Groups of one or two elements of a each, times 1, with the scale of a; that of b is `factor`."""
     blocks = len(groups[0][0])
     spec = DotSpec(scale=scale, block_size=2, blocks=blocks, accumulate="aligned", fraction=fraction)
     element, of_scale = formats.get("e2m1"), formats.get(scale)
-    a = np.zeros((len(groups), blocks, 2), np.uint8)
-    a[..., 0] = element.encode([values for values, _ in groups])
+    a = np.array(
+        [
+            [element.encode(value if isinstance(value, tuple) else (value, 0)) for value in values]
+            for values, _ in groups
+        ]
+    )
     scales = of_scale.encode([scales for _, scales in groups])
-    return float(spec.compute(a, np.full_like(a, 2), scales, np.full_like(scales, of_scale.encode(1.0))))
+    return float(spec.compute(a, np.full_like(a, 2), scales, np.full_like(scales, of_scale.encode(factor))))
 
 
 def test_aligned_by_hand():
@@ -264,11 +274,15 @@ def test_aligned_by_hand():
     assert aligned(3, ([1.5, 0.5], [1, 0.25])) == 1.625
     # Toward zero also below zero, and each term on its own.
     assert aligned(2, ([1.5, -0.5], [1, 0.25])) == 1.5
-    assert aligned(2, ([0, -3], [1, 0.125])) == -0.25
+    assert aligned(2, ([(1, -1), -3], [1, 0.125])) == -0.25
     assert aligned(2, ([-0.5, -0.5], [0.25, 0.25])) == -0.25
-    # The exponent is that of the scales, also where the products add up to zero.
-    assert aligned(2, ([0, 0.5], [4, 0.25])) == 0
-    assert aligned(2, ([0, 0.5], [0.25, 0.25])) == 0.125
+    # Products that are all zero have no exponent to hold others down: what does is one that cancels to zero.
+    assert aligned(2, ([0, 0.5], [4, 0.25])) == 0.125
+    assert aligned(2, ([(1, -1), 0.5], [4, 0.25])) == 0
+    assert aligned(2, ([(1, -1), 0.5], [0.25, 0.25])) == 0.125
+    # It is -139 that they read, and a sum of zero: enough to cut off what is far below.
+    assert aligned(2, ([0, 0.5], [1, 2.0**-119]), scale="ue8m0", factor=2.0**-21) == 2.0**-141
+    assert aligned(1, ([0, 0.5], [1, 2.0**-119]), scale="ue8m0", factor=2.0**-21) == 0
     # The sum so far takes part with its own exponent.
     assert aligned(3, ([6, 0], [16, 1]), ([0.5, 0.5], [1, 1])) == 96
     assert aligned(9, ([6, 0], [16, 1]), ([0.5, 0.5], [1, 1])) == 97
@@ -284,14 +298,56 @@ def test_aligned_rounds_the_total_toward_zero():
     assert aligned(35, ([1, 1], one)) == 1
     assert aligned(35, ([-1, -1], one)) == -1
     assert aligned(35, ([-1, 1], one)) == -float(np.nextafter(np.float32(1), np.float32(0)))
-    # roundTowardZero has no overflow to infinity, and keeps the sign of what vanishes.
+    # 2**128 and more is infinite; what is below is the largest finite number at most.
     largest = float(np.finfo(np.float32).max)
-    assert aligned(35, ([6, 6], [2.0**127, 2.0**127])) == largest
-    assert aligned(35, ([-6, 0], [2.0**127, 1]), ([-6, 0], [2.0**127, 1])) == -largest
+    assert aligned(35, ([6, 6], [2.0**127, 2.0**127])) == np.inf
+    assert aligned(35, ([-2, 0], [2.0**127, 1])) == -np.inf
+    assert aligned(35, ([2, -0.5], [2.0**127, 2.0**94])) == largest
+    assert aligned(35, ([2, -0.5], [2.0**127, 2.0**92])) == np.inf
+    # A sum that is infinite stays so, and meets no other but to be NaN.
+    infinite = ([-6, 0], [2.0**127, 1])
+    assert aligned(35, infinite, ([6, 6], [2.0**127, 2.0**127])) == -np.inf
+    # The sign of what vanishes is kept.
     spec = DotSpec(scale="ue8m0", block_size=2, accumulate="aligned")
-    # -2**-156 lies inside the 35 bits below 2**-126, -2**-256 does not: a total of zero is +0.
+    # -2**-156 lies inside the 35 bits below 2**-139, -2**-256 does not: a total of zero is +0.
     for b_scale, bits in ((100, 0x80000000), (0, 0)):
         assert spec.compute([[[9, 0]]], [[[1, 0]]], [[0]], [[b_scale]]).view(np.uint32) == bits
+
+
+@pytest.mark.parametrize(
+    ("element", "scale", "shape", "fraction"),
+    [
+        ("e2m1", "ue4m3", (4, 16), 35),
+        ("e2m1", "ue5m3", (1, 16), 35),
+        ("e2m1", "ue8m0", (2, 4), 3),
+        ("e5m2", ("ue8m0", "ue4m4"), (2, 32), 20),
+    ],
+)
+def test_aligned_steps_against_rationals(element, scale, shape, fraction, rng):
+    """Blocks of zeros, or with a zero in each product, cancellation, NaN, overflow: each often."""
+    blocks, block_size = shape
+    spec = DotSpec(
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        blocks=blocks,
+        accumulate="aligned",
+        fraction=fraction,
+    )
+    a, b, a_scale, b_scale = cases_of(spec, 240, 4, rng)
+    kind, half = rng.integers(0, 4, a.shape[:-1]), rng.random(a.shape) < 0.5
+    a[kind == 0] = 0
+    a[(kind == 1)[..., np.newaxis] & half] = 0
+    b[(kind == 1)[..., np.newaxis] & ~half] = 0
+    names = [(fmt_a.name, fmt_b.name) for fmt_a, fmt_b in (spec.elements, spec.scales)]
+    core = TensorCore(*names, fraction=fraction)
+    codes = (a, b, a_scale, b_scale)
+    wanted = [core.chain(*case) for case in zip(*(array.tolist() for array in codes), strict=True)]
+    seen = spec.compute(*codes)
+    np.testing.assert_array_equal(seen.view(np.uint32), np.array(wanted, np.uint32))
+    assert np.isinf(seen).any() == ("ue8m0" in names[1])
+    # The two accounts in plain Python agree where they overlap.
+    check(spec, codes)
 
 
 def test_results_do_not_depend_on_chunks(rng):

@@ -113,20 +113,20 @@ def binary32(value: Exact) -> int:
 
 
 def toward_zero32(value: Exact) -> int:
-    """The bits of `value` rounded to binary32 toward zero; an exact zero is +0."""
+    """The bits of `value` rounded to binary32 toward zero; an exact zero is +0, overflow is infinity."""
     bits = binary32(value)
+    if abs(value) >= 1 << 128:
+        return bits
     rounded = from_binary32(bits)
     beyond = not is_finite(rounded) or abs(rounded) > abs(value)
     return bits - 1 if beyond else bits
 
 
 def exponent_of(name: str, code: int) -> int:
-    """The exponent that a scale code reads as under `aligned`."""
+    """The exponent that a scale code reads as under `aligned`, unless it is zero."""
     value = decode(name)[code]
-    if not is_finite(value):
+    if not is_finite(value) or value == 0:
         return 0
-    if value == 0:
-        return -126
     exponent = floor_log2(value)
     if name in NO_ZERO:
         return exponent
@@ -203,9 +203,11 @@ class Dot:
         scale_b: str,
         accumulate: str,
         fraction: int = 35,
+        zero_exponent: int = -139,
     ) -> None:
         self.scales = scale_a, scale_b
         self.fraction = fraction
+        self.zero_exponent = zero_exponent
         self.values = [decode(name) for name in (element_a, element_b, scale_a, scale_b)]
         self.accumulate = accumulate
         # The same as integers of a common unit, which is what makes a million cases affordable.
@@ -241,6 +243,12 @@ class Dot:
     def rounded(self, value: Fraction | float) -> int:
         return special32(value) if isinstance(value, float) else binary32(value * self.unit)
 
+    def nothing(self, a: list[int], b: list[int], a_scale: int, b_scale: int) -> bool:
+        """Whether a scale is zero, or every product."""
+        of_a, of_b, of_sa, of_sb = self.integers
+        scale = of_sa[a_scale] == 0 or of_sb[b_scale] == 0
+        return scale or all(of_a[x] == 0 or of_b[y] == 0 for x, y in zip(a, b, strict=True))
+
     def aligned(self, a: list, b: list, a_scale: list, b_scale: list) -> int:
         """The bits of groups added one after another at the largest exponent."""
         bits = 0
@@ -248,13 +256,15 @@ class Dot:
             own = from_binary32(bits)
             # Value and exponent of the sum and of each term.
             parts: list[tuple[Fraction | float, int]] = [
-                (own, max(floor_log2(abs(own)), -126) if is_finite(own) and own else -126)
+                (own, max(floor_log2(abs(own)), -126) if is_finite(own) and own else self.zero_exponent)
             ]
             for of_a, of_b, sa, sb in zip(*group, strict=True):
                 exponent = exponent_of(self.scales[0], sa) + exponent_of(self.scales[1], sb)
                 for k in range(0, len(of_a), 16):
-                    value = self.block(of_a[k : k + 16], of_b[k : k + 16], sa, sb)
-                    parts.append((value if isinstance(value, float) else value * self.unit, exponent))
+                    part = of_a[k : k + 16], of_b[k : k + 16]
+                    value = self.block(*part, sa, sb)
+                    read = self.zero_exponent if self.nothing(*part, sa, sb) else exponent
+                    parts.append((value if isinstance(value, float) else value * self.unit, read))
             special = sum(value for value, _ in parts if not is_finite(value))
             if special:
                 bits = special32(special)

@@ -1,20 +1,25 @@
 """How ``aligned`` is checked: terms and sum cut off below the largest exponent."""
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from ...model import DotSpec
 from ...model.aligned_sum import ZERO_EXPONENT
 from ..accumulation_checks import AccumulationChecks, StepCheck
 from ..coverage.bins import BinGroup, Hit, StimulusView
-from ..coverage.reach import BINARY32_BITS, INFINITY, LEAST_NORMAL, NOT_DRIVEN, OVERFLOW, Reachable
+from ..coverage.reach import BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL, NOT_DRIVEN, OVERFLOW, Reachable
 from ..coverage.sum_bins import ResultBins, sign_of
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, Powers, SumMaker
 from ..coverage.sum_recipes import added_sums
 from ..exact_trace import SIGN_BIT, Arrival, TracedChange, TracedSum, TracedTerm, chop, exponent_of, number_of
-from ..proofs.description_text import BIAS, NAN, DescriptionModule, binary32, scale_rows
+from ..proofs.description_text import BIAS, NAN, DescriptionModule, aligned_exponents, binary32
 from ..proofs.steps import StepNetlist
 
 __all__ = ["ALIGNED"]
+
+GROWTH: Final = BINARY32_BITS
+"""A sum reaches so many places above a group: where a group is below its last place, it grows no more."""
 
 
 def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
@@ -23,19 +28,19 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     width = m.inputs["magnitude_0"]
     kept = spec.fraction
     point = sum(fmt.mantissa_bits for fmt in spec.scales) - sum(fmt.quantum_exponent for fmt in spec.elements)
-    exponents = [
-        [field - fmt.bias if s else ZERO_EXPONENT for s, field in scale_rows(fmt).values()]
-        for fmt in spec.scales
-    ]
-    least, greatest = BIAS + sum(map(min, exponents)), BIAS + sum(map(max, exponents))
+    reading = aligned_exponents(spec)
     m.add("reg [31:0] accumulator;")
     m.wire("before", 32, "i_first ? 32'd0 : accumulator")
-    m.wire("before_exponent", 14, "before[30:23] == 0 ? 14'sd1 : {6'b0, before[30:23]}", signed=True)
+    own = f"before[30:0] == 0 ? {reading.zero} : before[30:23] == 0 ? 14'sd1 : {{6'b0, before[30:23]}}"
+    m.wire("before_exponent", 14, own, signed=True)
     largest = "before_exponent"
-    each = terms // spec.blocks
-    for t in range(terms):
-        exponent = m.wire(f"exponent_{t}", 14, f"$signed(i_exponent_{t // each})", signed=True)
-        m.assume(f"(i_nan | ({exponent} >= {least} & {exponent} <= {greatest}))")
+    for t, name in enumerate(name for name in m.inputs if name.startswith("exponent_")):
+        m.wire(f"given_{t}", 14, f"$signed(i_{name})" if reading.code < 0 else f"i_{name}", signed=True)
+        zero = f"(given_{t} == {reading.code} & i_magnitude_{t} == 0)"
+        m.assume(f"(i_nan | (given_{t} >= {reading.least} & given_{t} <= {reading.greatest}) | {zero})")
+        exponent = m.wire(
+            f"exponent_{t}", 14, f"given_{t} == {reading.code} ? {reading.zero} : given_{t}", signed=True
+        )
         largest = m.wire(f"largest_{t}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
     bits = max(width + kept, 24 + kept)
     whole = bits + 1 + terms.bit_length()
@@ -53,34 +58,40 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     m.wire("total_size", whole, "total < 0 ? -total : total")
     size = binary32(m, "total_size", whole, f"{largest} - {BIAS + kept}", nearest=False)
     m.wire("own_nan", 1, "before[30:0] > 31'h7f800000")
-    plain = f"{{total < 0, {size}}}"
-    if "infinite" in m.inputs:
-        m.wire("own_infinite", 1, "before[30:0] == 31'h7f800000")
-        m.wire("up_any", 1, "i_infinite[0] | (own_infinite & ~before[31])")
-        m.wire("down_any", 1, "i_infinite[1] | (own_infinite & before[31])")
-        special = "up_any & down_any"
-        plain = f"up_any ? 32'h7f800000 : down_any ? 32'hff800000 : {plain}"
-    else:
-        special = "1'b0"
-        m.assume("before[30:0] != 31'h7f800000")
-    m.wire("following", 32, f"i_nan | own_nan | ({special}) ? {NAN} : {plain}")
+    m.wire("own_infinite", 1, "before[30:0] == 31'h7f800000")
+    up, down = ("i_infinite[0]", "i_infinite[1]") if "infinite" in m.inputs else ("1'b0", "1'b0")
+    m.wire("up_any", 1, f"{up} | (own_infinite & ~before[31])")
+    m.wire("down_any", 1, f"{down} | (own_infinite & before[31])")
+    plain = f"up_any ? 32'h7f800000 : down_any ? 32'hff800000 : {{total < 0, {size}}}"
+    m.wire("following", 32, f"i_nan | own_nan | (up_any & down_any) ? {NAN} : {plain}")
+    # A sum above every bit of every term no longer grows: where that is below infinity, none comes there.
+    highest = reading.greatest + max(width - point + kept, 0) + terms.bit_length() - 1
+    if highest < 255:
+        for which in ("before", "following"):
+            infinite = f" | {which}[30:0] == 31'h7f800000" if "infinite" in m.inputs else ""
+            bounded = f"({which}[30:23] <= {highest} | {which} == {NAN}{infinite})"
+            m.assume(bounded) if which == "before" else m.claim("accumulator", bounded)
     m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
     m.give("result", "accumulator")
 
 
 def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     unit = arrival.unit
-    values = [(before.value, exponent_of(before.bits)), *arrival.terms()]
-    drop = max(max(exponent for _, exponent in values) - arrival.spec.fraction - unit, 0)
+    own = exponent_of(before.bits) if before.value else ZERO_EXPONENT
+    values: list[tuple[int, int, int | None]] = [(before.value, own, None), *arrival.terms()]
+    drop = max(max(exponent for _, exponent, _ in values) - arrival.spec.fraction - unit, 0)
     mask = (1 << drop) - 1
     terms = tuple(
-        TracedTerm(value, exponent, abs(value) & mask if value > 0 else -(abs(value) & mask))
-        for value, exponent in values
+        TracedTerm(value, exponent, abs(value) & mask if value > 0 else -(abs(value) & mask), scales)
+        for value, exponent, scales in values
     )
     special = before.special + arrival.special
     if special:
         return TracedChange(TracedSum(special=special), arrival.special, terms=terms)
     addition = chop(sum(term.value - term.cut for term in terms), unit)
+    if addition.bits & ~SIGN_BIT == INFINITY:
+        infinite = TracedSum(special=-math.inf if addition.bits & SIGN_BIT else math.inf)
+        return TracedChange(infinite, arrival.special, addition=addition, result=addition, terms=terms)
     now = TracedSum(number_of(addition.bits, unit), 0.0, addition.bits)
     return TracedChange(now, arrival.special, addition=addition, result=addition, terms=terms)
 
@@ -93,7 +104,7 @@ class AlignedSumBins(BinGroup):
     def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         self._fraction = spec.fraction
         self._units = spec.block_size // spec.unit_size
-        least = max(reach.lowest, LEAST_NORMAL)
+        least = max(reach.lowest, ZERO_EXPONENT)
         # The least sum that one group leaves, and the exponents that block terms and sums have.
         lowest_sum = max(reach.quantum, least - spec.fraction)
         sum_width = reach.highest - max(lowest_sum, LEAST_NORMAL)
@@ -102,7 +113,9 @@ class AlignedSumBins(BinGroup):
             block_width = reach.top - reach.lowest
         self._limit = spec.fraction + 2
         self.bins = {"sum ahead": "", "terms level": ""}
-        alone = "" if reach.lowest > LEAST_NORMAL or reach.highest > LEAST_NORMAL else "zero is ahead"
+        self.bins["zeros under scales that would be ahead"] = ""
+        self.bins["cancelled block ahead"] = ""
+        alone = "" if reach.highest > ZERO_EXPONENT else "zero is ahead"
         for j in range(spec.blocks):
             self.bins[f"block {j} ahead"] = alone
         for who, width in (("sum", sum_width), ("block", block_width)):
@@ -127,14 +140,24 @@ class AlignedSumBins(BinGroup):
                 self.bins[f"{sign} sum {how}"] = cut_sum
                 self.bins[f"{sign} block {how}"] = cut_block
             self.bins[f"{sign} result cut"] = self._narrow(spec, reach)
-            self.bins[f"{sign} result at the largest number"] = (
-                "" if reach.top >= OVERFLOW else f"no group reaches above 2^{reach.top}"
-            )
+            self.bins[f"{sign} result too large"] = self._overflow(reach)
         self.bins["result exact"] = self.bins["terms cancel to zero"] = ""
+
+    @staticmethod
+    def _overflow(reach: Reachable) -> str:
+        """Return why no sum becomes infinite."""
+        if reach.top >= OVERFLOW:
+            return ""
+        highest = reach.top + GROWTH + 1
+        if highest < OVERFLOW:
+            return f"no sum reaches above 2^{highest}"
+        return f"{NOT_DRIVEN}the largest group is below 2^{reach.top + 1}"
 
     @staticmethod
     def _narrow(spec: DotSpec, reach: Reachable) -> str:
         """Return why no result is cut off."""
+        if reach.quantum < LEAST and max(reach.lowest, ZERO_EXPONENT) - spec.fraction < LEAST:
+            return ""
         if spec.fraction >= BINARY32_BITS:
             return reach.spread(BINARY32_BITS + 1)
         # A group may reach above its exponent, and what was accumulated adds a bit.
@@ -169,9 +192,15 @@ class AlignedSumBins(BinGroup):
                     how = "lost" if term.cut == term.value else "cut"
                     yield f"{sign_of(term.value)} {who} {how}", step.vector, 1
             sign = "-" if step.addition.bits & SIGN_BIT else "+"
-            if step.addition.bits & ~SIGN_BIT == INFINITY - 1:
-                yield f"{sign} result at the largest number", step.vector, 1
+            if step.addition.bits & ~SIGN_BIT == INFINITY:
+                yield f"{sign} result too large", step.vector, 1
             yield "result exact" if step.addition.kind == "exact" else f"{sign} result cut", step.vector, 1
+            if any(term.scales is not None and term.scales > largest for term in step.terms):
+                yield "zeros under scales that would be ahead", step.vector, 1
+            cancelled = [term.exponent for term in step.terms if not term.value]
+            others = [term.exponent for term in step.terms if term.value]
+            if others and max(cancelled, default=ZERO_EXPONENT) > max(others):
+                yield "cancelled block ahead", step.vector, 1
             kept = [term.value - term.cut for term in step.terms]
             if any(kept) and not sum(kept):
                 yield "terms cancel to zero", step.vector, 1
@@ -220,12 +249,37 @@ def _far_sums(make: SumMaker) -> Iterator[DirectedSum]:
                     yield from make.sum(powers, at([scale], 1, wide[1:]))
 
 
+def _zero_sums(make: SumMaker) -> Iterator[DirectedSum]:
+    """Zeros, and what cancels to zero, under scales far above: these hold others down, those do not."""
+    spec = make.spec
+    low, high = make.scales
+    least = make.lanes[0]
+    for block in range(spec.blocks):
+        for scale in (high, (low + high) // 2):
+            for parts in ([], [1, -1]):
+                group = make.blank()
+                for k in range(spec.blocks):
+                    make.scale(group, k, scale if k == block else low)
+                    for lane, sign in enumerate(parts if k == block else [1]):
+                        make.put(group, k, lane, least, sign)
+                # A sum that loses its last bit to them, and one that is below all scales.
+                for places in ((make.lanes[1], least), (least,)):
+                    before = make.blank()
+                    for k in range(spec.blocks):
+                        make.scale(before, k, low)
+                    for lane, place in enumerate(places):
+                        make.put(before, 0, lane, place, 1)
+                    yield DirectedSum([before, group])
+                if spec.blocks > 1:
+                    yield DirectedSum([group])
+
+
 def _bins(reach: Reachable) -> list[BinGroup]:
     return [
         ResultBins(
             reach,
-            saturates="a sum that is too large is cut off at the largest number",
-            cut_below=LEAST_NORMAL - reach.spec.fraction,
+            growth=GROWTH,
+            cut_below=ZERO_EXPONENT - reach.spec.fraction,
         ),
         AlignedSumBins(reach.spec, reach),
     ]
@@ -235,12 +289,12 @@ def _sums(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
     del reach
     yield from added_sums(make)
     yield from _far_sums(make)
+    yield from _zero_sums(make)
 
 
 ALIGNED = AccumulationChecks(
     trace=_trace,
     bins=_bins,
-    holds="finite binary32",
     sums=_sums,
     steps={
         "accumulate": StepCheck(

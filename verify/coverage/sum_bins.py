@@ -109,15 +109,12 @@ class ResultBins(BinGroup):
     Args:
         reach: How far numbers go.
         growth: A sum reaches so many places above a group.
-        saturates: Why no sum of numbers is infinite; empty where one may be.
         cut_below: What of a sum lies below ``2**cut_below`` is cut off; None where nothing is.
     """
 
     name = "results"
 
-    def __init__(
-        self, reach: Reachable, *, growth: int = 0, saturates: str = "", cut_below: int | None = None
-    ) -> None:
+    def __init__(self, reach: Reachable, *, growth: int = 0, cut_below: int | None = None) -> None:
         spec = reach.spec
         multiple = f"every sum is a multiple of 2^{reach.quantum}"
         tiny = "" if reach.quantum < LEAST else multiple
@@ -126,7 +123,7 @@ class ResultBins(BinGroup):
         small = "" if reach.quantum < LEAST_NORMAL else multiple
         if not small and cut_below is not None and cut_below >= LEAST_NORMAL:
             small = f"what lies below 2^{cut_below} is cut off before"
-        infinite = self._infinite(reach, growth, saturates)
+        infinite = self._infinite(reach, growth)
         nan = ""
         if not any(fmt.top is not Top.FINITE for fmt in spec.elements + spec.scales):
             nan = infinite and "neither format has NaN, and no sum is infinite"
@@ -136,11 +133,9 @@ class ResultBins(BinGroup):
         self.bins["NaN"] = nan
 
     @staticmethod
-    def _infinite(reach: Reachable, growth: int, saturates: str) -> str:
+    def _infinite(reach: Reachable, growth: int) -> str:
         if any(fmt.infinity_code is not None for fmt in reach.spec.elements):
             return ""
-        if saturates:
-            return saturates
         if reach.top >= OVERFLOW:
             return ""
         if reach.top + growth + 1 < OVERFLOW:

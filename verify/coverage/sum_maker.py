@@ -148,7 +148,7 @@ class SumMaker:
         start = 5 * self._turn
         for block in ((start + j) % spec.blocks for j in range(spec.blocks)):
             if not left:
-                # In `aligned` it counts where a scale stands, even of a zero.
+                # Zeros have no exponent, but a scale may have any.
                 self.scale(group, block, self.scales[0])
                 continue
             # The largest scale that lets the first one be a product: the others have most room below it.

@@ -1,14 +1,18 @@
 """What behavioural descriptions are written with: Verilog under construction, tables, and binary32."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 from ...model import DotSpec, Format
+from ...model.aligned_sum import ZERO_EXPONENT
 
 __all__ = [
     "BIAS",
     "NAN",
+    "AlignedReading",
     "DescriptionModule",
+    "aligned_exponents",
     "as_integer",
     "binary32",
     "finite_values",
@@ -68,6 +72,34 @@ def scale_exponents(spec: DotSpec) -> tuple[int, int]:
     return sum(map(min, fields)), sum(map(max, fields))
 
 
+@dataclass(frozen=True)
+class AlignedReading:
+    """The exponents that terms read as in ``aligned``, biased as binary32's.
+
+    Attributes:
+        least: The least of a term that is not exactly zero.
+        greatest: The greatest.
+        zero: That of what is exactly zero.
+        code: What stands for it between two steps: 0 where no number has an exponent below 1, that of
+            binary32's subnormals, and a zero none above it; else the same number.
+    """
+
+    least: int
+    greatest: int
+    zero: int
+
+    @property
+    def code(self) -> int:
+        """See above."""
+        return 0 if self.least >= 1 >= self.zero else self.zero
+
+
+def aligned_exponents(spec: DotSpec) -> AlignedReading:
+    """Return the exponents that terms read as in ``aligned``."""
+    fields = [[field - fmt.bias for s, field in scale_rows(fmt).values() if s] for fmt in spec.scales]
+    return AlignedReading(BIAS + sum(map(min, fields)), BIAS + sum(map(max, fields)), BIAS + ZERO_EXPONENT)
+
+
 def largest_sum(spec: DotSpec, lanes: int) -> int:
     """Return the largest magnitude of a sum of `lanes` products, in their quantum."""
     largest = lanes
@@ -105,6 +137,7 @@ class DescriptionModule:
         outputs: See above.
         lines: Its text so far, line by line.
         cares: When an output, or a register, has a meaning; always for one that is not here.
+        claims: What else holds wherever the input can occur, by name.
     """
 
     def __init__(self, inputs: dict[str, int], outputs: dict[str, int], *, clocked: bool) -> None:
@@ -114,6 +147,7 @@ class DescriptionModule:
         self.lines: list[str] = []
         self.assumed: list[str] = []
         self.cares: dict[str, str] = {}
+        self.claims: dict[str, str] = {}
         self.given: set[str] = set()
 
     def add(self, text: str) -> None:
@@ -138,15 +172,21 @@ class DescriptionModule:
         """Say when an output, or a register, has a meaning."""
         self.cares[name] = condition
 
+    def claim(self, name: str, condition: str) -> None:
+        """Say what holds besides: of what a register takes, where the same is assumed of the register."""
+        self.claims[name] = condition
+
     def __str__(self) -> str:
         ports = [f"input [{width - 1}:0] i_{name}" for name, width in self.inputs.items()]
         ports += ["input clk", "input rst"] if self.clocked else []
         ports += [f"output [{width - 1}:0] o_{name}" for name, width in self.outputs.items()]
         ports += ["output allowed", *(f"output care_{name}" for name in self.cares)]
+        ports += [f"output claim_{name}" for name in self.claims]
         # What a step does not name goes through it.
         through = [f"  assign o_{name} = i_{name};\n" for name in self.outputs if name not in self.given]
         claims = [f"  assign allowed = {' & '.join(self.assumed) or 1};\n".replace("= 1;", "= 1'b1;")]
         claims += [f"  assign care_{name} = {value};\n" for name, value in self.cares.items()]
+        claims += [f"  assign claim_{name} = {value};\n" for name, value in self.claims.items()]
         body = "".join([*self.lines, *through, *claims])
         return f"module description({', '.join(ports)});\n{body}endmodule\n"
 
@@ -167,7 +207,7 @@ def binary32(
 ) -> str:
     """Add the binary32, without its sign, of ``magnitude * 2**exponent``; return the wire's name.
 
-    Every wire's name begins with `name`.
+    What is too large is infinite, rounded to nearest or toward zero. Every wire's name begins with `name`.
     """
     lead, unit, field, placed, drop = (
         name + x for x in ("lead", "unit", "top_field", "placed_field", "drop")
@@ -188,8 +228,8 @@ def binary32(
     up = f"{right} != 0 & ({rest} > {half} | ({rest} == {half} & {kept}[0]))" if nearest else "1'b0"
     m.wire(rounds, 1, up)
     m.wire(packed, 40, f"{{{placed}[13:0] - 14'd1, 23'b0}} + {kept}[24:0] + {rounds}")
-    limit, most = (255, "31'h7f800000") if nearest else (255, "31'h7f7fffff")
-    m.wire(size, 31, f"{magnitude} == 0 ? 31'd0 : {packed}[39:23] >= {limit} ? {most} : {packed}[30:0]")
+    most = "31'h7f800000"
+    m.wire(size, 31, f"{magnitude} == 0 ? 31'd0 : {packed}[39:23] >= 255 ? {most} : {packed}[30:0]")
     return size
 
 

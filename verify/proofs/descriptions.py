@@ -5,8 +5,9 @@ codes are tables made of the formats' exact values; products, sums and shifts ar
 ``<<`` and ``>>``, as wide as exact results need. In a row, the descriptions are the contract itself.
 
 A description is a module ``description`` with the ports of the step that it describes, and with outputs that
-say what is claimed: ``allowed`` (the input can occur: the descriptions before it give nothing else) and, for
-some outputs x, ``care_x`` (x has a meaning).
+say what is claimed: ``allowed`` (the input can occur: the descriptions before it give nothing else), for
+some outputs x ``care_x`` (x has a meaning), and ``claim_y`` (y holds: a register whose content is allowed
+takes nothing that is not).
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from .description_text import (
     BIAS,
     NAN,
     DescriptionModule,
+    aligned_exponents,
     as_integer,
     binary32,
     finite_values,
@@ -42,10 +44,12 @@ class Description:
     Attributes:
         text: The Verilog of the module ``description``.
         cares: The outputs, and registers, that have a ``care_`` port.
+        claims: What is claimed besides the outputs, each with a ``claim_`` port.
     """
 
     text: str
     cares: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
 
 
 def describe(
@@ -90,7 +94,7 @@ def describe(
             if name not in own:
                 raise ValueError(f"step must be one that is described, not {name!r}")
             own[name].describe(module, spec, steps[0], segment)
-    return Description(str(module), tuple(module.cares))
+    return Description(str(module), tuple(module.cares), tuple(module.claims))
 
 
 def _products(m: DescriptionModule, spec: DotSpec) -> None:
@@ -123,7 +127,11 @@ def _products(m: DescriptionModule, spec: DotSpec) -> None:
 
 
 def _scales(m: DescriptionModule, spec: DotSpec) -> None:
-    zero_exponent = ACCUMULATION_CHECKS[spec.accumulate].zero_exponent
+    aligned = ACCUMULATION_CHECKS[spec.accumulate].zero_exponent is not None
+    if aligned:
+        for side, fmt in zip("ab", spec.elements, strict=True):
+            rows = {code: int(value != 0) for code, value in enumerate(fmt.values.tolist())}
+            m.add(table(f"nonzero_{side}", fmt.bits, 1, rows))
     for side, fmt in zip("ab", spec.scales, strict=True):
         rows = scale_rows(fmt)
         m.add(
@@ -132,14 +140,18 @@ def _scales(m: DescriptionModule, spec: DotSpec) -> None:
             )
         )
         # Biased by a number that makes the exponent of every code positive.
-        fields = {
-            c: field - fmt.bias if s or zero_exponent is None else zero_exponent
-            for c, (s, field) in rows.items()
-        }
-        m.add(table(f"exponent_{side}", fmt.bits, 10, {c: 256 + field for c, field in fields.items()}))
+        m.add(
+            table(
+                f"exponent_{side}",
+                fmt.bits,
+                10,
+                {c: 256 + field - fmt.bias for c, (_, field) in rows.items()},
+            )
+        )
         odd = {code: int(code not in rows) for code in range(1 << fmt.bits)}
         m.add(table(f"scale_nan_{side}", fmt.bits, 1, odd))
-    offset = sum(fmt.bias for fmt in spec.scales) if zero_exponent is None else BIAS
+    bits = [fmt.bits for fmt in spec.elements]
+    offset = BIAS if aligned else sum(fmt.bias for fmt in spec.scales)
     every_nan: list[str] = []
     ups: list[str] = []
     downs: list[str] = []
@@ -154,6 +166,10 @@ def _scales(m: DescriptionModule, spec: DotSpec) -> None:
         m.wire(f"up_{j}", 1, up)
         m.wire(f"down_{j}", 1, down)
         zero = f"(significand_a({a}) == 0 | significand_b({b}) == 0)"
+        if aligned:
+            for k in lanes:
+                codes = (f"i_{side}[{w * k} +: {w}]" for side, w in zip("ab", bits, strict=True))
+                m.wire(f"nonzero_{k}", 1, " & ".join(map("nonzero_{}({})".format, "ab", codes)))
         bad = f"scale_nan_a({a}) | scale_nan_b({b}) | " + " | ".join(f"nan_{k}" for k in lanes)
         m.wire(f"scales_{j}_bad", 1, f"scale_nan_a({a}) | scale_nan_b({b})")
         m.wire(
@@ -171,11 +187,20 @@ def _scales(m: DescriptionModule, spec: DotSpec) -> None:
             m.care(f"significand_{j}_1", f"~block_{j}_void")
         else:
             m.give(f"significand_{j}_0", f"block_{j}_void ? 0 : significand_a({a}) * significand_b({b})")
-        m.give(
-            f"exponent_{j}",
-            f"$signed({{2'b0, exponent_a({a})}}) + $signed({{2'b0, exponent_b({b})}}) + {offset - 512}",
+        of_scales = (
+            f"$signed({{2'b0, exponent_a({a})}}) + $signed({{2'b0, exponent_b({b})}}) + {offset - 512}"
         )
-        m.care(f"exponent_{j}", f"~scales_{j}_bad")
+        names = [name for name in m.outputs if name == f"exponent_{j}" or name.startswith(f"exponent_{j}_")]
+        for t, name in enumerate(names):
+            each = spec.block_size // len(names)
+            if aligned:
+                products = " | ".join(f"nonzero_{k}" for k in lanes[t * each : (t + 1) * each])
+                m.wire(f"read_{j}_{t}", 14, of_scales, signed=True)
+                code = aligned_exponents(spec).code
+                m.give(name, f"({products}) & ~{zero} ? read_{j}_{t} : {code}")
+            else:
+                m.give(name, of_scales)
+            m.care(name, f"~scales_{j}_bad")
     m.give("nan", " | ".join(every_nan))
     if "infinite" in m.outputs:
         m.give("infinite", "{" + " | ".join(downs) + ", " + " | ".join(ups) + "}")

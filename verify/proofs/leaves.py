@@ -40,6 +40,7 @@ def _top(steps: Sequence[StepNetlist], description: Description) -> str:
     ports += ["input clk", "input rst"] if clocked else []
     ports += [f"output ok_{name}" for name in outputs]
     ports += ["output allowed", *(f"output care_{name}" for name in description.cares)]
+    ports += [f"output ok_claim_{name}" for name in description.claims]
     lines: list[str] = []
     wires = {f"i_{name}": f"i_{name}" for name in inputs}
     for k, step in enumerate(steps):
@@ -52,10 +53,13 @@ def _top(steps: Sequence[StepNetlist], description: Description) -> str:
     told = [f".i_{name}(i_{name})" for name in inputs] + [f".o_{name}(told_{name})" for name in outputs]
     told += [".clk(clk)", ".rst(rst)"] if clocked else []
     told += [".allowed(allowed)", *(f".care_{name}(care_{name})" for name in description.cares)]
+    told += [f".claim_{name}(claim_{name})" for name in description.claims]
+    lines += [f"  wire claim_{name};\n" for name in description.claims]
     lines.append(f"  description told ({', '.join(told)});\n")
     for name in outputs:
         care = f" | ~care_{name}" if name in description.cares else ""
         lines.append(f"  assign ok_{name} = ~allowed{care} | step_{last}_{name} == told_{name};\n")
+    lines += [f"  assign ok_claim_{name} = ~allowed | claim_{name};\n" for name in description.claims]
     return f"module leaf({', '.join(ports)});\n{''.join(lines)}endmodule\n"
 
 

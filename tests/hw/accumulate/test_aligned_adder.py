@@ -6,43 +6,62 @@ import pytest
 import reference
 from blockdot.hw.accumulate.aligned_adder import AlignedAdder, AlignedTerms
 from blockdot.hw.leaves.compressor import Adder
-from blockdot.hw.leaves.scale import ScaleProduct, aligned_exponents
+from blockdot.hw.leaves.scale import AlignedExponents, ScaleProduct
 from blockdot.model import formats
 
 QUIET_NAN = 0x7FC00000
 INFINITY = 0x7F800000
-LARGEST = 0x7F7FFFFF
+
+
+def terms_of(
+    count: int, magnitude_bits: int, point: int, exponents: tuple[int, int], fraction: int, zero: int = -12
+) -> AlignedTerms:
+    least, greatest = exponents
+    return AlignedTerms(
+        count=count,
+        magnitude_bits=magnitude_bits,
+        point=point,
+        exponents=AlignedExponents(least=least, greatest=greatest, zero=zero),
+        fraction=fraction,
+    )
+
 
 TERMS = {
     # 4 blocks of 16 e2m1 with ue4m3, as published; with ue5m3 and ue8m0.
-    "ue4m3": AlignedTerms(count=4, magnitude_bits=19, point=8, exponents=(-125, 143), fraction=35),
-    "ue5m3": AlignedTerms(count=2, magnitude_bits=19, point=8, exponents=(-125, 159), fraction=35),
-    "ue8m0": AlignedTerms(count=1, magnitude_bits=12, point=2, exponents=(-127, 381), fraction=25),
+    "ue4m3": terms_of(4, 19, 8, (115, 143), 35),
+    "ue5m3": terms_of(2, 19, 8, (99, 159), 35),
+    "ue8m0": terms_of(1, 12, 2, (-127, 381), 25),
     # Fewer bits kept than the terms have, and than binary32 has; and so many that the sum keeps all of its.
-    "coarse": AlignedTerms(count=3, magnitude_bits=9, point=6, exponents=(-20, 200), fraction=4),
-    "nothing_behind": AlignedTerms(count=2, magnitude_bits=8, point=5, exponents=(90, 170), fraction=0),
-    "fine": AlignedTerms(count=2, magnitude_bits=10, point=3, exponents=(0, 270), fraction=52),
+    "coarse": terms_of(3, 9, 6, (-20, 200), 4),
+    "nothing_behind": terms_of(2, 8, 5, (90, 170), 0),
+    "fine": terms_of(2, 10, 3, (0, 270), 52),
+    # Sums of as many bits as binary32 that are cut off below its least number.
+    "low": terms_of(2, 8, 5, (-40, 100), 18),
+    # A zero above the least numbers, in a sum as well.
+    "zero_ahead": terms_of(2, 8, 5, (30, 170), 20, zero=60),
 }
-Term = tuple[int, int, int]  # sign, magnitude, exponent
+Term = tuple[int, int, int | None]  # sign, magnitude, exponent; None for that of a zero
 
 
 def aligned_sum(terms: AlignedTerms, accumulator: int, group: list[Term]) -> int:
     """What the contract says, in rational numbers."""
-    field = max(accumulator >> 23 & 255, 1)
+    zero = terms.exponents.zero
+    field = max(accumulator >> 23 & 255, 1) if accumulator % (1 << 31) else zero
     values = [(reference.from_binary32(accumulator), field)]
-    values += [
-        ((-1) ** sign * magnitude * Fraction(2) ** (exponent - 127 - terms.point), exponent)
-        for sign, magnitude, exponent in group
-    ]
+    for sign, magnitude, exponent in group:
+        read = zero if exponent is None else exponent
+        values.append(((-1) ** sign * magnitude * Fraction(2) ** (read - 127 - terms.point), read))
     unit = Fraction(2) ** (max(exponent for _, exponent in values) - 127 - terms.fraction)
     total = sum(int(value / unit) for value, _ in values) * unit  # int() drops the fraction
     return toward_zero(total)
 
 
 def toward_zero(value: Fraction) -> int:
-    """The binary32 next to a number in the direction of zero."""
+    """The binary32 next to a number in the direction of zero, or infinity."""
     sign = int(value < 0) << 31
     magnitude = abs(value)
+    if magnitude >= 1 << 128:
+        return sign | INFINITY
     rounded = reference.binary32(magnitude)
     if rounded == INFINITY or reference.from_binary32(rounded) > magnitude:
         rounded -= 1
@@ -54,9 +73,10 @@ def any_length(bits: int, rng: np.random.Generator) -> int:
     return int(rng.integers(1 << length)) | (1 << length >> 1)
 
 
-def any_accumulator(exponent: int, rng: np.random.Generator) -> int:
+def any_accumulator(exponent: int, highest: int, rng: np.random.Generator) -> int:
     """Zero, subnormal, anything, or a number whose exponent is about that of a term."""
-    field = [0, 0, int(rng.integers(0, 255)), min(max(exponent + int(rng.integers(-40, 41)), 0), 254)]
+    near = min(max(exponent + int(rng.integers(-40, 41)), 0), highest)
+    field = [0, 0, int(rng.integers(0, highest + 1)), near]
     kind = int(rng.integers(4))
     fraction = 0 if kind == 0 else int(rng.integers(1 << 23))
     return int(rng.integers(2)) << 31 | field[kind] << 23 | fraction
@@ -68,12 +88,13 @@ def test_terms_are_cut_off_at_the_largest_exponent_and_rounded_toward_zero(
     name: str, adder: Adder, evaluate_many: Callable, rng: np.random.Generator
 ) -> None:
     terms = TERMS[name]
-    least, greatest = terms.exponents
+    least, greatest = terms.exponents.least, terms.exponents.greatest
+    highest = min(terms.highest, 254)
     rows, expected = [], []
-    for _ in range(4000):
+    for _ in range(3000):
         middle = int(rng.integers(least, greatest, endpoint=True))
         spread = int(rng.integers(1, 60))
-        group = [
+        group: list[Term] = [
             (
                 int(rng.integers(2)),
                 any_length(terms.magnitude_bits, rng),
@@ -83,7 +104,10 @@ def test_terms_are_cut_off_at_the_largest_exponent_and_rounded_toward_zero(
         ]
         if rng.random() < 0.1 and terms.count > 1:  # cancellation, to nothing at times
             group[1] = (1 - group[0][0], group[0][1], group[0][2])
-        accumulator = any_accumulator(middle, rng)
+        for k in range(terms.count):
+            if rng.random() < 0.15:  # what cancelled before, and what is exactly zero
+                group[k] = (0, 0, group[k][2] if rng.random() < 0.3 else None)
+        accumulator = any_accumulator(middle, highest, rng)
         expected.append(aligned_sum(terms, accumulator, group))
         rows.append(row(terms, accumulator, group))
     seen = [result for (result,) in evaluate_many(AlignedAdder(terms, adder=adder), rows)]
@@ -93,13 +117,15 @@ def test_terms_are_cut_off_at_the_largest_exponent_and_rounded_toward_zero(
     assert not wrong, wrong[:5]
     magnitudes = [bits & ~(1 << 31) for bits in expected]
     assert 0 in magnitudes
-    assert LARGEST not in magnitudes or greatest > 200
-    assert any(0 < bits < 1 << 23 for bits in magnitudes) == (least < 20)
+    assert (INFINITY in magnitudes) == terms.overflow == (highest == 254)
+    assert max(bits >> 23 for bits in magnitudes) <= terms.highest
+    assert least >= 20 or any(0 < bits < 1 << 23 for bits in magnitudes)
 
 
 def row(terms: AlignedTerms, accumulator: int, group: list[Term], nan: int = 0, *infinite: int) -> tuple:
     def packed(index: int, bits: int) -> int:
-        return sum((term[index] & ((1 << bits) - 1)) << (bits * k) for k, term in enumerate(group))
+        fields = [terms.exponents.zero_code if term[index] is None else term[index] for term in group]
+        return sum((field & ((1 << bits) - 1)) << (bits * k) for k, field in enumerate(fields))
 
     return (
         accumulator,
@@ -115,7 +141,7 @@ def row(terms: AlignedTerms, accumulator: int, group: list[Term], nan: int = 0, 
 def test_what_is_no_number_goes_before_numbers(adder: Adder, evaluate_many: Callable) -> None:
     terms = TERMS["coarse"]
     unit = AlignedAdder(terms, adder=adder, infinite=True)
-    one = [(0, 64, 127)] * 3
+    one: list[Term] = [(0, 64, 127)] * 3
     minus = 1 << 31
     cases = [
         # accumulator, nan, infinite (bit 0 above zero, bit 1 below), result
@@ -140,24 +166,40 @@ def test_what_is_no_number_goes_before_numbers(adder: Adder, evaluate_many: Call
 @pytest.mark.parametrize(
     ("a", "b"), [("ue4m3", "ue4m3"), ("ue5m3", "ue8m0"), ("ue8m0", "ue8m0"), ("ue2m5", "ue4m4")]
 )
-def test_a_scale_of_zero_has_the_exponent_of_a_zero(a: str, b: str, evaluate_many: Callable) -> None:
+def test_a_scale_product_has_the_exponents_of_its_scales_or_is_zero(
+    a: str, b: str, evaluate_many: Callable
+) -> None:
     a_format, b_format = formats.get(a), formats.get(b)
-    bounds = aligned_exponents(a_format, b_format)
-    bits = 11
-    unit = ScaleProduct(a_format, b_format, significand_bits=None, aligned_bits=bits)
+    aligned = AlignedExponents.of_scales(a_format, b_format)
+    bits = aligned.shape.width
+    unit = ScaleProduct(a_format, b_format, significand_bits=None, aligned=aligned)
 
     def exponent(value: float, least: int) -> int:
-        return -126 if value == 0 else max(int(np.frexp(value)[1]) - 1, least)
+        return max(int(np.frexp(value)[1]) - 1, least)
 
     rows = [(x, y) for x in range(1 << a_format.bits) for y in range(1 << b_format.bits)]
     seen_bounds = set()
-    for (x, y), (_, _, seen, nan) in zip(rows, evaluate_many(unit, rows), strict=True):
+    for (x, y), (_, _, seen, nonzero, nan) in zip(rows, evaluate_many(unit, rows), strict=True):
+        values = [float(fmt.values[code]) for fmt, code in ((a_format, x), (b_format, y))]
         if nan:
             continue
+        assert nonzero == (0 not in values), (x, y)
+        if not nonzero:
+            continue
         expected = 127 + sum(
-            exponent(float(fmt.values[code]), fmt.least_exponent)
-            for fmt, code in ((a_format, x), (b_format, y))
+            exponent(value, fmt.least_exponent)
+            for fmt, value in zip((a_format, b_format), values, strict=True)
         )
         seen_bounds.add(expected)
         assert seen == expected % (1 << bits), (x, y)
-    assert (min(seen_bounds), max(seen_bounds)) == bounds
+    assert (min(seen_bounds), max(seen_bounds)) == (aligned.least, aligned.greatest)
+
+
+def test_what_stands_for_the_exponent_of_a_zero_costs_no_sign_where_it_can() -> None:
+    of = {name: AlignedExponents.of_scales(*[formats.get(name)] * 2) for name in ("ue4m3", "ue5m3", "ue8m0")}
+    assert {name: one.zero_code for name, one in of.items()} == {"ue4m3": 0, "ue5m3": 0, "ue8m0": -12}
+    assert {name: one.shape.signed for name, one in of.items()} == {
+        "ue4m3": False,
+        "ue5m3": False,
+        "ue8m0": True,
+    }

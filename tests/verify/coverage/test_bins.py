@@ -23,6 +23,7 @@ CLOSED = [
     "e5m2_ue4m3_n8_none",
     "int8_ue4m3_full_n4_exact_g3",
     "e3m2_ue4m3_n2_aligned_f12",
+    "e2m1_ue8m0_n2_aligned_f12",
 ]
 
 
@@ -180,6 +181,15 @@ def test_an_aligned_sum_is_told_by_who_is_ahead_and_what_is_cut():
     assert {"aligned sum: sum ahead", "aligned sum: - block lost"} <= hits
     hits = met(spec, ([2, 0], [2, 0], ONE, ONE), ([2, 1], [2, 1], ONE - 8 * 5, ONE - 8 * 4))
     assert {"aligned sum: block 9 behind", "aligned sum: + block cut", "aligned sum: result exact"} <= hits
+    hits = met(spec, power(0), ([0, 0], [0, 0], ONE + 8 * 3, ONE))
+    assert {"aligned sum: zeros under scales that would be ahead", "aligned sum: sum ahead"} <= hits
+    assert "aligned sum: cancelled block ahead" not in hits
+    hits = met(spec, power(0), ([2, 10], [2, 2], ONE + 8 * 3, ONE))
+    assert {"aligned sum: cancelled block ahead", "aligned sum: block 0 ahead"} <= hits
+    assert "aligned sum: zeros under scales that would be ahead" not in hits
+    wide = DotSpec(scale="ue8m0", block_size=2, accumulate="aligned")
+    largest = ([6, 6], [6, 6], 254, 127)
+    assert {"aligned sum: + result too large", "results: +infinity"} <= met(wide, largest)
 
 
 def test_what_no_result_depends_on_does_not_count():
