@@ -45,8 +45,8 @@ class AccumulationChecks:
         steps: Its own steps, by name.
         holds: What its accumulator holds: any binary32, one that is infinite only where an element can be,
             or a number in fixed point.
-        zero_exponent: What a scale of zero reads as, where exponents are read as numbers; None where they are
-            read as fields.
+        zero_exponent: The exponent of what is exactly zero, where exponents are read as numbers; None where
+            they are read as fields.
     """
 
     trace: "Callable[[Arrival, TracedSum], TracedChange]"
