@@ -50,10 +50,10 @@ class AlignedTerms:
     def highest(self) -> int:
         """The greatest exponent that a sum can come to have, biased as binary32's.
 
-        From the greatest exponent of a term on, `term_bits` places up, a sum stays as it is or gets smaller:
-        every bit of every term is shifted out. Below, a step adds less than `count` numbers of that place.
+        From `term_bits` places above the greatest exponent of a term on, every bit of every term is shifted
+        out, and a sum stays as it is or gets smaller. Below, the new one is no longer than `sum_bits`.
         """
-        return self.exponents.greatest + max(self.term_bits, 0) + self.count.bit_length() - 1
+        return self.exponents.greatest + max(self.term_bits, 1) - 1 + self.sum_bits - 2 - self.fraction
 
     @property
     def overflow(self) -> bool:

@@ -42,11 +42,14 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
             f"exponent_{t}", 14, f"given_{t} == {reading.code} ? {reading.zero} : given_{t}", signed=True
         )
         largest = m.wire(f"largest_{t}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
+    if reading.code != reading.zero:
+        # Below the exponents of numbers there are zeros alone, whose sum is zero at any exponent.
+        largest = m.wire("largest", 14, f"{largest} < 1 ? 14'sd1 : {largest}", signed=True)
     bits = max(width + kept, 24 + kept)
     whole = bits + 1 + terms.bit_length()
     addends: list[str] = []
     for name, magnitude, places, exponent, negative in [
-        *((f"term_{t}", f"i_magnitude_{t}", point, f"exponent_{t}", f"i_negative_{t}") for t in range(terms)),
+        *((f"term_{t}", f"i_magnitude_{t}", point, f"given_{t}", f"i_negative_{t}") for t in range(terms)),
         ("own", "{before[30:23] != 0, before[22:0]}", 23, "before_exponent", "before[31]"),
     ]:
         distance = f"{name}_distance"
@@ -64,8 +67,11 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     m.wire("down_any", 1, f"{down} | (own_infinite & before[31])")
     plain = f"up_any ? 32'h7f800000 : down_any ? 32'hff800000 : {{total < 0, {size}}}"
     m.wire("following", 32, f"i_nan | own_nan | (up_any & down_any) ? {NAN} : {plain}")
-    # A sum above every bit of every term no longer grows: where that is below infinity, none comes there.
-    highest = reading.greatest + max(width - point + kept, 0) + terms.bit_length() - 1
+    # A sum above every bit of every term no longer grows, and one below is no longer than its bits: where
+    # that is below infinity, none comes there.
+    term_bits = max(width - point + kept, 1)
+    sum_bits = (terms * ((1 << term_bits) - 1) + (2 << kept) - 1).bit_length()
+    highest = reading.greatest + term_bits - 1 + sum_bits - 1 - kept
     if highest < 255:
         for which in ("before", "following"):
             infinite = f" | {which}[30:0] == 31'h7f800000" if "infinite" in m.inputs else ""
