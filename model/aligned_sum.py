@@ -10,9 +10,13 @@ product is zero. All are shifted to the largest exponent E, truncated toward zer
 
 A total of 2**128 and more is infinite, of either sign; what is below that rounds to the largest finite number
 at most. A negative total that is too small becomes -0; a total of zero is +0.
+
+Other generations differ in the exponent of a zero, in what is a term (each product alone, whose exponent is
+that of its two elements too) and in what the total is rounded to: see `RESULTS`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,13 +25,21 @@ import numpy.typing as npt
 from .fixed_point import canonical, two_sum
 from .formats import Format
 
-__all__ = ["UNIT", "ZERO_EXPONENT", "AlignedSum", "scale_exponents", "term_supports"]
+__all__ = [
+    "RESULTS",
+    "UNIT",
+    "ZERO_EXPONENT",
+    "AlignedSum",
+    "ResultFormat",
+    "read_exponents",
+    "term_supports",
+]
 
 UNIT: Final = 16
 """The most elements under one term: a longer block gives several."""
 
 ZERO_EXPONENT: Final = -139
-"""The exponent that what is exactly zero reads."""
+"""The exponent that what is exactly zero reads, unless another is given: that of NVFP4 units."""
 
 _OVERFLOW: Final = 2.0**128
 """The least total that is infinite."""
@@ -35,8 +47,8 @@ _OVERFLOW: Final = 2.0**128
 _Doubles = npt.NDArray[np.float64]
 
 
-def scale_exponents(fmt: Format) -> npt.NDArray[np.int16]:
-    """Return the exponent that each scale code reads as, by code; that of zero and of NaN has no meaning."""
+def read_exponents(fmt: Format) -> npt.NDArray[np.int16]:
+    """Return the exponent that each code reads as, by code; that of zero and of NaN has no meaning."""
     _, exponents = fmt.split(np.arange(1 << fmt.bits))
     return (exponents + fmt.mantissa_bits).astype(np.int16)
 
@@ -87,6 +99,43 @@ def _toward_zero(values: _Doubles) -> npt.NDArray[np.float32]:
     return rounded
 
 
+def _toward_zero_13(values: _Doubles) -> npt.NDArray[np.float32]:
+    """Round toward zero to binary32 of 13 fraction bits, its subnormals included."""
+    rounded = _toward_zero(values)
+    bits = rounded.view(np.int32)
+    bits &= np.where(np.isnan(rounded), -1, -1 << 10).astype(np.int32)
+    return rounded
+
+
+def _nearest_binary16(values: _Doubles) -> npt.NDArray[np.float32]:
+    """Round once to binary16, ties to even."""
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(np.float16).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ResultFormat:
+    """What totals are rounded to, and sums kept in.
+
+    Attributes:
+        meaning: The same in a few words.
+        least_exponent: Exponent of its least normal number, which its subnormals share.
+        rounded: Rounds totals, which float64 holds; binary32 holds what it gives.
+    """
+
+    meaning: str
+    least_exponent: int
+    rounded: Callable[[_Doubles], npt.NDArray[np.float32]]
+
+
+RESULTS: Final[dict[str, ResultFormat]] = {
+    "binary32": ResultFormat("binary32, toward zero", -126, _toward_zero),
+    "e8m13": ResultFormat("binary32 with 13 fraction bits, toward zero", -126, _toward_zero_13),
+    "binary16": ResultFormat("binary16, to nearest, ties to even", -14, _nearest_binary16),
+}
+"""By name."""
+
+
 class AlignedSum:
     """An array of sums, to which one group after another is added.
 
@@ -94,11 +143,23 @@ class AlignedSum:
         shape: Shape of the array.
         fraction: Bits kept after the point of the largest exponent, at most 52.
         largest_term: A bound of the magnitude of a group's terms' significands, added up.
+        zero_exponent: The exponent that what is exactly zero reads.
+        result: What totals are rounded to.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, fraction: int, largest_term: float) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        fraction: int,
+        largest_term: float,
+        zero_exponent: int = ZERO_EXPONENT,
+        result: ResultFormat = RESULTS["binary32"],
+    ) -> None:
         self._sum = np.zeros(shape, np.float32)
         self._fraction = np.int16(fraction)
+        self._zero_exponent = zero_exponent
+        self._result = result
         # Integers of at most 53 bits add up exactly in float64, in any order.
         self._narrow = (largest_term + 2) * 2.0**fraction <= 2.0**53
 
@@ -113,20 +174,20 @@ class AlignedSum:
         Args:
             terms: The exact values of its terms, arrays shaped as the sums. Infinities and NaN follow
                 IEEE 754.
-            exponents: The largest exponent of the terms; one that is exactly zero reads `ZERO_EXPONENT`.
+            exponents: The largest exponent of the terms; one that is exactly zero reads that of a zero.
             tails: Where float64 does not hold a term: what is left of each, less than half a step of it.
         """
         field = (self._sum.view(np.int32) >> 23).astype(np.int16)
         field &= 255
-        # Subnormals share the exponent of field 1.
-        own = np.maximum(field, 1) - np.int16(127)
-        own[self._sum == 0] = ZERO_EXPONENT
+        # Subnormals share the exponent of the least normal number.
+        own = np.maximum(field - np.int16(127), np.int16(self._result.least_exponent))
+        own[self._sum == 0] = self._zero_exponent
         largest = np.maximum(own, exponents)
         up = _power_of_two(self._fraction - largest)
         with np.errstate(invalid="ignore", over="ignore"):
             total = (self._add_narrow if self._narrow and not tails else self._add_wide)(terms, up, tails)
             total *= _power_of_two(largest - self._fraction)
-            self._sum = _toward_zero(total)
+            self._sum = self._result.rounded(total)
 
     def _add_narrow(
         self, terms: Sequence[npt.NDArray[np.floating]], up: _Doubles, tails: Sequence[_Doubles]

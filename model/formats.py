@@ -67,7 +67,7 @@ class Top(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """One binary number format of at most 16 bits.
+    """One binary number format of at most 19 bits.
 
     Code layout, from the top bit: sign (if `signed`), exponent, mantissa. A code with exponent field
     E > 0 and mantissa field M is worth ``(1 + M / 2**mantissa_bits) * 2**(E - bias)``; with E = 0 it
@@ -118,9 +118,11 @@ class Format:
         return self.magnitude_bits + self.signed
 
     @property
-    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
-        """How codes are kept in memory: uint8, or uint16 for a format of more than 8 bits."""
-        return np.dtype(np.uint8) if self.bits <= 8 else np.dtype(np.uint16)
+    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16] | np.dtype[np.uint32]:
+        """How codes are kept in memory: uint8, uint16 or uint32, the narrowest that holds them."""
+        if self.bits <= 8:
+            return np.dtype(np.uint8)
+        return np.dtype(np.uint16) if self.bits <= 16 else np.dtype(np.uint32)
 
     @property
     def significand_bits(self) -> int:
@@ -583,6 +585,23 @@ _NAMED: Final[dict[str, Format]] = {
     )
 }
 
+_WIDE: Final[dict[str, Format]] = {
+    fmt.name: fmt
+    for fmt in (
+        _signed("fp16", 5, 10, 15, Top.IEEE),
+        _signed("bf16", 8, 7, 127, Top.IEEE),
+        _signed("tf32", 8, 10, 127, Top.IEEE),
+    )
+}
+
+WIDE_ELEMENTS: Final[tuple[str, ...]] = tuple(_WIDE)
+"""Names of the element formats that only an ``aligned`` sum of single products takes."""
+
+NO_SCALE: Final = Format(
+    name="none", exponent_bits=0, mantissa_bits=0, bias=0, signed=False, top=Top.FINITE, subnormals=False
+)
+"""Stands for the scale of blocks that have none: its one code, of no bits, is worth 1."""
+
 ELEMENTS: Final[tuple[str, ...]] = tuple(name for name, fmt in _NAMED.items() if fmt.signed)
 """Names of the element formats."""
 
@@ -598,8 +617,9 @@ _SCALE_NAME: Final = re.compile(r"[a-wyz][a-wyz0-9]*(_[a-wyz0-9]+)*")
 
 def _find(name: str) -> Format | None:
     """Return the format of that name, None where there is none."""
-    if name in _NAMED:
-        return _NAMED[name]
+    for known in (_NAMED, _WIDE, {NO_SCALE.name: NO_SCALE}):
+        if name in known:
+            return known[name]
     generic = _GENERIC.fullmatch(name)
     return _unsigned(int(generic[1]), int(generic[2])) if generic else None
 

@@ -34,7 +34,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .aligned_sum import ZERO_EXPONENT, scale_exponents, term_supports
+from .aligned_sum import read_exponents, term_supports
 from .fast.decoder import Decoder
 from .fast.staircases import loops
 from .fixed_point import canonical
@@ -529,7 +529,7 @@ class _AlignedProduct(_Product[list[_Unit]]):
         super().__init__(spec, a, b, tiling)
         self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
         # One block a row.
-        self.exponents = [scale_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
+        self.exponents = [read_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
         self.supports = [
             np.ascontiguousarray(
                 term_supports(operand.element, operand.scale, operand.codes, operand.scales).T
@@ -572,7 +572,7 @@ class _AlignedProduct(_Product[list[_Unit]]):
         """Return the exponent that each term of a block reads as."""
         read = self.exponents[0][block, rows, np.newaxis] + self.exponents[1][block, columns]
         common = self.supports[0][block, rows, np.newaxis] & self.supports[1][block, columns]
-        np.putmask(read, common == 0, ZERO_EXPONENT)
+        np.putmask(read, common == 0, self.spec.zero_exponent)
         return read
 
 

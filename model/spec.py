@@ -19,7 +19,7 @@ from ..base.argument_checks import require_int
 from ..base.chunks import CHUNK
 from . import formats
 from .accumulate import ACCUMULATIONS, GroupSums
-from .aligned_sum import UNIT, AlignedSum
+from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, AlignedSum
 from .block_terms import BlockTerms
 from .fixed_point import canonical, round_sum, two_sum
 from .formats import Format
@@ -33,7 +33,8 @@ Accumulate = str
 _NAME: Final = re.compile(
     r"(?P<element>[a-z0-9]+)_(?P<scale>[a-z0-9_]+)"
     r"_n(?P<block_size>\d+)(?:_b(?P<blocks>\d+))?_(?P<accumulate>[a-z0-9]+)(?:_g(?P<guard>\d+))?"
-    r"(?:_f(?P<fraction>\d+))?"
+    r"(?:_f(?P<fraction>\d+))?(?:_t(?P<term_size>\d+))?(?:_z(?P<zero_exponent>\d+))?"
+    rf"(?:_(?P<result>{'|'.join(RESULTS)}))?"
 )
 
 
@@ -51,8 +52,8 @@ class DotSpec:
 
     Args:
         element: Element format, by name or as a `Format`, which is registered then; a pair where a and b
-            differ. What is kept is the name.
-        scale: Scale format, likewise.
+            differ. What is kept is the name. ``fp16``, ``bf16`` and ``tf32`` go with a `term_size` of 1.
+        scale: Scale format, likewise; ``none`` for blocks without scales, which ``aligned`` alone takes.
         block_size: Elements under one scale: a power of two from 2 to 128.
         blocks: Blocks taken at once, added exactly before the one rounding: 1, 2, 4 or 8.
         accumulate: ``none`` (each group gives a result), ``fp32`` (binary32 addition of the rounded
@@ -63,6 +64,14 @@ class DotSpec:
         fraction: ``aligned`` keeps so many bits after the point of the largest exponent: from 0 (at least
             the largest term's integer bits) to 52 (up to there a group of any formats adds up exactly in
             pairs of float64). Without effect on the others, where it reads 35.
+        term_size: The most elements that ``aligned`` sums exactly into one term: 16, or 1, where each product
+            is a term whose exponent is that of its elements too. Without effect on the others, where it
+            reads 16.
+        zero_exponent: The exponent that ``aligned`` reads for what is exactly zero: from -255 to -15. Without
+            effect on the others, where it reads -139.
+        result: What ``aligned`` rounds its sums to: ``binary32`` or ``e8m13`` (binary32 with 13 fraction
+            bits), both toward zero, or ``binary16``, to nearest even. Without effect on the others, where it
+            reads ``binary32``.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -76,6 +85,9 @@ class DotSpec:
     accumulate: Accumulate
     guard: int
     fraction: int
+    term_size: int
+    zero_exponent: int
+    result: str
 
     def __init__(
         self,
@@ -87,6 +99,9 @@ class DotSpec:
         accumulate: Accumulate = "none",
         guard: int = 16,
         fraction: int = 35,
+        term_size: int = UNIT,
+        zero_exponent: int = ZERO_EXPONENT,
+        result: str = "binary32",
     ) -> None:
         for name, value in (("element", element), ("scale", scale)):
             pair = _pair(value, name)
@@ -99,9 +114,12 @@ class DotSpec:
             ("blocks", blocks),
             ("guard", guard),
             ("fraction", fraction),
+            ("term_size", term_size),
+            ("zero_exponent", zero_exponent),
         ):
             object.__setattr__(self, name, require_int(name, value))
         object.__setattr__(self, "accumulate", accumulate)
+        object.__setattr__(self, "result", result)
         if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
             raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
         if self.blocks not in (1, 2, 4, 8):
@@ -121,6 +139,30 @@ class DotSpec:
             object.__setattr__(self, "guard", 16)
         if not accumulation.fraction:
             object.__setattr__(self, "fraction", 35)
+            object.__setattr__(self, "term_size", UNIT)
+            object.__setattr__(self, "zero_exponent", ZERO_EXPONENT)
+            object.__setattr__(self, "result", "binary32")
+        self._check_terms()
+
+    def _check_terms(self) -> None:
+        """Check what ``aligned`` alone has, and what goes with it alone."""
+        if self.term_size not in (1, UNIT):
+            raise ValueError(f"term_size must be 1 or {UNIT}, not {self.term_size}")
+        if not -255 <= self.zero_exponent <= -15:
+            raise ValueError(f"zero_exponent must be from -255 to -15, not {self.zero_exponent}")
+        if self.result not in RESULTS:
+            raise ValueError(f"result must be one of {', '.join(RESULTS)}, not {self.result!r}")
+        scales = [fmt.name for fmt in self.scales]
+        if formats.NO_SCALE.name in scales:
+            if len(set(scales)) > 1:
+                raise ValueError(f"scale must be none for both of a and b or for neither, not {scales}")
+            if not ACCUMULATIONS[self.accumulate].fraction:
+                raise ValueError(f"scale must be a format for accumulate={self.accumulate!r}, not 'none'")
+        for fmt in self.elements:
+            if fmt.name in formats.WIDE_ELEMENTS and self.term_size != 1:
+                raise ValueError(f"term_size must be 1 for accumulate='aligned' and {fmt.name}, not 16")
+            if self.term_size == 1 and not fmt.exponent_bits:
+                raise ValueError(f"element must have an exponent where term_size is 1, not be {fmt.name}")
 
     # Names.
 
@@ -129,15 +171,19 @@ class DotSpec:
         """The stable short name, such as ``e2m1_ue5m3_n16_fp32``.
 
         ``AxB`` where the formats of a and b differ; ``_b4`` after the block size where `blocks` is not
-        1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16, ``_f30`` where it is
-        ``aligned`` and `fraction` is not 35.
+        1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16; where it is
+        ``aligned``, what is not as by default: ``_f30``, ``_t1`` for a `term_size` of 1, ``_z133`` for a
+        `zero_exponent` of -133, and `result`.
         """
         element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
         scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
         blocks = f"_b{self.blocks}" if self.blocks != 1 else ""
         guard = f"_g{self.guard}" if self.guard != 16 else ""
         fraction = f"_f{self.fraction}" if self.fraction != 35 else ""
-        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}"
+        terms = f"_t{self.term_size}" if self.term_size != UNIT else ""
+        terms += f"_z{-self.zero_exponent}" if self.zero_exponent != ZERO_EXPONENT else ""
+        terms += f"_{self.result}" if self.result != "binary32" else ""
+        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}{terms}"
 
     def __str__(self) -> str:
         return self.name
@@ -165,7 +211,21 @@ class DotSpec:
             accumulate=part["accumulate"],
             guard=int(part["guard"] or 16),
             fraction=int(part["fraction"] or 35),
+            term_size=int(part["term_size"] or UNIT),
+            zero_exponent=-int(part["zero_exponent"] or -ZERO_EXPONENT),
+            result=part["result"] or "binary32",
         )
+
+    @classmethod
+    def preset(cls, name: str) -> "DotSpec":
+        """Return what one step of a published tensor core computes, such as ``hopper-e4m3``.
+
+        Raises:
+            ValueError: If `blockdot.model.presets.PRESETS` has none of that name.
+        """
+        from .presets import preset  # which makes specifications
+
+        return preset(name)
 
     # The formats, and the widths they lead to. All widths are those of one block of N elements.
 
@@ -250,20 +310,21 @@ class DotSpec:
         self,
         a: npt.ArrayLike,
         b: npt.ArrayLike,
-        a_scale: npt.ArrayLike,
-        b_scale: npt.ArrayLike,
+        a_scale: npt.ArrayLike | None = None,
+        b_scale: npt.ArrayLike | None = None,
     ) -> npt.NDArray[np.float32]:
         """Compute what the unit computes, bit for bit.
 
         Args:
             a: Element codes, shape (..., groups, blocks, N).
             b: Element codes of the same shape.
-            a_scale: Scale codes, shape (..., groups, blocks).
-            b_scale: Scale codes of the same shape.
+            a_scale: Scale codes, shape (..., groups, blocks); none where `scale` is ``none``.
+            b_scale: Likewise.
 
         Returns:
             binary32 results: shape (..., groups) for ``none``, else (...): groups are accumulated in
-            ascending order. Every NaN is 0x7FC00000.
+            ascending order. Every NaN is 0x7FC00000. Those of ``e8m13`` and ``binary16`` are binary32 numbers
+            that these formats have.
 
         Raises:
             TypeError: If codes are not integers.
@@ -274,7 +335,7 @@ class DotSpec:
             fmt.check(array, name)
             for fmt, array, name in zip(
                 self.elements + self.scales,
-                (a, b, a_scale, b_scale),
+                (a, b, self._scale_codes("a_scale", a_scale, a), self._scale_codes("b_scale", b_scale, a)),
                 ("a", "b", "a_scale", "b_scale"),
                 strict=True,
             )
@@ -313,6 +374,13 @@ class DotSpec:
                 accumulator.add(*chunk)
             results[start : start + step] = accumulator.result()
         return results.reshape(lead)
+
+    def _scale_codes(self, name: str, codes: npt.ArrayLike | None, a: npt.ArrayLike) -> npt.ArrayLike:
+        """Return the codes of scales: those that are given, or those that stand for none."""
+        without = self.scales == (formats.NO_SCALE, formats.NO_SCALE)
+        if without == (codes is None):
+            return np.zeros(np.shape(a)[:-1], np.uint8) if codes is None else codes
+        raise ValueError(f"{name} must {'not ' if without else ''}be given for {self.name}")
 
     def check_groups(self, groups: int) -> None:
         """Raise ValueError unless that many groups can be accumulated."""
@@ -357,14 +425,23 @@ class DotSpec:
     @property
     def unit_size(self) -> int:
         """Elements under one term of ``aligned``: a longer block gives several."""
-        return min(self.block_size, UNIT)
+        return min(self.block_size, self.term_size)
 
     def aligned_sum(self, shape: tuple[int, ...]) -> AlignedSum:
         """Return the ``aligned`` sums of an array of dot products of that shape."""
-        # Two scales' significands are below 4.
-        quantum = sum(fmt.quantum_exponent for fmt in self.elements)
-        largest = 4.0 * self.blocks * self.largest_sum * 2.0**quantum
-        return AlignedSum(shape, fraction=self.fraction, largest_term=largest)
+        # The significands of two scales are below 4, and so are those of two elements, where these count.
+        if self.term_size == 1:
+            largest = 16.0 * self.blocks * self.block_size
+        else:
+            quantum = sum(fmt.quantum_exponent for fmt in self.elements)
+            largest = 4.0 * self.blocks * self.largest_sum * 2.0**quantum
+        return AlignedSum(
+            shape,
+            fraction=self.fraction,
+            largest_term=largest,
+            zero_exponent=self.zero_exponent,
+            result=RESULTS[self.result],
+        )
 
     def aligned_terms(
         self, terms: Sequence[npt.NDArray[np.floating]]

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..aligned_sum import ZERO_EXPONENT, scale_exponents, term_supports
+from ..aligned_sum import read_exponents, term_supports
 from .accumulation import Accumulation
 
 if TYPE_CHECKING:  # a specification asks for its accumulation
     from ..spec import DotSpec
 
-__all__ = ["ALIGNED", "AlignedSums"]
+__all__ = ["ALIGNED", "AlignedProductSums", "AlignedSums"]
 
 
 class AlignedSums:
@@ -20,7 +20,7 @@ class AlignedSums:
     def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
         self._spec = spec
         self._sum = spec.aligned_sum(shape)
-        self._exponents = [scale_exponents(fmt) for fmt in spec.scales]
+        self._exponents = [read_exponents(fmt) for fmt in spec.scales]
 
     def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
         """See `GroupSums`."""
@@ -38,7 +38,7 @@ class AlignedSums:
             )
         )
         read = self._exponents[0][a_scale] + self._exponents[1][b_scale]
-        read[(support_a & support_b) == 0] = ZERO_EXPONENT
+        read[(support_a & support_b) == 0] = spec.zero_exponent
         exponents = read.max(axis=-1)
         whole, tail = spec.aligned_terms([terms[..., p] for p in range(terms.shape[-1])])
         for g in range(exponents.shape[-1]):
@@ -50,4 +50,39 @@ class AlignedSums:
         return self._sum.result()
 
 
-ALIGNED = Accumulation(meaning="as in tensor cores", sums=AlignedSums, fraction=True)
+class AlignedProductSums:
+    """The same of terms that are single products, with the exponents of their elements as well."""
+
+    def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
+        self._spec = spec
+        self._sum = spec.aligned_sum(shape)
+        self._exponents = [read_exponents(fmt) for fmt in spec.elements + spec.scales]
+
+    def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
+        """See `GroupSums`."""
+        formats = self._spec.elements + self._spec.scales
+        values = [fmt.values[array] for fmt, array in zip(formats, codes, strict=True)]
+        exponents = [table[array] for table, array in zip(self._exponents, codes, strict=True)]
+        for of in (values, exponents):
+            # The scales of a block go with all its elements.
+            of[2:] = [array[..., np.newaxis] for array in of[2:]]
+        with np.errstate(invalid="ignore"):
+            # At most 11 bits each, or 4 and two scales: exact.
+            terms = values[0] * values[1] * (values[2] * values[3]) + 0.0
+        read = exponents[0] + exponents[1] + exponents[2] + exponents[3]
+        read[terms == 0] = self._spec.zero_exponent
+        terms, read = (array.reshape(*array.shape[:-2], -1) for array in (terms, read))
+        largest = read.max(axis=-1)
+        for g in range(terms.shape[-2]):
+            self._sum.add(list(np.moveaxis(terms[..., g, :], -1, 0)), largest[..., g])
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """See `GroupSums`."""
+        return self._sum.result()
+
+
+def _sums(spec: "DotSpec", shape: tuple[int, ...]) -> AlignedSums | AlignedProductSums:
+    return AlignedProductSums(spec, shape) if spec.term_size == 1 else AlignedSums(spec, shape)
+
+
+ALIGNED = Accumulation(meaning="as in tensor cores", sums=_sums, fraction=True)
