@@ -1,4 +1,9 @@
-"""``blockdot tools``: the programs and packages that are found."""
+"""``blockdot tools``: the programs and packages that are found, and the tensor cores that have a name."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
 
 from .console import console, print_json, table
 from .options import JsonOption
@@ -6,8 +11,17 @@ from .options import JsonOption
 __all__ = ["tools"]
 
 
-def tools(json: JsonOption = False) -> None:
+def tools(
+    presets: Annotated[
+        bool,
+        typer.Option("--presets", help="List the published tensor cores that have a name, and nothing else."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """List the simulators, synthesizers and compilers that are found, and say how to get the others."""
+    if presets:
+        _presets(json)
+        return
     from ..base.external_tools import find_all
     from ..synth.installed_libraries import find_libraries
 
@@ -29,3 +43,27 @@ def tools(json: JsonOption = False) -> None:
     for library in libraries:
         cells.add_row(library.name, library.source, " ".join(map(str, library.files)))
     console().print(cells)
+
+
+def _presets(json: bool) -> None:
+    from ..hw.config import has_hardware
+    from ..model.presets import PRESETS
+
+    if json:
+        print_json(
+            [
+                {
+                    "preset": name,
+                    "generation": one.generation,
+                    "spec": {"name": one.spec.name, **asdict(one.spec)},
+                    "hardware": has_hardware(one.spec),
+                }
+                for name, one in PRESETS.items()
+            ]
+        )
+        return
+    out = table("Published tensor cores: one step", "preset", "products>", "specification~", "hardware")
+    for name, one in PRESETS.items():
+        products = str(one.spec.blocks * one.spec.block_size)
+        out.add_row(name, products, one.spec.name, "yes" if has_hardware(one.spec) else "not yet")
+    console().print(out)

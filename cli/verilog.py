@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ..model import DotSpec
 from .console import console, print_json, table
 from .options import (
+    SPEC_PANEL,
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
@@ -46,6 +48,16 @@ def verilog(
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="A published tensor core instead of the options above, such as blackwell-nvfp4; "
+            "`blockdot tools --presets` lists them.",
+            rich_help_panel=SPEC_PANEL,
+        ),
+    ] = None,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     flow: FlowOption = "stream",
@@ -100,6 +112,7 @@ def verilog(
             "--accumulate": (accumulate, "none"),
             "--guard": (guard, 16),
             "--fraction": (fraction, 35),
+            "--preset": (preset, None),
             "--segment": (segment, None),
             "--tile": (tile, None),
             "--testbench": (testbench, None),
@@ -128,6 +141,12 @@ def verilog(
             guard=guard,
             fraction=fraction,
         )
+        if preset is not None:
+            if spec != DotSpec():
+                raise ValueError(
+                    f"--preset must go without options of what is computed, not with {spec.name}"
+                )
+            spec = DotSpec.preset(preset)
         config = make_config(
             spec,
             stages=stages,

@@ -21,8 +21,10 @@ __all__ = [
     "Optimise",
     "PipelineConfig",
     "UnitConfig",
+    "has_hardware",
     "keeps_carries",
     "least_stages",
+    "require_hardware",
 ]
 
 Optimise = Literal["area", "delay"]
@@ -207,6 +209,28 @@ def keeps_carries(spec: DotSpec) -> bool:
     return ACCUMULATORS[spec.accumulate].keeps_carries
 
 
+def _without_hardware(spec: DotSpec) -> list[str]:
+    """Return what of a specification no hardware is made for."""
+    missing = ["no scales"] if spec.scale == "none" else []
+    missing += ["terms of one product"] if spec.term_size == 1 else []
+    missing += [f"a result of {spec.result}"] if spec.result != "binary32" else []
+    return missing
+
+
+def has_hardware(spec: DotSpec) -> bool:
+    """Return whether there is hardware of a specification."""
+    return not _without_hardware(spec)
+
+
+def require_hardware(spec: DotSpec) -> None:
+    """Raise ValueError unless there is hardware of a specification."""
+    if missing := _without_hardware(spec):
+        raise ValueError(
+            f"spec must have scales, terms of 16 elements and a binary32 result for hardware, not "
+            f"{' and '.join(missing)} ({spec.name})"
+        )
+
+
 @functools.cache
 def _max_stages(spec: DotSpec, optimise: Optimise, segment: int | None) -> int:
     # The datapath loads Amaranth, which whoever only imports this module need not wait for.
@@ -252,6 +276,7 @@ class UnitConfig(PipelineConfig[DotSpec]):
         spec = self.spec
         if not isinstance(spec, DotSpec):
             raise TypeError(f"spec must be a DotSpec, not {spec!r}")
+        require_hardware(spec)
         self._check_form()
         if self.segment is not None:
             object.__setattr__(self, "segment", require_int("segment", self.segment))

@@ -155,14 +155,16 @@ class DotSpec:
         scales = [fmt.name for fmt in self.scales]
         if formats.NO_SCALE.name in scales:
             if len(set(scales)) > 1:
-                raise ValueError(f"scale must be none for both of a and b or for neither, not {scales}")
+                raise ValueError(
+                    f"scale must be none for both of a and b or for neither, not {' and '.join(scales)}"
+                )
             if not ACCUMULATIONS[self.accumulate].fraction:
                 raise ValueError(f"scale must be a format for accumulate={self.accumulate!r}, not 'none'")
         for fmt in self.elements:
             if fmt.name in formats.WIDE_ELEMENTS and self.term_size != 1:
-                raise ValueError(f"term_size must be 1 for accumulate='aligned' and {fmt.name}, not 16")
+                raise ValueError(f"term_size must be 1 for {fmt.name}, not {self.term_size}")
             if self.term_size == 1 and not fmt.exponent_bits:
-                raise ValueError(f"element must have an exponent where term_size is 1, not be {fmt.name}")
+                raise ValueError(f"element must have an exponent for a term_size of 1, not {fmt.name}")
 
     # Names.
 

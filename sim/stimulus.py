@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..hw.config import require_hardware
 from ..model import DotSpec, Format
 
 __all__ = [
@@ -170,6 +171,7 @@ class Stimulus:
 
     def __post_init__(self) -> None:
         spec = self.spec
+        require_hardware(spec)
         vectors = len(np.atleast_1d(self.a))
         shapes = {
             "a": (vectors, spec.blocks, spec.block_size),
@@ -344,8 +346,9 @@ def random(
         The stimulus; the same arguments give the same one.
 
     Raises:
-        ValueError: If `vectors` or `longest` is below 1, or `seed` below 0.
+        ValueError: If `vectors` or `longest` is below 1, `seed` is below 0, or `spec` has no hardware.
     """
+    require_hardware(spec)
     for name, value, least in (("vectors", vectors, 1), ("longest", longest, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")

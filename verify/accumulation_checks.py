@@ -45,8 +45,8 @@ class AccumulationChecks:
         steps: Its own steps, by name.
         holds: What its accumulator holds: any binary32, one that is infinite only where an element can be,
             or a number in fixed point.
-        zero_exponent: The exponent of what is exactly zero, where exponents are read as numbers; None where
-            they are read as fields.
+        reads_exponents: Whether exponents are read as numbers, that of a zero being the specification's; else
+            they are fields.
     """
 
     trace: "Callable[[Arrival, TracedSum], TracedChange]"
@@ -54,7 +54,7 @@ class AccumulationChecks:
     sums: "Callable[[SumMaker, Reachable], Iterator[DirectedSum]]"
     steps: Mapping[str, StepCheck] = field(default_factory=dict)
     holds: Literal["binary32", "finite binary32", "fixed point"] = "binary32"
-    zero_exponent: int | None = None
+    reads_exponents: bool = False
 
 
 ACCUMULATION_CHECKS: Final = Registry[AccumulationChecks]("accumulate")

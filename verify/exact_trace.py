@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model import DotSpec, Format
-from ..model.aligned_sum import ZERO_EXPONENT
 from ..sim.stimulus import Stimulus
 from .accumulation_checks import ACCUMULATION_CHECKS
 
@@ -324,7 +323,7 @@ class _Accounts:
             for k in range(0, len(products), _TERM_ELEMENTS):
                 value = int(products[k : k + _TERM_ELEMENTS].sum()) * significand << shift
                 zero = not significand or not nonzero[k : k + _TERM_ELEMENTS].any()
-                found.append((value, ZERO_EXPONENT if zero else scales, scales))
+                found.append((value, self.spec.zero_exponent if zero else scales, scales))
         return found
 
 

@@ -54,7 +54,7 @@ class AddTermsStep(Step[Accumulating[Magnitudes], Result]):
 
 def _plan(form: DatapathForm) -> DatapathPlan:
     spec = form.spec
-    exponents = AlignedExponents.of_scales(*spec.scales)
+    exponents = AlignedExponents.of_scales(*spec.scales, spec.zero_exponent)
     terms = TermForm(form=form, lanes=spec.unit_size, aligned=exponents)
     aligned = AlignedTerms(
         count=terms.count,

@@ -6,7 +6,6 @@ from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...model.aligned_sum import ZERO_EXPONENT
 from ...model.formats import Format
 from .bits import repeat, wire
 from .compressor import Adder, Columns
@@ -48,18 +47,18 @@ class AlignedExponents:
 
     least: int
     greatest: int
-    zero: int = BIAS + ZERO_EXPONENT
+    zero: int
 
     @classmethod
-    def of_scales(cls, a_format: Format, b_format: Format) -> "AlignedExponents":
-        """Return those of terms under two scales."""
+    def of_scales(cls, a_format: Format, b_format: Format, zero_exponent: int) -> "AlignedExponents":
+        """Return those of terms under two scales; that of a zero is given."""
         least, greatest = BIAS, BIAS
         for fmt in (a_format, b_format):
             significands, exponents = fmt.split(fmt.codes)
             read = (exponents + fmt.mantissa_bits)[significands != 0]
             least += int(read.min())
             greatest += int(read.max())
-        return cls(least=least, greatest=greatest)
+        return cls(least=least, greatest=greatest, zero=BIAS + zero_exponent)
 
     @property
     def zero_counts(self) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ...model import DotSpec
-from ...model.aligned_sum import ZERO_EXPONENT
 from ..accumulation_checks import AccumulationChecks, StepCheck
 from ..coverage.bins import BinGroup, Hit, StimulusView
 from ..coverage.reach import BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL, NOT_DRIVEN, OVERFLOW, Reachable
@@ -83,7 +82,7 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
 
 def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     unit = arrival.unit
-    own = exponent_of(before.bits) if before.value else ZERO_EXPONENT
+    own = exponent_of(before.bits) if before.value else arrival.spec.zero_exponent
     values: list[tuple[int, int, int | None]] = [(before.value, own, None), *arrival.terms()]
     drop = max(max(exponent for _, exponent, _ in values) - arrival.spec.fraction - unit, 0)
     mask = (1 << drop) - 1
@@ -110,7 +109,7 @@ class AlignedSumBins(BinGroup):
     def __init__(self, spec: DotSpec, reach: Reachable) -> None:
         self._fraction = spec.fraction
         self._units = spec.block_size // spec.unit_size
-        least = max(reach.lowest, ZERO_EXPONENT)
+        least = max(reach.lowest, spec.zero_exponent)
         # The least sum that one group leaves, and the exponents that block terms and sums have.
         lowest_sum = max(reach.quantum, least - spec.fraction)
         sum_width = reach.highest - max(lowest_sum, LEAST_NORMAL)
@@ -121,7 +120,7 @@ class AlignedSumBins(BinGroup):
         self.bins = {"sum ahead": "", "terms level": ""}
         self.bins["zeros under scales that would be ahead"] = ""
         self.bins["cancelled block ahead"] = ""
-        alone = "" if reach.highest > ZERO_EXPONENT else "zero is ahead"
+        alone = "" if reach.highest > spec.zero_exponent else "zero is ahead"
         for j in range(spec.blocks):
             self.bins[f"block {j} ahead"] = alone
         for who, width in (("sum", sum_width), ("block", block_width)):
@@ -162,7 +161,7 @@ class AlignedSumBins(BinGroup):
     @staticmethod
     def _narrow(spec: DotSpec, reach: Reachable) -> str:
         """Return why no result is cut off."""
-        if reach.quantum < LEAST and max(reach.lowest, ZERO_EXPONENT) - spec.fraction < LEAST:
+        if reach.quantum < LEAST and max(reach.lowest, spec.zero_exponent) - spec.fraction < LEAST:
             return ""
         if spec.fraction >= BINARY32_BITS:
             return reach.spread(BINARY32_BITS + 1)
@@ -205,7 +204,7 @@ class AlignedSumBins(BinGroup):
                 yield "zeros under scales that would be ahead", step.vector, 1
             cancelled = [term.exponent for term in step.terms if not term.value]
             others = [term.exponent for term in step.terms if term.value]
-            if others and max(cancelled, default=ZERO_EXPONENT) > max(others):
+            if others and cancelled and max(cancelled) > max(others):
                 yield "cancelled block ahead", step.vector, 1
             kept = [term.value - term.cut for term in step.terms]
             if any(kept) and not sum(kept):
@@ -285,7 +284,7 @@ def _bins(reach: Reachable) -> list[BinGroup]:
         ResultBins(
             reach,
             growth=GROWTH,
-            cut_below=ZERO_EXPONENT - reach.spec.fraction,
+            cut_below=reach.spec.zero_exponent - reach.spec.fraction,
         ),
         AlignedSumBins(reach.spec, reach),
     ]
@@ -309,5 +308,5 @@ ALIGNED = AccumulationChecks(
             _accumulate,
         )
     },
-    zero_exponent=ZERO_EXPONENT,
+    reads_exponents=True,
 )

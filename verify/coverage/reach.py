@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from ...hw.config import require_hardware
 from ...model import DotSpec, Format
 
 __all__ = [
@@ -85,6 +86,7 @@ class Reachable:
     """
 
     def __init__(self, spec: DotSpec, *, long: bool = False) -> None:
+        require_hardware(spec)
         self.spec = spec
         self.quantum = spec.quantum_exponent
         scale = spec.blocks

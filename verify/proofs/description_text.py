@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import Final
 
 from ...model import DotSpec, Format
-from ...model.aligned_sum import ZERO_EXPONENT
 
 __all__ = [
     "BIAS",
@@ -97,7 +96,9 @@ class AlignedReading:
 def aligned_exponents(spec: DotSpec) -> AlignedReading:
     """Return the exponents that terms read as in ``aligned``."""
     fields = [[field - fmt.bias for s, field in scale_rows(fmt).values() if s] for fmt in spec.scales]
-    return AlignedReading(BIAS + sum(map(min, fields)), BIAS + sum(map(max, fields)), BIAS + ZERO_EXPONENT)
+    return AlignedReading(
+        BIAS + sum(map(min, fields)), BIAS + sum(map(max, fields)), BIAS + spec.zero_exponent
+    )
 
 
 def largest_sum(spec: DotSpec, lanes: int) -> int:

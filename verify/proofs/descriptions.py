@@ -127,7 +127,7 @@ def _products(m: DescriptionModule, spec: DotSpec) -> None:
 
 
 def _scales(m: DescriptionModule, spec: DotSpec) -> None:
-    aligned = ACCUMULATION_CHECKS[spec.accumulate].zero_exponent is not None
+    aligned = ACCUMULATION_CHECKS[spec.accumulate].reads_exponents
     if aligned:
         for side, fmt in zip("ab", spec.elements, strict=True):
             rows = {code: int(value != 0) for code, value in enumerate(fmt.values.tolist())}

@@ -170,7 +170,7 @@ def test_a_scale_product_has_the_exponents_of_its_scales_or_is_zero(
     a: str, b: str, evaluate_many: Callable
 ) -> None:
     a_format, b_format = formats.get(a), formats.get(b)
-    aligned = AlignedExponents.of_scales(a_format, b_format)
+    aligned = AlignedExponents.of_scales(a_format, b_format, -139)
     bits = aligned.shape.width
     unit = ScaleProduct(a_format, b_format, significand_bits=None, aligned=aligned)
 
@@ -196,7 +196,10 @@ def test_a_scale_product_has_the_exponents_of_its_scales_or_is_zero(
 
 
 def test_what_stands_for_the_exponent_of_a_zero_costs_no_sign_where_it_can() -> None:
-    of = {name: AlignedExponents.of_scales(*[formats.get(name)] * 2) for name in ("ue4m3", "ue5m3", "ue8m0")}
+    of = {
+        name: AlignedExponents.of_scales(*[formats.get(name)] * 2, -139)
+        for name in ("ue4m3", "ue5m3", "ue8m0")
+    }
     assert {name: one.zero_code for name, one in of.items()} == {"ue4m3": 0, "ue5m3": 0, "ue8m0": -12}
     assert {name: one.shape.signed for name, one in of.items()} == {
         "ue4m3": False,
