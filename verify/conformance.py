@@ -28,11 +28,21 @@ VERSION: Final = 1
 
 _CODES: Final = ("a", "b", "a_scale", "b_scale")
 _FLAGS: Final = ("first", "last")
+_LATER: Final = ("term_size", "zero_exponent", "result")
 
 
 def spec_digest(spec: DotSpec) -> str:
-    """Return the SHA-256 of a specification, as its JSON object with sorted keys and no spaces."""
-    text = json.dumps(asdict(spec), sort_keys=True, separators=(",", ":"))
+    """Return the SHA-256 of a specification, as its JSON object with sorted keys and no spaces.
+
+    What came to specifications later is left out where it is as by default.
+    """
+    plain = DotSpec()
+    facts = {
+        name: value
+        for name, value in asdict(spec).items()
+        if name not in _LATER or value != getattr(plain, name)
+    }
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -133,3 +133,18 @@ def test_a_flow_without_back_pressure_has_no_ready(blockdot):
 def test_aligned_keeps_as_many_bits_as_asked_for(blockdot):
     done = blockdot("verilog", "--block-size", 2, "--accumulate", "aligned", "--fraction", 12, "--json")
     assert json.loads(done.out)["spec"]["name"] == "e2m1_ue5m3_n2_aligned_f12"
+
+
+def test_a_published_tensor_core_by_its_name(refused):
+    # Refused for its stages alone: of all options these are looked at last.
+    assert refused("verilog", "--preset", "blackwell-nvfp4", "--stages", 9) == (
+        "stages must be from 1 to 5 for e2m1_ue4m3_n16_b4_aligned, not 9"
+    )
+    assert refused("verilog", "--preset", "hopper-e4m3") == (
+        "spec must have scales, terms of 16 elements and a binary32 result for hardware, not no scales and "
+        "terms of one product and a result of e8m13 (e4m3_none_n32_aligned_f13_t1_z133_e8m13)"
+    )
+    assert refused("verilog", "--preset", "pascal").startswith("preset must be one of volta-fp16, ")
+    assert refused("verilog", "--preset", "hopper-e4m3", "--blocks", 2) == (
+        "--preset must go without options of what is computed, not with e2m1_ue5m3_n16_b2_none"
+    )

@@ -10,10 +10,10 @@ from blockdot.model import DotSpec
 from blockdot.verify.proofs import claims, contract, prove
 from blockdot.verify.proofs.algebra import check_saved_product, check_tree
 from blockdot.verify.proofs.contract import check_contract, grouped
-from blockdot.verify.proofs.descriptions import Description, tree_offset
-from blockdot.verify.proofs.leaves import check_leaf
+from blockdot.verify.proofs.descriptions import Description, describe, tree_offset
+from blockdot.verify.proofs.leaves import check_leaf, leaf_network
 from blockdot.verify.proofs.pipeline import check_composition, check_stream, pipeline
-from blockdot.verify.proofs.solver import SolverError, network
+from blockdot.verify.proofs.solver import SolverError, always, network
 from blockdot.verify.proofs.steps import Chain, StepNetlist
 
 _SMALL = {"fp32": "e2m1_ue3m2_n2_fp32", "exact": "e2m1_ue3m2_n2_exact_g2", "aligned": "e2m1_ue3m2_n2_aligned"}
@@ -39,6 +39,20 @@ def planted(chain: Chain, module: str, old: str, new: str, which: int = 0) -> Ch
 
 
 _SLOW = pytest.mark.proofs
+
+
+def test_what_is_assumed_of_an_accumulator_is_claimed_of_what_it_takes():
+    """Where no infinity is built, no sum comes there: a lower bound would not hold."""
+    chain = chain_of(_SMALL["aligned"])
+    described = describe(chain.unit.spec, [chain["accumulate"]], None)
+    assert described.claims == ("accumulator",)
+    (bound,) = set(re.findall(r"\[30:23\] <= ([0-9]+)", described.text))
+    assert int(bound) < 255
+    for highest, holds in ((int(bound), True), (140, False)):
+        text = described.text.replace(f"[30:23] <= {bound}", f"[30:23] <= {highest}")
+        description = Description(text, described.cares, described.claims)
+        question = leaf_network(chain, [chain["accumulate"]], description)
+        assert always(question, ["ok_claim_accumulator"]).holds == holds
 
 
 @pytest.mark.parametrize(
