@@ -468,12 +468,9 @@ class _ComputedProduct(_Product[slice]):
         codes = self.b.codes[b].reshape(*shape, -1)
         scales = self.b.scales[b].reshape(shape)
         for k, row in enumerate(range(a.start, a.stop)):
-            result[k] = spec.compute(
-                np.broadcast_to(self.a.codes[row].reshape(*shape[1:], -1), codes.shape),
-                codes,
-                np.broadcast_to(self.a.scales[row].reshape(shape[1:]), shape),
-                scales,
-            )
+            of_a = np.broadcast_to(self.a.codes[row].reshape(*shape[1:], -1), codes.shape)
+            a_scale = np.broadcast_to(self.a.scales[row].reshape(shape[1:]), shape)
+            result[k] = spec.compute(of_a, codes, *(() if spec.scale == "none" else (a_scale, scales)))
         return result
 
 
@@ -617,14 +614,14 @@ def matmul(
             there are more blocks than ``exact`` has guard bits for.
     """
     check_operands(spec, A, B)
-    unit_size = spec.unit_size if spec.accumulate == "aligned" else spec.block_size
+    unit_size = spec.unit_size if spec.accumulate == "aligned" and spec.term_size != 1 else spec.block_size
     return scaled(_product(spec, _Operand(A, unit_size), _Operand(B, unit_size), tiling).run(), A, B)
 
 
 def _product(
     spec: DotSpec, a: _Operand, b: _Operand, tiling: Tiling | None
 ) -> "_AlignedProduct | _CompiledProduct | _ComputedProduct | _RoundedProduct":
-    if spec.accumulate not in _TILINGS:
+    if spec.accumulate not in _TILINGS or spec.term_size == 1:
         return _ComputedProduct(spec, a, b, tiling)
     if spec.accumulate == "aligned":
         return _AlignedProduct(spec, a, b, tiling)

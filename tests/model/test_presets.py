@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from aligned_steps import FORMATS, TensorCore
-from blockdot.model import DotSpec, Format
+from blockdot.model import BlockTensor, DotSpec, Format, matmul
 from blockdot.model.presets import PRESETS
 
 # Shared/design.md, section 1.4: products a step takes, fraction, result, exponent of a zero.
@@ -182,6 +182,33 @@ def test_binary16_rounds_to_nearest_even_once_a_step():
     assert ones(spec, 65504, 15, 0, 0) == 65504
     assert ones(spec, 65504, 16, 0, 0) == np.inf
     assert ones(spec, 2.0**-24, 0, 0, 0) == 2.0**-24
+
+
+@pytest.mark.parametrize(
+    "name", ["hopper-e4m3", "hopper-fp16", "ada-e5m2-fp16", "blackwell-mx-e2m1", "blackwell-mxfp4"]
+)
+def test_products_of_matrices_are_chains_of_steps(name: str, rng: np.random.Generator):
+    spec = DotSpec.preset(name)
+    step, groups = spec.blocks * spec.block_size, 3
+    tensors, codes = [], []
+    for fmt, scale, rows in zip(spec.elements, spec.scales, (3, 4), strict=True):
+        elements = drawn_elements(fmt, (rows, groups * step), np.ones((1, 1), int), rng).astype(fmt.dtype)
+        elements[rng.random(elements.shape) < 0.3] = 0
+        middle = int(scale.encode(1.0))
+        scales = np.clip(middle + rng.integers(-3, 4, (rows, groups * spec.blocks)), 0, scale.largest_code)
+        scales = scales.astype(scale.dtype)
+        tensors.append(BlockTensor(elements, scales, 1.0, fmt.name, scale.name, spec.block_size))
+        codes.append((elements, scales))
+    seen = matmul(spec, *tensors)
+    core = core_of(spec)
+    wanted = np.zeros(seen.shape, np.int64)
+    for row, column in np.ndindex(seen.shape):
+        sides = [codes[0][0][row], codes[1][0][column], codes[0][1][row], codes[1][1][column]]
+        shaped = [array.reshape(groups, spec.blocks, -1).tolist() for array in sides[:2]]
+        if spec.scale != "none":
+            shaped += [array.reshape(groups, spec.blocks).tolist() for array in sides[2:]]
+        wanted[row, column] = core.chain(*shaped)
+    np.testing.assert_array_equal(bits_of(seen, spec.result), wanted)
 
 
 def test_what_goes_with_what():
