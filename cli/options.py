@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..hw.config import Flow, Optimise, UnitConfig
 
 __all__ = [
-    "SPEC_PANEL",
     "AccumulateOption",
     "BlockSizeOption",
     "BlocksOption",
@@ -36,6 +35,7 @@ __all__ = [
     "OfQuantizerOption",
     "OptimiseOption",
     "OrderOption",
+    "PresetOption",
     "RoundingOption",
     "ScaleOption",
     "ScalesOption",
@@ -54,7 +54,7 @@ __all__ = [
     "require_unit",
 ]
 
-SPEC_PANEL = "What is computed"
+_SPEC = "What is computed"
 _UNIT = "How it is built"
 
 UnitOption = Annotated[
@@ -84,7 +84,7 @@ OfQuantizerOption = Annotated[
     ),
 ]
 ElementOption = Annotated[
-    str, typer.Option("--element", help="Element format, or a pair AxB.", rich_help_panel=SPEC_PANEL)
+    str, typer.Option("--element", help="Element format, or a pair AxB.", rich_help_panel=_SPEC)
 ]
 ScaleOption = Annotated[
     str,
@@ -92,17 +92,17 @@ ScaleOption = Annotated[
         "--scale",
         help="Format of the block scales: ue4m3, ue5m3, ue8m0, ue4m4 or any ue{E}m{M}; a pair AxB where the "
         "operands differ.",
-        rich_help_panel=SPEC_PANEL,
+        rich_help_panel=_SPEC,
     ),
 ]
 BlockSizeOption = Annotated[
     int,
-    typer.Option("--block-size", help="Elements under one scale: 2, 4, ... 128.", rich_help_panel=SPEC_PANEL),
+    typer.Option("--block-size", help="Elements under one scale: 2, 4, ... 128.", rich_help_panel=_SPEC),
 ]
 BlocksOption = Annotated[
     int,
     typer.Option(
-        "--blocks", help="Blocks taken at once and added exactly: 1, 2, 4, 8.", rich_help_panel=SPEC_PANEL
+        "--blocks", help="Blocks taken at once and added exactly: 1, 2, 4, 8.", rich_help_panel=_SPEC
     ),
 ]
 AccumulateOption = Annotated[
@@ -112,21 +112,29 @@ AccumulateOption = Annotated[
         metavar="|".join(ACCUMULATIONS),
         autocompletion=lambda incomplete: [name for name in ACCUMULATIONS if name.startswith(incomplete)],
         help="; ".join(f"{name}: {ACCUMULATIONS[name].meaning}" for name in ACCUMULATIONS) + ".",
-        rich_help_panel=SPEC_PANEL,
+        rich_help_panel=_SPEC,
     ),
 ]
 GuardOption = Annotated[
     int,
-    typer.Option(
-        "--guard", help="With exact: room for the sum of 2**GUARD blocks.", rich_help_panel=SPEC_PANEL
-    ),
+    typer.Option("--guard", help="With exact: room for the sum of 2**GUARD blocks.", rich_help_panel=_SPEC),
 ]
 FractionOption = Annotated[
     int,
     typer.Option(
         "--fraction",
         help="With aligned: bits kept behind the point of the largest exponent.",
-        rich_help_panel=SPEC_PANEL,
+        rich_help_panel=_SPEC,
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="A published tensor core instead of the options above, such as blackwell-nvfp4; "
+        "`blockdot tools --presets` lists them.",
+        rich_help_panel=_SPEC,
     ),
 ]
 StagesOption = Annotated[

@@ -10,7 +10,6 @@ import typer
 from ..model import DotSpec
 from .console import console, print_json, table
 from .options import (
-    SPEC_PANEL,
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
@@ -23,6 +22,7 @@ from .options import (
     OfQuantizerOption,
     OptimiseOption,
     OrderOption,
+    PresetOption,
     ScaleOption,
     SeedOption,
     SegmentOption,
@@ -48,16 +48,7 @@ def verilog(
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help="A published tensor core instead of the options above, such as blackwell-nvfp4; "
-            "`blockdot tools --presets` lists them.",
-            rich_help_panel=SPEC_PANEL,
-        ),
-    ] = None,
+    preset: PresetOption = None,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     flow: FlowOption = "stream",
