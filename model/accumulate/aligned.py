@@ -61,15 +61,15 @@ class AlignedProductSums:
     def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
         """See `GroupSums`."""
         formats = self._spec.elements + self._spec.scales
-        values = [fmt.values[array] for fmt, array in zip(formats, codes, strict=True)]
-        exponents = [table[array] for table, array in zip(self._exponents, codes, strict=True)]
-        for of in (values, exponents):
-            # The scales of a block go with all its elements.
-            of[2:] = [array[..., np.newaxis] for array in of[2:]]
+        # The scales of a block go with all its elements.
+        spread = [*codes[:2], *(array[..., np.newaxis] for array in codes[2:])]
+        a, b, a_scale, b_scale = (fmt.values[array] for fmt, array in zip(formats, spread, strict=True))
         with np.errstate(invalid="ignore"):
             # At most 11 bits each, or 4 and two scales: exact.
-            terms = values[0] * values[1] * (values[2] * values[3]) + 0.0
-        read = exponents[0] + exponents[1] + exponents[2] + exponents[3]
+            terms = a * b * (a_scale * b_scale) + 0.0
+        read = np.zeros(terms.shape, np.int16)
+        for table, array in zip(self._exponents, spread, strict=True):
+            read += table[array]
         read[terms == 0] = self._spec.zero_exponent
         terms, read = (array.reshape(*array.shape[:-2], -1) for array in (terms, read))
         largest = read.max(axis=-1)
