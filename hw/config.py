@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protoc
 
 from ..base.argument_checks import require_int
 from ..model import DotSpec
+from ..model.aligned_sum import ZERO_EXPONENT
 
 if TYPE_CHECKING:
     from .dot_unit import DotUnit
@@ -213,6 +214,7 @@ def _without_hardware(spec: DotSpec) -> list[str]:
     """Return what of a specification no hardware is made for."""
     missing = ["no scales"] if spec.scale == "none" else []
     missing += ["terms of one product"] if spec.term_size == 1 else []
+    missing += [f"a zero_exponent of {spec.zero_exponent}"] if spec.zero_exponent != ZERO_EXPONENT else []
     missing += [f"a result of {spec.result}"] if spec.result != "binary32" else []
     return missing
 
@@ -226,8 +228,8 @@ def require_hardware(spec: DotSpec) -> None:
     """Raise ValueError unless there is hardware of a specification."""
     if missing := _without_hardware(spec):
         raise ValueError(
-            f"spec must have scales, terms of 16 elements and a binary32 result for hardware, not "
-            f"{' and '.join(missing)} ({spec.name})"
+            f"spec must have scales, terms of 16 elements, a zero_exponent of {ZERO_EXPONENT} and a binary32 "
+            f"result for hardware, not {' and '.join(missing)} ({spec.name})"
         )
 
 
