@@ -18,18 +18,23 @@ significand, in a unit that belongs to S6. Three exceptions:
 S4 is S6 or lies in the same binade or the next: the quotient of the two before they are rounded is 1.5.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
-from ..leaves.bits import barrel_left, repeat, wire
+from ..hierarchy import add_submodule
+from ..leaves.bits import repeat, wire
 from ..leaves.comparison import any_of
-from ..leaves.compressor import Adder, Columns
+from ..leaves.compressor import Columns, FinalAdder
 from ..step_delays import StepDelay
 from ..steps.records import Record, Step
 from .element_rounding import CompareStep, RoundStep
 from .form import QuantizerForm
+from .largest_magnitude import searched_bits
 from .midpoints import MidpointsStep
 from .records import ChosenScale, Lanes, LargestMagnitude, QuantizedBlock
 from .scale_choice import ScaleStep
@@ -86,6 +91,17 @@ class Candidates(Record):
     four: Candidate
     place: tuple[Value, ...]
 
+    def map(self, change: Callable[[str, Value], Value], suffix: str = "") -> Self:
+        """See `Record`: the wires of the two candidates are told apart."""
+        return replace(
+            self,
+            nan=change(f"nan{suffix}", self.nan),
+            negative=change(f"negative{suffix}", self.negative),
+            six=self.six.map(change, f"{suffix}_six"),
+            four=self.four.map(change, f"{suffix}_four"),
+            place=tuple(change(f"place{suffix}_{k}", one) for k, one in enumerate(self.place)),
+        )
+
 
 @dataclass(frozen=True)
 class ErrorSums(Record):
@@ -102,21 +118,120 @@ class ErrorSums(Record):
     products: tuple[Value, Value]
 
 
+class RoundedScale(wiring.Component):
+    """Choose the scale that brings the largest magnitude to `top`.
+
+    Combinational.
+
+    Args:
+        form: How the quantizer is built.
+        top: 6 or 4.
+
+    Members:
+        largest: The largest magnitude, see `LargestMagnitude`.
+        code: The scale's code.
+    """
+
+    largest: Signal
+    code: Signal
+
+    def __init__(self, form: QuantizerForm, top: int) -> None:
+        self.form = form
+        self.top = top
+        bits, sticky = searched_bits(form)
+        super().__init__(
+            {"largest": In(form.input.exponent_bits + bits + sticky), "code": Out(form.scale.bits)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chooser = ScaleStep(self.form)
+        exponent, fraction, below = chooser.normalised(m, self.largest)
+        code, _ = chooser.nearest(m, self.largest, exponent, fraction, below, self.top)
+        m.d.comb += self.code.eq(code)
+        return m
+
+
+class ScaledElements(wiring.Component):
+    """Round the elements of a block under a scale.
+
+    Combinational.
+
+    Args:
+        form: How the quantizer is built.
+
+    Members:
+        magnitude: The magnitudes side by side, the first one lowest, see `Lanes`.
+        code: The scale's code. Zero reads as the least scale above, and all elements are zero then.
+        element: The codes of the elements' magnitudes, three bits each.
+        significand: The scale's, normalised.
+        odd: The last bit of its exponent, give or take a constant.
+        binade: For each magnitude its binade, see `ComparedElements`.
+    """
+
+    magnitude: Signal
+    code: Signal
+    element: Signal
+    significand: Signal
+    odd: Signal
+    binade: Signal
+
+    def __init__(self, form: QuantizerForm) -> None:
+        self.form = form
+        lanes = form.spec.block_size
+        super().__init__(
+            {
+                "magnitude": In(lanes * form.magnitude_bits),
+                "code": In(form.scale.bits),
+                "element": Out(3 * lanes),
+                "significand": Out(form.scale.mantissa_bits + 1),
+                "odd": Out(1),
+                "binade": Out(3 * lanes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form = self.form
+        count = form.spec.block_size
+        lanes = Lanes(
+            Const(0, count), tuple(self.magnitude.word_select(k, form.magnitude_bits) for k in range(count))
+        )
+        live: Value = Const(1)
+        told: Value = self.code
+        if form.scale.zero_code is not None:
+            live = wire(m, self.code.any(), "is_above_zero")
+            told = wire(m, Cat(self.code[0] | ~live, self.code[1:]), "code_above_zero")
+        middle = MidpointsStep(form).build(m, platform, ChosenScale(lanes, Const(0), told, None))
+        compared = CompareStep(form).build(m, platform, middle)
+        multiple = middle.multiple
+        fraction = Const(0, 0) if multiple.fraction is None else multiple.fraction[0]
+        m.d.comb += [
+            self.element.eq(Cat(*RoundStep(form).magnitudes(m, compared, live))),
+            self.significand.eq(Cat(fraction, Const(1, 1))),
+            self.odd.eq(multiple.least[0]),
+            self.binade.eq(Cat(*compared.binade)),
+        ]
+        return m
+
+
 class TwoScalesStep(Step[LargestMagnitude, TwoScales]):
     """Choose both scales from the largest magnitude, as `ScaleStep` does one."""
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
-        self.chooser = ScaleStep(form)
-        super().__init__("scales", self.chooser.depth, self.chooser.bits + form.scale.bits)
+        one = ScaleStep(form)
+        super().__init__("scales", one.depth, one.bits + form.scale.bits)
 
     def build(self, m: Module, platform: object, before: LargestMagnitude) -> TwoScales:
-        exponent, fraction, below = self.chooser.normalised(m, before.largest)
-        six, four = (
-            self.chooser.nearest(m, before.largest, exponent, fraction, below, top)[0] for top in (6, 4)
-        )
+        codes: list[Value] = []
+        for top in (6, 4):
+            one = RoundedScale(self.form, top)
+            add_submodule(m, platform, f"scale_{top}", one)
+            m.d.comb += one.largest.eq(before.largest)
+            codes.append(one.code)
         nan = wire(m, before.largest[-self.form.input.exponent_bits :].all(), "nan")
-        return TwoScales(before.lanes, nan, six, four)
+        return TwoScales(before.lanes, nan, codes[0], codes[1])
 
 
 class CandidatesStep(Step[TwoScales, Candidates]):
@@ -124,57 +239,50 @@ class CandidatesStep(Step[TwoScales, Candidates]):
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
-        self.midpoints, self.compare, self.round = MidpointsStep(form), CompareStep(form), RoundStep(form)
-        steps = (self.midpoints, self.compare, self.round)
+        steps = (MidpointsStep(form), CompareStep(form), RoundStep(form))
         lanes = form.spec.block_size
         super().__init__(
             "candidates",
             StepDelay(sum(step.depth.alone for step in steps), hidden=2),
-            lanes * (self._place_bits + 7) + 2 * (form.scale.bits + form.scale.significand_bits + 1),
+            lanes * (form.input.mantissa_bits + _BINADES + 7)
+            + 2 * (form.scale.bits + form.scale.significand_bits + 1),
         )
-
-    @property
-    def _place_bits(self) -> int:
-        return self.form.input.mantissa_bits + _BINADES
 
     def build(self, m: Module, platform: object, before: TwoScales) -> Candidates:
-        scale = self.form.scale
-        places: list[Value] = []
-        candidates: list[Candidate] = []
-        low: list[Value] = []
-        for code in (before.six, before.four):
-            live: Value = Const(1)
-            told = code
-            if scale.zero_code is not None:
-                # The least scale stands for zero, so that there is a unit.
-                live = wire(m, code.any(), "is_above_zero")
-                told = Cat(code[0] | ~live, code[1:])
-            middle = self.midpoints.build(m, platform, ChosenScale(before.lanes, before.nan, told, None))
-            compared = self.compare.build(m, platform, middle)
-            if not places:
-                places = self._places(m, before.lanes, compared.binade)
-            fraction = Const(0, 0) if middle.multiple.fraction is None else middle.multiple.fraction[0]
-            significand = Cat(fraction, Const(1, 1), Const(0, 1))
-            low.append(middle.multiple.least[0])
-            candidates.append(Candidate(code, significand, tuple(self.round.magnitudes(m, compared, live))))
-        six, four = candidates
+        lanes = range(self.form.spec.block_size)
+        under: list[ScaledElements] = []
+        for top, code in ((6, before.six), (4, before.four)):
+            one = ScaledElements(self.form)
+            add_submodule(m, platform, f"elements_{top}", one)
+            m.d.comb += [one.magnitude.eq(Cat(*before.lanes.magnitude)), one.code.eq(code)]
+            under.append(one)
+        six, four = under
         # In the next binade, S4 is twice what its significand says.
-        doubled = wire(m, low[0] ^ low[1], "is_next_binade")
-        grown = wire(
-            m, Mux(doubled, Cat(Const(0, 1), four.significand[:-1]), four.significand), "four_significand"
+        doubled = wire(m, six.odd ^ four.odd, "is_next_binade")
+        zero = Const(0, 1)
+        grown = Mux(doubled, Cat(zero, four.significand), Cat(four.significand, zero))
+        elements = [tuple(one.element.word_select(k, 3) for k in lanes) for one in under]
+        return Candidates(
+            before.nan,
+            before.lanes.negative,
+            Candidate(before.six, six.significand, elements[0]),
+            Candidate(before.four, wire(m, grown, "four_significand"), elements[1]),
+            self._places(m, before.lanes, six.binade),
         )
-        four = Candidate(four.scale, grown, four.element)
-        six = Candidate(six.scale, six.significand[:-1], six.element)
-        return Candidates(before.nan, before.lanes.negative, six, four, tuple(places))
 
-    def _places(self, m: Module, lanes: Lanes, binades: tuple[Value, ...]) -> list[Value]:
+    def _places(self, m: Module, lanes: Lanes, binades: Value) -> tuple[Value, ...]:
         """Return the magnitudes as integers: significands, moved up by the binade that they are in."""
+        compare = CompareStep(self.form)
         found: list[Value] = []
-        for k, (magnitude, binade) in enumerate(zip(lanes.magnitude, binades, strict=True)):
-            _, whole, _ = self.compare.normalised(m, magnitude, k)
-            significand = Cat(whole, Const(1, 1), Const(0, _BINADES - 1))
-            found.append(wire(m, barrel_left(m, significand, binade), f"place_{k}"))
-        return found
+        for k, magnitude in enumerate(lanes.magnitude):
+            _, whole, _ = compare.normalised(m, magnitude, k)
+            place = Cat(whole, Const(1, 1), Const(0, _BINADES - 1))
+            for i in range(3):
+                step = 1 << i
+                moved = Cat(Const(0, step), place)[: len(place)]
+                place = wire(m, Mux(binades[3 * k + i], moved, place), f"moved_{k}_by_{step}")
+            found.append(place)
+        return tuple(found)
 
 
 class ErrorSumsStep(Step[Candidates, ErrorSums]):
@@ -182,7 +290,6 @@ class ErrorSumsStep(Step[Candidates, ErrorSums]):
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
-        self.adder: Adder = "sklansky" if form.fast else "ripple"
         lanes = form.spec.block_size
         bits = form.input.mantissa_bits + _BINADES + 4 + lanes.bit_length()
         super().__init__(
@@ -194,53 +301,62 @@ class ErrorSumsStep(Step[Candidates, ErrorSums]):
     def build(self, m: Module, platform: object, before: Candidates) -> ErrorSums:
         squares: list[Value] = []
         products: list[Value] = []
-        for name, candidate in (("six", before.six), ("four", before.four)):
-            squares.append(self._squares(m, candidate.element, name))
-            products.append(self._products(m, candidate.element, before.place, name))
+        for name, candidate in (("6", before.six), ("4", before.four)):
+            squares.append(self._squares(m, platform, candidate.element, name))
+            products.append(self._products(m, platform, candidate.element, before.place, name))
         kept = Candidates(before.nan, before.negative, before.six, before.four, ())
         return ErrorSums(kept, (squares[0], squares[1]), (products[0], products[1]))
 
-    def _squares(self, m: Module, elements: tuple[Value, ...], name: str) -> Value:
+    def _squares(self, m: Module, platform: object, elements: tuple[Value, ...], name: str) -> Value:
         largest = _MAGNITUDES[-1] ** 2
         columns = Columns(
             (len(elements) * largest).bit_length(),
-            name=f"{name}_squares",
+            name=f"squares_{name}",
             order=self.form.order,
             balanced=self.form.fast,
         )
         for k, element in enumerate(elements):
-            at = [wire(m, element == code, f"{name}_{k}_is_{code}") for code in range(8)]
+            at = [wire(m, element == code, f"of_{name}_{k}_is_{code}") for code in range(8)]
             for i in range(largest.bit_length()):
                 ones = [one for one, value in zip(at, _MAGNITUDES, strict=True) if value**2 >> i & 1]
                 if ones:
-                    columns.put(i, wire(m, any_of(ones), f"{name}_{k}_square_{i}"))
-        return wire(m, columns.total(m, self.adder), f"{name}_sum_of_squares")
+                    columns.put(i, wire(m, any_of(ones), f"of_{name}_{k}_square_{i}"))
+        return self._total(m, platform, columns)
 
     def _products(
-        self, m: Module, elements: tuple[Value, ...], places: tuple[Value, ...], name: str
+        self, m: Module, platform: object, elements: tuple[Value, ...], places: tuple[Value, ...], name: str
     ) -> Value:
         """An element is a significand of two bits, moved up by one or two: two rows of the magnitude."""
         bits = len(places[0])
         most = len(elements) * _MAGNITUDES[-1] * ((1 << bits) - 1)
         columns = Columns(
-            most.bit_length(), name=f"{name}_products", order=self.form.order, balanced=self.form.fast
+            most.bit_length(), name=f"products_{name}", order=self.form.order, balanced=self.form.fast
         )
         for k, (element, place) in enumerate(zip(elements, places, strict=True)):
             low, exponent = element[0], element[1:]
             by_two, by_four = exponent == 2, exponent == 3
-            once = wire(m, place & repeat(~exponent[1], bits), f"{name}_{k}_once")
-            twice = wire(m, place & repeat(by_two, bits), f"{name}_{k}_twice")
-            fourfold = wire(m, place & repeat(by_four, bits), f"{name}_{k}_fourfold")
+            once = wire(m, place & repeat(~exponent[1], bits), f"of_{name}_{k}_once")
+            twice = wire(m, place & repeat(by_two, bits), f"of_{name}_{k}_twice")
+            fourfold = wire(m, place & repeat(by_four, bits), f"of_{name}_{k}_fourfold")
             moved = wire(
                 m,
                 Cat(once, Const(0, 2)) | Cat(Const(0, 1), twice, Const(0, 1)) | Cat(Const(0, 2), fourfold),
-                f"{name}_{k}_moved",
+                f"of_{name}_{k}_moved",
             )
             normal = exponent.any()
             for i, bit in enumerate(moved):
                 columns.put(i, bit & low)
                 columns.put(i + 1, bit & normal)
-        return wire(m, columns.total(m, self.adder), f"{name}_sum_of_products")
+        return self._total(m, platform, columns)
+
+    def _total(self, m: Module, platform: object, columns: Columns) -> Value:
+        if not self.form.fast:
+            return wire(m, columns.total(m, "ripple"), f"{columns.name}_total")
+        adder = FinalAdder(width=columns.width, adder="sklansky")
+        add_submodule(m, platform, "{}_adder_{}".format(*columns.name.split("_")), adder)
+        save, carry = columns.carry_save(m)
+        m.d.comb += [adder.save.eq(save), adder.carry.eq(carry)]
+        return adder.total
 
 
 class ChooseStep(Step[ErrorSums, QuantizedBlock]):

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
-from blockdot.hw import QuantizerUnit, to_verilog
+from blockdot.hw import QuantizerConfig, QuantizerUnit, to_verilog
 from blockdot.hw.config import Flow, Optimise
 from blockdot.hw.fusesoc_core import core_file
-from blockdot.model.quantizer import QuantizerSpec
+from blockdot.model.quantizer import QuantizerMethod, QuantizerSpec
 
 Codes = npt.NDArray[np.unsignedinteger]
 
@@ -201,3 +201,11 @@ def test_the_verilog_and_its_sidecar_tell_the_ports() -> None:
     core = core_file(unit, version="1.2.3")
     assert f"name: blockdot:quantizer:{unit.name}:1.2.3" in core
     assert 'description: "Quantizer quantize_bf16_e2m1_ue4m3_n2_absmax, 1 register stages"' in core
+
+
+@pytest.mark.parametrize(("method", "optimise"), [("four_over_six", "delay"), ("absmax", "area")])
+def test_every_wire_has_a_plain_name(method: QuantizerMethod, optimise: Optimise) -> None:
+    spec = QuantizerSpec(block_size=2, method=method)
+    deepest = QuantizerConfig(spec, optimise=optimise)
+    text = to_verilog(deepest.with_stages(deepest.max_stages).build()).text
+    assert "\\" not in text  # an escaped name: one of two wires of the same name
