@@ -4,7 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..hw.config import UnitConfig
+    from ..hw import QuantizerConfig, UnitConfig
     from ..sim.engines.run import Engine
     from ..sim.stimulus import StimulusSource
     from ..verify.compare import Mismatch
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["mismatch_text", "repeat_command"]
 
 
-def repeat_command(config: "UnitConfig", source: "StimulusSource | None", engine: "Engine") -> str | None:
+def repeat_command(
+    config: "UnitConfig | QuantizerConfig", source: "StimulusSource | None", engine: "Engine"
+) -> str | None:
     """Return the command line that repeats a run.
 
     Args:
@@ -21,9 +23,12 @@ def repeat_command(config: "UnitConfig", source: "StimulusSource | None", engine
         engine: What simulated it.
 
     Returns:
-        A ``blockdot simulate`` command; None if it is not known what gives the stimulus again.
+        A ``blockdot simulate`` command; None if it is not known what gives the stimulus again, or the unit
+        is no dot product.
     """
-    if source is None:
+    from ..hw import UnitConfig
+
+    if source is None or not isinstance(config, UnitConfig):
         return None
     return shlex.join(
         ["blockdot", "simulate", *_unit_words(config), "--engine", engine, *_stimulus_words(source)]

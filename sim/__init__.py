@@ -2,6 +2,7 @@
 
 from ..base.external_tools import Tool, ToolError
 from .engines.run import BUILD_DIR, ENGINES, Engine, run
+from .quantizer_stimulus import QuantizerStimulus
 from .stimulus import Stimulus, from_blocks, random
 from .stream_rules import EngineError, Response, StreamError, StreamRule
 from .tile_matmul import simulate_matmul
@@ -11,6 +12,7 @@ __all__ = [
     "ENGINES",
     "Engine",
     "EngineError",
+    "QuantizerStimulus",
     "Response",
     "Stimulus",
     "StreamError",

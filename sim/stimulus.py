@@ -1,21 +1,27 @@
 """Stimulus: what is put on a unit's inputs, in which cycles, and the results it must give."""
 
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import require_hardware
-from ..model import DotSpec, Format
+from ..model import DotSpec, Format, QuantizerSpec
 
 __all__ = [
     "LONGEST",
     "Inputs",
     "Stimulus",
     "StimulusSource",
+    "UnitStimulus",
     "bulk",
+    "codes_text",
+    "draw_patterns",
+    "freeze",
     "from_blocks",
     "negated",
     "pack",
@@ -54,13 +60,14 @@ def pack(codes: Codes, bits: int) -> npt.NDArray[np.uint32]:
     words = np.zeros((vectors, -(-n * bits // 32)), "<u4")
     packed = words.view(np.uint8)
     step = max(1, _PACK_BITS // (n * bits))
-    little = codes.astype("<u2" if bits > 8 else np.uint8, order="C", copy=False)
+    wide = "<u4" if bits > 16 else "<u2"
+    little = codes.astype(wide if bits > 8 else np.uint8, order="C", copy=False)
     for start in range(0, vectors, step):
         chunk = little[start : start + step]
         # The most common ones by far, and an order of magnitude faster.
         if bits == 4 and n % 2 == 0:
             filled = chunk[:, ::2] | chunk[:, 1::2] << np.uint8(4)
-        elif n == 1 or bits in (8, 16):
+        elif n == 1 or bits in (8, 16, 32):
             filled = chunk.view(np.uint8)
         else:
             octets = chunk.view(np.uint8).reshape(len(chunk), n, -1)
@@ -134,8 +141,112 @@ class StimulusSource:
     tensors: tuple[str, ...] = ()
 
 
+def freeze(stimulus: "UnitStimulus", name: str, array: npt.NDArray[np.generic]) -> None:
+    """Keep an array as a stimulus's attribute that cannot be written to."""
+    array = array.view()
+    array.setflags(write=False)
+    object.__setattr__(stimulus, name, array)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stimulus:
+class UnitStimulus(ABC):
+    """What the stimuli of all kinds of units have in common: vectors, and when they are offered.
+
+    Attributes:
+        spec: What the unit computes.
+        first: Which vectors start a sum, shape (vectors,); all of them where nothing is accumulated.
+        last: Which vectors ask for a result, shape (vectors,); likewise.
+        offer: In which cycles an input may be offered, shape (cycles,), repeated for ever.
+        accept: In which cycles a result is accepted, shape (cycles,), repeated for ever.
+        source: What gives the same vectors and patterns again, if anything does.
+    """
+
+    PARTS: ClassVar[tuple[str, ...]]
+    """The arrays that have a row for each vector."""
+
+    spec: DotSpec | QuantizerSpec
+    first: Bools = field(init=False)
+    last: Bools = field(init=False)
+    offer: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
+    accept: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
+    source: StimulusSource | None = None
+
+    def _check_patterns(self) -> None:
+        """Check and freeze the patterns."""
+        if not self.vectors:
+            raise ValueError("stimulus must hold at least one vector, not 0")
+        for name in ("offer", "accept"):
+            pattern = np.asarray(getattr(self, name))
+            if pattern.dtype != np.bool_:
+                raise TypeError(f"{name} must be bool, not {pattern.dtype}")
+            if pattern.ndim != 1 or not pattern.any():
+                raise ValueError(f"{name} must be one row with a true cycle in it, not {pattern.tolist()}")
+            freeze(self, name, pattern)
+
+    @property
+    @abstractmethod
+    def vectors(self) -> int:
+        """How many inputs there are."""
+
+    @cached_property
+    def sums(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """For each result, its first vector and its last one; a first of -1 where none had `first`."""
+        vector = np.arange(self.vectors)
+        begun = np.maximum.accumulate(np.where(self.first, vector, -1))
+        return begun[self.last], vector[self.last]
+
+    @property
+    def result_count(self) -> int:
+        """How many results a unit must give."""
+        return len(self.sums[0])
+
+    @property
+    def undefined_count(self) -> int:
+        """How many results, the first ones, belong to sums that no `first` started: any bits will do."""
+        return int((self.sums[0] < 0).sum())
+
+    @abstractmethod
+    def expected(self) -> npt.NDArray[np.uint32]:
+        """Return the bits of every result, as the model computes them, laid out as `Response.results`."""
+
+    @abstractmethod
+    def words(self) -> dict[str, npt.NDArray[np.uint32]]:
+        """Return what is put on each data port: by its name, shape (vectors, words), see `pack`."""
+
+    @abstractmethod
+    def result_text(self, bits: int) -> str:
+        """Return a result as a reader wants to see it."""
+
+    @abstractmethod
+    def vector_text(self, vector: int) -> list[str]:
+        """Return the lines that tell what a vector holds."""
+
+    def select(self, rows: slice | Bools, *, offer: Bools, accept: Bools) -> Self:
+        """Return a stimulus of some of the vectors, with patterns of its own."""
+        kept = {name: array[rows] for name in self.PARTS if (array := getattr(self, name)) is not None}
+        return replace(self, **kept, offer=offer, accept=accept, source=None)
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """Return a stimulus of this one's vectors and those of others, with this one's patterns."""
+        arrays = {
+            name: np.concatenate([getattr(one, name) for one in (self, *others)])
+            for name in self.PARTS
+            if getattr(self, name) is not None
+        }
+        return replace(self, **arrays, source=None)
+
+
+def codes_text(fmt: Format, codes: npt.NDArray[np.unsignedinteger]) -> str:
+    """Return codes in hex and what they are worth."""
+    digits = -(-fmt.bits // 4)
+    flat = codes.reshape(-1)
+    hexes = " ".join(f"{int(code):0{digits}x}" for code in flat)
+    values = " ".join(f"{value:g}" for value in fmt.values[flat])
+    return f"{hexes} ({fmt.name}: {values})"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stimulus(UnitStimulus):
     """The inputs of a run in order, and when they are offered and results accepted.
 
     Arrays are checked, converted to the narrowest type and made read-only.
@@ -158,6 +269,8 @@ class Stimulus:
             is never true, or `first` and `last` are not all true where nothing is accumulated.
     """
 
+    PARTS: ClassVar[tuple[str, ...]] = ("a", "b", "a_scale", "b_scale", "first", "last")
+
     spec: DotSpec
     a: Codes
     b: Codes
@@ -165,9 +278,6 @@ class Stimulus:
     b_scale: Codes
     first: Bools
     last: Bools
-    offer: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
-    accept: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
-    source: StimulusSource | None = None
 
     def __post_init__(self) -> None:
         spec = self.spec
@@ -182,7 +292,7 @@ class Stimulus:
             "last": (vectors,),
         }
         formats = dict(zip(("a", "b", "a_scale", "b_scale"), spec.elements + spec.scales, strict=True))
-        for name in (*shapes, "offer", "accept"):
+        for name, shape in shapes.items():
             array = getattr(self, name)
             if name in formats:
                 array = formats[name].check(array, name)
@@ -190,17 +300,10 @@ class Stimulus:
                 array = np.asarray(array)
                 if array.dtype != np.bool_:
                     raise TypeError(f"{name} must be bool, not {array.dtype}")
-            if name in shapes and array.shape != shapes[name]:
-                raise ValueError(f"{name} must be shaped {shapes[name]} for {spec.name}, not {array.shape}")
-            array = array.view()
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
-        if not vectors:
-            raise ValueError("stimulus must hold at least one vector, not 0")
-        for name in ("offer", "accept"):
-            pattern = getattr(self, name)
-            if pattern.ndim != 1 or not pattern.any():
-                raise ValueError(f"{name} must be one row with a true cycle in it, not {pattern.tolist()}")
+            if array.shape != shape:
+                raise ValueError(f"{name} must be shaped {shape} for {spec.name}, not {array.shape}")
+            freeze(self, name, array)
+        self._check_patterns()
         if not spec.accumulates and not (self.first.all() and self.last.all()):
             raise ValueError(f"first and last must all be true for {spec.name}, not some false")
 
@@ -208,23 +311,6 @@ class Stimulus:
     def vectors(self) -> int:
         """How many inputs there are."""
         return len(self.a)
-
-    @cached_property
-    def sums(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """For each result, its first vector and its last one; a first of -1 where none had `first`."""
-        vector = np.arange(self.vectors)
-        begun = np.maximum.accumulate(np.where(self.first, vector, -1))
-        return begun[self.last], vector[self.last]
-
-    @property
-    def result_count(self) -> int:
-        """How many results a unit must give."""
-        return len(self.sums[0])
-
-    @property
-    def undefined_count(self) -> int:
-        """How many results, the first ones, belong to sums that no `first` started: any bits will do."""
-        return int((self.sums[0] < 0).sum())
 
     def expected(self) -> npt.NDArray[np.uint32]:
         """Return the bits of every result, as the model computes them; 0 for those that are undefined."""
@@ -257,6 +343,26 @@ class Stimulus:
                 ("i_a", "i_b", "i_a_scale", "i_b_scale"), arrays, formats, strict=True
             )
         }
+
+    def result_text(self, bits: int) -> str:
+        """Return a binary32 in hex and as a number, shortest that reads back the same."""
+        return f"{bits:#010x} ({np.array(bits, np.uint32).view(np.float32)[()]!s})"
+
+    def vector_text(self, vector: int) -> list[str]:
+        """Return the lines that tell what a vector holds."""
+        a_format, b_format = self.spec.elements
+        a_scale_format, b_scale_format = self.spec.scales
+        lines = []
+        for block in range(self.spec.blocks):
+            at = f"vector {vector}" + (f" block {block}" if self.spec.blocks > 1 else "")
+            place = (vector, block)
+            lines += [
+                f"  {at}: a_scale {codes_text(a_scale_format, self.a_scale[place])}, "
+                f"b_scale {codes_text(b_scale_format, self.b_scale[place])}",
+                f"    a {codes_text(a_format, self.a[place])}",
+                f"    b {codes_text(b_format, self.b[place])}",
+            ]
+        return lines
 
 
 def from_blocks(
@@ -303,7 +409,7 @@ def from_blocks(
     groups = shape[-3]
     flat = [array.reshape(-1, *array.shape[len(shape) - 2 :]) for array in arrays]
     group = np.arange(len(flat[0])) % max(groups, 1)
-    patterns = {} if stalls is None else _patterns(np.random.default_rng(stalls))
+    patterns = {} if stalls is None else draw_patterns(np.random.default_rng(stalls))
     return Stimulus(
         spec=spec,
         a=flat[0],
@@ -375,7 +481,7 @@ def random(
         first=first,
         last=last,
         source=StimulusSource(kind="random", count=vectors, seed=seed, longest=longest, stalls=stalls),
-        **(_patterns(rng) if stalls else {}),
+        **(draw_patterns(rng) if stalls else {}),
     )
 
 
@@ -441,7 +547,7 @@ def _uniform(fmt: Format, shape: tuple[int, ...], rng: np.random.Generator) -> C
     return fmt.codes[rng.integers(0, count, shape, dtype=fmt.dtype)]
 
 
-def _patterns(rng: np.random.Generator) -> dict[str, Bools]:
+def draw_patterns(rng: np.random.Generator) -> dict[str, Bools]:
     """Draw stretches of cycles in which transfers are certain, frequent or rare."""
     patterns = {}
     for name, length in (("offer", _OFFER_LENGTH), ("accept", _ACCEPT_LENGTH)):

@@ -27,9 +27,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import DotUnit
-from ..hw.stream_unit import StreamUnit
-from .stimulus import Inputs, Stimulus
+from ..hw.stream_unit import Port, StreamUnit
+from .stimulus import Inputs
 
 __all__ = [
     "RESET_CYCLES",
@@ -42,9 +41,15 @@ __all__ = [
     "StreamBench",
     "StreamError",
     "StreamRule",
+    "as_number",
+    "as_words",
     "payloads",
+    "result_ports",
+    "result_words",
 ]
 
+
+_WORD: Final = 0xFFFFFFFF
 
 RESET_CYCLES: Final = 2
 """Cycles of reset before cycle 0."""
@@ -78,7 +83,8 @@ class Response:
     """What a unit answered.
 
     Attributes:
-        results: Bits of the results in order, uint32; a row of words for each result of a tile.
+        results: Bits of the results in order, uint32; a row of words for each where it has several: those of
+            one port after another, each from a word of its own on, the least significant first.
         result_cycles: The cycle in which each result was taken from the unit, int64.
         input_cycles: The cycle in which the unit took each input, int64.
         cycles: Cycles that were run after reset.
@@ -139,8 +145,8 @@ class RunOutcome:
 
     Attributes:
         rule: The rule.
-        held: Bits of the result that was under offer.
-        seen: Bits of the result that was seen.
+        held: Bits of the result that was under offer; of the first word that differs, where it has several.
+        seen: Bits of the result that was seen, likewise.
     """
 
     rule: StreamRule
@@ -163,8 +169,9 @@ class RunOutcome:
                     f"not fall at cycle {cycle} with {self.held:#010x} under offer"
                 )
             case StreamRule.RESULT_STABLE:
+                names = " and ".join(port.name for port in result_ports(unit))
                 text = (
-                    f"o_result of {unit.name} must hold until o_ready, "
+                    f"{names} of {unit.name} must hold until o_ready, "
                     f"not change from {self.held:#010x} to {self.seen:#010x} at cycle {cycle}"
                 )
             case StreamRule.RESULT_OWED:
@@ -199,14 +206,39 @@ class Payload(NamedTuple):
     values: list[int]
 
 
-def payloads(unit: DotUnit, stimulus: Stimulus) -> list[Payload]:
+def result_ports(unit: StreamUnit) -> tuple[Port, ...]:
+    """Return the ports of what leaves with a valid output, in order."""
+    return tuple(
+        port for port in unit.ports if port.direction == "out" and port.name not in ("i_ready", "o_valid")
+    )
+
+
+def result_words(unit: StreamUnit) -> int:
+    """Return how many 32-bit words a result has, each of its ports beginning with one of its own."""
+    return sum(-(-port.width // 32) for port in result_ports(unit))
+
+
+def as_number(words: npt.NDArray[np.uint32] | np.uint32) -> int:
+    """Return the bits of a result as one number, the first word lowest."""
+    return int.from_bytes(np.asarray(words).astype("<u4").tobytes(), "little")
+
+
+def as_words(results: list[int], words: int) -> npt.NDArray[np.uint32]:
+    """Return results that are one number each as `Response` has them."""
+    if words == 1:
+        return np.array(results, np.uint32)
+    octets = b"".join(result.to_bytes(4 * words, "little") for result in results)
+    return np.frombuffer(octets, "<u4").astype(np.uint32).reshape(-1, words)
+
+
+def payloads(unit: StreamUnit, stimulus: Inputs) -> list[Payload]:
     """Return what each port of a unit's input stream shows, ``i_valid`` apart."""
     columns: dict[str, list[int]] = {
         name: [int.from_bytes(row.tobytes(), "little") for row in words]
         for name, words in stimulus.words().items()
     }
-    columns["i_first"] = [int(flag) for flag in stimulus.first]
-    columns["i_last"] = [int(flag) for flag in stimulus.last]
+    columns["i_first"] = stimulus.first.astype(int).tolist()
+    columns["i_last"] = stimulus.last.astype(int).tolist()
     return [Payload(port.name, port.width, columns[port.name]) for port in unit.ports if port.name in columns]
 
 
@@ -234,6 +266,7 @@ class StreamBench:
         offer: Whether an input is offered, per cycle, repeated.
         accept: Whether a result is accepted, per cycle, repeated.
         limits: How long to wait.
+        words: 32-bit words of a result.
     """
 
     def __init__(
@@ -243,7 +276,9 @@ class StreamBench:
         offer: npt.NDArray[np.bool_],
         accept: npt.NDArray[np.bool_],
         limits: Limits,
+        words: int = 1,
     ) -> None:
+        self._words = words
         self._last: list[bool] = last.tolist()
         self._offer: list[bool] = offer.tolist()
         self._accept: list[bool] = accept.tolist()
@@ -279,16 +314,24 @@ class StreamBench:
     def observe(self, *, i_ready: bool, o_valid: bool, o_result: int) -> RunOutcome | None:
         """Note what the outputs show before the edge that ends the cycle.
 
+        Args:
+            i_ready: Whether an input is taken.
+            o_valid: Whether a result is offered.
+            o_result: The result's words as one number, the first word lowest.
+
         Returns:
             The outcome if the run ends here, else None.
         """
         given = len(self._results)
         if self._waiting and not o_valid:
-            return RunOutcome(rule=StreamRule.VALID_HELD, held=self._held)
+            return RunOutcome(rule=StreamRule.VALID_HELD, held=self._held & _WORD)
         if self._waiting and o_result != self._held:
-            return RunOutcome(rule=StreamRule.RESULT_STABLE, held=self._held, seen=o_result)
+            different = o_result ^ self._held
+            word = ((different & -different).bit_length() - 1) // 32 * 32
+            held, seen = self._held >> word & _WORD, o_result >> word & _WORD
+            return RunOutcome(rule=StreamRule.RESULT_STABLE, held=held, seen=seen)
         if o_valid and given == self._owed:
-            return RunOutcome(rule=StreamRule.RESULT_OWED, seen=o_result)
+            return RunOutcome(rule=StreamRule.RESULT_OWED, seen=o_result & _WORD)
         ready = self._accept[self._cycle % len(self._accept)]
         take, give = self._offering and i_ready, o_valid and ready
         self._waiting = o_valid and not ready
@@ -317,7 +360,7 @@ class StreamBench:
     def response(self) -> Response:
         """Return what the unit has answered so far."""
         return Response(
-            results=np.array(self._results, np.uint32),
+            results=as_words(self._results, self._words),
             result_cycles=np.array(self._result_cycles, np.int64),
             input_cycles=np.array(self._input_cycles, np.int64),
             cycles=self._cycle,

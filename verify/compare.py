@@ -6,11 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import UnitConfig
-from ..model import Format
+from ..hw import QuantizerConfig, UnitConfig
 from ..sim.engines.run import Engine
-from ..sim.stimulus import Stimulus
-from ..sim.stream_rules import Response
+from ..sim.stimulus import UnitStimulus
+from ..sim.stream_rules import Response, as_number
 
 __all__ = ["SHOWN", "Comparison", "Mismatch", "compare"]
 
@@ -19,20 +18,6 @@ SHOWN: Final = 3
 
 # Vectors of one sum that are written out; a sum may have thousands.
 _VECTORS_SHOWN: Final = 4
-
-
-def _float_text(bits: int) -> str:
-    """Return a binary32 in hex and as a number, shortest that reads back the same."""
-    return f"{bits:#010x} ({np.array(bits, np.uint32).view(np.float32)[()]!s})"
-
-
-def _codes_text(fmt: Format, codes: npt.NDArray[np.unsignedinteger]) -> str:
-    """Return codes in hex and what they are worth."""
-    digits = -(-fmt.bits // 4)
-    flat = codes.reshape(-1)
-    hexes = " ".join(f"{int(code):0{digits}x}" for code in flat)
-    values = " ".join(f"{value:g}" for value in fmt.values[flat])
-    return f"{hexes} ({fmt.name}: {values})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,12 +33,12 @@ class Mismatch:
         last: The vector that asked for it.
         input_cycle: The cycle in which the unit took that vector.
         cycle: The cycle in which it gave the result.
-        expected: The model's bits.
-        seen: The unit's bits.
+        expected: The model's bits: those of all words, the first one lowest.
+        seen: The unit's bits, likewise.
     """
 
-    unit: UnitConfig
-    stimulus: Stimulus
+    unit: UnitConfig | QuantizerConfig
+    stimulus: UnitStimulus
     engine: Engine
     result: int
     first: int
@@ -66,16 +51,14 @@ class Mismatch:
     def __str__(self) -> str:
         """Return everything that is needed to understand the mismatch."""
         stimulus = self.stimulus
-        a_format, b_format = self.unit.spec.elements
-        a_scale_format, b_scale_format = self.unit.spec.scales
         vectors = f"vector {self.last}"
         if self.first != self.last:
             vectors = f"vectors {self.first} to {self.last}"
         lines = [
             f"{self.unit.module_name} on {self.engine}: result {self.result} ({vectors}, "
             f"the last taken in cycle {self.input_cycle}, result given in cycle {self.cycle})",
-            f"  expected {_float_text(self.expected)}",
-            f"  seen     {_float_text(self.seen)}",
+            f"  expected {stimulus.result_text(self.expected)}",
+            f"  seen     {stimulus.result_text(self.seen)}",
         ]
         left_out = self.last - self.first + 1 - _VECTORS_SHOWN
         for vector in range(self.first, self.last + 1):
@@ -83,15 +66,7 @@ class Mismatch:
                 lines.append(f"  ... {left_out} more vectors")
             if left_out > 0 and 0 <= vector - self.first - _VECTORS_SHOWN // 2 < left_out:
                 continue
-            for block in range(self.unit.spec.blocks):
-                at = f"vector {vector}" + (f" block {block}" if self.unit.spec.blocks > 1 else "")
-                place = (vector, block)
-                lines += [
-                    f"  {at}: a_scale {_codes_text(a_scale_format, stimulus.a_scale[place])}, "
-                    f"b_scale {_codes_text(b_scale_format, stimulus.b_scale[place])}",
-                    f"    a {_codes_text(a_format, stimulus.a[place])}",
-                    f"    b {_codes_text(b_format, stimulus.b[place])}",
-                ]
+            lines += stimulus.vector_text(vector)
         return "\n".join(lines)
 
 
@@ -125,8 +100,8 @@ class Comparison:
 
 
 def compare(
-    unit: UnitConfig,
-    stimulus: Stimulus,
+    unit: UnitConfig | QuantizerConfig,
+    stimulus: UnitStimulus,
     response: Response,
     *,
     engine: Engine,
@@ -152,7 +127,8 @@ def compare(
     count = len(response.results)
     starts, ends = stimulus.sums
     defined = np.arange(len(wanted)) >= stimulus.undefined_count
-    differing = np.flatnonzero((response.results != wanted[:count]) & defined[:count])
+    unequal = response.results != wanted[:count]
+    differing = np.flatnonzero((unequal.any(axis=1) if unequal.ndim > 1 else unequal) & defined[:count])
     return Comparison(
         compared=int(defined[:count].sum()),
         differing=len(differing),
@@ -167,8 +143,8 @@ def compare(
                 last=int(ends[k]),
                 input_cycle=int(response.input_cycles[ends[k]]),
                 cycle=int(response.result_cycles[k]),
-                expected=int(wanted[k]),
-                seen=int(response.results[k]),
+                expected=as_number(wanted[k]),
+                seen=as_number(response.results[k]),
             )
             for k in differing[:shown]
         ),

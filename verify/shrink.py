@@ -8,13 +8,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import UnitConfig
+from ..hw import QuantizerConfig, UnitConfig
 from ..sim.engines.run import Engine
-from ..sim.stimulus import Stimulus
+from ..sim.quantizer_stimulus import QuantizerStimulus
+from ..sim.stimulus import Stimulus, UnitStimulus
 
 __all__ = ["Fails", "as_test", "shrink"]
 
-Fails = Callable[[Sequence[Stimulus]], Sequence[bool]]
+Fails = Callable[[Sequence[UnitStimulus]], Sequence[bool]]
 """Tells which of some stimuli, all with the same patterns, make the unit fail."""
 
 _CODES: Final = ("a", "b", "a_scale", "b_scale")
@@ -23,7 +24,7 @@ _ALWAYS: Final = np.ones(1, np.bool_)
 _AT_ONCE: Final = 512
 
 
-def shrink(stimulus: Stimulus, fails: Fails) -> Stimulus:
+def shrink(stimulus: UnitStimulus, fails: Fails) -> UnitStimulus:
     """Return a least stimulus that still fails.
 
     Vectors are left out, in ranges and one by one; the gaps and the back-pressure are; scales become those
@@ -48,14 +49,16 @@ def shrink(stimulus: Stimulus, fails: Fails) -> Stimulus:
     return stimulus
 
 
-def _reduce(stimulus: Stimulus, simpler: Callable[[Stimulus], Iterator[Stimulus]], fails: Fails) -> Stimulus:
+def _reduce(
+    stimulus: UnitStimulus, simpler: Callable[[UnitStimulus], Iterator[UnitStimulus]], fails: Fails
+) -> UnitStimulus:
     """Take the first failing of the simpler stimuli, and of those simpler than it, until there is none."""
     while (found := _first(simpler(stimulus), fails)) is not None:
         stimulus = found
     return stimulus
 
 
-def _first(candidates: Iterator[Stimulus], fails: Fails) -> Stimulus | None:
+def _first(candidates: Iterator[UnitStimulus], fails: Fails) -> UnitStimulus | None:
     for _, alike in itertools.groupby(candidates, lambda one: (id(one.offer), id(one.accept))):
         while group := list(itertools.islice(alike, _AT_ONCE)):
             for one, failed in zip(group, fails(group), strict=True):
@@ -64,22 +67,20 @@ def _first(candidates: Iterator[Stimulus], fails: Fails) -> Stimulus | None:
     return None
 
 
-def _without(stimulus: Stimulus, start: int, end: int) -> Stimulus:
+def _without(stimulus: UnitStimulus, start: int, end: int) -> UnitStimulus:
     """Leave out some vectors; a sum that began among them begins behind them."""
     kept = np.ones(stimulus.vectors, np.bool_)
     kept[start:end] = False
+    shorter = stimulus.select(kept, offer=stimulus.offer, accept=stimulus.accept)
+    if not isinstance(shorter, Stimulus):
+        return shorter
     first = stimulus.first.copy()
     if end < stimulus.vectors:
         first[end] |= first[start:end].any()
-    return dataclasses.replace(
-        stimulus,
-        **{name: getattr(stimulus, name)[kept] for name in (*_CODES, "last")},
-        first=first[kept],
-        source=None,
-    )
+    return dataclasses.replace(shorter, first=first[kept])
 
 
-def _shorter(stimulus: Stimulus) -> Iterator[Stimulus]:
+def _shorter(stimulus: UnitStimulus) -> Iterator[UnitStimulus]:
     size = stimulus.vectors // 2
     while size:
         # From the end: what comes after the failure has no part in it.
@@ -89,7 +90,7 @@ def _shorter(stimulus: Stimulus) -> Iterator[Stimulus]:
         size //= 2
 
 
-def _unstalled(stimulus: Stimulus) -> Iterator[Stimulus]:
+def _unstalled(stimulus: UnitStimulus) -> Iterator[UnitStimulus]:
     offers, accepts = len(stimulus.offer) > 1, len(stimulus.accept) > 1
     if offers and accepts:
         yield dataclasses.replace(stimulus, offer=_ALWAYS, accept=_ALWAYS, source=None)
@@ -99,7 +100,45 @@ def _unstalled(stimulus: Stimulus) -> Iterator[Stimulus]:
         yield dataclasses.replace(stimulus, offer=_ALWAYS, source=None)
 
 
-def _plainer(stimulus: Stimulus) -> Iterator[Stimulus]:
+def _plainer(stimulus: UnitStimulus) -> Iterator[UnitStimulus]:
+    if isinstance(stimulus, QuantizerStimulus):
+        return _plainer_numbers(stimulus)
+    assert isinstance(stimulus, Stimulus)
+    return _plainer_codes(stimulus)
+
+
+def _plainer_numbers(stimulus: QuantizerStimulus) -> Iterator[QuantizerStimulus]:
+    one = stimulus.spec.input_format.bias << stimulus.spec.input_format.mantissa_bits
+    parts = {"x": stimulus.x}
+    if stimulus.random is not None:
+        parts["random"] = stimulus.random
+    if stimulus.g is not None and (stimulus.g != 1).any():
+        yield dataclasses.replace(stimulus, g=np.ones_like(stimulus.g), source=None)
+
+    def change(name: str, place: Any, code: int) -> QuantizerStimulus:
+        changed = parts[name].copy()
+        changed[place] = code
+        return dataclasses.replace(stimulus, **{name: changed}, source=None)
+
+    # Zero, then one, of all vectors, of one, of one element; then one bit less.
+    for name, codes in parts.items():
+        favourites = (0, one) if name == "x" else (0,)
+        for depth in range(3):
+            for place in np.ndindex(*codes.shape[:depth]):
+                for k, code in enumerate(favourites):
+                    if not np.isin(codes[place], favourites[: k + 1]).all():
+                        yield change(name, place, code)
+    for name, codes in parts.items():
+        for place in np.ndindex(*codes.shape):
+            code = int(codes[place])
+            if name == "x" and code == one:
+                continue
+            for bit in reversed(range(code.bit_length())):
+                if code >> bit & 1:
+                    yield change(name, place, code ^ (1 << bit))
+
+
+def _plainer_codes(stimulus: Stimulus) -> Iterator[Stimulus]:
     formats = dict(zip(_CODES, stimulus.spec.elements + stimulus.spec.scales, strict=True))
     # The order in which codes are liked: zero (or the least), one, then the smaller ones.
     liking = {}
@@ -140,6 +179,8 @@ def _array(codes: npt.NDArray[Any], indent: str) -> str:
     """Return the Python text of an array, short rows in one line."""
     if codes.dtype == np.bool_:
         return f"np.array({codes.tolist()})"
+    if codes.dtype == np.float32:
+        return f"{_array(codes.view(np.uint32), indent)}.view(np.float32)"
 
     def rows(part: npt.NDArray[Any], indent: str) -> str:
         if part.ndim == 1:
@@ -152,7 +193,7 @@ def _array(codes: npt.NDArray[Any], indent: str) -> str:
     return f"np.array({rows(codes, indent)}, np.{codes.dtype})"
 
 
-def as_test(unit: UnitConfig, stimulus: Stimulus, engine: Engine) -> str:
+def as_test(unit: UnitConfig | QuantizerConfig, stimulus: UnitStimulus, engine: Engine) -> str:
     """Return a pytest file in which the unit plays a stimulus, and must give the model's results.
 
     Args:
@@ -160,19 +201,21 @@ def as_test(unit: UnitConfig, stimulus: Stimulus, engine: Engine) -> str:
         stimulus: What to put in.
         engine: What simulates it.
     """
-    names = [*_CODES, "first", "last"]
+    names = [name for name in stimulus.PARTS if getattr(stimulus, name) is not None]
     names += [name for name in ("offer", "accept") if len(getattr(stimulus, name)) > 1]
     arguments = "".join(f"        {name}={_array(getattr(stimulus, name), ' ' * 8)},\n" for name in names)
+    kind = type(stimulus).__name__
+    config = type(unit).__name__
     return f"""\
 import numpy as np
-from blockdot.hw import UnitConfig
-from blockdot.sim import Stimulus, run
+from blockdot.hw import {config}
+from blockdot.sim import {kind}, run
 from blockdot.verify import compare
 
 
 def test_{unit.module_name}_gives_the_bits_of_the_model():
-    unit = UnitConfig.parse({unit.name!r})
-    stimulus = Stimulus(
+    unit = {config}.parse({unit.name!r})
+    stimulus = {kind}(
         spec=unit.spec,
 {arguments}    )
     comparison = compare(unit, stimulus, run(unit.build(), stimulus, engine={engine!r}), engine={engine!r})

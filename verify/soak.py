@@ -25,15 +25,17 @@ import numpy as np
 from .. import model, sim
 from ..base.argument_checks import require_int
 from ..base.source_digest import source_digest
-from ..hw import DotUnit, UnitConfig
-from ..model import DotSpec
+from ..hw import QuantizerConfig, UnitConfig
+from ..hw.stream_unit import StreamUnit
+from ..model import DotSpec, QuantizerSpec
+from ..sim import quantizer_stimulus
 from ..sim.engines import cxxrtl_lanes, run
-from ..sim.stimulus import Stimulus, bulk
+from ..sim.stimulus import UnitStimulus, bulk
 from ..sim.stream_rules import EngineError, StreamError
 from .compare import compare
 from .shrink import as_test, shrink
 
-__all__ = ["BATCH", "Soak", "SoakFailure", "batches", "explain", "soak"]
+__all__ = ["BATCH", "Soak", "SoakFailure", "batches", "blocks_taken", "explain", "soak"]
 
 BATCH: Final = 1 << 18
 """Inputs in a batch: enough to keep every lane busy, few enough that an interruption loses little."""
@@ -72,7 +74,7 @@ class Soak:
         unit: Name of the unit.
         seed: The seed.
         vectors: Inputs that were put in, those of earlier runs included.
-        products: Block products in them.
+        products: Block products in them; blocks, where the unit is a quantizer.
         results: Results that equal the model's, bit for bit; of the batches that are whole.
         resumed: Inputs that an earlier run had put in already.
         workers: Processes that worked.
@@ -103,18 +105,21 @@ class SoakFailure:
         test: A pytest file that shows it.
     """
 
-    stimulus: Stimulus
+    stimulus: UnitStimulus
     engine: run.Engine
     told: str
     test: str
 
 
-def _stimulus(spec: DotSpec, seed: int, batch: int, vectors: int) -> Stimulus:
+def _stimulus(spec: DotSpec | QuantizerSpec, seed: int, batch: int, vectors: int) -> UnitStimulus:
     words = np.random.SeedSequence([seed, batch]).generate_state(2, np.uint32)
-    return bulk(spec, vectors, seed=int(words[0]) << 32 | int(words[1]))
+    own = int(words[0]) << 32 | int(words[1])
+    if isinstance(spec, QuantizerSpec):
+        return quantizer_stimulus.bulk(spec, vectors, seed=own)
+    return bulk(spec, vectors, seed=own)
 
 
-def _batch(spec: DotSpec, seed: int, batch: int, vectors: int) -> cxxrtl_lanes.Batch:
+def _batch(spec: DotSpec | QuantizerSpec, seed: int, batch: int, vectors: int) -> cxxrtl_lanes.Batch:
     return cxxrtl_lanes.Batch.cut(_stimulus(spec, seed, batch, vectors))
 
 
@@ -139,7 +144,9 @@ def _sizes(vectors: int, batch: int) -> list[int]:
     return [batch] * whole + ([rest] if rest else [])
 
 
-def batches(spec: DotSpec, vectors: int, *, seed: int, batch: int = BATCH) -> Iterator[Stimulus]:
+def batches(
+    spec: DotSpec | QuantizerSpec, vectors: int, *, seed: int, batch: int = BATCH
+) -> Iterator[UnitStimulus]:
     """Yield what `soak` puts into a unit, batch by batch.
 
     Args:
@@ -150,6 +157,11 @@ def batches(spec: DotSpec, vectors: int, *, seed: int, batch: int = BATCH) -> It
     """
     for number, size in enumerate(_sizes(vectors, batch)):
         yield _stimulus(spec, seed, number, size)
+
+
+def blocks_taken(spec: DotSpec | QuantizerSpec) -> int:
+    """Return how many blocks of each operand an input holds."""
+    return spec.blocks if isinstance(spec, DotSpec) else 1
 
 
 class _Journal:
@@ -182,7 +194,9 @@ class _Journal:
 
 def _model_digest() -> str:
     """Return a hash of all that the inputs and the expected results come from."""
-    return source_digest(model, sim.stimulus, cxxrtl_lanes, sys.modules[__name__], also=[np.__version__])
+    return source_digest(
+        model, sim.stimulus, quantizer_stimulus, cxxrtl_lanes, sys.modules[__name__], also=[np.__version__]
+    )
 
 
 @contextmanager
@@ -213,15 +227,14 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _single(unit: UnitConfig) -> DotUnit:
-    component = unit.build()
-    if not isinstance(component, DotUnit):
+def _single(unit: UnitConfig | QuantizerConfig) -> StreamUnit:
+    if isinstance(unit, UnitConfig) and unit.tile is not None:
         raise ValueError(f"tile must be None for a soak, not {unit.tile}")
-    return component
+    return unit.build()
 
 
 def soak(
-    unit: UnitConfig,
+    unit: UnitConfig | QuantizerConfig,
     vectors: int,
     *,
     seed: int = 0,
@@ -277,7 +290,7 @@ def soak(
         unit=unit.module_name,
         seed=seed,
         vectors=sum(part.vectors for part in done),
-        products=sum(part.vectors for part in done) * unit.spec.blocks,
+        products=sum(part.vectors for part in done) * blocks_taken(unit.spec),
         results=sum(part.results for part in done if part.failing < 0),
         resumed=resumed,
         workers=count,
@@ -312,7 +325,10 @@ def _parts(
 
 
 def explain(
-    unit: UnitConfig, soaked: Soak, *, build_dir: str | os.PathLike[str] = run.BUILD_DIR
+    unit: UnitConfig | QuantizerConfig,
+    soaked: Soak,
+    *,
+    build_dir: str | os.PathLike[str] = run.BUILD_DIR,
 ) -> SoakFailure:
     """Make the failure of a run as small as possible, and repeat it on an engine that simulates one unit.
 
@@ -334,7 +350,7 @@ def explain(
     built = cxxrtl_lanes.build(component, Path(build_dir))
     batch, vectors, lane = soaked.failure
 
-    def fails(stimuli: Sequence[Stimulus]) -> list[bool]:
+    def fails(stimuli: Sequence[UnitStimulus]) -> list[bool]:
         played = cxxrtl_lanes.Batch.join(stimuli)
         failing = cxxrtl_lanes.run(built, played).failing(played.stimulus.expected())
         return np.isin(np.arange(played.lanes), failing).tolist()

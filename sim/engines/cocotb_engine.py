@@ -19,10 +19,11 @@ from typing import Final, Literal
 from xml.etree import ElementTree
 
 from ...base import external_tools
-from ...hw import DotUnit, to_verilog
+from ...hw import to_verilog
+from ...hw.stream_unit import StreamUnit
 from ...model import DotSpec
-from ..stimulus import Stimulus
-from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads
+from ..stimulus import UnitStimulus
+from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads, result_ports
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, read_answer
 from .cocotb_process import RESULTS_VARIABLE, SETTINGS_VARIABLE, Order, Simulator
 
@@ -127,7 +128,7 @@ class Design:
     ports: tuple[str, ...]
 
     @classmethod
-    def of(cls, unit: DotUnit) -> "Design":
+    def of(cls, unit: StreamUnit) -> "Design":
         """Return a unit's Verilog."""
         return cls(unit.name, to_verilog(unit).text, tuple(port.name for port in unit.ports))
 
@@ -287,8 +288,8 @@ def simulate(
 
 
 def run(
-    unit: DotUnit,
-    stimulus: Stimulus,
+    unit: StreamUnit,
+    stimulus: UnitStimulus,
     *,
     simulator: Simulator,
     build_dir: Path,
@@ -320,6 +321,7 @@ def run(
         PlayJob(
             stages=unit.stages,
             shown=payloads(unit, stimulus),
+            results={port.name: port.width for port in result_ports(unit)},
             last=stimulus.last,
             offer=stimulus.offer,
             accept=stimulus.accept,

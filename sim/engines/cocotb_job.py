@@ -26,6 +26,7 @@ class PlayJob:
     Attributes:
         stages: Register stages of the unit.
         shown: What each input port shows.
+        results: Widths of the result ports, by name.
         last: For each vector, whether it asks for a result.
         offer: Whether an input is offered, per cycle.
         accept: Whether a result is accepted, per cycle.
@@ -35,6 +36,7 @@ class PlayJob:
 
     stages: int
     shown: list[Payload]
+    results: dict[str, int]
     last: npt.NDArray[np.bool_]
     offer: npt.NDArray[np.bool_]
     accept: npt.NDArray[np.bool_]
@@ -54,6 +56,8 @@ class PlayJob:
             path,
             stages=self.stages,
             widths=[payload.width for payload in self.shown],
+            result_names=list(self.results),
+            result_widths=list(self.results.values()),
             last=self.last,
             offer=self.offer,
             accept=self.accept,
@@ -78,12 +82,21 @@ class PlayJob:
                     )
                     for name, width in zip(names, file["widths"], strict=True)
                 ],
+                results={
+                    str(name): int(width)
+                    for name, width in zip(file["result_names"], file["result_widths"], strict=True)
+                },
                 last=file["last"],
                 offer=file["offer"],
                 accept=file["accept"],
                 undefined=int(file["undefined"]),
                 limits=Limits(patience=int(file["patience"]), drain=int(file["drain"])),
             )
+
+    @property
+    def result_words(self) -> int:
+        """32-bit words of a result, each of its ports beginning with one of its own."""
+        return sum(-(-width // 32) for width in self.results.values())
 
     @property
     def most_cycles(self) -> int:

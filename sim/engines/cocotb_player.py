@@ -14,7 +14,7 @@ import numpy as np
 from cocotb.triggers import Timer
 from cocotb.types import LogicArray
 
-from ..stream_rules import RESET_CYCLES, Response, RunOutcome, StreamBench, StreamRule
+from ..stream_rules import RESET_CYCLES, Response, RunOutcome, StreamBench, StreamRule, as_words
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, write_answer
 
 __all__ = ["Player"]
@@ -51,6 +51,17 @@ class Player:
         for handle, values, mask in self._ports:
             handle.value = values[vector] ^ (mask if inverted else 0)
 
+    def _result(self, *, resolve: bool) -> int | None:
+        """Return the result's words as one number; None where a bit is undefined."""
+        result = place = 0
+        for name, width in self._job.results.items():
+            bits = _word(getattr(self._dut, name).value, resolve=resolve)
+            if bits is None:
+                return None
+            result |= bits << place
+            place += -(-width // 32) * 32
+        return result
+
     async def combinational(self) -> tuple[RunOutcome, Response]:
         """Put one vector after another on the inputs, a cycle each."""
         results: list[int] = []
@@ -58,14 +69,14 @@ class Player:
         for vector in range(len(self._job.last)):
             self._show(vector, inverted=False)
             await self._half
-            word = _word(self._dut.o_result.value, resolve=False)
-            if word is None:
+            result = self._result(resolve=False)
+            if result is None:
                 outcome = RunOutcome(rule=StreamRule.DEFINED)
                 break
-            results.append(word)
+            results.append(result)
         cycles = np.arange(len(results))
         return outcome, Response(
-            results=np.array(results, np.uint32),
+            results=as_words(results, self._job.result_words),
             result_cycles=cycles,
             input_cycles=cycles,
             cycles=len(results),
@@ -74,7 +85,9 @@ class Player:
     async def stream(self) -> tuple[RunOutcome, Response]:
         """Reset the unit and play the streams."""
         dut, job = self._dut, self._job
-        play = StreamBench(last=job.last, offer=job.offer, accept=job.accept, limits=job.limits)
+        play = StreamBench(
+            last=job.last, offer=job.offer, accept=job.accept, limits=job.limits, words=job.result_words
+        )
         dut.clk.value = 0
         dut.rst.value = 1
         dut.i_valid.value = 0
@@ -108,10 +121,10 @@ class Player:
             return RunOutcome(rule=StreamRule.DEFINED)
         o_result = 0
         if o_valid:
-            word = _word(self._dut.o_result.value, resolve=play.given < self._job.undefined)
-            if word is None:
+            result = self._result(resolve=play.given < self._job.undefined)
+            if result is None:
                 return RunOutcome(rule=StreamRule.DEFINED)
-            o_result = word
+            o_result = result
         return play.observe(i_ready=i_ready, o_valid=o_valid, o_result=o_result)
 
 

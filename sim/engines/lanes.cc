@@ -4,8 +4,10 @@
 //     UNIT               class of the unit, such as p_blockdot__e2m1__ue5m3__n16__fp32__s3
 //     UNIT_STAGES        0 for a combinational unit, which has no streams
 //     UNIT_ACCUMULATES   whether there are i_first and i_last
-//     RESULT_WORDS       32-bit words of o_result, 1
-//     PORT_name          for each data port, the addresses of its bits in a unit called `unit`
+//     RESULT_WORDS       32-bit words of a result
+//     ROW_WORDS          32-bit words of an input, its flags included
+//     LOAD_PORTS         for each data port, `LOAD(bits)` with the addresses of its bits in a unit called `unit`
+//     STORE_PORTS        for each result port, `STORE(bits)`
 
 #include <algorithm>
 #include <memory>
@@ -33,11 +35,6 @@ void transpose(lane_word (&words)[32]) {
     }
 }
 
-template <size_t Bits>
-constexpr int64_t words_of(lane_word *const (&)[Bits]) {
-    return (Bits + 31) / 32;
-}
-
 bool lane_of(const lane_word &word, int64_t lane) { return word[lane / 32] >> (lane % 32) & 1; }
 
 void set_lane(lane_word &word, int64_t lane, bool bit) { word[lane / 32] |= uint32_t(bit) << (lane % 32); }
@@ -60,32 +57,49 @@ class Runner {
     }
 
     void load_payload() {
-        lane_word *const a[] = {PORT_i_a}, *const b[] = {PORT_i_b};
-        lane_word *const a_scale[] = {PORT_i_a_scale}, *const b_scale[] = {PORT_i_b_scale};
-        constexpr int64_t row_words = words_of(a) + words_of(b) + words_of(a_scale) + words_of(b_scale) + 1;
-        lane_word rows[row_words][32];
+        lane_word rows[ROW_WORDS][32];
         uint32_t *const numbers = reinterpret_cast<uint32_t *>(rows);
         for (int64_t lane = 0; lane < count; lane++) {
-            const uint32_t *const row = jobs[lane].inputs + vectors[lane] * row_words;
-            for (int64_t k = 0; k < row_words; k++)
+            const uint32_t *const row = jobs[lane].inputs + vectors[lane] * ROW_WORDS;
+            for (int64_t k = 0; k < ROW_WORDS; k++)
                 numbers[k * LANES + lane % 32 * GROUPS + lane / 32] = row[k];
         }
         lane_word(*words)[32] = rows;
-        load(a, words);
-        load(b, words);
-        load(a_scale, words);
-        load(b_scale, words);
+#define LOAD(...)                                   \
+    {                                               \
+        lane_word *const port[] = {__VA_ARGS__};    \
+        load(port, words);                          \
+    }
+        LOAD_PORTS
 #if UNIT_ACCUMULATES
         lane_word *const flags[] = {bit_of(unit.p_i__first), bit_of(unit.p_i__last)};
         load(flags, words);
 #endif
     }
 
-    // Leaves the result of lane 32 g + i in word i of group g.
-    void store(lane_word (&results)[32]) {
-        lane_word *const port[] = {PORT_o_result};
-        for (int k = 0; k < 32; k++) results[k] = *port[k];
-        transpose(results);
+    // Takes the bits of a port into words that are transposed one after another.
+    template <size_t Bits>
+    void store(lane_word *const (&port)[Bits], lane_word (*&words)[32]) {
+        for (size_t k = 0; k < (Bits + 31) / 32 * 32; k++) {
+            (*words)[k % 32] = k < Bits ? *port[k] : lane_word{};
+            if (k % 32 == 31) transpose(*words++);
+        }
+    }
+
+    // Leaves word k of the result of lane 32 g + i in word i of group g of results[k].
+    void store_results(lane_word (&results)[RESULT_WORDS][32]) {
+        lane_word(*words)[32] = results;
+#define STORE(...)                                  \
+    {                                               \
+        lane_word *const port[] = {__VA_ARGS__};    \
+        store(port, words);                         \
+    }
+        STORE_PORTS
+    }
+
+    // Takes the result of a lane out of all lanes'.
+    static void take(const lane_word (&results)[RESULT_WORDS][32], int64_t lane, uint32_t *result) {
+        for (int64_t k = 0; k < RESULT_WORDS; k++) result[k] = results[k][lane % 32][lane / 32];
     }
 
 #if UNIT_STAGES
@@ -132,13 +146,14 @@ class Runner {
             *bit_of(unit.p_o__ready) = ready;
             eval();
             const lane_word i_ready = *bit_of(unit.p_i__ready), o_valid = *bit_of(unit.p_o__valid);
-            lane_word results[32];
-            store(results);
+            lane_word results[RESULT_WORDS][32];
+            store_results(results);
             unit.commit();
             for (int64_t lane = 0; lane < count; lane++) {
                 if (!benches[lane]) continue;
-                const uint32_t result = results[lane % 32][lane / 32];
-                if (benches[lane]->observe(lane_of(i_ready, lane), lane_of(o_valid, lane), &result)) continue;
+                uint32_t result[RESULT_WORDS];
+                take(results, lane, result);
+                if (benches[lane]->observe(lane_of(i_ready, lane), lane_of(o_valid, lane), result)) continue;
                 benches[lane].reset();
                 left--;
             }
@@ -159,12 +174,12 @@ class Runner {
                 vectors[lane] = std::min(vector, jobs[lane].vectors - 1);
             load_payload();
             unit.eval();
-            lane_word results[32];
-            store(results);
+            lane_word results[RESULT_WORDS][32];
+            store_results(results);
             for (int64_t lane = 0; lane < count; lane++) {
                 Job &job = jobs[lane];
                 if (vector >= job.vectors) continue;
-                job.results[vector] = results[lane % 32][lane / 32];
+                take(results, lane, job.results + vector * RESULT_WORDS);
                 job.result_cycles[vector] = job.input_cycles[vector] = vector;
             }
         }

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from amaranth.hdl import Cat, ClockDomain, Module
+from amaranth.hdl import Cat, ClockDomain, Const, Module
 from amaranth.sim import Simulator, SimulatorContext
 
-from ...hw import DotUnit
-from ..stimulus import Stimulus
+from ...hw.stream_unit import StreamUnit
+from ..stimulus import Inputs
 from ..stream_rules import (
     RESET_CYCLES,
     Limits,
@@ -18,7 +18,10 @@ from ..stream_rules import (
     RunOutcome,
     StreamBench,
     StreamRule,
+    as_words,
     payloads,
+    result_ports,
+    result_words,
 )
 
 __all__ = ["run"]
@@ -27,7 +30,7 @@ _PERIOD: Final = 10e-9
 
 
 def run(
-    unit: DotUnit, stimulus: Stimulus, *, limits: Limits, trace: Path | None
+    unit: StreamUnit, stimulus: Inputs, *, limits: Limits, trace: Path | None
 ) -> tuple[RunOutcome, Response]:
     """Run a stimulus through a unit in Amaranth's simulator.
 
@@ -47,11 +50,11 @@ def run(
 
 
 # The simulator's context and the members of a component have no types that a checker could see.
-def _pin(unit: DotUnit, name: str) -> Any:
+def _pin(unit: StreamUnit, name: str) -> Any:
     return getattr(unit, name)
 
 
-def _pins(unit: DotUnit, shown: list[Payload], *others: str) -> tuple[Any, int, list[int]]:
+def _pins(unit: StreamUnit, shown: list[Payload], *others: str) -> tuple[Any, int, list[int]]:
     """Return all payload pins and `others` as one value, the payload's width, and its values.
 
     One assignment to all pins settles the logic once, not once for each of them.
@@ -65,38 +68,57 @@ def _pins(unit: DotUnit, shown: list[Payload], *others: str) -> tuple[Any, int, 
     return Cat(*(_pin(unit, name) for name in names)), width, words
 
 
+def _result_pins(unit: StreamUnit) -> Any:
+    """Return the pins of a result as one value, each port filled up with zeros to whole words."""
+    filled = []
+    for port in result_ports(unit):
+        filled += [_pin(unit, port.name), Const(0, -port.width % 32)]
+    return Cat(*filled)
+
+
 def _simulate(simulator: Simulator, trace: Path | None) -> None:
     with simulator.write_vcd(str(trace)) if trace else nullcontext():
         simulator.run()
 
 
 def _run_combinational(
-    unit: DotUnit, stimulus: Stimulus, shown: list[Payload], trace: Path | None
+    unit: StreamUnit, stimulus: Inputs, shown: list[Payload], trace: Path | None
 ) -> tuple[RunOutcome, Response]:
     pins, _, words = _pins(unit, shown)
+    shown_results = _result_pins(unit)
     results: list[int] = []
 
     async def bench(context: SimulatorContext) -> None:
         for word in words:
             context.set(pins, word)
             await context.delay(_PERIOD)
-            results.append(context.get(_pin(unit, "o_result")))
+            results.append(context.get(shown_results))
 
     simulator = Simulator(unit)
     simulator.add_testbench(bench)
     _simulate(simulator, trace)
     cycles = np.arange(stimulus.vectors)
     return RunOutcome(rule=StreamRule.KEPT), Response(
-        results=np.array(results, np.uint32), result_cycles=cycles, input_cycles=cycles, cycles=len(cycles)
+        results=as_words(results, result_words(unit)),
+        result_cycles=cycles,
+        input_cycles=cycles,
+        cycles=len(cycles),
     )
 
 
 def _run_stream(
-    unit: DotUnit, stimulus: Stimulus, shown: list[Payload], limits: Limits, trace: Path | None
+    unit: StreamUnit, stimulus: Inputs, shown: list[Payload], limits: Limits, trace: Path | None
 ) -> tuple[RunOutcome, Response]:
     pins, width, words = _pins(unit, shown, "i_valid", "o_ready")
     inverted = (1 << width) - 1
-    play = StreamBench(last=stimulus.last, offer=stimulus.offer, accept=stimulus.accept, limits=limits)
+    shown_results = _result_pins(unit)
+    play = StreamBench(
+        last=stimulus.last,
+        offer=stimulus.offer,
+        accept=stimulus.accept,
+        limits=limits,
+        words=result_words(unit),
+    )
     outcomes: list[RunOutcome] = []
     domain: Any = ClockDomain("sync")
 
@@ -113,7 +135,7 @@ def _run_stream(
             outcome = play.observe(
                 i_ready=bool(context.get(_pin(unit, "i_ready"))),
                 o_valid=bool(context.get(_pin(unit, "o_valid"))),
-                o_result=context.get(_pin(unit, "o_result")),
+                o_result=context.get(shown_results),
             )
             if outcome:
                 outcomes.append(outcome)

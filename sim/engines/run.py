@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ...base import external_tools
-from ...hw import DotUnit
-from ..stimulus import Stimulus
+from ...hw.stream_unit import StreamUnit
+from ..stimulus import UnitStimulus
 from ..stream_rules import Limits, Response
 from . import cocotb_engine, cxxrtl, pysim
 
@@ -46,8 +46,8 @@ def problem(engine: Engine) -> str | None:
 
 
 def run(
-    unit: DotUnit,
-    stimulus: Stimulus,
+    unit: StreamUnit,
+    stimulus: UnitStimulus,
     *,
     engine: Engine = "pysim",
     build_dir: str | os.PathLike[str] = BUILD_DIR,

@@ -11,7 +11,7 @@
 // One run; laid out as blockdot.sim.engines.cxxrtl.JOB.
 struct Job {
     int64_t vectors;
-    // A row of words for each vector: a, b, a_scale and b_scale, each from a word of its own on, the least
+    // A row of words for each vector: the data ports in order, each from a word of its own on, the least
     // significant one first; then one with i_first (bit 0) and i_last (bit 1).
     const uint32_t *inputs;
     int64_t row_words;

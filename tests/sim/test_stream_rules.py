@@ -123,6 +123,22 @@ def test_a_result_may_not_change_before_ready():
     assert response.results.tolist() == [0]
 
 
+def test_a_result_of_several_words_is_held_to_all_of_them():
+    play = StreamBench(
+        last=np.ones(2, np.bool_), offer=ALWAYS, accept=np.array([False, True]), limits=LIMITS, words=3
+    )
+    held = 7 << 64 | 5 << 32 | 3
+    play.drive()
+    play.observe(i_ready=True, o_valid=False, o_result=0)
+    play.drive()
+    play.observe(i_ready=True, o_valid=True, o_result=held)
+    play.drive()
+    play.observe(i_ready=False, o_valid=True, o_result=held)
+    outcome = play.observe(i_ready=False, o_valid=True, o_result=held ^ 1 << 66)
+    assert outcome == RunOutcome(rule=StreamRule.RESULT_STABLE, held=7, seen=3)
+    assert play.response().results.tolist() == [[3, 5, 7]]
+
+
 @pytest.mark.parametrize("when", [0, 8])
 def test_a_result_may_not_come_unasked(when):
     unit = register()

@@ -1,0 +1,408 @@
+"""What is put into a quantizer unit: numbers that go to its thresholds, its midpoints and its ends."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base.argument_checks import cast_exactly, require_codes
+from ..model import QuantizerSpec
+from .stimulus import (
+    Codes,
+    StimulusSource,
+    UnitStimulus,
+    codes_text,
+    draw_patterns,
+    freeze,
+    pack,
+)
+
+__all__ = ["QuantizerStimulus", "bulk", "directed", "from_numbers", "random"]
+
+# What part of `bulk` is drawn as `random` draws it, and how often it stalls.
+_CAREFUL: Final = 1 / 8
+_STALLED: Final = 1 / 4
+# Binades that an element of `bulk` lies below its block's largest: a byte chooses.
+_BINADES_BELOW: Final = np.repeat(np.arange(9), [64, 64, 48, 32, 16, 12, 8, 8, 4]).astype(np.uint8)
+
+_Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QuantizerStimulus(UnitStimulus):
+    """The inputs of a quantizer's run in order, and when they are offered and results accepted.
+
+    Arrays are checked, converted to the narrowest type and made read-only.
+
+    Args:
+        spec: What the unit computes.
+        x: Input codes, shape (vectors, N).
+        random: Under ``stochastic`` the random bits, integers of the same shape; else None.
+        g: The tensor scale of each block, float32, shape (vectors,), where there is one; else None.
+        offer: In which cycles an input may be offered, shape (cycles,), repeated for ever.
+        accept: In which cycles a result is accepted, shape (cycles,), repeated for ever.
+        source: What gives the same vectors and patterns again, if anything does.
+
+    Raises:
+        TypeError: If codes are not integers.
+        ValueError: If shapes do not fit, a code has a bit above its width, there is no vector, or a pattern
+            is never true.
+    """
+
+    PARTS: ClassVar[tuple[str, ...]] = ("x", "random", "g")
+
+    spec: QuantizerSpec
+    x: Codes
+    random: Codes | None = None
+    g: npt.NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        spec = self.spec
+        x = spec.input_format.check(self.x, "x")
+        if x.ndim != 2 or x.shape[1] != spec.block_size:
+            raise ValueError(f"x must be shaped (vectors, {spec.block_size}) for {spec.name}, not {x.shape}")
+        freeze(self, "x", x)
+        for name, used in (("random", spec.stochastic), ("g", spec.tensor_scale)):
+            if (getattr(self, name) is not None) != used:
+                raise ValueError(f"{name} must {'be given' if used else 'be None'} for {spec.name}")
+        if self.random is not None:
+            draws = require_codes("random", self.random, spec.random_bits, f"{spec.random_bits}-bit numbers")
+            if draws.shape != x.shape:
+                raise ValueError(f"random must be shaped {x.shape} to fit x, not {draws.shape}")
+            freeze(self, "random", draws.astype(np.uint16, copy=False))
+        if self.g is not None:
+            g = cast_exactly(self.g, np.float32, "g")
+            if g.shape != x.shape[:1]:
+                raise ValueError(f"g must be shaped {x.shape[:1]} to fit x, not {g.shape}")
+            freeze(self, "g", g)
+        for name in ("first", "last"):
+            freeze(self, name, np.ones(len(x), np.bool_))
+        self._check_patterns()
+
+    @property
+    def vectors(self) -> int:
+        """How many blocks there are."""
+        return len(self.x)
+
+    @cached_property
+    def codes(self) -> tuple[Codes, Codes]:
+        """What the model computes: element codes, shape (vectors, N), and scale codes, shape (vectors,)."""
+        return self.spec.compute(self.x, self.random, self.g)
+
+    def expected(self) -> npt.NDArray[np.uint32]:
+        """Return the bits of every result: the words of the element codes, then that of the scale code."""
+        elements, scales = self.codes
+        return np.concatenate(
+            [
+                pack(elements, self.spec.element_format.bits),
+                pack(scales[:, np.newaxis], self.spec.scale_format.bits),
+            ],
+            axis=1,
+        )
+
+    def words(self) -> dict[str, npt.NDArray[np.uint32]]:
+        """Return what is put on each data port: by its name, shape (vectors, words), see `pack`."""
+        words = {"i_x": pack(self.x, self.spec.input_format.bits)}
+        if self.random is not None:
+            words["i_random"] = pack(self.random, self.spec.random_bits)
+        if self.g is not None:
+            words["i_g"] = self.g.view(np.uint32)[:, np.newaxis]
+        return words
+
+    def result_text(self, bits: int) -> str:
+        """Return a result as a reader wants to see it: element codes and the scale code."""
+        element, scale = self.spec.element_format, self.spec.scale_format
+        words = -(-self.spec.block_size * element.bits // 32)
+        mask = (1 << element.bits) - 1
+        elements = np.array([bits >> k * element.bits & mask for k in range(self.spec.block_size)])
+        of_scale = codes_text(scale, np.array(bits >> 32 * words))
+        return f"scale {of_scale}, elements {codes_text(element, elements)}"
+
+    def vector_text(self, vector: int) -> list[str]:
+        """Return the lines that tell what a vector holds."""
+        form = self.spec.input_format
+        x = self.x[vector]
+        hexes = " ".join(f"{int(code):0{form.bits // 4}x}" for code in x)
+        values = " ".join(f"{value:.9g}" for value in form.to_float32(x))
+        lines = [f"  vector {vector}: x {hexes} ({form.name}: {values})"]
+        if self.random is not None:
+            lines.append("    random " + " ".join(f"{int(draw):x}" for draw in self.random[vector]))
+        if self.g is not None:
+            g = self.g[vector]
+            lines.append(f"    g {int(g.view(np.uint32)):#010x} ({g!s})")
+        return lines
+
+
+def _nearest(spec: QuantizerSpec, values: _Doubles) -> Codes:
+    """Return input codes of values that are not negative, cut off where the format is too narrow."""
+    form = spec.input_format
+    with np.errstate(over="ignore"):
+        if form.name == "fp16":
+            codes = values.astype(np.float16).view(np.uint16)
+        else:
+            codes = values.astype(np.float32).view(np.uint32) >> np.uint32(32 - form.bits)
+    # An overflow is as large as it gets; infinities are planted on purpose.
+    return np.minimum(codes, form.infinity_code - 1).astype(form.dtype)
+
+
+def _beside(spec: QuantizerSpec, codes: Codes, step: npt.NDArray[np.integer]) -> Codes:
+    """Return magnitudes moved by some steps of the format, and kept finite."""
+    form = spec.input_format
+    return np.clip(codes.astype(np.int64) + step, 0, form.infinity_code - 1).astype(form.dtype)
+
+
+def _tops(spec: QuantizerSpec) -> list[float]:
+    """Return the values to which a method brings a block's largest magnitude."""
+    return [6.0, 4.0] if spec.method == "four_over_six" else [spec.element_format.largest]
+
+
+def _scale_values(spec: QuantizerSpec) -> _Doubles:
+    scale = spec.scale_format
+    return scale.values[: scale.largest_code + 1]
+
+
+def _targets(spec: QuantizerSpec) -> _Doubles:
+    """Return all midpoints of neighbouring element magnitudes, and the magnitudes themselves."""
+    element = spec.element_format
+    points = np.unique(np.abs(element.values[element.codes]))
+    return np.concatenate([points, (points[1:] + points[:-1]) / 2])
+
+
+def _draw_g(spec: QuantizerSpec, vectors: int, rng: np.random.Generator) -> npt.NDArray[np.float32] | None:
+    """Draw tensor scales: of any significand or none, of usual size, and from float32's ends."""
+    if not spec.tensor_scale:
+        return None
+    significand = np.where(rng.random(vectors) < 0.5, 0, rng.integers(0, 1 << 23, vectors))
+    usual, any_size = rng.integers(107, 135, vectors), rng.integers(0, 255, vectors)
+    exponent = np.where(rng.random(vectors) < 0.8, usual, any_size)
+    bits = np.maximum(exponent << 23 | significand, 1)
+    return bits.astype(np.uint32).view(np.float32)
+
+
+def _draws(spec: QuantizerSpec, shape: tuple[int, ...], rng: np.random.Generator) -> Codes | None:
+    """Draw random bits, where the specification has any."""
+    return rng.integers(0, 1 << spec.random_bits, shape, np.uint16) if spec.stochastic else None
+
+
+def from_numbers(
+    spec: QuantizerSpec,
+    x: npt.ArrayLike,
+    *,
+    g: float | None = None,
+    seed: int | None = None,
+    stalls: int | None = None,
+) -> QuantizerStimulus:
+    """Return the stimulus of given numbers, such as a tensor's.
+
+    Args:
+        spec: What the unit computes.
+        x: Input codes, shaped (..., N); blocks in the order of the leading indices.
+        g: The tensor scale, where there is one.
+        seed: Seed of the random bits, where there are any.
+        stalls: Seed of gaps between inputs and of back-pressure; None for neither.
+    """
+    codes = np.asarray(x).reshape(-1, spec.block_size)
+    made = QuantizerStimulus(
+        spec=spec,
+        x=codes,
+        random=_draws(spec, codes.shape, np.random.default_rng(seed)),
+        g=None if g is None else np.full(len(codes), g, np.float32),
+    )
+    return made if stalls is None else replace(made, **draw_patterns(np.random.default_rng(stalls)))
+
+
+def random(spec: QuantizerSpec, vectors: int, *, seed: int, stalls: bool = True) -> QuantizerStimulus:
+    """Return random stimulus that goes to the corners as well as through the middle.
+
+    Blocks are of uniform bits, Gaussian of any width, narrow (all elements within a binade), full of ties of
+    elements or beside them, with the largest at a threshold of scales or beside one, or from the corners:
+    zeros, subnormals, the largest finite number. One block in 16 meets an infinity or a NaN.
+
+    Args:
+        spec: What the unit computes.
+        vectors: How many blocks, at least 1.
+        seed: Seed of everything random here; not negative.
+        stalls: Whether there are gaps between inputs, and back-pressure.
+
+    Returns:
+        The stimulus; the same arguments give the same one.
+
+    Raises:
+        ValueError: If `vectors` is below 1, or `seed` below 0.
+    """
+    for name, value, least in (("vectors", vectors, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    rng = np.random.default_rng([seed, 2])
+    g = _draw_g(spec, vectors, rng)
+    x = _blocks(spec, vectors, np.ones(vectors, np.float32) if g is None else g, rng)
+    made = QuantizerStimulus(
+        spec=spec,
+        x=x,
+        random=_draws(spec, x.shape, rng),
+        g=g,
+        source=StimulusSource(kind="random", count=vectors, seed=seed, stalls=stalls),
+    )
+    return replace(made, **draw_patterns(rng)) if stalls else made
+
+
+def _blocks(spec: QuantizerSpec, vectors: int, g: npt.NDArray[np.float32], rng: np.random.Generator) -> Codes:
+    """Draw blocks of every kind, shape (vectors, N)."""
+    form, size = spec.input_format, spec.block_size
+    kind = rng.choice(7, vectors, p=[0.08, 0.2, 0.1, 0.2, 0.27, 0.1, 0.05])
+    x = rng.integers(0, form.infinity_code, (vectors, size), dtype=form.dtype)
+    values, scaled = _scale_values(spec), g.astype(np.float64)[:, np.newaxis]
+
+    def of(wanted: int) -> tuple[npt.NDArray[np.int64], _Doubles, tuple[int, int]]:
+        rows = np.flatnonzero(kind == wanted)
+        return rows, scaled[rows], (len(rows), size)
+
+    rows, factor, shape = of(1)
+    low, high = np.log2(values[values > 0].min()) - 3, np.log2(values.max()) + 4
+    sigma = 2.0 ** rng.uniform(low, high, (len(rows), 1)) * factor
+    x[rows] = _nearest(spec, np.abs(rng.standard_normal(shape)) * sigma)
+    rows, factor, shape = of(2)
+    sigma = 2.0 ** rng.uniform(low, high, (len(rows), 1)) * factor
+    x[rows] = _nearest(spec, rng.uniform(0.5, 1, shape) * sigma)
+    for wanted in (3, 4):
+        rows, factor, shape = of(wanted)
+        at = rng.integers(0, len(values), (len(rows), 1))
+        ties = rng.choice(_targets(spec), shape) * values[at] * factor
+        top = rng.choice(_tops(spec), (len(rows), 1))
+        largest = values[at]
+        if wanted == 4:
+            largest = (largest + values[np.minimum(at + 1, len(values) - 1)]) / 2
+        place = rng.integers(0, size, len(rows))
+        ties = np.minimum(ties, largest * top * factor)
+        ties[np.arange(len(rows)), place] = (largest * top * factor)[:, 0]
+        step = rng.choice([0, 0, 0, 1, -1], shape)
+        x[rows] = _beside(spec, _nearest(spec, ties), step)
+    rows, _, shape = of(5)
+    one = 1 << form.mantissa_bits
+    corners = np.array([0, 0, 1, 2, one - 1, one, form.infinity_code - 1, form.infinity_code - 2])
+    x[rows] = corners[rng.integers(0, len(corners), shape)]
+    rows, _, shape = of(6)
+    x[rows] = np.where(rng.random((len(rows), 1)) < 0.5, 0, rng.integers(0, one, shape))
+    x |= rng.integers(0, 2, x.shape, dtype=form.dtype) << form.dtype.type(form.bits - 1)
+    _plant(spec, x, 1 / 16, rng)
+    return x
+
+
+def _plant(spec: QuantizerSpec, x: Codes, probability: float, rng: np.random.Generator) -> None:
+    """Put an infinity or a NaN into some blocks."""
+    form = spec.input_format
+    met = np.flatnonzero(rng.random(len(x)) < probability)
+    infinity, top = form.infinity_code, (1 << form.bits - 1) - 1
+    special = np.array([infinity, infinity, infinity + 1, top, (infinity + top) // 2])
+    signs = rng.integers(0, 2, len(met)) << (form.bits - 1)
+    x[met, rng.integers(0, spec.block_size, len(met))] = rng.choice(special, len(met)) | signs
+
+
+def directed(spec: QuantizerSpec) -> QuantizerStimulus:
+    """Return blocks that go to every threshold of scales and every midpoint of elements under every scale.
+
+    The largest magnitude stands at each threshold, and one step of the input format below and above it, in
+    one lane after another. Under every scale, as far as the input format reaches it, each midpoint of
+    elements, each element and what is one step beside them stand in all lanes, with both signs; random bits,
+    where there are any, are 0, all ones, and drawn. The tensor scale is 1 or 1.375 in turn.
+    """
+    size = spec.block_size
+    values, targets = _scale_values(spec), _targets(spec)
+    rng = np.random.default_rng(0)
+    blocks: list[_Doubles] = []
+    steps: list[npt.NDArray[np.int64]] = []
+    middles = (values[1:] + values[:-1]) / 2
+    for top in _tops(spec):
+        largest = np.repeat(middles * top, 3)
+        step = np.tile([-1, 0, 1], len(middles))
+        block = rng.uniform(0, 0.5, (len(largest), size)) * largest[:, np.newaxis]
+        place = np.arange(len(largest)) // 3 % size
+        block[np.arange(len(largest)), place] = largest
+        moves = np.zeros(block.shape, np.int64)
+        moves[np.arange(len(largest)), place] = step
+        blocks.append(block)
+        steps.append(moves)
+    points = np.repeat(targets, 3)
+    moved = np.tile([-1, 0, 1], len(targets))
+    lanes = size - 1
+    count = -(-len(points) // lanes)
+    index = np.arange(count * lanes).reshape(count, lanes) % len(points)
+    for turn in range(size):
+        # The lane that holds the largest magnitude goes round.
+        others = (np.arange(lanes) + turn + 1) % size
+        block = np.zeros((len(values), count, size))
+        moves = np.zeros((len(values), count, size), np.int64)
+        block[..., others] = values[:, np.newaxis, np.newaxis] * points[index]
+        moves[..., others] = moved[index]
+        block[..., turn] = values[:, np.newaxis] * spec.element_format.largest
+        # Nothing may be larger than the magnitude that the scale is chosen by.
+        moves[(block >= block[..., turn : turn + 1]) & (moves > 0)] = 0
+        blocks.append(np.minimum(block, block[..., turn : turn + 1]).reshape(-1, size))
+        steps.append(moves.reshape(-1, size))
+    whole, moves = np.concatenate(blocks), np.concatenate(steps)
+    g = np.where(np.arange(len(whole)) % 2, np.float32(1.375), np.float32(1)) if spec.tensor_scale else None
+    scaled = whole if g is None else whole * g[:, np.newaxis].astype(np.float64)
+    x = _beside(spec, _nearest(spec, scaled), moves)
+    form = spec.input_format
+    x |= (np.arange(x.size).reshape(x.shape) // 3 % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
+    draws = _draws(spec, x.shape, rng)
+    if draws is not None:
+        kind = rng.integers(0, 3, x.shape)
+        draws = np.where(kind == 0, 0, np.where(kind == 1, (1 << spec.random_bits) - 1, draws))
+    return QuantizerStimulus(
+        spec=spec, x=x, random=draws, g=g, source=StimulusSource(kind="directed", stalls=False)
+    )
+
+
+def bulk(spec: QuantizerSpec, vectors: int, *, seed: int) -> QuantizerStimulus:
+    """Return random stimulus that costs little to make, for runs of many millions.
+
+    An eighth is what `random` draws. The rest has significands of uniform bits; the block's largest exponent
+    is uniform over those that lead to every scale and a little beyond, and the others lie up to eight
+    binades below. A quarter of the seeds give gaps and back-pressure.
+
+    Args:
+        spec: What the unit computes.
+        vectors: How many blocks, at least 8.
+        seed: Seed of everything random here; not negative.
+
+    Returns:
+        The stimulus; the same arguments give the same one.
+
+    Raises:
+        ValueError: If `vectors` is below 8, or `seed` below 0.
+    """
+    if vectors < 8:
+        raise ValueError(f"vectors must be at least 8, not {vectors}")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
+    rng = np.random.default_rng([seed, 3])
+    careful = random(spec, int(vectors * _CAREFUL), seed=seed, stalls=bool(rng.random() < _STALLED))
+    rest, form = vectors - careful.vectors, spec.input_format
+    values = _scale_values(spec)
+    least, most = (int(np.floor(np.log2(v))) for v in (values[values > 0].min(), values.max()))
+    g = _draw_g(spec, rest, rng)
+    low, high = (np.clip(e + form.bias, 0, (1 << form.exponent_bits) - 2) for e in (least - 2, most + 4))
+    exponents = rng.integers(low, high + 1, (rest, 1))
+    if g is not None:
+        exponents = np.clip(exponents + np.frexp(g)[1][:, np.newaxis], 0, (1 << form.exponent_bits) - 2)
+    raw = rng.integers(0, 1 << 64, -(-rest * spec.block_size * form.bits // 64), dtype=np.uint64)
+    x = raw.view(form.dtype)[: rest * spec.block_size].reshape(rest, spec.block_size)
+    below = _BINADES_BELOW[
+        rng.integers(0, 1 << 64, -(-x.size // 8), dtype=np.uint64).view(np.uint8)[: x.size].reshape(x.shape)
+    ]
+    field_mask = form.infinity_code
+    x &= form.dtype.type((1 << form.bits) - 1 - field_mask)
+    fields = np.maximum(exponents.astype(np.int16) - below, 0)
+    x |= fields.astype(form.dtype) << form.dtype.type(form.mantissa_bits)
+    draws = _draws(spec, x.shape, rng)
+    return QuantizerStimulus(
+        spec=spec,
+        x=np.concatenate([careful.x, x]),
+        random=None if draws is None or careful.random is None else np.concatenate([careful.random, draws]),
+        g=None if g is None or careful.g is None else np.concatenate([careful.g, g]),
+        offer=careful.offer,
+        accept=careful.accept,
+    )
