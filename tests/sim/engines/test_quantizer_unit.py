@@ -14,11 +14,11 @@ from blockdot.sim.quantizer_stimulus import bulk, directed, random
 from blockdot.verify import compare
 from blockdot.verify.shrink import as_test, shrink
 
-SPEC = QuantizerSpec(block_size=4)
+SPEC = QuantizerSpec(block_size=2)
 
 
 class FaultyQuantizer(QuantizerUnit):
-    """It gives element code 5 for 4 in lane 2."""
+    """It gives element code 5 for 4 in lane 1."""
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
@@ -28,8 +28,8 @@ class FaultyQuantizer(QuantizerUnit):
                 continue
             outer, inner = getattr(self, port.name), getattr(right, port.name)
             m.d.comb += inner.eq(outer) if port.direction == "in" else outer.eq(inner)
-        element = right.o_codes[8:12]
-        m.d.comb += self.o_codes.eq(right.o_codes ^ ((element == 4) << 8))
+        element = right.o_codes[4:8]
+        m.d.comb += self.o_codes.eq(right.o_codes ^ ((element == 4) << 4))
         return m
 
 
@@ -44,7 +44,7 @@ def test_every_engine_gives_the_same_response_and_the_codes_of_the_model(stages,
     stimulus = random(SPEC, 150, seed=seed)
     responses = []
     for engine in ("pysim", "cxxrtl", "icarus"):
-        if engine == "icarus" and external_tools.find("icarus").problem:
+        if engine == "icarus" and (not stages or external_tools.find("icarus").problem):
             continue
         response = run(config.build(), stimulus, engine=engine, build_dir=build_dir)
         comparison = compare(config, stimulus, response, engine=engine)
@@ -84,7 +84,7 @@ def test_a_wrong_element_is_found_told_and_made_small(build_dir, seed):
     comparison = compare(config, stimulus, response, engine="cxxrtl")
     assert comparison.differing
     first = comparison.mismatches[0]
-    assert first.expected ^ first.seen == 1 << 8
+    assert first.expected ^ first.seen == 1 << 4
     assert "elements" in str(comparison)
     least = shrink(stimulus, fails)
     assert (least.vectors, len(least.offer), len(least.accept)) == (1, 1, 1)
