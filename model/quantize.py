@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Final, Literal, Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from ..base.chunks import CHUNK
 from . import formats, scale_selection
 from .fast.staircases import Staircases, loops
 from .formats import ROUNDINGS, Format, Rounding
+from .recipes import RECIPES, QuantizeRecipe
 from .scale_selection import Blocks, Method, ScaleRule
 from .tensor import BlockTensor
 
@@ -21,8 +22,7 @@ __all__ = ["METHODS", "QUANTIZE_RECIPES", "Method", "QuantizeRecipe", "quantize"
 
 METHODS: Final[tuple[Method, ...]] = tuple(scale_selection.SELECTIONS)
 
-QuantizeRecipe = Literal["transformer_engine"]
-QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = ("transformer_engine",)
+QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = tuple(RECIPES)
 
 # The formats of NVFP4.
 _E2M1: Final = formats.get("e2m1")
@@ -73,45 +73,6 @@ class _Method:
 
     def encode(self, rows: npt.NDArray[np.float32], scales: _Codes) -> _Codes:
         return self.rule.encode(rows, scales)
-
-
-@dataclass(frozen=True)
-class _TransformerEngine:
-    """NVFP4 as NVIDIA's Transformer Engine makes it: float32 throughout, one rounding at each step."""
-
-    element: Format
-    scale: Format
-    largest: float
-
-    @property
-    def is_staircase(self) -> bool:
-        return True
-
-    @cached_property
-    def _multiplier(self) -> np.float32:
-        with np.errstate(over="ignore"):
-            encode = np.float32(448 * 6) / np.float32(self.largest) if self.largest else np.float32(1)
-        return min(encode, np.finfo(np.float32).max)
-
-    @property
-    def _divisor(self) -> np.float32:
-        return np.float32(1) / self._multiplier
-
-    @property
-    def tensor_scale(self) -> float:
-        return float(self._divisor)
-
-    def choose(self, blocks: Blocks) -> _Codes:
-        multiplier_over_six = self._multiplier * (np.float32(1) / np.float32(6))
-        with np.errstate(over="ignore", under="ignore"):
-            return self.scale.encode_nearest(blocks.largest * multiplier_over_six)
-
-    def encode(self, rows: npt.NDArray[np.float32], scales: _Codes) -> _Codes:
-        with np.errstate(over="ignore", under="ignore", divide="ignore"):
-            values = self.scale.values.astype(np.float32)[scales]
-            factors = np.minimum(np.float32(1) / (values * self._divisor), np.finfo(np.float32).max)
-            spread = np.repeat(factors, rows.shape[1]).reshape(rows.shape)
-            return self.element.encode_nearest(np.multiply(rows, spread, out=spread))
 
 
 @lru_cache(maxsize=8)
@@ -243,7 +204,11 @@ def quantize(
             ``ue4m3``, 16, nearest even), its tensor scale included: with B the tensor's largest magnitude,
             all in float32, ``m = min(448 * 6 / B, largest float32)`` (1 where B is 0), a block's scale is
             ``encode(amax * (m * float32(1/6)))``, an element ``encode(x * min(1 / (S * (1 / m)), largest
-            float32))``, and the tensor scale ``1 / m``.
+            float32))``, and the tensor scale ``1 / m``. ``compressed_tensors``, ``modelopt`` and ``torchao``
+            give the bits of those packages on float32 weights. They differ where blocks are small or zero:
+            the least scale is 2**-9 for ``modelopt``, which gives a block of zeros the scale 1, and 2**-6 for
+            ``torchao``; ``compressed_tensors`` makes 0.125 of a scale that rounds to zero. Their module,
+            `blockdot.model.recipes`, has the order of their operations.
         tensor_largest: The largest magnitude that the tensor scale is made for, where `x` shares one with
             other tensors: the largest of all of them. That of `x` alone where it is None.
 
@@ -310,7 +275,7 @@ def quantize(
         )
     whole = _shared_largest(whole, tensor_largest, scaled=tensor_scale or recipe is not None)
     if recipe:
-        quantizer: _Quantizer = _TransformerEngine(element, scale, whole)
+        quantizer: _Quantizer = RECIPES[recipe](element, scale, whole)
     else:
         top = _scale_for_six(scale) if method == "four_over_six" else scale.largest
         g = _tensor_scale(whole, element.largest * top) if tensor_scale else 1.0

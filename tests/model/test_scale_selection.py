@@ -368,7 +368,7 @@ def test_messages():
             ),
             (
                 ValueError,
-                "recipe must be one of transformer_engine, not 'te'",
+                "recipe must be one of transformer_engine, compressed_tensors, modelopt, torchao, not 'te'",
                 lambda: quantize(x, recipe=untyped("te")),
             ),
             *(
