@@ -52,14 +52,11 @@ matrix: $(VENV)/dev-installed
 # name one that pip installs, such as an address of a wheel for the CPU.
 CLIENTS := build/clients
 TORCH ?= torch==2.13.0
-# Whose recipes are held against. They ask for much more than their quantizers need.
-RECIPES := nvidia-modelopt==0.47.0 torchao==0.18.0
 
 $(CLIENTS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet $(TORCH)
 	$(CLIENTS)/bin/python -m pip install --quiet --editable '.[clients]'
-	$(CLIENTS)/bin/python -m pip install --quiet --no-deps $(RECIPES)
 	@touch $@
 
 clients: $(CLIENTS)/installed

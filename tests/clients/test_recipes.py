@@ -1,6 +1,7 @@
 """Recipes, bit for bit, against the packages that they are named after: `make clients`."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -32,9 +33,9 @@ Made = tuple[np.ndarray, np.ndarray, float]
 
 
 def by_compressed_tensors(x: "torch.Tensor") -> Made:
-    helpers = pytest.importorskip("compressed_tensors.compressors.nvfp4.helpers")
-    quantization = pytest.importorskip("compressed_tensors.quantization")
-    utils = pytest.importorskip("compressed_tensors.quantization.utils.helpers")
+    helpers = import_module("compressed_tensors.compressors.nvfp4.helpers")
+    quantization = import_module("compressed_tensors.quantization")
+    utils = import_module("compressed_tensors.quantization.utils.helpers")
     args = quantization.preset_name_to_scheme("NVFP4A16", ["Linear"]).weights
     divisor = utils.generate_gparam(x.min(), x.max())
     blocks = x.reshape(x.shape[0], -1, 16)
@@ -44,13 +45,13 @@ def by_compressed_tensors(x: "torch.Tensor") -> Made:
 
 
 def by_modelopt(x: "torch.Tensor") -> Made:
-    nvfp4 = pytest.importorskip("modelopt.torch.quantization.qtensor.nvfp4_tensor").NVFP4QTensor
+    nvfp4 = import_module("modelopt.torch.quantization.qtensor.nvfp4_tensor").NVFP4QTensor
     made, scales, factor = nvfp4.quantize(x.clone(), 16)
     return made._quantized_data.numpy(), scales.view(torch.uint8).numpy(), factor.item()
 
 
 def by_torchao(x: "torch.Tensor") -> Made:
-    nvfp4 = pytest.importorskip("torchao.prototype.mx_formats.nvfp4_tensor")
+    nvfp4 = import_module("torchao.prototype.mx_formats.nvfp4_tensor")
     factor = nvfp4.per_tensor_amax_to_scale(x.abs().max())
     scales, packed = nvfp4.nvfp4_quantize(x, 16, factor)
     return packed.numpy(), scales.view(torch.uint8).numpy(), factor.item()
