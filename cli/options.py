@@ -51,6 +51,7 @@ __all__ = [
     "make_config",
     "make_quantizer_config",
     "make_spec",
+    "parse_config",
     "require_unit",
 ]
 
@@ -231,6 +232,29 @@ def count(text: str) -> int:
         if number == number.to_integral_value() and abs(number) < 10**18:
             return int(number)
     raise typer.BadParameter(f"number must be a whole one, such as 100000 or 1e8, not {text!r}")
+
+
+def parse_config(
+    name: str,
+    *,
+    stages: int | None = None,
+    optimise: "Optimise" = "area",
+    order: int = 0,
+    segment: int | None = None,
+) -> "UnitConfig | QuantizerConfig":
+    """Return the configuration of the unit, a dot product or a quantizer, whose specification has that name.
+
+    Raises:
+        ValueError: If it is no specification's name, or the configuration is not a legal one.
+    """
+    from ..hw import QuantizerConfig
+
+    if not name.startswith("quantize_"):
+        spec = DotSpec.parse(name)
+        return make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+    if segment is not None:
+        raise ValueError(f"--segment must go with a dot product, not with {name}")
+    return QuantizerConfig(QuantizerSpec.parse(name), stages=stages or 0, optimise=optimise, order=order)
 
 
 def expand_methods(methods: Sequence[str] | None) -> list[str]:

@@ -23,16 +23,14 @@ def repeat_command(
         engine: What simulated it.
 
     Returns:
-        A ``blockdot simulate`` command; None if it is not known what gives the stimulus again, or the unit
-        is no dot product.
+        A ``blockdot simulate`` command; None if it is not known what gives the stimulus again.
     """
     from ..hw import UnitConfig
 
-    if source is None or not isinstance(config, UnitConfig):
+    if source is None:
         return None
-    return shlex.join(
-        ["blockdot", "simulate", *_unit_words(config), "--engine", engine, *_stimulus_words(source)]
-    )
+    unit = _unit_words(config) if isinstance(config, UnitConfig) else _quantizer_words(config)
+    return shlex.join(["blockdot", "simulate", *unit, "--engine", engine, *_stimulus_words(source)])
 
 
 def _unit_words(config: "UnitConfig") -> list[str]:
@@ -54,6 +52,24 @@ def _unit_words(config: "UnitConfig") -> list[str]:
         flags["--order"] = config.order
     if config.segment is not None:
         flags["--segment"] = config.segment
+    return [str(word) for flag in flags.items() for word in flag]
+
+
+def _quantizer_words(config: "QuantizerConfig") -> list[str]:
+    spec = config.spec
+    flags: dict[str, object] = {
+        "--unit": "quantizer",
+        "--input": spec.input,
+        "--element": spec.element,
+        "--scale": spec.scale,
+        "--block-size": spec.block_size,
+        "--method": spec.method,
+        "--stages": config.stages,
+    }
+    if config.optimise != "area":
+        flags["--optimise"] = config.optimise
+    if config.order:
+        flags["--order"] = config.order
     return [str(word) for flag in flags.items() for word in flag]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 
-from ..model import BlockTensor, DotSpec, quantize
+from ..model import BlockTensor, DotSpec, QuantizerSpec, quantize
 from ..model.io.checkpoint import read_matrix
 from ..model.io.tensor_files import read_tensor
 from .console import console, print_json, progress_bar
@@ -20,21 +20,28 @@ from .options import (
     ElementOption,
     FractionOption,
     GuardOption,
+    InputOption,
     JsonOption,
+    OfQuantizerOption,
     OptimiseOption,
     OrderOption,
     ScaleOption,
     SeedOption,
     SegmentOption,
     StagesOption,
+    UnitOption,
     make_config,
+    make_quantizer_config,
     make_spec,
+    require_unit,
 )
 from .repeat_command import mismatch_text
 
 if TYPE_CHECKING:
     from ..hw import DotUnit
-    from ..sim import Engine, Stimulus
+    from ..hw.stream_unit import StreamUnit
+    from ..sim import Engine, QuantizerStimulus, Stimulus
+    from ..sim.stimulus import UnitStimulus
 
 __all__ = ["SimulatedRun", "simulate", "simulate_tensors"]
 
@@ -65,6 +72,7 @@ class SimulatedRun:
 
 
 def simulate(
+    unit: UnitOption = "dot",
     element: ElementOption = "e2m1",
     scale: ScaleOption = "ue5m3",
     block_size: BlockSizeOption = 16,
@@ -72,6 +80,8 @@ def simulate(
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
+    input: InputOption = "bf16",
+    method: OfQuantizerOption = "absmax",
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
@@ -130,42 +140,60 @@ def simulate(
     Without a tensor the inputs are random: scale codes are drawn uniformly, and corner cases are mixed in. A
     mismatch is printed with its inputs, the expected and the seen bits, and the command that repeats it.
     """
-    from ..hw import DotUnit
-    from ..sim import random
-    from ..sim.stimulus import LONGEST
-    from ..verify.coverage.directed import directed as directed_stimulus
-
-    spec = make_spec(
-        element=element,
-        scale=scale,
-        block_size=block_size,
-        blocks=blocks,
-        accumulate=accumulate,
-        guard=guard,
-        fraction=fraction,
+    require_unit(
+        unit,
+        "dot",
+        {
+            "--blocks": (blocks, 1),
+            "--accumulate": (accumulate, "none"),
+            "--guard": (guard, 16),
+            "--fraction": (fraction, 35),
+            "--segment": (segment, None),
+            "--longest": (longest, None),
+            "--tensor": (tensor, None),
+            "--against": (against, None),
+        },
     )
-    config = make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
-    unit = DotUnit.of(config)
-    if directed:
-        if tensor is not None or vectors is not None:
-            raise ValueError("directed must come without a tensor and without vectors, which it chooses")
-        stimulus = directed_stimulus(spec)
-    elif tensor is None:
-        if against is not None:
-            raise ValueError("against must come with a tensor, not alone")
-        count = 10_000 if vectors is None else vectors
-        stimulus = random(
-            spec, count, seed=seed, longest=LONGEST if longest is None else longest, stalls=stalls
+    require_unit(unit, "quantizer", {"--input": (input, "bf16"), "--method": (method, "absmax")})
+    built: StreamUnit
+    stimulus: UnitStimulus
+    if unit == "quantizer":
+        quantizer = make_quantizer_config(
+            element=element,
+            scale=scale,
+            block_size=block_size,
+            input=input,
+            method=method,
+            stages=stages,
+            optimise=optimise,
+            order=order,
         )
+        built = quantizer.build()
+        stimulus = _numbers(quantizer.spec, vectors, directed=directed, seed=seed, stalls=stalls)
     else:
-        if vectors is not None:
-            raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
-        left = read_operand(spec, 0, tensor)
-        right = _next_rows(left, spec) if against is None else read_operand(spec, 1, against)
-        tensors = (tensor, against) if against else (tensor,)
-        stimulus = tensor_stimulus(spec, left, right, stalls=seed if stalls else None, tensors=tensors)
-    with progress_bar(f"simulating {unit.name} on {engine}", None):
-        done = run_stimulus(unit, stimulus, engine=engine, build_dir=build_dir, trace=trace)
+        spec = make_spec(
+            element=element,
+            scale=scale,
+            block_size=block_size,
+            blocks=blocks,
+            accumulate=accumulate,
+            guard=guard,
+            fraction=fraction,
+        )
+        config = make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+        built = config.build()
+        stimulus = _codes(
+            spec,
+            vectors,
+            directed=directed,
+            seed=seed,
+            longest=longest,
+            stalls=stalls,
+            tensor=tensor,
+            against=against,
+        )
+    with progress_bar(f"simulating {built.name} on {engine}", None):
+        done = run_stimulus(built, stimulus, engine=engine, build_dir=build_dir, trace=trace)
     if json:
         print_json({"seed": seed, **vars(done)})
     else:
@@ -180,8 +208,60 @@ def simulate(
         raise typer.Exit(1)
 
 
+def _codes(
+    spec: DotSpec,
+    vectors: int | None,
+    *,
+    directed: bool,
+    seed: int,
+    longest: int | None,
+    stalls: bool,
+    tensor: str | None,
+    against: str | None,
+) -> "Stimulus":
+    """Return what is put into a dot product."""
+    from ..sim import random
+    from ..sim.stimulus import LONGEST
+    from ..verify.coverage.directed import directed as directed_stimulus
+
+    if directed:
+        if tensor is not None or vectors is not None:
+            raise ValueError("directed must come without a tensor and without vectors, which it chooses")
+        return directed_stimulus(spec)
+    if tensor is None:
+        if against is not None:
+            raise ValueError("against must come with a tensor, not alone")
+        count = 10_000 if vectors is None else vectors
+        return random(spec, count, seed=seed, longest=LONGEST if longest is None else longest, stalls=stalls)
+    if vectors is not None:
+        raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
+    left = read_operand(spec, 0, tensor)
+    right = _next_rows(left, spec) if against is None else read_operand(spec, 1, against)
+    tensors = (tensor, against) if against else (tensor,)
+    return tensor_stimulus(spec, left, right, stalls=seed if stalls else None, tensors=tensors)
+
+
+def _numbers(
+    spec: QuantizerSpec, vectors: int | None, *, directed: bool, seed: int, stalls: bool
+) -> "QuantizerStimulus":
+    """Return what is put into a quantizer."""
+    from ..sim import quantizer_stimulus
+
+    if not directed:
+        count = 10_000 if vectors is None else vectors
+        return quantizer_stimulus.random(spec, count, seed=seed, stalls=stalls)
+    if vectors is not None:
+        raise ValueError("directed must come without a tensor and without vectors, which it chooses")
+    return quantizer_stimulus.directed(spec)
+
+
 def run_stimulus(
-    unit: "DotUnit", stimulus: "Stimulus", *, engine: "Engine", build_dir: Path, trace: Path | None = None
+    unit: "StreamUnit",
+    stimulus: "UnitStimulus",
+    *,
+    engine: "Engine",
+    build_dir: Path,
+    trace: Path | None = None,
 ) -> SimulatedRun:
     """Run a stimulus and compare the results with the model's."""
     from ..sim import run

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..model import DotSpec
+from ..model import QuantizerSpec
 from .console import console, print_json, progress_bar
 from .options import (
     BuildDirOption,
@@ -19,7 +19,7 @@ from .options import (
     StagesOption,
     WorkersOption,
     count,
-    make_config,
+    parse_config,
 )
 
 __all__ = ["soak"]
@@ -46,17 +46,17 @@ def soak(
     interrupted run continues where it stopped. The first mismatch is made as small as possible and printed as
     a test. Exit code 1 says that there is one.
     """
-    from ..verify.soak import explain
+    from ..verify.soak import blocks_taken, explain
     from ..verify.soak import soak as run
 
-    parsed = DotSpec.parse(spec)
-    unit = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+    unit = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
     start = time.perf_counter()
     with progress_bar(f"soaking {unit.module_name}, seed {seed}", vectors) as report:
         done = run(unit, vectors, seed=seed, workers=workers, build_dir=build_dir / "sim", progress=report)
     seconds = time.perf_counter() - start
     failure = None if done.failure is None else explain(unit, done, build_dir=build_dir / "sim")
-    rate = (done.products - done.resumed * parsed.blocks) / seconds
+    blocks = blocks_taken(unit.spec)
+    rate = (done.products - done.resumed * blocks) / seconds
     if json:
         print_json(
             {
@@ -68,13 +68,14 @@ def soak(
         )
     else:
         out = console()
-        products = f" ({done.products} block products)" if parsed.blocks > 1 else ""
+        products = f" ({done.products} block products)" if blocks > 1 else ""
         out.print(f"{unit.module_name}: {done.vectors} inputs{products}, seed {seed}", soft_wrap=True)
         if failure is None:
             out.print(f"{done.results} of {done.results} results equal the model's, bit for bit")
+        what = "blocks" if isinstance(unit.spec, QuantizerSpec) else "block products"
         resumed = f", {done.resumed} inputs taken from an earlier run" if done.resumed else ""
         out.print(
-            f"{rate / 1e6:.2f} million checked block products a second on {done.workers} processes, "
+            f"{rate / 1e6:.2f} million checked {what} a second on {done.workers} processes, "
             f"{seconds:.1f} s{resumed}",
             soft_wrap=True,
         )

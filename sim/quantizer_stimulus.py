@@ -351,9 +351,7 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     if draws is not None:
         kind = rng.integers(0, 3, x.shape)
         draws = np.where(kind == 0, 0, np.where(kind == 1, (1 << spec.random_bits) - 1, draws))
-    return QuantizerStimulus(
-        spec=spec, x=x, random=draws, g=g, source=StimulusSource(kind="directed", stalls=False)
-    )
+    return QuantizerStimulus(spec=spec, x=x, random=draws, g=g, source=StimulusSource(kind="directed"))
 
 
 def bulk(spec: QuantizerSpec, vectors: int, *, seed: int) -> QuantizerStimulus:

@@ -6,9 +6,9 @@ import shlex
 import numpy as np
 import pytest
 from blockdot.cli.repeat_command import mismatch_text, repeat_command
-from blockdot.hw import DotUnit
-from blockdot.model import DotSpec
-from blockdot.sim import from_blocks, random, run
+from blockdot.hw import DotUnit, QuantizerConfig
+from blockdot.model import DotSpec, QuantizerSpec
+from blockdot.sim import from_blocks, quantizer_stimulus, random, run
 from blockdot.sim.stimulus import Stimulus
 from blockdot.verify import compare
 from blockdot.verify.coverage.directed import directed
@@ -126,3 +126,17 @@ def test_a_planted_fault_is_told_and_its_command_repeats_it(seed):
     assert flags.engine == "pysim"
     again = compare(unit.config, other, run(unit, other), engine="pysim", shown=1)
     assert str(again) == str(comparison)
+
+
+def test_a_quantizer_s_run_is_repeated():
+    spec = QuantizerSpec(input="fp16", scale="ue5m3", block_size=4, method="prevent_zero")
+    config = QuantizerConfig(spec, stages=2, optimise="delay", order=3)
+    stimulus = quantizer_stimulus.random(spec, 9, seed=5)
+    assert repeat_command(config, stimulus.source, "cxxrtl") == (
+        "blockdot simulate --unit quantizer --input fp16 --element e2m1 --scale ue5m3 --block-size 4 "
+        "--method prevent_zero --stages 2 --optimise delay --order 3 --engine cxxrtl --seed 5 --vectors 9"
+    )
+    assert repeat_command(config, quantizer_stimulus.directed(spec).source, "pysim") == (
+        "blockdot simulate --unit quantizer --input fp16 --element e2m1 --scale ue5m3 --block-size 4 "
+        "--method prevent_zero --stages 2 --optimise delay --order 3 --engine pysim --directed"
+    )

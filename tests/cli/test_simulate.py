@@ -23,6 +23,30 @@ def test_random_inputs_agree_with_the_model(blockdot):
     assert run["results"] > 0
 
 
+def test_a_quantizer_agrees_with_the_model(blockdot, refused):
+    quantizer = (
+        "simulate",
+        "--unit",
+        "quantizer",
+        "--scale",
+        "ue2m0",
+        "--block-size",
+        2,
+        "--engine",
+        "pysim",
+    )
+    done = blockdot(*quantizer, "--method", "prevent_zero", "--stages", 1, "--vectors", 40, "--json")
+    assert done.code == 0
+    run = json.loads(done.out)
+    assert run["unit"] == "blockdot_quantize_bf16_e2m1_ue2m0_n2_prevent_zero_s1"
+    assert (run["vectors"], run["results"], run["mismatches"]) == (40, 40, 0)
+    done = blockdot(*quantizer, "--directed")
+    assert done.code == 0
+    assert "results equal the model's, bit for bit" in done.out
+    assert refused(*quantizer, "--blocks", 2) == "--blocks must go with --unit dot, not with quantizer"
+    assert refused("simulate", "--method", "ceil") == "--method must go with --unit quantizer, not with dot"
+
+
 def test_a_tensor_s_blocks_go_through_the_unit(blockdot, matrix):
     done = blockdot("simulate", "--block-size", 16, "--engine", "pysim", "--tensor", matrix)
     assert done.code == 0

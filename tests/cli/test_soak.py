@@ -20,6 +20,19 @@ def test_all_is_said_and_a_second_run_takes_no_time(blockdot):
     assert again["digest"] == lines[3].split()[-1]
 
 
+def test_a_quantizer_is_soaked_by_its_name(blockdot, refused):
+    name = "quantize_bf16_e2m1_ue2m0_n2_prevent_zero"
+    done = blockdot("soak", name, "--vectors", "1e4", "--seed", 3, "--workers", 1)
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[:2] == [
+        f"blockdot_{name}_s0: 10000 inputs, seed 3",
+        "10000 of 10000 results equal the model's, bit for bit",
+    ]
+    assert "million checked blocks a second on 1 processes" in lines[2]
+    assert refused("soak", name, "--segment", 4) == f"--segment must go with a dot product, not with {name}"
+
+
 def test_a_mismatch_is_a_failure_and_is_printed_as_a_test(blockdot, monkeypatch):
     told = soak.SoakFailure(stimulus=None, engine="pysim", told="it [differs]", test="def test_it(): ...\n")  # type: ignore[arg-type]
     found = soak.Soak(
