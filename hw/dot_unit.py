@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Signal, Value
 
 from ..model import DotSpec
 from .config import Flow, Optimise, UnitConfig
@@ -50,6 +50,12 @@ class DotUnit(StreamUnit):
         TypeError: If a parameter is of the wrong kind.
         ValueError: If a parameter is outside its domain.
     """
+
+    i_a: Signal
+    i_b: Signal
+    i_a_scale: Signal
+    i_b_scale: Signal
+    o_result: Signal
 
     def __init__(
         self,

@@ -42,6 +42,8 @@ class QuantizerUnit(StreamUnit):
     """
 
     i_x: Signal
+    o_codes: Signal
+    o_scale: Signal
 
     def __init__(
         self,

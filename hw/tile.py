@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -87,6 +87,12 @@ class DotArray(StreamUnit):
         TypeError: If a parameter is of the wrong kind.
         ValueError: If a parameter is outside its domain.
     """
+
+    i_a: Signal
+    i_b: Signal
+    i_a_scale: Signal
+    i_b_scale: Signal
+    o_result: Signal
 
     def __init__(
         self,

@@ -204,7 +204,7 @@ def test_the_sidecar_says_what_is_to_be_known(unit: StreamUnit) -> None:
         "optimise": unit.optimise,
         "flow": unit.flow,
         "order": unit.order,
-        "segment": unit.segment,
+        "segment": unit.config.segment,
         "latency": unit.stages,
         "registers_after": list(unit.registers_after),
         "ports": [

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import gfloat
 import ml_dtypes
@@ -261,7 +262,7 @@ def test_encode_nearest_is_the_generic_path(name, dtype, rng):
     values = np.concatenate([exact, *beside, drawn, some])
     if fmt.signed:
         values = np.concatenate([values, -values])
-    generic = fmt._encode_chunk(values.astype(np.float64), "nearest_even", None)
+    generic = fmt._encode_chunk(values.astype(np.float64), "nearest_even", untyped(None))
     np.testing.assert_array_equal(fmt.encode_nearest(values), generic)
     assert fmt.encode_nearest(values).dtype == fmt.dtype
 
@@ -505,7 +506,7 @@ def test_formats_that_mean_the_same_by_another_name():
 
 
 def test_register_messages():
-    def case(rule: str, **facts: object) -> tuple[type[Exception], str, Callable[[], object]]:
+    def case(rule: str, **facts: Any) -> tuple[type[Exception], str, Callable[[], object]]:
         fmt = own(**facts)
         return ValueError, f"format {fmt.name!r} must have {rule}", lambda: formats.register(fmt)
 
@@ -513,7 +514,7 @@ def test_register_messages():
     taken = own("ue4m3", mantissa_bits=3, signed=False)
     check_messages(
         [
-            (TypeError, "format must be a Format, not 'e2m1'", lambda: formats.register("e2m1")),
+            (TypeError, "format must be a Format, not 'e2m1'", lambda: formats.register(untyped("e2m1"))),
             (
                 ValueError,
                 f"format 'ue4m3' must have a name that is not taken, not that of {formats.get('ue4m3')!r}",
@@ -538,7 +539,7 @@ def test_register_messages():
             (
                 TypeError,
                 "name of a format must be a string, not 3",
-                lambda: formats.register(own(3)),
+                lambda: formats.register(own(untyped(3))),
             ),
             (
                 TypeError,

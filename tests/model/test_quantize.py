@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 from fractions import Fraction
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -204,7 +205,11 @@ def test_methods_know_formats_by_what_they_are(rng):
     x = rng.standard_normal((4, 64)).astype(np.float32)
     twin = dataclasses.replace(formats.get("e2m1"), name="q2m1")
     scale = dataclasses.replace(formats.get("ue4m3"), name="uq4m3")
-    for arguments in ({"method": "four_over_six", "tensor_scale": True}, {"recipe": "transformer_engine"}):
+    ways: list[dict[str, Any]] = [
+        {"method": "four_over_six", "tensor_scale": True},
+        {"recipe": "transformer_engine"},
+    ]
+    for arguments in ways:
         tensor = quantize(x, twin, scale, **arguments)
         same = quantize(x, "e2m1", "ue4m3", **arguments)
         assert (tensor.element, tensor.scale, tensor.tensor_scale) == ("q2m1", "uq4m3", same.tensor_scale)

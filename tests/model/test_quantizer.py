@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 from blockdot.model import QuantizerSpec, formats, quantize
-from blockdot.model.quantizer import INPUTS, QUANTIZER_METHODS
+from blockdot.model.quantizer import INPUTS, QUANTIZER_METHODS, InputName
 from messages import check_messages, untyped
 
 FORMS = {"bf16": (8, 7), "fp16": (5, 10), "fp32": (8, 23)}
@@ -227,7 +227,8 @@ def test_a_tensor_scale_against_rationals(input_name, scale, method, rng):
 @pytest.mark.parametrize("method", ["absmax", "four_over_six"])
 @pytest.mark.parametrize("tensor_scale", [False, True])
 def test_stochastic_rounding_against_rationals(random_bits, method, tensor_scale, rng):
-    for input_name, scale in (("bf16", "ue4m3"), ("fp32", "ue8m0")):
+    inputs: tuple[tuple[InputName, str], ...] = (("bf16", "ue4m3"), ("fp32", "ue8m0"))
+    for input_name, scale in inputs:
         spec = QuantizerSpec(
             input=input_name,
             scale=scale,

@@ -448,7 +448,8 @@ def test_formats_that_are_handed_over_are_known_by_the_name_and_in_other_process
         spec = DotSpec(element=(element, "e2m1"), scale=("ue4m3", scale), block_size=4, accumulate="aligned")
         assert spec.element == (element.name, "e2m1")
         assert DotSpec.parse(spec.name) == spec == pickle.loads(pickle.dumps(spec))
-    spec = DotSpec(element=element, scale=scale)
+    scale = own_formats.SCALES[-1]
+    spec = DotSpec(element=own_formats.ELEMENTS[-1], scale=scale)
     code = (
         f"import pickle; spec = pickle.loads({pickle.dumps(spec)!r}); print(spec.parse(spec.name).scales[1])"
     )

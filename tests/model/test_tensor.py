@@ -146,7 +146,7 @@ def test_numpy_takes_it_as_its_values(rng):
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, tensor.dequantize())
     assert np.asarray(tensor, np.float64).dtype == np.float64
-    np.testing.assert_array_equal(np.float32(2) * tensor, 2 * values)
+    np.testing.assert_array_equal(np.float32(2) * untyped(tensor), 2 * values)
     with pytest.raises(ValueError, match=r"^copy must not be False: the values are computed from codes$"):
         tensor.__array__(copy=False)
 

@@ -1,9 +1,10 @@
 """Every unit against the model: what is run, and what is kept of it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from blockdot.hw import DotUnit
+from blockdot.hw import DotUnit, UnitConfig
 from blockdot.hw.unit_grid import BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
 from blockdot.model import DotSpec
 from blockdot.model.accumulate import ACCUMULATIONS
@@ -101,7 +102,7 @@ def test_what_came_of_each_is_kept(
     assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0", "--seed", "1"]) == 0
     assert read_volume(kept)["units"].keys() == {"e2m1_ue8m0_n8_none_s0"}
 
-    def differs(*_: object) -> list[object]:
+    def differs(*_: object) -> list[tuple[UnitConfig, dict[str, Any]]]:
         return [
             (one, {"results": 0, "digest": "", "equal": False}) for one in every() if "n8_none_s0" in one.name
         ]

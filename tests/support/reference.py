@@ -86,7 +86,8 @@ def is_finite(value: Fraction | float) -> "TypeIs[Exact]":
 def quantum(name: str) -> Fraction:
     """What every value is a multiple of: the smallest above zero, but where that has a hidden bit."""
     least = min(value for value in decode(name) if is_finite(value) and value > 0)
-    return Fraction(least) / (1 << FORMATS[name][2]) if name in NO_ZERO and name in FORMATS else least
+    hidden = name in NO_ZERO and name in FORMATS
+    return Fraction(least) / (1 << FORMATS[name][2] if hidden else 1)
 
 
 def binary32(value: Exact) -> int:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from blockdot.hw import UnitConfig
+from blockdot.hw import DotUnit, UnitConfig
 from blockdot.model import DotSpec
 from blockdot.sim.engines import cxxrtl_lanes
 from blockdot.sim.stimulus import bulk
@@ -24,7 +24,7 @@ soak = functools.partial(soak_in_batches, batch=4000)
 @pytest.fixture
 def folder(build_dir, tmp_path):
     """A folder for a journal, with the unit compiled already."""
-    built = cxxrtl_lanes.build(UNIT.build(), build_dir)
+    built = cxxrtl_lanes.build(DotUnit.of(UNIT), build_dir)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / built.library.name).write_bytes(built.library.read_bytes())
     return tmp_path / "made"
