@@ -33,6 +33,15 @@ class DotCell(wiring.Component):
         result: The result, `stages` cycles after its input.
     """
 
+    a: Signal
+    b: Signal
+    a_scale: Signal
+    b_scale: Signal
+    move: Signal
+    first: Signal
+    enable: Signal
+    result: Signal
+
     def __init__(self, config: UnitConfig) -> None:
         self.config = config
         spec = config.spec

@@ -117,6 +117,14 @@ class AlignedAdder(wiring.Component):
         result: The new sum, rounded toward zero; infinite if it is too large.
     """
 
+    accumulator: Signal
+    negative: Signal
+    magnitude: Signal
+    exponent: Signal
+    nan: Signal
+    infinite: Signal
+    result: Signal
+
     def __init__(self, terms: AlignedTerms, *, adder: Adder, infinite: bool = False, order: int = 0) -> None:
         self.terms = terms
         self.adder: Adder = adder

@@ -40,6 +40,10 @@ class Binary32Adder(wiring.Component):
         result: Their sum.
     """
 
+    a: Signal
+    b: Signal
+    result: Signal
+
     def __init__(self, *, adder: Adder) -> None:
         self.adder: Adder = adder
         super().__init__({"a": In(32), "b": In(32), "result": Out(32)})
@@ -120,6 +124,19 @@ class TwoPathAdder(wiring.Component):
         result: The sum; every NaN is 0x7FC00000.
         normal: Its hidden bit.
     """
+
+    a: Signal
+    a_normal: Signal
+    b_negative: Signal
+    b_fraction: Signal
+    b_field: Signal
+    b_normal: Signal
+    b_nan: Signal
+    b_infinite: Signal
+    first: Signal
+    hold: Signal
+    result: Signal
+    normal: Signal
 
     def __init__(self, *, adder: Adder) -> None:
         self.adder: Adder = adder

@@ -114,6 +114,7 @@ class ResolveStep(Step[ExactSum, ExactSum]):
     def build(self, m: Module, platform: object, before: ExactSum) -> ExactSum:
         adder = CarryAdder(accumulator_bits=len(before.window), segment=self.segment, adder=self.form.adder)
         add_submodule(m, platform, "resolve", adder)
+        assert before.carries is not None  # the step before keeps them where there is a segment
         m.d.comb += [adder.accumulator.eq(before.window), adder.carries.eq(before.carries)]
         return ExactSum(before.special, adder.total)
 

@@ -1,6 +1,6 @@
 """One addition for a whole block: its term, still two numbers, straight into the binary32 accumulator."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,6 +53,14 @@ class FusedAdder(wiring.Component):
         result: The sum, binary32; every NaN is 0x7FC00000. An exact zero is +0, unless both are -0; what
             became zero by rounding has its sign.
     """
+
+    accumulator: Signal
+    save: Signal
+    carry: Signal
+    exponent: Signal
+    nan: Signal
+    hold: Signal
+    result: Signal
 
     def __init__(self, numbers: NumberRange, *, adder: Adder) -> None:
         if numbers.magnitude_bits > FRACTION_BITS + 1:

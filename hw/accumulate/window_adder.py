@@ -1,6 +1,6 @@
 """Adders of an exact sum: a window added in fixed point, and the carries that were kept."""
 
-from amaranth.hdl import Cat, Const, Module, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,6 +37,12 @@ class WindowAdder(wiring.Component):
         result: Their sum, modulo ``2**accumulator_bits``.
         kept: The carries that belong to it. Only with segments.
     """
+
+    accumulator: Signal
+    window: Signal
+    carries: Signal
+    kept: Signal
+    result: Signal
 
     def __init__(
         self, *, window_bits: int, accumulator_bits: int, adder: Adder, segment: int | None = None
@@ -89,6 +95,10 @@ class CarryAdder(wiring.Component):
         accumulator, carries: See `WindowAdder`.
         total: Their sum, modulo ``2**accumulator_bits``.
     """
+
+    accumulator: Signal
+    carries: Signal
+    total: Signal
 
     def __init__(self, *, accumulator_bits: int, segment: int, adder: Adder) -> None:
         self.segment = segment

@@ -19,7 +19,7 @@ def configs(draw: st.DrawFn) -> QuantizerConfig:
     scale = draw(st.sampled_from(("ue4m3", "ue5m3", "ue8m0", "ue4m4", "ue5m3_ieee", "ue2m0")))
     methods: list[QuantizerMethod] = ["absmax", "prevent_zero", "four_over_six"]
     if scale == "ue8m0":
-        methods += ["floor", "ceil"]
+        methods = [*methods, "floor", "ceil"]
     spec = QuantizerSpec(
         scale=scale,
         block_size=draw(st.sampled_from((2, 8, 16, 32, 128))),

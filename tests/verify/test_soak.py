@@ -126,9 +126,8 @@ def test_a_library_that_cannot_be_loaded_is_told_of(folder, seed, monkeypatch):
     (library,) = folder.glob("*.so")
     library.unlink()
     # Loading it fails in the process that works.
-    monkeypatch.setattr(
-        cxxrtl_lanes, "build", lambda *_: cxxrtl_lanes.BuiltUnit(UNIT.spec, UNIT.module_name, 0, 0, library)
-    )
+    built = cxxrtl_lanes.BuiltUnit(UNIT.spec, UNIT.module_name, 0, 0, 1, library)
+    monkeypatch.setattr(cxxrtl_lanes, "build", lambda *_: built)
     with pytest.raises(OSError, match="cannot open shared object file"):
         soak(UNIT, 4000, seed=seed, workers=1, build_dir=folder)
 
