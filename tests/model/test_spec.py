@@ -305,7 +305,7 @@ def test_aligned_rounds_the_total_toward_zero():
     assert aligned(35, ([2, -0.5], [2.0**127, 2.0**94])) == largest
     assert aligned(35, ([2, -0.5], [2.0**127, 2.0**92])) == np.inf
     # A sum that is infinite stays so, and meets no other but to be NaN.
-    infinite = ([-6, 0], [2.0**127, 1])
+    infinite: tuple[Blocks, list[float]] = ([-6, 0], [2.0**127, 1])
     assert aligned(35, infinite, ([6, 6], [2.0**127, 2.0**127])) == -np.inf
     # The sign of what vanishes is kept.
     spec = DotSpec(scale="ue8m0", block_size=2, accumulate="aligned")

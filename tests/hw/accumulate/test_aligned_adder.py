@@ -124,7 +124,8 @@ def test_terms_are_cut_off_at_the_largest_exponent_and_rounded_toward_zero(
 
 def row(terms: AlignedTerms, accumulator: int, group: list[Term], nan: int = 0, *infinite: int) -> tuple:
     def packed(index: int, bits: int) -> int:
-        fields = [terms.exponents.zero_code if term[index] is None else term[index] for term in group]
+        zero = terms.exponents.zero_code
+        fields = [zero if (field := term[index]) is None else field for term in group]
         return sum((field & ((1 << bits) - 1)) << (bits * k) for k, field in enumerate(fields))
 
     return (
@@ -197,8 +198,9 @@ def test_a_scale_product_has_the_exponents_of_its_scales_or_is_zero(
 
 def test_what_stands_for_the_exponent_of_a_zero_costs_no_sign_where_it_can() -> None:
     of = {
-        name: AlignedExponents.of_scales(*[formats.get(name)] * 2, -139)
+        name: AlignedExponents.of_scales(fmt, fmt, -139)
         for name in ("ue4m3", "ue5m3", "ue8m0")
+        for fmt in [formats.get(name)]
     }
     assert {name: one.zero_code for name, one in of.items()} == {"ue4m3": 0, "ue5m3": 0, "ue8m0": -12}
     assert {name: one.shape.signed for name, one in of.items()} == {
