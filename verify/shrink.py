@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,15 @@ __all__ = ["Fails", "as_test", "shrink"]
 Fails = Callable[[Sequence[UnitStimulus]], Sequence[bool]]
 """Tells which of some stimuli, all with the same patterns, make the unit fail."""
 
+_Stimulus = TypeVar("_Stimulus", bound=UnitStimulus)
+
 _CODES: Final = ("a", "b", "a_scale", "b_scale")
 _ALWAYS: Final = np.ones(1, np.bool_)
 # Candidates tried at a time: as many as there are lanes.
 _AT_ONCE: Final = 512
 
 
-def shrink(stimulus: UnitStimulus, fails: Fails) -> UnitStimulus:
+def shrink(stimulus: _Stimulus, fails: Fails) -> _Stimulus:
     """Return a least stimulus that still fails.
 
     Vectors are left out, in ranges and one by one; the gaps and the back-pressure are; scales become those
@@ -41,12 +43,14 @@ def shrink(stimulus: UnitStimulus, fails: Fails) -> UnitStimulus:
     """
     if not fails([stimulus])[0]:
         return stimulus
+    least: UnitStimulus = stimulus
     before = None
-    while before is not stimulus:
-        before = stimulus
+    while before is not least:
+        before = least
         for simpler in (_shorter, _unstalled, _plainer):
-            stimulus = _reduce(stimulus, simpler, fails)
-    return stimulus
+            least = _reduce(least, simpler, fails)
+    # What is simpler is of the kind it was made from.
+    return cast("_Stimulus", least)
 
 
 def _reduce(

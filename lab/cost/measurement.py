@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 
-Make = Callable[[PricedUnit, int], tuple[str, str]]
-"""Makes a unit's netlist in an order: RTLIL, and the top's name."""
+Make = Callable[[Any, int], tuple[str, str]]
+"""Makes a unit's netlist in an order: RTLIL, and the top's name. It may take one kind of unit alone."""
 
 
 def emit(unit: PricedUnit, order: int) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """GGUF files, through the package of that name: the extra ``gguf``."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,12 +32,12 @@ GGUF_TYPES: Final = (
 
 def _package() -> Any:
     try:
-        import gguf
+        # By name, as whoever checks the types need not have it.
+        return import_module("gguf")
     except ModuleNotFoundError as error:
         raise ToolError(
             "gguf must be installed to read .gguf files, not missing: pip install 'blockdot[gguf]'"
         ) from error
-    return gguf
 
 
 def gguf_tensors(path: Path) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def matrices() -> list[np.ndarray]:
 Made = tuple[np.ndarray, np.ndarray, float]
 
 
-def by_compressed_tensors(x: "torch.Tensor") -> Made:
+def by_compressed_tensors(x: Any) -> Made:
     helpers = import_module("compressed_tensors.compressors.nvfp4.helpers")
     quantization = import_module("compressed_tensors.quantization")
     utils = import_module("compressed_tensors.quantization.utils.helpers")
@@ -44,13 +45,13 @@ def by_compressed_tensors(x: "torch.Tensor") -> Made:
     return packed.numpy(), scales.to(torch.float8_e4m3fn).view(torch.uint8).numpy(), 1 / divisor.item()
 
 
-def by_modelopt(x: "torch.Tensor") -> Made:
+def by_modelopt(x: Any) -> Made:
     nvfp4 = import_module("modelopt.torch.quantization.qtensor.nvfp4_tensor").NVFP4QTensor
     made, scales, factor = nvfp4.quantize(x.clone(), 16)
     return made._quantized_data.numpy(), scales.view(torch.uint8).numpy(), factor.item()
 
 
-def by_torchao(x: "torch.Tensor") -> Made:
+def by_torchao(x: Any) -> Made:
     nvfp4 = import_module("torchao.prototype.mx_formats.nvfp4_tensor")
     factor = nvfp4.per_tensor_amax_to_scale(x.abs().max())
     scales, packed = nvfp4.nvfp4_quantize(x, 16, factor)
@@ -62,7 +63,7 @@ def by_torchao(x: "torch.Tensor") -> Made:
     ("recipe", "make"),
     [("compressed_tensors", by_compressed_tensors), ("modelopt", by_modelopt), ("torchao", by_torchao)],
 )
-def test_the_bits_of_the_package(recipe: str, make: Callable[["torch.Tensor"], Made], x: np.ndarray) -> None:
+def test_the_bits_of_the_package(recipe: str, make: Callable[[Any], Made], x: np.ndarray) -> None:
     packed, scales, factor = make(torch.from_numpy(x))
     ours: BlockTensor = quantize(x, scale="ue4m3", recipe=recipe)  # type: ignore[arg-type]  # parametrized
     np.testing.assert_array_equal(ours.scales, scales.reshape(ours.scales.shape))

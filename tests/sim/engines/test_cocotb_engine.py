@@ -32,6 +32,7 @@ def test_a_job_reads_back_as_it_was_written(tmp_path):
     job = PlayJob(
         stages=3,
         shown=[Payload("i_a", 300, [0, (1 << 300) - 1, 5 << 128]), Payload("i_last", 1, [1, 0, 1])],
+        results={"o_codes": 64, "o_scale": 7},
         last=np.array([True, False, True]),
         offer=np.array([True]),
         accept=np.array([False, True]),
@@ -40,7 +41,7 @@ def test_a_job_reads_back_as_it_was_written(tmp_path):
     )
     job.write(tmp_path / "job.npz")
     again = PlayJob.read(tmp_path / "job.npz")
-    assert again.shown == job.shown
+    assert (again.shown, again.results) == (job.shown, job.results)
     assert (again.stages, again.undefined, again.limits) == (3, 2, job.limits)
     for name in ("last", "offer", "accept"):
         np.testing.assert_array_equal(getattr(again, name), getattr(job, name))
