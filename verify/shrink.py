@@ -209,7 +209,8 @@ def as_test(unit: UnitConfig | QuantizerConfig, stimulus: UnitStimulus, engine: 
     names += [name for name in ("offer", "accept") if len(getattr(stimulus, name)) > 1]
     arguments = "".join(f"        {name}={_array(getattr(stimulus, name), ' ' * 8)},\n" for name in names)
     kind = type(stimulus).__name__
-    config = type(unit).__name__
+    # By the name that whoever reads the test can import, whatever made the unit of it.
+    config = QuantizerConfig.__name__ if isinstance(unit, QuantizerConfig) else UnitConfig.__name__
     return f"""\
 import numpy as np
 from blockdot.hw import {config}

@@ -77,8 +77,8 @@ FAULTS: Final = (
         "scale",
         "exponent of a counts twice",
         "leaves/scale.py",
-        "return a.exponent + b.exponent",
-        "return a.exponent + a.exponent",
+        "total = a.exponent + b.exponent",
+        "total = a.exponent + a.exponent",
     ),
     SourceFault(
         "compressor",

@@ -95,7 +95,10 @@ def test_nearest_is_numpy_s(rng):
 def test_chop_never_moves_away_from_zero(rng):
     assert chop(0, 5).bits == 0
     assert chop(-1, -150).bits == 0x80000000
-    assert chop(1 << 30, 120).bits == 0x7F7FFFFF
+    # What is below 2**128 is cut off to the largest number at most; from there on it is infinite.
+    assert chop((1 << 25) - 1, 103).bits == 0x7F7FFFFF
+    assert chop(1 << 25, 103).bits == chop(1 << 30, 120).bits == 0x7F800000
+    assert chop(-(1 << 30), 120).bits == 0xFF800000
     for value in rng.integers(-(1 << 40), 1 << 40, 500).tolist():
         rounded = chop(value, -20)
         back = number_of(rounded.bits, -149)
