@@ -77,14 +77,14 @@ def test_everything_is_measured_and_told_on_the_way(synthesis_cache, monkeypatch
 
 
 def test_units_of_two_sizes_have_curves_of_their_own(synthesis_cache):
-    units = UnitChoices(block_sizes=[2, 4], accumulates=["none"]).units()
+    units = UnitChoices(scales=["ue4m3"], block_sizes=[2, 4], accumulates=["none"]).units()
     report = price(
         PriceRequest(
             units=units, libraries=[neutral()], orders=2, delay_targets=[90.0], cache=synthesis_cache
         )
     )
     sizes = [[curve.unit.spec.block_size for curve in one.curves] for one in report.curves[0]]
-    assert sizes == [[2, 2], [4, 4]]
+    assert sizes == [[2], [4]]
 
 
 @pytest.mark.parametrize("place", [1, 3])
