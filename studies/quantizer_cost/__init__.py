@@ -1,0 +1,1 @@
+"""What choosing scales better costs where blocks are made, against one more exponent bit."""

@@ -1,0 +1,196 @@
+"""The price of the two recipes: one more exponent bit in the scale, or scales that are chosen better.
+
+Two commands, which `make quantizer-cost-measure` and `make quantizer-cost` are::
+
+    python -m studies.quantizer_cost.measure measure [--library NAME]... [--orders NUMBER]
+    python -m studies.quantizer_cost.measure write
+
+The first measures quantizers and dot-product units, each against UE4M3 with ``absmax``, and the error of each
+way on a real weight matrix; it keeps that in ``studies/quantizer_cost/results.jsonl``. The second makes
+``docs/cost-of-quantizers.md`` and its picture of it.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from blockdot.base.whole_files import write_whole
+from blockdot.hw.config import UnitConfig
+from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
+from blockdot.lab.cost.jobs import Progress
+from blockdot.lab.cost.priced_unit import PricedUnit, unit_record
+from blockdot.lab.demo_weights import real_tensors
+from blockdot.lab.price import QuantizerChoices
+from blockdot.lab.quality.quantization_error import Quantization, measure_errors
+from blockdot.lab.statistics import Estimate
+from blockdot.model import DotSpec
+from blockdot.model.quantize import Method
+from blockdot.synth.installed_libraries import find_library
+from blockdot.synth.recipes import FLOW_VERSION
+from blockdot.synth.yosys import pyosys_version
+from rich.console import Console
+from rich.progress import Progress as Bars
+
+from ..records import read_records, write_records
+from .page import PAGE, PICTURE, draw_amortised, page_text
+
+__all__ = ["METHODS", "SCALES", "STORED", "main", "measure_quantizers"]
+
+STORED: Final = Path("studies/quantizer_cost/results.jsonl")
+WRITTEN: Final = Path("docs")
+
+BLOCK_SIZE: Final = 16
+SCALES: Final = ("ue4m3", "ue5m3")
+METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six")
+"""How scales are chosen: plainly, never zero where the block is not, and the better of two."""
+
+ORDERS: Final = 6
+
+
+def measure_quantizers(
+    libraries: Sequence[str],
+    *,
+    orders: int = ORDERS,
+    block_size: int = BLOCK_SIZE,
+    methods: Sequence[Method] = METHODS,
+    cache: Path,
+    workers: int | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> dict[str, Any]:
+    """Measure all that the page says.
+
+    Args:
+        libraries: Names or files, as `find_library` takes them.
+        orders: How many netlists are made of each unit.
+        block_size: Elements under one scale.
+        methods: How scales are chosen; the first is what the others are compared with.
+        cache: Where results are kept.
+        workers: How many processes run at once; the number of processors where it is None.
+        keep: Called with what there is so far, whenever there is more.
+        progress: Called with a word on what comes next; what it returns is called after each netlist.
+
+    Returns:
+        What `page_text` takes, as JSON can hold it.
+    """
+    quantizers = QuantizerChoices(scales=SCALES, block_sizes=[block_size], methods=methods).units()
+    dots = [
+        UnitConfig(DotSpec(scale=scale, block_size=block_size, accumulate="fp32"), stages=1)
+        for scale in SCALES
+    ]
+    stored: dict[str, Any] = {
+        "pyosys": pyosys_version(),
+        "flow": FLOW_VERSION,
+        "orders": orders,
+        "block_size": block_size,
+        "quantizers": [],
+        "dots": [],
+        "errors": _errors(block_size, methods),
+    }
+    for name in libraries:
+        library = find_library(name)
+        kinds: list[tuple[str, Sequence[PricedUnit]]] = [("quantizers", quantizers), ("dots", dots)]
+        for table, units in kinds:
+            comparison = compare_costs(
+                units,
+                library,
+                orders=orders,
+                parts=False,
+                cache=cache,
+                workers=workers,
+                progress=None if progress is None else progress(f"{library.name}: {table}"),
+            )
+            stored[table] += [_row(comparison, cost) for cost in comparison.costs]
+        if keep is not None:
+            keep(stored)
+    return stored
+
+
+def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
+    """Return a unit's figures, and how they differ from those of its base, both in NAND2 equivalents."""
+    row = {
+        "library": comparison.library.name,
+        **unit_record(cost.unit),
+        "netlist": cost.netlist,
+        "nand2": cost.nand2.median,
+        "area": cost.area.median,
+        "period": cost.period.median,
+        "delay_unit": comparison.library.delay_unit,
+    }
+    for metric in ("area", "period"):
+        if delta := comparison.delta(cost.unit, metric):
+            unit = comparison.library.nand2_area if metric == "area" else 1.0
+            row[f"{metric}_delta"] = _interval(delta.absolute, unit)
+            row[f"{metric}_percent"] = _interval(delta.relative)
+    return row
+
+
+def _interval(estimate: Estimate, unit: float = 1.0) -> dict[str, float]:
+    low, high = estimate.interval
+    return {"mean": estimate.mean / unit, "low": low / unit, "high": high / unit}
+
+
+def _errors(block_size: int, methods: Sequence[Method]) -> list[dict[str, Any]]:
+    """Measure what each way makes of a real weight matrix; nothing where none is installed."""
+    tensors = real_tensors()
+    if tensors is None:
+        return []
+    return [
+        {
+            "scale": scale,
+            "method": method,
+            "mse": measure_errors(
+                tensors[0], Quantization(scale=scale, block_size=block_size, method=method)
+            ).mse,
+        }
+        for method in methods
+        for scale in SCALES
+    ]
+
+
+def _write(stored: dict[str, Any]) -> None:
+    WRITTEN.mkdir(exist_ok=True)
+    draw_amortised(stored, WRITTEN / PICTURE)
+    write_whole(WRITTEN / PAGE, page_text(stored))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the two commands and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m studies.quantizer_cost.measure")
+    commands = parser.add_subparsers(dest="command", required=True)
+    measuring = commands.add_parser("measure")
+    measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
+    measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
+    commands.add_parser("write")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "write":
+            _write(read_records(STORED))
+            return 0
+        STORED.parent.mkdir(parents=True, exist_ok=True)
+        with Bars(console=Console(stderr=True)) as bars:
+
+            def progress(what: str) -> Progress:
+                task = bars.add_task(what)
+                return lambda done, count, _: bars.update(task, completed=done, total=count)
+
+            measure_quantizers(
+                chosen.library or ["neutral"],
+                orders=chosen.orders,
+                cache=Path("build/synthesis"),
+                keep=lambda stored: write_records(STORED, "make quantizer-cost-measure", stored),
+                progress=progress,
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"quantizer cost: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("quantizer cost: interrupted; what was measured is kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

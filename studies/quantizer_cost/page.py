@@ -1,0 +1,244 @@
+"""The page and the picture of what quantizers cost, made of stored results."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from blockdot.base.whole_files import whole_file
+from blockdot.lab.demo_weights import WEIGHT
+from blockdot.lab.quality.error_curves import require_matplotlib
+from blockdot.lab.reports.records import markdown_lines
+from blockdot.synth.recipes import FLOW_VERSION
+
+__all__ = ["PAGE", "PICTURE", "REUSES", "Way", "amortised", "crossing", "draw_amortised", "page_text"]
+
+PAGE: Final = "cost-of-quantizers.md"
+PICTURE: Final = "cost-of-quantizers.svg"
+
+REUSES: Final = (1, 8, 64, 1024)
+"""How many dot products use a quantized block."""
+
+Way = tuple[str, str]
+"""Scale format, and how scales are chosen."""
+
+Interval = dict[str, float]
+"""``mean``, ``low`` and ``high``."""
+
+_NONE: Final[Interval] = {"mean": 0.0, "low": 0.0, "high": 0.0}
+_COLOURS: Final = {"ue4m3": "tab:blue", "ue5m3": "tab:red"}
+_MARKERS: Final = {"absmax": "o", "prevent_zero": "s", "four_over_six": "^"}
+_PANEL: Final = (2.7, 3.4)
+
+
+def _ways(stored: dict[str, Any], library: str) -> dict[Way, dict[str, Any]]:
+    rows = (row for row in stored["quantizers"] if row["library"] == library)
+    return {(row["scale"][0], row["method"]): row for row in rows}
+
+
+def _dots(stored: dict[str, Any], library: str) -> dict[str, dict[str, Any]]:
+    return {row["scale"][0]: row for row in stored["dots"] if row["library"] == library}
+
+
+def _libraries(stored: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["library"] for row in stored["quantizers"]))
+
+
+def _half(interval: Interval) -> float:
+    return (interval["high"] - interval["low"]) / 2
+
+
+def amortised(stored: dict[str, Any], library: str, way: Way, reuse: int) -> tuple[float, Interval]:
+    """Return the cost of a dot product with its share of a quantizer, and the difference from the first way.
+
+    The quantizer's area counts ``1 / reuse`` times. Both figures are in NAND2 equivalents. The two
+    differences were measured on different netlists: their errors are independent, and add as squares.
+    """
+    quantizer, dot = _ways(stored, library)[way], _dots(stored, library)[way[0]]
+    one, other = dot.get("area_delta", _NONE), quantizer.get("area_delta", _NONE)
+    mean = one["mean"] + other["mean"] / reuse
+    half = math.hypot(_half(one), _half(other) / reuse)
+    return dot["nand2"] + quantizer["nand2"] / reuse, {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def crossing(stored: dict[str, Any], library: str) -> float:
+    """Return at which reuse UE5M3 with absmax costs as much as UE4M3 with four-over-six.
+
+    Below it UE5M3 costs less, as its quantizer is smaller; above it the bit in the dot product weighs more.
+    Infinity where UE5M3 always costs less, and 0 where it never does.
+    """
+    ways = _ways(stored, library)
+    saved = _difference(ways["ue4m3", "four_over_six"]) - _difference(ways["ue5m3", "absmax"])
+    more = _difference(_dots(stored, library)["ue5m3"])
+    if saved <= 0:
+        return 0.0
+    return saved / more if more > 0 else math.inf
+
+
+def _difference(row: dict[str, Any]) -> float:
+    return float(row.get("area_delta", _NONE)["mean"])
+
+
+def _shown(interval: Interval, digits: int, unit: str = "") -> str:
+    text = f"{interval['mean']:+.{digits}f} ± {_half(interval):.{digits}f}{unit}"
+    return text if interval["low"] > 0 or interval["high"] < 0 else f"{text} ~"
+
+
+def page_text(stored: dict[str, Any]) -> str:
+    """Return the page, as Markdown."""
+    return "\n".join(_lines(stored)) + "\n"
+
+
+def _lines(stored: dict[str, Any]) -> Iterator[str]:
+    size = stored["block_size"]
+    errors = {(row["scale"], row["method"]): row["mse"] for row in stored["errors"]}
+    yield "# What choosing scales better costs"
+    yield ""
+    if errors:
+        yield f"![Error against the cost of a dot product with its share of a quantizer]({PICTURE})"
+        yield ""
+    yield (
+        "UE5M3 has one more exponent bit than UE4M3, and every dot-product unit pays for it (arXiv "
+        "2601.19026). `prevent_zero` and `four_over_six` keep UE4M3 and choose each scale better (arXiv "
+        "2605.08565): the dot-product unit stays as it is, and the quantizer pays, where blocks are made. A "
+        "block that is made once is used by R dot products, so a dot product pays for 1/R of a quantizer."
+    )
+    yield ""
+    yield (
+        f"The units: blocks of {size}, a dot product with a binary32 sum in one stage, a quantizer of `bf16` "
+        "numbers with registers at its outputs. Cost is the sum of the areas in NAND2 equivalents, of gates "
+        "after synthesis, without wires. The other operand (the weights) was quantized before. Differences "
+        f"are against UE4M3 with `absmax`, over {stored['orders']} pairs of netlists, with 95 % intervals; "
+        f"`~` marks what cannot be told from zero. Synthesis: pyosys {stored['pyosys']}, flow "
+        f"{stored['flow']}."
+    )
+    yield ""
+    if stored["flow"] != FLOW_VERSION:
+        yield ("**Measured by an older flow.** `make quantizer-cost-measure` measures these figures again.")
+        yield ""
+    for library in _libraries(stored):
+        yield from _of_library(stored, library, errors)
+    yield "`make quantizer-cost` writes this page from `studies/quantizer_cost/results.jsonl`."
+
+
+def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) -> Iterator[str]:
+    ways, dots = _ways(stored, library), _dots(stored, library)
+    base = next(iter(ways))
+    yield f"## {library}"
+    yield ""
+    for line in _verdict(stored, library):
+        yield line
+        yield ""
+    yield "The quantizers:"
+    yield ""
+    yield from markdown_lines(
+        ("scale", "method", "area [NAND2]", "difference", "period", "difference", "MSE / sigma²"),
+        [
+            (
+                scale,
+                f"`{method}`",
+                f"{row['nand2']:.1f}",
+                _shown(row["area_percent"], 2, " %") if "area_percent" in row else "",
+                f"{row['period']:.4g} {row['delay_unit']}",
+                _shown(row["period_percent"], 2, " %") if "period_percent" in row else "",
+                f"{errors[scale, method]:.5f}" if (scale, method) in errors else "",
+            )
+            for (scale, method), row in ways.items()
+        ],
+    )
+    yield ""
+    told = "; ".join(
+        f"{scale} {row['nand2']:.1f} NAND2"
+        + (f" ({_shown(row['area_percent'], 2, ' %')})" if "area_percent" in row else "")
+        for scale, row in dots.items()
+    )
+    yield f"The dot-product units: {told}."
+    yield ""
+    yield "A dot product with its share of a quantizer, and the difference from the first line [NAND2]:"
+    yield ""
+    yield from markdown_lines(
+        ("scale", "method", *(f"R = {reuse}" for reuse in REUSES)),
+        [
+            (
+                way[0],
+                f"`{way[1]}`",
+                *(
+                    f"{cost:.0f}" + ("" if way == base else f" ({_shown(more, 1)})")
+                    for cost, more in (amortised(stored, library, way, reuse) for reuse in REUSES)
+                ),
+            )
+            for way in ways
+        ],
+    )
+    yield ""
+
+
+def _verdict(stored: dict[str, Any], library: str) -> Iterator[str]:
+    """Where each of the two recipes wins, if both were measured."""
+    if ("ue4m3", "four_over_six") not in _ways(stored, library):
+        return
+    at = crossing(stored, library)
+    if at == 0:
+        yield "UE5M3 with `absmax` costs more than UE4M3 with `four_over_six` at every reuse."
+    elif math.isinf(at):
+        yield "UE5M3 with `absmax` costs less than UE4M3 with `four_over_six` at every reuse."
+    else:
+        yield (
+            "UE5M3 with `absmax` costs less than UE4M3 with `four_over_six` where a block is used by fewer "
+            f"than about {at:.0f} dot products, and more above."
+        )
+
+
+def draw_amortised(stored: dict[str, Any], path: Path) -> bool:
+    """Draw error against cost in the first library, a panel for each reuse.
+
+    The same results give the same bytes.
+
+    Args:
+        stored: What `measure_quantizers` returned.
+        path: The SVG file, replaced where there is one.
+
+    Returns:
+        Whether there was anything to draw.
+
+    Raises:
+        OSError: If it cannot be written.
+        RuntimeError: If matplotlib is not installed.
+    """
+    if not stored["errors"] or not stored["quantizers"]:
+        return False
+    require_matplotlib()
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    library = _libraries(stored)[0]
+    with rc_context({"svg.hashsalt": "blockdot", "svg.fonttype": "none", "font.size": 10}):
+        figure = Figure(figsize=(_PANEL[0] * len(REUSES), _PANEL[1] + 1.0), layout="constrained")
+        axes = figure.subplots(1, len(REUSES), sharey=True, squeeze=False)[0]
+        for reuse, ax in zip(REUSES, axes, strict=True):
+            for row in stored["errors"]:
+                scale, method = row["scale"], row["method"]
+                cost, more = amortised(stored, library, (scale, method), reuse)
+                ax.errorbar(
+                    [cost],
+                    [row["mse"]],
+                    xerr=[[_half(more)], [_half(more)]],
+                    color=_COLOURS[scale],
+                    marker=_MARKERS[method],
+                    markersize=8,
+                    markerfacecolor=_COLOURS[scale] if method == "absmax" else "none",
+                    linestyle="none",
+                    elinewidth=0.9,
+                    label=f"{scale}, {method}",
+                )
+            ax.set_title(f"R = {reuse}")
+            ax.grid(visible=True, color="0.88", linewidth=0.7)
+            ax.margins(x=0.2, y=0.15)
+            ax.tick_params(axis="x", labelrotation=45)
+        axes[0].set_ylabel(f"MSE / sigma², {WEIGHT}", fontsize=8)
+        figure.supxlabel(f"dot product and 1/R of a quantizer [NAND2], {library}", fontsize=10)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+        with whole_file(path) as file:
+            figure.savefig(file, format="svg", metadata={"Date": None})
+    return True

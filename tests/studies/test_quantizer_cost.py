@@ -1,0 +1,122 @@
+"""What quantizers cost, amortised: figures by hand, a small measurement, and the stored page."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockdot.hw.quantizer_config import QuantizerConfig
+from blockdot.lab.cost.measurement import emit
+from blockdot.synth.netlist import Netlist
+
+from studies.quantizer_cost.measure import STORED, measure_quantizers
+from studies.quantizer_cost.page import PAGE, PICTURE, amortised, crossing, draw_amortised, page_text
+from studies.records import read_records, write_records
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def interval(mean: float, half: float) -> dict[str, float]:
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def row(scale: str, method: str, nand2: float, more: dict[str, float] | None) -> dict[str, Any]:
+    deltas = {} if more is None else {"area_delta": more, "area_percent": more, "period_percent": more}
+    return {
+        "library": "one",
+        "scale": [scale],
+        "method": method,
+        "nand2": nand2,
+        "period": 5.0,
+        "delay_unit": "ns",
+        **deltas,
+    }
+
+
+@pytest.fixture
+def stored() -> dict[str, Any]:
+    return {
+        "pyosys": "0.70",
+        "flow": 4,
+        "orders": 2,
+        "block_size": 16,
+        "quantizers": [
+            row("ue4m3", "absmax", 1000.0, None),
+            row("ue5m3", "absmax", 1040.0, interval(40, 8)),
+            row("ue4m3", "four_over_six", 3000.0, interval(2000, 80)),
+        ],
+        "dots": [row("ue4m3", "", 5000.0, None), row("ue5m3", "", 5020.0, interval(20, 3))],
+        "errors": [
+            {"scale": scale, "method": method, "mse": mse}
+            for scale, method, mse in (
+                ("ue4m3", "absmax", 0.02),
+                ("ue5m3", "absmax", 0.009),
+                ("ue4m3", "four_over_six", 0.015),
+            )
+        ],
+    }
+
+
+def test_a_quantizer_counts_once_for_all_that_use_its_block(stored):
+    assert amortised(stored, "one", ("ue4m3", "absmax"), 8) == (5125.0, interval(0, 0))
+    cost, more = amortised(stored, "one", ("ue5m3", "absmax"), 8)
+    assert (cost, more["mean"]) == (5150.0, 25.0)
+    # Independent errors add as squares: that of the quantizer is an eighth.
+    assert more["high"] - more["mean"] == pytest.approx(math.hypot(3, 1))
+    assert amortised(stored, "one", ("ue4m3", "four_over_six"), 1)[1] == pytest.approx(interval(2000, 80))
+
+
+def test_where_the_two_recipes_cost_the_same(stored):
+    at = crossing(stored, "one")
+    assert at == (2000 - 40) / 20
+    costs = [amortised(stored, "one", way, int(at))[1]["mean"] for way in
+             (("ue5m3", "absmax"), ("ue4m3", "four_over_six"))]  # fmt: skip
+    assert costs[0] == pytest.approx(costs[1])
+    text = page_text(stored)
+    assert "fewer than about 98 dot products" in text
+    assert "| ue4m3 | `four_over_six` | 8000 (+2000.0 ± 80.0) |" in text
+    assert PICTURE in text
+    stored["dots"][1]["area_delta"] = interval(-1, 3)
+    assert "costs less than UE4M3 with `four_over_six` at every reuse" in page_text(stored)
+    stored["quantizers"][2]["area_delta"] = interval(30, 3)
+    assert "costs more than UE4M3 with `four_over_six` at every reuse" in page_text(stored)
+
+
+def test_the_picture_is_the_same_each_time(stored, tmp_path):
+    texts = []
+    for name in ("a.svg", "b.svg"):
+        assert draw_amortised(stored, tmp_path / name)
+        texts.append((tmp_path / name).read_text())
+    assert texts[0] == texts[1]
+    assert "R = 1024" in texts[0]
+    assert not draw_amortised(stored | {"errors": []}, tmp_path / "c.svg")
+
+
+def test_a_small_measurement(synthesis_cache, tmp_path):
+    found = measure_quantizers(
+        ["neutral"],
+        orders=2,
+        block_size=2,
+        methods=["absmax"],
+        cache=synthesis_cache,
+        workers=1,
+        keep=lambda record: write_records(tmp_path / "kept.jsonl", "a test", record),
+    )
+    assert read_records(tmp_path / "kept.jsonl") == json.loads(json.dumps(found))
+    assert [one["unit"] for one in found["quantizers"]] == [
+        "quantize_bf16_e2m1_ue4m3_n2_absmax_s1",
+        "quantize_bf16_e2m1_ue5m3_n2_absmax_s1",
+    ]
+    for base, other in (found["quantizers"], found["dots"]):
+        assert "area_delta" not in base
+        assert other["area_delta"]["mean"] == pytest.approx(other["nand2"] - base["nand2"], abs=20)
+    assert "R = 8" in page_text(found)
+
+
+def test_the_page_is_of_what_is_stored_and_that_of_the_hardware_there_is():
+    kept = read_records(Path(__file__).parents[2] / STORED)
+    assert (DOCS / PAGE).read_text(encoding="utf-8") == page_text(kept)
+    # A small unit is elaborated soon; all are made from the same sources.
+    (first, *_) = [one for one in kept["quantizers"] if one["method"] == "absmax"]
+    assert Netlist(*emit(QuantizerConfig.parse(first["unit"]), 0)).sha256 == first["netlist"]
