@@ -118,6 +118,8 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
         yield ""
     for library in _libraries(stored):
         yield from _of_library(stored, library, errors)
+    yield "[The hardware](hardware.md#the-quantizer) says what these units are made of, and what was tried."
+    yield ""
     yield "`make quantizer-cost` writes this page from `studies/quantizer_cost/results.jsonl`."
 
 
@@ -185,8 +187,19 @@ def _verdict(stored: dict[str, Any], library: str) -> Iterator[str]:
     else:
         yield (
             "UE5M3 with `absmax` costs less than UE4M3 with `four_over_six` where a block is used by fewer "
-            f"than about {at:.0f} dot products, and more above."
+            f"than about {at:.0f} dot products, and more above. {_how_sure(stored, library)}"
         )
+
+
+def _how_sure(stored: dict[str, Any], library: str) -> str:
+    """Between which reuses the two recipes may cost the same, at the ends of all intervals."""
+    ways = _ways(stored, library)
+    choosing, bit = ways["ue4m3", "four_over_six"]["area_delta"], ways["ue5m3", "absmax"]["area_delta"]
+    more = _dots(stored, library)["ue5m3"]["area_delta"]
+    least = max(choosing["low"] - bit["high"], 0) / more["high"]
+    if more["low"] <= 0:
+        return f"By the intervals that number is at least {least:.0f}, and these netlists set no upper end."
+    return f"By the intervals it is from {least:.0f} to {(choosing['high'] - bit['low']) / more['low']:.0f}."
 
 
 def draw_amortised(stored: dict[str, Any], path: Path) -> bool:

@@ -75,8 +75,12 @@ def test_where_the_two_recipes_cost_the_same(stored):
     assert costs[0] == pytest.approx(costs[1])
     text = page_text(stored)
     assert "fewer than about 98 dot products" in text
+    # (1920 - 48) / 23 and (2080 - 32) / 17.
+    assert "it is from 81 to 120." in text
     assert "| ue4m3 | `four_over_six` | 8000 (+2000.0 ± 80.0) |" in text
     assert PICTURE in text
+    stored["dots"][1]["area_delta"] = interval(20, 23)
+    assert "at least 44, and these netlists set no upper end" in page_text(stored)
     stored["dots"][1]["area_delta"] = interval(-1, 3)
     assert "costs less than UE4M3 with `four_over_six` at every reuse" in page_text(stored)
     stored["quantizers"][2]["area_delta"] = interval(30, 3)
