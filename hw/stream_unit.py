@@ -99,11 +99,6 @@ class StreamUnit(wiring.Component):
         """The ports of what leaves with a valid output, in order."""
 
     @property
-    def result_bits(self) -> int:
-        """The bits of what leaves with a valid output."""
-        return sum(port.width for port in self.result_ports)
-
-    @property
     def parameters(self) -> dict[str, Any]:
         """What a unit of its kind has besides the parameters of every unit."""
         return {}

@@ -17,6 +17,7 @@ from .stimulus import (
     draw_patterns,
     freeze,
     pack,
+    require_bulk,
 )
 
 __all__ = ["QuantizerStimulus", "bulk", "directed", "from_numbers", "random"]
@@ -372,10 +373,7 @@ def bulk(spec: QuantizerSpec, vectors: int, *, seed: int) -> QuantizerStimulus:
     Raises:
         ValueError: If `vectors` is below 8, or `seed` below 0.
     """
-    if vectors < 8:
-        raise ValueError(f"vectors must be at least 8, not {vectors}")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, not {seed}")
+    require_bulk(vectors, seed)
     rng = np.random.default_rng([seed, 3])
     careful = random(spec, int(vectors * _CAREFUL), seed=seed, stalls=bool(rng.random() < _STALLED))
     rest, form = vectors - careful.vectors, spec.input_format

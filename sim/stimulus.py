@@ -26,6 +26,7 @@ __all__ = [
     "negated",
     "pack",
     "random",
+    "require_bulk",
 ]
 
 LONGEST: Final = 24
@@ -485,6 +486,14 @@ def random(
     )
 
 
+def require_bulk(vectors: int, seed: int) -> None:
+    """Raise ValueError if there is no bulk stimulus of so many vectors or from that seed."""
+    if vectors < 8:
+        raise ValueError(f"vectors must be at least 8, not {vectors}")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
+
+
 def bulk(spec: DotSpec, vectors: int, *, seed: int) -> Stimulus:
     """Return random stimulus that costs little to make, for runs of many millions.
 
@@ -502,10 +511,7 @@ def bulk(spec: DotSpec, vectors: int, *, seed: int) -> Stimulus:
     Raises:
         ValueError: If `vectors` is below 8, or `seed` below 0.
     """
-    if vectors < 8:
-        raise ValueError(f"vectors must be at least 8, not {vectors}")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, not {seed}")
+    require_bulk(vectors, seed)
     rng = np.random.default_rng([seed, 1])
     directed = random(spec, int(vectors * _DIRECTED), seed=seed, stalls=bool(rng.random() < _STALLED))
     rest = vectors - directed.vectors

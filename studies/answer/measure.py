@@ -45,9 +45,8 @@ from blockdot.synth.liberty import Library
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
-from rich.console import Console
-from rich.progress import Progress as Bars
 
+from ..commands import carry_out, progress_bars
 from ..records import read_records, write_records
 from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, WORTH_PICTURE, answer_files
 from .picture import draw_answer
@@ -399,10 +398,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--scale", action="append", choices=SCALES)
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         if chosen.command == "write":
             _write(read_records(STORED))
-            return 0
+            return
         STORED.parent.mkdir(parents=True, exist_ok=True)
         narrowed = {
             "block_sizes": chosen.block_size,
@@ -412,12 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changed: dict[str, Any] = {key: tuple(value) for key, value in narrowed.items() if value}
         if chosen.orders is not None:
             changed["orders"] = chosen.orders
-        with Bars(console=Console(stderr=True)) as bars:
-
-            def progress(what: str) -> Progress:
-                task = bars.add_task(what)
-                return lambda done, count, _: bars.update(task, completed=done, total=count)
-
+        with progress_bars() as progress:
             measure_answer(
                 chosen.library or ["neutral"],
                 [replace(ROUNDS[name], **changed) for name in chosen.only or ROUNDS],
@@ -426,13 +421,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 keep=_keep,
                 progress=progress,
             )
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"answer: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("answer: interrupted; what was measured is kept", file=sys.stderr)
-        return 130
-    return 0
+
+    return carry_out("answer", work)
 
 
 def _write(stored: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.synth.metric import fmax_of
 from blockdot.synth.recipes import FLOW_VERSION
 
+from ..intervals import interval_text
 from .cost_chart import CostBar, cost_chart
 
 __all__ = [
@@ -55,13 +56,6 @@ Question = tuple[int, int, int, str, int]
 
 _ACCUMULATIONS: Final = tuple(ACCUMULATIONS)
 _DEPTHS: Final = {0: "combinational", 1: "1 stage"}
-
-
-def _interval(estimate: dict[str, float], digits: int = 2, unit: str = "%") -> str:
-    margin = (estimate["high"] - estimate["low"]) / 2
-    text = f"{estimate['mean']:+.{digits}f} ± {margin:.{digits}f} {unit}".strip()
-    resolved = estimate["low"] > 0 or estimate["high"] < 0
-    return text if resolved else f"{text} ~"
 
 
 def _area(row: AnswerRow) -> dict[str, float]:
@@ -261,7 +255,7 @@ def _short_answer(stored: AnswerRow) -> Iterator[str]:
         verdicts = {_verdict(_area(row)) for row in rows}
         said = verdicts.pop() if len(verdicts) == 1 else "depends on the library"
         told = (
-            f"`{row['library']}` {_interval(_area(row))} ({way})"
+            f"`{row['library']}` {interval_text(_area(row))} ({way})"
             for row in rows
             for way in ["attributed" if _attributed_decides(row) else "whole"]
         )
@@ -333,7 +327,7 @@ def _everywhere(stored: AnswerRow) -> Iterator[str]:
 def _beside(stored: AnswerRow, found: list[tuple[AnswerRow, dict[str, float]]]) -> Iterator[str]:
     """A table of one difference, with a line for each unit and a column for each library."""
     names = [library["name"] for library in stored["libraries"]]
-    cells = {(_question(row), row["library"]): _interval(estimate) for row, estimate in found}
+    cells = {(_question(row), row["library"]): interval_text(estimate) for row, estimate in found}
     questions = sorted({_question(row) for row, _ in found})
     yield from markdown_lines(
         ("unit", *(f"`{name}`" for name in names)),
@@ -363,7 +357,7 @@ def _at_equal_delay(stored: AnswerRow) -> Iterator[str]:
                 f"{point['delay']:.4g} {libraries[row['library']]['delay_unit']}",
                 f"{point['base']:.1f}",
                 f"{point['area']:.1f} {libraries[row['library']]['area_unit']}",
-                _interval(point["delta"]),
+                interval_text(point["delta"]),
                 str(row["orders"][1] - row["orders"][0]),
             )
             for row in sorted(stored["curves"], key=lambda row: (_question(row), row["library"]))
@@ -410,7 +404,7 @@ def _gates(stored: AnswerRow) -> Iterator[str]:
 
 
 def _gates_of(area: dict[str, float], library: AnswerRow) -> str:
-    return _interval({end: value / library["nand2_area"] for end, value in area.items()}, 1, "")
+    return interval_text({end: value / library["nand2_area"] for end, value in area.items()}, 1, "")
 
 
 def _other_scales(stored: AnswerRow) -> Iterator[str]:
@@ -443,7 +437,7 @@ def _tiles(stored: AnswerRow) -> Iterator[str]:
                 f"`{row['library']}`",
                 f"{row['area']:.1f} {units[row['library']]}",
                 f"{row['nand2']:.0f}",
-                _interval(row["delta"]) if "delta" in row else "",
+                interval_text(row["delta"]) if "delta" in row else "",
             )
             for row in sorted(stored["tiles"], key=lambda row: (_question(row), row["library"]))
         ],
@@ -480,7 +474,10 @@ def _again(stored: AnswerRow) -> Iterator[str]:
                     f"`{one['library']}`",
                     one["unit"],
                     kind,
-                    *(f"{_interval(value)} ({_orders(row)})" for row, value in ((one, first), (two, second))),
+                    *(
+                        f"{interval_text(value)} ({_orders(row)})"
+                        for row, value in ((one, first), (two, second))
+                    ),
                     "overlap" if overlap else "**do not overlap**",
                 )
             )

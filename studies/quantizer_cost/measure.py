@@ -30,9 +30,9 @@ from blockdot.model.quantize import Method
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
-from rich.console import Console
-from rich.progress import Progress as Bars
 
+from ..commands import carry_out, progress_bars
+from ..intervals import Interval
 from ..records import read_records, write_records
 from .page import PAGE, PICTURE, draw_amortised, page_text
 
@@ -127,7 +127,7 @@ def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
     return row
 
 
-def _interval(estimate: Estimate, unit: float = 1.0) -> dict[str, float]:
+def _interval(estimate: Estimate, unit: float = 1.0) -> Interval:
     low, high = estimate.interval
     return {"mean": estimate.mean / unit, "low": low / unit, "high": high / unit}
 
@@ -165,17 +165,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         if chosen.command == "write":
             _write(read_records(STORED))
-            return 0
+            return
         STORED.parent.mkdir(parents=True, exist_ok=True)
-        with Bars(console=Console(stderr=True)) as bars:
-
-            def progress(what: str) -> Progress:
-                task = bars.add_task(what)
-                return lambda done, count, _: bars.update(task, completed=done, total=count)
-
+        with progress_bars() as progress:
             measure_quantizers(
                 chosen.library or ["neutral"],
                 orders=chosen.orders,
@@ -183,13 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 keep=lambda stored: write_records(STORED, "make quantizer-cost-measure", stored),
                 progress=progress,
             )
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"quantizer cost: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("quantizer cost: interrupted; what was measured is kept", file=sys.stderr)
-        return 130
-    return 0
+
+    return carry_out("quantizer cost", work)
 
 
 if __name__ == "__main__":

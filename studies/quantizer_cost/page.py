@@ -11,6 +11,8 @@ from blockdot.lab.quality.error_curves import require_matplotlib
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.synth.recipes import FLOW_VERSION
 
+from ..intervals import Interval, half_width, interval_text
+
 __all__ = ["PAGE", "PICTURE", "REUSES", "Way", "amortised", "crossing", "draw_amortised", "page_text"]
 
 PAGE: Final = "cost-of-quantizers.md"
@@ -21,9 +23,6 @@ REUSES: Final = (1, 8, 64, 1024)
 
 Way = tuple[str, str]
 """Scale format, and how scales are chosen."""
-
-Interval = dict[str, float]
-"""``mean``, ``low`` and ``high``."""
 
 _NONE: Final[Interval] = {"mean": 0.0, "low": 0.0, "high": 0.0}
 _COLOURS: Final = {"ue4m3": "tab:blue", "ue5m3": "tab:red"}
@@ -44,10 +43,6 @@ def _libraries(stored: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["library"] for row in stored["quantizers"]))
 
 
-def _half(interval: Interval) -> float:
-    return (interval["high"] - interval["low"]) / 2
-
-
 def amortised(stored: dict[str, Any], library: str, way: Way, reuse: int) -> tuple[float, Interval]:
     """Return the cost of a dot product with its share of a quantizer, and the difference from the first way.
 
@@ -57,7 +52,7 @@ def amortised(stored: dict[str, Any], library: str, way: Way, reuse: int) -> tup
     quantizer, dot = _ways(stored, library)[way], _dots(stored, library)[way[0]]
     one, other = dot.get("area_delta", _NONE), quantizer.get("area_delta", _NONE)
     mean = one["mean"] + other["mean"] / reuse
-    half = math.hypot(_half(one), _half(other) / reuse)
+    half = math.hypot(half_width(one), half_width(other) / reuse)
     return dot["nand2"] + quantizer["nand2"] / reuse, {"mean": mean, "low": mean - half, "high": mean + half}
 
 
@@ -77,11 +72,6 @@ def crossing(stored: dict[str, Any], library: str) -> float:
 
 def _difference(row: dict[str, Any]) -> float:
     return float(row.get("area_delta", _NONE)["mean"])
-
-
-def _shown(interval: Interval, digits: int, unit: str = "") -> str:
-    text = f"{interval['mean']:+.{digits}f} ± {_half(interval):.{digits}f}{unit}"
-    return text if interval["low"] > 0 or interval["high"] < 0 else f"{text} ~"
 
 
 def page_text(stored: dict[str, Any]) -> str:
@@ -140,9 +130,9 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) 
                 scale,
                 f"`{method}`",
                 f"{row['nand2']:.1f}",
-                _shown(row["area_percent"], 2, " %") if "area_percent" in row else "",
+                interval_text(row["area_percent"]) if "area_percent" in row else "",
                 f"{row['period']:.4g} {row['delay_unit']}",
-                _shown(row["period_percent"], 2, " %") if "period_percent" in row else "",
+                interval_text(row["period_percent"]) if "period_percent" in row else "",
                 f"{errors[scale, method]:.5f}" if (scale, method) in errors else "",
             )
             for (scale, method), row in ways.items()
@@ -151,7 +141,7 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) 
     yield ""
     told = "; ".join(
         f"{scale} {row['nand2']:.1f} NAND2"
-        + (f" ({_shown(row['area_percent'], 2, ' %')})" if "area_percent" in row else "")
+        + (f" ({interval_text(row['area_percent'])})" if "area_percent" in row else "")
         for scale, row in dots.items()
     )
     yield f"The dot-product units: {told}."
@@ -165,7 +155,7 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) 
                 way[0],
                 f"`{way[1]}`",
                 *(
-                    f"{cost:.0f}" + ("" if way == base else f" ({_shown(more, 1)})")
+                    f"{cost:.0f}" + ("" if way == base else f" ({interval_text(more, 1, '')})")
                     for cost, more in (amortised(stored, library, way, reuse) for reuse in REUSES)
                 ),
             )
@@ -235,7 +225,7 @@ def draw_amortised(stored: dict[str, Any], path: Path) -> bool:
                 ax.errorbar(
                     [cost],
                     [row["mse"]],
-                    xerr=[[_half(more)], [_half(more)]],
+                    xerr=[[half_width(more)], [half_width(more)]],
                     color=_COLOURS[scale],
                     marker=_MARKERS[method],
                     markersize=8,

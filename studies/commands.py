@@ -1,0 +1,36 @@
+"""What the commands of studies have in common: progress, and how they end."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from blockdot.lab.cost.jobs import Progress
+from rich.console import Console
+from rich.progress import Progress as Bars
+
+__all__ = ["carry_out", "progress_bars"]
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str], Progress]]:
+    """Show bars on the standard error output; what is given makes one for a word on what comes next."""
+    with Bars(console=Console(stderr=True)) as bars:
+
+        def bar(what: str) -> Progress:
+            task = bars.add_task(what)
+            return lambda done, count, _: bars.update(task, completed=done, total=count)
+
+        yield bar
+
+
+def carry_out(name: str, work: Callable[[], None]) -> int:
+    """Do a command's work and return its exit code; what went wrong is one line behind the command's name."""
+    try:
+        work()
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; what was measured is kept", file=sys.stderr)
+        return 130
+    return 0
