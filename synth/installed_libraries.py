@@ -17,7 +17,7 @@ from .neutral_library import neutral
 
 __all__ = ["FoundLibrary", "find_libraries", "find_library"]
 
-_QFLOW: Final = Path("/usr/share/qflow/tech")
+QFLOW_FOLDER: Final = Path("/usr/share/qflow/tech")
 # Typical silicon at room temperature is what libraries are compared at; where there are several voltages,
 # the first by name.
 _TYPICAL: Final = re.compile(r"(?:^|_)(?:tt|typ)(?:_|$).*25C", re.IGNORECASE)
@@ -45,8 +45,12 @@ def _roots() -> list[Path]:
     return [Path.home() / ".ciel", Path.home() / ".volare"]
 
 
-def find_libraries() -> list[FoundLibrary]:
-    """Return the libraries of this machine by name, each once."""
+def find_libraries(qflow: Path = QFLOW_FOLDER) -> list[FoundLibrary]:
+    """Return the libraries of this machine by name, each once.
+
+    Args:
+        qflow: Where Debian's packages have theirs.
+    """
     found: dict[str, FoundLibrary] = {}
     for root in _roots():
         for folder in sorted(root.glob("*/libs.ref/*/lib")):
@@ -56,18 +60,19 @@ def find_libraries() -> list[FoundLibrary]:
                 name = folder.parent.name
                 source = folder.parents[2].name
                 found.setdefault(name, FoundLibrary(name, source, ((typical or files)[0],)))
-    for file in sorted(_QFLOW.glob("*/*.lib")):
+    for file in sorted(qflow.glob("*/*.lib")):
         name = file.parent.name
         found.setdefault(name, FoundLibrary(name, f"qflow-tech-{name}", (file,)))
     return sorted(found.values(), key=lambda library: library.name)
 
 
-def find_library(name: str) -> Library:
+def find_library(name: str, qflow: Path = QFLOW_FOLDER) -> Library:
     """Return a library by its name, or by its files, without the cells that `choose_cells` leaves out.
 
     Args:
         name: ``neutral``, the name of one that `find_libraries` finds, or Liberty files with a comma between
             them.
+        qflow: Where Debian's packages have theirs.
 
     Raises:
         ValueError: If there is no such library, or a file is not a good one.
@@ -75,7 +80,7 @@ def find_library(name: str) -> Library:
     """
     if name == "neutral":
         return neutral()
-    found = {library.name: library for library in find_libraries()}
+    found = {library.name: library for library in find_libraries(qflow)}
     if name in found:
         return choose_cells(Library.read(*found[name].files))
     if name.endswith((".lib", ".lib.gz")):

@@ -59,7 +59,8 @@ def compiled_from(elements: int) -> Iterator[None]:
 
 
 @cache
-def _compiled() -> ModuleType | None:
+def compiled_loops() -> ModuleType | None:
+    """Return the module of compiled loops, None where there is no numba that goes with this numpy."""
     if importlib.util.find_spec("numba") is None:
         return None
     try:
@@ -78,7 +79,7 @@ def loops(elements: int) -> ModuleType | None:
         worth = _WORTH_TABLES if loaded else _WORTH_IMPORT
     if elements < worth or not _allowed.get():
         return None
-    return _compiled()
+    return compiled_loops()
 
 
 def _least(reached: Callable[[_Integers], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> _Integers:

@@ -1,6 +1,5 @@
 import dataclasses
 import itertools
-import sys
 import tracemalloc
 
 import numpy as np
@@ -9,10 +8,8 @@ import reference
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
 from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.model.fast import staircases
+from blockdot.model.matrix_products import Operand, RoundedProduct, Tiling, finite_values
 from messages import check_messages, untyped
-
-# The package's attribute of that name is the function.
-module = sys.modules["blockdot.model.matmul"]
 
 ACCUMULATES = ("none", "fp32", "exact", "aligned")
 
@@ -95,16 +92,16 @@ def test_against_fractions(accumulate, scale, rng):
             assert seen[m, n] == (wanted[0] if isinstance(wanted, list) else wanted)
 
 
-class Certified(module._RoundedProduct):
+class Certified(RoundedProduct):
     """Takes no product for exact, and counts what it computes one by one."""
 
     def __init__(self, spec: DotSpec, A: BlockTensor, B: BlockTensor, slack: float = 1.0) -> None:
-        operands = [module._Operand(tensor, spec.block_size) for tensor in (A, B)]
+        operands = Operand(A, spec.block_size), Operand(B, spec.block_size)
         super().__init__(spec, *operands)
         self.plan = dataclasses.replace(self.plan, dtype=np.dtype(np.float64), exact=False)
         self.alone_count = 0
         for operand in operands:
-            operand._norms = lambda rows, norms=operand._norms: norms(rows) * slack
+            operand.norms = lambda rows, norms=operand.norms: norms(rows) * slack
 
     def _alone(self, rows: np.ndarray, columns: np.ndarray, blocks: slice) -> np.ndarray:
         self.alone_count += len(rows)
@@ -151,14 +148,14 @@ def test_what_plans_are_made_of(element, scale, rng):
     """Folded values are multiples of their row's quantum and below the bound; norms are what they say."""
     spec = DotSpec(element=element, scale=scale)
     for rows in (1, 7):
-        operand = module._Operand(random_tensor(rng, spec, 0, rows, 64), 16)
-        table = module._finite(operand.element)
+        operand = Operand(random_tensor(rng, spec, 0, rows, 64), 16)
+        table = finite_values(operand.element)
         folded = operand.fold(slice(None), slice(None), operand.decoder(table, np.dtype(np.float64)))
         scaled = np.ldexp(folded, -operand.quanta()[:, np.newaxis])
         np.testing.assert_array_equal(scaled, np.rint(scaled))
         assert (np.linalg.norm(folded, axis=1) <= operand.bound()).all()
         norms = np.linalg.norm(folded.reshape(rows, 4, 16), axis=2)
-        np.testing.assert_allclose(operand._norms(folded), norms, rtol=1e-14)
+        np.testing.assert_allclose(operand.norms(folded), norms, rtol=1e-14)
 
 
 @pytest.mark.parametrize("scale", ["ue4m3", "ue5m3", "ue8m0"])
@@ -237,7 +234,7 @@ def test_tiles(accumulate, rng):
     A, B = (random_tensor(rng, spec, index, 37, columns, 0.002) for index in (0, 1))
     whole = check(spec, A, B)
     for rows, folded in ((1, 1), (5, 7 * columns), (512, 10 * columns)):
-        seen = matmul(spec, A, B, tiling=module.Tiling(rows, rows + 2, folded))
+        seen = matmul(spec, A, B, tiling=Tiling(rows, rows + 2, folded))
         np.testing.assert_array_equal(seen.view(np.uint32), whole.view(np.uint32))
 
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 from blockdot.base import external_tools
 from blockdot.base.external_tools import Tool, ToolError
-from blockdot.synth import ice40_placement
 from blockdot.synth.ice40_placement import Ice40Placer, RoutedTiming, surround
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.yosys import SynthesisError
@@ -127,7 +126,7 @@ def test_a_seed_gives_another_placement():
 
 
 @needs_nextpnr
-def test_failures(monkeypatch: pytest.MonkeyPatch):
+def test_failures():
     wide = "module top(input [{0}:0] a, output [{0}:0] y); assign y = ~a; endmodule"
     with Ice40Placer() as placer:
 
@@ -160,10 +159,9 @@ def test_failures(monkeypatch: pytest.MonkeyPatch):
                 ),
             ]
         )
-        monkeypatch.setattr(ice40_placement, "_OPTIONS", ("--hx8k", "--package", "none"))
-        message = "nextpnr must place and route top, not end with: Unsupported package 'none'."
-        with pytest.raises(SynthesisError) as failed:
-            placer.place(adder(4), [1])
+    message = "nextpnr must place and route top, not end with: Unsupported package 'none'."
+    with Ice40Placer(package="none") as placer, pytest.raises(SynthesisError) as failed:
+        placer.place(adder(4), [1])
     assert str(failed.value) == message
     assert failed.value.__notes__[0].startswith("The end of nextpnr's log:\n")
 
