@@ -12,7 +12,7 @@ MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_u
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
 	@echo "make test       run the tests"
-	@echo "make matrix     simulate every scale format, accumulation, size and depth"
+	@echo "make matrix     the cases that \`make test\` leaves out: every format, accumulation, size and depth"
 	@echo "make clients    hold checkpoints and recipes against transformers and others; installs torch"
 	@echo "make prove      prove the main units, leaf by leaf, and that planted faults are found"
 	@echo "make mutants    put faults into the main units, and find them"
@@ -48,7 +48,7 @@ test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 matrix: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n auto --dist worksteal tests/hw/test_dot_unit.py tests/hw/test_unit_grid.py tests/studies/test_netlist_digests.py -m ""
+	$(BIN)/python -m pytest -n auto --dist worksteal -m matrix
 
 # A virtual environment of its own: torch alone is larger than everything else together. TORCH may be any way to
 # name one that pip installs, such as an address of a wheel for the CPU.

@@ -25,6 +25,25 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.getoption('--seed')} (repeat with --seed={config.getoption('--seed')})"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to `make matrix` what the marker ``one_in(n)`` takes out of `make test`.
+
+    A share of 1/n of a test's cases stays. The seed draws which: another one tries others.
+    """
+    seed = config.getoption("--seed")
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("one_in"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for of_one in cases.values():
+        marker = of_one[0].get_closest_marker("one_in")
+        assert marker is not None
+        drawn = sorted(of_one, key=lambda item: zlib.crc32(f"{seed} {item.nodeid}".encode()))
+        for item in drawn[-(-len(drawn) // marker.args[0]) :]:
+            item.add_marker("matrix")
+
+
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """The session's seed, for tests that hand one on."""

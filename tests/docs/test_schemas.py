@@ -58,7 +58,7 @@ def test_the_area_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)  # what was measured is kept there
     path = tmp_path / "report.json"
     sweep = ["--scale", "ue4m3", "--scale", "ue5m3", "--block-size", "2", "--accumulate", "none"]
-    assert run(["area", *sweep, "--orders", "2", "--curve", "-o", str(path)]) == 0
+    assert run(["area", *sweep, "--orders", "2", "--curve", "--delay-target", "2", "-o", str(path)]) == 0
     record = json.loads(path.read_text(encoding="utf-8"))
     validator("area-report").validate(record)
     (result,) = record["results"]

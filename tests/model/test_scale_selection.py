@@ -154,6 +154,7 @@ def scaled(rng: np.random.Generator, _scale: str, blocks: int, size: int) -> np.
     return x.astype(np.float32)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("method", ["absmax", "prevent_zero", "four_over_six"])
@@ -163,6 +164,7 @@ def test_closed_forms(method, scale, rounding, rng):
         check(draw(rng, scale, blocks, 8), method, scale=scale, rounding=rounding, tensor_scale=tensor_scale)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("scale", SCALES)
 def test_search(scale, rounding, rng):

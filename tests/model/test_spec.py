@@ -96,6 +96,7 @@ def check(spec: DotSpec, codes: Codes) -> np.ndarray:
     return seen
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("accumulate", ACCUMULATES)

@@ -30,6 +30,7 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
     return np.array_equal(one.view(np.uint32), other.view(np.uint32))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("spec", "rows", "columns", "stages"),
     [

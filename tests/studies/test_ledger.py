@@ -35,6 +35,7 @@ def test_trees_take_few_more_adders_than_there_must_be():
 
 
 # A few that between them have every component in both forms; `make ledger` measures all.
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "name",
     ["e2m1_ue5m3_n8_none_s0", "e2m1_ue4m3_n8_fp32_s1", "e2m1_ue5m3_n8_exact_s1", "e2m1_ue8m0_n8_aligned_s1"],

@@ -203,6 +203,7 @@ def test_binary32_numbers_are_added_as_the_processor_adds_them(
     check(adder, a, b, evaluate_many)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("adder", OTHERS, ids=name)
 def test_binary32_numbers_are_added_as_the_processor_adds_them_in_the_other_simulator(
     adder: wiring.Component, evaluate: Callable, rng: np.random.Generator
@@ -282,6 +283,7 @@ def rounded_terms(numbers: NumberRange, term: npt.NDArray[np.int64], exponent: n
         return exact.astype(np.float32).view(np.uint32)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", FUSED)
 def test_a_term_is_rounded_and_added_as_the_processor_does(
     name: str, evaluate_many: Callable, rng: np.random.Generator

@@ -363,6 +363,7 @@ def test_sum_of_products_of_all_small_inputs(lanes: int, magnitude_bits: int, ev
         check_sums(lanes, magnitude_bits, sum_bits, order, rows, evaluate)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("order", [0, 1, 2])
 @pytest.mark.parametrize("lanes", range(2, 17))
 def test_sum_of_products_of_eight_bits(

@@ -42,6 +42,7 @@ def test_a_product_of_e2m1_has_eight_bits() -> None:
     assert (len(product.a), len(product.b), len(product.negative), len(product.magnitude)) == (4, 4, 1, 8)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize(("a_name", "b_name"), PAIRS)
 def test_all_code_pairs_of_any_formats_are_multiplied_exactly(

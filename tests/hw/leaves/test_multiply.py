@@ -66,6 +66,7 @@ def test_magnitude_term_of_all_small_numbers(
     check_magnitude_term(unit, every_row(range(-most, most + 1), significand_bits), evaluate)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("order", [0, 5])
 @pytest.mark.parametrize("adder", ["ripple", "sklansky"])
 @pytest.mark.parametrize(("sum_bits", "most", "largest"), REAL)
@@ -107,6 +108,7 @@ def test_signed_term_of_all_small_numbers(
     check_signed_term(unit, every_row(range(-half, half), significand_bits), evaluate)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("order", [0, 5])
 @pytest.mark.parametrize("adder", ["ripple", "sklansky"])
 @pytest.mark.parametrize(("sum_bits", "most", "largest"), REAL)

@@ -278,6 +278,7 @@ def check_chain(chain: Chain, drawn: list[Number], evaluate: Callable, rng: np.r
     assert (tied > 0) == (given.rounds or given.loses_bits)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("parallel", [False, True])
 @pytest.mark.parametrize("name", MADE_UP)
 def test_small_numbers_are_rounded_once_with_ties_to_even(
@@ -335,6 +336,7 @@ def test_signed_numbers_have_a_constant_exponent_that_is_not_below_normal(given:
         SignedNormalise(given)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("excess", [0, 1])
 @pytest.mark.parametrize("name", [name for name in ALL if name != "all_constant"])
 def test_a_count_of_zeros_known_before_may_be_one_too_small(
