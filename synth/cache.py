@@ -46,7 +46,7 @@ class Cache:
         ]
 
     def _path(self, place: Path, netlist: Netlist, recipe: Recipe) -> Path:
-        return entry(place, [*self._context, recipe.commands, netlist.sha256])
+        return entry(place, [*self._context, recipe.key, netlist.sha256])
 
     def load(self, netlist: Netlist, recipes: Iterable[Recipe]) -> dict[str, SynthesisPoint]:
         """Return what is known, by recipe; a file that is not what it should be is as good as none."""

@@ -19,12 +19,16 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from .adder_cells import adder_cells
+from .adder_netlist import adder_choices, with_adders
 from .cache import Cache
 from .cell_models import AbcCellModels, CellModels
+from .equivalence import require_equal
+from .gate_netlist import GateNetlist
 from .liberty import Library
 from .mapped_netlist import MappedNetlist
 from .netlist import Language, Netlist, read_command
@@ -38,6 +42,9 @@ __all__ = ["AbcFigures", "Synthesizer", "check_cells", "synthesize"]
 # dfflegalize on a register that dfflibmap found no cell for.
 _NO_REGISTER: Final = re.compile(r"ERROR: FF \S+ \(type (\S+)\) cannot be legalized")
 _NAMES_SHOWN: Final = 5
+_LIBRARIES: Final = "-liberty ../cells.lib"
+# The name of what is done to a design that is not mapped.
+_UNMAPPED: Final = "unmapped"
 # abc prints two digits of a picosecond, and reckons with single precision.
 _STIME_DIGIT_PS: Final = 0.011
 _STIME_PART: Final = 1e-6
@@ -84,6 +91,16 @@ def synthesize(
 
 
 @dataclass(frozen=True)
+class _Design:
+    """A design of a job: its top, its file, and the commands that read and prepare it."""
+
+    top: str
+    source: str
+    text: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class AbcFigures:
     """What Yosys and abc say of one netlist by one recipe, before the library's figures are put to it.
 
@@ -109,6 +126,15 @@ class AbcFigures:
         raise ValueError(f"record must hold a delay and cells, not {record!r}")
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """What a design came out as: abc's figures, the cells, and the same as ``write_json`` wrote them."""
+
+    figures: AbcFigures
+    netlist: MappedNetlist
+    design: Any
+
+
 def _point(recipe: str, raw: AbcFigures, timing: PathTiming, library: Library) -> SynthesisPoint:
     cells = [(library.cells[name], count) for name, count in raw.counts]
 
@@ -131,19 +157,30 @@ def _point(recipe: str, raw: AbcFigures, timing: PathTiming, library: Library) -
     )
 
 
-def check_cells(netlist: Netlist, recipe: Recipe, raw: AbcFigures, library: Library) -> None:
-    """Raise SynthesisError unless every cell has an area in the library, and gates have a delay."""
+def check_cells(
+    top: str, recipe: Recipe, raw: AbcFigures, library: Library, unseen: Collection[str] = ()
+) -> None:
+    """Raise SynthesisError unless every cell has an area in the library, and gates have a delay.
+
+    Args:
+        top: Name of the design.
+        recipe: What it was mapped by.
+        raw: What came of it.
+        library: The library.
+        unseen: Cells that abc has not seen, and so gives no delay.
+    """
     unknown = sorted(
         name for name, _ in raw.counts if name not in library.cells or not library.cells[name].area > 0
     )
     if not unknown:
-        if raw.stime_ps is None and any(not library.cells[name].sequential for name, _ in raw.counts):
-            raise SynthesisError(f"recipe {recipe.name} must give {netlist.top} a delay, and gave none")
+        seen = {name for name, _ in raw.counts if name not in unseen}
+        if raw.stime_ps is None and any(not library.cells[name].sequential for name in seen):
+            raise SynthesisError(f"recipe {recipe.name} must give {top} a delay, and gave none")
         return
     names = ", ".join(unknown[:_NAMES_SHOWN])
     more = f" and {len(unknown) - _NAMES_SHOWN} more" if len(unknown) > _NAMES_SHOWN else ""
     raise SynthesisError(
-        f"every cell of {netlist.top} must be one of library {library.name} with an area, not {names}{more}"
+        f"every cell of {top} must be one of library {library.name} with an area, not {names}{more}"
     )
 
 
@@ -164,6 +201,8 @@ class Synthesizer(YosysSession):
         self.library = library
         self.models = CellModels(library)
         self._as_abc_reads = AbcCellModels(library)
+        self._adders = adder_cells(library)
+        self._adder_names = {adder.name for adder in self._adders}
 
     def run(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, SynthesisPoint]]:
         """Synthesize netlists one after another, each by every recipe.
@@ -196,7 +235,8 @@ class Synthesizer(YosysSession):
     def _timing(self, netlist: Netlist, recipe: str, raw: AbcFigures, mapped: MappedNetlist) -> PathTiming:
         try:
             timing = analyse(mapped, self.models)
-            again = gates_delay(mapped, self._as_abc_reads)
+            # abc has not seen the adders.
+            again = gates_delay(mapped.opened_at(self._adder_names), self._as_abc_reads)
         except ValueError as error:
             raise SynthesisError(f"library {self.library.name} must time every cell: {error}") from error
         told = raw.stime_ps or 0.0
@@ -210,26 +250,92 @@ class Synthesizer(YosysSession):
         self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]
     ) -> list[dict[str, tuple[AbcFigures, MappedNetlist]]]:
         """Synthesize netlists as `run` does; return abc's figures and the gates, by the recipe's name."""
-        directory = self._directory()
-        libraries = "-liberty ../cells.lib"
-        commands: dict[str, list[str]] = {}
-        for recipe in recipes:
-            (directory / f"{recipe.name}.abc").write_text(recipe.commands, encoding="utf-8")
-            commands[recipe.name] = [
-                f"abc {libraries} -constr ../constraints -script {recipe.name}.abc",
-                "opt_clean -purge",
-            ]
-        designs = []
+        designs: list[_Design] = []
         for number, netlist in enumerate(netlists):
             source, command = read_command(netlist, f"netlist{number}")
-            (directory / source).write_text(netlist.text, encoding="utf-8")
-            designs.append(
-                [
-                    command,
-                    f"hierarchy -check -top {netlist.top}",
-                    *(command.format(liberty=libraries) for command in COARSE_PASSES),
-                ]
-            )
+            coarse = (command.format(liberty=_LIBRARIES) for command in COARSE_PASSES)
+            commands = (command, f"hierarchy -check -top {netlist.top}", *coarse)
+            designs.append(_Design(netlist.top, source, netlist.text, commands))
+        made = self._mapped(designs, recipes)
+        others = [recipe for recipe in recipes if recipe.adders]
+        if others:
+            unmapped = self._worked(designs, {_UNMAPPED: ["opt_clean -purge"]})
+            for one, design, results in zip(made, designs, unmapped, strict=True):
+                _, gates = results[_UNMAPPED]
+                one.update(self._with_adders(GateNetlist(gates, design.top), others, one))
+        return [
+            {recipe.name: (one[recipe.name].figures, one[recipe.name].netlist) for recipe in recipes}
+            for one in made
+        ]
+
+    def _with_adders(
+        self, gates: GateNetlist, recipes: Sequence[Recipe], without: Mapping[str, "_Mapped"]
+    ) -> dict[str, "_Mapped"]:
+        """Map one netlist of gates by recipes that use the library's adders.
+
+        Each maps it with the full adders as cells, and with the half adders too, and takes what serves its
+        goal best of these and of what came out without. That this computes what the gates do is proven.
+        """
+        designs: list[_Design] = []
+        for number, sites in enumerate(adder_choices(gates, self._adders, self.library)):
+            source = f"adders{number}.json"
+            commands = (f"read_json {source}", "opt_clean -purge")
+            designs.append(_Design(gates.top, source, json.dumps(with_adders(sites)), commands))
+        tried = [without, *self._mapped(designs, recipes)]
+        chosen: dict[str, _Mapped] = {}
+        for recipe in recipes:
+            best = min((one[recipe.name] for one in tried), key=lambda one: self._merit(recipe, one))
+            if self._adder_names & {name for name, _ in best.figures.counts}:
+                made = GateNetlist(best.design, gates.top)
+                require_equal(self, gates, made, self.library, f"{gates.top} by {recipe.name}")
+            chosen[recipe.name] = best
+        return chosen
+
+    def _merit(self, recipe: Recipe, mapped: "_Mapped") -> tuple[float, ...]:
+        """Return what is to be least."""
+        area = math.fsum(self.library.cells[name].area * count for name, count in mapped.figures.counts)
+        if recipe.goal == "area":
+            return (area,)
+        delay = gates_delay(mapped.netlist, self.models)
+        if recipe.target is not None:
+            return (max(delay, recipe.target), area)
+        return (delay, area)
+
+    def _mapped(self, designs: Sequence["_Design"], recipes: Sequence[Recipe]) -> list[dict[str, "_Mapped"]]:
+        """Map designs by recipes as they are, and return what comes of each by the recipe's name."""
+        commands = {
+            recipe.name: [
+                f"abc {_LIBRARIES} -constr ../constraints -script {recipe.name}.abc",
+                "opt_clean -purge",
+            ]
+            for recipe in recipes
+        }
+        scripts = {f"{recipe.name}.abc": recipe.commands for recipe in recipes}
+        made = []
+        for design, results in zip(designs, self._worked(designs, commands, scripts), strict=True):
+            one: dict[str, _Mapped] = {}
+            for recipe in recipes:
+                record, mapped = results[recipe.name]
+                figures = AbcFigures.of(record)
+                check_cells(design.top, recipe, figures, self.library, self._adder_names)
+                one[recipe.name] = _Mapped(figures, MappedNetlist.of(mapped, design.top), mapped)
+            made.append(one)
+        return made
+
+    def _worked(
+        self,
+        designs: Sequence["_Design"],
+        commands: Mapping[str, Sequence[str]],
+        scripts: Mapping[str, str] | None = None,
+    ) -> list[dict[str, tuple[Any, Any]]]:
+        """Prepare each design, and run each list of commands on it.
+
+        Returns:
+            For each design, by the name of the commands: cells and delay, and what ``write_json`` wrote.
+        """
+        directory = self._directory()
+        for name, text in {**(scripts or {}), **{one.source: one.text for one in designs}}.items():
+            (directory / name).write_text(text, encoding="utf-8")
         job = {
             "setup": [
                 # abc's form of the library is made once a session. Where Yosys keeps it by default, the name
@@ -237,19 +343,17 @@ class Synthesizer(YosysSession):
                 "libcache -scl -enable",
                 "libcache -scl -dir ../scl",
             ],
-            "designs": designs,
-            "recipes": commands,
+            "designs": [list(design.commands) for design in designs],
+            "recipes": {name: list(several) for name, several in commands.items()},
         }
-        self._execute([netlist.top for netlist in netlists], directory, job)
+        self._execute([design.top for design in designs], directory, job)
         made = []
-        for number, netlist in enumerate(netlists):
+        for number in range(len(designs)):
             results = json.loads((directory / f"result{number}.json").read_text(encoding="utf-8"))
-            one: dict[str, tuple[AbcFigures, MappedNetlist]] = {}
-            for recipe in recipes:
-                raw = AbcFigures.of(results[recipe.name])
-                check_cells(netlist, recipe, raw, self.library)
-                gates = (directory / f"{recipe.name}{number}.mapped").read_text(encoding="utf-8")
-                one[recipe.name] = raw, MappedNetlist.of(json.loads(gates), netlist.top)
+            one: dict[str, tuple[Any, Any]] = {}
+            for name in commands:
+                mapped = (directory / f"{name}{number}.mapped").read_text(encoding="utf-8")
+                one[name] = results[name], json.loads(mapped)
             made.append(one)
         shutil.rmtree(directory)
         return made

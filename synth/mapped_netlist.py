@@ -1,7 +1,7 @@
 """A netlist of library cells, as Yosys leaves it after mapping."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .cell_models import CellModels
@@ -58,6 +58,14 @@ class MappedNetlist:
             for cell in module["cells"].values()
         )
         return cls(ports["input"], ports["output"], instances)
+
+    def opened_at(self, cells: Collection[str]) -> "MappedNetlist":
+        """Return the netlist without some cells, with an output port on the nets of their pins instead."""
+        instances = tuple(instance for instance in self.instances if instance.cell not in cells)
+        if len(instances) == len(self.instances):
+            return self
+        nets = tuple(net for one in self.instances if one.cell in cells for net in one.pins.values())
+        return replace(self, outputs={**self.outputs, "": nets}, instances=instances)
 
     def drivers(self, models: CellModels) -> dict[Net, tuple[CellInstance, str]]:
         """Return what drives each net that a cell drives."""

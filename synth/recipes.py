@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 __all__ = [
+    "ADDERS_VERSION",
     "AREA_RECIPES",
     "COARSE_PASSES",
     "DELAY_RECIPES",
@@ -25,6 +26,9 @@ __all__ = [
 
 FLOW_VERSION: Final = 4
 """Goes up with every change to the passes or to what is made of their results; part of the cache's key."""
+
+ADDERS_VERSION: Final = 1
+"""Goes up with every change to how adder cells are used; part of the cache's key of recipes that use them."""
 
 Goal = Literal["area", "delay"]
 
@@ -67,12 +71,14 @@ class Recipe:
         script: abc's commands, with a semicolon between them; the last is ``stime -p``. Where it has
             ``{target}``, options for a delay target are put there.
         target: The delay to make the gates fit, in ps; None for the least that there is.
+        adders: Whether full and half adders are mapped to the library's adder cells: see `adder_netlist`.
     """
 
     name: str
     goal: Goal
     script: str
     target: int | None = None
+    adders: bool = False
 
     def __post_init__(self) -> None:
         # It becomes a file's name and part of a Yosys command.
@@ -84,6 +90,15 @@ class Recipe:
         """What abc is told, one command a line."""
         target = "" if self.target is None else f"-D {self.target}"
         return self.script.format(target=target).replace(";", "\n") + "\n"
+
+    @property
+    def key(self) -> str:
+        """All that what comes of it hangs on."""
+        return f"{self.commands}adders {ADDERS_VERSION}\n" if self.adders else self.commands
+
+    def with_adders(self) -> "Recipe":
+        """Return the recipe with adders mapped to the library's adder cells."""
+        return self if self.adders else replace(self, name=f"{self.name}{_ADDERS}", adders=True)
 
     def at(self, target_ps: float) -> "Recipe":
         """Return the recipe with a delay target; of the targets within a picosecond there is one.
@@ -117,6 +132,7 @@ def unvaried(name: str) -> str:
 
 _FIRST: Final = "strash; "
 _VARIED: Final = "_v"
+_ADDERS: Final = "_adders"
 _REWRITES: Final = (
     "balance", "rewrite", "refactor", "resub", "rewrite -z", "refactor -z", "resub -z",
 )  # fmt: skip

@@ -179,6 +179,28 @@ class YosysSession:
             raise self._failure("its commands", status, log, work="run")
         return {file: (directory / file).read_text(encoding="utf-8") for file in outputs}
 
+    def run_abc(self, commands: Sequence[str], inputs: Mapping[str, str], seconds: float) -> str:
+        """Run commands of abc by itself, in a directory of their own, and return what it says.
+
+        Args:
+            commands: The commands, which may name the inputs as files.
+            inputs: The text of each file that is there before.
+            seconds: How long they may take.
+
+        Raises:
+            SynthesisError: If abc fails, or takes longer.
+        """
+        folder = external_tools.require_tools(*NEEDS)["pyosys"].path
+        assert folder is not None
+        directory = self._directory()
+        for file, text in inputs.items():
+            (directory / file).write_text(text, encoding="utf-8")
+        status, log = self._run([str(folder / "yosys-abc"), "-c", "; ".join(commands)], directory, seconds)
+        shutil.rmtree(directory)
+        if status:
+            raise self._failure("its commands", status, log, "abc", "run")
+        return log
+
 
 def run(
     commands: Sequence[str],

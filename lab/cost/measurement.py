@@ -101,9 +101,9 @@ class MeasurementJob:
         """Return what tells this job from every other."""
         return [
             *key_parts(self.unit, self.order),
-            *(f"{recipe.name} {recipe.commands}" for recipe in self.recipes),
+            *(f"{recipe.name} {recipe.key}" for recipe in self.recipes),
             "parts",
-            *(f"{recipe.name} {recipe.commands}" for recipe in self.part_recipes),
+            *(f"{recipe.name} {recipe.key}" for recipe in self.part_recipes),
             *self._energy_of_key(),
         ]
 
@@ -111,7 +111,7 @@ class MeasurementJob:
         if self.powered is None:
             return []
         fed = (f"{workload.lanes} {workload.sha256}" for workload in self.workloads)
-        return [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.commands}", *fed]
+        return [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.key}", *fed]
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class MeasurementBench:
             self._place,
             [
                 *self._context("part"),
-                *(recipe.commands for recipe in recipes),
+                *(recipe.key for recipe in recipes),
                 netlist.sha256,
             ],
         )

@@ -136,7 +136,7 @@ def test_cells_that_vanish_from_a_sum_are_named():
             "not $cell0, $cell1, $cell2, $cell3, $cell4 and 1 more"
         ),
     ):
-        flow.check_cells(netlist, RECIPES["a2"], raw, neutral())
+        flow.check_cells(netlist.top, RECIPES["a2"], raw, neutral())
 
 
 def test_a_memory_left_over(monkeypatch: pytest.MonkeyPatch):

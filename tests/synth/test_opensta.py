@@ -16,7 +16,7 @@ from blockdot.synth.liberty import Library
 from blockdot.synth.mapped_netlist import MappedNetlist
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import neutral
-from blockdot.synth.recipes import choose
+from blockdot.synth.recipes import RECIPES, choose
 from blockdot.synth.registers import find_register
 from blockdot.synth.static_timing import PATHS, TimingContext, analyse
 
@@ -155,6 +155,20 @@ def test_paths_take_what_opensta_says_they_take(name: str, library: Library, tmp
     unit = UNITS[name]()
     with Synthesizer(library) as synthesizer:
         mapped = synthesizer.map(Netlist(to_rtlil(unit), unit.name), choose(["s1"]))["s1"]
+    models = CellModels(library)
+    ours = analyse(mapped, models).paths
+    assert ours == pytest.approx(opensta_paths(mapped, models, tmp_path), rel=0, abs=0.1)
+
+
+def test_paths_through_adder_cells_take_what_opensta_says_they_take(tmp_path: Path):
+    if not SKY130.exists():
+        pytest.skip("real Liberty files are no part of the project: ../shared/liberty is absent")
+    library = Library.read(SKY130)
+    unit = DotUnit(DotSpec(block_size=4), stages=1, optimise="area")
+    recipe = RECIPES["a2"].with_adders()
+    with Synthesizer(library) as synthesizer:
+        mapped = synthesizer.map(Netlist(to_rtlil(unit), unit.name), [recipe])[recipe.name]
+    assert any(instance.cell == "sky130_fd_sc_hd__fa_1" for instance in mapped.instances)
     models = CellModels(library)
     ours = analyse(mapped, models).paths
     assert ours == pytest.approx(opensta_paths(mapped, models, tmp_path), rel=0, abs=0.1)
