@@ -404,7 +404,8 @@ class Format:
         code = self._compared(magnitude) if self.magnitude_bits <= 3 else self._cut(magnitude)
         if self.signed:
             integer = np.int64 if values.dtype == np.float64 else np.int32
-            negative = (values.view(integer) < 0).view(np.uint8)  # faster than signbit
+            # Faster than signbit; and a byte, as most codes are, needs no copy.
+            negative = (values.view(integer) < 0).view(np.uint8).astype(self.dtype, copy=False)
             code |= np.left_shift(negative, self.magnitude_bits, out=negative)
         return code
 

@@ -247,7 +247,9 @@ def test_encode_random_scales_against_gfloat(name, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", [*NAMED, "ue2m0", "ue2m1", "ue3m0", "ue8m5", "ue7m0"])
+@pytest.mark.parametrize(
+    "name", [*NAMED, "ue2m0", "ue2m1", "ue3m0", "ue8m5", "ue7m0", "fp16", "bf16", "tf32"]
+)
 def test_encode_nearest_is_a_search_among_the_values(name, dtype, rng):
     """The fast ways, by comparison and by bits, against counting the middles that lie below."""
     fmt = formats.get(name)
@@ -273,6 +275,19 @@ def test_encode_nearest_is_a_search_among_the_values(name, dtype, rng):
         wanted = code | (negative.astype(np.int64) << fmt.magnitude_bits)
     np.testing.assert_array_equal(fmt.encode_nearest(values), wanted)
     assert fmt.encode_nearest(values).dtype == fmt.dtype
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("fp16", np.float16), ("bf16", ml_dtypes.bfloat16)])
+def test_formats_of_sixteen_bits_against_numpy_s_and_ml_dtypes(name, dtype, rng):
+    fmt = formats.get(name)
+    codes = np.arange(1 << 16, dtype=np.uint16)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(fmt.decode(codes), codes.view(dtype).astype(np.float64))
+    drawn = np.ldexp(rng.random(200_000) + 0.5, rng.integers(-140, 127, 200_000)).astype(np.float32)
+    near = np.ldexp(rng.random(200_000) + 0.5, rng.integers(-27, 16, 200_000)).astype(np.float32)
+    values = np.concatenate([drawn, near]) * rng.choice(np.float32([-1, 1]), 400_000)
+    values = values[np.abs(values) < fmt.largest]
+    np.testing.assert_array_equal(fmt.encode(values), values.astype(dtype).view(np.uint16))
 
 
 def test_encode_ties_of_ue8m0_go_to_the_even_code():
