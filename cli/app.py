@@ -15,6 +15,7 @@ from .area import area
 from .bench import bench
 from .coverage import coverage
 from .demo import demo
+from .evaluate import evaluate
 from .mutants import mutants
 from .prove import prove
 from .quantize import quantize
@@ -49,6 +50,7 @@ _COMMANDS: Final[dict[Callable[..., None], str | None]] = {
     vectors: "hw",
     area: "synth",
     quantize: None,
+    evaluate: "evaluate",
     theory: None,
     tools: None,
     demo: "demo",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...base.argument_checks import require_int
+from ...base.processors import processors
 from ...synth.cache import entry, read_record, write_record
 from ...synth.fpga import FPGA_VERSION, FpgaResources, FpgaSynthesizer, find_target
 from ...synth.ice40_placement import (
@@ -31,7 +32,6 @@ from ...synth.metric import FMAX, Metric
 from ...synth.netlist import Netlist
 from ...synth.yosys import pyosys_version
 from ..statistics import Estimate, Summary, relative
-from .jobs import processors
 from .measurement import Make, MeasurementJob, emit, generator, seeds_of
 from .priced_unit import PricedUnit, bases_of, unit_record
 

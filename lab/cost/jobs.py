@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from ...base.argument_checks import require_int
+from ...base.processors import processors
 from ...synth.liberty import Library
 from ...synth.yosys import SynthesisError
 from .measurement import CostSample, Make, MeasurementBench, MeasurementJob, emit
 
-__all__ = ["Measuring", "Pool", "Progress", "Runner", "measure_all", "processors"]
+__all__ = ["Measuring", "Pool", "Progress", "Runner", "measure_all"]
 
 Progress = Callable[[int, int, str], None]
 """Called with how many jobs are done, how many there are, and the unit of the last one done."""
@@ -34,11 +35,6 @@ class Runner(Protocol):
     def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
         """Yield each job with its sample as it is done, in any order."""
         ...
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pool:

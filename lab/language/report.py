@@ -1,0 +1,211 @@
+"""Perplexities of a sweep, and how sure their differences are."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ...base.argument_checks import require_int
+from ...synth.metric import Metric
+from ..quality.quantization_error import Quantization
+from ..statistics import Estimate
+from .arithmetic import Arithmetic
+
+__all__ = ["SEGMENT", "Comparison", "EvaluatedWay", "EvaluationReport", "check_segments"]
+
+SEGMENT: Final = 64
+"""Scored tokens of a segment of the text unless something asks for another number."""
+
+_NATS: Final = Metric("log_perplexity", "nats per token", "lower", 4)
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedWay:
+    """What one way to compute products makes of the text.
+
+    Attributes:
+        arithmetic: The way.
+        log_likelihoods: Of each scored token, in the text's order.
+    """
+
+    arithmetic: Arithmetic
+    log_likelihoods: npt.NDArray[np.float64]
+
+    @property
+    def log_perplexity(self) -> float:
+        """The mean negative log likelihood of a token."""
+        return float(-self.log_likelihoods.mean())
+
+    @property
+    def perplexity(self) -> float:
+        """Its exponential."""
+        return math.exp(self.log_perplexity)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One way against another on the same text.
+
+    Attributes:
+        before: What is compared with.
+        after: What is compared.
+        difference: Of log perplexity, in nats a token: one value for each segment of the text, weighed so
+            that their mean is the difference over the whole text.
+    """
+
+    before: EvaluatedWay
+    after: EvaluatedWay
+    difference: Estimate
+
+    @property
+    def percent(self) -> tuple[float, float, float]:
+        """How much higher the perplexity is, in percent, with the ends of its interval."""
+        low, high = self.difference.interval
+        return _percent(self.difference.mean), _percent(low), _percent(high)
+
+    def text(self) -> str:
+        """Return the percentage as it is printed; ``~`` marks one that cannot be told from zero."""
+        mean, low, high = self.percent
+        told = f"{mean:+.2f} % ({low:+.2f} to {high:+.2f})"
+        return told if self.difference.resolved else f"{told} ~"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        mean, low, high = self.percent
+        return {
+            "before": self.before.arithmetic.label,
+            "after": self.after.arithmetic.label,
+            "percent": mean,
+            "percent_low": low,
+            "percent_high": high,
+            "log_perplexity": self.difference.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """A sweep over ways to compute products.
+
+    Attributes:
+        model: What was evaluated: a record of its name, digest and shape.
+        text: On what: a record of its source, digest and windows.
+        ways: What was found; the first is the model as it is.
+        segment: How many scored tokens make a segment.
+        notes: What else is to be said.
+    """
+
+    model: dict[str, Any]
+    text: dict[str, Any]
+    ways: tuple[EvaluatedWay, ...]
+    segment: int = SEGMENT
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_segments(len(self.ways[0].log_likelihoods), self.segment)
+
+    def segments(self, way: EvaluatedWay) -> list[float]:
+        """Return the negative log likelihood of each segment of the text, as even in length as can be."""
+        parts = np.array_split(-way.log_likelihoods, len(way.log_likelihoods) // self.segment)
+        return [float(part.sum()) for part in parts]
+
+    def compare(self, before: EvaluatedWay, after: EvaluatedWay) -> Comparison:
+        """Return how much less likely the text is by one way than by another."""
+        pairs = zip(self.segments(before), self.segments(after), strict=True)
+        differences = [b - a for a, b in pairs]
+        weight = len(differences) / len(before.log_likelihoods)
+        return Comparison(before, after, Estimate(_NATS, tuple(weight * value for value in differences)))
+
+    def against_unquantized(self) -> list[Comparison | None]:
+        """Return each way compared with the model as it is; None for that itself."""
+        return [None, *(self.compare(self.ways[0], way) for way in self.ways[1:])]
+
+    def comparisons(self) -> list[Comparison]:
+        """Return pairs of ways that differ in one thing alone; of block sizes and the like, neighbours."""
+        return [self.compare(before, after) for before, after in self._pairs()]
+
+    def _pairs(self) -> Iterator[tuple[EvaluatedWay, EvaluatedWay]]:
+        facts = [_facts(way.arithmetic) for way in self.ways]
+        sizes = sorted({known["block_size"] for known in facts if "block_size" in known})
+        for later, after in enumerate(self.ways):
+            for earlier, before in enumerate(self.ways[:later]):
+                a, b = facts[earlier], facts[later]
+                differing = [key for key in a if a[key] != b.get(key)]
+                if len(a) != len(b) or len(differing) != 1:
+                    continue
+                if differing == ["block_size"]:
+                    near = sorted((a["block_size"], b["block_size"]))
+                    if sizes.index(near[1]) - sizes.index(near[0]) == 1:
+                        # The finer against the coarser.
+                        yield (before, after) if a["block_size"] == near[1] else (after, before)
+                else:
+                    yield before, after
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a flat record of each way."""
+        rows = []
+        for way, compared in zip(self.ways, self.against_unquantized(), strict=True):
+            known = dict.fromkeys(_KEYS) | _facts(way.arithmetic)
+            mean, low, high = compared.percent if compared else (0.0, 0.0, 0.0)
+            rows.append(
+                {
+                    "label": way.arithmetic.label,
+                    **known,
+                    "perplexity": way.perplexity,
+                    "log_perplexity": way.log_perplexity,
+                    "percent": mean,
+                    "percent_low": low,
+                    "percent_high": high,
+                }
+            )
+        return rows
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as one record, nested."""
+        scored = self.ways[0].log_likelihoods
+        lengths = [len(part) for part in np.array_split(scored, len(scored) // self.segment)]
+        return {
+            "model": self.model,
+            "text": self.text,
+            "ways": [
+                {**row, "left_alone": list(way.arithmetic.left_alone), "segments": self.segments(way)}
+                for row, way in zip(self.rows(), self.ways, strict=True)
+            ],
+            "segment_tokens": lengths,
+            "against_unquantized": [
+                compared.to_dict() for compared in self.against_unquantized() if compared is not None
+            ],
+            "comparisons": [compared.to_dict() for compared in self.comparisons()],
+            "notes": list(self.notes),
+        }
+
+
+def check_segments(scored: int, segment: int) -> None:
+    """Refuse a text too short for an interval.
+
+    Raises:
+        TypeError: If a segment's length is no whole number.
+        ValueError: If it is not above zero, or the text has not two segments.
+    """
+    if require_int("segment", segment) < 1:
+        raise ValueError(f"segment must be at least 1 token, not {segment}")
+    if scored < 2 * segment:
+        raise ValueError(f"text must have two segments of {segment} scored tokens, not {scored} tokens alone")
+
+
+def _percent(nats: float) -> float:
+    return 100 * math.expm1(nats)
+
+
+def _facts(arithmetic: Arithmetic) -> dict[str, Any]:
+    """Return what tells one way from another, flat; of one that does not quantize, little."""
+    if arithmetic.quantization is None:
+        return {}
+    own = {field.name: getattr(arithmetic, field.name) for field in fields(arithmetic)}
+    del own["quantization"], own["left_alone"]
+    return {**asdict(arithmetic.quantization), **own}
+
+
+_KEYS: Final = tuple(_facts(Arithmetic(quantization=Quantization())))

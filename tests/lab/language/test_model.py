@@ -1,0 +1,251 @@
+"""Reading models: what their files say, what is refused, and GGUF against the same model's own folder."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from blockdot.lab.language.configuration import Rotation, from_gguf, from_hugging_face
+from blockdot.lab.language.model import open_model
+from blockdot.lab.language.transformer import Transformer
+from messages import check_messages, whole
+from safetensors.numpy import save_file
+from tiny_models import (
+    CONFIGS,
+    HEAD,
+    HEADS,
+    LAYERS,
+    SHARED,
+    VOCABULARY,
+    arrays,
+    letters,
+    write_model,
+    write_tokenizer,
+)
+
+pytest.importorskip("tokenizers")
+gguf = pytest.importorskip("gguf")
+
+TOKENS = np.random.default_rng(1).integers(0, VOCABULARY, (1, 11))
+NAMES = {
+    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm", "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "transformer.wte": "token_embd",
+    "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm", "ln_1": "attn_norm",
+    "ln_2": "ffn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+}  # fmt: skip
+GEMMA_NAMES = {
+    "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}  # fmt: skip
+
+
+def write_gguf(path: Path, architecture: str, **changed: Any) -> Path:
+    """The same model as `write_model` writes, as llama.cpp's converter would."""
+    config = CONFIGS[architecture]
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_block_count(LAYERS)
+    writer.add_context_length(64)
+    writer.add_embedding_length(config.get("hidden_size", config.get("n_embd")))
+    writer.add_head_count(HEADS)
+    if architecture == "gpt2":
+        writer.add_layer_norm_eps(1e-5)
+    else:
+        writer.add_head_count_kv(SHARED)
+        writer.add_layer_norm_rms_eps(1e-5)
+        writer.add_rope_freq_base(100.0)
+        writer.add_key_length(HEAD)
+        writer.add_value_length(HEAD)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(letters())
+    writer.add_token_merges(["a b"] if changed.get("merge") else [])
+    for key, value in changed.get("texts", {}).items():
+        writer.add_string(key, value)
+    for name, array in arrays(architecture).items():
+        module, _, kind = name.rpartition(".")
+        *front, part = module.split(".", 3) if ".layers." in module or ".h." in module else (module,)
+        known = f"blk.{front[2]}.{NAMES[part]}" if front else NAMES[part]
+        values = array
+        if architecture == "llama" and part in ("self_attn.q_proj", "self_attn.k_proj"):
+            heads = HEADS if part[-6] == "q" else SHARED
+            values = array.reshape(heads, 2, HEAD // 2, -1).swapaxes(1, 2).reshape(array.shape)
+        if architecture == "gpt2" and front and array.ndim == 2:
+            values = array.T
+        writer.add_tensor(f"{known}.{kind}", np.ascontiguousarray(values))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3", "gpt2"])
+def test_a_gguf_is_the_same_model_as_its_folder(architecture, tmp_path):
+    folder, _ = open_model(write_model(tmp_path / "folder", architecture))
+    file, tokenizer = open_model(write_gguf(tmp_path / "m.gguf", architecture))
+    assert file.types == {"F32": folder.types["F32"]}
+    np.testing.assert_array_equal(
+        Transformer(file.configuration, file.weights).logits(TOKENS),
+        Transformer(folder.configuration, folder.weights).logits(TOKENS),
+    )
+    assert file.digest != folder.digest
+    assert tokenizer.encode("ab c").tolist() == [letters().index(one) for one in ("a", "b", "Ġ", "c")]
+
+
+def test_merges_of_a_gguf_are_taken(tmp_path):
+    path = write_gguf(tmp_path / "m.gguf", "llama", merge=True)
+    with pytest.raises(
+        ValueError,
+        match=whole(f"merges in the metadata of {str(path)!r} must be pairs of tokens that make a token"),
+    ):
+        open_model(path)
+
+
+def test_a_model_in_several_files(tmp_path):
+    folder = write_model(tmp_path / "one")
+    split = write_model(tmp_path / "two")
+    (split / "model.safetensors").unlink()
+    everything = arrays("llama")
+    names = sorted(everything)
+    where = {}
+    for k, some in enumerate((names[::2], names[1::2])):
+        save_file({name: everything[name] for name in some}, split / f"part-{k}.safetensors")
+        where |= dict.fromkeys(some, f"part-{k}.safetensors")
+    (split / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    whole_model, _ = open_model(folder)
+    model, _ = open_model(split)
+    for name in ("embedding", "layers.1.down"):
+        np.testing.assert_array_equal(model.weights.read(name), whole_model.weights.read(name))
+
+
+def test_rotation_of_llama_3():
+    """Against the rule as Llama 3's own code states it, by wavelength."""
+    rotation = Rotation(500_000.0, llama3=(8.0, 1.0, 4.0, 8192.0))
+    plain = Rotation(500_000.0).frequencies(128)
+    for turn, wanted in zip(rotation.frequencies(128), plain, strict=True):
+        length = 2 * np.pi / wanted
+        if length > 8192 / 1:
+            stretched = wanted / 8
+        elif length < 8192 / 4:
+            stretched = wanted
+        else:
+            smooth = (8192 / length - 1) / (4 - 1)
+            stretched = (1 - smooth) * wanted / 8 + smooth * wanted
+        assert turn == pytest.approx(stretched, rel=1e-12)
+
+
+def config(**changed: Any):
+    return from_hugging_face(CONFIGS["llama"] | changed, "it")
+
+
+def test_what_a_config_may_not_say():
+    known = "llama, qwen2, qwen3, gemma3_text, gpt2"
+    gpt2 = CONFIGS["gpt2"]
+    check_messages(
+        [
+            (
+                ValueError,
+                f"architecture of it must be one whose forward pass is here, {known}, not 'mamba'",
+                lambda: config(model_type="mamba"),
+            ),
+            (
+                ValueError,
+                "hidden_act of it must be 'silu', not 'relu'",
+                lambda: config(hidden_act="relu"),
+            ),
+            (
+                ValueError,
+                "rope_type of it must be default, linear, llama3, not 'yarn'",
+                lambda: config(rope_scaling={"rope_type": "yarn", "factor": 4.0}),
+            ),
+            (
+                ValueError,
+                "use_sliding_window of it must be False, not True",
+                lambda: config(use_sliding_window=True),
+            ),
+            (
+                ValueError,
+                "hidden_size of it must be a whole number above zero, not '32'",
+                lambda: config(hidden_size="32"),
+            ),
+            (
+                ValueError,
+                "vocab_size of it must be a whole number above zero, not None",
+                lambda: config(vocab_size=None),
+            ),
+            (
+                ValueError,
+                "key_value_heads must divide heads, 4, not be 3",
+                lambda: config(num_key_value_heads=3),
+            ),
+            (
+                ValueError,
+                "activation_function of it must be 'gelu_new' or 'gelu_pytorch_tanh', not 'relu'",
+                lambda: from_hugging_face(gpt2 | {"activation_function": "relu"}, "it"),
+            ),
+            (
+                ValueError,
+                "architecture of it must be one whose forward pass is here, "
+                "llama, qwen2, qwen3, gemma3, gpt2, not None",
+                lambda: from_gguf({}, 10, tied=True, where="it"),
+            ),
+        ]
+    )
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises((ValueError, OSError)) as caught:
+        open_model(path)
+    return str(caught.value)
+
+
+def test_what_a_folder_must_hold(tmp_path):
+    folder = write_model(tmp_path / "m")
+    weights = arrays("llama")
+    save_file(
+        {**weights, "model.layers.0.self_attn.q_norm.weight": np.ones(8, np.float32)},
+        folder / "model.safetensors",
+    )
+    assert refusal(folder) == (
+        f"model {str(folder)!r} must hold no tensors that a llama has no use for, "
+        "not 'model.layers.0.self_attn.q_norm.weight'"
+    )
+    save_file(weights, folder / "model.safetensors")
+    write_tokenizer(folder, 300)
+    assert refusal(folder) == f"tokenizer of {str(folder)!r} must fit the model's 256 tokens, not have 300"
+    (folder / "tokenizer.json").write_text("{}")
+    assert refusal(folder).startswith("tokenizer must be a readable tokenizer.json, not ")
+    (folder / "tokenizer.json").unlink()
+    assert refusal(folder) == f"tokenizer must be in {str(folder / 'tokenizer.json')!r}, which does not exist"
+    assert refusal(folder / "config.json") == (
+        f"model must be a folder or a .gguf file, not {str(folder / 'config.json')!r}"
+    )
+    write_tokenizer(folder)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors")
+    model, _ = open_model(folder)
+    message = f"model {str(folder)!r} must hold 'model.layers.1.mlp.up_proj.weight', but does not"
+    with pytest.raises(ValueError, match=whole(message)):
+        Transformer(model.configuration, model.weights).logits(TOKENS)
+
+
+def test_a_corrupt_gguf_is_told_in_one_line(tmp_path):
+    path = write_gguf(tmp_path / "m.gguf", "llama")
+    good = path.read_bytes()
+    for length in (0, 3, 10, 30, 500, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:length])
+        assert refusal(path).startswith(f"model must be a readable .gguf file, not {str(path)!r}: ")
+    rng = np.random.default_rng(2)
+    for _ in range(200):  # whatever a byte of the head becomes, no other error comes of it
+        bad = bytearray(good)
+        bad[rng.integers(0, 4000)] = rng.integers(0, 256)
+        path.write_bytes(bad)
+        with contextlib.suppress(ValueError, RuntimeError):
+            open_model(path)
+    assert refusal(tmp_path / "none.gguf")
