@@ -67,6 +67,15 @@ class Wave(NamedTuple):
         """When the rising and the falling one come, whatever their start."""
         return max(rise for rise, _ in self.arrivals), max(fall for _, fall in self.arrivals)
 
+    def delayed(self, delay: float, factor: float) -> "Wave":
+        """Return the wave at the end of a wire, by the wire's delay and `WireLoads.slope_factor`."""
+        grown = (delay * factor) ** 2
+        rise, fall = self.slope
+        return Wave(
+            tuple((up + delay, down + delay) for up, down in self.arrivals),
+            (math.sqrt(rise * rise + grown), math.sqrt(fall * fall + grown)),
+        )
+
 
 @dataclass(frozen=True)
 class PathTiming:
@@ -124,16 +133,6 @@ def _port_load(models: CellModels) -> float:
     return models.library.output_load_ff / models.library.capacitance_unit_ff
 
 
-def _delayed(wave: Wave, delay: float, factor: float) -> Wave:
-    """Return a wave at the end of a wire, by the wire's delay: see `WireLoads`."""
-    grown = (delay * factor) ** 2
-    rise, fall = wave.slope
-    return Wave(
-        tuple((up + delay, down + delay) for up, down in wave.arrivals),
-        (math.sqrt(rise * rise + grown), math.sqrt(fall * fall + grown)),
-    )
-
-
 class _PinDelays(NamedTuple):
     """How late edges come to the pins of a cell, and what their slopes grow by."""
 
@@ -159,7 +158,7 @@ def _through(
         if wave is None:
             continue
         if late is not None and (delay := late.delays.get(arc.source)):
-            wave = _delayed(wave, delay, late.factor)
+            wave = wave.delayed(delay, late.factor)
         came, steep = wave
         if not arrivals:
             arrivals = [[_NEVER, _NEVER] for _ in came]
@@ -175,6 +174,20 @@ def _through(
             if after > slope[two]:
                 slope[two] = after
     return Wave(tuple((rise, fall) for rise, fall in arrivals), (slope[0], slope[1])) if arrivals else None
+
+
+class Surroundings(NamedTuple):
+    """What stands around a unit, in the library's unit, for a rising and a falling edge.
+
+    Attributes:
+        clock_slope: The clock's slopes; None in a library without a register.
+        driver_slope: The slopes at the inputs of the driving cells.
+        input_arrival: When the edges come out of a driving cell that has no load.
+    """
+
+    clock_slope: Pair | None
+    driver_slope: Pair
+    input_arrival: Pair
 
 
 class TimingContext:
@@ -216,13 +229,33 @@ class TimingContext:
         model = self._models[found.cell]
         return found, model, self.clock_wave(model)
 
+    def _launched(self) -> Wave | None:
+        """The wave at the driving cell of an input port; None in a library without a register."""
+        if self.register is None:
+            return None
+        register, model, clock = self.register
+        return clock_to_output(model, register.output, clock, self.driver.capacitance[self._pin])
+
     def registered(self, load: Pair) -> tuple[Wave, float]:
         """The wave at an input port behind a register and the driving cell, and its clock-to-output part."""
-        if self.register is None:
+        out = self._launched()
+        if out is None:
             return self._driven(self._still, load), 0.0
-        register, model, clock = self.register
-        out = clock_to_output(model, register.output, clock, self.driver.capacitance[self._pin])
         return self._driven(out, load), max(out.arrival)
+
+    def surroundings(self) -> "Surroundings":
+        """What other tools must be told to reckon with the same inputs and clock."""
+        out = self._launched() or self._still
+        clock = None if self.register is None else self.register[2].slope
+        return Surroundings(clock, out.slope, self._driven(out, _NO_LOAD).arrival)
+
+    def setup_times(self, wave: Wave) -> Pair:
+        """The setup times of the register behind an output port, for a rising and a falling edge there."""
+        if self.register is None:
+            return _NO_LOAD
+        register, model, clock = self.register
+        rise, fall = _setup_times(model, register.data, wave, clock)
+        return rise, fall
 
     def taken(self, wave: Wave, start: int = 0) -> tuple[float, float] | None:
         """When a wave at an output port is early enough for a register behind it: see `_setup`."""
@@ -253,16 +286,24 @@ def _setup(
 
     None if nothing comes from that start.
     """
+    times = _setup_times(register, pin, wave, clock)
+    ends = [
+        (arrival + setup, setup)
+        for arrival, setup in zip(wave.arrivals[start], times, strict=True)
+        if arrival > _NEVER
+    ]
+    return max(ends, default=None)
+
+
+def _setup_times(register: CellModel, pin: str, wave: Wave, clock: Wave) -> list[float]:
+    """Return the setup times of a rising and a falling edge at a data pin."""
     tables = register.setup.get(pin)
     if tables is None:
         raise ValueError(f"flip-flop {register.name} must have a setup time at {pin}, not none")
-    ends = [
-        (arrival + setup, setup)
-        for edge, arrival, slope in zip(tables, wave.arrivals[start], wave.slope, strict=True)
-        if arrival > _NEVER
-        for setup in (max(table(slope, clock.slope[register.clock_edge]) for table in edge),)
+    return [
+        max(table(slope, clock.slope[register.clock_edge]) for table in edge)
+        for edge, slope in zip(tables, wave.slope, strict=True)
     ]
-    return max(ends, default=None)
 
 
 class _Gate(NamedTuple):
@@ -310,7 +351,7 @@ class _Register(NamedTuple):
         wave = waves.get(self.instance.pins.get(pin, _NOWHERE))
         if wave is None or self.late is None:
             return wave
-        return _delayed(wave, self.late.delays.get(pin, 0.0), self.late.factor)
+        return wave.delayed(self.late.delays.get(pin, 0.0), self.late.factor)
 
 
 def _registers(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None) -> list[_Register]:
@@ -454,7 +495,7 @@ def analyse(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None 
                 if (wave := waves.get(net)) is not None:
                     if wires is not None:
                         delay = wires.port_delays.get((port, bit), 0.0)
-                        wave = _delayed(wave, delay, wires.slope_factor)
+                        wave = wave.delayed(delay, wires.slope_factor)
                     note(f"{start} to output", surroundings.taken(wave, place), launched[place])
     decides = max(longest.values(), default=(0.0, 0.0, 0.0))
     return PathTiming(

@@ -119,7 +119,7 @@ class Wires:
         delays: list[dict[str, float]] = [{} for _ in instances]
         port_delays: dict[tuple[str, int], float] = {}
         unit = library.capacitance_unit_ff
-        for net, pins in self._pins():
+        for net, pins in self.pins():
             ends: list[float] = []
             for cell, name, _ in pins:
                 if cell < 0:
@@ -141,7 +141,7 @@ class Wires:
             slope_factor(library),
         )
 
-    def _pins(self) -> Iterator[tuple[Net, list[tuple[int, str, int]]]]:
+    def pins(self) -> Iterator[tuple[Net, list[tuple[int, str, int]]]]:
         """Yield the pins of each net: instance, name, bit."""
         cells, names, bits = self.connections.cells.tolist(), self.connections.names, self.connections.bits
         bounds = self.connections.starts.tolist()

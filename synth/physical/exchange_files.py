@@ -1,0 +1,294 @@
+"""A placed netlist as files for other tools: Verilog, DEF, SDC, SPEF, and a configuration for LibreLane.
+
+Cell number k of the netlist is named ``uK`` everywhere. A net bears the name of the port's bit that it is,
+where it is one, and otherwise ``n`` and its number. The same netlist and placement give the same bytes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from ..cell_models import CellModels
+from ..mapped_netlist import MappedNetlist, Net
+from ..static_timing import TimingContext, analyse, waves_of
+from ..wire_loads import WireLoads
+from .placement import Side
+from .wires import Wires
+
+__all__ = ["PlacedFiles"]
+
+_CONSTANTS: Final[Mapping[Net, str]] = {MappedNetlist.ZERO: "1'b0", MappedNetlist.ONE: "1'b1"}
+# Readers take no resistance of nothing.
+_LEAST_OHM: Final = 1e-3
+_CLOCK: Final = "clk"
+# A rectangle as wide as a wire, within the core.
+_INWARD: Final[Mapping[Side, tuple[tuple[int, int], tuple[int, int]]]] = {
+    "left": ((0, -1), (2, 1)),
+    "right": ((-2, -1), (0, 1)),
+    "bottom": ((-1, 0), (1, 2)),
+    "top": ((-1, -2), (1, 0)),
+}
+
+
+@dataclass(frozen=True)
+class PlacedFiles:
+    """Writes a placed netlist down.
+
+    Attributes:
+        top: The name of the module.
+        wires: Its placement and wires.
+        models: Its library.
+        utilisation: The part of its core that is cells.
+        aspect: The core's height over its width that was asked for.
+    """
+
+    top: str
+    wires: Wires
+    models: CellModels
+    utilisation: float
+    aspect: float
+
+    @property
+    def _netlist(self) -> MappedNetlist:
+        return self.wires.connections.netlist
+
+    @cached_property
+    def _loads(self) -> WireLoads:
+        return self.wires.loads(self.models)
+
+    @cached_property
+    def _names(self) -> dict[Net, str]:
+        """What each net is called: inputs before outputs, as an output may be an input."""
+        names = dict(_CONSTANTS)
+        for ports in (self._netlist.inputs, self._netlist.outputs):
+            for port, nets in ports.items():
+                for bit, net in enumerate(nets):
+                    names.setdefault(net, _bit_name(port, bit, len(nets)))
+        return names
+
+    def _name(self, net: Net) -> str:
+        return self._names.get(net, f"n{net}")
+
+    def files(self) -> dict[str, str]:
+        """Return the text of each file, by the ending of its name; of LibreLane's, the name."""
+        files = {".v": self.verilog(), ".def": self.layout(), ".sdc": self.sdc(), ".spef": self.spef()}
+        # LibreLane reckons in nanoseconds.
+        if self.models.library.delay_unit == "ns":
+            files["config.json"] = self.librelane()
+        return files
+
+    # Verilog.
+
+    def verilog(self) -> str:
+        """The netlist, as plain Verilog."""
+        netlist = self._netlist
+        lines = [f"module {self.top} (", f"  {', '.join([*netlist.inputs, *netlist.outputs])}", ");"]
+        for direction, ports in (("input", netlist.inputs), ("output", netlist.outputs)):
+            for port, nets in ports.items():
+                width = f"[{len(nets) - 1}:0] " if len(nets) > 1 else ""
+                lines.append(f"  {direction} {width}{port};")
+        inner = {net for one in netlist.instances for net in one.pins.values()} - self._names.keys()
+        lines += [f"  wire n{net};" for net in sorted(inner)]
+        for number, instance in enumerate(netlist.instances):
+            joined = ", ".join(f".{pin}({self._name(net)})" for pin, net in instance.pins.items())
+            lines.append(f"  {instance.cell} u{number} ({joined});")
+        for port, nets in netlist.outputs.items():
+            for bit, net in enumerate(nets):
+                # What has another name already is led to this one too.
+                if (own := _bit_name(port, bit, len(nets))) != self._name(net):
+                    lines.append(f"  assign {own} = {self._name(net)};")
+        return "\n".join([*lines, "endmodule", ""])
+
+    # DEF.
+
+    def layout(self) -> str:
+        """The placement, as DEF 5.8: rows, cells, pins and nets, without wires."""
+        wires, core = self.wires, self.wires.placement.core
+        geometry, netlist = core.geometry, self._netlist
+        lines = [
+            "VERSION 5.8 ;",
+            'DIVIDERCHAR "/" ;',
+            'BUSBITCHARS "[]" ;',
+            f"DESIGN {self.top} ;",
+            f"UNITS DISTANCE MICRONS {geometry.microns} ;",
+            f"DIEAREA ( 0 0 ) ( {core.width} {core.height} ) ;",
+        ]
+        lines += [
+            f"ROW ROW_{row} {geometry.site} 0 {row * geometry.row_height} {_orientation(row)} "
+            f"DO {core.sites} BY 1 STEP {geometry.site_width} 0 ;"
+            for row in range(core.rows)
+        ]
+        for axis, layer, extent in (("Y", geometry.level, core.height), ("X", geometry.upright, core.width)):
+            count = max(1, extent // layer.pitch)
+            lines.append(
+                f"TRACKS {axis} {layer.pitch // 2} DO {count} STEP {layer.pitch} LAYER {layer.name} ;"
+            )
+        lines.append(f"COMPONENTS {len(netlist.instances)} ;")
+        corners, rows = wires.placement.corners.tolist(), wires.placement.rows.tolist()
+        for number, (instance, (x, y), row) in enumerate(zip(netlist.instances, corners, rows, strict=True)):
+            lines.append(f"- u{number} {instance.cell} + PLACED ( {x} {y} ) {_orientation(row)} ;")
+        lines += ["END COMPONENTS", f"PINS {len(core.pins)} ;"]
+        lines += self._pins()
+        lines.append("END PINS")
+        nets = list(self._net_lines())
+        lines += [f"NETS {len(nets)} ;", *nets, "END NETS", "END DESIGN", ""]
+        return "\n".join(lines)
+
+    def _pins(self) -> Iterator[str]:
+        core, netlist = self.wires.placement.core, self._netlist
+        for (port, bit), pin in core.pins.items():
+            out = port in netlist.outputs
+            nets = (netlist.outputs if out else netlist.inputs)[port]
+            layer = core.geometry.level if pin.side in ("left", "right") else core.geometry.upright
+            half = layer.width // 2
+            (left, low), (right, high) = _INWARD[pin.side]
+            use = "CLOCK" if nets[bit] in self.wires.connections.clocks else "SIGNAL"
+            # A pin that is a constant, or one net with another, has a net of its own to the reader.
+            name = _bit_name(port, bit, len(nets))
+            yield (
+                f"- {name} + NET {name if nets[bit] < 0 else self._name(nets[bit])} "
+                f"+ DIRECTION {'OUTPUT' if out else 'INPUT'} + USE {use} "
+                f"+ LAYER {layer.name} ( {left * half} {low * half} ) ( {right * half} {high * half} ) "
+                f"+ PLACED ( {pin.x} {pin.y} ) N ;"
+            )
+
+    def _net_lines(self) -> Iterator[str]:
+        netlist = self._netlist
+        joined: dict[Net, list[str]] = {}
+        for ports in (netlist.inputs, netlist.outputs):
+            for port, nets in ports.items():
+                for bit, net in enumerate(nets):
+                    joined.setdefault(net, []).append(f"( PIN {_bit_name(port, bit, len(nets))} )")
+        for number, instance in enumerate(netlist.instances):
+            for pin, net in instance.pins.items():
+                joined.setdefault(net, []).append(f"( u{number} {pin} )")
+        for net, pins in joined.items():
+            if net >= 0:
+                yield f"- {self._name(net)} {' '.join(pins)} ;"
+
+    # SDC.
+
+    def sdc(self) -> str:
+        """The surroundings that our static timing reckons with, as constraints in the library's units."""
+        netlist, models = self._netlist, self.models
+        library = models.library
+        context = TimingContext(models)
+        timing = analyse(netlist, models, self._loads)
+        period = timing.period / library.time_unit_ps
+        clocked = bool(self.wires.connections.clocks)
+        lines = [
+            f"# Times in {library.time_unit_ps:g} ps, capacitances in {library.capacitance_unit_ff:g} fF.",
+            f"create_clock -name {_CLOCK} -period {period:.9g}"
+            + (f" [get_ports {_CLOCK}]" if clocked else ""),
+        ]
+        surroundings = context.surroundings()
+        # A clock that no port brings has no slope to readers.
+        if clocked and surroundings.clock_slope is not None:
+            for edge, slope in zip(("rise", "fall"), surroundings.clock_slope, strict=True):
+                lines.append(f"set_clock_transition -{edge} {slope:.9g} [get_clocks {_CLOCK}]")
+        rise, fall = surroundings.driver_slope
+        for port, nets in netlist.inputs.items():
+            for bit, net in enumerate(nets):
+                if net in self.wires.connections.clocks:
+                    continue
+                name = f"[get_ports {{{_bit_name(port, bit, len(nets))}}}]"
+                lines.append(
+                    f"set_driving_cell -lib_cell {context.driver.name} -input_transition_rise {rise:.9g} "
+                    f"-input_transition_fall {fall:.9g} {name}"
+                )
+                for edge, arrival in zip(("rise", "fall"), surroundings.input_arrival, strict=True):
+                    lines.append(f"set_input_delay -{edge} {arrival:.9g} -clock {_CLOCK} {name}")
+        waves = waves_of(netlist, models, self._loads)
+        load = library.output_load_ff / library.capacitance_unit_ff
+        for port, nets in netlist.outputs.items():
+            for bit, net in enumerate(nets):
+                name = f"[get_ports {{{_bit_name(port, bit, len(nets))}}}]"
+                lines.append(f"set_load -pin_load {load:.9g} {name}")
+                if net in waves:
+                    late = self._loads.port_delays.get((port, bit), 0.0)
+                    setup = context.setup_times(waves[net].delayed(late, self._loads.slope_factor))
+                    for edge, time in zip(("rise", "fall"), setup, strict=True):
+                        lines.append(f"set_output_delay -{edge} {time:.9g} -clock {_CLOCK} {name}")
+        return "\n".join([*lines, ""])
+
+    # SPEF.
+
+    def spef(self) -> str:
+        """The wires, as resistances and capacitances; those of the clock's net are left out."""
+        netlist = self._netlist
+        lines = [
+            '*SPEF "IEEE 1481-1998"',
+            f'*DESIGN "{self.top}"',
+            '*DATE ""',
+            '*VENDOR "blockdot"',
+            '*PROGRAM "blockdot"',
+            '*VERSION ""',
+            '*DESIGN_FLOW "NETLIST_TYPE_VERILOG"',
+            "*DIVIDER /",
+            "*DELIMITER :",
+            "*BUS_DELIMITER [ ]",
+            "*T_UNIT 1 PS",
+            "*C_UNIT 1 FF",
+            "*R_UNIT 1 OHM",
+            "*L_UNIT 1 HENRY",
+            "",
+            "*PORTS",
+        ]
+        for direction, ports in (("I", netlist.inputs), ("O", netlist.outputs)):
+            for port, nets in ports.items():
+                lines += [f"{_bit_name(port, bit, len(nets))} {direction}" for bit in range(len(nets))]
+        for net, pins in self.wires.pins():
+            wire = self.wires.nets[net]
+            name = self._name(net)
+            nodes: list[str] = []
+            lines += ["", f"*D_NET {name} {wire.capacitance:.6f}", "*CONN"]
+            for place, (cell, pin, bit) in enumerate(pins):
+                if cell < 0:
+                    ports = netlist.outputs if place else netlist.inputs
+                    nodes.append(_bit_name(pin, bit, len(ports[pin])))
+                    lines.append(f"*P {nodes[-1]} {'O' if place else 'I'}")
+                else:
+                    nodes.append(f"u{cell}:{pin}")
+                    lines.append(f"*I {nodes[-1]} {'I' if place else 'O'}")
+            nodes += [f"{name}:{number}" for number in range(1, len(wire.tree.points) - len(pins) + 1)]
+            lines.append("*CAP")
+            for number, (node, farad) in enumerate(zip(nodes, wire.capacitances, strict=True), 1):
+                lines.append(f"{number} {node} {farad:.6f}")
+            lines.append("*RES")
+            for number, ((a, b), ohm) in enumerate(zip(wire.tree.edges, wire.resistances, strict=True), 1):
+                lines.append(f"{number} {nodes[a]} {nodes[b]} {max(ohm, _LEAST_OHM):.6f}")
+            lines.append("*END")
+        return "\n".join([*lines, ""])
+
+    # LibreLane.
+
+    def librelane(self) -> str:
+        """A configuration that begins with this netlist and core."""
+        period = analyse(self._netlist, self.models, self._loads).period / 1000
+        return (
+            json.dumps(
+                {
+                    "DESIGN_NAME": self.top,
+                    "VERILOG_FILES": [f"dir::{self.top}.v"],
+                    # The netlist is mapped, and stays as it is.
+                    "SYNTH_ELABORATE_ONLY": True,
+                    "CLOCK_PORT": _CLOCK if self.wires.connections.clocks else None,
+                    "CLOCK_PERIOD": round(period, 3),
+                    "PNR_SDC_FILE": f"dir::{self.top}.sdc",
+                    "FP_CORE_UTIL": round(100 * self.utilisation, 1),
+                    "FP_ASPECT_RATIO": self.aspect,
+                },
+                indent=2,
+            )
+            + "\n"
+        )
+
+
+def _bit_name(port: str, bit: int, width: int) -> str:
+    return f"{port}[{bit}]" if width > 1 else port
+
+
+def _orientation(row: int) -> str:
+    return "FS" if row % 2 else "N"
