@@ -1,5 +1,8 @@
 """From magnitudes and midpoints to element codes: each lane aligns, compares and counts."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 
 from ..leaves.bits import repeat, wire
@@ -7,21 +10,165 @@ from ..leaves.comparison import any_of, difference, exceeds, passes_constant
 from ..step_delays import StepDelay
 from ..steps.records import Step
 from .form import ELEMENT_FAR, ELEMENT_LEAST, QuantizerForm
-from .records import ComparedElements, Midpoints, QuantizedBlock
+from .records import ComparedElements, Midpoints, QuantizedBlock, ScaleMultiples
 from .scale_thresholds import exponent_of
 
-__all__ = ["CompareStep", "RoundStep"]
+__all__ = ["CompareStep", "Comparison", "RoundStep", "code_of", "compare_significands", "lanes_of"]
 
 _BINADE_BITS: int = 3
-"""Binades above the least midpoint are told from 0 to 7: from 6 on, each gives the largest element."""
+"""Binades above the least midpoint are told from 0 to 7: from 5 on, each gives the largest element."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A magnitude as it is compared.
+
+    Attributes:
+        exponent: See `_normalised`.
+        whole: All kept bits behind the leading one.
+        zero: See `_normalised`.
+        fraction: The bits behind the leading one that are compared.
+        below: Whether any bit is set below them.
+    """
+
+    exponent: Value
+    whole: Value
+    zero: Value
+    fraction: Value
+    below: Value
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the significand of a magnitude compares with that of a scale.
+
+    A magnitude is above 1 and up to 2 times some power of two times the scale. That power is the one between
+    the exponents where the significand is above the scale's, and half of it elsewhere.
+
+    Attributes:
+        above: The significand is above the scale's.
+        over: Whether the multiple, from 1 to 2, is above 5/4, not below 3/2, and not below 7/4.
+    """
+
+    above: Value
+    over: Value
+
+
+def lanes_of(m: Module, form: QuantizerForm, magnitudes: Sequence[Value]) -> list[Lane]:
+    """Return the magnitudes as they are compared, subnormal ones normalised where that matters."""
+    lanes: list[Lane] = []
+    for k, magnitude in enumerate(magnitudes):
+        exponent, whole, zero = _normalised(m, form, magnitude, k)
+        wanted = form.fraction_bits
+        surplus, short = max(0, len(whole) - wanted), max(0, wanted - len(whole))
+        below = magnitude[0] if form.sticky else Const(0)
+        if surplus:
+            below = wire(m, whole[:surplus].any() | below, f"below_{k}")
+        lanes.append(Lane(exponent, whole, zero, Cat(Const(0, short), whole[surplus:]), below))
+    return lanes
+
+
+def _normalised(m: Module, form: QuantizerForm, magnitude: Value, lane: int) -> tuple[Value, Value, Value]:
+    """Return a magnitude's exponent, all kept bits behind its leading one, and whether it is zero.
+
+    The exponent is that of the field. Where subnormals may become more than zero it has a sign, turned
+    over, so that it compares as an unsigned number does. Where the least midpoint of all is below the
+    input's least number, the exponent of a zero tells nothing, and the last value does; else it is 0.
+    """
+    depth = form.element_depth
+    kept = magnitude[int(form.sticky) : form.kept_bits + form.sticky]
+    field = magnitude[form.kept_bits + form.sticky :]
+    if not depth:
+        return field, kept, Const(0)
+    subnormal = wire(m, ~field.any(), f"subnormal_{lane}")
+    # The leading one of a subnormal, at place 1 to `depth` behind the point, or further behind.
+    leads = [
+        wire(m, subnormal & kept[-p] & ~any_of(list(kept[len(kept) - p + 1 :])), f"leads_{lane}_{p}")
+        for p in range(1, depth + 1)
+    ]
+    far = wire(m, subnormal & ~any_of(list(kept[len(kept) - depth :])), f"far_{lane}")
+    low: list[Value] = []
+    for i in range(len(field)):
+        ones = [lead for p, lead in enumerate(leads, start=1) if (1 - p) >> i & 1]
+        low.append(field[i] | any_of([*ones, *([far] if -depth >> i & 1 else [])]))
+    sign = any_of([*leads[1:], far])
+    exponent = wire(m, Cat(*low, ~sign), f"exponent_{lane}")
+    moved = kept & repeat(~subnormal, len(kept))
+    for p, lead in enumerate(leads, start=1):
+        moved = moved | (Cat(Const(0, p), kept[: len(kept) - p]) & repeat(lead, len(kept)))
+    zero = far if depth == form.input.mantissa_bits else Const(0)
+    return exponent, wire(m, moved, f"moved_{lane}"), zero
+
+
+def compare_significands(
+    m: Module, multiple: ScaleMultiples, fraction: Value, below: Value, lane: int, *, fast: bool
+) -> Comparison:
+    """Compare a significand with 1, 3, 5 and 7 times that of the scale, normalised.
+
+    With s the magnitude's significand and c the scale's, the multiple is s / c, or 2 s / c where s is not
+    above c. It is not below 3/2, say, where s is not below 3 c / 2. That is below 2 where it does not wrap:
+    then s above c leaves the comparison, and s up to c is not below 3 c / 4. Where it wraps, what s is
+    compared with is 3 c / 4: s above c is below 3 c / 2, and s up to c leaves the comparison. So two of three
+    decide: s is not above c, s passes, and the multiple does not wrap.
+
+    Where the scale is a power of two, its multiples are told as of [1, 2) instead: then the binade is that of
+    the exponents, and `above` says whether the significand is 1, which matters to the least midpoint alone.
+
+    A tie with 1 or 5 times goes down, to the even code, and with 3 or 7 times it goes up.
+    """
+    width = len(fraction)
+    passed: list[Value] = []
+    for k, factor in enumerate((1, 3, 5, 7)):
+        equal = below if factor in (1, 5) else 1
+        name = f"passed_{lane}_{factor}"
+        if multiple.fraction is None:
+            # The significand is 1: its multiples begin with two bits behind the point at most.
+            at = {1: 0, 3: 4, 5: 2, 7: 6}[factor] << width - 3
+            passed.append(passes_constant(m, fraction, at, equal, name))
+        else:
+            against = Cat(Const(0, width - len(multiple.fraction[k])), multiple.fraction[k])
+            passed.append(exceeds(m, fraction, against, equal, name, fast=fast))
+    above, *over = passed
+    if multiple.wraps is not None:
+        over = [
+            (one & ~(above & wrap)) | ~(above | wrap) for one, wrap in zip(over, multiple.wraps, strict=True)
+        ]
+    return Comparison(above, wire(m, Cat(over[1], over[0], over[2]), f"over_{lane}"))
+
+
+def code_of(m: Module, binade: Value, over: Value, name: str) -> Value:
+    """Return the code of an element's magnitude from the multiple of the scale that it rounds.
+
+    Args:
+        m: The module to build in.
+        binade: 0 for a quarter (and up to a half) of the scale, 1 for a half, and so on, to 7.
+        over: See `Comparison`.
+        name: The wire's name.
+    """
+    over_five, over_six, over_seven = over
+    one, two, four = binade
+    # By binades 0; 1; 2 and 3; from 4 on: the codes are 1; 1 and 2; 2, 3, 4 and 4, 5, 6; 6 and 7.
+    low = Mux(two, over_five & ~over_seven, ~(one & over_six))
+    middle = Mux(two, ~(one ^ over_seven), one & over_six)
+    return wire(
+        m,
+        Cat(
+            Mux(four, over_five | one | two, low),
+            four | middle,
+            four | (two & (one | over_seven)),
+        ),
+        name,
+    )
 
 
 class CompareStep(Step[Midpoints, ComparedElements]):
-    """Tell each magnitude's binade, and compare its significand with 1, 3, 5 and 7 times the scale's.
+    """Tell how many binades each magnitude is above the least midpoint, and where in its binade it is.
 
     Within its binade a magnitude meets no more than two midpoints, but which they are depends on the binade
-    and on the scale; comparing with all four is smaller than choosing two. A tie with 1 or 5 times goes down,
-    to the even code, and with 3 or 7 times it goes up.
+    and on the scale; comparing with 1, 3, 5 and 7 times the scale's significand is smaller than choosing two.
+    Binades begin behind the scale's multiples by powers of two, not behind powers of two: a magnitude whose
+    significand is not above the scale's is in the binade below, by the carry into the difference of the two
+    exponents.
     """
 
     def __init__(self, form: QuantizerForm) -> None:
@@ -31,116 +178,74 @@ class CompareStep(Step[Midpoints, ComparedElements]):
         super().__init__(
             "compare",
             StepDelay(10 if form.fast else 2 * width, hidden=2),
-            lanes * (_BINADE_BITS + 6) + form.scale.bits + 4,
+            lanes * (_BINADE_BITS + 6) + form.scale.bits + 1,
         )
 
     def build(self, m: Module, platform: object, before: Midpoints) -> ComparedElements:
         form = self.form
-        binades: list[Value] = []
-        inside: list[Value] = []
-        beyond: list[Value] = []
-        passed: list[Value] = []
-        # Numbers with a sign compare as those without, once their signs are turned over.
-        multiple = before.multiple
-        least = multiple.least
-        if form.element_depth:
-            least = Cat(least[:-1], ~least[-1])
-        for k, magnitude in enumerate(before.lanes.magnitude):
-            field = magnitude[form.kept_bits + form.sticky :]
-            exponent, whole, zero = self.normalised(m, magnitude, k)
-            fraction, below = self._cut(m, magnitude, whole, k)
-            binade, above = difference(m, exponent, least, 1, _BINADE_BITS, f"binade_{k}", fast=form.fast)
-            binades.append(binade)
-            inside.append(above & ~zero)
-            if form.thresholds().saturation is not None:
-                beyond.append(self._beyond(m, field, k))
-            passed.append(self._passed(m, multiple.fraction, fraction, below, k))
+        lanes = lanes_of(m, form, before.lanes.magnitude)
+        compared = [
+            compare_significands(m, before.multiple, lane.fraction, lane.below, k, fast=form.fast)
+            for k, lane in enumerate(lanes)
+        ]
+        above = [one.above for one in compared]
+        binade, inside = self.binades(m, before.multiple.least, lanes, above)
         return ComparedElements(
             before.lanes.negative,
             before.nan,
             before.scale,
-            multiple.wraps,
-            tuple(binades),
-            Cat(*inside),
-            Cat(*beyond) if beyond else None,
-            tuple(passed),
+            tuple(binade),
+            inside,
+            self.beyond(m, before.lanes.magnitude),
+            tuple(one.over for one in compared),
         )
 
-    def normalised(self, m: Module, magnitude: Value, lane: int) -> tuple[Value, Value, Value]:
-        """Return a magnitude's exponent, all kept bits behind its leading one, and whether it is zero.
+    def binades(
+        self, m: Module, least: Value, lanes: Sequence[Lane], above: Sequence[Value]
+    ) -> tuple[list[Value], Value]:
+        """Return for each magnitude how many binades it is above the least midpoint, and which are above it.
 
-        The exponent is that of the field. Where subnormals may become more than zero it has a sign, turned
-        over, so that it compares as an unsigned number does. Where the least midpoint of all is below the
-        input's least number, the exponent of a zero tells nothing, and the last value does; else it is 0.
+        Args:
+            m: The module to build in.
+            least: See `ScaleMultiples`.
+            lanes: The magnitudes.
+            above: Whether the significand of each is above that of the scale.
         """
-        form = self.form
-        depth = form.element_depth
-        kept = magnitude[int(form.sticky) : form.kept_bits + form.sticky]
-        field = magnitude[form.kept_bits + form.sticky :]
-        if not depth:
-            return field, kept, Const(0)
-        subnormal = wire(m, ~field.any(), f"subnormal_{lane}")
-        # The leading one of a subnormal, at place 1 to `depth` behind the point, or further behind.
-        leads = [
-            wire(m, subnormal & kept[-p] & ~any_of(list(kept[len(kept) - p + 1 :])), f"leads_{lane}_{p}")
-            for p in range(1, depth + 1)
-        ]
-        far = wire(m, subnormal & ~any_of(list(kept[len(kept) - depth :])), f"far_{lane}")
-        low: list[Value] = []
-        for i in range(len(field)):
-            ones = [lead for p, lead in enumerate(leads, start=1) if (1 - p) >> i & 1]
-            low.append(field[i] | any_of([*ones, *([far] if -depth >> i & 1 else [])]))
-        sign = any_of([*leads[1:], far])
-        exponent = wire(m, Cat(*low, ~sign), f"exponent_{lane}")
-        moved = kept & repeat(~subnormal, len(kept))
-        for p, lead in enumerate(leads, start=1):
-            moved = moved | (Cat(Const(0, p), kept[: len(kept) - p]) & repeat(lead, len(kept)))
-        zero = far if depth == form.input.mantissa_bits else Const(0)
-        return exponent, wire(m, moved, f"moved_{lane}"), zero
+        form, whole = self.form, self.form.scale.powers_of_two
+        # Numbers with a sign compare as those without, once their signs are turned over.
+        if form.element_depth:
+            least = Cat(least[:-1], ~least[-1])
+        binades: list[Value] = []
+        inside: list[Value] = []
+        for k, (lane, carry) in enumerate(zip(lanes, above, strict=True)):
+            binade, reached = difference(
+                m, lane.exponent, least, 1 if whole else carry, _BINADE_BITS, f"binade_{k}", fast=form.fast
+            )
+            binades.append(wire(m, binade, f"binade_of_{k}"))
+            inside.append(
+                reached & ~lane.zero & (carry | binades[-1].any()) if whole else reached & ~lane.zero
+            )
+        return binades, Cat(*inside)
 
-    def _cut(self, m: Module, magnitude: Value, whole: Value, lane: int) -> tuple[Value, Value]:
-        """Return the bits behind a leading one that are compared, and whether any is set below them."""
-        form = self.form
-        wanted = form.fraction_bits
-        surplus, short = max(0, len(whole) - wanted), max(0, wanted - len(whole))
-        sticky = magnitude[0] if form.sticky else Const(0)
-        below = wire(m, whole[:surplus].any() | sticky, f"below_{lane}") if surplus else sticky
-        return Cat(Const(0, short), whole[surplus:]), below
-
-    def _beyond(self, m: Module, field: Value, lane: int) -> Value:
-        """Return whether a magnitude is the largest element whatever the scale is.
+    def beyond(self, m: Module, magnitudes: Sequence[Value]) -> Value | None:
+        """Return which magnitudes are the largest element whatever the scale is; None where there are none.
 
         It is so from the fourth binade above the largest scale on. Only if that is the scale there is such a
         magnitude, and of those below, the binade above the least midpoint is told right.
         """
         form = self.form
+        if form.thresholds().saturation is None:
+            return None
         largest = exponent_of(form.scale.largest) + form.input.bias
         low, high = largest + ELEMENT_FAR, largest + ELEMENT_LEAST + (1 << _BINADE_BITS)
         # Any of these will do: the one that ends in most zeros takes fewest gates.
         at = max(range(low, high + 1), key=lambda value: value & -value)
-        return passes_constant(m, field, at, 1, f"beyond_{lane}")
-
-    def _passed(
-        self, m: Module, fractions: tuple[Value, ...] | None, fraction: Value, below: Value, lane: int
-    ) -> Value:
-        """Return how a significand compares with 1, 3, 5 and 7 times that of the scale."""
-        width = len(fraction)
-        results: list[Value] = []
-        for k, factor in enumerate((1, 3, 5, 7)):
-            equal = below if factor in (1, 5) else 1
-            name = f"passed_{lane}_{factor}"
-            if fractions is None:
-                # The significand is 1: its multiples begin with two bits behind the point at most.
-                at = {1: 0, 3: 4, 5: 2, 7: 6}[factor] << width - 3
-                results.append(passes_constant(m, fraction, at, equal, name))
-            else:
-                against = Cat(Const(0, width - len(fractions[k])), fractions[k])
-                results.append(exceeds(m, fraction, against, equal, name, fast=self.form.fast))
-        return Cat(*results)
+        fields = [one[form.kept_bits + form.sticky :] for one in magnitudes]
+        return Cat(*(passes_constant(m, field, at, 1, f"beyond_{k}") for k, field in enumerate(fields)))
 
 
 class RoundStep(Step[ComparedElements, QuantizedBlock]):
-    """Count the midpoints that each magnitude has passed: that is its code."""
+    """Tell each element's code from its binade and where it is there."""
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
@@ -155,56 +260,11 @@ class RoundStep(Step[ComparedElements, QuantizedBlock]):
         void = before.nan if scale.zero_code is None else before.nan | ~before.scale.any()
         live = wire(m, ~void, "live")
         codes: list[Value] = []
-        for k, magnitude in enumerate(self.magnitudes(m, before, live)):
-            codes += [magnitude, before.negative[k] & live]
-        # The scale's NaN is all ones.
-        return QuantizedBlock(Cat(*codes), before.scale | repeat(before.nan, scale.bits))
-
-    def magnitudes(self, m: Module, before: ComparedElements, live: Value) -> list[Value]:
-        """Return the code of each element's magnitude, 0 where they are not `live`."""
-        found: list[Value] = []
         for k in range(self.form.spec.block_size):
-            magnitude = self._count(m, before.binade[k], before.passed[k], before.wraps, k)
+            magnitude = code_of(m, before.binade[k], before.over[k], f"rounded_{k}")
             if before.beyond is not None:
                 magnitude = magnitude | repeat(before.beyond[k], 3)
-            found.append(wire(m, magnitude & repeat(before.inside[k] & live, 3), f"element_{k}"))
-        return found
-
-    def _count(
-        self,
-        m: Module,
-        binade: Value,
-        passed: Value,
-        wraps: Value | None,
-        lane: int,
-    ) -> Value:
-        """Return how many midpoints a magnitude has passed, from 0 to 7, where it is inside and not beyond.
-
-        A midpoint's binade above the least one is 0 for 1/4; 1 for 3/4, 2 for 5/4, 2 for 7/4, 3 for 5/2, 3
-        for 7/2 and 4 for 5, and one more where the scale's significand makes its own wrap.
-        """
-        at = [wire(m, binade == j, f"at_{lane}_{j}") for j in range(6)]
-        over = [Const(1), *(passes_constant(m, binade, j, 1, f"over_{lane}_{j}") for j in range(1, 7))]
-
-        def reaches(j: int, significand: Value, wrap: Value | None) -> Value:
-            plain = over[j + 1] | (at[j] & significand)
-            return plain if wrap is None else Mux(wrap, over[j + 2] | (at[j + 1] & significand), plain)
-
-        by_one, by_three, by_five, by_seven = passed
-        three, five, seven = (None, None, None) if wraps is None else wraps
-        midpoints = [
-            reaches(0, by_one, None),
-            reaches(1, by_three, three),
-            reaches(2, by_five, five),
-            reaches(2, by_seven, seven),
-            reaches(3, by_five, five),
-            reaches(3, by_seven, seven),
-            reaches(4, by_five, five),
-        ]
-        reached = [wire(m, one, f"reached_{lane}_{k}") for k, one in enumerate(midpoints)]
-        code = Cat(
-            (reached[0] & ~reached[1]) | (reached[2] & ~reached[3]) | (reached[4] & ~reached[5]) | reached[6],
-            (reached[1] & ~reached[3]) | reached[5],
-            reached[3],
-        )
-        return wire(m, code, f"count_{lane}")
+            element = wire(m, magnitude & repeat(before.inside[k] & live, 3), f"element_{k}")
+            codes += [element, before.negative[k] & live]
+        # The scale's NaN is all ones.
+        return QuantizedBlock(Cat(*codes), before.scale | repeat(before.nan, scale.bits))

@@ -3,22 +3,35 @@
 Both scales are chosen, and the elements under both. With S6 and S4 the scales and q and r an element under
 them, the sum of squared errors is lower under S4 exactly if
 
-    S4 (S4 sum r^2 - 2 sum |x| r)  <  S6 (S6 sum q^2 - 2 sum |x| q)
+    S4 (2 sum |x| r - S4 sum r^2)  >  S6 (2 sum |x| q - S6 sum q^2)
 
 All of it is integer. Where q or r is not zero, |x| is above the least midpoint under S6, a quarter of it, as
 S4 is no smaller. No magnitude is above 9 S6: of all scales the least one is the worst, to which 1.5 times it
 is rounded. So |x| is between S6 / 4 and 9 S6, in one of six binades whatever S6's significand is (only under
 the least scale, whose significand is 1, is it above 7.5 S6), and an integer of five bits more than its
-significand, in a unit that belongs to S6. Three exceptions:
+significand, in a unit that belongs to S6. Exceptions:
 
-- S6 saturates. Then S4 does too: both are the same, as is everything else, and S6 is taken whatever the sums.
-- S6 is zero. Its elements are, and the unit is that of the least scale, which is the most that S4 can be.
-- S4 is zero. Then S6 is, and neither has an element.
+- S6 saturates. Then S4 does too: both are the same, as is everything else, the two sides are equal (modulo
+  any power of two), and S6 is taken.
+- S6 is zero and S4 is not. Then S4 is taken: no error is larger than under zero, and that of the largest
+  magnitude is smaller, which is more than twice S4.
+- Both are zero. Then neither has an element.
 
-S4 is S6 or lies in the same binade or the next: the quotient of the two before they are rounded is 1.5.
+S4 is no less than S6, and no more than twice it: if S6 is k of its own steps, the largest magnitude is up to
+6 (k + 1/2) of them and a quarter of it up to 2 k + 1/4, as k is at least 1. That is rounded to 2 k at most.
+So both scales share much:
+
+- The exponents of S4 and S6 are equal or differ by one. A magnitude's binade above the least midpoint of S4
+  is that above the least midpoint of S6, or one less; which, the three comparisons of significands tell: the
+  magnitude's with both scales', and the exponents' last bits.
+- Write an element in halves, 0 to 12, as 2**e, or 3 * 2**(e - 1), e the exponent field of its code. With X =
+  |x| * 2**e(r), |x| r is X or X + X / 2, or nothing. |x| q is X, 3/2, 2 or 3 times X, as r is no less than
+  half of q rounded: that is half of q itself from 4 halves on, and then q is at most 3 times the power of two
+  that e(r) stands for; for 3 halves, r is at least 1; for 2, at least 1; for 1, where r may be nothing, q is
+  |x| itself. So |x| q is X and half, once or twice X, or X alone. X is aligned once and summed once for both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -29,20 +42,26 @@ from amaranth.lib.wiring import In, Out
 from ..hierarchy import add_submodule
 from ..leaves.bits import repeat, wire
 from ..leaves.comparison import any_of
-from ..leaves.compressor import Columns, FinalAdder
+from ..leaves.compressor import Columns, FinalAdder, add
 from ..step_delays import StepDelay
 from ..steps.records import Record, Step
-from .element_rounding import CompareStep, RoundStep
-from .form import QuantizerForm
+from .element_rounding import CompareStep, RoundStep, code_of, compare_significands, lanes_of
+from .form import QuantizerForm, least_bits
 from .largest_magnitude import searched_bits
 from .midpoints import MidpointsStep
-from .records import ChosenScale, Lanes, LargestMagnitude, QuantizedBlock
+from .records import Lanes, LargestMagnitude, QuantizedBlock
 from .scale_choice import ScaleStep
 
 __all__ = ["four_over_six_steps"]
 
 _BINADES = 6
 """Binades in which a magnitude has an element that is not zero."""
+
+_PLACES = 8
+"""The most places that a magnitude is moved up: five binades, and three exponents of its element."""
+
+_LATE = 20
+"""When the sum of a tree arrives that is put into another, see `Columns`."""
 
 _MAGNITUDES = (0, 1, 2, 3, 4, 6, 8, 12)
 """What the codes of elements are worth, in halves."""
@@ -64,7 +83,7 @@ class Candidate(Record):
 
     Attributes:
         scale: The code.
-        significand: Of the scale, in units that both candidates share.
+        significand: Of the scale, normalised.
         element: The codes of the elements' magnitudes.
     """
 
@@ -80,13 +99,16 @@ class Candidates(Record):
     Attributes:
         nan: See `ChosenScale`.
         negative: The signs.
+        doubled: The exponent of S4 is one more than that of S6.
         six: The block under S6.
         four: The block under S4.
-        place: The magnitudes as integers; one that is zero under both has no meaning.
+        place: The magnitudes as integers, moved up by the exponents of their elements under S4; one whose
+            elements are both zero has no meaning.
     """
 
     nan: Value
     negative: Value
+    doubled: Value
     six: Candidate
     four: Candidate
     place: tuple[Value, ...]
@@ -97,6 +119,7 @@ class Candidates(Record):
             self,
             nan=change(f"nan{suffix}", self.nan),
             negative=change(f"negative{suffix}", self.negative),
+            doubled=change(f"doubled{suffix}", self.doubled),
             six=self.six.map(change, f"{suffix}_six"),
             four=self.four.map(change, f"{suffix}_four"),
             place=tuple(change(f"place{suffix}_{k}", one) for k, one in enumerate(self.place)),
@@ -116,6 +139,10 @@ class ErrorSums(Record):
     candidates: Candidates
     squares: tuple[Value, Value]
     products: tuple[Value, Value]
+
+    def sums_of(self, candidate: int) -> tuple[Value, Value]:
+        """Return the squares and the products under S6, 0, or S4, 1."""
+        return self.squares[candidate], self.products[candidate]
 
 
 class RoundedScale(wiring.Component):
@@ -152,8 +179,8 @@ class RoundedScale(wiring.Component):
         return m
 
 
-class ScaledElements(wiring.Component):
-    """Round the elements of a block under a scale.
+class ScaledSignificands(wiring.Component):
+    """Compare the significands of a block's magnitudes with that of a scale.
 
     Combinational.
 
@@ -161,56 +188,62 @@ class ScaledElements(wiring.Component):
         form: How the quantizer is built.
 
     Members:
-        magnitude: The magnitudes side by side, the first one lowest, see `Lanes`.
-        code: The scale's code. Zero reads as the least scale above, and all elements are zero then.
-        element: The codes of the elements' magnitudes, three bits each.
+        fraction: The bits behind the leading ones of the magnitudes, side by side, the first one lowest.
+        below: For each whether any bit is set below them.
+        code: The scale's code. Zero reads as the least scale above.
         significand: The scale's, normalised.
-        odd: The last bit of its exponent, give or take a constant.
-        binade: For each magnitude its binade, see `ComparedElements`.
+        least: The exponent field of the least midpoint, see `ScaleMultiples`.
+        above: For each magnitude whether its significand is above that of the scale.
+        over: For each where it is in its binade, see `Comparison`.
     """
 
-    magnitude: Signal
+    fraction: Signal
+    below: Signal
     code: Signal
-    element: Signal
     significand: Signal
-    odd: Signal
-    binade: Signal
+    least: Signal
+    above: Signal
+    over: Signal
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
         lanes = form.spec.block_size
         super().__init__(
             {
-                "magnitude": In(lanes * form.magnitude_bits),
+                "fraction": In(lanes * form.fraction_bits),
+                "below": In(lanes),
                 "code": In(form.scale.bits),
-                "element": Out(3 * lanes),
                 "significand": Out(form.scale.mantissa_bits + 1),
-                "odd": Out(1),
-                "binade": Out(3 * lanes),
+                "least": Out(least_bits(form)),
+                "above": Out(lanes),
+                "over": Out(3 * lanes),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self.form
-        count = form.spec.block_size
-        lanes = Lanes(
-            Const(0, count), tuple(self.magnitude.word_select(k, form.magnitude_bits) for k in range(count))
-        )
-        live: Value = Const(1)
         told: Value = self.code
         if form.scale.zero_code is not None:
-            live = wire(m, self.code.any(), "is_above_zero")
-            told = wire(m, Cat(self.code[0] | ~live, self.code[1:]), "code_above_zero")
-        middle = MidpointsStep(form).build(m, platform, ChosenScale(lanes, Const(0), told, None))
-        compared = CompareStep(form).build(m, platform, middle)
-        multiple = middle.multiple
-        fraction = Const(0, 0) if multiple.fraction is None else multiple.fraction[0]
+            told = wire(m, Cat(self.code[0] | ~self.code.any(), self.code[1:]), "code_above_zero")
+        multiple = MidpointsStep(form).multiples(m, told)
+        compared = [
+            compare_significands(
+                m,
+                multiple,
+                self.fraction.word_select(k, form.fraction_bits),
+                self.below[k],
+                k,
+                fast=form.fast,
+            )
+            for k in range(form.spec.block_size)
+        ]
+        leading = Const(0, 0) if multiple.fraction is None else multiple.fraction[0]
         m.d.comb += [
-            self.element.eq(Cat(*RoundStep(form).magnitudes(m, compared, live))),
-            self.significand.eq(Cat(fraction, Const(1, 1))),
-            self.odd.eq(multiple.least[0]),
-            self.binade.eq(Cat(*compared.binade)),
+            self.significand.eq(Cat(leading, Const(1, 1))),
+            self.least.eq(multiple.least),
+            self.above.eq(Cat(*(one.above for one in compared))),
+            self.over.eq(Cat(*(one.over for one in compared))),
         ]
         return m
 
@@ -235,7 +268,7 @@ class TwoScalesStep(Step[LargestMagnitude, TwoScales]):
 
 
 class CandidatesStep(Step[TwoScales, Candidates]):
-    """Round the elements under both scales, and place the magnitudes in their common unit."""
+    """Round the elements under both scales, and place each magnitude by its element under S4."""
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
@@ -244,49 +277,104 @@ class CandidatesStep(Step[TwoScales, Candidates]):
         super().__init__(
             "candidates",
             StepDelay(sum(step.depth.alone for step in steps), hidden=2),
-            lanes * (form.input.mantissa_bits + _BINADES + 7)
-            + 2 * (form.scale.bits + form.scale.significand_bits + 1),
+            lanes * (form.input.mantissa_bits + 1 + _PLACES + 7)
+            + 2 * (form.scale.bits + form.scale.mantissa_bits + 1)
+            + 1,
         )
 
     def build(self, m: Module, platform: object, before: TwoScales) -> Candidates:
-        lanes = range(self.form.spec.block_size)
-        under: list[ScaledElements] = []
+        form = self.form
+        lanes = lanes_of(m, form, before.lanes.magnitude)
+        under: list[ScaledSignificands] = []
         for top, code in ((6, before.six), (4, before.four)):
-            one = ScaledElements(self.form)
-            add_submodule(m, platform, f"elements_{top}", one)
-            m.d.comb += [one.magnitude.eq(Cat(*before.lanes.magnitude)), one.code.eq(code)]
+            one = ScaledSignificands(form)
+            add_submodule(m, platform, f"significands_{top}", one)
+            m.d.comb += [
+                one.fraction.eq(Cat(*(lane.fraction for lane in lanes))),
+                one.below.eq(Cat(*(lane.below for lane in lanes))),
+                one.code.eq(code),
+            ]
             under.append(one)
         six, four = under
-        # In the next binade, S4 is twice what its significand says.
-        doubled = wire(m, six.odd ^ four.odd, "is_next_binade")
-        zero = Const(0, 1)
-        grown = Mux(doubled, Cat(zero, four.significand), Cat(four.significand, zero))
-        elements = [tuple(one.element.word_select(k, 3) for k in lanes) for one in under]
+        compare = CompareStep(form)
+        binades, inside = compare.binades(m, six.least, lanes, list(six.above))
+        beyond = compare.beyond(m, before.lanes.magnitude)
+        doubled = wire(m, six.least[0] ^ four.least[0], "four_is_doubled")
+        alive = (Const(1), Const(1))
+        if form.scale.zero_code is not None:
+            alive = (wire(m, before.six.any(), "six_alive"), wire(m, before.four.any(), "four_alive"))
+        of_six: list[Value] = []
+        of_four: list[Value] = []
+        place: list[Value] = []
+        for k, lane in enumerate(lanes):
+            below, up = doubled, Const(0)
+            if not form.scale.powers_of_two:
+                below = wire(m, doubled ^ six.above[k] ^ four.above[k], f"is_binade_below_{k}")
+                up = ~six.above[k]
+            lower, outside = _less(m, binades[k], below, f"lower_{k}")
+            if form.scale.powers_of_two:
+                outside = outside | ~(four.above[k] | lower.any())
+            for elements, binade, over, live, name in (
+                (of_six, binades[k], six.over.word_select(k, 3), inside[k] & alive[0], f"six_{k}"),
+                (of_four, lower, four.over.word_select(k, 3), inside[k] & ~outside & alive[1], f"four_{k}"),
+            ):
+                code = code_of(m, binade, over, f"{name}_rounded")
+                if beyond is not None:
+                    code = code | repeat(beyond[k], 3)
+                elements.append(wire(m, code & repeat(live, 3), name))
+            # The binade of the exponents is one up where the significand is not above that of S6.
+            distance = add(
+                m,
+                list(binades[k]),
+                [of_four[k][1], of_four[k][2], Const(0)],
+                up,
+                "ripple",
+                f"distance_{k}_",
+            )
+            place.append(_placed(m, Cat(lane.whole, Const(1, 1)), distance, k))
         return Candidates(
             before.nan,
             before.lanes.negative,
-            Candidate(before.six, six.significand, elements[0]),
-            Candidate(before.four, wire(m, grown, "four_significand"), elements[1]),
-            self._places(m, before.lanes, six.binade),
+            doubled,
+            Candidate(before.six, six.significand, tuple(of_six)),
+            Candidate(before.four, four.significand, tuple(of_four)),
+            tuple(place),
         )
 
-    def _places(self, m: Module, lanes: Lanes, binades: Value) -> tuple[Value, ...]:
-        """Return the magnitudes as integers: significands, moved up by the binade that they are in."""
-        compare = CompareStep(self.form)
-        found: list[Value] = []
-        for k, magnitude in enumerate(lanes.magnitude):
-            _, whole, _ = compare.normalised(m, magnitude, k)
-            place = Cat(whole, Const(1, 1), Const(0, _BINADES - 1))
-            for i in range(3):
-                step = 1 << i
-                moved = Cat(Const(0, step), place)[: len(place)]
-                place = wire(m, Mux(binades[3 * k + i], moved, place), f"moved_{k}_by_{step}")
-            found.append(place)
-        return tuple(found)
+
+def _less(m: Module, value: Value, one: Value, name: str) -> tuple[Value, Value]:
+    """Return a number less one or zero, and whether that is below zero."""
+    digits: list[Value] = []
+    borrow = one
+    for i, digit in enumerate(value):
+        digits.append(digit ^ borrow)
+        borrow = wire(m, borrow & ~digit, f"{name}_borrow_{i}")
+    return wire(m, Cat(*digits), name), borrow
+
+
+def _placed(m: Module, significand: Value, distance: Sequence[Value], lane: int) -> Value:
+    """Return a significand moved up by 0 to 8 places."""
+    width = len(significand) + _PLACES
+    by_one = wire(
+        m,
+        Mux(distance[0], Cat(Const(0, 1), significand), Cat(significand, Const(0, 1))),
+        f"moved_{lane}_by_1",
+    )
+    by_two = wire(
+        m, Mux(distance[1], Cat(Const(0, 2), by_one), Cat(by_one, Const(0, 2))), f"moved_{lane}_by_2"
+    )
+    by_four = Mux(distance[2], Cat(Const(0, 4), by_two), Cat(by_two, Const(0, 4)))
+    extended = Cat(by_four, Const(0, width - len(by_four)))
+    return wire(m, Mux(distance[3], Cat(Const(0, 8), significand), extended), f"placed_{lane}")
 
 
 class ErrorSumsStep(Step[Candidates, ErrorSums]):
-    """Sum squared elements, and magnitudes times elements, under both scales."""
+    """Sum squared elements, and magnitudes times elements, under both scales.
+
+    With X a magnitude moved up by the exponent of its element under S4, that element times the magnitude is
+    X, or X and half of X. The element under S6 times the magnitude is X, 3/2, 2 or 3 times X: X, and half,
+    once or twice X. So X is summed once for both scales, and each has one more row a lane.
+    """
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
@@ -299,64 +387,78 @@ class ErrorSumsStep(Step[Candidates, ErrorSums]):
         )
 
     def build(self, m: Module, platform: object, before: Candidates) -> ErrorSums:
-        squares: list[Value] = []
-        products: list[Value] = []
-        for name, candidate in (("6", before.six), ("4", before.four)):
-            squares.append(self._squares(m, platform, candidate.element, name))
-            products.append(self._products(m, platform, candidate.element, before.place, name))
-        kept = Candidates(before.nan, before.negative, before.six, before.four, ())
-        return ErrorSums(kept, (squares[0], squares[1]), (products[0], products[1]))
+        squares = (
+            self._squares(m, platform, before.six.element, "six"),
+            self._squares(m, platform, before.four.element, "four"),
+        )
+        kept = Candidates(before.nan, before.negative, before.doubled, before.six, before.four, ())
+        return ErrorSums(kept, squares, self._products(m, platform, before))
 
     def _squares(self, m: Module, platform: object, elements: tuple[Value, ...], name: str) -> Value:
         largest = _MAGNITUDES[-1] ** 2
-        columns = Columns(
-            (len(elements) * largest).bit_length(),
-            name=f"squares_{name}",
-            order=self.form.order,
-            balanced=self.form.fast,
-        )
+        columns = self._columns((len(elements) * largest).bit_length(), f"squares_{name}")
         for k, element in enumerate(elements):
             at = [wire(m, element == code, f"of_{name}_{k}_is_{code}") for code in range(8)]
             for i in range(largest.bit_length()):
                 ones = [one for one, value in zip(at, _MAGNITUDES, strict=True) if value**2 >> i & 1]
                 if ones:
                     columns.put(i, wire(m, any_of(ones), f"of_{name}_{k}_square_{i}"))
-        return self._total(m, platform, columns)
+        return _total(m, platform, self.form, columns)
 
-    def _products(
-        self, m: Module, platform: object, elements: tuple[Value, ...], places: tuple[Value, ...], name: str
-    ) -> Value:
-        """An element is a significand of two bits, moved up by one or two: two rows of the magnitude."""
-        bits = len(places[0])
-        most = len(elements) * _MAGNITUDES[-1] * ((1 << bits) - 1)
-        columns = Columns(
-            most.bit_length(), name=f"products_{name}", order=self.form.order, balanced=self.form.fast
-        )
-        for k, (element, place) in enumerate(zip(elements, places, strict=True)):
-            low, exponent = element[0], element[1:]
-            by_two, by_four = exponent == 2, exponent == 3
-            once = wire(m, place & repeat(~exponent[1], bits), f"of_{name}_{k}_once")
-            twice = wire(m, place & repeat(by_two, bits), f"of_{name}_{k}_twice")
-            fourfold = wire(m, place & repeat(by_four, bits), f"of_{name}_{k}_fourfold")
-            moved = wire(
+    def _products(self, m: Module, platform: object, before: Candidates) -> tuple[Value, Value]:
+        form = self.form
+        most = form.spec.block_size * _MAGNITUDES[-1] << form.input.mantissa_bits + _BINADES
+        width = most.bit_length()
+        common = self._columns(width, "common")
+        under = (self._columns(width, "products_six"), self._columns(width, "products_four"))
+        for k, (six, four, place) in enumerate(
+            zip(before.six.element, before.four.element, before.place, strict=True)
+        ):
+            some = wire(m, four.any(), f"some_{k}")
+            and_half = wire(m, four[0] & four[1:].any(), f"and_half_{k}")
+            larger = wire(m, six[1] ^ four[1], f"larger_{k}")
+            threefold = wire(m, six[0] & six[1:].any(), f"threefold_{k}")
+            half = wire(m, threefold & ~larger, f"half_{k}")
+            twice = wire(m, threefold & larger, f"twice_{k}")
+            once = wire(m, (larger & ~threefold) | (six[0] & ~some), f"once_{k}")
+            # Where half of X is added, X is even: the element's exponent is not the least.
+            bits = len(place)
+            more = wire(
                 m,
-                Cat(once, Const(0, 2)) | Cat(Const(0, 1), twice, Const(0, 1)) | Cat(Const(0, 2), fourfold),
-                f"of_{name}_{k}_moved",
+                (place[1:] & repeat(half, bits - 1))
+                | (place & repeat(once, bits))
+                | Cat(Const(0, 1), place & repeat(twice, bits)),
+                f"more_{k}",
             )
-            normal = exponent.any()
-            for i, bit in enumerate(moved):
-                columns.put(i, bit & low)
-                columns.put(i + 1, bit & normal)
-        return self._total(m, platform, columns)
+            common.put_all(0, place & repeat(some, bits))
+            under[0].put_all(0, more)
+            under[1].put_all(0, place[1:] & repeat(and_half, bits - 1))
+        rows = common.carry_save(m) if form.fast else (common.total(m, "ripple"),)
+        for i, row in enumerate(rows):
+            named = wire(m, row, f"common_row_{i}")
+            for columns in under:
+                columns.put_all(0, named, _LATE)
+        return _total(m, platform, form, under[0]), _total(m, platform, form, under[1])
 
-    def _total(self, m: Module, platform: object, columns: Columns) -> Value:
-        if not self.form.fast:
-            return wire(m, columns.total(m, "ripple"), f"{columns.name}_total")
-        adder = FinalAdder(width=columns.width, adder="sklansky")
-        add_submodule(m, platform, "{}_adder_{}".format(*columns.name.split("_")), adder)
-        save, carry = columns.carry_save(m)
-        m.d.comb += [adder.save.eq(save), adder.carry.eq(carry)]
-        return adder.total
+    def _columns(self, width: int, name: str) -> Columns:
+        return Columns(width, name=name, order=self.form.order, balanced=self.form.fast)
+
+
+def _total(m: Module, platform: object, form: QuantizerForm, columns: Columns) -> Value:
+    """Return the sum of columns."""
+    if not form.fast:
+        return wire(m, columns.total(m, "ripple"), f"{columns.name}_total")
+    adder = FinalAdder(width=columns.width, adder="sklansky")
+    add_submodule(m, platform, f"{columns.name}_adder", adder)
+    save, carry = columns.carry_save(m)
+    m.d.comb += [adder.save.eq(save), adder.carry.eq(carry)]
+    return adder.total
+
+
+def _take_away(columns: Columns, place: int, row: Value) -> None:
+    """Put a number in columns that is to be subtracted."""
+    columns.put_all(place, ~row)
+    columns.put_constant(-((1 << len(row)) - 1) << place)
 
 
 class ChooseStep(Step[ErrorSums, QuantizedBlock]):
@@ -364,8 +466,9 @@ class ChooseStep(Step[ErrorSums, QuantizedBlock]):
 
     The magnitudes' unit is the last bit of a significand in the binade of S6 / 4. With f and m bits of the
     input's and the scale's mantissas, a scale is ``significand * 2**(f + 2 - m)`` of it. With elements in
-    halves each side, divided by that power of two, is
-    ``significand * (significand * 2**(f - m) * squares - products)``.
+    halves, what a block's sum of squares is more than that of its errors, divided by that power of two, is
+    ``significand * (products - significand * 2**(f - m) * squares)``. It is not below zero, as no element is
+    further from its magnitude than zero is, and not above the sum of squares divided by that power of two.
     """
 
     def __init__(self, form: QuantizerForm) -> None:
@@ -377,23 +480,48 @@ class ChooseStep(Step[ErrorSums, QuantizedBlock]):
         )
 
     def build(self, m: Module, platform: object, before: ErrorSums) -> QuantizedBlock:
-        scale, candidates = self.form.scale, before.candidates
-        shift = self.form.input.mantissa_bits - scale.mantissa_bits
-        sides: list[Value] = []
-        for candidate, squares, products in zip(
-            (candidates.six, candidates.four), before.squares, before.products, strict=True
-        ):
-            inner = candidate.significand * Cat(Const(0, shift), squares) - products
-            sides.append(candidate.significand * inner)
-        four = wire(m, sides[1] < sides[0], "takes_four")
-        chosen = wire(m, Mux(four, candidates.four.scale, candidates.six.scale), "chosen_scale")
+        form, scale, candidates = self.form, self.form.scale, before.candidates
+        six, four = candidates.six, candidates.four
+        of_six = self._saved(m, platform, six.significand, *before.sums_of(0), "six")
+        squares, products = before.sums_of(1)
+        # In the next binade S4 is twice what its significand says, as a factor of the squares and at the end.
+        squares = self._doubled(m, candidates.doubled, squares, "four_squares")
+        of_four = self._saved(m, platform, four.significand, squares, products, "four")
+        of_four = self._doubled(m, candidates.doubled, of_four, "four_saved_doubled")
+        mantissas = form.input.mantissa_bits + scale.mantissa_bits
+        most = form.spec.block_size << mantissas + 2 * _BINADES - 2
+        columns = Columns(most.bit_length() + 1, name="difference", order=form.order, balanced=form.fast)
+        for i, bit in enumerate(six.significand):
+            columns.put_all(i, of_six & repeat(bit, len(of_six)))
+        for i, bit in enumerate(four.significand):
+            _take_away(columns, i, of_four & repeat(bit, len(of_four)))
+        takes_four = _total(m, platform, form, columns)[-1]
+        if scale.zero_code is not None:
+            takes_four = takes_four | ~six.scale.any()
+        takes_four = wire(m, takes_four, "takes_four")
+        chosen = wire(m, Mux(takes_four, four.scale, six.scale), "chosen_scale")
         live = ~candidates.nan if scale.zero_code is None else ~candidates.nan & chosen.any()
         live = wire(m, live, "live")
         codes: list[Value] = []
-        pairs = zip(candidates.six.element, candidates.four.element, strict=True)
-        for k, (of_six, of_four) in enumerate(pairs):
-            codes += [Mux(four, of_four, of_six) & repeat(live, 3), candidates.negative[k] & live]
+        for k, (of_six, of_four) in enumerate(zip(six.element, four.element, strict=True)):
+            codes += [Mux(takes_four, of_four, of_six) & repeat(live, 3), candidates.negative[k] & live]
         return QuantizedBlock(Cat(*codes), chosen | repeat(candidates.nan, scale.bits))
+
+    def _saved(
+        self, m: Module, platform: object, significand: Value, squares: Value, products: Value, name: str
+    ) -> Value:
+        """Return ``products - significand * 2**(f - m) * squares``."""
+        form = self.form
+        shift = form.input.mantissa_bits - form.scale.mantissa_bits
+        columns = Columns(len(products), name=f"saved_{name}", order=form.order, balanced=form.fast)
+        columns.put_all(0, products)
+        for i, bit in enumerate(significand):
+            _take_away(columns, shift + i, squares & repeat(bit, len(squares)))
+        return _total(m, platform, form, columns)
+
+    def _doubled(self, m: Module, doubled: Value, value: Value, name: str) -> Value:
+        zero = Const(0, 1)
+        return wire(m, Mux(doubled, Cat(zero, value), Cat(value, zero)), name)
 
 
 def four_over_six_steps(form: QuantizerForm) -> tuple[Step[Any, Any], ...]:

@@ -40,10 +40,11 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
         )
 
     def build(self, m: Module, platform: object, before: ChosenScale) -> Midpoints:
-        multiple = before.multiple or self._multiples(m, before.scale)
+        multiple = before.multiple or self.multiples(m, before.scale)
         return Midpoints(before.lanes, before.nan, before.scale, multiple)
 
-    def _multiples(self, m: Module, code: Value) -> ScaleMultiples:
+    def multiples(self, m: Module, code: Value) -> ScaleMultiples:
+        """Return the multiples of a scale from its code."""
         form, scale = self.form, self.form.scale
         decoded = decode(m, scale, code, "scale")
         offset = form.input.bias - scale.bias + ELEMENT_LEAST

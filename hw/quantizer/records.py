@@ -131,21 +131,19 @@ class ComparedElements(Record):
         negative: The signs.
         nan: See `ChosenScale`.
         scale: Likewise.
-        wraps: See `ScaleMultiples`.
-        binade: For each lane how many binades it is above the least midpoint.
-        inside: It is not in a binade below.
+        binade: For each lane how many binades it is above the least midpoint: 0 up to twice it.
+        inside: It is above it.
         beyond: It is so large that it becomes the largest element. None where no magnitude is.
-        passed: Whether its significand is above those of m, 3 m, 5 m and 7 m.
+        over: Whether the multiple of 1 that it is in its binade is above 5/4, not below 3/2, not below 7/4.
     """
 
     negative: Value
     nan: Value
     scale: Value
-    wraps: Value | None
     binade: tuple[Value, ...]
     inside: Value
     beyond: Value | None
-    passed: tuple[Value, ...]
+    over: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
