@@ -139,6 +139,14 @@ def area(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    adders: Annotated[
+        bool,
+        typer.Option(
+            "--adders",
+            help="Use the library's adder cells too, where they make a unit smaller or faster.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -296,6 +304,7 @@ def area(
         libraries=_libraries(library or (), liberty or (), dont_use or (), alone=not target),
         orders=orders,
         variants=variants,
+        adders=adders,
         seed=seed,
         curve=curve,
         delay_targets=delay_target or (),

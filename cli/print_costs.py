@@ -103,6 +103,8 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
             *(_difference(delta) for delta in known[1:]),
         )
     out.print(costs)
+    if comparison.adders:
+        out.print(f"Adder cells used: {', '.join(comparison.adders)}", markup=False, highlight=False)
     if library.left_out:
         out.print(f"Cells not used: {', '.join(library.left_out)}", markup=False, highlight=False)
     if deltas.row_count:

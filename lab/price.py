@@ -15,6 +15,7 @@ from ..model.formats import Format, require_format
 from ..model.quantize import require_method
 from ..model.quantizer import InputName, QuantizerMethod, QuantizerRounding
 from ..model.spec import Accumulate
+from ..synth.adder_cells import chosen_adders
 from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
 from ..synth.liberty import Library
@@ -219,6 +220,7 @@ class PriceRequest:
         libraries: The cell libraries that they are mapped to.
         orders: How many netlists are made of each unit, at least 2.
         variants: In how many ways each netlist is mapped for area.
+        adders: Whether units are mapped to the libraries' adder cells too.
         seed: Which netlists: another seed gives others.
         curve: Whether area is measured at several delays.
         delay_targets: The delays, in the library's unit; chosen by the first unit where there are none.
@@ -239,6 +241,7 @@ class PriceRequest:
     libraries: Sequence[Library] = ()
     orders: int = ORDERS
     variants: int = 1
+    adders: bool = False
     seed: int = 0
     curve: bool = False
     delay_targets: Sequence[float] = ()
@@ -253,6 +256,11 @@ class PriceRequest:
         seeds_of(self.orders, self.seed)
         if require_int("variants", self.variants) < 1:
             raise ValueError(f"variants must be at least 1, not {self.variants}")
+        if self.adders and not self.libraries:
+            raise ValueError("library must be given for adders, not FPGAs alone")
+        for library in self.libraries if self.adders else ():
+            if not chosen_adders(library):
+                raise ValueError(f"library must have adder cells for adders, not {library.name} without any")
         if any(not target > 0 for target in self.delay_targets):
             raise ValueError(f"delay targets must be positive, not {min(self.delay_targets):g}")
         if unknown := set(self.fpga_targets) - set(FPGA_TARGETS):
@@ -310,6 +318,7 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
                 orders=request.orders,
                 seed=request.seed,
                 variants=request.variants,
+                adders=request.adders,
                 **measuring("synthesizing for", library),
             )
         )
@@ -322,6 +331,7 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
                         targets=request.delay_targets,
                         orders=request.orders,
                         seed=request.seed,
+                        adders=request.adders,
                         **measuring("curves for", library),
                     )
                     for alike in _alike(request.units)
@@ -335,6 +345,7 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
                         library,
                         orders=request.orders,
                         seed=request.seed,
+                        adders=request.adders,
                         **measuring("energy for", library),
                     )
                 )

@@ -6,6 +6,7 @@ chains of carries (sky130's ``fahcin`` and ``fahcon``). What a form inverts is t
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,15 @@ from typing import Final
 
 from .liberty import CellFunction, Library, LibraryCell
 
-__all__ = ["FULL_INPUTS", "HALF_INPUTS", "AdderCell", "adder_cells", "carry_table", "sum_table"]
+__all__ = [
+    "FULL_INPUTS",
+    "HALF_INPUTS",
+    "AdderCell",
+    "adder_cells",
+    "carry_table",
+    "chosen_adders",
+    "sum_table",
+]
 
 FULL_INPUTS: Final = 3
 HALF_INPUTS: Final = 2
@@ -78,6 +87,25 @@ def adder_cells(library: Library) -> list[AdderCell]:
     """
     found = [adder for cell in library.cells.values() if (adder := _adder(cell)) is not None]
     return sorted(found, key=lambda adder: (adder.area, adder.inversions, len(adder.name), adder.name))
+
+
+def chosen_adders(library: Library) -> list[AdderCell]:
+    """Return the adders that netlists are mapped to: the smallest full one, and the smallest half one.
+
+    A half adder that is no smaller than a gate for its exclusive or and a NAND is left out.
+    """
+    found = adder_cells(library)
+    full = [adder for adder in found if adder.full][:1]
+    odd = sum_table(HALF_INPUTS)
+    gates = [
+        cell.area
+        for cell in library.cells.values()
+        if cell.usable and len(cell.inputs) == HALF_INPUTS and cell.truth_table in (odd, odd ^ 0b1111)
+    ]
+    # Without a gate for the exclusive or, nothing is said of what gates take.
+    most = library.nand2.area + min(gates, default=math.inf)
+    half = [adder for adder in found if not adder.full and adder.area < most][:1]
+    return full + half
 
 
 def _adder(cell: LibraryCell) -> AdderCell | None:

@@ -7,16 +7,14 @@ net; abc, which gets what is left, puts it into other gates where it can.
 """
 
 import itertools
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from .adder_cells import HALF_INPUTS, AdderCell, sum_table
+from .adder_cells import AdderCell
 from .adder_search import FoundAdder, find_adders
 from .gate_netlist import GateNetlist
-from .liberty import Library
 
 __all__ = ["AdderSites", "adder_choices", "with_adders"]
 
@@ -126,24 +124,20 @@ def _depths(sites: AdderSites) -> list[int]:
     return [depths[adder] for adder in range(len(sites.adders))]
 
 
-def adder_choices(netlist: GateNetlist, cells: Sequence[AdderCell], library: Library) -> list[AdderSites]:
+def adder_choices(netlist: GateNetlist, cells: Sequence[AdderCell]) -> list[AdderSites]:
     """Return which adders of a netlist may become cells: the full ones, and those with the half ones.
 
     A full adder that saves few gates is left to abc, as a part of its gates is there for something else too.
-    So are half adders, where a cell is no smaller than an exclusive or and a NAND.
 
     Args:
         netlist: The netlist.
-        cells: The library's adders, of which the first full and the first half one are used.
-        library: The library.
+        cells: A full adder, a half adder, or both.
 
     Returns:
         The choices that have adders, and differ.
     """
     full = next((cell for cell in cells if cell.full), None)
     half = next((cell for cell in cells if not cell.full), None)
-    if half is not None and half.area >= library.nand2.area + _odd_area(library):
-        half = None
     choices: list[AdderSites] = []
     for fewest in (None, _HALF_GATES) if half else (None,):
         found = find_adders(netlist, full=None if full is None else _FULL_GATES, half=fewest)
@@ -151,18 +145,6 @@ def adder_choices(netlist: GateNetlist, cells: Sequence[AdderCell], library: Lib
         if sites and sites not in [choice.adders for choice in choices]:
             choices.append(AdderSites(netlist, sites))
     return choices
-
-
-def _odd_area(library: Library) -> float:
-    """Return the area of the smallest gate that is the exclusive or of two inputs, or its complement."""
-    odd = sum_table(HALF_INPUTS)
-    tables = (odd, odd ^ 0b1111)
-    areas = [
-        cell.area
-        for cell in library.cells.values()
-        if cell.usable and cell.truth_table in tables and len(cell.inputs) == HALF_INPUTS
-    ]
-    return min(areas, default=math.inf)
 
 
 def with_adders(sites: AdderSites) -> dict[str, Any]:

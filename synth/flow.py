@@ -23,7 +23,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .adder_cells import adder_cells
+from .adder_cells import chosen_adders
 from .adder_netlist import adder_choices, with_adders
 from .cache import Cache
 from .cell_models import AbcCellModels, CellModels
@@ -201,7 +201,7 @@ class Synthesizer(YosysSession):
         self.library = library
         self.models = CellModels(library)
         self._as_abc_reads = AbcCellModels(library)
-        self._adders = adder_cells(library)
+        self._adders = chosen_adders(library)
         self._adder_names = {adder.name for adder in self._adders}
 
     def run(self, netlists: Sequence[Netlist], recipes: Sequence[Recipe]) -> list[dict[str, SynthesisPoint]]:
@@ -277,7 +277,7 @@ class Synthesizer(YosysSession):
         goal best of these and of what came out without. That this computes what the gates do is proven.
         """
         designs: list[_Design] = []
-        for number, sites in enumerate(adder_choices(gates, self._adders, self.library)):
+        for number, sites in enumerate(adder_choices(gates, self._adders)):
             source = f"adders{number}.json"
             commands = (f"read_json {source}", "opt_clean -purge")
             designs.append(_Design(gates.top, source, json.dumps(with_adders(sites)), commands))

@@ -191,6 +191,7 @@ def area_delay_curves(
     targets: Sequence[float] = (),
     orders: int = 2,
     seed: int = 0,
+    adders: bool = False,
     **measuring: Unpack[Measuring],
 ) -> AreaDelayCurves:
     """Measure the area-delay curves of units that are alike but for their scale format.
@@ -203,6 +204,7 @@ def area_delay_curves(
             comes out as.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
+        adders: Whether units are mapped to the library's adder cells too.
         **measuring: How, as `measure_all` takes it.
 
     Raises:
@@ -225,8 +227,9 @@ def area_delay_curves(
     ends = tuple(choose([UNSIZED, *SIZED]))
 
     def jobs(recipes: tuple[Recipe, ...]) -> list[tuple[PricedUnit, int, MeasurementJob]]:
+        used = tuple(recipe.with_adders() for recipe in recipes) if adders else recipes
         return [
-            (unit, index, MeasurementJob(replace(unit, optimise=optimise), order, recipes))
+            (unit, index, MeasurementJob(replace(unit, optimise=optimise), order, used))
             for unit in units
             for optimise in OPTIMISE
             for index, order in enumerate(seeds)

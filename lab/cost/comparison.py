@@ -21,6 +21,7 @@ from statistics import fmean
 from typing import Any, Final, Literal, Unpack
 
 from ...base.argument_checks import require_int
+from ...synth.adder_cells import chosen_adders
 from ...synth.liberty import Library, LibraryFacts
 from ...synth.metric import FMAX, Metric, fmax_of
 from ...synth.recipes import FLOW_VERSION, Recipe, choose, unvaried
@@ -290,6 +291,7 @@ class CostComparison:
         costs: The cost of each unit.
         deltas: Area, delay and period of each unit against the first that differs in scale format alone.
         attributions: The same difference in area, component by component.
+        adders: The library's adder cells that the recipes use; none where they use gates alone.
     """
 
     library: LibraryFacts
@@ -300,6 +302,7 @@ class CostComparison:
     costs: tuple[UnitCost, ...]
     deltas: tuple[Delta, ...]
     attributions: tuple[Attribution, ...] = ()
+    adders: tuple[str, ...] = ()
 
     def delta(self, unit: PricedUnit, metric: str) -> Delta | None:
         """Return the delta of a unit in ``area``, ``delay`` or ``period``; None where it has none."""
@@ -317,6 +320,7 @@ class CostComparison:
             "recipes": list(self.recipes),
             "orders": list(self.orders),
             "variants": self.variants,
+            "adders": list(self.adders),
             "level": LEVEL,
             "costs": [cost.to_dict() for cost in self.costs],
             "deltas": [delta.to_dict() for delta in self.deltas],
@@ -331,6 +335,7 @@ def jobs_of(
     *,
     parts: bool,
     variants: int = 1,
+    adders: bool = False,
 ) -> list[MeasurementJob]:
     """Return the jobs that measure units, unit by unit.
 
@@ -343,9 +348,10 @@ def jobs_of(
         recipes: How.
         parts: Whether each component is measured alone as well.
         variants: How many variations of each recipe for area every netlist goes through.
+        adders: Whether they are mapped to the library's adder cells too.
     """
-    chosen = choose(recipes)
-    (alone,) = choose([PART_RECIPE])
+    chosen = _chosen(recipes, adders=adders)
+    (alone,) = _chosen([PART_RECIPE], adders=adders)
     made: dict[int, tuple[Recipe, ...]] = {}
     for order in orders:
         seeds = range(order * variants, (order + 1) * variants)
@@ -361,6 +367,10 @@ def jobs_of(
     ]
 
 
+def _chosen(recipes: Sequence[str | Recipe], *, adders: bool) -> list[Recipe]:
+    return [recipe.with_adders() if adders else recipe for recipe in choose(recipes)]
+
+
 def compare_costs(
     units: Sequence[PricedUnit],
     library: Library,
@@ -370,6 +380,7 @@ def compare_costs(
     recipes: Sequence[str | Recipe] = COMPARED_RECIPES,
     variants: int = 1,
     parts: bool = True,
+    adders: bool = False,
     **measuring: Unpack[Measuring],
 ) -> CostComparison:
     """Measure units, and compare those that `kin_of` finds alike.
@@ -384,6 +395,7 @@ def compare_costs(
             One more takes much less time than one more netlist, and narrows the interval almost as much where
             most of the spread is abc's.
         parts: Whether each component is measured alone as well, where there are some.
+        adders: Whether units are mapped to the library's adder cells too: see `synth.recipes`.
         **measuring: How, as `measure_all` takes it.
 
     Raises:
@@ -399,7 +411,7 @@ def compare_costs(
     if require_int("variants", variants) < 1:
         raise ValueError(f"variants must be at least 1, not {variants}")
     samples = measure_all(
-        jobs_of(units, seeds, recipes, parts=parts, variants=variants),
+        jobs_of(units, seeds, recipes, parts=parts, variants=variants, adders=adders),
         library,
         **measuring,
     )
@@ -415,13 +427,14 @@ def compare_costs(
             attributions.append(_attribution(found[0], by_unit[base], by_unit[unit]))
     return CostComparison(
         library=library.facts,
-        recipes=tuple(recipe.name for recipe in choose(recipes)),
+        recipes=tuple(recipe.name for recipe in _chosen(recipes, adders=adders)),
         orders=seeds,
         variants=variants,
         pyosys=pyosys_version(),
         costs=tuple(costs.values()),
         deltas=tuple(deltas),
         attributions=tuple(attributions),
+        adders=tuple(adder.name for adder in chosen_adders(library)) if adders else (),
     )
 
 

@@ -70,6 +70,7 @@ def energies(
     orders: int = 3,
     seed: int = 0,
     lanes: int = LANES,
+    adders: bool = False,
     **measuring: Unpack[Measuring],
 ) -> list[UnitEnergy]:
     """Measure the energy of units on real vectors, where there are any, and on uniform codes.
@@ -81,6 +82,7 @@ def energies(
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
         lanes: Vectors side by side, of each kind.
+        adders: Whether units are mapped to the library's adder cells too.
         **measuring: How, as `measure_all` takes it.
 
     Raises:
@@ -91,6 +93,8 @@ def energies(
     seeds = seeds_of(orders, seed)
     tensors = real_tensors()
     (recipe,) = choose([_RECIPE])
+    if adders:
+        recipe = recipe.with_adders()
     fed = {unit: tuple(workloads(unit.spec, unit.stages, tensors, lanes=lanes)) for unit in units}
     samples = iter(
         measure_all(

@@ -25,7 +25,7 @@ _COLUMNS: Final[tuple[str, ...]] = (
     "library", "unit", "element", "scale", "block_size", "blocks", "accumulate", "guard", "stages",
     "optimise", "segment", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta",
     "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
-    "variants", "recipes", "pyosys", *_QUANTIZER_COLUMNS,
+    "variants", "recipes", "pyosys", "adders", *_QUANTIZER_COLUMNS,
 )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "variants": result["variants"],
             "recipes": " ".join(result["recipes"]),
             "pyosys": result["tools"]["pyosys"],
+            "adders": " ".join(result.get("adders", ())),
         }
         units: dict[str, dict[str, Any]] = {}
         for cost in result["costs"]:

@@ -26,6 +26,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         )
         if left_out := library.get("left_out"):
             yield f"Cells not used: {', '.join(f'`{rule}`' for rule in left_out)}."
+        if adders := result.get("adders"):
+            yield f"Adder cells used: {', '.join(f'`{name}`' for name in adders)}."
         yield ""
         yield from markdown_lines(
             (

@@ -135,12 +135,12 @@ def report_changes(old: dict[str, Any], new: dict[str, Any]) -> list[ReportChang
     """Return how the figures of the units that are in both of two reports differ.
 
     Raises:
-        ValueError: If no unit with the same library is in both.
+        ValueError: If no unit with the same library, and with or without its adder cells, is in both.
     """
-    before = {(library, cost["unit"]): cost for library, cost in _costs(old)}
+    before = {(library, adders, cost["unit"]): cost for library, adders, cost in _costs(old)}
     found: list[ReportChange] = []
-    for library, cost in _costs(new):
-        was = before.get((library, cost["unit"]))
+    for library, adders, cost in _costs(new):
+        was = before.get((library, adders, cost["unit"]))
         if was is not None:
             found += [
                 ReportChange(
@@ -154,11 +154,15 @@ def report_changes(old: dict[str, Any], new: dict[str, Any]) -> list[ReportChang
                 for metric in _CHANGED
             ]
     if not found:
-        raise ValueError("reports must have a unit with the same library in common, not none")
+        adders = {used for report in (old, new) for _, used, _ in _costs(report)}
+        rest = " and adder cells in both or neither" if len(adders) > 1 else ""
+        raise ValueError(f"reports must have a unit with the same library{rest} in common, not none")
     return found
 
 
-def _costs(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _costs(report: dict[str, Any]) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+    """Yield each unit's cost, with its library and whether that library's adder cells are used."""
     for result in report["results"]:
         for cost in result["costs"]:
-            yield result["library"]["name"], cost
+            # Reports of before there were such recipes do not have the key.
+            yield result["library"]["name"], bool(result.get("adders")), cost

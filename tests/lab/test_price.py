@@ -112,6 +112,16 @@ def test_messages():
             (ValueError, "placements must not be negative, not -1", lambda: ask(placements=-1)),
             (
                 ValueError,
+                "library must have adder cells for adders, not neutral without any",
+                lambda: ask(libraries=[neutral()], adders=True),
+            ),
+            (
+                ValueError,
+                "library must be given for adders, not FPGAs alone",
+                lambda: ask(fpga_targets=["ice40"], adders=True),
+            ),
+            (
+                ValueError,
                 "target must be ice40 to be placed and routed, not 'ecp5'",
                 lambda: ask(fpga_targets=["ice40", "ecp5"], placements=1),
             ),

@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from blockdot.synth.adder_cells import adder_cells
+from blockdot.synth.adder_cells import adder_cells, chosen_adders
 from blockdot.synth.adder_netlist import AdderSites, adder_choices, with_adders
 from blockdot.synth.adder_search import find_adders
 from blockdot.synth.gate_netlist import GateNetlist
@@ -37,7 +37,7 @@ def ripple(width: int) -> GateBuilder:
 
 
 def sites(netlist: GateNetlist, library: Library) -> AdderSites:
-    (choice,) = adder_choices(netlist, adder_cells(library), library)
+    (choice,) = adder_choices(netlist, chosen_adders(library))
     return choice
 
 
@@ -160,7 +160,7 @@ def test_half_adders_are_put_in_where_a_cell_is_smaller_than_gates():
     for area, count in ((3.4, 1), (3.6, 0)):
         # The built-in library's smallest exclusive or takes 2.5 and its NAND 1.
         library = with_cells(timed_cell("HALF", area, "A B", S="A^B", K="!(A*B)"))
-        choices = adder_choices(netlist, adder_cells(library), library)
+        choices = adder_choices(netlist, chosen_adders(library))
         assert len(choices) == count
         for choice in choices:
             made = GateNetlist(with_adders(choice), TOP)
