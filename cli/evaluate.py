@@ -128,6 +128,15 @@ def evaluate(
     blocks: BlocksOption = 1,
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
+    narrow: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--narrow",
+            metavar="K",
+            help="Divide the weights by 2 to the power K before they are quantized, and multiply their "
+            "products by it: what a model of narrower weights would show; repeat it to compare. [default: 0]",
+        ),
+    ] = None,
     leave: Annotated[
         list[str] | None,
         typer.Option(
@@ -190,6 +199,7 @@ def evaluate(
         blocks=blocks,
         guard=guard,
         fraction=fraction,
+        narrows=narrow or (0,),
         left_alone=_left_alone(leave),
     )
     language_model, tokenizer = open_model(model or _installed_model())

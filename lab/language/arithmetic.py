@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from ...base.argument_checks import require_int
 from ...model import BlockTensor, DotSpec, matmul
 from ...model.spec import Accumulate
 from ..quality.quantization_error import Quantization
@@ -17,6 +18,7 @@ from .weights import Weights
 
 __all__ = [
     "LEFT_ALONE",
+    "NARROWEST",
     "OPERANDS",
     "Arithmetic",
     "LeftAlone",
@@ -29,6 +31,9 @@ LeftAlone = Literal["embeddings", "head", "first", "last"]
 
 LEFT_ALONE: Final[tuple[LeftAlone, ...]] = ("embeddings", "head", "first", "last")
 """What need not be quantized: the table of embeddings, the head, the first layer, the last layer."""
+
+NARROWEST: Final = 32
+"""Binary orders by which weights can be made narrower, or wider, at most."""
 
 Operands = Literal["weights", "both"]
 
@@ -49,6 +54,9 @@ class Arithmetic:
         blocks: Blocks that the unit takes at once; see `DotSpec`.
         guard: Likewise.
         fraction: Likewise.
+        narrow: Weights are divided by ``2**narrow`` before they are quantized, and their products multiplied
+            by it: what a model with weights so much narrower would show, whose norms make up for it. It
+            changes nothing where scales reach far enough, and nothing at all in float32.
         left_alone: What is not quantized.
     """
 
@@ -58,9 +66,12 @@ class Arithmetic:
     blocks: int = 1
     guard: int = 16
     fraction: int = 35
+    narrow: int = 0
     left_alone: tuple[LeftAlone, ...] = ("embeddings", "head")
 
     def __post_init__(self) -> None:
+        if not -NARROWEST <= require_int("narrow", self.narrow) <= NARROWEST:
+            raise ValueError(f"narrow must be from {-NARROWEST} to {NARROWEST}, not {self.narrow}")
         if self.operands not in OPERANDS:
             raise ValueError(f"operands must be one of {', '.join(OPERANDS)}, not {self.operands!r}")
         for name in self.left_alone:
@@ -100,6 +111,7 @@ class Arithmetic:
         words += [way.rounding] if way.rounding != "nearest_even" else []
         words += ["activations too"] if self.operands == "both" else []
         words += [] if self.spec is None else [self.accumulate]
+        words += [f"weights / 2**{self.narrow}"] if self.narrow else []
         return ", ".join(words)
 
 
@@ -111,6 +123,7 @@ def combine(
     blocks: int = 1,
     guard: int = 16,
     fraction: int = 35,
+    narrows: Sequence[int] = (0,),
     left_alone: tuple[LeftAlone, ...] = ("embeddings", "head"),
 ) -> list[Arithmetic]:
     """Return the model as it is, and every combination that there is, once.
@@ -123,13 +136,14 @@ def combine(
         blocks: See `Arithmetic`; of one without an accumulation it is 1.
         guard: See `Arithmetic`.
         fraction: See `Arithmetic`.
+        narrows: How much narrower weights are made; see `Arithmetic`.
         left_alone: See `Arithmetic`.
 
     Raises:
         ValueError: If a combination is none.
     """
     found = [Arithmetic(left_alone=left_alone)]
-    for way, accumulate in itertools.product(quantizations, accumulates):
+    for narrow, way, accumulate in itertools.product(narrows, quantizations, accumulates):
         fitting: Sequence[Operands] = operands or (("weights",) if accumulate == "none" else ("both",))
         for of in fitting:
             if accumulate != "none" and of != "both" and len(fitting) > 1:
@@ -142,6 +156,7 @@ def combine(
                     blocks=1 if accumulate == "none" else blocks,
                     guard=guard,
                     fraction=fraction,
+                    narrow=narrow,
                     left_alone=left_alone,
                 )
             )
@@ -165,6 +180,10 @@ class QuantizedProducts:
         self.arithmetic, self.quantization = arithmetic, arithmetic.quantization
         self.spec, self.layers, self.seed = arithmetic.spec, layers, seed
         self._float = FloatProducts()
+        # Powers of two, which round nothing.
+        self._shrink, self._grow = (
+            np.float32(2.0**power) for power in (-arithmetic.narrow, arithmetic.narrow)
+        )
 
     def leaves_alone(self, name: str) -> bool:
         """Return whether a matrix is not quantized."""
@@ -178,26 +197,27 @@ class QuantizedProducts:
         """See `Products.linear`."""
         if self.leaves_alone(name):
             return self._float.linear(name, weight)
-        weights = self._quantize(name, weight)
+        weights = self._quantize(name, weight * self._shrink)
         if self.arithmetic.operands == "weights":
-            return self._float.linear(name, weights.dequantize())
+            return self._float.linear(name, weights.dequantize() * self._grow)
 
         def by_window(x: Values) -> Values:
-            return np.stack([self._product(self._quantize(name, window), weights) for window in x])
+            products = [self._product(self._quantize(name, window), weights) for window in x]
+            return np.stack(products) * self._grow
 
         def by_value(x: Values) -> Values:
             return multiply(np.stack([self._quantize(name, window).dequantize() for window in x]))
 
         if self.spec is not None:
             return by_window
-        multiply = self._float.linear(name, weights.dequantize())
+        multiply = self._float.linear(name, weights.dequantize() * self._grow)
         return by_value
 
     def embedding(self, table: Values) -> Values:
         """See `Products.embedding`."""
         if "embeddings" in self.arithmetic.left_alone:
             return table
-        return self._quantize("embedding", table).dequantize()
+        return self._quantize("embedding", table * self._shrink).dequantize() * self._grow
 
     def _product(self, x: BlockTensor, weights: BlockTensor) -> Values:
         assert self.spec is not None

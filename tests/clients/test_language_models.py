@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blockdot.lab.language.default_model import find_model
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
+from tiny_models import write_gguf, write_tokenizer
 
 torch = pytest.importorskip("torch", reason="`make clients` installs it")
 transformers = pytest.importorskip("transformers", reason="`make clients` installs it")
@@ -43,16 +45,6 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def save_tokenizer(folder: Path) -> None:
-    """One token for each byte."""
-    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = tokenizers.Tokenizer(
-        tokenizers.models.BPE(vocab={letter: k for k, letter in enumerate(letters)}, merges=[])
-    )
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.save(str(folder / "tokenizer.json"))
-
-
 def make(name: str, folder: Path) -> Any:
     """A random model with weights, norms and biases that matter, saved in two files or more."""
     family, facts = MODELS[name]
@@ -65,7 +57,7 @@ def make(name: str, folder: Path) -> Any:
             parameter.add_(torch.randn_like(parameter) * (0.2 if parameter.ndim == 1 else 0.05))
     model.save_pretrained(folder, max_shard_size="100KB")
     assert len(list(folder.glob("*.safetensors"))) > 1
-    save_tokenizer(folder)
+    write_tokenizer(folder)
     return model
 
 
@@ -91,3 +83,35 @@ def test_logits_and_perplexity(name: str, tmp_path: Path) -> None:
         loss = float(model(tokens, labels=tokens).loss)
     perplexity = math.exp(-ours.log_likelihoods(WINDOWS).mean())
     assert perplexity == pytest.approx(math.exp(loss), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gemma3", "gpt2"])
+def test_a_gguf_as_transformers_reads_it(name: str, tmp_path: Path) -> None:
+    """A file that llama.cpp's converter would write: transformers finds its own model in it again."""
+    path = write_gguf(tmp_path / "m.gguf", name)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name).float().eval()
+    read, _ = open_model(path)
+    windows = WINDOWS[:, :40]
+    wanted = logits_of(loaded, windows)
+    assert wanted.std() > 0.1
+    assert relative_difference(Transformer(read.configuration, read.weights).logits(windows), wanted) < 1e-4
+
+
+def test_the_default_model_as_transformers_reads_it() -> None:
+    path = find_model()
+    if path is None:
+        pytest.skip("the default model is not installed")
+    read, tokenizer = open_model(path)
+    theirs = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    text = "It's 1923, isn't it?\n\n  \tA naïve façade -- 東京, 12345.6 km: don't!   \n" * 3
+    tokens = tokenizer.encode(text)
+    assert tokens.tolist() == theirs(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.tokenizer.decode(tokens.tolist()) == text
+    model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name).float().eval()
+    wanted = logits_of(model, tokens[np.newaxis])
+    seen = Transformer(read.configuration, read.weights).logits(tokens[np.newaxis])
+    assert relative_difference(seen, wanted) < 1e-3
+    own = torch.log_softmax(torch.from_numpy(wanted[0, :-1].astype(np.float64)), -1)
+    loss = -float(own[torch.arange(len(tokens) - 1), torch.from_numpy(tokens[1:])].mean())
+    likely = Transformer(read.configuration, read.weights).log_likelihoods(tokens[np.newaxis])
+    assert math.exp(-likely.mean()) == pytest.approx(math.exp(loss), rel=1e-3)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,25 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def arrays(architecture: str, seed: int = 0) -> Arrays:
+_GGUF_NAMES = {
+    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm", "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "transformer.wte": "token_embd",
+    "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm", "ln_1": "attn_norm",
+    "ln_2": "ffn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+}  # fmt: skip
+_GEMMA_NAMES = {
+    "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}  # fmt: skip
+
+
+def arrays(architecture: str, layers: int = LAYERS, head: int = HEAD) -> Arrays:
     """The weights of a model, by the names that Hugging Face gives them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
 
     def matrix(rows: int, columns: int) -> npt.NDArray[np.float32]:
         return (rng.normal(size=(rows, columns)) / math.sqrt(columns)).astype(np.float32)
@@ -69,11 +86,11 @@ def arrays(architecture: str, seed: int = 0) -> Arrays:
     norms = ["input_layernorm", "post_attention_layernorm"]
     norms += ["pre_feedforward_layernorm", "post_feedforward_layernorm"] if gemma else []
     shapes = {
-        "self_attn.q_proj": (HEADS * HEAD, WIDTH), "self_attn.k_proj": (SHARED * HEAD, WIDTH),
-        "self_attn.v_proj": (SHARED * HEAD, WIDTH), "self_attn.o_proj": (WIDTH, HEADS * HEAD),
+        "self_attn.q_proj": (HEADS * head, WIDTH), "self_attn.k_proj": (SHARED * head, WIDTH),
+        "self_attn.v_proj": (SHARED * head, WIDTH), "self_attn.o_proj": (WIDTH, HEADS * head),
         "mlp.gate_proj": (INNER, WIDTH), "mlp.up_proj": (INNER, WIDTH), "mlp.down_proj": (WIDTH, INNER),
     }  # fmt: skip
-    for k in range(LAYERS):
+    for k in range(layers):
         for name, shape in shapes.items():
             found[f"model.layers.{k}.{name}.weight"] = matrix(*shape)
             if architecture == "qwen2" and name[-6] in "qkv":
@@ -81,7 +98,7 @@ def arrays(architecture: str, seed: int = 0) -> Arrays:
         for name in norms:
             found[f"model.layers.{k}.{name}.weight"] = vector(WIDTH, 0 if gemma else 1)
         for name in ("q_norm", "k_norm") if architecture in ("qwen3", "gemma3") else ():
-            found[f"model.layers.{k}.self_attn.{name}.weight"] = vector(HEAD, 0 if gemma else 1)
+            found[f"model.layers.{k}.self_attn.{name}.weight"] = vector(head, 0 if gemma else 1)
     found["model.norm.weight"] = vector(WIDTH, 0 if gemma else 1)
     if not CONFIGS[architecture]["tie_word_embeddings"]:
         found["lm_head.weight"] = matrix(VOCABULARY, WIDTH)
@@ -111,6 +128,55 @@ def write_model(folder: Path, architecture: str = "llama", **changed: Any) -> Pa
     save_file(arrays(architecture), folder / "model.safetensors")
     write_tokenizer(folder)
     return folder
+
+
+def write_gguf(path: Path, architecture: str, merge: str | None = None) -> Path:
+    """The same model as `write_model` writes, as llama.cpp's converter would.
+
+    Of a Gemma 3 that file cannot say everything: it has another base and scale, and more layers.
+    """
+    gemma = architecture == "gemma3"
+    layers, head = (7, 256) if gemma else (LAYERS, HEAD)
+    writer = import_module("gguf").GGUFWriter(path, architecture)
+    writer.add_block_count(layers)
+    writer.add_context_length(64)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    if architecture == "gpt2":
+        writer.add_layer_norm_eps(1e-5)
+    else:
+        writer.add_head_count_kv(SHARED)
+        writer.add_layer_norm_rms_eps(1e-5)
+        writer.add_rope_freq_base(100.0)
+        writer.add_key_length(head)
+        writer.add_value_length(head)
+    if gemma:
+        writer.add_sliding_window(4)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(letters())
+    writer.add_token_types([1] * VOCABULARY)
+    writer.add_token_merges([] if merge is None else [merge])
+    names = _GGUF_NAMES | (_GEMMA_NAMES if gemma else {})
+    for name, array in arrays(architecture, layers, head).items():
+        module, _, kind = name.rpartition(".")
+        start = module.find(".layers.") if ".layers." in module else module.find(".h.")
+        _, _, inner = module[start + 1 :].partition(".") if start > 0 else ("", "", "")
+        index, _, part = inner.partition(".")
+        values = array + np.float32(1) if gemma and name.endswith("norm.weight") else array
+        if architecture == "llama" and part in ("self_attn.q_proj", "self_attn.k_proj"):
+            heads = HEADS if part == "self_attn.q_proj" else SHARED
+            values = array.reshape(heads, 2, head // 2, -1).swapaxes(1, 2).reshape(array.shape)
+        if architecture == "gpt2" and part and array.ndim == 2:
+            values = array.T
+        known = f"blk.{index}.{names[part]}" if part else names[module]
+        writer.add_tensor(f"{known}.{kind}", np.ascontiguousarray(values))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 def write_text(path: Path, length: int = 400) -> Path:

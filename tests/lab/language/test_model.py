@@ -12,77 +12,12 @@ from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
 from messages import check_messages, whole
 from safetensors.numpy import save_file
-from tiny_models import (
-    CONFIGS,
-    HEAD,
-    HEADS,
-    LAYERS,
-    SHARED,
-    VOCABULARY,
-    arrays,
-    letters,
-    write_model,
-    write_tokenizer,
-)
+from tiny_models import CONFIGS, VOCABULARY, arrays, letters, write_gguf, write_model, write_tokenizer
 
 pytest.importorskip("tokenizers")
-gguf = pytest.importorskip("gguf")
+pytest.importorskip("gguf")
 
 TOKENS = np.random.default_rng(1).integers(0, VOCABULARY, (1, 11))
-NAMES = {
-    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
-    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm", "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "transformer.wte": "token_embd",
-    "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm", "ln_1": "attn_norm",
-    "ln_2": "ffn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up",
-    "mlp.c_proj": "ffn_down",
-}  # fmt: skip
-GEMMA_NAMES = {
-    "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
-    "post_feedforward_layernorm": "post_ffw_norm",
-}  # fmt: skip
-
-
-def write_gguf(path: Path, architecture: str, **changed: Any) -> Path:
-    """The same model as `write_model` writes, as llama.cpp's converter would."""
-    config = CONFIGS[architecture]
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(64)
-    writer.add_embedding_length(config.get("hidden_size", config.get("n_embd")))
-    writer.add_head_count(HEADS)
-    if architecture == "gpt2":
-        writer.add_layer_norm_eps(1e-5)
-    else:
-        writer.add_head_count_kv(SHARED)
-        writer.add_layer_norm_rms_eps(1e-5)
-        writer.add_rope_freq_base(100.0)
-        writer.add_key_length(HEAD)
-        writer.add_value_length(HEAD)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(letters())
-    writer.add_token_merges(["a b"] if changed.get("merge") else [])
-    for key, value in changed.get("texts", {}).items():
-        writer.add_string(key, value)
-    for name, array in arrays(architecture).items():
-        module, _, kind = name.rpartition(".")
-        *front, part = module.split(".", 3) if ".layers." in module or ".h." in module else (module,)
-        known = f"blk.{front[2]}.{NAMES[part]}" if front else NAMES[part]
-        values = array
-        if architecture == "llama" and part in ("self_attn.q_proj", "self_attn.k_proj"):
-            heads = HEADS if part[-6] == "q" else SHARED
-            values = array.reshape(heads, 2, HEAD // 2, -1).swapaxes(1, 2).reshape(array.shape)
-        if architecture == "gpt2" and front and array.ndim == 2:
-            values = array.T
-        writer.add_tensor(f"{known}.{kind}", np.ascontiguousarray(values))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3", "gpt2"])
@@ -99,7 +34,7 @@ def test_a_gguf_is_the_same_model_as_its_folder(architecture, tmp_path):
 
 
 def test_merges_of_a_gguf_are_taken(tmp_path):
-    path = write_gguf(tmp_path / "m.gguf", "llama", merge=True)
+    path = write_gguf(tmp_path / "m.gguf", "llama", "a b")
     with pytest.raises(
         ValueError,
         match=whole(f"merges in the metadata of {str(path)!r} must be pairs of tokens that make a token"),

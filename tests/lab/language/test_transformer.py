@@ -79,6 +79,21 @@ def test_a_unit_s_bits_are_matmul_s(accumulate, blocks, rng):
         np.testing.assert_array_equal(result.view(np.int32), wanted.view(np.int32))
 
 
+@pytest.mark.parametrize("options", [{}, {"operands": "both"}, {"operands": "both", "accumulate": "exact"}])
+def test_narrower_weights_are_those_of_a_model_that_makes_up_for_it(options, rng):
+    weight, x = rng.normal(size=(6, 64)).astype(np.float32), rng.normal(size=(1, 5, 64)).astype(np.float32)
+
+    def product(scale: str, narrow: int, weight: np.ndarray) -> np.ndarray:
+        way = quantized(scale=scale, narrow=narrow, **options)
+        return QuantizedProducts(way, 2).linear("layers.0.up", weight)(x)
+
+    for scale in ("ue4m3", "ue5m3"):
+        narrow = product(scale, 6, weight)
+        np.testing.assert_array_equal(narrow, product(scale, 0, weight / np.float32(64)) * np.float32(64))
+        same = bool((narrow == product(scale, 0, weight)).all())
+        assert same == (scale == "ue5m3")  # whose scales reach far enough
+
+
 def test_rounding_at_random_is_a_matrix_s_own_and_the_same_again(rng):
     weight = rng.normal(size=(16, 64)).astype(np.float32)
     x = np.eye(64, dtype=np.float32)[np.newaxis]
@@ -155,6 +170,7 @@ def test_errors(tmp_path):
                 "left_alone must be of embeddings, head, first, last, not 'middle'",
                 lambda: quantized(left_alone=("middle",)),
             ),
+            (ValueError, "narrow must be from -32 to 32, not 33", lambda: quantized(narrow=33)),
             (
                 ValueError,
                 "operands must be one of weights, both, not 'neither'",
