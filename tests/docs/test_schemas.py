@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from blockdot.cli.app import run
+from tiny_models import write_model, write_text
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -83,6 +84,22 @@ def test_the_report_of_an_fpga(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     del record["fpga"][1]["luts"]
     with pytest.raises(jsonschema.ValidationError, match="luts"):
         validator("area-report").validate(record)
+
+
+def test_the_evaluation_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tokenizers")
+    monkeypatch.chdir(tmp_path)
+    asked = ["evaluate", str(write_model(tmp_path / "model")), "--text", str(write_text(tmp_path / "text"))]
+    small = ["--window", "32", "--block-size", "8", "--tokens", "128", "--segment", "16", "--workers", "1"]
+    path = tmp_path / "report.json"
+    assert run([*asked, *small, "-o", str(path)]) == 0
+    record = json.loads(path.read_text(encoding="utf-8"))
+    validator("evaluation-report").validate(record)
+    assert len(record["comparisons"]) == 1
+    refuses_without("evaluation-report", record, "segment_tokens")
+    del record["ways"][1]["segments"]
+    with pytest.raises(jsonschema.ValidationError, match="segments"):
+        validator("evaluation-report").validate(record)
 
 
 def test_the_answers_results() -> None:
