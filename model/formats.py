@@ -411,6 +411,8 @@ class Format:
 
     def _compared(self, magnitude: npt.NDArray[np.floating]) -> npt.NDArray[np.unsignedinteger]:
         """Count the midpoints below a magnitude: what is fastest for a few codes."""
+        if not self.largest_code:  # a scale that every block has
+            return np.zeros(magnitude.shape, np.uint8)
         finite = self.values[: self.largest_code + 1].tolist()
         code = np.empty(magnitude.shape, np.uint8)
         passed = np.empty(magnitude.shape, np.bool_)

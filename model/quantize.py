@@ -190,7 +190,7 @@ def quantize(
         x: Finite float32 values, or values of a type or kind that casts to float32 exactly; any shape
             with at least one axis. A torch tensor, and whatever has ``__array__`` or DLPack, will do.
         element: Element format.
-        scale: Scale format.
+        scale: Scale format; ``none`` for blocks without scales, as FP8 with a tensor scale has it.
         block_size: Elements under one scale, a power of two that divides the length of `axis`.
         method: How a block's scale is chosen.
         tensor_scale: Whether to divide first by ``g = float32(largest of x / (qmax * largest scale))``, which

@@ -28,6 +28,21 @@ def absmax(
     return code, [reference.encode(element, x / factor, rounding) for x in block]
 
 
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "four_over_six"])
+@pytest.mark.parametrize("tensor_scale", [False, True])
+def test_without_scales_of_blocks_against_ml_dtypes(tensor_scale, method, rng):
+    """FP8 as most frameworks have it: one scale for the tensor, the largest value over 448, or none."""
+    x = rng.normal(0, 30, (5, 64)).astype(np.float32)
+    made = quantize(x, "e4m3", "none", 32, method=method, tensor_scale=tensor_scale)
+    g = np.float32(np.abs(x).max() / np.float64(448)) if tensor_scale else np.float32(1)
+    assert made.tensor_scale == g
+    # By way of float64, as float32 would round twice.
+    wanted = (x.astype(np.float64) / g).astype(ml_dtypes.float8_e4m3fn)
+    np.testing.assert_array_equal(made.codes, wanted.view(np.uint8))
+    assert not made.scales.any()
+    np.testing.assert_array_equal(made.dequantize(), (wanted.astype(np.float64) * g).astype(np.float32))
+
+
 def forced_ties(rng: np.random.Generator, element: str, scale: str, blocks: int, size: int) -> np.ndarray:
     """Blocks whose quotients are midpoints, exactly or but for one unit in the last place of float32."""
     of_element, of_scale = formats.get(element), formats.get(scale)

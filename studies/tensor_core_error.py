@@ -1,0 +1,298 @@
+"""How far the published tensor cores are from exact, on products of a real model.
+
+``python -m studies.tensor_core_error`` multiplies matrices of MiniLM as each preset does, holds the results
+against the exact products of the same operands, and writes ``docs/tensor-cores.md`` with its picture. That
+takes a minute or two on one core.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from blockdot.base.whole_files import whole_file, write_whole
+from blockdot.lab.demo_weights import ACTIVATIONS, WEIGHT, find_weights, read_weights
+from blockdot.lab.quality.error_curves import require_matplotlib
+from blockdot.lab.reports.records import markdown_lines
+from blockdot.model import BlockTensor, DotSpec, matmul, quantize
+from blockdot.model.io.tensor_files import read_tensor
+from blockdot.model.presets import PRESETS
+from rich.progress import track
+
+from .commands import carry_out
+
+__all__ = ["PAGE", "PICTURE", "AccumulatorError", "accumulator_error", "draw_errors", "main", "page_text"]
+
+PAGE: Final = "tensor-cores.md"
+PICTURE: Final = "tensor-cores.svg"
+WRITTEN: Final = Path("docs")
+SECOND_WEIGHT: Final = "encoder.layer.0.output.dense.weight"
+"""The matrix behind that of the demo: its sums are four times as long."""
+
+ROWS: Final = 64
+"""Rows of each operand: a product has this many results, squared."""
+
+# Where the picture has those that are exact.
+_LEAST: Final = 1e-9
+
+_Matrix = npt.NDArray[np.float32]
+# In picture and table: by generation, and what units of this project compute beside what machines do.
+_OURS: Final = {
+    "fp32 unit, nvfp4": DotSpec(scale="ue4m3", accumulate="fp32"),
+    "exact unit, nvfp4": DotSpec(scale="ue4m3", accumulate="exact"),
+}
+# Formats of so few bits need a scale for the tensor; those of 16 bits and more do without.
+_SCALED_BITS: Final = 8
+
+
+@dataclass(frozen=True)
+class AccumulatorError:
+    """What an accumulation makes of one product of matrices.
+
+    All are of the results' differences from the exact products of the same, quantized, operands.
+
+    Attributes:
+        name: The preset.
+        spec: Its specification.
+        length: Products in each sum.
+        relative: The norm of all differences over the norm of the exact results.
+        largest: The largest difference over the sum of the magnitudes of what was added there.
+        bias: The mean difference in the direction of the exact result, over the mean magnitude of those:
+            below zero where results are too small on average.
+        quantization: The norm of what quantizing the operands changes, over the norm of the results without.
+    """
+
+    name: str
+    spec: DotSpec
+    length: int
+    relative: float
+    largest: float
+    bias: float
+    quantization: float
+
+
+def quantized(spec: DotSpec, x: _Matrix) -> BlockTensor:
+    """Return a matrix in the formats of a specification, as people quantize for such a machine.
+
+    Formats of 8 bits and fewer without block scales have a scale for the tensor, UE8M0 scales are the rule of
+    OCP MX, and UE4M3 scales have a tensor scale.
+    """
+    element, scale = spec.elements[0], spec.scales[0]
+    return quantize(
+        x,
+        element.name,
+        scale.name,
+        spec.block_size,
+        method="floor" if scale.name == "ue8m0" else "absmax",
+        tensor_scale=element.bits <= _SCALED_BITS and scale.name != "ue8m0",
+    )
+
+
+def accumulator_error(name: str, spec: DotSpec, x: _Matrix, y: _Matrix) -> AccumulatorError:
+    """Return what an accumulation makes of ``x @ y.T``.
+
+    Args:
+        name: What to call it by.
+        spec: What a dot product computes.
+        x: Shape (M, K).
+        y: Shape (N', K).
+    """
+    operands = [quantized(spec, side) for side in (x, y)]
+    # The tensors' scales would only be multiplied behind the sum, in every row of the table alike.
+    a, b = (replace(operand, tensor_scale=1.0) for operand in operands)
+    seen = matmul(spec, a, b).astype(np.float64)
+    left, right = (operand.dequantize().astype(np.float64) for operand in (a, b))
+    # float64 is off by 2**-42 of the magnitudes at most: far below what is looked for.
+    exact, magnitudes = left @ right.T, np.abs(left) @ np.abs(right).T
+    off = seen - exact
+    plain = x.astype(np.float64) @ y.astype(np.float64).T
+    rounded = exact * operands[0].tensor_scale * operands[1].tensor_scale
+    return AccumulatorError(
+        name,
+        spec,
+        x.shape[1],
+        relative=float(np.linalg.norm(off) / np.linalg.norm(exact)),
+        largest=float((np.abs(off) / magnitudes).max()),
+        bias=float((off * np.sign(exact)).mean() / np.abs(exact).mean()),
+        quantization=float(np.linalg.norm(rounded - plain) / np.linalg.norm(plain)),
+    )
+
+
+def real_products(path: Path, rows: int = ROWS) -> list[tuple[_Matrix, _Matrix]]:
+    """Return the operands of the two products in a transformer's feed-forward layer, of 384 and 1536 columns.
+
+    The first multiplies word embeddings, which stand for activations; the second what the first gives, behind
+    GELU.
+    """
+    weight, embeddings = read_weights(path)
+    first = embeddings[:rows]
+    hidden = first.astype(np.float64) @ weight.astype(np.float64).T
+    gelu = hidden * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2))) / 2
+    second = read_tensor(f"{path}:{SECOND_WEIGHT}")
+    return [(first, weight[:rows]), (gelu.astype(np.float32), second[:rows])]
+
+
+def _units() -> Iterator[tuple[str, DotSpec]]:
+    """Yield what is measured: each different preset once, without those whose result is binary16.
+
+    The sums of 8-bit formats overflow binary16 unless somebody chooses scales for them.
+    """
+    seen: set[DotSpec] = set()
+    for name, preset in PRESETS.items():
+        if preset.spec.result != "binary16" and preset.spec not in seen:
+            seen.add(preset.spec)
+            yield name, preset.spec
+    yield from _OURS.items()
+
+
+def _of(name: str, errors: Sequence[AccumulatorError]) -> list[AccumulatorError]:
+    return sorted((error for error in errors if error.name == name), key=lambda error: error.length)
+
+
+def _told(figure: float, sign: str = "") -> str:
+    return f"{figure:{sign}.1e}" if figure else "0"
+
+
+def _whether_exact(error: AccumulatorError) -> str:
+    return f"off by {error.relative:.1e}" if error.relative else "exact"
+
+
+def _named(name: str) -> str:
+    """Return a preset's name with those that compute the same."""
+    if name in _OURS:
+        return name
+    same = [other for other, preset in PRESETS.items() if preset.spec == PRESETS[name].spec]
+    return ", ".join(f"`{other}`" for other in same)
+
+
+def page_text(errors: Sequence[AccumulatorError]) -> str:
+    """Return the page that tells the errors."""
+    names = list(dict.fromkeys(error.name for error in errors))
+    lengths = sorted({error.length for error in errors})
+    heads = [
+        "tensor core",
+        "fraction",
+        *(f"error, K = {length}" for length in lengths),
+        *(f"{what}, K = {lengths[-1]}" for what in ("largest", "bias", "quantizing")),
+    ]
+    table = []
+    for name in names:
+        one = _of(name, errors)
+        last = one[-1]
+        fraction = str(last.spec.fraction) if last.spec.accumulate == "aligned" else "-"
+        figures = [*(error.relative for error in one), last.largest]
+        ends = [_told(last.bias, "+"), _told(last.quantization)]
+        table.append([_named(name), fraction, *map(_told, figures), *ends])
+    hopper, ada, plain = (_of(name, errors)[-1] for name in ("hopper-e4m3", "ada-e4m3", "blackwell-e4m3"))
+    ours, nvfp4 = (_of(name, errors)[-1] for name in ("fp32 unit, nvfp4", "blackwell-nvfp4"))
+    grows = hopper.relative / _of("hopper-e4m3", errors)[0].relative
+    first, long = lengths[0], lengths[-1]
+    exact = [name for name in names if not any(error.relative for error in _of(name, errors))]
+    lines = [
+        "# How far tensor cores are from exact",
+        "",
+        f"![Error of each tensor core on two products of a real model]({PICTURE})",
+        "",
+        "A tensor core adds products with few bits and cuts off what does not fit. This page says what that",
+        "costs on real matrices.",
+        "[The contract](concepts.md#tensor-cores-by-name) says what each of them computes.",
+        "",
+        "- FP8 on Hopper keeps 13 fraction bits, on Blackwell 25. On the same E4M3 operands, with",
+        f"  K = {long}, Hopper is off by {_told(hopper.relative)} of the results' norm and Blackwell by",
+        f"  {_told(plain.relative)}, {hopper.relative / plain.relative:,.0f} times less.",
+        f"- Hopper's error is {hopper.relative / hopper.quantization:.1%} of what quantizing the operands to",
+        f"  E4M3 changes. It grows with the sum: {grows:.1f} times from K = {first} to K = {long}.",
+        f"- Ada adds 16 products in a step where Hopper adds 32, and is off by {_told(ada.relative)}.",
+        f"- {len(exact)} of {len(names)} rows are exact: their operands have few bits, so that nothing is",
+        f"  cut off. NVFP4 is {_whether_exact(nvfp4)} on Blackwell and {_whether_exact(ours)} in an",
+        "  fp32 unit.",
+        "",
+        *markdown_lines(heads, table),
+        "",
+        "- **error**: the norm of all differences from the exact results, over the norm of those. The exact",
+        "  results are those of the same quantized operands.",
+        "- **largest**: the largest difference, over the sum of the magnitudes of what was added there.",
+        "- **bias**: the mean difference in the direction of the exact result, over the mean magnitude.",
+        "  Below zero, results are too small on average.",
+        "- **quantizing**: what quantizing the operands changes, over the norm of the results without.",
+        "",
+        f"The operands are those of MiniLM's first feed-forward layer, {ROWS} rows each. K = {first}:",
+        f"`{ACTIVATIONS}`, for activations, times",
+        f"`{WEIGHT}`. K = {long}: what the whole of that layer gives, behind GELU, times",
+        f"`{SECOND_WEIGHT}`. FP8, FP6 and FP4 without block scales have a scale for each tensor.",
+        "MX formats have UE8M0 scales by the rule of OCP MX. NVFP4 has UE4M3 scales and a tensor scale.",
+        "Presets with a binary16 result are left out: their sums overflow unless somebody chooses scales for",
+        "them.",
+        "",
+        "`python -m studies.tensor_core_error` measures this and writes the page.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def draw_errors(path: Path, errors: Sequence[AccumulatorError]) -> None:
+    """Draw each accumulation's error on both products, as SVG.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+    """
+    require_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(error.name for error in errors))
+    figure = Figure(figsize=(7.5, 0.24 * len(names) + 0.9), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (length, marker) in enumerate(
+        zip(sorted({error.length for error in errors}), ("o", "D"), strict=False)
+    ):
+        points = [error for error in errors if error.length == length]
+        axes.plot(
+            [max(error.relative, _LEAST) for error in points],
+            [names.index(error.name) for error in points],
+            marker,
+            color=("tab:blue", "tab:red")[index],
+            label=f"K = {length}",
+        )
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3)
+    axes.set_xlabel(f"error of the sums: norm of differences from exact / norm ({_LEAST:.0e}: none)")
+    axes.legend()
+    # The same bytes each time: no date, and identifiers that do not depend on chance.
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "blockdot", "svg.fonttype": "none"}),
+        whole_file(path) as whole,
+    ):
+        figure.savefig(whole, format="svg", metadata={"Date": None})
+
+
+def _measure() -> None:
+    path = find_weights()
+    if path is None:
+        raise ValueError("the demo's weights must be installed: run `make demo` first")
+    products = real_products(path)
+    errors = [
+        accumulator_error(name, spec, x, y)
+        for name, spec in track(list(_units()), "multiplying")
+        for x, y in products
+    ]
+    draw_errors(WRITTEN / PICTURE, errors)
+    write_whole(WRITTEN / PAGE, page_text(errors))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(prog="python -m studies.tensor_core_error", description=__doc__)
+    parser.parse_args(arguments)
+    return carry_out("tensor_core_error", _measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
