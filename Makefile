@@ -77,7 +77,7 @@ clients: $(CLIENTS)/installed
 	$(CLIENTS)/bin/python -m pytest -o filterwarnings=default -m clients tests/clients
 
 prove: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n auto tests/verify/proofs -m proofs
+	$(BIN)/python -m pytest -n auto tests/verify/proofs tests/hw -m proofs
 	for spec in $(MAIN) e2m1_ue4m3_n16_aligned e2m1_ue5m3_n16_aligned; do \
 		$(BIN)/blockdot prove $$spec || exit; done
 

@@ -1,7 +1,7 @@
 """``blockdot simulate``: a unit's hardware against the model, bit for bit."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -114,7 +114,7 @@ def simulate(
             "--tensor",
             metavar="FILE[:NAME]",
             help="Take the blocks of a real tensor instead: quantized, or those of an NVFP4 checkpoint's "
-            "matrix.",
+            "matrix. A quantizer takes its numbers, rounded to --input.",
         ),
     ] = None,
     against: Annotated[
@@ -150,7 +150,6 @@ def simulate(
             "--fraction": (fraction, 35),
             "--segment": (segment, None),
             "--longest": (longest, None),
-            "--tensor": (tensor, None),
             "--against": (against, None),
         },
     )
@@ -169,7 +168,9 @@ def simulate(
             order=order,
         )
         built = quantizer.build()
-        stimulus = _numbers(quantizer.spec, vectors, directed=directed, seed=seed, stalls=stalls)
+        stimulus = _numbers(
+            quantizer.spec, vectors, directed=directed, seed=seed, stalls=stalls, tensor=tensor
+        )
     else:
         spec = make_spec(
             element=element,
@@ -242,17 +243,39 @@ def _codes(
 
 
 def _numbers(
-    spec: QuantizerSpec, vectors: int | None, *, directed: bool, seed: int, stalls: bool
+    spec: QuantizerSpec,
+    vectors: int | None,
+    *,
+    directed: bool,
+    seed: int,
+    stalls: bool,
+    tensor: str | None,
 ) -> "QuantizerStimulus":
     """Return what is put into a quantizer."""
     from ..sim import quantizer_stimulus
+    from ..sim.stimulus import StimulusSource
 
-    if not directed:
+    if directed:
+        if tensor is not None or vectors is not None:
+            raise ValueError("directed must come without a tensor and without vectors, which it chooses")
+        return quantizer_stimulus.directed(spec)
+    if tensor is None:
         count = 10_000 if vectors is None else vectors
         return quantizer_stimulus.random(spec, count, seed=seed, stalls=stalls)
     if vectors is not None:
-        raise ValueError("directed must come without a tensor and without vectors, which it chooses")
-    return quantizer_stimulus.directed(spec)
+        raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
+    values = read_tensor(tensor).astype(np.float32, copy=False)
+    if not values.size or values.shape[-1] % spec.block_size:
+        raise ValueError(
+            f"tensor {tensor} must have blocks of {spec.block_size} along its last axis, "
+            f"not shape {values.shape}"
+        )
+    stimulus = quantizer_stimulus.from_numbers(
+        spec, spec.input_format.encode(values), stalls=seed if stalls else None
+    )
+    # What is offered and accepted comes from the seed as well.
+    source = StimulusSource(kind="tensor", seed=seed, stalls=stalls, tensors=(tensor,))
+    return replace(stimulus, source=source)
 
 
 def run_stimulus(

@@ -97,6 +97,20 @@ class InputFormat:
             case "fp32":
                 return np.ascontiguousarray(codes).view(np.float32)
 
+    def encode(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.unsignedinteger]:
+        """Return the codes of float32 values, rounded to nearest, ties to even; a NaN becomes a quiet one."""
+        match self.name:
+            case "bf16":
+                bits = np.ascontiguousarray(values).view(np.uint32)
+                up = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+                rounded = np.where(np.isnan(values), bits | np.uint32(0x400000), bits + up)
+                return (rounded >> np.uint32(16)).astype(np.uint16)
+            case "fp16":
+                with np.errstate(over="ignore", invalid="ignore"):
+                    return values.astype(np.float16).view(np.uint16)
+            case "fp32":
+                return np.ascontiguousarray(values).view(np.uint32)
+
 
 INPUTS: Final[dict[InputName, InputFormat]] = {
     fmt.name: fmt

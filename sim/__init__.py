@@ -3,6 +3,7 @@
 from ..base.external_tools import Tool, ToolError
 from .engines.run import BUILD_DIR, ENGINES, Engine, run
 from .quantizer_stimulus import QuantizerStimulus
+from .simulated_quantize import simulate_quantize
 from .stimulus import Stimulus, from_blocks, random
 from .stream_rules import EngineError, Response, StreamError, StreamRule
 from .tile_matmul import simulate_matmul
@@ -23,4 +24,5 @@ __all__ = [
     "random",
     "run",
     "simulate_matmul",
+    "simulate_quantize",
 ]

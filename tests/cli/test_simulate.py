@@ -54,6 +54,22 @@ def test_a_tensor_s_blocks_go_through_the_unit(blockdot, matrix):
     assert "24 of 24 results equal the model's, bit for bit" in done.out
 
 
+def test_a_tensor_s_numbers_go_through_a_quantizer(blockdot, refused, matrix):
+    command = ("simulate", "--unit", "quantizer", "--block-size", 4, "--engine", "pysim", "--tensor", matrix)
+    done = blockdot(*command, "--method", "prevent_zero")
+    assert done.code == 0
+    assert "96 of 96 results equal the model's, bit for bit" in done.out  # 6 rows of 16 blocks
+    assert refused(*command[:3], "--block-size", 128, "--tensor", matrix) == (
+        f"tensor {matrix} must have blocks of 128 along its last axis, not shape (6, 64)"
+    )
+    assert refused(*command, "--vectors", 3) == (
+        "vectors must not be given with a tensor, whose blocks are the vectors"
+    )
+    assert refused(*command, "--directed") == (
+        "directed must come without a tensor and without vectors, which it chooses"
+    )
+
+
 def test_a_row_is_one_sum_where_the_unit_accumulates(blockdot, matrix, rng):
     np.save("other.npy", rng.normal(size=(2, 64)).astype(np.float32))
     done = blockdot(

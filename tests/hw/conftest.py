@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Cat, Module, Signal, Value
@@ -16,6 +17,7 @@ from blockdot.hw import to_verilog
 from blockdot.hw.stream_unit import StreamUnit
 
 Row = tuple[int, ...]
+Numbers = npt.NDArray[np.uint64]
 Evaluate = Callable[[wiring.Component, Iterable[Row]], list[Row]]
 Apply = Callable[[Callable[..., Sequence[Value]], Sequence[int], Iterable[Row]], list[Row]]
 
@@ -155,6 +157,49 @@ def _transposed(numbers: Sequence[int], width: int) -> list[int]:
     return [int.from_bytes(column.tobytes(), "little") for column in columns]
 
 
+def _and_gates(component: wiring.Component, tmp_path: Path) -> _AndGates:
+    folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+    folder.mkdir()
+    if isinstance(component, StreamUnit):
+        source = to_verilog(component).text.replace(f"module {component.name}(", "module dut(")
+        return _AndGates(folder, source, "read_verilog")
+    return _AndGates(folder, rtlil.convert(component, name="dut", emit_src=False), "read_rtlil")
+
+
+@pytest.fixture
+def made_of_gates(tmp_path: Path) -> Callable[[wiring.Component], Callable[..., dict[str, Numbers]]]:
+    """Make a component of AND gates, to be evaluated on arrays: ``made_of_gates(unit)(i_x=numbers)``.
+
+    Ports have up to 64 bits. The answer is the outputs by name, one number for each row.
+    """
+
+    def make(component: wiring.Component) -> Callable[..., dict[str, Numbers]]:
+        gates = _and_gates(component, tmp_path)
+
+        def run(**numbers: Numbers) -> dict[str, Numbers]:
+            rows = len(next(iter(numbers.values())))
+            inputs: dict[str, int] = {}
+            for port in _ports(component, In):
+                for k, name in enumerate(_bit_names(port)):
+                    bits = (numbers[port.name] >> np.uint64(k)) & np.uint64(1)
+                    packed = np.packbits(bits.astype(np.uint8), bitorder="little")
+                    inputs[name] = int.from_bytes(packed.tobytes(), "little")
+            seen = gates(inputs, rows)
+            found: dict[str, Numbers] = {}
+            for port in _ports(component, Out):
+                total = np.zeros(rows, np.uint64)
+                for k, name in enumerate(_bit_names(port)):
+                    octets = np.frombuffer(seen[name].to_bytes(-(-rows // 8), "little"), np.uint8)
+                    bits = np.unpackbits(octets, count=rows, bitorder="little")
+                    total |= bits.astype(np.uint64) << np.uint64(k)
+                found[port.name] = total
+            return found
+
+        return run
+
+    return make
+
+
 @pytest.fixture
 def evaluate_many(tmp_path: Path) -> Evaluate:
     """Do what `evaluate` does by way of AND gates: a second to make them, then 100,000 rows take another.
@@ -163,14 +208,7 @@ def evaluate_many(tmp_path: Path) -> Evaluate:
     """
 
     def run(component: wiring.Component, rows: Iterable[Row]) -> list[Row]:
-        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        if isinstance(component, StreamUnit):
-            source = to_verilog(component).text.replace(f"module {component.name}(", "module dut(")
-            gates = _AndGates(folder, source, "read_verilog")
-        else:
-            source = rtlil.convert(component, name="dut", emit_src=False)
-            gates = _AndGates(folder, source, "read_rtlil")
+        gates = _and_gates(component, tmp_path)
         rows = list(rows)
         inputs: dict[str, int] = {}
         for port, numbers in zip(_ports(component, In), zip(*rows, strict=True), strict=True):

@@ -495,3 +495,28 @@ def test_what_is_refused():
             ),
         ]
     )
+
+
+def test_codes_of_values_are_the_nearest(rng):
+    """Every code is that of its value; values between two go to the nearer, ties to the even one."""
+    for form in INPUTS.values():
+        top = form.infinity_code + 1
+        finite = (
+            rng.integers(0, top, 10_000, np.uint64) if form.bits == 32 else np.arange(top, dtype=np.uint64)
+        )
+        codes = np.concatenate([finite, finite | np.uint64(1 << form.bits - 1)]).astype(form.dtype)
+        np.testing.assert_array_equal(form.encode(form.to_float32(codes)), codes)
+        nan = form.encode(np.array([np.nan, -np.nan], np.float32))
+        assert np.isnan(form.to_float32(nan)).all()
+    for name in ("bf16", "fp16"):
+        form = INPUTS[name]
+        low = np.arange(1, form.infinity_code - 1, dtype=form.dtype)
+        a, b = (form.to_float32(codes).astype(np.float64) for codes in (low, low + form.dtype.type(1)))
+        even = np.where(low % 2, low + form.dtype.type(1), low)
+        middle = ((a + b) / 2).astype(np.float32)
+        exact = middle == (a + b) / 2  # but for the least subnormals of bf16
+        np.testing.assert_array_equal(form.encode(middle)[exact], even[exact])
+        assert exact.mean() > 0.9
+        for beside, nearest in ((-np.inf, low), (np.inf, low + form.dtype.type(1))):
+            moved = np.nextafter(middle, np.float32(beside))
+            np.testing.assert_array_equal(form.encode(moved)[exact], nearest[exact])

@@ -1,0 +1,154 @@
+"""Every number under every scale of a quantizer: whole units of two elements against their specification.
+
+What is left out depends on a block's size alone: finding the largest of more magnitudes than two, and the
+sums of more than two elements in ``four_over_six``.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from blockdot.hw import QuantizerUnit
+from blockdot.hw.config import Optimise
+from blockdot.model.quantizer import QuantizerMethod, QuantizerSpec
+
+Numbers = npt.NDArray[np.uint64]
+Make = Callable[[QuantizerUnit], Callable[..., dict[str, Numbers]]]
+
+CHUNK = 1 << 17
+PLAIN: tuple[QuantizerMethod, ...] = ("absmax", "prevent_zero")
+EVERY: tuple[QuantizerMethod, ...] = ("absmax", "prevent_zero", "four_over_six")
+WHOLE: tuple[QuantizerMethod, ...] = ("absmax", "prevent_zero", "floor", "ceil")
+
+
+def of_two(scale: str, method: QuantizerMethod, input: str = "bf16") -> QuantizerSpec:
+    return QuantizerSpec.parse(f"quantize_{input}_e2m1_{scale}_n2_{method}")
+
+
+def scales_of(spec: QuantizerSpec, largest: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return for each largest magnitude the scales that a block is quantized under, as one number."""
+    block = np.stack([largest, 0 * largest], axis=1).astype(spec.input_format.dtype)
+    if spec.method != "four_over_six":
+        return spec.compute(block)[1].astype(np.int64)
+    six = of_two(spec.scale, "absmax", spec.input).compute(block)[1]
+    values = spec.input_format.to_float32(block[:, 0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        quarter = np.nan_to_num(values.astype(np.float64) / 4)
+    return six.astype(np.int64) << 8 | spec.scale_format.encode(quarter)
+
+
+def ends(spec: QuantizerSpec) -> list[int]:
+    """Return the least and the largest finite magnitude that leads to each scale, or to each pair of them."""
+    largest = np.arange(spec.input_format.infinity_code)
+    scales = scales_of(spec, largest)
+    changes = np.flatnonzero(np.diff(scales)) + 1
+    return sorted({*changes.tolist(), *(changes - 1).tolist(), len(largest) - 1})
+
+
+def chunks(parts: Iterator[Numbers]) -> Iterator[Numbers]:
+    """Join arrays to larger ones."""
+    kept: list[Numbers] = []
+    for part in parts:
+        kept.append(part)
+        if sum(map(len, kept)) >= CHUNK:
+            yield np.concatenate(kept)
+            kept = []
+    if kept:
+        yield np.concatenate(kept)
+
+
+def blocks(spec: QuantizerSpec, step: int) -> Iterator[Numbers]:
+    """Return blocks of two: each of the ends, before or behind every `step`th magnitude that is no larger."""
+    sign = spec.input_format.bits - 1
+    for turn, most in enumerate(ends(spec)):
+        others = np.arange(most % step, most + 1, step, dtype=np.uint64)
+        others |= (others & np.uint64(1)) << np.uint64(sign)
+        top = np.full(len(others), most | turn % 2 << sign, np.uint64)
+        yield np.stack([top, others] if turn // 2 % 2 else [others, top], axis=1)
+
+
+def check(unit: QuantizerUnit, make: Make, parts: Iterator[Numbers]) -> int:
+    """Compare the unit with its specification, and return how many blocks there were."""
+    spec: QuantizerSpec = unit.spec
+    run, bits = make(unit), np.uint64(spec.input_format.bits)
+    count = 0
+    for x in chunks(parts):
+        elements, scales = spec.compute(x.astype(spec.input_format.dtype))
+        seen = run(i_x=x[:, 0] | x[:, 1] << bits)
+        codes = elements[:, 0].astype(np.uint64) | elements[:, 1].astype(np.uint64) << np.uint64(4)
+        wrong = np.flatnonzero((seen["o_codes"] != codes) | (seen["o_scale"] != scales))
+        assert not len(wrong), (spec.name, [hex(code) for code in x[wrong[0]].tolist()], len(wrong))
+        count += len(x)
+    return count
+
+
+def every_code(spec: QuantizerSpec) -> Iterator[Numbers]:
+    """Return every number, NaN and infinities too, beside a zero on either side."""
+    codes = np.arange(1 << spec.input_format.bits, dtype=np.uint64)
+    yield np.stack([codes, 0 * codes], axis=1)
+    yield np.stack([0 * codes, codes], axis=1)
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("optimise", ["area", "delay"])
+@pytest.mark.parametrize(
+    ("scale", "method"),
+    [
+        *((scale, method) for scale in ("ue4m3", "ue5m3", "ue4m4", "ue5m3_ieee") for method in EVERY),
+        *(("ue8m0", method) for method in (*WHOLE, "four_over_six")),
+    ],
+)
+def test_the_scale_of_every_number(
+    scale: str, method: QuantizerMethod, optimise: Optimise, made_of_gates: Make
+) -> None:
+    for input in ("bf16", "fp16"):
+        spec = of_two(scale, method, input)
+        unit = QuantizerUnit(spec, stages=0, optimise=optimise)
+        assert check(unit, made_of_gates, every_code(spec)) == 1 << 17
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("optimise", ["area", "delay"])
+@pytest.mark.parametrize(
+    ("scale", "method"),
+    [
+        *((scale, method) for scale in ("ue4m3", "ue5m3", "ue4m4") for method in PLAIN),
+        *(("ue8m0", method) for method in WHOLE),
+    ],
+)
+def test_every_number_under_every_scale(
+    scale: str, method: QuantizerMethod, optimise: Optimise, made_of_gates: Make
+) -> None:
+    """Every bf16 magnitude that a scale can meet, and so every midpoint of elements under every scale."""
+    spec = of_two(scale, method)
+    count = check(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(spec, 1))
+    # Twice for every scale but those at the ends, and on average about half of all magnitudes.
+    assert count > spec.scale_format.largest_code << 14
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("optimise", ["area", "delay"])
+@pytest.mark.parametrize("scale", ["ue4m3", "ue5m3", "ue8m0"])
+def test_every_number_under_every_pair_of_scales(scale: str, optimise: Optimise, made_of_gates: Make) -> None:
+    """The choice between 4 and 6, for every bf16 magnitude beside a largest one."""
+    spec = of_two(scale, "four_over_six")
+    count = check(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(spec, 1))
+    assert count > 3 * spec.scale_format.largest_code << 13
+
+
+@pytest.mark.parametrize(
+    ("scale", "method", "optimise"),
+    [
+        ("ue4m3", "absmax", "delay"),
+        ("ue5m3", "prevent_zero", "area"),
+        ("ue8m0", "floor", "delay"),
+        ("ue4m3", "four_over_six", "area"),
+    ],
+)
+def test_many_numbers_under_every_scale(
+    scale: str, method: QuantizerMethod, optimise: Optimise, made_of_gates: Make
+) -> None:
+    spec = of_two(scale, method)
+    count = check(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(spec, 131))
+    assert count > spec.scale_format.largest_code << 7
