@@ -371,7 +371,9 @@ def _print(report: EvaluationReport) -> None:
     comparisons = report.comparisons()
     if comparisons:
         made = table("Perplexity of one way against another", "way", "against", "difference>", keys=2)
-        for one in comparisons:
+        for before, one in zip((comparisons[0], *comparisons), comparisons, strict=False):
+            if one.differs != before.differs:
+                made.add_section()
             made.add_row(one.after.arithmetic.label, one.before.arithmetic.label, one.text())
         out.print(made)
     segments = len(report.segments(report.ways[0]))

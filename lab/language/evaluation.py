@@ -15,8 +15,8 @@ import numpy.typing as npt
 from ... import base, model
 from ...base.source_digest import source_digest
 from ...base.whole_files import write_whole
-from .. import language
 from ..quality import quantization_error
+from . import arithmetic, configuration, transformer, weights
 from .arithmetic import Arithmetic, QuantizedProducts, check_columns
 from .model import LanguageModel
 from .transformer import Transformer
@@ -68,7 +68,8 @@ class _Job:
 def _code() -> str:
     """Return a hash of what decides about the figures but for the job: sources, and numpy."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy",)]
-    return source_digest(base, model, language, quantization_error, also=versions)
+    own = (arithmetic, configuration, transformer, weights)
+    return source_digest(base, model, quantization_error, *own, also=versions)
 
 
 def _place(

@@ -1,5 +1,6 @@
 """Perplexities of a sweep, and how sure their differences are."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -54,11 +55,13 @@ class Comparison:
         after: What is compared.
         difference: Of log perplexity, in nats a token: one value for each segment of the text, weighed so
             that their mean is the difference over the whole text.
+        differs: The one thing in which they differ, such as ``block_size``; None for several.
     """
 
     before: EvaluatedWay
     after: EvaluatedWay
     difference: Estimate
+    differs: str | None = None
 
     @property
     def percent(self) -> tuple[float, float, float]:
@@ -69,7 +72,7 @@ class Comparison:
     def text(self) -> str:
         """Return the percentage as it is printed; ``~`` marks one that cannot be told from zero."""
         mean, low, high = self.percent
-        told = f"{mean:+.2f} % ({low:+.2f} to {high:+.2f})"
+        told = f"{mean:+z.2f} % ({low:+z.2f} to {high:+z.2f})"
         return told if self.difference.resolved else f"{told} ~"
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,6 +81,7 @@ class Comparison:
         return {
             "before": self.before.arithmetic.label,
             "after": self.after.arithmetic.label,
+            "differs": self.differs,
             "percent": mean,
             "percent_low": low,
             "percent_high": high,
@@ -111,37 +115,36 @@ class EvaluationReport:
         parts = np.array_split(-way.log_likelihoods, len(way.log_likelihoods) // self.segment)
         return [float(part.sum()) for part in parts]
 
-    def compare(self, before: EvaluatedWay, after: EvaluatedWay) -> Comparison:
+    def compare(self, before: EvaluatedWay, after: EvaluatedWay, differs: str | None = None) -> Comparison:
         """Return how much less likely the text is by one way than by another."""
         pairs = zip(self.segments(before), self.segments(after), strict=True)
         differences = [b - a for a, b in pairs]
         weight = len(differences) / len(before.log_likelihoods)
-        return Comparison(before, after, Estimate(_NATS, tuple(weight * value for value in differences)))
+        values = tuple(weight * value for value in differences)
+        return Comparison(before, after, Estimate(_NATS, values), differs)
 
     def against_unquantized(self) -> list[Comparison | None]:
         """Return each way compared with the model as it is; None for that itself."""
         return [None, *(self.compare(self.ways[0], way) for way in self.ways[1:])]
 
     def comparisons(self) -> list[Comparison]:
-        """Return pairs of ways that differ in one thing alone; of block sizes and the like, neighbours."""
-        return [self.compare(before, after) for before, after in self._pairs()]
+        """Return pairs of ways that differ in one thing alone, by that thing; of block sizes, neighbours."""
+        pairs = sorted(self._pairs(), key=lambda pair: _KEYS.index(pair[2]))
+        return [self.compare(*pair) for pair in pairs]
 
-    def _pairs(self) -> Iterator[tuple[EvaluatedWay, EvaluatedWay]]:
-        facts = [_facts(way.arithmetic) for way in self.ways]
-        sizes = sorted({known["block_size"] for known in facts if "block_size" in known})
-        for later, after in enumerate(self.ways):
-            for earlier, before in enumerate(self.ways[:later]):
-                a, b = facts[earlier], facts[later]
-                differing = [key for key in a if a[key] != b.get(key)]
-                if len(a) != len(b) or len(differing) != 1:
-                    continue
-                if differing == ["block_size"]:
-                    near = sorted((a["block_size"], b["block_size"]))
-                    if sizes.index(near[1]) - sizes.index(near[0]) == 1:
-                        # The finer against the coarser.
-                        yield (before, after) if a["block_size"] == near[1] else (after, before)
-                else:
-                    yield before, after
+    def _pairs(self) -> Iterator[tuple[EvaluatedWay, EvaluatedWay, str]]:
+        facts = [_facts(way.arithmetic) for way in self.ways[1:]]
+        sizes = sorted({known["block_size"] for known in facts})
+        for (a, before), (b, after) in itertools.combinations(zip(facts, self.ways[1:], strict=True), 2):
+            differing = [key for key in _KEYS if a[key] != b[key]]
+            if differing == ["block_size"]:
+                near = sorted((a["block_size"], b["block_size"]))
+                if sizes.index(near[1]) - sizes.index(near[0]) == 1:
+                    # The finer against the coarser.
+                    pair = (before, after) if a["block_size"] == near[1] else (after, before)
+                    yield (*pair, "block_size")
+            elif len(differing) == 1:
+                yield before, after, differing[0]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a flat record of each way."""

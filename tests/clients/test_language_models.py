@@ -106,7 +106,6 @@ def test_the_default_model_as_transformers_reads_it() -> None:
     text = "It's 1923, isn't it?\n\n  \tA naïve façade -- 東京, 12345.6 km: don't!   \n" * 3
     tokens = tokenizer.encode(text)
     assert tokens.tolist() == theirs(text, add_special_tokens=False)["input_ids"]
-    assert tokenizer.tokenizer.decode(tokens.tolist()) == text
     model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name).float().eval()
     wanted = logits_of(model, tokens[np.newaxis])
     seen = Transformer(read.configuration, read.weights).logits(tokens[np.newaxis])

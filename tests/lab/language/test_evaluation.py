@@ -16,6 +16,7 @@ from blockdot.lab.language.transformer import Transformer
 from blockdot.lab.language.windows import cut_windows
 from blockdot.lab.language.workers import run_jobs
 from blockdot.lab.quality.quantization_error import Quantization
+from jobs import DyingJob, FailingJob
 from messages import check_messages
 from tiny_models import write_model
 
@@ -130,9 +131,15 @@ def test_a_kill_loses_what_was_being_computed_alone(model, tmp_path, monkeypatch
         np.testing.assert_array_equal(a, b)
 
 
-class Failing:
-    def run(self) -> None:
-        raise ValueError("job must do well, not fail")
+def test_jobs_that_end_badly():
+    dead = "workers must live until their jobs are done, not be killed"
+    check_messages(
+        [
+            (ValueError, "job must do well, not fail", lambda: list(run_jobs([FailingJob()], 1))),
+            (ValueError, "job must do well, not fail", lambda: list(run_jobs([FailingJob()] * 2, 2))),
+            (RuntimeError, dead, lambda: list(run_jobs([DyingJob()] * 2, 2))),
+        ]
+    )
 
 
 def test_errors(model, tmp_path):
@@ -160,7 +167,6 @@ def test_errors(model, tmp_path):
                 evaluated(left_alone=("embeddings", "head", "first", "last")),
             ),
             (ValueError, "workers must be at least 1, not 0", evaluated(workers=0)),
-            (ValueError, "job must do well, not fail", lambda: list(run_jobs([Failing()], 1))),
         ]
     )
     assert not (tmp_path / "kept").exists()
