@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ..model import DotSpec
 from .console import console, print_json, progress_bar, table
 from .options import (
     JsonOption,
@@ -15,7 +14,7 @@ from .options import (
     SegmentOption,
     SpecArgument,
     StagesOption,
-    make_config,
+    parse_config,
 )
 
 __all__ = ["mutants"]
@@ -42,8 +41,7 @@ def mutants(
     from ..verify.netlist_mutants import FATES, mutate
     from ..verify.source_mutants import plant
 
-    parsed = DotSpec.parse(spec)
-    unit = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
+    unit = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
     start = time.perf_counter()
     with progress_bar(f"mutating {unit.module_name}", None) as report:
         of_netlist = mutate(unit, count, seed=seed, progress=report)

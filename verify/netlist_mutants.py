@@ -13,14 +13,29 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ..hw import DotUnit, UnitConfig, to_verilog
-from ..sim.stimulus import Stimulus, random
+from ..hw import DotUnit, QuantizerConfig, UnitConfig, to_verilog
+from ..hw.stream_unit import StreamUnit
+from ..model import DotSpec
+from ..sim import quantizer_stimulus
+from ..sim.stimulus import UnitStimulus, random
+from ..sim.stream_rules import as_number, result_ports
 from ..synth import yosys
 from .accumulation_checks import ACCUMULATION_CHECKS
 from .coverage.directed import directed
 from .proofs.solver import Network, SolverError, equal, network
 
-__all__ = ["FATES", "Fate", "Mutant", "Mutants", "agree", "examine_mutant", "mutate", "play"]
+__all__ = [
+    "FATES",
+    "Fate",
+    "Mutant",
+    "Mutants",
+    "agree",
+    "built",
+    "examine_mutant",
+    "mutate",
+    "play",
+    "stimuli_for",
+]
 
 Fate = Literal["killed", "refuted", "equivalent", "survived"]
 FATES: Final[tuple[Fate, ...]] = ("killed", "refuted", "equivalent", "survived")
@@ -76,7 +91,7 @@ class Mutants:
         return sorted({one.component for one in self.mutants})
 
 
-def _prepared(unit: DotUnit) -> list[str]:
+def _prepared(unit: StreamUnit) -> list[str]:
     return [
         "read_verilog unit.v",
         f"hierarchy -check -top {unit.name}",
@@ -98,7 +113,7 @@ def _component(command: str) -> str:
     return re.sub(r"_\d+$", "", inside[1]) if inside else "control"
 
 
-def _choose(unit: DotUnit, count: int, seed: int, source: str) -> list[str]:
+def _choose(unit: StreamUnit, count: int, seed: int, source: str) -> list[str]:
     """Return Yosys commands that each put in a fault, from every component in turn."""
     made = yosys.run(
         [*_prepared(unit), f"mutate -list {_CHOICE * count} -seed {seed} -o list.txt"],
@@ -119,8 +134,25 @@ def _choose(unit: DotUnit, count: int, seed: int, source: str) -> list[str]:
     return chosen
 
 
+def built(config: UnitConfig | QuantizerConfig) -> StreamUnit:
+    """Return the unit of a configuration.
+
+    Raises:
+        ValueError: If it is a tile.
+    """
+    return DotUnit.of(config) if isinstance(config, UnitConfig) else config.build()
+
+
+def stimuli_for(config: UnitConfig | QuantizerConfig, vectors: int, seed: int) -> list[UnitStimulus]:
+    """Return the inputs that faults are to be found by: directed ones, and so many random ones."""
+    if isinstance(config, UnitConfig):
+        return [directed(config.spec), random(config.spec, vectors, seed=seed)]
+    spec = config.spec
+    return [quantizer_stimulus.directed(spec), quantizer_stimulus.random(spec, vectors, seed=seed)]
+
+
 def mutate(
-    unit: UnitConfig,
+    unit: UnitConfig | QuantizerConfig,
     count: int,
     *,
     seed: int = 0,
@@ -146,7 +178,7 @@ def mutate(
     for name, value, least in (("count", count, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-    component = DotUnit.of(unit)
+    component = built(unit)
     source = to_verilog(component).text
     commands = _choose(component, count, seed, source)
     # A word of one bit would have no index.
@@ -158,7 +190,7 @@ def mutate(
     faulty = network(
         {"unit.v": source}, component.name, prepare=[*_prepared(component), *awake], seconds=None
     )
-    stimuli = [directed(unit.spec), random(unit.spec, _RANDOM, seed=seed)]
+    stimuli = stimuli_for(unit, _RANDOM, seed)
     found: dict[int, int] = {}
     vectors = sum(stimulus.vectors for stimulus in stimuli)
     played = 0
@@ -188,15 +220,15 @@ def _control_words(lanes: Sequence[int]) -> dict[str, int]:
     }
 
 
-def agree(results: Sequence[int], stimulus: Stimulus) -> bool:
+def agree(results: Sequence[int], stimulus: UnitStimulus) -> bool:
     """Say whether results are those of the model, as far as they are defined."""
     expected = stimulus.expected()
     start = stimulus.undefined_count
-    return len(results) == len(expected) and list(results[start:]) == expected[start:].tolist()
+    return len(results) == len(expected) and list(results[start:]) == [*map(as_number, expected[start:])]
 
 
 def play(
-    one: Network, unit: DotUnit, stimulus: Stimulus, lanes: Sequence[int] = (), *, patience: int = 20
+    one: Network, unit: StreamUnit, stimulus: UnitStimulus, lanes: Sequence[int] = (), *, patience: int = 20
 ) -> tuple[dict[int, int], list[int]]:
     """Play a stimulus, with its gaps and refusals, to netlists that differ in a control word.
 
@@ -209,18 +241,25 @@ def play(
 
     Returns:
         For each control word that shows at an output, the cycle in which it first does; and the results of
-        word 0, as many as came before too many cycles had passed.
+        word 0, each as one number (see `as_number`), as many as came before too many cycles had passed.
     """
     ones = (1 << (len(lanes) + 1)) - 1
     streams = unit.stages > 0
-    outputs = one.word("o_result") + (["o_valid", "i_ready"] if streams else [])
+    # Where each bit of a result stands: a port begins with a word of its own.
+    bits: list[str] = []
+    places: list[int] = []
+    for port in result_ports(unit):
+        start = 32 * (-(-(places[-1] + 1) // 32) if places else 0)
+        bits += one.word(port.name)
+        places += range(start, start + port.width)
+    outputs = bits + (["o_valid", "i_ready"] if streams else [])
     inputs, function = one.function([*outputs, *one.registers.values()])
     constant = dict.fromkeys(inputs, 0) | _control_words(lanes)
     columns = {
         name: [int.from_bytes(row.tobytes(), "little") for row in words]
         for name, words in stimulus.words().items()
     }
-    if unit.spec.accumulates:
+    if isinstance(unit.spec, DotSpec) and unit.spec.accumulates:
         columns["i_first"] = stimulus.first.astype(int).tolist()
         columns["i_last"] = stimulus.last.astype(int).tolist()
     ports = [(bit, *_place(bit)) for bit in inputs if _place(bit)[0] in columns]
@@ -246,9 +285,9 @@ def play(
             )
             ready = ones * bool(accept[cycle % len(accept)])
             values |= {"rst": ones * reset, "i_valid": ones * offering, "o_ready": ready}
-        at = min(vector, stimulus.vectors - 1)
+        offered = min(vector, stimulus.vectors - 1)
         for bit, name, k in ports:
-            values[bit] = ones * (columns[name][at] >> k & 1)
+            values[bit] = ones * (columns[name][offered] >> k & 1)
         values |= state
         answers = function([values[net] for net in inputs], ones)
         words = answers[: len(outputs)]
@@ -260,7 +299,7 @@ def play(
         valid = not streams or bool(words[-2] & 1)
         differs = 0
         for k, word in enumerate(words):
-            if k < 32 and not valid:
+            if k < len(bits) and not valid:
                 continue
             differs |= word ^ (ones if word & 1 else 0)
         new = differs & ~shown
@@ -270,7 +309,7 @@ def play(
             when[low.bit_length() - 1] = cycle
             new ^= low
         if valid and (not streams or accept[(cycle - 1) % len(accept)]):
-            results.append(sum((word & 1) << k for k, word in enumerate(words[:32])))
+            results.append(sum((word & 1) << at for at, word in zip(places, words, strict=False)))
         if taken:
             vector += 1
             offering = False
@@ -282,14 +321,14 @@ def _place(bit: str) -> tuple[str, int]:
     return word, int(rest[:-1]) if bracket else 0
 
 
-def _possible(unit: DotUnit, registers: Collection[str]) -> list[str]:
+def _possible(unit: StreamUnit, registers: Collection[str]) -> list[str]:
     """Return BLIF of a net ``possible``: the accumulator holds what it can hold.
 
     A binary32 is no other NaN than the quiet one, and a finite one not infinite; a fixed-point sum is not the
     least number of its width, which the guard bits keep away.
     """
     bits = [net for net in registers if _place(net)[0] == "accumulator"]
-    if not bits:
+    if not bits or not isinstance(unit.spec, DotSpec):
         return [".names possible", "1"]
     bits.sort(key=lambda net: _place(net)[1])
     holds = ACCUMULATION_CHECKS[unit.spec.accumulate].holds
@@ -323,7 +362,7 @@ def _awake(one: Network, number: int) -> Network:
     return Network([bit for bit in one.inputs if bit not in control], one.outputs, one.registers, body)
 
 
-def examine_mutant(unit: DotUnit, right: Network, wrong: Network) -> Fate:
+def examine_mutant(unit: StreamUnit, right: Network, wrong: Network) -> Fate:
     """Say whether any input, in any state that occurs, tells a faulty netlist from a unit's.
 
     Args:

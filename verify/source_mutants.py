@@ -16,13 +16,13 @@ from types import ModuleType
 from typing import Final
 
 from .. import base, hw, model
-from ..hw import DotUnit, UnitConfig, to_verilog
-from ..sim.stimulus import Stimulus, random
-from .coverage.directed import directed
-from .netlist_mutants import Fate, Mutant, agree, examine_mutant, play
+from ..hw import QuantizerConfig, UnitConfig, to_verilog
+from ..hw.stream_unit import StreamUnit
+from ..sim.stimulus import UnitStimulus
+from .netlist_mutants import Fate, Mutant, agree, built, examine_mutant, play, stimuli_for
 from .proofs.solver import Network, network
 
-__all__ = ["FAULTS", "SourceFault", "plant"]
+__all__ = ["FAULTS", "QUANTIZER_FAULTS", "SourceFault", "plant"]
 
 
 @dataclass(frozen=True)
@@ -300,10 +300,127 @@ FAULTS: Final = (
 )
 """The faults; one whose line a unit does not use makes the unit itself, and is equivalent."""
 
+QUANTIZER_FAULTS: Final = (
+    SourceFault(
+        "largest",
+        "the digits below do not count",
+        "quantizer/largest_magnitude.py",
+        "found = Cat(any_of([one[0] & live for one, live in zip(wanted, alive, strict=True)]), found)",
+        "found = Cat(any_of([one[0] for one in wanted]), found)",
+    ),
+    SourceFault(
+        "scale",
+        "ties of scales go down",
+        "quantizer/scale_choice.py",
+        "equal = 1 if threshold.included else below",
+        "equal = below",
+    ),
+    SourceFault(
+        "scale",
+        "a subnormal scale's tie goes up",
+        "quantizer/scale_choice.py",
+        "passes_constant(m, largest, at, int(exact and threshold.included), name)",
+        "passes_constant(m, largest, at, int(exact), name)",
+    ),
+    SourceFault(
+        "scale",
+        "no underflow is prevented",
+        "quantizer/scale_choice.py",
+        'passed[0] = wire(m, largest.any(), "above_zero")',
+        "pass",
+    ),
+    SourceFault(
+        "scale",
+        "ceil rounds up from three halves on",
+        "quantizer/scale_choice.py",
+        "fraction[-1] & (fraction[:-1].any() | below)",
+        "fraction[-1]",
+    ),
+    SourceFault(
+        "midpoints",
+        "a product that wraps is not shifted",
+        "quantizer/midpoints.py",
+        "below = Mux(product[-1], product[:-1], Cat(Const(0, 1), product[:-2]))",
+        "below = Cat(Const(0, 1), product[:-2])",
+    ),
+    SourceFault(
+        "compare",
+        "ties of elements go down",
+        "quantizer/element_rounding.py",
+        "equal = below if factor in (1, 5) else 1",
+        "equal = below",
+    ),
+    SourceFault(
+        "compare",
+        "ties of elements go up",
+        "quantizer/element_rounding.py",
+        "equal = below if factor in (1, 5) else 1",
+        "equal = 1",
+    ),
+    SourceFault(
+        "compare",
+        "a multiple is told as if it never wrapped",
+        "quantizer/element_rounding.py",
+        "(one & ~(above & wrap)) | ~(above | wrap)",
+        "one | ~above",
+    ),
+    SourceFault(
+        "round",
+        "a code of zero is not held back",
+        "quantizer/element_rounding.py",
+        "magnitude & repeat(before.inside[k] & live, 3)",
+        "magnitude & repeat(live, 3)",
+    ),
+    SourceFault(
+        "round",
+        "what is beyond all scales is not the largest",
+        "quantizer/element_rounding.py",
+        "magnitude = magnitude | repeat(before.beyond[k], 3)",
+        "pass",
+    ),
+    SourceFault(
+        "round",
+        "elements of a block with a NaN are kept",
+        "quantizer/element_rounding.py",
+        'live = wire(m, ~void, "live")',
+        'live = wire(m, Const(1), "live")',
+    ),
+    SourceFault(
+        "candidates",
+        "S4 is never in the next binade",
+        "quantizer/four_over_six.py",
+        "doubled = wire(m, six.least[0] ^ four.least[0],",
+        "doubled = wire(m, Const(0),",
+    ),
+    SourceFault(
+        "error_sums",
+        "three times a magnitude is twice it",
+        "quantizer/four_over_six.py",
+        'twice = wire(m, threefold & larger, f"twice_{k}")',
+        'twice = wire(m, Const(0), f"twice_{k}")',
+    ),
+    SourceFault(
+        "choose",
+        "equal errors take S4",
+        "quantizer/four_over_six.py",
+        "_take_away(columns, i, of_four & repeat(bit, len(of_four)))",
+        "_take_away(columns, i, of_four & repeat(bit, len(of_four))); columns.put_constant(-(not i))",
+    ),
+    SourceFault(
+        "choose",
+        "a scale of zero is not replaced",
+        "quantizer/four_over_six.py",
+        "takes_four = takes_four | ~six.scale.any()",
+        "pass",
+    ),
+)
+"""The faults of quantizers, likewise."""
+
 _EMIT: Final = """
 import sys
-from blockdot.hw import UnitConfig, to_verilog
-sys.stdout.write(to_verilog(UnitConfig.parse(sys.argv[1]).build()).text)
+from blockdot.hw import QuantizerConfig, UnitConfig, to_verilog
+kind = QuantizerConfig if sys.argv[1].startswith("quantize_") else UnitConfig
+sys.stdout.write(to_verilog(kind.parse(sys.argv[1]).build()).text)
 """
 _RANDOM: Final = 2000
 _SECONDS: Final = 120
@@ -314,7 +431,7 @@ def _folder(package: ModuleType) -> Path:
     return Path(package.__file__).parent
 
 
-def _emit(unit: UnitConfig, fault: SourceFault) -> str | None:
+def _emit(unit: UnitConfig | QuantizerConfig, fault: SourceFault) -> str | None:
     """Return the Verilog that the faulty generator emits; None if it emits none."""
     with tempfile.TemporaryDirectory(prefix="blockdot-fault-") as name:
         package = Path(name) / "blockdot"
@@ -344,16 +461,16 @@ def _emit(unit: UnitConfig, fault: SourceFault) -> str | None:
 
 
 def plant(
-    unit: UnitConfig,
+    unit: UnitConfig | QuantizerConfig,
     *,
-    faults: Sequence[SourceFault] = FAULTS,
+    faults: Sequence[SourceFault] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> tuple[Mutant, ...]:
     """Generate a unit with each fault of the source that makes another unit of it, and find the faults.
 
     Args:
         unit: How the unit is built.
-        faults: The faults.
+        faults: The faults; by default all of the unit's kind.
         progress: Is told how many faults are done, of how many.
 
     Returns:
@@ -363,10 +480,12 @@ def plant(
         ToolError: If pyosys is missing.
         SynthesisError: If Yosys fails.
     """
-    component = DotUnit.of(unit)
+    if faults is None:
+        faults = FAULTS if isinstance(unit, UnitConfig) else QUANTIZER_FAULTS
+    component = built(unit)
     text = to_verilog(component).text
     right = network({"unit.v": text}, component.name)
-    stimuli = [directed(unit.spec), random(unit.spec, _RANDOM, seed=0)]
+    stimuli = stimuli_for(unit, _RANDOM, 0)
     planted: list[Mutant] = []
     for k, fault in enumerate(faults):
         emitted = _emit(unit, fault)
@@ -378,7 +497,7 @@ def plant(
     return tuple(planted)
 
 
-def _fate(unit: DotUnit, right: Network, emitted: str | None, stimuli: Sequence[Stimulus]) -> Fate:
+def _fate(unit: StreamUnit, right: Network, emitted: str | None, stimuli: Sequence[UnitStimulus]) -> Fate:
     if emitted is None:
         return "killed"  # there is no unit to be tested
     wrong = network({"unit.v": emitted}, unit.name)

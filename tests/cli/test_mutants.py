@@ -37,3 +37,10 @@ def test_a_survivor_is_a_failure(blockdot, fates):
 
 def test_refuses_what_cannot_be(refused):
     assert refused("mutants", "e2m1_ue4m3_n2_none", "--count", 0) == "count must be at least 1, not 0"
+
+
+def test_quantizers_too(blockdot, refused, fates):
+    fates("killed")
+    name = "quantize_bf16_e2m1_ue4m3_n2_absmax"
+    assert json.loads(blockdot("mutants", name, "--json").out)["unit"] == f"blockdot_{name}_s0"
+    assert refused("mutants", name, "--segment", 8) == f"--segment must go with a dot product, not with {name}"

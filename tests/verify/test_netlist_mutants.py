@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from blockdot.hw import DotUnit, UnitConfig, to_verilog
-from blockdot.model import DotSpec
+from blockdot.hw import DotUnit, QuantizerConfig, UnitConfig, to_verilog
+from blockdot.model import DotSpec, QuantizerSpec
 from blockdot.sim import random
 from blockdot.verify import source_mutants
 from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
@@ -15,6 +15,7 @@ from blockdot import hw
 
 CONFIG = UnitConfig(DotSpec(scale="ue2m0", block_size=2), stages=1)
 UNIT = DotUnit.of(CONFIG)
+QUANTIZER = QuantizerConfig(QuantizerSpec(scale="ue2m1", block_size=2), stages=1)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,13 @@ def test_no_mutant_of_a_small_unit_survives(seed):
     assert all((one.cycle is not None) == (one.fate == "killed") for one in done.mutants)
     assert seen[-1] == (done.vectors, done.vectors)
     assert mutate(CONFIG, 60, seed=seed) == done
+
+
+def test_no_mutant_of_a_small_quantizer_survives(seed):
+    done = mutate(QUANTIZER, 40, seed=seed)
+    assert len(done.mutants) == 40
+    assert done.count("survived") == 0
+    assert done.count("killed") > 30
 
 
 def test_one_mutant_alone_is_found():
@@ -75,9 +83,14 @@ def test_faults_of_the_source(name):
     assert [one.fate for one in source_mutants.plant(CONFIG, faults=(fault,))] == expected
 
 
+def test_a_fault_of_a_quantizer_s_source():
+    fault = next(one for one in source_mutants.QUANTIZER_FAULTS if one.name == "ties of elements go up")
+    assert [one.fate for one in source_mutants.plant(QUANTIZER, faults=(fault,))] == ["killed"]
+
+
 def test_every_fault_of_the_source_has_its_line():
     folder = Path(str(hw.__file__)).parent
-    for fault in source_mutants.FAULTS:
+    for fault in (*source_mutants.FAULTS, *source_mutants.QUANTIZER_FAULTS):
         assert (folder / fault.file).read_text(encoding="utf-8").count(fault.right) == 1, fault.name
         assert fault.right != fault.wrong
 
