@@ -43,4 +43,6 @@ def test_quantizers_too(blockdot, refused, fates):
     fates("killed")
     name = "quantize_bf16_e2m1_ue4m3_n2_absmax"
     assert json.loads(blockdot("mutants", name, "--json").out)["unit"] == f"blockdot_{name}_s0"
-    assert refused("mutants", name, "--segment", 8) == f"--segment must go with a dot product, not with {name}"
+    assert (
+        refused("mutants", name, "--segment", 8) == f"--segment must go with a dot product, not with {name}"
+    )
