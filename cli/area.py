@@ -159,10 +159,47 @@ def area(
         bool,
         typer.Option(
             "--place",
-            help="With the target ice40: place and route on an HX8K too, for packed logic cells and fmax.",
+            help="Place cells, for area, delay, period and energy with wires; with the target ice40 place "
+            "and route on an HX8K, for packed logic cells and fmax.",
             rich_help_panel=_ON,
         ),
     ] = False,
+    lef: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--lef",
+            metavar="FILE",
+            help="With --place: a LEF file of the cells or of the technology. [default: those beside the "
+            "Liberty files]",
+            rich_help_panel=_ON,
+        ),
+    ] = None,
+    utilisation: Annotated[
+        float | None,
+        typer.Option(
+            "--utilisation",
+            help="With --place: percent of the core that is cells. [default: 70]",
+            rich_help_panel=_ON,
+        ),
+    ] = None,
+    aspect: Annotated[
+        float | None,
+        typer.Option(
+            "--aspect",
+            help="With --place: the core's height over its width. [default: 1]",
+            rich_help_panel=_ON,
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="DIR",
+            help="With --place: write each unit's first netlist there as Verilog, DEF, SDC, SPEF and a "
+            "configuration for LibreLane.",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
     curve: Annotated[
         bool,
         typer.Option(
@@ -199,7 +236,8 @@ def area(
         int | None,
         typer.Option(
             "--placements",
-            help="With --place: how many times each netlist is placed, from another seed each. [default: 5]",
+            help="With --place: how many times each netlist is placed, from another seed each. [default: 3; "
+            "on an FPGA 5]",
             rich_help_panel=_HOW,
         ),
     ] = None,
@@ -260,21 +298,25 @@ def area(
     Every unit is made as several netlists that compute the same and are wired differently. A difference is
     the mean over pairs that are wired alike, with its 95 % interval. It is measured in two ways, which are
     compared: on the flat unit, and component by component. Delay is that of the gates alone. The period is
-    that between registers, with clock-to-output and setup. Wires are not included, except on an FPGA with
-    --place. Results are kept: asking again takes no time, and an interrupted run continues where it stopped.
+    that between registers, with clock-to-output and setup. Wires are not included, except with --place.
+    Results are kept: asking again takes no time, and an interrupted run continues where it stopped.
     """
     from ..base.whole_files import write_whole
     from ..lab.cost.fpga_cost import PLACEMENTS
+    from ..lab.cost.placed_cost import CELL_PLACEMENTS
     from ..lab.price import PriceRequest, QuantizerChoices, UnitChoices, price
     from ..lab.reports.cost_report import FORMATS, read_report, report_changes
+    from ..synth.physical.placement import ASPECT, UTILISATION
 
     for path in output or ():
         if path.suffix not in FORMATS:
             raise ValueError(f"report must end in one of {', '.join(FORMATS)}, not {str(path)!r}")
     if not threshold >= 0:
         raise ValueError(f"threshold must not be negative, not {threshold:g}")
-    if placements is not None and not place:
-        raise ValueError(f"placements must be given with --place, not alone: {placements}")
+    of_cells = {"lef": lef and lef[0], "utilisation": utilisation, "aspect": aspect, "export": export}
+    for name, given in {"placements": placements, **of_cells}.items():
+        if given is not None and not place:
+            raise ValueError(f"{name} must be given with --place, not alone: {given}")
     if placements is not None and placements < 1:
         raise ValueError(f"placements must be at least 1, not {placements}")
     old = None if compare is None else read_report(compare)
@@ -299,9 +341,13 @@ def area(
         units = QuantizerChoices(
             **_chosen(common | of_quantizers | {"elements": element, "scales": scale})
         ).units()
+    libraries = _libraries(library or (), liberty or (), dont_use or (), alone=not target)
+    for name, given in of_cells.items():
+        if given is not None and not libraries:
+            raise ValueError(f"{name} must be given with a library, not for FPGAs alone: {given}")
     request = PriceRequest(
         units=units,
-        libraries=_libraries(library or (), liberty or (), dont_use or (), alone=not target),
+        libraries=libraries,
         orders=orders,
         variants=variants,
         adders=adders,
@@ -310,7 +356,12 @@ def area(
         delay_targets=delay_target or (),
         energy=energy,
         fpga_targets=list(dict.fromkeys(target or ())),
-        placements=(placements or PLACEMENTS) if place else 0,
+        placements=(placements or PLACEMENTS) if place and target else 0,
+        cell_placements=(placements or CELL_PLACEMENTS) if place and libraries else 0,
+        lef=lef or (),
+        utilisation=UTILISATION if utilisation is None else utilisation / 100,
+        aspect=ASPECT if aspect is None else aspect,
+        export=export,
         cache=build_dir / "synthesis",
         workers=workers,
         cluster=cluster,

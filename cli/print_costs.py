@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..lab.cost.area_delay import AreaDelayCurves
     from ..lab.cost.comparison import CostComparison, Delta
     from ..lab.cost.fpga_cost import FpgaCost
+    from ..lab.cost.placed_cost import WiredCost
     from ..lab.cost.unit_energy import UnitEnergy
     from ..lab.reports.cost_report import CostReport, ReportChange
     from ..lab.statistics import Estimate, Summary
@@ -28,6 +29,8 @@ def print_report(out: Console, report: "CostReport") -> None:
             _print_curves(out, one, comparison.library)
     for comparison, powered in zip(report.comparisons, report.energies, strict=False):
         _print_energies(out, powered, comparison.library)
+    for comparison, wired in zip(report.comparisons, report.placed, strict=False):
+        _print_wired(out, wired, comparison.library)
     if report.fpga:
         _print_fpga(out, report.fpga)
 
@@ -164,6 +167,73 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
             *(_interval(delta) for delta in (one.delta, one.settled_delta)),
         )
     out.print(energies)
+
+
+def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFacts") -> None:
+    placing = costs[0].placing
+    geometry = placing.geometry
+    figures = table(
+        f"With wires on {library.name}: placed by coloquinte at {100 * placing.utilisation:g} % utilisation, "
+        f"each netlist from {len(placing.seeds)} seeds: median (least to greatest)",
+        "unit",
+        f"core [{library.area_unit}]>",
+        f"wire [{geometry.length_unit}]>",
+        "wire load>",
+        f"delay [{library.delay_unit}]>",
+        f"period [{library.delay_unit}]>",
+        "without wires>",
+        "clock buffers>",
+    )
+    deltas = table(
+        "Difference with wires: mean over paired netlists, each the mean of its placements, 95 % interval",
+        "unit",
+        "against",
+        "core>",
+        "wire>",
+        "delay>",
+        "period>",
+    )
+    energies = table(
+        f"Switching energy of an input with wires on {library.name}, and its difference",
+        "unit",
+        "vectors",
+        "energy>",
+        "without glitches>",
+        "difference>",
+        "without glitches>",
+        keys=2,
+    )
+    for cost in costs:
+        found = cost.figures
+        period = found["period"].metric.digits
+        figures.add_row(
+            cost.unit.name,
+            f"{found['core_area'].median:.{found['core_area'].metric.digits}f}",
+            _spread(found["wire_length"]),
+            f"{found['wire_load'].median:.0f} %",
+            *(_spread(found[name]) for name in ("delay", "period")),
+            f"{found['bare_period'].median:.{period}f}",
+            f"{found['clock_buffers'].median:.0f}",
+        )
+        if cost.base is not None:
+            compared = (cost.deltas or {}).values()
+            deltas.add_row(cost.unit.name, cost.base.name, *(_interval(delta) for delta in compared))
+        for energy in cost.energies:
+            energies.add_row(
+                cost.unit.name,
+                energy.vectors,
+                f"{energy.total.median:.{energy.total.metric.digits}f} {energy.total.metric.unit}",
+                f"{energy.settled.median:.{energy.settled.metric.digits}f}",
+                *(_interval(delta) for delta in (energy.delta, energy.settled_delta)),
+            )
+    for one in (figures, deltas, energies):
+        if one.row_count:
+            out.print(one)
+    out.print(
+        "Sizes are those that were chosen for the pins' loads: no cell is changed after placement. The "
+        "clock's tree is an estimate.",
+        style="dim",
+    )
 
 
 def _print_fpga(out: Console, costs: "Sequence[FpgaCost]") -> None:

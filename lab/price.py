@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Unpack, cast
 
 from ..base.argument_checks import require_int
 from ..hw.config import Optimise, UnitConfig, keeps_carries, least_stages
@@ -19,12 +20,15 @@ from ..synth.adder_cells import chosen_adders
 from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
 from ..synth.liberty import Library
+from ..synth.physical.cell_geometry import CellGeometry, geometry_of
+from ..synth.physical.placement import ASPECT, UTILISATION, coloquinte_version, require_shape
 from .cost.area_delay import AreaDelayCurves, area_delay_curves
 from .cost.comparison import ORDERS, CostComparison, compare_costs
 from .cost.dask_cluster import Cluster
 from .cost.fpga_cost import FpgaCost, fpga
 from .cost.jobs import Measuring, Progress
 from .cost.measurement import seeds_of
+from .cost.placed_cost import WiredCost, export_placed, placed_costs
 from .cost.priced_unit import PricedUnit, kin_of
 from .cost.unit_energy import UnitEnergy, energies
 from .reports.cost_report import CostReport
@@ -226,7 +230,13 @@ class PriceRequest:
         delay_targets: The delays, in the library's unit; chosen by the first unit where there are none.
         energy: Whether the switching energy of an input is measured.
         fpga_targets: FPGA families whose resources are counted.
-        placements: How many times each netlist is placed and routed; 0 for not at all.
+        placements: How many times each netlist is placed and routed on an FPGA; 0 for not at all.
+        cell_placements: How many times each netlist of cells is placed, for figures with wires; 0 for none.
+        lef: LEF files of the libraries but the built-in one; those beside the Liberty files where there are
+            none.
+        utilisation: The part of a core that is cells.
+        aspect: A core's height over its width.
+        export: Folder for each unit's first netlist as it is placed, for other tools; None for none.
         cache: Folder in which results are kept and looked for.
         workers: Processes that work at once; the number of processors where it is None.
         cluster: Address of a Dask scheduler whose workers synthesize for the libraries.
@@ -248,6 +258,11 @@ class PriceRequest:
     energy: bool = False
     fpga_targets: Sequence[str] = ()
     placements: int = 0
+    cell_placements: int = 0
+    lef: Sequence[Path] = ()
+    utilisation: float = UTILISATION
+    aspect: float = ASPECT
+    export: Path | None = None
     cache: Path | None = None
     workers: int | None = None
     cluster: str | None = None
@@ -275,6 +290,22 @@ class PriceRequest:
                 found = repr(others[0]) if others else "none"
                 raise ValueError(f"target must be {PLACE_TARGET} to be placed and routed, not {found}")
             nextpnr_version()
+        if require_int("cell_placements", self.cell_placements) < 0:
+            raise ValueError(f"cell_placements must not be negative, not {self.cell_placements}")
+        if self.cell_placements:
+            coloquinte_version()
+            require_shape(self.utilisation, self.aspect)
+            # A file that is broken is told before hours of synthesis.
+            assert len(self.geometries) == len(self.libraries)
+
+    @cached_property
+    def geometries(self) -> list[CellGeometry]:
+        """The geometry of each library.
+
+        Raises:
+            ValueError: If a library has none, or a file is not a good one.
+        """
+        return [geometry_of(library, self.lef) for library in self.libraries]
 
     @property
     def dot_units(self) -> list[UnitConfig]:
@@ -310,6 +341,7 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
     comparisons: list[CostComparison] = []
     curves: list[tuple[AreaDelayCurves, ...]] = []
     powered: list[tuple[UnitEnergy, ...]] = []
+    placed: list[tuple[WiredCost, ...]] = []
     for library in request.libraries:
         comparisons.append(
             compare_costs(
@@ -350,6 +382,8 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
                     )
                 )
             )
+        if request.cell_placements:
+            placed.append(_placed(request, len(placed), **measuring("placing for", library)))
     fitted: list[FpgaCost] = []
     if request.fpga_targets:
         doing = "placing and routing on" if request.placements else "synthesizing for"
@@ -363,7 +397,35 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
             cache=request.cache,
             progress=telling(f"{doing} {', '.join(request.fpga_targets)}"),
         )
-    return CostReport(tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted))
+    return CostReport(tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted), tuple(placed))
+
+
+def _placed(request: PriceRequest, number: int, **measuring: Unpack[Measuring]) -> tuple[WiredCost, ...]:
+    """Measure with wires on the library of that number, and write what is asked for."""
+    library, geometry = request.libraries[number], request.geometries[number]
+    costs = placed_costs(
+        request.units,
+        library,
+        geometry,
+        orders=request.orders,
+        seed=request.seed,
+        placements=request.cell_placements,
+        utilisation=request.utilisation,
+        aspect=request.aspect,
+        energy=request.energy,
+        **measuring,
+    )
+    if request.export is not None:
+        export_placed(
+            request.units,
+            library,
+            geometry,
+            request.export / library.name,
+            order=seeds_of(request.orders, request.seed)[0],
+            utilisation=request.utilisation,
+            aspect=request.aspect,
+        )
+    return tuple(costs)
 
 
 def _has_guard(accumulate: str) -> bool:

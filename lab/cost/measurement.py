@@ -20,12 +20,16 @@ from ...base.source_digest import source_digest
 from ...synth.cache import Cache, entry, read_record, write_record
 from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
+from ...synth.mapped_netlist import MappedNetlist
 from ...synth.netlist import Netlist
+from ...synth.physical.placement import CellPlacer
 from ...synth.recipes import FLOW_VERSION, Recipe
 from ...synth.synthesis_point import Counts, SynthesisPoint, synthesis_point_of
+from ...synth.wire_loads import WireLoads
 from ...synth.yosys import pyosys_version
 from .components import take_apart
 from .energy_workloads import Workload
+from .placed_figures import PlacedFigures, Placing, placed_figures
 from .priced_unit import PricedUnit, key_parts
 from .switching_energy import ENERGY_VERSION, SwitchingEnergy, energy_of
 
@@ -87,7 +91,8 @@ class MeasurementJob:
         recipes: How the whole is synthesized.
         part_recipes: How each component alone is; none for no components.
         workloads: What it is fed with to measure its energy; nothing for no energy.
-        powered: How the whole is synthesized whose energy is measured.
+        powered: How the whole is synthesized whose energy is measured without wires.
+        placing: How the whole is placed, for figures with wires; those of energy are on the workloads.
     """
 
     unit: PricedUnit
@@ -96,6 +101,7 @@ class MeasurementJob:
     part_recipes: tuple[Recipe, ...] = ()
     workloads: tuple[Workload, ...] = ()
     powered: Recipe | None = None
+    placing: Placing | None = None
 
     def parts_of_key(self) -> list[str]:
         """Return what tells this job from every other."""
@@ -108,10 +114,13 @@ class MeasurementJob:
         ]
 
     def _energy_of_key(self) -> list[str]:
-        if self.powered is None:
-            return []
-        fed = (f"{workload.lanes} {workload.sha256}" for workload in self.workloads)
-        return [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.key}", *fed]
+        parts: list[str] = []
+        fed = [f"{workload.lanes} {workload.sha256}" for workload in self.workloads]
+        if self.powered is not None:
+            parts += [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.key}", *fed]
+        if self.placing is not None:
+            parts += [*self.placing.parts_of_key(), f"energy {ENERGY_VERSION}", *fed]
+        return parts
 
 
 @dataclass(frozen=True)
@@ -143,13 +152,15 @@ class CostSample:
         netlist: Hash of the unit's RTLIL, before synthesis.
         points: The whole, by each recipe in their order.
         parts: Its components, if they were asked for.
-        energies: The energy of one input, for each workload in their order.
+        energies: The energy of one input, for each workload in their order, without wires.
+        placed: What came of each placement, if it was asked for.
     """
 
     netlist: str
     points: tuple[SynthesisPoint, ...]
     parts: tuple[PartSample, ...] = ()
     energies: tuple[SwitchingEnergy, ...] = ()
+    placed: tuple[PlacedFigures, ...] = ()
 
     @classmethod
     def of(cls, record: Any) -> "CostSample":
@@ -163,6 +174,8 @@ class CostSample:
             tuple(synthesis_point_of(point["recipe"], point) for point in record["points"]),
             tuple(PartSample(**{**part, "cells": _pairs(part["cells"])}) for part in record["parts"]),
             tuple(SwitchingEnergy(**energy) for energy in record["energies"]),
+            # Records of before there were placements have none.
+            tuple(map(PlacedFigures.of, record.get("placed", ()))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,11 +204,13 @@ class MeasurementBench:
         self._cache = Cache(cache, library)
         self._place = None if cache is None else Path(cache)
         self._synthesizer: Synthesizer | None = None
+        self._placer: CellPlacer | None = None
 
     def close(self) -> None:
         """End what is running, and remove what lies about; may be called from another thread."""
-        if self._synthesizer is not None:
-            self._synthesizer.close()
+        for session in (self._synthesizer, self._placer):
+            if session is not None:
+                session.close()
 
     def known(self, job: MeasurementJob) -> CostSample | None:
         """Return the sample of a job that was done before; None if it was not, or is not to be found."""
@@ -268,7 +283,9 @@ class MeasurementBench:
                 for part, counts in zip(taken, made, strict=True)
             )
         points = tuple(whole[recipe.name] for recipe in job.recipes)
-        sample = CostSample(netlist.sha256, points, parts, self._energies(job, netlist))
+        sample = CostSample(
+            netlist.sha256, points, parts, self._energies(job, netlist), self._placed(job, netlist)
+        )
         self.keep(job, sample)
         return sample
 
@@ -276,18 +293,39 @@ class MeasurementBench:
         """Return the energy of one input on each of a job's workloads."""
         if job.powered is None:
             return ()
-        synthesizer = self._started()
-        mapped = synthesizer.map(netlist, [job.powered])[job.powered.name]
+        mapped = self._started().map(netlist, [job.powered])[job.powered.name]
+        return self._energies_of(job, mapped)
+
+    def _energies_of(
+        self, job: MeasurementJob, mapped: MappedNetlist, wires: WireLoads | None = None
+    ) -> tuple[SwitchingEnergy, ...]:
         return tuple(
             energy_of(
                 mapped,
-                synthesizer.models,
+                self._started().models,
                 workload.words,
                 lanes=workload.lanes,
                 latency=job.unit.stages,
                 constants=[("rst", 0), ("i_valid", 1), ("o_ready", 1), ("en", 1)],
+                wires=wires,
             )
             for workload in job.workloads
+        )
+
+    def _placed(self, job: MeasurementJob, netlist: Netlist) -> tuple[PlacedFigures, ...]:
+        """Return what comes of a job's placements."""
+        if job.placing is None:
+            return ()
+        synthesizer = self._started()
+        mapped = synthesizer.map(netlist, [job.placing.recipe])[job.placing.recipe.name]
+        if self._placer is None:
+            self._placer = CellPlacer()
+        return placed_figures(
+            mapped,
+            synthesizer.models,
+            job.placing,
+            self._placer,
+            lambda wires: self._energies_of(job, mapped, wires),
         )
 
     def _least(self, counts: Sequence[Counts]) -> tuple[float, Counts]:

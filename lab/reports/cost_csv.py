@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ..cost.fpga_cost import PLACED, RESOURCES
+from ..cost.placed_cost import WIRED_DELTAS
 from .records import csv_text
 
 __all__ = ["cost_csv"]
@@ -27,6 +28,9 @@ _COLUMNS: Final[tuple[str, ...]] = (
     "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
     "variants", "recipes", "pyosys", "adders", *_QUANTIZER_COLUMNS,
 )  # fmt: skip
+
+
+_WIRED: Final = "with wires"
 
 
 def cost_csv(report: dict[str, Any]) -> str:
@@ -67,14 +71,15 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     row |= _ends("delta_percent", delta["relative"])
                 yield row
         for energy in result["energies"]:
-            for what, name, delta in (
-                ("energy", "total", energy["delta"]),
-                ("energy without glitches", "settled", energy["settled_delta"]),
-            ):
-                row = units[energy["unit"]] | _figures(f"{what}, {energy['vectors']}", energy[name])
-                if delta:
-                    row |= {"base": energy["base"]} | _ends("delta_percent", delta)
+            yield from _energy_rows(units[energy["unit"]], energy, "")
+        for cost in result["placed"]:
+            for metric, figures in cost["figures"].items():
+                row = units[cost["unit"]] | _figures(f"{_WIRED}, {metric}", figures)
+                if metric in WIRED_DELTAS and cost["base"]:
+                    row |= {"base": cost["base"]} | _ends("delta_percent", cost["deltas"][metric])
                 yield row
+            for energy in cost["energies"]:
+                yield from _energy_rows(units[cost["unit"]], energy | {"base": cost["base"]}, f"{_WIRED}, ")
     for cost in report["fpga"]:
         row = {"library": cost["target"]} | _unit_cells(cost)
         for metric in RESOURCES:
@@ -87,6 +92,17 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if delta := cost["placed"][f"{metric}_delta"]:
                 figures |= {"base": cost["base"]} | _ends("delta_percent", delta)
             yield figures
+
+
+def _energy_rows(unit: dict[str, Any], energy: dict[str, Any], before: str) -> Iterator[dict[str, Any]]:
+    for what, name, delta in (
+        ("energy", "total", energy["delta"]),
+        ("energy without glitches", "settled", energy["settled_delta"]),
+    ):
+        row = unit | _figures(f"{before}{what}, {energy['vectors']}", energy[name])
+        if delta:
+            row |= {"base": energy["base"]} | _ends("delta_percent", delta)
+        yield row
 
 
 def _figures(metric: str, figures: dict[str, Any]) -> dict[str, Any]:

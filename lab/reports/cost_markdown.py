@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..cost.fpga_cost import PLACED, RESOURCES
+from ..cost.placed_cost import WIRED_DELTAS
 from .records import markdown_lines
 
 __all__ = ["cost_markdown"]
@@ -22,7 +23,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield (
             f"pyosys {result['tools']['pyosys']}, recipes {', '.join(result['recipes'])}, "
             f"{len(result['orders'])} netlists of each unit, {result['variants']} x mapped for area, "
-            f"intervals of {100 * result['level']:.0f} %. Gates alone: no wires, no placement."
+            f"intervals of {100 * result['level']:.0f} %. Gates alone"
+            + (", but for the figures with wires." if result["placed"] else ": no wires, no placement.")
         )
         if left_out := library.get("left_out"):
             yield f"Cells not used: {', '.join(f'`{rule}`' for rule in left_out)}."
@@ -97,6 +99,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
                 ],
             )
             yield ""
+        if result["placed"]:
+            yield from _placed_lines(result["placed"], library)
         for attribution in result["attributions"]:
             yield f"`{attribution['other']}` less `{attribution['base']}`, component by component:"
             yield ""
@@ -120,6 +124,86 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             yield ""
     if report["fpga"]:
         yield from _fpga_lines(report["fpga"])
+
+
+def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> Iterator[str]:
+    first = costs[0]
+    length = first["geometry"]["length_unit"]
+    yield (
+        f"With wires: mapped by recipe {first['recipe']}, placed by coloquinte {first['coloquinte']} from "
+        f"{len(first['seeds'])} seeds at {100 * first['utilisation']:g} % utilisation, sizes not changed "
+        f"after that. Medians over all placements; differences of the means over each netlist's placements."
+    )
+    yield ""
+    yield from markdown_lines(
+        (
+            "unit",
+            f"core [{library['area_unit']}]",
+            f"wire [{length}]",
+            "wire load [% of pins']",
+            f"delay [{library['delay_unit']}]",
+            f"period [{library['delay_unit']}]",
+            "period without wires",
+            "clock buffers",
+        ),
+        [
+            (
+                cost["unit"],
+                *(
+                    f"{cost['figures'][name]['median']:.{digits}f}"
+                    for name, digits in (
+                        ("core_area", 1),
+                        ("wire_length", 0),
+                        ("wire_load", 1),
+                        ("delay", 3),
+                        ("period", 3),
+                        ("bare_period", 3),
+                        ("clock_buffers", 0),
+                    )
+                ),
+            )
+            for cost in costs
+        ],
+    )
+    yield ""
+    compared = [cost for cost in costs if cost["base"]]
+    if compared:
+        yield from markdown_lines(
+            ("unit", "against", "core", "wire", "delay", "period"),
+            [
+                (
+                    cost["unit"],
+                    cost["base"],
+                    *(_interval(cost["deltas"][name], 2) for name in WIRED_DELTAS),
+                )
+                for cost in compared
+            ],
+        )
+        yield ""
+    energies = [(cost, energy) for cost in costs for energy in cost["energies"]]
+    if energies:
+        yield from markdown_lines(
+            (
+                "unit",
+                "vectors",
+                f"energy with wires [{energies[0][1]['total']['unit']}]",
+                "without glitches",
+                "difference",
+                "without glitches",
+            ),
+            [
+                (
+                    cost["unit"],
+                    energy["vectors"],
+                    f"{energy['total']['median']:.0f}",
+                    f"{energy['settled']['median']:.0f}",
+                    _interval(energy["delta"], 2) if energy["delta"] else "",
+                    _interval(energy["settled_delta"], 2) if energy["settled_delta"] else "",
+                )
+                for cost, energy in energies
+            ],
+        )
+        yield ""
 
 
 def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:

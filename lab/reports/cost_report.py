@@ -10,6 +10,7 @@ from typing import Any, Final
 from ..cost.area_delay import AreaDelayCurves
 from ..cost.comparison import CostComparison
 from ..cost.fpga_cost import FpgaCost
+from ..cost.placed_cost import WiredCost
 from ..cost.unit_energy import UnitEnergy
 from .cost_csv import cost_csv
 from .cost_markdown import cost_markdown
@@ -48,17 +49,20 @@ class CostReport:
         curves: The area-delay curves measured with each, in the same order.
         energies: The energies of the units with each, in the same order.
         fpga: What the units take of FPGAs.
+        placed: What the units cost with their wires with each library, in the same order.
     """
 
     comparisons: tuple[CostComparison, ...]
     curves: tuple[tuple[AreaDelayCurves, ...], ...] = ()
     energies: tuple[tuple[UnitEnergy, ...], ...] = ()
     fpga: tuple[FpgaCost, ...] = ()
+    placed: tuple[tuple[WiredCost, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole as JSON can hold it: schema `SCHEMA`, version `SCHEMA_VERSION`."""
         curves = self.curves or ((),) * len(self.comparisons)
         energies = self.energies or ((),) * len(self.comparisons)
+        placed = self.placed or ((),) * len(self.comparisons)
         return {
             "schema": SCHEMA,
             "version": SCHEMA_VERSION,
@@ -67,8 +71,11 @@ class CostReport:
                 | {
                     "curves": [one.to_dict() for one in several],
                     "energies": [one.to_dict() for one in powered],
+                    "placed": [one.to_dict() for one in wired],
                 }
-                for comparison, several, powered in zip(self.comparisons, curves, energies, strict=True)
+                for comparison, several, powered, wired in zip(
+                    self.comparisons, curves, energies, placed, strict=True
+                )
             ],
             "fpga": [cost.to_dict() for cost in self.fpga],
         }

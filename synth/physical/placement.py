@@ -44,6 +44,7 @@ __all__ = [
     "Placement",
     "coloquinte_version",
     "core_of",
+    "require_shape",
     "to_sites",
 ]
 
@@ -124,12 +125,23 @@ class Core:
         return self.rows * self.sites * self.geometry.site_area
 
 
+def require_shape(utilisation: float, aspect: float) -> None:
+    """Raise ValueError unless a core may have that utilisation and that height over its width."""
+    if not _LEAST_UTILISATION <= utilisation <= _MOST_UTILISATION:
+        raise ValueError(
+            f"utilisation must be from {_LEAST_UTILISATION:g} to {_MOST_UTILISATION:g}, not {utilisation:g}"
+        )
+    if not _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
+        raise ValueError(f"aspect must be from {_LEAST_ASPECT:g} to {_MOST_ASPECT:g}, not {aspect:g}")
+
+
 def core_of(
     netlist: MappedNetlist,
     geometry: CellGeometry,
     *,
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
+    reserved: int = 0,
 ) -> Core:
     """Return the core for a netlist.
 
@@ -138,18 +150,14 @@ def core_of(
         geometry: The geometry of its cells.
         utilisation: The part of the core that is cells.
         aspect: Its height over its width; met as nearly as whole rows do.
+        reserved: How many sites there must be for cells that are not placed.
 
     Raises:
         ValueError: If a parameter is outside its domain, or a cell has no geometry.
     """
-    if not _LEAST_UTILISATION <= utilisation <= _MOST_UTILISATION:
-        raise ValueError(
-            f"utilisation must be from {_LEAST_UTILISATION:g} to {_MOST_UTILISATION:g}, not {utilisation:g}"
-        )
-    if not _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
-        raise ValueError(f"aspect must be from {_LEAST_ASPECT:g} to {_MOST_ASPECT:g}, not {aspect:g}")
+    require_shape(utilisation, aspect)
     widths = [geometry.shape(instance.cell).width for instance in netlist.instances]
-    sites = sum(widths) // geometry.site_width / utilisation
+    sites = (sum(widths) // geometry.site_width + reserved) / utilisation
     rows = max(1, round(math.sqrt(sites * geometry.site_width * aspect / geometry.row_height)))
     widest = max(widths, default=0) // geometry.site_width
     across = max(math.ceil(sites / rows - 1e-9), widest, 1)

@@ -126,7 +126,15 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--threshold", -1], "threshold must not be negative, not -1"),
         (["--optimise", "fun"], "optimise must be area or delay, not 'fun'"),
         (["--target", "max10"], "target must be one of ice40, ecp5, xilinx, not 'max10'"),
-        (["--place"], "target must be ice40 to be placed and routed, not none"),
+        (["--target", "ecp5", "--place"], "target must be ice40 to be placed and routed, not 'ecp5'"),
+        (["--place", "--utilisation", 99], "utilisation must be from 0.1 to 0.95, not 0.99"),
+        (["--place", "--aspect", 9], "aspect must be from 0.2 to 5, not 9"),
+        (["--utilisation", 60], "utilisation must be given with --place, not alone: 60"),
+        (["--export", "out"], "export must be given with --place, not alone: out"),
+        (
+            ["--target", "ice40", "--place", "--aspect", 2],
+            "aspect must be given with a library, not for FPGAs alone: 2",
+        ),
         (["--target", "ice40", "--target", "ecp5", "--place"], "to be placed and routed, not 'ecp5'"),
         (["--target", "ice40", "--place", "--placements", 0], "placements must be at least 1, not 0"),
         (["--target", "ice40", "--placements", 3], "placements must be given with --place, not alone: 3"),
@@ -144,6 +152,20 @@ def test_refuses_a_liberty_file_that_is_none(refused, tmp_path, name):
     junk = b"module not_a_library(); endmodule\n"
     (tmp_path / name).write_bytes(gzip.compress(junk) if name.endswith(".gz") else junk)
     assert "'junk.lib'" in refused("area", "--liberty", name)
+
+
+def test_refuses_a_library_without_geometry(refused, tmp_path):
+    (tmp_path / "cells.lib").write_text(liberty_text())
+    message = "must have LEF files to be placed, beside its Liberty files or given (--lef), not none"
+    assert message in refused("area", "--liberty", "cells.lib", "--place")
+    (tmp_path / "cells.lef").write_text("MACRO INV_X1\n  SIZE 1 BY ;\nEND INV_X1\n")
+    message = (
+        "LEF file must be a readable LEF file, not 'cells.lef': line 2: SIZE must be a width BY a height"
+    )
+    assert message in refused("area", "--liberty", "cells.lib", "--place")
+    assert "LEF file must exist, not 'none.lef'" in refused(
+        "area", "--liberty", "cells.lib", "--place", "--lef", "none.lef"
+    )
 
 
 CLOCKED = ("--block-size", 2, "--accumulate", "exact", "--orders", 2, "--workers", 1, "--scale", "ue4m3")

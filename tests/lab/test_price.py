@@ -94,6 +94,36 @@ def test_a_missing_placer_is_told_before_any_work(monkeypatch, place):
         PriceRequest(units=SMALL, fpga_targets=["ice40"], placements=place)
 
 
+def test_cells_are_placed_on_each_library_and_written_where_it_is_asked_for(monkeypatch, tmp_path):
+    calls: list[tuple[object, ...]] = []
+
+    def placed(_, library, geometry, **options):
+        calls.append(("placed", library, geometry, options["placements"], options["utilisation"]))
+        return [f"cost {len(calls)}"]
+
+    def exported(_, library, geometry, folder, **options):
+        calls.append(("exported", library, geometry, folder, options["order"]))
+
+    monkeypatch.setattr("blockdot.lab.price.compare_costs", lambda *_, **__: "comparison")
+    monkeypatch.setattr("blockdot.lab.price.placed_costs", placed)
+    monkeypatch.setattr("blockdot.lab.price.export_placed", exported)
+    request = PriceRequest(
+        units=SMALL,
+        libraries=[neutral(), neutral()],
+        orders=2,
+        seed=3,
+        cell_placements=4,
+        utilisation=0.6,
+        export=tmp_path,
+    )
+    assert price(request).placed == (("cost 1",), ("cost 3",))
+    of_one = [
+        ("placed", neutral(), request.geometries[0], 4, 0.6),
+        ("exported", neutral(), request.geometries[0], tmp_path / "neutral", 6),
+    ]
+    assert calls == of_one * 2
+
+
 def test_messages():
     def ask(**options: object) -> PriceRequest:
         return PriceRequest(units=SMALL, **options)  # type: ignore[arg-type]  # wrong kinds are what is tested
@@ -110,6 +140,12 @@ def test_messages():
                 lambda: ask(fpga_targets=["ice40", "max10"]),
             ),
             (ValueError, "placements must not be negative, not -1", lambda: ask(placements=-1)),
+            (ValueError, "cell_placements must not be negative, not -1", lambda: ask(cell_placements=-1)),
+            (
+                ValueError,
+                "utilisation must be from 0.1 to 0.95, not 1",
+                lambda: ask(libraries=[neutral()], cell_placements=1, utilisation=1.0),
+            ),
             (
                 ValueError,
                 "library must have adder cells for adders, not neutral without any",

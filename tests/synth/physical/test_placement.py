@@ -44,7 +44,7 @@ def test_a_core_out_of_range_is_refused(
     options: dict[str, float], message: str, chain: MappedNetlist, geometry: CellGeometry
 ):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        core_of(chain, geometry, **options)
+        core_of(chain, geometry, **options)  # type: ignore[arg-type]  # floats alone
 
 
 def test_pins_stand_around_the_core_in_the_order_of_the_ports(chain: MappedNetlist, geometry: CellGeometry):

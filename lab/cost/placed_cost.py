@@ -1,0 +1,318 @@
+"""What units cost with their wires, and how two formats differ in it.
+
+Each netlist of a unit is placed several times. The placements of one netlist are more alike than those of two
+netlists, so that they are not independent measurements: the mean over a netlist's placements is one, and an
+interval is over the netlists. Differences are of these means, between netlists that are made in the same
+order.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Unpack
+
+from ...base.argument_checks import require_int
+from ...base.whole_files import write_whole
+from ...hw.config import UnitConfig
+from ...synth.flow import Synthesizer
+from ...synth.liberty import Library
+from ...synth.metric import Metric
+from ...synth.netlist import Netlist
+from ...synth.physical.cell_geometry import CellGeometry
+from ...synth.physical.exchange_files import PlacedFiles
+from ...synth.physical.layout import lay_out
+from ...synth.physical.placement import ASPECT, UTILISATION, CellPlacer, coloquinte_version
+from ...synth.recipes import choose, unvaried
+from ..demo_weights import real_tensors
+from ..statistics import Estimate, Summary, relative
+from .energy_workloads import LANES, Vectors, workloads
+from .jobs import Measuring, measure_all
+from .measurement import MeasurementJob, emit, seeds_of
+from .placed_figures import PlacedFigures, Placing
+from .priced_unit import PricedUnit, bases_of
+from .unit_energy import energy_unit
+
+__all__ = [
+    "CELL_PLACEMENTS",
+    "PLACED_RECIPE",
+    "WIRED_DELTAS",
+    "WiredCost",
+    "WiredEnergy",
+    "export_placed",
+    "placed_costs",
+]
+
+CELL_PLACEMENTS: Final = 3
+"""How many times a netlist of cells is placed where nothing is said of it."""
+
+PLACED_RECIPE: Final = "s1"
+"""How netlists that are placed are mapped: the smallest gates, buffered and sized for their pins' loads."""
+
+WIRED_DELTAS: Final = ("core_area", "wire_length", "delay", "period")
+"""The figures that are compared, by their names in `WiredCost.figures`."""
+
+
+@dataclass(frozen=True)
+class WiredEnergy:
+    """The energy of an input with wires, on one kind of vectors.
+
+    Attributes:
+        vectors: On what vectors.
+        total: All of it, of each placement.
+        settled: What would be left without glitches.
+        delta: The total less the base's, in percent; None without a base.
+        settled_delta: The same without glitches.
+    """
+
+    vectors: Vectors
+    total: Summary
+    settled: Summary
+    delta: Estimate | None = None
+    settled_delta: Estimate | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        return {
+            "vectors": self.vectors,
+            "total": self.total.to_dict(),
+            "settled": self.settled.to_dict(),
+            "delta": None if self.delta is None else self.delta.to_dict(),
+            "settled_delta": None if self.settled_delta is None else self.settled_delta.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class WiredCost:
+    """What a unit costs with its wires, over its netlists and their placements.
+
+    Attributes:
+        unit: The unit.
+        placing: How its netlists were mapped and placed.
+        coloquinte: The placer's version.
+        figures: Of each figure that `PlacedFigures` has, those of the first netlist from each seed, then of
+            the next: by name.
+        energies: The energy of an input, on each kind of vectors.
+        base: The unit that it is compared with; None for none.
+        deltas: Each of `WIRED_DELTAS` less the base's, in percent of that, netlist by netlist.
+    """
+
+    unit: PricedUnit
+    placing: Placing
+    coloquinte: str
+    figures: Mapping[str, Summary]
+    energies: tuple[WiredEnergy, ...] = ()
+    base: PricedUnit | None = None
+    deltas: Mapping[str, Estimate] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        placing, geometry = self.placing, self.placing.geometry
+        return {
+            "unit": self.unit.name,
+            "base": None if self.base is None else self.base.name,
+            "recipe": unvaried(placing.recipe.name),
+            "seeds": list(placing.seeds),
+            "utilisation": placing.utilisation,
+            "aspect": placing.aspect,
+            "coloquinte": self.coloquinte,
+            "geometry": {
+                "files": list(geometry.files),
+                "sha256": geometry.sha256,
+                "length_unit": geometry.length_unit,
+                "wires": geometry.source,
+                "layers": [
+                    {"name": layer.name, "capacitance": layer.capacitance, "resistance": layer.resistance}
+                    for layer in (geometry.level, geometry.upright)
+                ],
+            },
+            "figures": {name: summary.to_dict() for name, summary in self.figures.items()},
+            "deltas": {name: delta.to_dict() for name, delta in (self.deltas or {}).items()},
+            "energies": [energy.to_dict() for energy in self.energies],
+        }
+
+
+def _metrics(library: Library, geometry: CellGeometry) -> dict[str, tuple[Metric, float]]:
+    """Return what each figure of `PlacedFigures` is, and what to multiply it with."""
+    length = Metric("wire length", geometry.length_unit, "lower", 0)
+    time = 1 / library.delay_unit_ps
+    return {
+        "core_area": (replace(library.area, name="core area"), 1.0),
+        "wire_length": (length, 1.0),
+        "half_perimeter": (replace(length, name="half perimeter"), 1.0),
+        "wire_load": (Metric("wire load", "%", "lower", 1), 1.0),
+        "delay": (replace(library.delay, name="delay"), time),
+        "period": (replace(library.delay, name="period"), time),
+        "bare_delay": (replace(library.delay, name="delay without wires"), time),
+        "bare_period": (replace(library.delay, name="period without wires"), time),
+        "clock_buffers": (Metric("clock buffers", "", "lower", 0), 1.0),
+        "clock_wire": (replace(length, name="clock wire"), 1.0),
+    }
+
+
+def _means(values: Sequence[float], seeds: int) -> list[float]:
+    """Return the mean over the placements of each netlist."""
+    return [statistics.fmean(values[at : at + seeds]) for at in range(0, len(values), seeds)]
+
+
+def placed_costs(
+    units: Sequence[PricedUnit],
+    library: Library,
+    geometry: CellGeometry,
+    *,
+    orders: int,
+    seed: int = 0,
+    placements: int = CELL_PLACEMENTS,
+    utilisation: float = UTILISATION,
+    aspect: float = ASPECT,
+    energy: bool = False,
+    lanes: int = LANES,
+    **measuring: Unpack[Measuring],
+) -> list[WiredCost]:
+    """Measure units with their wires.
+
+    Args:
+        units: What to measure. Of those that `kin_of` finds alike, the first is what the others are compared
+            with.
+        library: What to map to.
+        geometry: The geometry of its cells.
+        orders: How many netlists are made of each unit, at least 2.
+        seed: Which ones.
+        placements: How many times each netlist is placed, every time from another seed.
+        utilisation: The part of the core that is cells.
+        aspect: The core's height over its width.
+        energy: Whether the energy of an input is measured too; of dot-product units alone.
+        lanes: Vectors side by side, of each kind.
+        **measuring: How, as `measure_all` takes it.
+
+    Raises:
+        TypeError: If a parameter is of the wrong kind.
+        ValueError: If a parameter is outside its domain, or a cell has no geometry.
+        SynthesisError: If a unit cannot be synthesized or placed.
+        ToolError: If the placer is missing.
+    """
+    seeds = seeds_of(orders, seed)
+    if require_int("placements", placements) < 1:
+        raise ValueError(f"placements must be at least 1, not {placements}")
+    tensors = real_tensors() if energy else None
+    fed = {
+        unit: tuple(workloads(unit.spec, unit.stages, tensors, lanes=lanes))
+        if energy and isinstance(unit, UnitConfig)
+        else ()
+        for unit in units
+    }
+    placing = {order: _placing(geometry, order, placements, utilisation, aspect) for order in seeds}
+    samples = iter(
+        measure_all(
+            [
+                MeasurementJob(unit, order, workloads=fed[unit], placing=placing[order])
+                for unit in units
+                for order in seeds
+            ],
+            library,
+            **measuring,
+        )
+    )
+    metrics = _metrics(library, geometry)
+    energies = Metric("energy", energy_unit(library), "lower", 0)
+    bases = bases_of(units)
+    found: dict[PricedUnit, WiredCost] = {}
+    for unit in units:
+        placed: list[PlacedFigures] = [one for _ in seeds for one in next(samples).placed]
+        cost = WiredCost(
+            unit,
+            placing[seeds[0]],
+            coloquinte_version(),
+            {
+                name: Summary(metric, tuple(factor * getattr(one, name) for one in placed))
+                for name, (metric, factor) in metrics.items()
+            },
+            tuple(
+                WiredEnergy(
+                    workload.vectors,
+                    Summary(energies, tuple(one.energies[place].total for one in placed)),
+                    Summary(energies, tuple(one.energies[place].settled for one in placed)),
+                )
+                for place, workload in enumerate(fed[unit])
+            ),
+        )
+        if unit in bases:
+            cost = _against(cost, found[bases[unit]], placements)
+        found[unit] = cost
+    return list(found.values())
+
+
+def _placing(
+    geometry: CellGeometry, order: int, placements: int, utilisation: float, aspect: float
+) -> Placing:
+    (recipe,) = choose([PLACED_RECIPE])
+    return Placing(geometry, recipe.varied(order), tuple(range(1, placements + 1)), utilisation, aspect)
+
+
+def _against(cost: WiredCost, base: WiredCost, placements: int) -> WiredCost:
+    """Return a cost with how it differs from another unit's."""
+
+    def less(before: Summary, after: Summary) -> Estimate:
+        one, two = (_means(summary.values, placements) for summary in (before, after))
+        return relative(after.metric, one, two)
+
+    return replace(
+        cost,
+        base=base.unit,
+        deltas={name: less(base.figures[name], cost.figures[name]) for name in WIRED_DELTAS},
+        energies=tuple(
+            replace(two, delta=less(one.total, two.total), settled_delta=less(one.settled, two.settled))
+            for one, two in zip(base.energies, cost.energies, strict=True)
+        ),
+    )
+
+
+def export_placed(
+    units: Sequence[PricedUnit],
+    library: Library,
+    geometry: CellGeometry,
+    folder: Path,
+    *,
+    order: int = 0,
+    utilisation: float = UTILISATION,
+    aspect: float = ASPECT,
+) -> list[Path]:
+    """Write each unit's netlist of an order, placed from seed 1, for other tools: see `PlacedFiles`.
+
+    Args:
+        units: The units.
+        library: What they are mapped to.
+        geometry: The geometry of its cells.
+        folder: Where a folder is made for each unit.
+        order: Which netlist.
+        utilisation: As for `placed_costs`.
+        aspect: As for `placed_costs`.
+
+    Returns:
+        The folders.
+    """
+    recipe = _placing(geometry, order, 1, utilisation, aspect).recipe
+    folders: list[Path] = []
+    with Synthesizer(library) as synthesizer, CellPlacer() as placer:
+        for unit in units:
+            text, top = emit(unit, order)
+            mapped = synthesizer.map(Netlist(text, top), [recipe])[recipe.name]
+            (wires,) = lay_out(
+                mapped,
+                synthesizer.models,
+                geometry,
+                placer,
+                seeds=[1],
+                utilisation=utilisation,
+                aspect=aspect,
+            )
+            written = PlacedFiles(top, wires, synthesizer.models, utilisation, aspect)
+            place = folder / unit.name
+            place.mkdir(parents=True, exist_ok=True)
+            # What is made here is nowhere else to be had.
+            sources = {source.name: source.decoded for source in library.sources if source.folder is None}
+            files = {(top + name if name[0] == "." else name): text for name, text in written.files().items()}
+            for name, text in (files | dict(geometry.texts) | sources).items():
+                write_whole(place / name, text)
+            folders.append(place)
+    return folders

@@ -1,0 +1,155 @@
+"""What one placed netlist comes to: area, wire, delay and period with wires, and energy with wires."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...synth.cell_models import CellModels
+from ...synth.mapped_netlist import MappedNetlist
+from ...synth.physical.cell_geometry import CellGeometry
+from ...synth.physical.clock_tree import clock_tree
+from ...synth.physical.layout import lay_out
+from ...synth.physical.placement import PLACEMENT_VERSION, CellPlacer, coloquinte_version
+from ...synth.physical.wires import Wires
+from ...synth.recipes import Recipe
+from ...synth.static_timing import analyse, loads
+from ...synth.wire_loads import WireLoads
+from .switching_energy import SwitchingEnergy
+
+__all__ = ["PlacedFigures", "Placing", "placed_figures"]
+
+Powered = Callable[[WireLoads], tuple[SwitchingEnergy, ...]]
+"""Returns the energy of an input on each workload, with wires."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """How netlists are placed.
+
+    Attributes:
+        geometry: The geometry of the library's cells.
+        recipe: How they are mapped.
+        seeds: From which each is placed.
+        utilisation: The part of the core that is cells.
+        aspect: The core's height over its width.
+    """
+
+    geometry: CellGeometry
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    utilisation: float
+    aspect: float
+
+    def parts_of_key(self) -> list[str]:
+        """Return what tells this from every other."""
+        return [
+            f"placed {PLACEMENT_VERSION} {coloquinte_version()}",
+            self.geometry.sha256,
+            f"{self.recipe.name} {self.recipe.key}",
+            f"{self.seeds} {self.utilisation!r} {self.aspect!r}",
+        ]
+
+
+@dataclass(frozen=True)
+class PlacedFigures:
+    """What one placement came to.
+
+    Attributes:
+        core_area: The area of the core, in the unit of the library's areas.
+        wire_length: All of the wire but the clock's, in the geometry's unit of length.
+        half_perimeter: Half the perimeters of the nets' bounding boxes, in the same.
+        wire_load: The capacitance of the wire, in percent of that of the pins.
+        delay: Delay through gates and wires, in ps.
+        period: The clock period with wires, in ps.
+        bare_delay: The delay of the same netlist without wires, in ps.
+        bare_period: Its period without wires, in ps.
+        clock_buffers: How many buffers the estimate of the clock's tree has.
+        clock_wire: Its wire.
+        energies: The energy of an input on each workload, with wires and the clock's tree.
+    """
+
+    core_area: float
+    wire_length: float
+    half_perimeter: float
+    wire_load: float
+    delay: float
+    period: float
+    bare_delay: float
+    bare_period: float
+    clock_buffers: int
+    clock_wire: float
+    energies: tuple[SwitchingEnergy, ...]
+
+    @classmethod
+    def of(cls, record: Any) -> "PlacedFigures":
+        """Return what a JSON record holds.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it does not hold that.
+        """
+        energies = tuple(SwitchingEnergy(**energy) for energy in record["energies"])
+        return cls(**{**record, "energies": energies})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON record."""
+        return asdict(self)
+
+
+def placed_figures(
+    netlist: MappedNetlist, models: CellModels, placing: Placing, placer: CellPlacer, powered: Powered
+) -> tuple[PlacedFigures, ...]:
+    """Place a netlist, and return what comes of each seed.
+
+    Args:
+        netlist: A unit's gates.
+        models: Its library.
+        placing: How it is placed.
+        placer: What places it.
+        powered: What tells its energy.
+    """
+    bare = analyse(netlist, models)
+    pins = [(rise + fall) / 2 for rise, fall in loads(netlist, models).values()]
+    pin_load = sum(pins) * models.library.capacitance_unit_ff
+    found: list[PlacedFigures] = []
+    for wires in lay_out(
+        netlist,
+        models,
+        placing.geometry,
+        placer,
+        seeds=placing.seeds,
+        utilisation=placing.utilisation,
+        aspect=placing.aspect,
+    ):
+        added = wires.loads(models)
+        timing = analyse(netlist, models, added)
+        tree = clock_tree(wires.connections, wires.placement, models)
+        found.append(
+            PlacedFigures(
+                core_area=wires.placement.core.area,
+                wire_length=wires.length,
+                half_perimeter=wires.half_perimeter,
+                wire_load=100 * wires.capacitance / pin_load if pin_load else 0.0,
+                delay=timing.gates,
+                period=timing.period,
+                bare_delay=bare.gates,
+                bare_period=bare.period,
+                clock_buffers=tree.buffers,
+                clock_wire=tree.length,
+                energies=_with_tree(powered(added), wires, models),
+            )
+        )
+    return tuple(found)
+
+
+def _with_tree(
+    energies: Sequence[SwitchingEnergy], wires: Wires, models: CellModels
+) -> tuple[SwitchingEnergy, ...]:
+    """Add what the clock's tree takes in each cycle."""
+    tree = clock_tree(wires.connections, wires.placement, models)
+    # As in `Simulation.energy`: of a library without a voltage it stays in the library's own unit.
+    unit = 1.0 if models.voltage is None else models.library.capacitance_unit_ff
+    more = tree.energy * unit
+    return tuple(
+        replace(one, total=one.total + more, settled=one.settled + more, clock=one.clock + more)
+        for one in energies
+    )

@@ -1,0 +1,124 @@
+"""Costs with wires: what is measured, how units are compared, and what is written for other tools."""
+
+import io
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+from blockdot.cli.print_costs import print_report
+from blockdot.hw.config import UnitConfig
+from blockdot.lab.cost.comparison import compare_costs
+from blockdot.lab.cost.measurement import CostSample, MeasurementBench, MeasurementJob
+from blockdot.lab.cost.placed_cost import WIRED_DELTAS, WiredCost, export_placed, placed_costs
+from blockdot.lab.reports.cost_report import CostReport
+from blockdot.model import DotSpec
+from blockdot.synth.neutral_library import neutral
+from blockdot.synth.physical.cell_geometry import geometry_of
+from rich.console import Console
+
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+UNITS = [UnitConfig(DotSpec(block_size=2, scale=scale), stages=0) for scale in ("ue2m0", "ue3m0")]
+
+
+@pytest.fixture(scope="module")
+def costs() -> list[WiredCost]:
+    with pytest.MonkeyPatch.context() as patched:
+        # Uniform codes alone.
+        patched.setattr("blockdot.lab.cost.placed_cost.real_tensors", lambda: None)
+        return placed_costs(
+            UNITS,
+            neutral(),
+            geometry_of(neutral()),
+            orders=2,
+            placements=2,
+            energy=True,
+            lanes=4,
+            workers=1,
+        )
+
+
+def test_a_unit_costs_more_with_wires_than_without(costs: list[WiredCost]):
+    for cost in costs:
+        values = {name: summary.values for name, summary in cost.figures.items()}
+        assert all(len(several) == 4 for several in values.values())
+        assert all(
+            0 < bare < wired < 2 * bare
+            for bare, wired in zip(values["bare_period"], values["period"], strict=True)
+        )
+        assert all(
+            0 < least <= wire < 1.2 * least
+            for least, wire in zip(values["half_perimeter"], values["wire_length"], strict=True)
+        )
+        # One netlist has one core, whatever the seed, but wires that differ.
+        assert values["core_area"][0] == values["core_area"][1]
+        assert values["wire_length"][0] != values["wire_length"][1]
+        assert set(values["clock_buffers"]) == {0}
+        assert [energy.vectors for energy in cost.energies] == ["uniform"]
+        for energy in cost.energies:
+            assert all(
+                0 < settled <= total
+                for settled, total in zip(energy.settled.values, energy.total.values, strict=True)
+            )
+
+
+def test_the_placements_of_a_netlist_count_as_one(costs: list[WiredCost]):
+    base, cost = costs
+    assert (base.base, base.deltas) == (None, None)
+    assert cost.base == UNITS[0]
+    assert cost.deltas is not None
+    assert set(cost.deltas) == set(WIRED_DELTAS)
+    one, two = (each.figures["wire_length"].values for each in costs)
+    means = [(statistics.fmean(one[at : at + 2]), statistics.fmean(two[at : at + 2])) for at in (0, 2)]
+    expected = [100 * (after - before) / before for before, after in means]
+    assert cost.deltas["wire_length"].values == pytest.approx(expected)
+    assert costs[1].energies[0].delta is not None
+    assert len(costs[1].energies[0].delta.values) == 2
+
+
+def test_reports_have_the_figures_with_wires(costs: list[WiredCost], synthesis_cache: Path):
+    comparison = compare_costs(
+        UNITS, neutral(), orders=2, recipes=["a2"], parts=False, workers=1, cache=synthesis_cache
+    )
+    report = CostReport((comparison,), placed=(tuple(costs),))
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((SCHEMAS / "area-report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(report.to_dict())
+    wired = report.to_dict()["results"][0]["placed"][1]
+    assert wired["recipe"] == "s1"
+    assert wired["geometry"]["length_unit"] == "columns"
+    delta = wired["deltas"]["wire_length"]
+    shown = f"{delta['mean']:+z.2f} ± {(delta['high'] - delta['low']) / 2:.2f} %"
+    markdown = report.text(".md")
+    assert "Gates alone, but for the figures with wires." in markdown
+    assert f"| {shown} |" in markdown
+    lines = [line for line in report.text(".csv").splitlines() if ',"with wires, wire_length",' in line]
+    assert len(lines) == 2
+    assert f"{delta['mean']}" in lines[1]
+    assert '"placed"' in report.text(".html")
+    out = Console(record=True, width=200, file=io.StringIO())
+    print_report(out, report)
+    shown = out.export_text()
+    assert "With wires on neutral: placed by coloquinte at 70 % utilisation" in shown
+    assert costs[1].deltas is not None
+    assert all(costs[1].deltas[name].text() in shown for name in WIRED_DELTAS)
+    assert "no cell is changed after placement" in shown
+
+
+def test_a_netlist_is_written_for_other_tools(tmp_path: Path):
+    (folder,) = export_placed(UNITS[:1], neutral(), geometry_of(neutral()), tmp_path)
+    assert folder == tmp_path / UNITS[0].name
+    name = "blockdot_e2m1_ue2m0_n2_none_s0"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [f"{name}.v", f"{name}.def", f"{name}.sdc", f"{name}.spef", "neutral.lef", "neutral.lib"]
+    )
+    assert f"module {name} (" in (folder / f"{name}.v").read_text()
+
+
+def test_records_of_before_there_were_placements_are_still_read(tmp_path: Path):
+    bench = MeasurementBench(neutral(), tmp_path)
+    job = MeasurementJob(UNITS[0], 0)
+    sample = bench.measure(job)
+    record = sample.to_dict()
+    assert record.pop("placed") == ()
+    assert CostSample.of(record) == sample
