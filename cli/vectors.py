@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..model import DotSpec
+from ..model import DotSpec, QuantizerSpec
 from .console import console, print_json
 from .options import JsonOption, SeedOption, SpecArgument, count
 
@@ -34,7 +34,8 @@ def vectors(
     """
     from ..verify.conformance import write
 
-    about = write(DotSpec.parse(spec), output, vectors=number, seed=seed, long=long)
+    parsed = QuantizerSpec.parse(spec) if spec.startswith("quantize_") else DotSpec.parse(spec)
+    about = write(parsed, output, vectors=number, seed=seed, long=long)
     if json:
         print_json(about)
         return

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import require_int
-from ..model import DotSpec
-from ..sim.stimulus import Stimulus, random
+from ..model import DotSpec, QuantizerSpec
+from ..sim import quantizer_stimulus
+from ..sim.quantizer_stimulus import QuantizerStimulus
+from ..sim.stimulus import Stimulus, pack, random
 from .coverage.directed import directed
 
 __all__ = ["VERSION", "read", "spec_digest", "write"]
@@ -31,26 +33,95 @@ _FLAGS: Final = ("first", "last")
 _LATER: Final = ("term_size", "zero_exponent", "result")
 
 
-def spec_digest(spec: DotSpec) -> str:
+def spec_digest(spec: DotSpec | QuantizerSpec) -> str:
     """Return the SHA-256 of a specification, as its JSON object with sorted keys and no spaces.
 
     What came to specifications later is left out where it is as by default.
     """
-    plain = DotSpec()
-    facts = {
-        name: value
-        for name, value in asdict(spec).items()
-        if name not in _LATER or value != getattr(plain, name)
-    }
+    facts = asdict(spec)
+    if isinstance(spec, DotSpec):
+        plain = DotSpec()
+        facts = {
+            name: value
+            for name, value in facts.items()
+            if name not in _LATER or value != getattr(plain, name)
+        }
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _joined(stimuli: list[Stimulus]) -> Stimulus:
-    parts: dict[str, npt.NDArray[Any]] = {
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """Vectors to be written.
+
+    Attributes:
+        stimulus: The directed ones, and the random ones behind them.
+        directed: How many are directed.
+        arrays: What numpy gets.
+        files: For each port its numbers, and what the JSON file says of it.
+    """
+
+    stimulus: Stimulus | QuantizerStimulus
+    directed: int
+    arrays: dict[str, Any]
+    files: list[tuple[npt.NDArray[np.uint32], dict[str, Any]]]
+
+
+def _port(name: str, codes: int, bits: int, of: str) -> dict[str, Any]:
+    direction = "in" if name.startswith("i_") else "out"
+    return {
+        "name": name,
+        "direction": direction,
+        "width": codes * bits,
+        "format": of,
+        "codes": codes,
+        "bits": bits,
+    }
+
+
+def _of_codes(spec: DotSpec, vectors: int, seed: int, *, long: bool) -> _Made:
+    corners = directed(spec, long=long)
+    stimuli = [corners, *([random(spec, vectors, seed=seed)] if vectors else [])]
+    arrays: dict[str, npt.NDArray[Any]] = {
         name: np.concatenate([getattr(one, name) for one in stimuli]) for name in (*_CODES, *_FLAGS)
     }
-    return dataclasses.replace(stimuli[0], **parts, source=None)
+    stimulus = dataclasses.replace(corners, **arrays, source=None)
+    files: list[tuple[npt.NDArray[np.uint32], dict[str, Any]]] = []
+    for (port, words), fmt in zip(stimulus.words().items(), spec.elements + spec.scales, strict=True):
+        count = getattr(stimulus, port.removeprefix("i_"))[0].size
+        files.append((words, _port(port, count, fmt.bits, fmt.name)))
+    if spec.accumulates:
+        for name in _FLAGS:
+            flags = getattr(stimulus, name).astype(np.uint32)[:, np.newaxis]
+            files.append((flags, {"name": f"i_{name}", "direction": "in", "width": 1}))
+    expected = stimulus.expected()
+    result = {"name": "o_result", "direction": "out", "width": 32, "format": "binary32"}
+    files.append((expected[:, np.newaxis], result))
+    return _Made(stimulus, corners.vectors, arrays | {"expected": expected}, files)
+
+
+def _of_numbers(spec: QuantizerSpec, vectors: int, seed: int) -> _Made:
+    corners = quantizer_stimulus.directed(spec)
+    stimuli = [corners, *([quantizer_stimulus.random(spec, vectors, seed=seed)] if vectors else [])]
+    parts = [name for name in corners.PARTS if getattr(corners, name) is not None]
+    arrays: dict[str, npt.NDArray[Any]] = {
+        name: np.concatenate([getattr(one, name) for one in stimuli]) for name in parts
+    }
+    stimulus = dataclasses.replace(corners, **arrays, source=None)
+    size, element, scale = spec.block_size, spec.element_format, spec.scale_format
+    about = {
+        "i_x": (size, spec.input_format.bits, spec.input),
+        "i_random": (size, spec.random_bits, "unsigned"),
+        "i_g": (1, 32, "fp32"),
+    }
+    files = [(words, _port(name, *about[name])) for name, words in stimulus.words().items()]
+    expected = stimulus.expected()
+    files += [
+        (expected[:, :-1], _port("o_codes", size, element.bits, element.name)),
+        (expected[:, -1:], _port("o_scale", 1, scale.bits, scale.name)),
+    ]
+    codes, scales = stimulus.codes
+    return _Made(stimulus, corners.vectors, arrays | {"codes": codes, "scales": scales}, files)
 
 
 def _hex(words: npt.NDArray[np.uint32], width: int) -> str:
@@ -62,7 +133,7 @@ def _hex(words: npt.NDArray[np.uint32], width: int) -> str:
 
 
 def write(
-    spec: DotSpec,
+    spec: DotSpec | QuantizerSpec,
     folder: str | os.PathLike[str],
     *,
     vectors: int = 10_000,
@@ -78,7 +149,7 @@ def write(
         folder: Where to write; made if need be.
         vectors: Random vectors behind the directed ones; none at 0.
         seed: Seed of the random ones; not negative.
-        long: Whether the directed ones have sums of 65536 groups: see `directed`.
+        long: Whether the directed ones have sums of 65536 groups: see `directed`. Not for a quantizer.
 
     Returns:
         What the JSON file holds.
@@ -91,52 +162,31 @@ def write(
     for name, value in (("vectors", vectors), ("seed", seed)):
         if require_int(name, value) < 0:
             raise ValueError(f"{name} must be at least 0, not {value}")
-    corners = directed(spec, long=long)
-    stimulus = _joined([corners, *([random(spec, vectors, seed=seed)] if vectors else [])])
-    expected = stimulus.expected()
-    formats = dict(zip(_CODES, spec.elements + spec.scales, strict=True))
-    files: dict[str, bytes] = {}
-    ports: list[dict[str, Any]] = []
-    for (port, words), fmt in zip(stimulus.words().items(), formats.values(), strict=True):
-        count = getattr(stimulus, port.removeprefix("i_"))[0].size
-        width = count * fmt.bits
-        files[f"{spec.name}.{port}.hex"] = _hex(words, width).encode()
-        ports.append(
-            {
-                "name": port,
-                "direction": "in",
-                "width": width,
-                "format": fmt.name,
-                "codes": count,
-                "bits": fmt.bits,
-            }
-        )
-    if spec.accumulates:
-        for name in _FLAGS:
-            flags = getattr(stimulus, name).astype(np.uint32)[:, np.newaxis]
-            files[f"{spec.name}.i_{name}.hex"] = _hex(flags, 1).encode()
-            ports.append({"name": f"i_{name}", "direction": "in", "width": 1})
-    files[f"{spec.name}.o_result.hex"] = _hex(expected[:, np.newaxis], 32).encode()
-    ports.append({"name": "o_result", "direction": "out", "width": 32, "format": "binary32"})
+    if isinstance(spec, DotSpec):
+        made = _of_codes(spec, vectors, seed, long=long)
+    else:
+        if long:
+            raise ValueError(f"long must be False for a quantizer, which sums nothing: {spec.name}")
+        made = _of_numbers(spec, vectors, seed)
+    files = {f"{spec.name}.{port['name']}.hex": _hex(words, port["width"]) for words, port in made.files}
     about: dict[str, Any] = {
         "vectors_version": VERSION,
         "spec": {"name": spec.name, **asdict(spec)},
         "spec_sha256": spec_digest(spec),
-        "vectors": stimulus.vectors,
-        "directed": corners.vectors,
-        "results": len(expected),
+        "vectors": made.stimulus.vectors,
+        "directed": made.directed,
+        "results": made.stimulus.result_count,
         "seed": seed,
-        "ports": ports,
+        "ports": [port for _, port in made.files],
     }
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".vectors-") as name:
         beside = Path(name)
         # Not compressed: what compression makes depends on its version.
-        arrays = {part: getattr(stimulus, part) for part in (*_CODES, *_FLAGS)}
-        np.savez(beside / f"{spec.name}.npz", **arrays, expected=expected)
+        np.savez(beside / f"{spec.name}.npz", **made.arrays)
         for file, content in files.items():
-            (beside / file).write_bytes(content)
+            (beside / file).write_bytes(content.encode())
         about["files"] = {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(beside.iterdir())
         }
@@ -147,14 +197,16 @@ def write(
     return about
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Stimulus, npt.NDArray[np.uint32]]:
+def read(
+    path: str | os.PathLike[str],
+) -> tuple[Stimulus | QuantizerStimulus, npt.NDArray[np.uint32]]:
     """Read vectors back.
 
     Args:
         path: The JSON file; the others are beside it.
 
     Returns:
-        The stimulus, without gaps and back-pressure, and the expected results.
+        The stimulus, without gaps and back-pressure, and the expected results as `expected` gives them.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -165,7 +217,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Stimulus, npt.NDArray[np.uint32]
     try:
         about = json.loads(place.read_text(encoding="utf-8"))
         version, digests = about["vectors_version"], about["files"]
-        spec = DotSpec.parse(about["spec"]["name"])
+        name = about["spec"]["name"]
+        kind = QuantizerSpec if str(name).startswith("quantize_") else DotSpec
+        spec = kind.parse(name)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"vectors must be described by a JSON file, not {str(place)!r}: {error}") from None
     if version != VERSION:
@@ -176,6 +230,10 @@ def read(path: str | os.PathLike[str]) -> tuple[Stimulus, npt.NDArray[np.uint32]
     if hashlib.sha256(archive.read_bytes()).hexdigest() != digests.get(archive.name):
         raise ValueError(f"{str(archive)!r} must be the file that {str(place)!r} describes, not another")
     with np.load(archive, allow_pickle=False) as arrays:
-        parts = {name: arrays[name] for name in (*_CODES, *_FLAGS)}
-        expected = arrays["expected"]
-    return Stimulus(spec=spec, **parts), expected
+        kept = dict(arrays)
+    if isinstance(spec, DotSpec):
+        return Stimulus(spec=spec, **{name: kept[name] for name in (*_CODES, *_FLAGS)}), kept["expected"]
+    stimulus = QuantizerStimulus(spec=spec, x=kept["x"], random=kept.get("random"), g=kept.get("g"))
+    codes = pack(kept["codes"], spec.element_format.bits)
+    scales = pack(kept["scales"][:, np.newaxis], spec.scale_format.bits)
+    return stimulus, np.concatenate([codes, scales], axis=1)

@@ -17,6 +17,13 @@ def test_files_are_written_and_described(blockdot, tmp_path):
     assert json.loads(again.out) == about
 
 
+def test_a_quantizer_s(blockdot):
+    name = "quantize_fp16_e2m1_ue2m0_n2_absmax"
+    done = blockdot("vectors", name, "-o", "made", "--vectors", 3)
+    assert done.code == 0
+    assert f"wrote made/{name}.o_codes.hex\n" in done.out
+
+
 def test_refuses_what_cannot_be(refused):
     assert refused("vectors", "e2m1_ue5m3") == (
         "specification must read like e2m1_ue5m3_n16_fp32, not 'e2m1_ue5m3'"

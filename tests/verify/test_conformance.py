@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from blockdot.base import external_tools
 from blockdot.hw import DotUnit, to_verilog
-from blockdot.model import DotSpec
+from blockdot.model import DotSpec, QuantizerSpec
+from blockdot.sim import QuantizerStimulus, Stimulus, quantizer_stimulus
 from blockdot.sim.stimulus import random
 from blockdot.verify.conformance import read, spec_digest, write
 from blockdot.verify.coverage.directed import directed
@@ -37,6 +38,7 @@ def test_every_file_says_the_same(fp32):
     for name, digest in about["files"].items():
         assert hashlib.sha256((fp32 / name).read_bytes()).hexdigest() == digest
     stimulus, expected = read(fp32 / f"{FP32.name}.json")
+    assert isinstance(stimulus, Stimulus)
     assert (stimulus.vectors, len(expected)) == (about["vectors"], about["results"])
     np.testing.assert_array_equal(expected, stimulus.expected())
     corners, rest = directed(FP32), random(FP32, 500, seed=3)
@@ -69,6 +71,36 @@ def test_odd_widths_are_packed_as_ports_are(spec, tmp_path):
         assert (port["codes"], port["bits"], port["format"]) == (codes.shape[1], fmt.bits, fmt.name)
         wanted = [sum(int(code) << fmt.bits * k for k, code in enumerate(row)) for row in codes]
         assert numbers(tmp_path / f"{spec.name}.{port['name']}.hex") == wanted
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        QuantizerSpec(scale="ue2m1", block_size=4),
+        QuantizerSpec(input="fp32", scale="ue8m0", block_size=2, rounding="stochastic", tensor_scale=True),
+    ],
+    ids=str,
+)
+def test_quantizers_have_vectors(spec, tmp_path):
+    about = write(spec, tmp_path, vectors=50, seed=2)
+    assert {path.name for path in tmp_path.iterdir()} == {*about["files"], f"{spec.name}.json"}
+    stimulus, expected = read(tmp_path / f"{spec.name}.json")
+    assert isinstance(stimulus, QuantizerStimulus)
+    corners, rest = quantizer_stimulus.directed(spec), quantizer_stimulus.random(spec, 50, seed=2)
+    assert (about["directed"], about["results"]) == (corners.vectors, corners.vectors + 50)
+    np.testing.assert_array_equal(stimulus.x, np.concatenate([corners.x, rest.x]))
+    np.testing.assert_array_equal(expected, stimulus.expected())
+    codes, scales = spec.compute(stimulus.x, stimulus.random, stimulus.g)
+    files = {port["name"]: numbers(tmp_path / f"{spec.name}.{port['name']}.hex") for port in about["ports"]}
+    bits = spec.input_format.bits
+    assert files["i_x"] == [sum(int(c) << bits * k for k, c in enumerate(row)) for row in stimulus.x]
+    assert files["o_codes"] == [sum(int(c) << 4 * k for k, c in enumerate(row)) for row in codes]
+    assert files["o_scale"] == scales.tolist()
+    assert ("i_random" in files, "i_g" in files) == (spec.stochastic, spec.tensor_scale)
+    with pytest.raises(
+        ValueError, match=r"^long must be False for a quantizer, which sums nothing: quantize_"
+    ):
+        write(spec, tmp_path, long=True)
 
 
 def test_the_same_arguments_give_the_same_bytes_and_replace_what_is_there(tmp_path):
