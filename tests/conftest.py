@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seed = config.getoption("--seed")
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("one_in"):
+        if item.get_closest_marker("one_in") and not item.get_closest_marker("matrix"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for of_one in cases.values():
         marker = of_one[0].get_closest_marker("one_in")

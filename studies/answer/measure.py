@@ -88,6 +88,7 @@ class MeasuringRound:
         energy_orders: Netlists whose energy is measured; less than 2 for no energy.
         tile: Rows and columns of tiles of the two formats that differ in the bit; None for none.
         curve: Area at equal delay is measured, in both forms and at several delay targets, and nothing else.
+        targets: The delay targets, in the library's unit; those of `area_delay_curves` where there are none.
         seed: Which netlists. What has another than 0 is held against what has 0.
     """
 
@@ -101,6 +102,7 @@ class MeasuringRound:
     energy_orders: int = 0
     tile: tuple[int, int] | None = None
     curve: bool = False
+    targets: tuple[float, ...] = ()
     seed: int = 0
 
     def units(self, block_size: int) -> list[UnitConfig]:
@@ -194,6 +196,7 @@ def measure_answer(
                         list(alike),
                         library,
                         orders=one.orders,
+                        targets=one.targets,
                         progress=following(f"{where}: area at equal delay"),
                         **options,
                     )

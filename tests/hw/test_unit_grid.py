@@ -86,6 +86,7 @@ def test_the_hardware_gives_the_bits_of_the_model(scale, accumulate, block_size,
     agree(DotUnit(spec, stages=stages), seed, tmp_path)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("spec", "stages", "optimise"),
     [*OTHERS, *(pytest.param(*unit, marks=pytest.mark.matrix) for unit in LARGE)],

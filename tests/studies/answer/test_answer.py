@@ -51,7 +51,7 @@ def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
             [
                 SMALL,
                 replace(SMALL, scales=("ue4m3", "ue5m3"), energy_orders=0, tile=None, seed=1),
-                replace(SMALL, scales=("ue4m3", "ue5m3"), curve=True),
+                replace(SMALL, scales=("ue4m3", "ue5m3"), curve=True, targets=(75.0, 90.0)),
             ],
             cache=synthesis_cache,
             workers=1,
