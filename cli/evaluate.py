@@ -54,7 +54,7 @@ def evaluate(
     model: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="A folder with config.json, tokenizer.json and .safetensors files, or a .gguf file. "
             "[default: the installed SmolLM2-135M]",
             show_default=False,
@@ -72,7 +72,11 @@ def evaluate(
         int, typer.Option("--tokens", help="Take so many tokens of the text; 0 takes all.")
     ] = 2048,
     window: Annotated[
-        int, typer.Option("--window", help="Tokens that the model sees at once, its own first one counted.")
+        int,
+        typer.Option(
+            "--window",
+            help="Tokens that the model sees at once, with the one that some models want at the front.",
+        ),
     ] = 512,
     stride: Annotated[
         int | None,

@@ -179,6 +179,7 @@ def from_hugging_face(config: Mapping[str, Any], where: str) -> Configuration:
     else:
         facts.only("hidden_act", "silu")
         facts.only("use_sliding_window", False)
+        facts.only("layer_types", ["full_attention"] * layers)
         rotation = _rotation(facts, None, "rope_theta", 10_000.0)
     return Configuration(
         architecture=architecture,

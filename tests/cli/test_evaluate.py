@@ -77,6 +77,15 @@ def test_what_a_unit_computes(blockdot, model, text):
     assert ways[1]["perplexity"] == pytest.approx(ways[2]["perplexity"], rel=1e-3)
 
 
+def test_another_library_s_quantizer(blockdot, model, text):
+    asked = ("--window", 32, "--segment", 16, "--tokens", 64, "--workers", 1)
+    done = blockdot("evaluate", model, "--text", text, *asked, "--recipe", "transformer_engine", "--json")
+    assert [way["label"] for way in json.loads(done.out)["ways"]] == [
+        "not quantized",
+        "ue4m3 N=16 transformer_engine",
+    ]
+
+
 def test_tokens_that_are_asked_for_are_the_text_s_first(blockdot, model, text, monkeypatch):
     def run(*options) -> dict:
         done = blockdot("evaluate", model, "--text", text, *ASKED, "--json", *options)

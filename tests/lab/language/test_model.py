@@ -106,6 +106,12 @@ def test_what_a_config_may_not_say():
             ),
             (
                 ValueError,
+                "layer_types of it must be ['full_attention', 'full_attention'], "
+                "not ['full_attention', 'sliding_attention']",
+                lambda: config(layer_types=["full_attention", "sliding_attention"]),
+            ),
+            (
+                ValueError,
                 "hidden_size of it must be a whole number above zero, not '32'",
                 lambda: config(hidden_size="32"),
             ),
