@@ -195,8 +195,8 @@ def area(
         typer.Option(
             "--export",
             metavar="DIR",
-            help="With --place: write each unit's first netlist there as Verilog, DEF, SDC, SPEF and a "
-            "configuration for LibreLane.",
+            help="With --place: write each unit's first netlist there as Verilog, DEF, SDC, SPEF, a "
+            "picture, and a configuration for LibreLane.",
             rich_help_panel=_OUT,
         ),
     ] = None,

@@ -1,10 +1,11 @@
-"""A placed netlist as files for other tools: Verilog, DEF, SDC, SPEF, and a configuration for LibreLane.
+"""A placed netlist as files: Verilog, DEF, SDC, SPEF, a configuration for LibreLane, and a picture.
 
 Cell number k of the netlist is named ``uK`` everywhere. A net bears the name of the port's bit that it is,
 where it is one, and otherwise ``n`` and its number. The same netlist and placement give the same bytes.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,8 @@ _CONSTANTS: Final[Mapping[Net, str]] = {MappedNetlist.ZERO: "1'b0", MappedNetlis
 # Readers take no resistance of nothing.
 _LEAST_OHM: Final = 1e-3
 _CLOCK: Final = "clk"
+# The longer side of a picture, in its units.
+_PICTURE: Final = 800
 # A rectangle as wide as a wire, within the core.
 _INWARD: Final[Mapping[Side, tuple[tuple[int, int], tuple[int, int]]]] = {
     "left": ((0, -1), (2, 1)),
@@ -74,6 +77,7 @@ class PlacedFiles:
     def files(self) -> dict[str, str]:
         """Return the text of each file, by the ending of its name; of LibreLane's, the name."""
         files = {".v": self.verilog(), ".def": self.layout(), ".sdc": self.sdc(), ".spef": self.spef()}
+        files[".svg"] = self.picture()
         # LibreLane reckons in nanoseconds.
         if self.models.library.delay_unit == "ns":
             files["config.json"] = self.librelane()
@@ -261,6 +265,52 @@ class PlacedFiles:
                 lines.append(f"{number} {nodes[a]} {nodes[b]} {max(ohm, _LEAST_OHM):.6f}")
             lines.append("*END")
         return "\n".join([*lines, ""])
+
+    # A picture.
+
+    def picture(self) -> str:
+        """The layout as SVG: cells by when their last edge leaves them, from blue to red, and the wires.
+
+        Flip-flops are green. A wire's level piece is drawn at its first end, its upright one at the other.
+        """
+        core = self.wires.placement.core
+        scale = _PICTURE / max(core.width, core.height)
+        waves = waves_of(self._netlist, self.models, self._loads)
+        latest = {
+            net: max(time for time in wave.arrival if math.isfinite(time))
+            for net, wave in waves.items()
+            if any(map(math.isfinite, wave.arrival))
+        }
+        end = max(latest.values(), default=1.0) or 1.0
+        width, height = (round(side * scale, 1) for side in (core.width, core.height))
+        lines = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {width + 4:g} {height + 4:g}" '
+            f'role="img" aria-label="layout of {self.top}">',
+            f'<rect width="{width:g}" height="{height:g}" fill="#fff" stroke="#888" stroke-width=".5"/>',
+        ]
+        corners = self.wires.placement.corners.tolist()
+        sides = self.wires.placement.widths * core.geometry.site_width
+        high = core.geometry.row_height * scale
+        for instance, (x, y), side in zip(self._netlist.instances, corners, sides.tolist(), strict=True):
+            model = self.models[instance.cell]
+            times = [latest.get(instance.pins[pin], 0.0) for pin in model.functions if pin in instance.pins]
+            hue = 120 if model.clock else round(240 * (1 - max(times, default=0.0) / end))
+            lines.append(
+                f'<rect x="{x * scale:.1f}" y="{height - y * scale - high:.1f}" width="{side * scale:.1f}" '
+                f'height="{high:.1f}" fill="hsl({hue} 70% 75%)" stroke="#fff" stroke-width=".2"/>'
+            )
+        pieces: list[str] = []
+        for wire in self.wires.nets.values():
+            for a, b in wire.tree.edges:
+                (x, y), (right, top) = wire.tree.points[a], wire.tree.points[b]
+                pieces.append(
+                    f"M{x * scale:.1f} {height - y * scale:.1f}H{right * scale:.1f}"
+                    f"V{height - top * scale:.1f}"
+                )
+        lines.append(
+            f'<path d="{"".join(pieces)}" fill="none" stroke="#000" stroke-opacity=".35" stroke-width=".3"/>'
+        )
+        return "\n".join([*lines, "</svg>", ""])
 
     # LibreLane.
 

@@ -4,12 +4,15 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from blockdot.lab.cost.area_delay import area_delay_curves
 from blockdot.lab.cost.comparison import compare_costs
 from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
+from blockdot.lab.cost.placed_cost import WIRED_DELTAS, WiredCost, WiredEnergy
+from blockdot.lab.cost.placed_figures import Placing
 from blockdot.lab.cost.unit_energy import energies
 from blockdot.lab.price import UnitChoices
 from blockdot.lab.reports.cost_report import CostReport, read_report, report_changes
@@ -17,6 +20,8 @@ from blockdot.lab.statistics import Estimate, Summary
 from blockdot.synth.ice40_placement import LOGIC_CELLS
 from blockdot.synth.metric import FMAX, Metric
 from blockdot.synth.neutral_library import neutral
+from blockdot.synth.physical.cell_geometry import geometry_of
+from blockdot.synth.recipes import choose
 from messages import whole
 
 
@@ -159,6 +164,33 @@ def test_the_page_draws_curves_bars_and_tables_without_an_error(
     assert all(re.fullmatch(r"[\d,]+(\.\d{1,2})?", mark) for mark in marks)
     # Every point has its full configuration.
     assert document.count("pyosys: ") >= document.count('class="dot"')
+
+
+@needs_chromium
+def test_the_page_shows_figures_with_wires(report: CostReport, tmp_path: Path):
+    one, two, *_ = report.comparisons[0].costs
+    (recipe,) = choose(["s1"])
+    placing = Placing(geometry_of(neutral()), recipe, (1,), 0.7, 1.0)
+    figures = {
+        name: Summary(Metric(name, "FO4" if "period" in name else "um", "lower", 1), (123.0, 125.0))
+        for name in (
+            "core_area", "wire_length", "half_perimeter", "wire_load", "delay", "period", "bare_delay",
+            "bare_period", "clock_buffers", "clock_wire",
+        )
+    }  # fmt: skip
+    delta = Estimate(Metric("wire length", "%", "lower", 2), (1.0, 2.0))
+    energy = WiredEnergy("uniform", Summary(FMAX, (77.0, 79.0)), Summary(FMAX, (55.0, 55.0)), delta, delta)
+    base = WiredCost(one.unit, placing, "0.4.1", figures, ())
+    other = replace(base, unit=two.unit, base=one.unit, deltas=dict.fromkeys(WIRED_DELTAS, delta))
+    path = tmp_path / "page.html"
+    path.write_text(replace(report, placed=((base, replace(other, energies=(energy,))),)).text(".html"))
+    document, console = browse(path, tmp_path)
+    assert console == ""
+    shown = document[document.rindex('id="wires"') : document.rindex('id="fpga"')]
+    row = shown[shown.index(f"<td>{two.unit.name}</td>") :]
+    assert row.startswith(f"<td>{two.unit.name}</td><td>124.0 um</td><td>124 um</td><td>124 %</td>")
+    assert row.count("<td>+1.50 ± ") == len(WIRED_DELTAS) + 2
+    assert "<td>uniform</td><td>78 (77 to 79)</td><td>55</td>" in row
 
 
 @needs_chromium

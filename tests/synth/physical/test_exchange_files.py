@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from blockdot.hw import DotUnit, to_rtlil
@@ -83,8 +84,21 @@ def test_the_spef_adds_up_to_the_wires(placed: PlacedFiles):
     assert parts == pytest.approx(totals, abs=1e-4)
 
 
+def test_the_picture_has_every_cell_and_the_wires(placed: PlacedFiles, chain: MappedNetlist):
+    document = ElementTree.fromstring(placed.picture())
+    _, *cells = document.findall("{*}rect")
+    assert len(cells) == len(chain.instances)
+    hues = [int(re.findall(r"hsl\((\d+)", cell.attrib["fill"])[0]) for cell in cells]
+    # From the first gate of the chain to the last it is later and later; both registers are green.
+    assert hues[:40] == sorted(hues[:40], reverse=True)
+    assert (hues[39], hues[40:]) == (0, [120, 120])
+    (path,) = document.findall("{*}path")
+    edges = sum(len(wire.tree.edges) for wire in placed.wires.nets.values())
+    assert path.attrib["d"].count("M") == edges
+
+
 def test_files_are_the_same_each_time_and_a_kit_gets_a_configuration(placed: PlacedFiles):
-    assert list(placed.files()) == [".v", ".def", ".sdc", ".spef"]
+    assert list(placed.files()) == [".v", ".def", ".sdc", ".spef", ".svg"]
     assert placed.files() == dataclasses.replace(placed).files()
     ns = dataclasses.replace(placed.models.library, delay_unit="ns")
     config = json.loads(dataclasses.replace(placed, models=CellModels(ns)).files()["config.json"])
