@@ -306,7 +306,7 @@ def area(
     from ..lab.cost.placed_cost import CELL_PLACEMENTS
     from ..lab.price import PriceRequest, QuantizerChoices, UnitChoices, price
     from ..lab.reports.cost_report import FORMATS, read_report, report_changes
-    from ..synth.physical.placement import ASPECT, UTILISATION
+    from ..synth.physical.placement import ASPECT, UTILISATION, UTILISATIONS
 
     for path in output or ():
         if path.suffix not in FORMATS:
@@ -317,6 +317,9 @@ def area(
     for name, given in {"placements": placements, **of_cells}.items():
         if given is not None and not place:
             raise ValueError(f"{name} must be given with --place, not alone: {given}")
+    least, most = UTILISATIONS
+    if utilisation is not None and not 100 * least <= utilisation <= 100 * most:
+        raise ValueError(f"utilisation must be from {100 * least:g} to {100 * most:g} %, not {utilisation:g}")
     if placements is not None and placements < 1:
         raise ValueError(f"placements must be at least 1, not {placements}")
     old = None if compare is None else read_report(compare)

@@ -37,6 +37,7 @@ __all__ = [
     "FILL",
     "PLACEMENT_VERSION",
     "UTILISATION",
+    "UTILISATIONS",
     "CellPlacer",
     "Connections",
     "Core",
@@ -57,11 +58,12 @@ UTILISATION: Final = 0.7
 ASPECT: Final = 1.0
 """The core's height over its width, where nothing is said of it."""
 
+UTILISATIONS: Final = (0.1, 0.95)
+"""The least and the most of the core that can be cells."""
+
 FILL: Final = 0.9
 """The part of the core that cells fill while they are placed."""
 
-_LEAST_UTILISATION: Final = 0.1
-_MOST_UTILISATION: Final = 0.95
 _LEAST_ASPECT: Final = 0.2
 _MOST_ASPECT: Final = 5.0
 # Twice the effort takes twice as long for half a percent less wire.
@@ -127,10 +129,9 @@ class Core:
 
 def require_shape(utilisation: float, aspect: float) -> None:
     """Raise ValueError unless a core may have that utilisation and that height over its width."""
-    if not _LEAST_UTILISATION <= utilisation <= _MOST_UTILISATION:
-        raise ValueError(
-            f"utilisation must be from {_LEAST_UTILISATION:g} to {_MOST_UTILISATION:g}, not {utilisation:g}"
-        )
+    least, most = UTILISATIONS
+    if not least <= utilisation <= most:
+        raise ValueError(f"utilisation must be from {least:g} to {most:g}, not {utilisation:g}")
     if not _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
         raise ValueError(f"aspect must be from {_LEAST_ASPECT:g} to {_MOST_ASPECT:g}, not {aspect:g}")
 

@@ -127,7 +127,7 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--optimise", "fun"], "optimise must be area or delay, not 'fun'"),
         (["--target", "max10"], "target must be one of ice40, ecp5, xilinx, not 'max10'"),
         (["--target", "ecp5", "--place"], "target must be ice40 to be placed and routed, not 'ecp5'"),
-        (["--place", "--utilisation", 99], "utilisation must be from 0.1 to 0.95, not 0.99"),
+        (["--place", "--utilisation", 99], "utilisation must be from 10 to 95 %, not 99"),
         (["--place", "--aspect", 9], "aspect must be from 0.2 to 5, not 9"),
         (["--utilisation", 60], "utilisation must be given with --place, not alone: 60"),
         (["--export", "out"], "export must be given with --place, not alone: out"),
