@@ -161,9 +161,10 @@ def report_changes(old: dict[str, Any], new: dict[str, Any]) -> list[ReportChang
                 for metric in _CHANGED
             ]
     if not found:
-        adders = {used for report in (old, new) for _, used, _ in _costs(report)}
-        rest = " and adder cells in both or neither" if len(adders) > 1 else ""
-        raise ValueError(f"reports must have a unit with the same library{rest} in common, not none")
+        units = [{(library, cost["unit"]) for library, _, cost in _costs(report)} for report in (old, new)]
+        if units[0] & units[1]:
+            raise ValueError("reports must both be of adder cells or neither, not one of them")
+        raise ValueError("reports must have a unit with the same library in common, not none")
     return found
 
 

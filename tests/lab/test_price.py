@@ -4,6 +4,7 @@ import pytest
 from blockdot.lab.cost import unit_energy
 from blockdot.lab.price import PriceRequest, UnitChoices, price
 from blockdot.synth.neutral_library import neutral
+from gate_netlists import timed_cell, with_cells
 from messages import check_messages
 
 SMALL = UnitChoices(block_sizes=[2], accumulates=["none"]).units()
@@ -122,6 +123,22 @@ def test_cells_are_placed_on_each_library_and_written_where_it_is_asked_for(monk
         ("exported", neutral(), request.geometries[0], tmp_path / "neutral", 6),
     ]
     assert calls == of_one * 2
+
+
+def test_adders_are_asked_for_of_every_measurement(monkeypatch):
+    asked = []
+
+    def measured(*_: object, **options: object) -> list[object]:
+        asked.append(options["adders"])
+        return []
+
+    for name in ("compare_costs", "area_delay_curves", "energies"):
+        monkeypatch.setattr(f"blockdot.lab.price.{name}", measured)
+    library = with_cells(timed_cell("FULL", 2, "A B C", 20.0, S="A^B^C", K="A*B+A*C+B*C"))
+    request = PriceRequest(units=SMALL, libraries=[library], adders=True, curve=True, energy=True)
+    price(request)
+    price(replace(request, adders=False))
+    assert asked == [True] * 3 + [False] * 3
 
 
 def test_messages():

@@ -1,5 +1,6 @@
 import csv
 import html
+import io
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blockdot.cli.print_costs import print_report
 from blockdot.lab.cost.area_delay import area_delay_curves
 from blockdot.lab.cost.comparison import compare_costs
 from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
@@ -22,7 +24,9 @@ from blockdot.synth.metric import FMAX, Metric
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.recipes import choose
+from gate_netlists import timed_cell, with_cells
 from messages import whole
+from rich.console import Console
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,40 @@ def test_changes(report: CostReport):
     message = "reports must have a unit with the same library in common, not none"
     with pytest.raises(ValueError, match=whole(message)):
         report_changes(old, new)
+
+
+def test_adder_cells_are_used_where_they_are_asked_for_and_named():
+    adder = timed_cell("FULL", 2, "A B C", 20.0, S="!(A^B^C)", K="!(A*B+A*C+B*C)")
+    (unit,) = UnitChoices(scales=["ue4m3"], accumulates=["none"], block_sizes=[2]).units()
+    plain, measured = (
+        compare_costs(
+            [unit], with_cells(adder), orders=2, recipes=["a2"], parts=False, adders=adders, workers=1
+        )
+        for adders in (False, True)
+    )
+    assert (plain.adders, plain.recipes) == ((), ("a2",))
+    assert (measured.adders, measured.recipes) == (("FULL",), ("a2_adders",))
+    assert measured.costs[0].netlist == plain.costs[0].netlist
+    assert all(
+        after < before
+        for before, after in zip(plain.costs[0].area.values, measured.costs[0].area.values, strict=True)
+    )
+    before, after = CostReport((plain,)), CostReport((measured,))
+    assert [json.loads(one.text(".json"))["results"][0]["adders"] for one in (before, after)] == [
+        [],
+        ["FULL"],
+    ]
+    assert "Adder cells used: `FULL`." in after.text(".md")
+    assert "Adder cells used" not in before.text(".md")
+    rows = csv.DictReader(after.text(".csv").splitlines())
+    assert {row["adders"] for row in rows} == {"FULL"}
+    out = Console(file=io.StringIO(), width=120)
+    print_report(out, after)
+    assert "Adder cells used: FULL\n" in out.file.getvalue()
+    # Figures with and without are not compared as if something had changed.
+    message = "reports must both be of adder cells or neither, not one of them"
+    with pytest.raises(ValueError, match=whole(message)):
+        report_changes(before.to_dict(), after.to_dict())
 
 
 @pytest.mark.parametrize(
