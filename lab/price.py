@@ -273,6 +273,9 @@ class PriceRequest:
             raise ValueError(f"variants must be at least 1, not {self.variants}")
         if self.adders and not self.libraries:
             raise ValueError("library must be given for adders, not FPGAs alone")
+        # Cells are placed by a recipe for delay, which leaves adder cells out.
+        if self.adders and self.cell_placements:
+            raise ValueError(f"cell placements must be 0 with adders, not {self.cell_placements}")
         for library in self.libraries if self.adders else ():
             if not chosen_adders(library):
                 raise ValueError(f"library must have adder cells for adders, not {library.name} without any")

@@ -170,6 +170,11 @@ def test_messages():
             ),
             (
                 ValueError,
+                "cell placements must be 0 with adders, not 2",
+                lambda: ask(libraries=[neutral()], adders=True, cell_placements=2),
+            ),
+            (
+                ValueError,
                 "library must be given for adders, not FPGAs alone",
                 lambda: ask(fpga_targets=["ice40"], adders=True),
             ),
