@@ -1,11 +1,12 @@
 """``blockdot coverage``: what a test should have met, and which of it is met."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..model import DotSpec
+from ..model import DotSpec, QuantizerSpec
 from .console import console, print_json, progress_bar, table
 from .options import (
     BuildDirOption,
@@ -17,12 +18,16 @@ from .options import (
     SpecArgument,
     StagesOption,
     count,
-    make_config,
+    parse_config,
 )
 from .repeat_command import mismatch_text
 
 if TYPE_CHECKING:
-    from ..verify.coverage.coverage import Coverage
+    from collections.abc import Callable
+
+    from ..sim.stimulus import UnitStimulus
+    from ..sim.stream_rules import Response
+    from ..verify.coverage.coverage import BinsSeen
 
 __all__ = ["coverage"]
 
@@ -60,34 +65,40 @@ def coverage(
     the hardware is looked at. A bin that cannot be met says why. Exit code 1 says that a bin that can be met
     was not met, or that a result differs.
     """
-    from ..hw import DotUnit
-    from ..sim import random, run
+    from ..hw import DotUnit, UnitConfig
+    from ..hw.stream_unit import StreamUnit
+    from ..sim import run
+    from ..sim.stimulus import UnitStimulus
     from ..verify.compare import compare
-    from ..verify.coverage.coverage import Coverage
-    from ..verify.coverage.directed import directed as directed_stimulus
 
-    parsed = DotSpec.parse(spec)
+    of_quantizer = spec.startswith("quantize_")
+    if of_quantizer and long:
+        raise ValueError(f"--long must go with a dot product, not with {spec}")
+    parsed = QuantizerSpec.parse(spec) if of_quantizer else DotSpec.parse(spec)
     if not directed and not vectors:
         raise ValueError("vectors must be given where there are no directed ones, not 0")
-    unit = None
+    unit: StreamUnit | None = None
     if engine != "model":
-        config = make_config(parsed, stages=stages, optimise=optimise, order=order, segment=segment)
-        unit = DotUnit.of(config)
-    stimuli = [directed_stimulus(parsed, long=long)] if directed else []
-    if vectors:
-        stimuli.append(random(parsed, vectors, seed=seed))
-    seen = Coverage(parsed, latency=unit.latency if unit else None, long=long)
+        config = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+        unit = DotUnit.of(config) if isinstance(config, UnitConfig) else config.build()
+    seen, stimuli = _covered(
+        parsed, unit.latency if unit else None, vectors, seed=seed, directed=directed, long=long
+    )
     differing: list[str] = []
+
+    def play(stimulus: UnitStimulus) -> "Response | None":
+        if unit is None or engine == "model":
+            return None
+        response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim")
+        differing.extend(
+            map(mismatch_text, compare(unit.config, stimulus, response, engine=engine).mismatches)
+        )
+        return response
+
     with progress_bar(f"running {unit.name if unit else spec}", None):
-        for stimulus in stimuli:
-            response = None
-            if unit is not None and engine != "model":
-                response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim")
-                differing += map(
-                    mismatch_text, compare(unit.config, stimulus, response, engine=engine).mismatches
-                )
-            seen.add(stimulus, response)
-    total = sum(stimulus.vectors for stimulus in stimuli)
+        for stimulus, note in stimuli:
+            note(play(stimulus))
+    total = sum(stimulus.vectors for stimulus, _ in stimuli)
     if json:
         print_json(
             {
@@ -106,7 +117,33 @@ def coverage(
         raise typer.Exit(1)
 
 
-def _print(seen: "Coverage", name: str, vectors: int, differing: list[str], *, every: bool) -> None:
+def _covered(
+    spec: DotSpec | QuantizerSpec,
+    latency: int | None,
+    vectors: int,
+    *,
+    seed: int,
+    directed: bool,
+    long: bool,
+) -> "tuple[BinsSeen, list[tuple[UnitStimulus, Callable[[Response | None], None]]]]":
+    """Return the bins, and the stimuli, each with what notes what it met once it is played."""
+    from ..sim import quantizer_stimulus, random
+    from ..verify.coverage.coverage import Coverage
+    from ..verify.coverage.directed import directed as directed_stimulus
+    from ..verify.coverage.quantizer_coverage import QuantizerCoverage
+
+    if isinstance(spec, DotSpec):
+        of_dots = Coverage(spec, latency=latency, long=long)
+        dots = [directed_stimulus(spec, long=long)] if directed else []
+        dots += [random(spec, vectors, seed=seed)] if vectors else []
+        return of_dots, [(one, partial(of_dots.add, one)) for one in dots]
+    of_numbers = QuantizerCoverage(spec)
+    numbers = [quantizer_stimulus.directed(spec)] if directed else []
+    numbers += [quantizer_stimulus.random(spec, vectors, seed=seed)] if vectors else []
+    return of_numbers, [(one, lambda _, one=one: of_numbers.add(one)) for one in numbers]
+
+
+def _print(seen: "BinsSeen", name: str, vectors: int, differing: list[str], *, every: bool) -> None:
     out = console()
     shown = table(
         f"{name}: {vectors} inputs", "group", "bins>", "met>", "impossible>", "not driven>", "holes>"

@@ -1,5 +1,6 @@
 """What is put into a quantizer unit: numbers that go to its thresholds, its midpoints and its ends."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Final
@@ -20,7 +21,7 @@ from .stimulus import (
     require_bulk,
 )
 
-__all__ = ["QuantizerStimulus", "bulk", "directed", "from_numbers", "random"]
+__all__ = ["QuantizerStimulus", "bulk", "directed", "from_numbers", "random", "scale_thresholds"]
 
 # What part of `bulk` is drawn as `random` draws it, and how often it stalls.
 _CAREFUL: Final = 1 / 8
@@ -162,6 +163,39 @@ def _tops(spec: QuantizerSpec) -> list[float]:
 def _scale_values(spec: QuantizerSpec) -> _Doubles:
     scale = spec.scale_format
     return scale.values[: scale.largest_code + 1]
+
+
+def scale_thresholds(spec: QuantizerSpec) -> dict[float, _Doubles]:
+    """Return the largest magnitudes at which the scale becomes the next one, by what they are brought to.
+
+    Those of ``four_over_six`` are of both its scales.
+    """
+    values, largest = _scale_values(spec), spec.element_format.largest
+    if spec.method == "floor":
+        return {largest: values[1:] * 2.0 ** math.floor(math.log2(largest))}
+    if spec.method == "ceil":
+        return {largest: values[:-1] * largest}
+    return {top: (values[1:] + values[:-1]) / 2 * top for top in _tops(spec)}
+
+
+def _corners(spec: QuantizerSpec) -> Codes:
+    """Return the codes of blocks that no threshold leads to, shape (blocks, N)."""
+    form, size = spec.input_format, spec.block_size
+    infinity, subnormal, sign = form.infinity_code, 1 << form.mantissa_bits, 1 << form.bits - 1
+    blocks = [np.zeros(size, np.int64), 1 + np.arange(size) % (subnormal - 1)]
+    for k in range(size):
+        for code in (1, subnormal - 1, infinity - 1, infinity, infinity + 1, sign - 1):
+            for turned in (0, sign):
+                block = np.zeros(size, np.int64)
+                block[k] = code | turned
+                blocks.append(block)
+    if spec.method == "four_over_six":
+        # Alone, both without an error: the scales are 2 and 3 of some steps.
+        for k, code in enumerate(_nearest(spec, 12 * _scale_values(spec)).tolist()):
+            block = np.zeros(size, np.int64)
+            block[k % size] = code
+            blocks.append(block)
+    return np.array(blocks).astype(form.dtype)
 
 
 def _targets(spec: QuantizerSpec) -> _Doubles:
@@ -307,17 +341,18 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     The largest magnitude stands at each threshold, and one step of the input format below and above it, in
     one lane after another. Under every scale, as far as the input format reaches it, each midpoint of
     elements, each element and what is one step beside them stand in all lanes, with both signs; random bits,
-    where there are any, are 0, all ones, and drawn. The tensor scale is 1 or 1.375 in turn.
+    where there are any, are 0, all ones, and drawn. The tensor scale is 1 or 1.375 in turn. Subnormal and
+    largest numbers, infinities and NaNs stand alone in each lane.
     """
     size = spec.block_size
     values, targets = _scale_values(spec), _targets(spec)
     rng = np.random.default_rng(0)
     blocks: list[_Doubles] = []
     steps: list[npt.NDArray[np.int64]] = []
-    middles = (values[1:] + values[:-1]) / 2
-    for top in _tops(spec):
-        largest = np.repeat(middles * top, 3)
-        step = np.tile([-1, 0, 1], len(middles))
+    signs: list[npt.NDArray[np.int64]] = []
+    for thresholds in scale_thresholds(spec).values():
+        largest = np.repeat(thresholds, 3)
+        step = np.tile([-1, 0, 1], len(thresholds))
         block = rng.uniform(0, 0.5, (len(largest), size)) * largest[:, np.newaxis]
         place = np.arange(len(largest)) // 3 % size
         block[np.arange(len(largest)), place] = largest
@@ -325,6 +360,7 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
         moves[np.arange(len(largest)), place] = step
         blocks.append(block)
         steps.append(moves)
+        signs.append(np.add.outer(np.arange(len(largest)) // 3, np.arange(size)))
     points = np.repeat(targets, 3)
     moved = np.tile([-1, 0, 1], len(targets))
     lanes = size - 1
@@ -342,12 +378,18 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
         moves[(block >= block[..., turn : turn + 1]) & (moves > 0)] = 0
         blocks.append(np.minimum(block, block[..., turn : turn + 1]).reshape(-1, size))
         steps.append(moves.reshape(-1, size))
+        # What stands in a lane under one scale has the other sign under the next.
+        index_of_scale = np.repeat(np.arange(len(values)), count)
+        signs.append(np.add.outer(index_of_scale, np.arange(size)))
     whole, moves = np.concatenate(blocks), np.concatenate(steps)
     g = np.where(np.arange(len(whole)) % 2, np.float32(1.375), np.float32(1)) if spec.tensor_scale else None
     scaled = whole if g is None else whole * g[:, np.newaxis].astype(np.float64)
     x = _beside(spec, _nearest(spec, scaled), moves)
     form = spec.input_format
-    x |= (np.arange(x.size).reshape(x.shape) // 3 % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
+    x |= (np.concatenate(signs) % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
+    corners = _corners(spec)
+    x = np.concatenate([x, corners])
+    g = None if g is None else np.concatenate([g, np.ones(len(corners), np.float32)])
     draws = _draws(spec, x.shape, rng)
     if draws is not None:
         kind = rng.integers(0, 3, x.shape)

@@ -20,6 +20,15 @@ def test_every_corner_is_met_and_what_is_not_says_why(blockdot):
     assert " ports: result waits with 1 inputs behind it\n" in listed.out
 
 
+def test_a_quantizer_s_corners_are_met(blockdot, refused):
+    name = "quantize_fp16_e2m1_ue2m0_n2_absmax"
+    done = blockdot("coverage", name, "--stages", 1)
+    assert done.code == 0
+    assert f"blockdot_{name}_s1: " in done.out
+    assert "midpoint" in done.out
+    assert refused("coverage", name, "--long") == f"--long must go with a dot product, not with {name}"
+
+
 def test_holes_are_listed_and_are_a_failure(blockdot):
     done = blockdot("coverage", SMALL, "--engine", "model", "--no-directed", "--vectors", "3")
     assert done.code == 1

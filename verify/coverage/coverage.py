@@ -1,6 +1,6 @@
 """Which bins stimuli have met."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ...model import DotSpec
 from ...sim.stimulus import Stimulus
@@ -11,7 +11,7 @@ from .input_bins import CancellationBins, CodeBins, LaneBins, ScaleShiftBins, Sp
 from .reach import Reachable
 from .sum_bins import PortBins, SequenceBins, TopBitBins
 
-__all__ = ["Coverage"]
+__all__ = ["BinsSeen", "Coverage"]
 
 
 def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]:
@@ -34,7 +34,40 @@ def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]
     return [group for group in groups if group.bins]
 
 
-class Coverage:
+class BinsSeen:
+    """Bins, and which of them were met.
+
+    Args:
+        bins: All bins, in order.
+
+    Attributes:
+        bins: The same.
+        met: Those that were met.
+    """
+
+    def __init__(self, bins: Sequence[Bin]) -> None:
+        self.bins = list(bins)
+        self._known = {(one.group, one.name): one for one in self.bins}
+        self.met: dict[Bin, MetBins] = {}
+
+    def note(self, hits: Iterable[tuple[Bin, int, int]]) -> None:
+        """Note what is met: a bin, the number of a vector, and how often."""
+        for one, vector, count in hits:
+            met = self.met.setdefault(one, MetBins(0, vector))
+            met.count += count
+
+    @property
+    def holes(self) -> list[Bin]:
+        """Bins that can be met and were not."""
+        return [one for one in self.bins if one not in self.met and not one.unreachable]
+
+    @property
+    def refuted(self) -> list[Bin]:
+        """Bins that were met and should not be possible: what says so is wrong."""
+        return [one for one in self.met if not one.possible]
+
+
+class Coverage(BinsSeen):
     """What stimuli have met of all that there is to meet.
 
     Args:
@@ -51,9 +84,9 @@ class Coverage:
     def __init__(self, spec: DotSpec, *, latency: int | None = None, long: bool = False) -> None:
         self.spec = spec
         self._groups = _groups(spec, latency, long=long)
-        self.bins = [Bin(group.name, name, why) for group in self._groups for name, why in group.bins.items()]
-        self._known = {(one.group, one.name): one for one in self.bins}
-        self.met: dict[Bin, MetBins] = {}
+        super().__init__(
+            [Bin(group.name, name, why) for group in self._groups for name, why in group.bins.items()]
+        )
 
     def add(self, stimulus: Stimulus, response: Response | None = None) -> None:
         """Note what a stimulus meets.
@@ -62,9 +95,7 @@ class Coverage:
             stimulus: The stimulus; for the same specification.
             response: What a unit answered, where what its ports do is to be covered.
         """
-        for one, vector, count in self.hits(stimulus, response):
-            met = self.met.setdefault(one, MetBins(0, vector))
-            met.count += count
+        self.note(self.hits(stimulus, response))
 
     def hits(self, stimulus: Stimulus, response: Response | None = None) -> Iterator[tuple[Bin, int, int]]:
         """Tell what a stimulus meets: a bin, the number of a vector, and how often."""
@@ -73,13 +104,3 @@ class Coverage:
             for name, vector, count in group.see(view):
                 if one := self._known.get((group.name, name)):
                     yield one, vector, count
-
-    @property
-    def holes(self) -> list[Bin]:
-        """Bins that can be met and were not."""
-        return [one for one in self.bins if one not in self.met and not one.unreachable]
-
-    @property
-    def refuted(self) -> list[Bin]:
-        """Bins that were met and should not be possible: what says so is wrong."""
-        return [one for one in self.met if not one.possible]

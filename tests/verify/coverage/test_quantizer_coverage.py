@@ -1,0 +1,67 @@
+"""That the bins of quantizers mean what they say, and that the directed stimulus meets them."""
+
+import numpy as np
+import pytest
+from blockdot.model import QuantizerSpec
+from blockdot.sim import QuantizerStimulus
+from blockdot.sim.quantizer_stimulus import directed, random
+from blockdot.verify.coverage.quantizer_coverage import QuantizerCoverage
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "quantize_bf16_e2m1_ue4m3_n16_absmax",
+        "quantize_bf16_e2m1_ue5m3_n4_prevent_zero",
+        "quantize_bf16_e2m1_ue4m3_n8_four_over_six",
+        "quantize_fp32_e2m1_ue2m5_n2_four_over_six",
+        "quantize_fp16_e2m1_ue5m3_n2_absmax",
+        "quantize_bf16_e2m1_ue8m0_n4_floor",
+        "quantize_bf16_e2m1_ue8m0_n4_ceil",
+        "quantize_bf16_e2m3_ue4m3_n4_absmax_stochastic4",
+    ],
+)
+def test_the_directed_stimulus_meets_every_bin_that_can_be_met(name: str) -> None:
+    spec = QuantizerSpec.parse(name)
+    coverage = QuantizerCoverage(spec)
+    coverage.add(directed(spec))
+    assert coverage.holes == []
+    assert coverage.refuted == []
+    assert len(coverage.met) > spec.scale_format.largest_code
+
+
+def met(spec: QuantizerSpec, *blocks: list[float]) -> set[str]:
+    """The bins, but for those of codes and lanes, that blocks meet."""
+    x = spec.input_format.encode(np.array(blocks, np.float32))
+    coverage = QuantizerCoverage(spec)
+    coverage.add(QuantizerStimulus(spec=spec, x=x))
+    left_out = ("scale code", "element code", "largest")
+    return {f"{one.group}: {one.name}" for one in coverage.met if one.group not in left_out}
+
+
+def test_bins_mean_what_they_say() -> None:
+    plain = QuantizerSpec(scale="ue4m3", block_size=2)
+    # 6.375 is 6 times the middle of 1 and 1.125, and the scale becomes 1, the even one.
+    at = met(plain, [6.375, -0.75])
+    assert at == {"scale: at the threshold to 0x39", "midpoint: -0.75 at"}
+    assert met(plain, [6.40625, 0]) == {"scale: above the threshold to 0x39"}
+    assert met(plain, [0, 0]) == {"block: zeros alone"}
+    assert met(plain, [2.0**-130, 0]) == {
+        "block: subnormal numbers alone",
+        "block: a scale of zero, and numbers",
+    }
+    assert met(plain, [np.inf, 1]) == {"block: +Inf"}
+    assert met(plain, [3000, 1]) == {"block: beyond the largest scale"}
+    both = QuantizerSpec(scale="ue4m3", block_size=2, method="four_over_six")
+    assert met(both, [12, 0]) == {"choice: S6 of two", "choice: equal errors"}
+    assert met(both, [12, 9]) == {"choice: S4 of two"}  # 3 and 4 times 3, and under 2 it would be 8
+    assert met(both, [0.0046, 0]) == {"choice: S4 of two", "choice: S6 is zero and S4 is not"}
+
+
+def test_few_inputs_leave_holes() -> None:
+    spec = QuantizerSpec(scale="ue2m1", block_size=2)
+    coverage = QuantizerCoverage(spec)
+    coverage.add(random(spec, 3, seed=0))
+    assert len(coverage.holes) > 40
+    with pytest.raises(ValueError, match=r"^spec must have no tensor scale for coverage, and quantize_"):
+        QuantizerCoverage(QuantizerSpec(tensor_scale=True))
