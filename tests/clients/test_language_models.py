@@ -9,7 +9,7 @@ import pytest
 from blockdot.lab.language.default_model import find_model
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
-from tiny_models import write_gguf, write_tokenizer
+from tiny_models import HEAD, INNER, write_gguf, write_tokenizer
 
 torch = pytest.importorskip("torch", reason="`make clients` installs it")
 transformers = pytest.importorskip("transformers", reason="`make clients` installs it")
@@ -85,11 +85,28 @@ def test_logits_and_perplexity(name: str, tmp_path: Path) -> None:
     assert perplexity == pytest.approx(math.exp(loss), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gemma3", "gpt2"])
+# What transformers does not take from a GGUF, but for those of the sizes that were published.
+UNREAD: dict[str, dict[str, int]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {"head_dim": HEAD},
+    "gemma3": {},
+    "gpt2": {"n_positions": 64, "n_inner": INNER},
+}
+
+
+def load_gguf(path: Path, **facts: int) -> Any:
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32, **facts
+    )
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", UNREAD)
 def test_a_gguf_as_transformers_reads_it(name: str, tmp_path: Path) -> None:
     """A file that llama.cpp's converter would write: transformers finds its own model in it again."""
     path = write_gguf(tmp_path / "m.gguf", name)
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name).float().eval()
+    loaded = load_gguf(path, **UNREAD[name])
     read, _ = open_model(path)
     windows = WINDOWS[:, :40]
     wanted = logits_of(loaded, windows)
@@ -106,8 +123,7 @@ def test_the_default_model_as_transformers_reads_it() -> None:
     text = "It's 1923, isn't it?\n\n  \tA naïve façade -- 東京, 12345.6 km: don't!   \n" * 3
     tokens = tokenizer.encode(text)
     assert tokens.tolist() == theirs(text, add_special_tokens=False)["input_ids"]
-    model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name).float().eval()
-    wanted = logits_of(model, tokens[np.newaxis])
+    wanted = logits_of(load_gguf(path), tokens[np.newaxis])
     seen = Transformer(read.configuration, read.weights).logits(tokens[np.newaxis])
     assert relative_difference(seen, wanted) < 1e-3
     own = torch.log_softmax(torch.from_numpy(wanted[0, :-1].astype(np.float64)), -1)
