@@ -16,7 +16,7 @@ from blockdot.cli.app import app
 
 __all__ = ["ROOMS", "command_page", "made_pages", "modules", "package_page"]
 
-ROOMS: Final = ("model", "hw", "synth", "sim", "verify", "lab", "base")
+ROOMS: Final = ("model", "frameworks", "hw", "synth", "sim", "verify", "lab", "base")
 """The import packages of the reference, in its order."""
 
 _ROOT: Final = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""Imports point one way, and numbers and synthesis load without the hardware language."""
+"""Imports point one way, and numbers and synthesis load without Amaranth and PyTorch."""
 
 import ast
 import importlib.resources
@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 STAIR = ["base", "model", "hw", "sim", "verify", "lab", "cli"]
 MAY_IMPORT: dict[str, set[str]] = {room: set(STAIR[:place]) for place, room in enumerate(STAIR)}
 MAY_IMPORT["synth"] = {"base"}
+MAY_IMPORT["frameworks"] = {"base", "model"}  # no room imports it: `blockdot.torch` does
 for _room in ("sim", "verify", "lab", "cli"):  # `synth` stands beside `hw`: the rooms above may run Yosys
     MAY_IMPORT[_room] |= {"synth"}
 for _room in ("studies", "benchmarks"):
@@ -79,7 +80,7 @@ def test_an_import_up_the_stair_is_found(tmp_path: Path, room: str, code: str, m
 # An entry of None in sys.modules makes `import` of that name raise ImportError.
 ALL_OF_A_ROOM = """
 import importlib, pkgutil, sys
-sys.modules["amaranth"] = None
+sys.modules["amaranth"] = sys.modules["torch"] = None
 room = importlib.import_module("blockdot." + sys.argv[1])
 for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
     importlib.import_module(module.name)
@@ -89,7 +90,7 @@ print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("bl
 
 
 @pytest.mark.parametrize("room", ["base", "model", "synth"])
-def test_a_room_below_the_hardware_loads_without_amaranth(room: str):
+def test_a_room_below_the_hardware_loads_without_amaranth_and_torch(room: str):
     run = subprocess.run(
         [sys.executable, "-c", ALL_OF_A_ROOM, room], capture_output=True, text=True, timeout=120, check=False
     )

@@ -1,0 +1,1 @@
+"""Layers of machine-learning frameworks whose products are a unit's."""

@@ -1,0 +1,1 @@
+../../blockdot/torch.py
