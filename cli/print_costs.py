@@ -172,9 +172,10 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
 def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFacts") -> None:
     placing = costs[0].placing
     geometry = placing.geometry
+    several = f"{len(placing.seeds)} seeds" if len(placing.seeds) > 1 else "one seed"
     figures = table(
         f"With wires on {library.name}: placed by coloquinte at {100 * placing.utilisation:g} % utilisation, "
-        f"each netlist from {len(placing.seeds)} seeds: median (least to greatest)",
+        f"each netlist from {several}: median (least to greatest)",
         "unit",
         f"core [{library.area_unit}]>",
         f"wire [{geometry.length_unit}]>",

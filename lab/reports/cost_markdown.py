@@ -129,9 +129,10 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
 def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> Iterator[str]:
     first = costs[0]
     length = first["geometry"]["length_unit"]
+    several = f"{len(first['seeds'])} seeds" if len(first["seeds"]) > 1 else "one seed"
     yield (
         f"With wires: mapped by recipe {first['recipe']}, placed by coloquinte {first['coloquinte']} from "
-        f"{len(first['seeds'])} seeds at {100 * first['utilisation']:g} % utilisation, sizes not changed "
+        f"{several} at {100 * first['utilisation']:g} % utilisation, sizes not changed "
         f"after that. Medians over all placements; differences of the means over each netlist's placements."
     )
     yield ""
