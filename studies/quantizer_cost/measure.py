@@ -2,11 +2,12 @@
 
 Two commands, which `make quantizer-cost-measure` and `make quantizer-cost` are::
 
-    python -m studies.quantizer_cost.measure measure [--library NAME]... [--orders NUMBER]
+    python -m studies.quantizer_cost.measure measure [--library NAME]... [--orders NUMBER] [--method NAME]...
     python -m studies.quantizer_cost.measure write
 
 The first measures quantizers and dot-product units, each against UE4M3 with ``absmax``, and the error of each
-way on a real weight matrix; it keeps that in ``studies/quantizer_cost/results.jsonl``. The second makes
+way on a real weight matrix; it keeps that in ``studies/quantizer_cost/results.jsonl``. With ``--method`` it
+measures quantizers of those methods alone, and leaves all else as it was kept. The second makes
 ``docs/cost-of-quantizers.md`` and its picture of it.
 """
 
@@ -55,6 +56,7 @@ def measure_quantizers(
     orders: int = ORDERS,
     block_size: int = BLOCK_SIZE,
     methods: Sequence[Method] = METHODS,
+    kept: dict[str, Any] | None = None,
     cache: Path,
     workers: int | None = None,
     keep: Callable[[dict[str, Any]], None] | None = None,
@@ -67,6 +69,8 @@ def measure_quantizers(
         orders: How many netlists are made of each unit.
         block_size: Elements under one scale.
         methods: How scales are chosen; the first is what the others are compared with.
+        kept: What was measured before. Then quantizers of `methods` alone are measured, against the first of
+            `METHODS`, and all else stays as it is there.
         cache: Where results are kept.
         workers: How many processes run at once; the number of processors where it is None.
         keep: Called with what there is so far, whenever there is more.
@@ -75,7 +79,8 @@ def measure_quantizers(
     Returns:
         What `page_text` takes, as JSON can hold it.
     """
-    quantizers = QuantizerChoices(scales=SCALES, block_sizes=[block_size], methods=methods).units()
+    compared = methods if kept is None else list(dict.fromkeys([METHODS[0], *methods]))
+    quantizers = QuantizerChoices(scales=SCALES, block_sizes=[block_size], methods=compared).units()
     dots = [
         UnitConfig(DotSpec(scale=scale, block_size=block_size, accumulate="fp32"), stages=1)
         for scale in SCALES
@@ -89,9 +94,15 @@ def measure_quantizers(
         "dots": [],
         "errors": _errors(block_size, methods),
     }
+    if kept is not None:
+        if (kept["pyosys"], kept["flow"], kept["block_size"]) != (pyosys_version(), FLOW_VERSION, block_size):
+            raise ValueError("what is kept must be of this flow, of this pyosys and of these blocks")
+        stored = kept | {"quantizers": list(kept["quantizers"])}
     for name in libraries:
         library = find_library(name)
-        kinds: list[tuple[str, Sequence[PricedUnit]]] = [("quantizers", quantizers), ("dots", dots)]
+        kinds: list[tuple[str, Sequence[PricedUnit]]] = [("quantizers", quantizers)]
+        if kept is None:
+            kinds.append(("dots", dots))
         for table, units in kinds:
             comparison = compare_costs(
                 units,
@@ -102,10 +113,30 @@ def measure_quantizers(
                 workers=workers,
                 progress=None if progress is None else progress(f"{library.name}: {table}"),
             )
-            stored[table] += [_row(comparison, cost) for cost in comparison.costs]
+            rows = [_row(comparison, cost) | {"pairs": orders} for cost in comparison.costs]
+            stored[table] = (
+                [*stored[table], *rows] if kept is None else _replaced(stored[table], rows, methods)
+            )
         if keep is not None:
             keep(stored)
     return stored
+
+
+def _replaced(
+    old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], methods: Sequence[Method]
+) -> list[dict[str, Any]]:
+    """Return rows of which those of some methods are replaced by new ones, each where it was.
+
+    Raises:
+        ValueError: If one was not there.
+    """
+    rows = {(row["library"], row["unit"]): row for row in old}
+    for row in new:
+        if row["method"] in methods:
+            if (row["library"], row["unit"]) not in rows:
+                raise ValueError(f"{row['unit']} on {row['library']} must be kept already to be replaced")
+            rows[row["library"], row["unit"]] = row
+    return list(rows.values())
 
 
 def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
@@ -163,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring = commands.add_parser("measure")
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
+    measuring.add_argument("--method", action="append", choices=METHODS, help="measure these alone")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
 
@@ -175,6 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_quantizers(
                 chosen.library or ["neutral"],
                 orders=chosen.orders,
+                methods=chosen.method or METHODS,
+                kept=read_records(STORED) if chosen.method else None,
                 cache=Path("build/synthesis"),
                 keep=lambda stored: write_records(STORED, "make quantizer-cost-measure", stored),
                 progress=progress,

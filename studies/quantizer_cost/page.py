@@ -74,6 +74,18 @@ def _difference(row: dict[str, Any]) -> float:
     return float(row.get("area_delta", _NONE)["mean"])
 
 
+def _pairs(stored: dict[str, Any]) -> str:
+    """Return over how many pairs of netlists differences are told, and where over another number."""
+    counts: dict[int, list[str]] = {}
+    for row in stored["quantizers"]:
+        counts.setdefault(row.get("pairs", stored["orders"]), []).append(f"`{row['method']}`")
+    (usual, _), *others = sorted(counts.items(), key=lambda item: -len(item[1]))
+    text = str(usual)
+    for count, methods in others:
+        text += f" (with {' and '.join(dict.fromkeys(methods))} {count})"
+    return text
+
+
 def page_text(stored: dict[str, Any]) -> str:
     """Return the page, as Markdown."""
     return "\n".join(_lines(stored)) + "\n"
@@ -98,7 +110,7 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
         f"The units: blocks of {size}, a dot product with a binary32 sum in one stage, a quantizer of `bf16` "
         "numbers with registers at its outputs. Cost is the sum of the areas in NAND2 equivalents, of gates "
         "after synthesis, without wires. The other operand (the weights) was quantized before. Differences "
-        f"are against UE4M3 with `absmax`, over {stored['orders']} pairs of netlists, with 95 % intervals; "
+        f"are against UE4M3 with `absmax`, over {_pairs(stored)} pairs of netlists, with 95 % intervals; "
         f"`~` marks what cannot be told from zero. Synthesis: pyosys {stored['pyosys']}, flow "
         f"{stored['flow']}."
     )

@@ -28,6 +28,7 @@ def row(scale: str, method: str, nand2: float, more: dict[str, float] | None) ->
         "scale": [scale],
         "method": method,
         "nand2": nand2,
+        "pairs": 2,
         "period": 5.0,
         "delay_unit": "ns",
         **deltas,
@@ -116,6 +117,22 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
         assert "area_delta" not in base
         assert other["area_delta"]["mean"] == pytest.approx(other["nand2"] - base["nand2"], abs=20)
     assert "R = 8" in page_text(found)
+    assert "over 2 pairs of netlists, with" in page_text(found)
+    found["quantizers"][1]["pairs"] = 5
+    assert "over 2 (with `absmax` 5) pairs of netlists, with" in page_text(found)
+    again = measure_quantizers(
+        ["neutral"],
+        orders=2,
+        block_size=2,
+        methods=["absmax"],
+        kept=found,
+        cache=synthesis_cache,
+        workers=1,
+    )
+    assert [one["pairs"] for one in again["quantizers"]] == [2, 2]
+    assert again["dots"] == found["dots"]
+    with pytest.raises(ValueError, match=r"^what is kept must be of this flow, "):
+        measure_quantizers(["neutral"], kept=found | {"flow": 0}, cache=synthesis_cache)
 
 
 def test_the_page_is_of_what_is_stored_and_that_of_the_hardware_there_is():
