@@ -211,6 +211,8 @@ def rooms() -> str:
         d.box(x, y, 136, 38, (name, told), paint)
         if number:
             d.arrow((x, y + 19), (x - 30, y + 19), (x - 30, y + 44))
+    d.box(14, 180, 130, 38, ("frameworks", "PyTorch layers"), "model")
+    d.arrow((132, 218), (132, 240))
     d.box(330, 286, 150, 38, ("synth", "gates, area, delay"), "synth")
     d.arrow((330, 305), (152, 305))
     d.arrow((577, 99), (577, 305), (482, 305))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..base.argument_checks import require_finite
 from ..model import BlockTensor, DotSpec, matmul
 from .quantized_product import QuantizedProduct
 
@@ -69,13 +70,20 @@ def _float_product(a: _Values, b: _Values) -> torch.Tensor:
 
 
 def _multiply(
-    product: QuantizedProduct, a: _Values, b: _Values, rng: np.random.Generator
+    product: QuantizedProduct, a: _Values, b: _Values, rng: np.random.Generator, names: tuple[str, str]
 ) -> tuple[torch.Tensor, _Values | BlockTensor, _Values | BlockTensor]:
-    """Return ``a @ b.T``, float32, and the operands that were multiplied."""
-    left, right = (
-        product.quantize(values, index, rng) if product.codes(index) else values
-        for index, values in enumerate((a, b))
-    )
+    """Return ``a @ b.T``, float32, and the operands that were multiplied; messages call them by `names`."""
+
+    def coded(index: int, values: _Values) -> _Values | BlockTensor:
+        if not product.codes(index):
+            return values
+        try:
+            return product.quantize(values, index, rng)
+        except ValueError:
+            require_finite(values, names[index])
+            raise
+
+    left, right = coded(0, a), coded(1, b)
     if isinstance(left, BlockTensor) and isinstance(right, BlockTensor) and not product.approximate:
         return torch.from_numpy(matmul(product.spec, left, right)), left, right
     left, right = (one.dequantize() if isinstance(one, BlockTensor) else one for one in (left, right))
@@ -89,10 +97,12 @@ def _whole_groups(values: _Values, group: int) -> _Values:
     return np.pad(values, ((0, 0), (0, missing))) if missing else np.ascontiguousarray(values)
 
 
-def _gradient(product: QuantizedProduct, gradient: _Values, other: _Values, seed: list[int]) -> torch.Tensor:
-    """Return ``gradient @ other.T`` as `product` computes it."""
+def _gradient(
+    product: QuantizedProduct, gradient: _Values, other: _Values, seed: list[int], name: str
+) -> torch.Tensor:
+    """Return ``gradient @ other.T`` as `product` computes it; messages call `other` by `name`."""
     a, b = (_whole_groups(values, product.group) for values in (gradient, other))
-    return _multiply(product, a, b, np.random.default_rng(seed))[0]
+    return _multiply(product, a, b, np.random.default_rng(seed), ("gradient of the result", name))[0]
 
 
 def _kept(
@@ -126,7 +136,8 @@ class _StraightThrough(torch.autograd.Function):
     ) -> torch.Tensor:
         """Return the product, with the bias added in float32, as a tensor of the input's kind."""
         rows, weights = _values(x).reshape(-1, x.shape[-1]), _values(weight)
-        result, *used = _multiply(product, rows, weights, np.random.default_rng([seed, 0]))
+        rng = np.random.default_rng([seed, 0])
+        result, *used = _multiply(product, rows, weights, rng, ("input", "weight"))
         if bias is not None:
             result += bias.detach().to(torch.float32)
         of_input, of_weight = backward
@@ -152,14 +163,14 @@ class _StraightThrough(torch.autograd.Function):
             if of_input is None:
                 of_x = _float_product(rows, turned)
             else:
-                of_x = _gradient(of_input, rows, turned, [ctx.seed, 1])
+                of_x = _gradient(of_input, rows, turned, [ctx.seed, 1], "weight")
             of_x = of_x.reshape(*gradient.shape[:-1], len(turned)).to(ctx.kinds[0])
         if ctx.needs_input_grad[1]:
             turned = _values(x).reshape(-1, x.shape[-1]).T
             if of_weight is None:
                 of_w = _float_product(rows.T, turned)
             else:
-                of_w = _gradient(of_weight, rows.T, turned, [ctx.seed, 2])
+                of_w = _gradient(of_weight, rows.T, turned, [ctx.seed, 2], "input")
             of_w = of_w.to(ctx.kinds[1])
         if ctx.needs_input_grad[2]:
             of_bias = torch.from_numpy(rows.sum(axis=0)).to(ctx.bias_kind)

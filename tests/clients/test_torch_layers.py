@@ -356,6 +356,14 @@ def test_what_is_refused(make: Callable[[], object], error: type[Exception], mes
         make()
 
 
+@pytest.mark.parametrize("name", ["input", "weight", "gradient of the result"])
+def test_messages_say_what_is_not_finite(name):
+    layer, x, pulled = layer_of(FP32, backward=FP32), input_of(4, 128), torch.ones(4, 24)
+    {"input": x, "weight": layer.weight.data}.get(name, pulled)[1, 2] = torch.inf
+    with pytest.raises(ValueError, match=rf"^{name} must be finite, not NaN or Inf in 1 of "):
+        layer(x).backward(pulled)
+
+
 def test_nothing_is_turned_where_one_layer_is_refused():
     model = torch.nn.Sequential(torch.nn.Linear(16, 20), torch.nn.Linear(20, 4))
     with pytest.raises(ValueError, match=r"^in_features of 1 must be"):
@@ -380,10 +388,15 @@ def test_weights_go_to_torchao_and_come_back():
     )
     np.testing.assert_array_equal(back.codes, codes.codes)
     np.testing.assert_array_equal(back.scales, codes.scales)
-    np.testing.assert_allclose(codes.dequantize(), theirs.dequantize(torch.float32).numpy(), rtol=2.0**-21)
+    worth = theirs.dequantize(torch.float32)
+    np.testing.assert_allclose(codes.dequantize(), worth.numpy(), rtol=2.0**-21)
+    # A layer that loads what their codes are worth makes the same codes again.
+    layer.weight.data.copy_(worth)
+    np.testing.assert_array_equal(layer.weight_codes().codes, codes.codes)
+    np.testing.assert_array_equal(layer.weight_codes().scales, codes.scales)
 
 
-def test_weights_go_to_compressed_tensors():
+def test_weights_go_to_compressed_tensors_and_come_back():
     helpers = pytest.importorskip(
         "compressed_tensors.compressors.nvfp4.helpers", reason="`make clients` installs it"
     )
@@ -395,6 +408,11 @@ def test_weights_go_to_compressed_tensors():
     scales = torch.from_numpy(codes.scales.copy()).view(torch.float8_e4m3fn).float() * codes.tensor_scale
     worth = seen * scales.repeat_interleave(16, dim=1)
     np.testing.assert_allclose(codes.dequantize(), worth.numpy(), rtol=2.0**-21)
+    # The same again, but for the sign of zeros.
+    layer.weight.data.copy_(worth)
+    again, zero = layer.weight_codes().codes, codes.codes % 8 == 0
+    np.testing.assert_array_equal(np.where(zero, again % 8, again), np.where(zero, 0, codes.codes))
+    np.testing.assert_array_equal(layer.weight_codes().scales, codes.scales)
 
 
 def test_the_listing_of_the_page_prints_what_it_says(tmp_path):
