@@ -150,5 +150,5 @@ def test_many_numbers_under_every_scale(
     scale: str, method: QuantizerMethod, optimise: Optimise, made_of_gates: Make
 ) -> None:
     spec = of_two(scale, method)
-    count = check(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(spec, 131))
-    assert count > spec.scale_format.largest_code << 7
+    count = check(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(spec, 509))
+    assert count > spec.scale_format.largest_code << 5

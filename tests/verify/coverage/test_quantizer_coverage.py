@@ -18,7 +18,7 @@ from blockdot.verify.coverage.quantizer_coverage import QuantizerCoverage
         "quantize_fp16_e2m1_ue5m3_n2_absmax",
         "quantize_bf16_e2m1_ue8m0_n4_floor",
         "quantize_bf16_e2m1_ue8m0_n4_ceil",
-        "quantize_bf16_e2m3_ue4m3_n4_absmax_stochastic4",
+        "quantize_bf16_e2m1_ue4m3_n2_absmax_stochastic4",
     ],
 )
 def test_the_directed_stimulus_meets_every_bin_that_can_be_met(name: str) -> None:
