@@ -47,7 +47,9 @@ def test_the_sidecar(options: list[str], tmp_path: Path) -> None:
     refuses_without("verilog-sidecar", record, "latency")
 
 
-@pytest.mark.parametrize("spec", ["e2m1_ue5m3_n4_fp32", "e2m1_ue8m0_n4_none"])
+@pytest.mark.parametrize(
+    "spec", ["e2m1_ue5m3_n4_fp32", "e2m1_ue8m0_n4_none", "quantize_bf16_e2m1_ue2m1_n2_absmax"]
+)
 def test_the_vectors(spec: str, tmp_path: Path) -> None:
     assert run(["vectors", spec, "--vectors", "20", "-o", str(tmp_path)]) == 0
     record = json.loads((tmp_path / f"{spec}.json").read_text(encoding="utf-8"))
