@@ -285,7 +285,7 @@ def test_formats_of_sixteen_bits_against_numpy_s_and_ml_dtypes(name, dtype, rng)
         np.testing.assert_array_equal(fmt.decode(codes), codes.view(dtype).astype(np.float64))
     drawn = np.ldexp(rng.random(200_000) + 0.5, rng.integers(-140, 127, 200_000)).astype(np.float32)
     near = np.ldexp(rng.random(200_000) + 0.5, rng.integers(-27, 16, 200_000)).astype(np.float32)
-    values = np.concatenate([drawn, near]) * rng.choice(np.float32([-1, 1]), 400_000)
+    values = np.concatenate([drawn, near]) * rng.choice(np.array([-1, 1], np.float32), 400_000)
     values = values[np.abs(values) < fmt.largest]
     np.testing.assert_array_equal(fmt.encode(values), values.astype(dtype).view(np.uint16))
 

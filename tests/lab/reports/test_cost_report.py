@@ -86,9 +86,9 @@ def test_adder_cells_are_used_where_they_are_asked_for_and_named():
     assert "Adder cells used" not in before.text(".md")
     rows = csv.DictReader(after.text(".csv").splitlines())
     assert {row["adders"] for row in rows} == {"FULL"}
-    out = Console(file=io.StringIO(), width=120)
-    print_report(out, after)
-    assert "Adder cells used: FULL\n" in out.file.getvalue()
+    printed = io.StringIO()
+    print_report(Console(file=printed, width=120), after)
+    assert "Adder cells used: FULL\n" in printed.getvalue()
     # Figures with and without are not compared as if something had changed.
     message = "reports must both be of adder cells or neither, not one of them"
     with pytest.raises(ValueError, match=whole(message)):
