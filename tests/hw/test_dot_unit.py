@@ -505,6 +505,7 @@ def test_a_result_is_offered_latency_cycles_after_its_last_input_at_one_input_a_
     assert seen == expected
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("flow", ["valid", "enable"])
 @pytest.mark.parametrize(("spec", "stages"), [STREAMS[k] for k in (1, 3, 4, 8)], ids=str)
 def test_without_back_pressure_results_come_as_many_enabled_cycles_after_their_last_input(
@@ -557,6 +558,7 @@ def test_without_back_pressure_results_come_as_many_enabled_cycles_after_their_l
     assert len(seen) == last.sum()
 
 
+@pytest.mark.one_in(2)
 @streams
 def test_no_input_reaches_i_ready_and_o_ready_reaches_nothing_before_the_next_edge(
     spec: DotSpec, stages: int, rng: np.random.Generator

@@ -82,6 +82,7 @@ def check(unit: QuantizerUnit, x: Codes, run: Callable[..., Any]) -> None:
     )
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("name", "optimise"),
     [

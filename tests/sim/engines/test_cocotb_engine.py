@@ -118,6 +118,8 @@ def test_settings_for_other_benches_do_not_get_through(build_dir, monkeypatch, s
     assert len(run(UNIT, stimulus, engine="icarus", build_dir=build_dir).results) == 3
 
 
+# Verilator's library is compiled once more there, which takes long.
+@pytest.mark.matrix
 @pytest.mark.skipif(problem("verilator") is not None, reason=str(problem("verilator")))
 def test_verilator_builds_and_runs_where_a_path_has_a_space(tmp_path, seed):
     place = tmp_path / "a folder" / "with spaces"
