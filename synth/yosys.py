@@ -133,7 +133,9 @@ class YosysSession:
                 process = subprocess.Popen(
                     command,
                     cwd=directory,
-                    env={**os.environ, "TMPDIR": str(directory)},
+                    # With several threads Yosys' results can hang on which of them is first
+                    # (https://github.com/YosysHQ/yosys/issues/6170).
+                    env={**os.environ, "TMPDIR": str(directory), "YOSYS_MAX_THREADS": "1"},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

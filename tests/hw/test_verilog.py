@@ -112,6 +112,7 @@ def test_a_unit_emitted_twice_gives_the_same_text_each_time() -> None:
 # What the text holds, and what it does not.
 
 
+@pytest.mark.one_in(2)
 @units
 def test_the_header_has_the_ports_of_the_unit_in_order(unit: StreamUnit) -> None:
     module = emit(unit)

@@ -86,6 +86,13 @@ def test_the_same_twice(multiply_add: str):
     assert synthesize(multiply_add, "top", neutral(), recipes=["d1", "a2"]) == first[::-1]
 
 
+def test_yosys_has_one_thread():
+    """With several, what comes of a design can differ from run to run."""
+    yosys.run(["exec -expect-return 0 -expect-stdout ^1$ -- printenv YOSYS_MAX_THREADS"])
+    with pytest.raises(SynthesisError):
+        yosys.run(["exec -expect-return 0 -expect-stdout ^2$ -- printenv YOSYS_MAX_THREADS"])
+
+
 def test_verilog_and_a_hierarchy():
     text = """
         module leaf(input a, b, output y); assign y = !(a & b); endmodule

@@ -150,6 +150,7 @@ def opensta_paths(netlist: MappedNetlist, models: CellModels, folder: Path) -> d
     return found
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", UNITS)
 def test_paths_take_what_opensta_says_they_take(name: str, library: Library, tmp_path: Path):
     unit = UNITS[name]()

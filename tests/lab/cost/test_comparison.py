@@ -171,7 +171,7 @@ def test_json(cache: Path):
     comparison = compare_costs(UNITS, neutral(), make=make, workers=1, parts=False, orders=2, cache=cache)
     record = json.loads(json.dumps(comparison.to_dict()))
     assert list(record) == [
-        "library", "tools", "recipes", "orders", "variants", "level", "costs", "deltas",
+        "library", "tools", "recipes", "orders", "variants", "adders", "level", "costs", "deltas",
         "attributions",
     ]  # fmt: skip
     assert record["library"] == {
