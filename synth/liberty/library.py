@@ -4,13 +4,11 @@ Every statement of a file is read first, so that a broken file is refused before
 """
 
 import contextlib
-import gzip
 import hashlib
 import itertools
 import math
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
+from ...base.plain_or_gzip import read_plain_or_gzip
 from ..metric import Metric
 from .cells import LibraryCell, read_cell
 from .syntax import LibertyError, LibertyGroup, parse_liberty
@@ -74,19 +73,7 @@ class LibrarySource:
             ValueError: If it is a broken gzip file.
         """
         place = Path(path)
-        if place.is_dir():
-            raise IsADirectoryError(f"Liberty file must be a file, not the directory {str(place)!r}")
-        if not place.exists():
-            raise FileNotFoundError(f"Liberty file must exist, not {str(place)!r}")
-        data = place.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            try:
-                data = gzip.decompress(data)
-            except (EOFError, OSError, zlib.error) as error:
-                reason = str(error).rstrip(".")
-                raise ValueError(
-                    f"Liberty file must be a whole gzip file, not {str(place)!r}: {reason}"
-                ) from error
+        data = read_plain_or_gzip(place, "Liberty file")
         return cls(place.name.removesuffix(".gz"), data, place.resolve().parent)
 
 

@@ -9,15 +9,15 @@ that a broken file is refused; those that are not needed are skipped. Packages t
 Lengths are in microns, capacitances in fF, resistances in ohm.
 """
 
-import gzip
 import hashlib
 import os
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+
+from ...base.plain_or_gzip import read_plain_or_gzip
 
 __all__ = ["LefError", "LefFile", "LefLayer", "LefMacro", "LefPin", "LefSite", "parse_lef", "read_lef"]
 
@@ -142,17 +142,7 @@ def read_lef(path: str | os.PathLike[str]) -> LefFile:
         ValueError: If it is not a LEF file or a broken one; the message gives file, line and rule.
     """
     place = Path(path)
-    if place.is_dir():
-        raise IsADirectoryError(f"LEF file must be a file, not the directory {str(place)!r}")
-    if not place.exists():
-        raise FileNotFoundError(f"LEF file must exist, not {str(place)!r}")
-    data = place.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            reason = str(error).rstrip(".")
-            raise ValueError(f"LEF file must be a whole gzip file, not {str(place)!r}: {reason}") from error
+    data = read_plain_or_gzip(place, "LEF file")
     return parse_lef(data.decode("utf-8", errors="replace"), place.name.removesuffix(".gz"))
 
 
