@@ -7,10 +7,9 @@ chains of carries (sky130's ``fahcin`` and ``fahcon``). What a form inverts is t
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from .liberty import CellFunction, Library, LibraryCell
 
@@ -18,7 +17,9 @@ __all__ = [
     "FULL_INPUTS",
     "HALF_INPUTS",
     "AdderCell",
+    "CarryForm",
     "adder_cells",
+    "carry_forms",
     "carry_table",
     "chosen_adders",
     "sum_table",
@@ -41,6 +42,31 @@ def carry_table(inverted: tuple[bool, ...]) -> int:
     """
     flipped = sum(1 << place for place, invert in enumerate(inverted) if invert)
     return sum(1 << row for row in range(1 << len(inverted)) if (row ^ flipped).bit_count() >= _OUTPUTS)
+
+
+class CarryForm(NamedTuple):
+    """Which inputs and whether the output of a carry are inverted."""
+
+    inverted: tuple[bool, ...]
+    output: bool
+
+    def inverts_sum(self, total_inverted: bool) -> bool:
+        """Whether an exclusive or of the inputs as they are, inverted or not, is the sum's complement."""
+        # Each inverted input inverts the exclusive or.
+        return total_inverted ^ (sum(self.inverted) % 2 == 1)
+
+
+def carry_forms(inputs: int) -> dict[int, CarryForm]:
+    """Return every carry of so many inputs by its truth table, in the form with the fewest inputs inverted.
+
+    The majority of inverted inputs is the inverted majority, so that one function has two forms.
+    """
+    every = (1 << (1 << inputs)) - 1
+    found: dict[int, CarryForm] = {}
+    forms = itertools.product(itertools.product((False, True), repeat=inputs), (False, True))
+    for inverted, output in sorted(forms, key=lambda form: (sum(form[0]), form)):
+        found.setdefault(carry_table(inverted) ^ (every if output else 0), CarryForm(inverted, output))
+    return found
 
 
 @dataclass(frozen=True)
@@ -120,31 +146,17 @@ def _adder(cell: LibraryCell) -> AdderCell | None:
         for place, pin in enumerate(cell.inputs)
     }
     tables = [(pin, CellFunction(text).evaluate(columns, every)) for pin, text in cell.functions]
-    odd = sum_table(len(cell.inputs))
+    odd, forms = sum_table(len(cell.inputs)), carry_forms(len(cell.inputs))
     for (sum_pin, total), (carry_pin, carry) in itertools.permutations(tables):
-        if total not in (odd, odd ^ every):
-            continue
-        for inverted, carry_inverted in _forms(len(cell.inputs)):
-            if carry == carry_table(inverted) ^ (every if carry_inverted else 0):
-                # Each inverted input inverts the exclusive or.
-                sum_inverted = (total != odd) ^ (sum(inverted) % 2 == 1)
-                return AdderCell(
-                    cell.name,
-                    cell.area,
-                    cell.inputs,
-                    inverted,
-                    sum_pin,
-                    sum_inverted,
-                    carry_pin,
-                    carry_inverted,
-                )
+        if total in (odd, odd ^ every) and (form := forms.get(carry)) is not None:
+            return AdderCell(
+                cell.name,
+                cell.area,
+                cell.inputs,
+                form.inverted,
+                sum_pin,
+                form.inverts_sum(total != odd),
+                carry_pin,
+                form.output,
+            )
     return None
-
-
-def _forms(inputs: int) -> Iterator[tuple[tuple[bool, ...], bool]]:
-    """Yield which inputs and whether the carry may be inverted, the fewest inputs first.
-
-    The majority of inverted inputs is the inverted majority, so that one function has two forms.
-    """
-    forms = itertools.product(itertools.product((False, True), repeat=inputs), (False, True))
-    yield from sorted(forms, key=lambda form: (sum(form[0]), form))

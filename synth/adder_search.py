@@ -10,9 +10,9 @@ was found by: by all cases of its leaves.
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from .adder_cells import FULL_INPUTS, HALF_INPUTS, carry_table, sum_table
+from .adder_cells import FULL_INPUTS, HALF_INPUTS, CarryForm, carry_forms, sum_table
 from .gate_netlist import GATE_FUNCTIONS, GateNetlist
 
 __all__ = ["FoundAdder", "find_adders"]
@@ -56,33 +56,11 @@ class FoundAdder:
         return len(self.leaves) == FULL_INPUTS
 
 
-class _Form(NamedTuple):
-    """Which inputs and whether the output of a carry are inverted."""
-
-    inverted: tuple[bool, ...]
-    output: bool
-
-
-def _carries(inputs: int) -> dict[int, _Form]:
-    """Return every carry of so many inputs, by its truth table; with the fewest inputs inverted."""
-    every = (1 << (1 << inputs)) - 1
-    found: dict[int, _Form] = {}
-    forms = itertools.product(itertools.product((False, True), repeat=inputs), (False, True))
-    for inverted, output in sorted(forms, key=lambda form: (sum(form[0]), form)):
-        found.setdefault(carry_table(inverted) ^ (every if output else 0), _Form(inverted, output))
-    return found
-
-
-_CARRIES: Final[Mapping[int, dict[int, _Form]]] = {
-    inputs: _carries(inputs) for inputs in (HALF_INPUTS, FULL_INPUTS)
+_CARRIES: Final[Mapping[int, dict[int, CarryForm]]] = {
+    inputs: carry_forms(inputs) for inputs in (HALF_INPUTS, FULL_INPUTS)
 }
 _ODD: Final[Mapping[int, int]] = {inputs: sum_table(inputs) for inputs in (HALF_INPUTS, FULL_INPUTS)}
 _EVERY: Final[Mapping[int, int]] = {inputs: (1 << (1 << inputs)) - 1 for inputs in range(_LEAVES + 1)}
-# Leaf k of so many changes every 2**k cases.
-_COLUMNS: Final[Mapping[int, tuple[int, ...]]] = {
-    inputs: tuple(sum(1 << row for row in range(1 << inputs) if row >> place & 1) for place in range(inputs))
-    for inputs in range(_LEAVES + 1)
-}
 
 
 class _Tables:
@@ -196,7 +174,7 @@ class _Gates:
 def _pairs(netlist: GateNetlist) -> Iterator[FoundAdder]:
     """Yield every two nets that are an adder's outputs, those first that come first."""
     totals: dict[tuple[int, ...], list[tuple[int, bool]]] = {}
-    carries: dict[tuple[int, ...], list[tuple[int, _Form]]] = {}
+    carries: dict[tuple[int, ...], list[tuple[int, CarryForm]]] = {}
     for net, cuts in _cuts(netlist).items():
         # What only inverts a net is no adder's output: the net that it inverts is.
         if netlist.gates[net][1] in ("$_NOT_", "$_BUF_"):
@@ -211,8 +189,7 @@ def _pairs(netlist: GateNetlist) -> Iterator[FoundAdder]:
                 carries.setdefault(leaves, []).append((net, form))
     for leaves, found in carries.items():
         for (total, is_even), (carry, form) in itertools.product(totals.get(leaves, ()), found):
-            # Each inverted operand inverts the exclusive or.
-            inverted = is_even ^ (sum(form.inverted) % 2 == 1)
+            inverted = form.inverts_sum(is_even)
             yield FoundAdder(leaves, form.inverted, total, inverted, carry, form.output, 0)
 
 

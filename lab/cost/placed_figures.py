@@ -7,10 +7,9 @@ from typing import Any
 from ...synth.cell_models import CellModels
 from ...synth.mapped_netlist import MappedNetlist
 from ...synth.physical.cell_geometry import CellGeometry
-from ...synth.physical.clock_tree import clock_tree
+from ...synth.physical.clock_tree import ClockTree, clock_tree
 from ...synth.physical.layout import lay_out
 from ...synth.physical.placement import PLACEMENT_VERSION, CellPlacer, coloquinte_version
-from ...synth.physical.wires import Wires
 from ...synth.recipes import Recipe
 from ...synth.static_timing import analyse, loads
 from ...synth.wire_loads import WireLoads
@@ -135,17 +134,16 @@ def placed_figures(
                 bare_period=bare.period,
                 clock_buffers=tree.buffers,
                 clock_wire=tree.length,
-                energies=_with_tree(powered(added), wires, models),
+                energies=_with_tree(powered(added), tree, models),
             )
         )
     return tuple(found)
 
 
 def _with_tree(
-    energies: Sequence[SwitchingEnergy], wires: Wires, models: CellModels
+    energies: Sequence[SwitchingEnergy], tree: ClockTree, models: CellModels
 ) -> tuple[SwitchingEnergy, ...]:
     """Add what the clock's tree takes in each cycle."""
-    tree = clock_tree(wires.connections, wires.placement, models)
     # As in `Simulation.energy`: of a library without a voltage it stays in the library's own unit.
     unit = 1.0 if models.voltage is None else models.library.capacitance_unit_ff
     more = tree.energy * unit
