@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .fixed_point import canonical
-from .matrix_products import Operand, Tiling, product_of
+from .matrix_products import MatmulOperand, Tiling, product_of
 from .spec import DotSpec
 from .tensor import BlockTensor
 
@@ -53,7 +53,9 @@ def matmul(
     """
     check_operands(spec, A, B)
     unit_size = spec.unit_size if spec.accumulate == "aligned" and spec.term_size != 1 else spec.block_size
-    return scaled(product_of(spec, Operand(A, unit_size), Operand(B, unit_size), tiling).run(), A, B)
+    return scaled(
+        product_of(spec, MatmulOperand(A, unit_size), MatmulOperand(B, unit_size), tiling).run(), A, B
+    )
 
 
 def check_operands(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> int:

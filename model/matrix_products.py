@@ -46,11 +46,11 @@ __all__ = [
     "AlignedProduct",
     "CompiledProduct",
     "ComputedProduct",
+    "MatmulOperand",
     "MatrixProduct",
-    "Operand",
     "RoundedProduct",
     "Tiling",
-    "finite_values",
+    "finite_table",
     "product_of",
 ]
 
@@ -116,7 +116,7 @@ def _tiles(whole: slice, step: int, kernel: int) -> Iterator[slice]:
     return _cut(whole, max(1, min(step, -(-even // kernel) * kernel)))
 
 
-def finite_values(fmt: Format) -> npt.NDArray[np.float64]:
+def finite_table(fmt: Format) -> npt.NDArray[np.float64]:
     """Return the value of each code of a format, 0 where it is NaN or infinite."""
     return np.where(np.isfinite(fmt.values), fmt.values, 0.0)
 
@@ -149,7 +149,7 @@ class _Unit:
     norms: npt.NDArray[np.float64] | None = None
 
 
-class Operand:
+class MatmulOperand:
     """One of the two matrices, ready to be folded.
 
     Args:
@@ -186,7 +186,7 @@ class Operand:
         """Return what folds the scales into elements that are worth what `table` says; NaN scales are 0."""
         key = table.tobytes(), dtype
         if key not in self._decoders:
-            self._decoders[key] = Decoder(self.element, table, finite_values(self.scale), dtype)
+            self._decoders[key] = Decoder(self.element, table, finite_table(self.scale), dtype)
         return self._decoders[key]
 
     def fold(self, rows: slice, blocks: slice, decoder: Decoder) -> _Matrix:
@@ -210,14 +210,14 @@ class Operand:
         """Return the same in float32 in panels of so many rows: see `compiled.pack_panels`."""
         count = -(-(rows.stop - rows.start) // height)
         panels = np.empty((count, self.blocks * self.block_size, height), np.float32)
-        tables = (finite_values(fmt).astype(np.float32) for fmt in (self.element, self.scale))
+        tables = (finite_table(fmt).astype(np.float32) for fmt in (self.element, self.scale))
         compiled.pack_panels(self.codes[rows], self.scales[rows], *tables, panels)
         return panels
 
     def units(self, rows: slice, plan: _Plan, *, transposed: bool) -> list[_Unit]:
         """Return the units of some rows, as matrices of rows or transposed."""
         width = plan.blocks * self.block_size
-        decoder = self.decoder(finite_values(self.element), plan.dtype)
+        decoder = self.decoder(finite_table(self.element), plan.dtype)
         if width <= _NARROW and not transposed:
             matrices = list(self.fold_apart(rows, plan.blocks, decoder))
         else:
@@ -258,8 +258,8 @@ class Operand:
 
     def bound(self) -> float:
         """Return a bound of the Euclidean norm of every row, by its scales alone."""
-        scales = finite_values(self.scale)[self.scales]
-        elements = float(np.abs(finite_values(self.element)).max())
+        scales = finite_table(self.scale)[self.scales]
+        elements = float(np.abs(finite_table(self.element)).max())
         energy = np.einsum("rk,rk->r", scales, scales).max(initial=0.0) * self.block_size
         return elements * math.sqrt(energy) * (1 + 2.0**-20)
 
@@ -278,7 +278,7 @@ def _block_bits(spec: DotSpec) -> int:
     return (spec.largest_sum * spec.largest_scale_significand).bit_length()
 
 
-def _plan(spec: DotSpec, a: Operand, b: Operand) -> _Plan:
+def _plan(spec: DotSpec, a: MatmulOperand, b: MatmulOperand) -> _Plan:
     if spec.accumulate == "exact" or spec.blocks > 1:
         blocks = a.blocks if spec.accumulate == "exact" else spec.blocks
         # Sums of magnitudes against a quantum, both of the data at hand, as exponents of two.
@@ -330,7 +330,9 @@ def _round_between(
 class MatrixProduct(Generic[_Side]):
     """The product of two operands."""
 
-    def __init__(self, spec: DotSpec, a: Operand, b: Operand, tiling: Tiling | None = None) -> None:
+    def __init__(
+        self, spec: DotSpec, a: MatmulOperand, b: MatmulOperand, tiling: Tiling | None = None
+    ) -> None:
         self.spec, self.a, self.b = spec, a, b
         self.special = a.has_infinity or b.has_infinity
         self.tiling = tiling or _TILINGS.get(spec.accumulate, _COMPUTED_TILING)
@@ -353,12 +355,12 @@ class MatrixProduct(Generic[_Side]):
         result[:, self.b.nan_rows] = np.nan
         return canonical(result)
 
-    def _parts(self, operand: Operand) -> Iterator[slice]:
+    def _parts(self, operand: MatmulOperand) -> Iterator[slice]:
         return _cut(
             slice(0, operand.rows), max(1, self.tiling.folded // max(1, operand.blocks * operand.block_size))
         )
 
-    def _operand(self, index: int) -> Operand:
+    def _operand(self, index: int) -> MatmulOperand:
         return self.b if index else self.a
 
     def _side(self, index: int, rows: slice) -> _Side:
@@ -383,7 +385,9 @@ class MatrixProduct(Generic[_Side]):
 class RoundedProduct(MatrixProduct[list[_Unit]]):
     """Units rounded once each, and added in binary32 where there are several: all but ``aligned``."""
 
-    def __init__(self, spec: DotSpec, a: Operand, b: Operand, tiling: Tiling | None = None) -> None:
+    def __init__(
+        self, spec: DotSpec, a: MatmulOperand, b: MatmulOperand, tiling: Tiling | None = None
+    ) -> None:
         super().__init__(spec, a, b, tiling)
         self.plan = _plan(spec, a, b)
         if spec.accumulate == "exact" and not self.plan.exact:
@@ -534,7 +538,9 @@ def _short_unit(spec: DotSpec) -> int:
 class AlignedProduct(MatrixProduct[list[_Unit]]):
     """Groups at one exponent each, cut off: ``aligned``."""
 
-    def __init__(self, spec: DotSpec, a: Operand, b: Operand, tiling: Tiling | None = None) -> None:
+    def __init__(
+        self, spec: DotSpec, a: MatmulOperand, b: MatmulOperand, tiling: Tiling | None = None
+    ) -> None:
         super().__init__(spec, a, b, tiling)
         self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
         # One block a row.
@@ -586,7 +592,7 @@ class AlignedProduct(MatrixProduct[list[_Unit]]):
 
 
 def product_of(
-    spec: DotSpec, a: Operand, b: Operand, tiling: Tiling | None = None
+    spec: DotSpec, a: MatmulOperand, b: MatmulOperand, tiling: Tiling | None = None
 ) -> "AlignedProduct | CompiledProduct | ComputedProduct | RoundedProduct":
     """Return what computes a product with the least time: all of them give the same bits.
 

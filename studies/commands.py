@@ -8,7 +8,7 @@ from blockdot.lab.cost.jobs import Progress
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-__all__ = ["carry_out", "progress_bars"]
+__all__ = ["exit_code_of", "progress_bars"]
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def progress_bars() -> Iterator[Callable[[str], Progress]]:
         yield bar
 
 
-def carry_out(name: str, work: Callable[[], None]) -> int:
+def exit_code_of(name: str, work: Callable[[], None]) -> int:
     """Do a command's work and return its exit code; what went wrong is one line behind the command's name."""
     try:
         work()

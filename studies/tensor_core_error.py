@@ -24,7 +24,7 @@ from blockdot.model.io.tensor_files import read_tensor
 from blockdot.model.presets import PRESETS
 from rich.progress import track
 
-from .commands import carry_out
+from .commands import exit_code_of
 
 __all__ = ["PAGE", "PICTURE", "AccumulatorError", "accumulator_error", "draw_errors", "main", "page_text"]
 
@@ -291,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m studies.tensor_core_error", description=__doc__)
     parser.parse_args(arguments)
-    return carry_out("tensor_core_error", _measure)
+    return exit_code_of("tensor_core_error", _measure)
 
 
 if __name__ == "__main__":

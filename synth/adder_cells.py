@@ -16,8 +16,8 @@ from .liberty import CellFunction, Library, LibraryCell
 __all__ = [
     "FULL_INPUTS",
     "HALF_INPUTS",
-    "AdderCell",
     "CarryForm",
+    "LibraryAdder",
     "adder_cells",
     "carry_forms",
     "carry_table",
@@ -70,7 +70,7 @@ def carry_forms(inputs: int) -> dict[int, CarryForm]:
 
 
 @dataclass(frozen=True)
-class AdderCell:
+class LibraryAdder:
     """A full or a half adder of a library.
 
     With each pin of `inputs` inverted or not as `inverted` says, it adds them.
@@ -106,7 +106,7 @@ class AdderCell:
         return sum(self.inverted) + self.sum_inverted + self.carry_inverted
 
 
-def adder_cells(library: Library) -> list[AdderCell]:
+def adder_cells(library: Library) -> list[LibraryAdder]:
     """Return the adders that designs may be mapped to, the smallest first.
 
     An adder has two outputs: the exclusive or of two or three inputs, and their carry, each inverted or not.
@@ -115,7 +115,7 @@ def adder_cells(library: Library) -> list[AdderCell]:
     return sorted(found, key=lambda adder: (adder.area, adder.inversions, len(adder.name), adder.name))
 
 
-def chosen_adders(library: Library) -> list[AdderCell]:
+def chosen_adders(library: Library) -> list[LibraryAdder]:
     """Return the adders that netlists are mapped to: the smallest full one, and the smallest half one.
 
     A half adder that is no smaller than a gate for its exclusive or and a NAND is left out.
@@ -134,7 +134,7 @@ def chosen_adders(library: Library) -> list[AdderCell]:
     return full + half
 
 
-def _adder(cell: LibraryCell) -> AdderCell | None:
+def _adder(cell: LibraryCell) -> LibraryAdder | None:
     """Return a cell as an adder; None if it is none."""
     if cell.kind != "gate" or not cell.usable or len(cell.functions) != _OUTPUTS:
         return None
@@ -149,7 +149,7 @@ def _adder(cell: LibraryCell) -> AdderCell | None:
     odd, forms = sum_table(len(cell.inputs)), carry_forms(len(cell.inputs))
     for (sum_pin, total), (carry_pin, carry) in itertools.permutations(tables):
         if total in (odd, odd ^ every) and (form := forms.get(carry)) is not None:
-            return AdderCell(
+            return LibraryAdder(
                 cell.name,
                 cell.area,
                 cell.inputs,

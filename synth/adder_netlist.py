@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from .adder_cells import AdderCell
+from .adder_cells import LibraryAdder
 from .adder_search import FoundAdder, find_adders
 from .gate_netlist import GateNetlist
 
@@ -42,7 +42,7 @@ class AdderSites:
     """
 
     netlist: GateNetlist
-    adders: Sequence[tuple[FoundAdder, AdderCell]]
+    adders: Sequence[tuple[FoundAdder, LibraryAdder]]
 
     def takers(self) -> Mapping[int, list[_Pin]]:
         """The input pins on each net."""
@@ -124,7 +124,7 @@ def _depths(sites: AdderSites) -> list[int]:
     return [depths[adder] for adder in range(len(sites.adders))]
 
 
-def adder_choices(netlist: GateNetlist, cells: Sequence[AdderCell]) -> list[AdderSites]:
+def adder_choices(netlist: GateNetlist, cells: Sequence[LibraryAdder]) -> list[AdderSites]:
     """Return which adders of a netlist may become cells: the full ones, and those with the half ones.
 
     A full adder that saves few gates is left to abc, as a part of its gates is there for something else too.

@@ -13,7 +13,14 @@ from .form import ELEMENT_FAR, ELEMENT_LEAST, QuantizerForm
 from .records import ComparedElements, Midpoints, QuantizedBlock, ScaleMultiples
 from .scale_thresholds import exponent_of
 
-__all__ = ["CompareStep", "Comparison", "RoundStep", "code_of", "compare_significands", "lanes_of"]
+__all__ = [
+    "CompareStep",
+    "RoundStep",
+    "SignificandComparison",
+    "aligned_lanes",
+    "code_of",
+    "compare_significands",
+]
 
 _BINADE_BITS: int = 3
 """Binades above the least midpoint are told from 0 to 7: from 5 on, each gives the largest element."""
@@ -39,7 +46,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SignificandComparison:
     """How the significand of a magnitude compares with that of a scale.
 
     A magnitude is above 1 and up to 2 times some power of two times the scale. That power is the one between
@@ -54,7 +61,7 @@ class Comparison:
     over: Value
 
 
-def lanes_of(m: Module, form: QuantizerForm, magnitudes: Sequence[Value]) -> list[Lane]:
+def aligned_lanes(m: Module, form: QuantizerForm, magnitudes: Sequence[Value]) -> list[Lane]:
     """Return the magnitudes as they are compared, subnormal ones normalised where that matters."""
     lanes: list[Lane] = []
     for k, magnitude in enumerate(magnitudes):
@@ -102,7 +109,7 @@ def _normalised(m: Module, form: QuantizerForm, magnitude: Value, lane: int) -> 
 
 def compare_significands(
     m: Module, multiple: ScaleMultiples, fraction: Value, below: Value, lane: int, *, fast: bool
-) -> Comparison:
+) -> SignificandComparison:
     """Compare a significand with 1, 3, 5 and 7 times that of the scale, normalised.
 
     With s the magnitude's significand and c the scale's, the multiple is s / c, or 2 s / c where s is not
@@ -133,7 +140,7 @@ def compare_significands(
         over = [
             (one & ~(above & wrap)) | ~(above | wrap) for one, wrap in zip(over, multiple.wraps, strict=True)
         ]
-    return Comparison(above, wire(m, Cat(over[1], over[0], over[2]), f"over_{lane}"))
+    return SignificandComparison(above, wire(m, Cat(over[1], over[0], over[2]), f"over_{lane}"))
 
 
 def code_of(m: Module, binade: Value, over: Value, name: str) -> Value:
@@ -142,7 +149,7 @@ def code_of(m: Module, binade: Value, over: Value, name: str) -> Value:
     Args:
         m: The module to build in.
         binade: 0 for a quarter (and up to a half) of the scale, 1 for a half, and so on, to 7.
-        over: See `Comparison`.
+        over: See `SignificandComparison`.
         name: The wire's name.
     """
     over_five, over_six, over_seven = over
@@ -183,7 +190,7 @@ class CompareStep(Step[Midpoints, ComparedElements]):
 
     def build(self, m: Module, platform: object, before: Midpoints) -> ComparedElements:
         form = self.form
-        lanes = lanes_of(m, form, before.lanes.magnitude)
+        lanes = aligned_lanes(m, form, before.lanes.magnitude)
         compared = [
             compare_significands(m, before.multiple, lane.fraction, lane.below, k, fast=form.fast)
             for k, lane in enumerate(lanes)

@@ -45,7 +45,7 @@ from ..leaves.comparison import any_of
 from ..leaves.compressor import Columns, FinalAdder, add
 from ..step_delays import StepDelay
 from ..steps.records import Record, Step
-from .element_rounding import CompareStep, RoundStep, code_of, compare_significands, lanes_of
+from .element_rounding import CompareStep, RoundStep, aligned_lanes, code_of, compare_significands
 from .form import QuantizerForm, least_bits
 from .largest_magnitude import searched_bits
 from .midpoints import MidpointsStep
@@ -194,7 +194,7 @@ class ScaledSignificands(wiring.Component):
         significand: The scale's, normalised.
         least: The exponent field of the least midpoint, see `ScaleMultiples`.
         above: For each magnitude whether its significand is above that of the scale.
-        over: For each where it is in its binade, see `Comparison`.
+        over: For each where it is in its binade, see `SignificandComparison`.
     """
 
     fraction: Signal
@@ -284,7 +284,7 @@ class CandidatesStep(Step[TwoScales, Candidates]):
 
     def build(self, m: Module, platform: object, before: TwoScales) -> Candidates:
         form = self.form
-        lanes = lanes_of(m, form, before.lanes.magnitude)
+        lanes = aligned_lanes(m, form, before.lanes.magnitude)
         under: list[ScaledSignificands] = []
         for top, code in ((6, before.six), (4, before.four)):
             one = ScaledSignificands(form)

@@ -13,8 +13,8 @@ from ...model import BlockTensor, DotSpec, matmul
 from ...model.spec import Accumulate
 from ..quality.quantization_error import Quantization
 from .model import LanguageModel
-from .transformer import FloatProducts, Linear, Values
-from .weights import Weights
+from .transformer import FloatProducts, Linear
+from .weights import FloatValues, Weights
 
 __all__ = [
     "LEFT_ALONE",
@@ -193,19 +193,19 @@ class QuantizedProducts:
         # A model of one layer has the first for the last as well.
         return places.get(place) in alone or (place == "layers.0" and "first" in alone)
 
-    def linear(self, name: str, weight: Values) -> Linear:
-        """See `Products.linear`."""
+    def linear(self, name: str, weight: FloatValues) -> Linear:
+        """See `ModelProducts.linear`."""
         if self.leaves_alone(name):
             return self._float.linear(name, weight)
         weights = self._quantize(name, weight * self._shrink)
         if self.arithmetic.operands == "weights":
             return self._float.linear(name, weights.dequantize() * self._grow)
 
-        def by_window(x: Values) -> Values:
+        def by_window(x: FloatValues) -> FloatValues:
             products = [self._product(self._quantize(name, window), weights) for window in x]
             return np.stack(products) * self._grow
 
-        def by_value(x: Values) -> Values:
+        def by_value(x: FloatValues) -> FloatValues:
             return multiply(np.stack([self._quantize(name, window).dequantize() for window in x]))
 
         if self.spec is not None:
@@ -213,17 +213,17 @@ class QuantizedProducts:
         multiply = self._float.linear(name, weights.dequantize() * self._grow)
         return by_value
 
-    def embedding(self, table: Values) -> Values:
-        """See `Products.embedding`."""
+    def embedding(self, table: FloatValues) -> FloatValues:
+        """See `ModelProducts.embedding`."""
         if "embeddings" in self.arithmetic.left_alone:
             return table
         return self._quantize("embedding", table * self._shrink).dequantize() * self._grow
 
-    def _product(self, x: BlockTensor, weights: BlockTensor) -> Values:
+    def _product(self, x: BlockTensor, weights: BlockTensor) -> FloatValues:
         assert self.spec is not None
         return matmul(self.spec, x, weights)
 
-    def _quantize(self, name: str, x: Values) -> BlockTensor:
+    def _quantize(self, name: str, x: FloatValues) -> BlockTensor:
         seed = self.seed
         if self.quantization.rounding == "stochastic":
             # Of its own for each matrix, and for each window's activations.

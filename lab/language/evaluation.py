@@ -23,9 +23,9 @@ from .transformer import Transformer
 from .windows import TextWindows
 from .workers import run_jobs
 
-__all__ = ["Progress", "evaluate_text"]
+__all__ = ["EvaluationProgress", "evaluate_text"]
 
-Progress = Callable[[int, int, str], None]
+EvaluationProgress = Callable[[int, int, str], None]
 """Called with how much is done, how much there is, and what was done last."""
 
 # Tokens that go through the model at a time: what is quantized for them is little beside their products, and
@@ -88,7 +88,7 @@ def evaluate_text(
     folder: Path,
     workers: int,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: EvaluationProgress | None = None,
 ) -> list[npt.NDArray[np.float64]]:
     """Return the log likelihood of each scored token of a text under several ways to compute products.
 
@@ -133,7 +133,7 @@ def evaluate_text(
     }
     found = {key: job.kept() for key, job in jobs.items()}
     missing = [key for key, values in found.items() if values is None]
-    tell: Progress = progress or (lambda *_: None)
+    tell: EvaluationProgress = progress or (lambda *_: None)
     tell(len(jobs) - len(missing), len(jobs), "")
     for done, number in enumerate(run_jobs([jobs[key] for key in missing], workers), 1):
         key = missing[number]

@@ -15,7 +15,7 @@ from ..quality.quantization_error import Quantization
 from ..statistics import Estimate
 from .arithmetic import Arithmetic
 
-__all__ = ["SEGMENT", "Comparison", "EvaluatedWay", "EvaluationReport", "check_segments"]
+__all__ = ["SEGMENT", "EvaluatedWay", "EvaluationReport", "PerplexityChange", "check_segments"]
 
 SEGMENT: Final = 64
 """Scored tokens of a segment of the text unless something asks for another number."""
@@ -47,7 +47,7 @@ class EvaluatedWay:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PerplexityChange:
     """One way against another on the same text.
 
     Attributes:
@@ -115,19 +115,21 @@ class EvaluationReport:
         parts = np.array_split(-way.log_likelihoods, len(way.log_likelihoods) // self.segment)
         return [float(part.sum()) for part in parts]
 
-    def compare(self, before: EvaluatedWay, after: EvaluatedWay, differs: str | None = None) -> Comparison:
+    def compare(
+        self, before: EvaluatedWay, after: EvaluatedWay, differs: str | None = None
+    ) -> PerplexityChange:
         """Return how much less likely the text is by one way than by another."""
         pairs = zip(self.segments(before), self.segments(after), strict=True)
         differences = [b - a for a, b in pairs]
         weight = len(differences) / len(before.log_likelihoods)
         values = tuple(weight * value for value in differences)
-        return Comparison(before, after, Estimate(_NATS, values), differs)
+        return PerplexityChange(before, after, Estimate(_NATS, values), differs)
 
-    def against_unquantized(self) -> list[Comparison | None]:
+    def against_unquantized(self) -> list[PerplexityChange | None]:
         """Return each way compared with the model as it is; None for that itself."""
         return [None, *(self.compare(self.ways[0], way) for way in self.ways[1:])]
 
-    def comparisons(self) -> list[Comparison]:
+    def comparisons(self) -> list[PerplexityChange]:
         """Return pairs of ways that differ in one thing alone, by that thing; of block sizes, neighbours."""
         pairs = sorted(self._pairs(), key=lambda pair: _KEYS.index(pair[2]))
         return [self.compare(*pair) for pair in pairs]

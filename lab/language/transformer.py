@@ -1,7 +1,7 @@
 """The forward pass of a decoder in float32: from windows of tokens to how unlikely each token was.
 
-All matrix products with weights go through a `Products`, which may quantize what is multiplied. Products of
-queries and keys, and of what they weigh with values, stay in float32.
+All matrix products with weights go through a `ModelProducts`, which may quantize what is multiplied. Products
+of queries and keys, and of what they weigh with values, stay in float32.
 """
 
 import math
@@ -12,22 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from .configuration import Configuration, Rotation
-from .weights import Weights
+from .weights import FloatValues, Weights
 
-__all__ = ["FloatProducts", "Linear", "Products", "Transformer"]
+__all__ = ["FloatProducts", "Linear", "ModelProducts", "Transformer"]
 
-Values = npt.NDArray[np.float32]
-Linear = Callable[[Values], Values]
+Linear = Callable[[FloatValues], FloatValues]
 """Takes values shaped (windows, tokens, K) and gives (windows, tokens, N')."""
 
 # Values of attention's weights that are worked on at a time.
 _ATTENTION_CHUNK: Final = 1 << 23
 
 
-class Products(Protocol):
+class ModelProducts(Protocol):
     """How products with the weights are computed."""
 
-    def linear(self, name: str, weight: Values) -> Linear:
+    def linear(self, name: str, weight: FloatValues) -> Linear:
         """Return what multiplies by one matrix.
 
         Args:
@@ -36,7 +35,7 @@ class Products(Protocol):
         """
         ...
 
-    def embedding(self, table: Values) -> Values:
+    def embedding(self, table: FloatValues) -> FloatValues:
         """Return the rows to look tokens up in."""
         ...
 
@@ -44,13 +43,13 @@ class Products(Protocol):
 class FloatProducts:
     """Products in float32 of what the model holds."""
 
-    def linear(self, name: str, weight: Values) -> Linear:
-        """See `Products.linear`."""
+    def linear(self, name: str, weight: FloatValues) -> Linear:
+        """See `ModelProducts.linear`."""
         del name
         return lambda x: x @ weight.T
 
-    def embedding(self, table: Values) -> Values:
-        """See `Products.embedding`."""
+    def embedding(self, table: FloatValues) -> FloatValues:
+        """See `ModelProducts.embedding`."""
         return table
 
 
@@ -66,10 +65,10 @@ class Transformer:
     """
 
     def __init__(
-        self, configuration: Configuration, weights: Weights, products: Products | None = None
+        self, configuration: Configuration, weights: Weights, products: ModelProducts | None = None
     ) -> None:
         self.configuration, self.weights = configuration, weights
-        self.products: Products = products or FloatProducts()
+        self.products: ModelProducts = products or FloatProducts()
 
     def log_likelihoods(self, windows: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         """Return the log likelihood of each token but the first, given those before it in its window.
@@ -90,7 +89,7 @@ class Transformer:
             found[index] = chosen - np.log(np.exp(shifted, out=shifted).sum(axis=1, dtype=np.float64))
         return found
 
-    def logits(self, windows: npt.NDArray[np.integer]) -> Values:
+    def logits(self, windows: npt.NDArray[np.integer]) -> FloatValues:
         """Return the logits of the token after each, shape (windows, tokens, vocabulary).
 
         Raises:
@@ -98,7 +97,7 @@ class Transformer:
         """
         return np.stack(list(self._logits(self.states(windows))))
 
-    def states(self, windows: npt.NDArray[np.integer]) -> Values:
+    def states(self, windows: npt.NDArray[np.integer]) -> FloatValues:
         """Return what stands for each token behind the last layer, normed; shape (windows, tokens, width).
 
         Raises:
@@ -120,7 +119,7 @@ class Transformer:
             x = _Layer(self, index)(x)
         return self.norm("final_norm")(x)
 
-    def _logits(self, states: Values) -> Iterator[Values]:
+    def _logits(self, states: FloatValues) -> Iterator[FloatValues]:
         """Yield the logits of one window after the other; whoever takes them may overwrite them."""
         head = self.linear("head")
         for window in states:
@@ -150,7 +149,7 @@ class _Layer:
         self.prefix = f"layers.{index}."
         self.local = bool(self.known.local) and self.known.local[index]
 
-    def __call__(self, x: Values) -> Values:
+    def __call__(self, x: FloatValues) -> FloatValues:
         post = self.known.architecture == "gemma3"
         mixed = self._attention(self._norm("attention_norm")(x))
         x = x + (self._norm("attention_post_norm")(mixed) if post else mixed)
@@ -163,7 +162,7 @@ class _Layer:
     def _norm(self, name: str) -> Linear:
         return self.model.norm(self.prefix + name)
 
-    def _feed(self, x: Values) -> Values:
+    def _feed(self, x: FloatValues) -> FloatValues:
         if self.known.architecture == "gpt2":
             return self._linear("down")(_gelu(self._linear("up")(x)))
         gate = self._linear("gate")(x)
@@ -171,7 +170,7 @@ class _Layer:
         gate *= self._linear("up")(x)
         return self._linear("down")(gate)
 
-    def _attention(self, x: Values) -> Values:
+    def _attention(self, x: FloatValues) -> FloatValues:
         known = self.known
         if known.architecture == "gpt2":
             parts = np.split(self._linear("query_key_value")(x), 3, axis=-1)
@@ -208,7 +207,7 @@ class _Layer:
         return np.exp(1j * angles).astype(np.complex64)
 
 
-def _turned(x: Values, turn: npt.NDArray[np.complex64]) -> Values:
+def _turned(x: FloatValues, turn: npt.NDArray[np.complex64]) -> FloatValues:
     """Turn each pair of values, which stand half a head apart; x is (windows, tokens, heads, values)."""
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
@@ -217,7 +216,9 @@ def _turned(x: Values, turn: npt.NDArray[np.complex64]) -> Values:
     return np.concatenate(turned, axis=-1, dtype=np.float32)
 
 
-def _attend(query: Values, key: Values, value: Values, scale: float, reach: int | None) -> Values:
+def _attend(
+    query: FloatValues, key: FloatValues, value: FloatValues, scale: float, reach: int | None
+) -> FloatValues:
     """Return what each token takes from the values of those before it and its own, head beside head.
 
     Args:
@@ -251,22 +252,22 @@ def _attend(query: Values, key: Values, value: Values, scale: float, reach: int 
     return mixed.reshape(tokens, heads * width)
 
 
-def _root_mean_square_norm(x: Values, epsilon: float) -> Values:
+def _root_mean_square_norm(x: FloatValues, epsilon: float) -> FloatValues:
     square = np.einsum("...k,...k->...", x, x)[..., np.newaxis] / np.float32(x.shape[-1])
     return np.divide(x, np.sqrt(square + np.float32(epsilon)), dtype=np.float32)
 
 
-def _layer_norm(x: Values, epsilon: float) -> Values:
+def _layer_norm(x: FloatValues, epsilon: float) -> FloatValues:
     centred = x - x.mean(axis=-1, keepdims=True)
     return _root_mean_square_norm(centred, epsilon)
 
 
-def _silu(x: Values) -> Values:
+def _silu(x: FloatValues) -> FloatValues:
     with np.errstate(over="ignore"):
         return np.divide(x, 1 + np.exp(-x), dtype=np.float32)
 
 
-def _gelu(x: Values) -> Values:
+def _gelu(x: FloatValues) -> FloatValues:
     """GELU as its approximation by tanh, which GPT-2 and Gemma are trained with."""
     inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
     return np.float32(0.5) * x * (1 + np.tanh(inner))

@@ -13,9 +13,10 @@ from ...model.io.gguf_files import GgufFile
 from ...model.io.model_files import ModelFiles
 from .configuration import Architecture, Configuration
 
-__all__ = ["GgufWeights", "HuggingFaceWeights", "Weights", "module_names"]
+__all__ = ["FloatValues", "GgufWeights", "HuggingFaceWeights", "Weights", "module_names"]
 
-Values = npt.NDArray[np.float32]
+FloatValues = npt.NDArray[np.float32]
+"""Weights, or what is computed with them."""
 
 
 class Weights(Protocol):
@@ -24,11 +25,11 @@ class Weights(Protocol):
     Names are those that `module_names` gives. Each has a ``weight``, some a ``bias``.
     """
 
-    def find(self, name: str, kind: str = "weight") -> Values | None:
+    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
         """Return a matrix, one row for each output, or a vector; None where the model has none."""
         ...
 
-    def read(self, name: str, kind: str = "weight") -> Values:
+    def read(self, name: str, kind: str = "weight") -> FloatValues:
         """Return the same.
 
         Raises:
@@ -149,7 +150,7 @@ class _FileWeights(ABC):
         self._configuration, self._where = configuration, where
 
     @abstractmethod
-    def find(self, name: str, kind: str = "weight") -> Values | None:
+    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
         """See `Weights.find`."""
 
     @abstractmethod
@@ -160,7 +161,7 @@ class _FileWeights(ABC):
     def names(self) -> Iterable[str]:
         """Return the names of the files' tensors."""
 
-    def read(self, name: str, kind: str = "weight") -> Values:
+    def read(self, name: str, kind: str = "weight") -> FloatValues:
         """See `Weights.read`."""
         found = self.find(name, kind)
         if found is None:
@@ -201,7 +202,7 @@ class HuggingFaceWeights(_FileWeights):
         """See `_FileWeights.names`."""
         return self._files.infos
 
-    def find(self, name: str, kind: str = "weight") -> Values | None:
+    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
         """See `Weights.find`."""
         known = next((one for one in self.known(name, kind) if one in self._files.infos), None)
         if known is None:
@@ -239,7 +240,7 @@ class GgufWeights(_FileWeights):
         """See `_FileWeights.names`."""
         return self._file.tensors
 
-    def find(self, name: str, kind: str = "weight") -> Values | None:
+    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
         """See `Weights.find`."""
         known = next((one for one in self.known(name, kind) if one in self._file.tensors), None)
         if known is None:
@@ -258,7 +259,7 @@ class GgufWeights(_FileWeights):
         return _digest_files([self._file.path])
 
 
-def _halves(values: Values, heads: int) -> Values:
+def _halves(values: FloatValues, heads: int) -> FloatValues:
     """Return the rows of a Llama's queries or keys as everybody else has them.
 
     What turns together stands side by side in a Llama's GGUF, and half a head apart elsewhere.

@@ -46,7 +46,7 @@ from blockdot.synth.netlist import Netlist
 from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 
-from ..commands import carry_out, progress_bars
+from ..commands import exit_code_of, progress_bars
 from ..records import read_records, write_records
 from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, WORTH_PICTURE, answer_files
 from .picture import draw_answer
@@ -425,7 +425,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 progress=progress,
             )
 
-    return carry_out("answer", work)
+    return exit_code_of("answer", work)
 
 
 def _write(stored: dict[str, Any]) -> None:

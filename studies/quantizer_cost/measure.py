@@ -32,7 +32,7 @@ from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 
-from ..commands import carry_out, progress_bars
+from ..commands import exit_code_of, progress_bars
 from ..intervals import Interval
 from ..records import read_records, write_records
 from .page import PAGE, PICTURE, draw_amortised, page_text
@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 progress=progress,
             )
 
-    return carry_out("quantizer cost", work)
+    return exit_code_of("quantizer cost", work)
 
 
 if __name__ == "__main__":

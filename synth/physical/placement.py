@@ -31,6 +31,7 @@ from ..cell_models import CellModels
 from ..mapped_netlist import MappedNetlist, Net
 from ..yosys import SynthesisError, YosysSession
 from .cell_geometry import CellGeometry
+from .steiner import Integers
 
 __all__ = [
     "ASPECT",
@@ -72,7 +73,6 @@ _PACKAGE: Final = "coloquinte"
 _NO_ROOM: Final = "Not all cells have been placed"
 _WORKER: Final = str(Path(__file__).with_name("coloquinte_worker.py"))
 
-Integers = npt.NDArray[np.int64]
 Side = Literal["left", "top", "right", "bottom"]
 PortBit = tuple[str, int]
 """A port and the number of one of its bits."""

@@ -8,7 +8,7 @@ import reference
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
 from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.model.fast import staircases
-from blockdot.model.matrix_products import Operand, RoundedProduct, Tiling, finite_values
+from blockdot.model.matrix_products import MatmulOperand, RoundedProduct, Tiling, finite_table
 from messages import check_messages, untyped
 
 ACCUMULATES = ("none", "fp32", "exact", "aligned")
@@ -96,7 +96,7 @@ class Certified(RoundedProduct):
     """Takes no product for exact, and counts what it computes one by one."""
 
     def __init__(self, spec: DotSpec, A: BlockTensor, B: BlockTensor, slack: float = 1.0) -> None:
-        operands = Operand(A, spec.block_size), Operand(B, spec.block_size)
+        operands = MatmulOperand(A, spec.block_size), MatmulOperand(B, spec.block_size)
         super().__init__(spec, *operands)
         self.plan = dataclasses.replace(self.plan, dtype=np.dtype(np.float64), exact=False)
         self.alone_count = 0
@@ -148,8 +148,8 @@ def test_what_plans_are_made_of(element, scale, rng):
     """Folded values are multiples of their row's quantum and below the bound; norms are what they say."""
     spec = DotSpec(element=element, scale=scale)
     for rows in (1, 7):
-        operand = Operand(random_tensor(rng, spec, 0, rows, 64), 16)
-        table = finite_values(operand.element)
+        operand = MatmulOperand(random_tensor(rng, spec, 0, rows, 64), 16)
+        table = finite_table(operand.element)
         folded = operand.fold(slice(None), slice(None), operand.decoder(table, np.dtype(np.float64)))
         scaled = np.ldexp(folded, -operand.quanta()[:, np.newaxis])
         np.testing.assert_array_equal(scaled, np.rint(scaled))

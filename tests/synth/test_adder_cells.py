@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from blockdot.synth.adder_cells import AdderCell, adder_cells, carry_table, sum_table
+from blockdot.synth.adder_cells import LibraryAdder, adder_cells, carry_table, sum_table
 from blockdot.synth.liberty import CellFunction, Library, LibrarySource
 from blockdot.synth.neutral_library import liberty_text, neutral
 
@@ -31,7 +31,7 @@ def shared(*names: str) -> Library:
     return Library.read(*paths)
 
 
-def adds(adder: AdderCell, library: Library) -> bool:
+def adds(adder: LibraryAdder, library: Library) -> bool:
     """Whether a cell computes what is said of it, by all cases of its own functions."""
     functions = dict(library.cells[adder.name].functions)
     for bits in itertools.product((0, 1), repeat=len(adder.inputs)):

@@ -13,7 +13,7 @@ import reference
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
 from blockdot.model.fast import staircases
 from blockdot.model.fast.decoder import Decoder
-from blockdot.model.matrix_products import CompiledProduct, Operand, RoundedProduct, Tiling, product_of
+from blockdot.model.matrix_products import CompiledProduct, MatmulOperand, RoundedProduct, Tiling, product_of
 from messages import untyped, whole
 
 pytest.importorskip("numba")
@@ -192,7 +192,7 @@ def operands(
 
 def check_matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor, *, applies: bool, tiling=None) -> np.ndarray:
     """Hold the loops against numpy alone, and see that they are taken where they apply."""
-    chosen = product_of(spec, Operand(A, spec.block_size), Operand(B, spec.block_size))
+    chosen = product_of(spec, MatmulOperand(A, spec.block_size), MatmulOperand(B, spec.block_size))
     assert isinstance(chosen, CompiledProduct) == applies
     seen = matmul(spec, A, B, tiling=tiling)
     with staircases.plain():
@@ -210,7 +210,7 @@ def test_matmul(element, scale, accumulate, rng):
     for block_size, nan in itertools.product((2, 8, 16, 32), (0.0, 0.005)):
         spec = DotSpec(element=element, scale=scale, block_size=block_size, accumulate=accumulate)
         A, B = operands(rng, spec, (37, 75, 6 * block_size), nan)
-        product = RoundedProduct(spec, Operand(A, block_size), Operand(B, block_size))
+        product = RoundedProduct(spec, MatmulOperand(A, block_size), MatmulOperand(B, block_size))
         applies = CompiledProduct.applies(product)
         seen.add(applies)
         check_matmul(spec, A, B, applies=applies)
