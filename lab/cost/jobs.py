@@ -6,12 +6,10 @@ at Ctrl-C, or because the parent was killed, each worker ends its Yosys, removes
 goes.
 """
 
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, Protocol, TypedDict
 
 from ...base.argument_checks import require_int
 from ...base.processors import processors
+from ...base.worker_processes import as_done, end_with_parent, worker_processes
 from ...synth.liberty import Library
 from ...synth.yosys import SynthesisError
 from .measurement import CostSample, Make, MeasurementBench, MeasurementJob, emit
@@ -70,29 +69,10 @@ class Pool:
             finally:
                 bench.close()
             return
-        # Spawned, not forked: a fork would hold the pipe's other end open, and whatever threads hold.
-        context = multiprocessing.get_context("spawn")
-        alive, held = context.Pipe(duplex=False)
         count = min(self._workers, len(jobs))
-        # What is to be sent with a new process waits for ever in its pipe, if it is more than the pipe holds
-        # and the process dies before it reads it, as it does in a script that does not ask for `__main__`.
-        given: Any = context.Queue()
-        given.cancel_join_thread()
-        for _ in range(count):
-            given.put(self._arguments)
-        executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(alive, given))
-        try:
-            running: dict[Future[CostSample], MeasurementJob] = {
-                executor.submit(_measure, job): job for job in jobs
-            }
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), _result(future)
-        finally:
-            held.close()
-            executor.shutdown(wait=True, cancel_futures=True)
-            alive.close()
-            given.close()
+        with worker_processes(count, _begin, *self._arguments) as executor:
+            for number, future in as_done(executor, _measure, jobs):
+                yield jobs[number], _result(future)
 
 
 def _result(future: Future[CostSample]) -> CostSample:
@@ -109,22 +89,14 @@ def _result(future: Future[CostSample]) -> CostSample:
 _benches: list[MeasurementBench] = []
 
 
-def _begin(alive: Any, given: Any) -> None:
+def _begin(alive: Any, library: Library, cache: Path | None, make: Make) -> None:
     """Begin a worker, with what it is given for its bench."""
-    # Ctrl-C reaches the whole group; what it means is the parent's to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    bench = MeasurementBench(*given.get())
+    end_with_parent(alive, _end)
+    bench = MeasurementBench(library, cache, make)
     _benches.append(bench)
     # However a worker ends, it clears up: of its own accord, or because the pool ends it when another died.
     Finalize(None, bench.close, exitpriority=1)
     signal.signal(signal.SIGTERM, lambda *_: _end())
-    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
-
-
-def _end_with(alive: Any) -> None:
-    """Wait for the other end of a pipe to be closed, and end this process."""
-    alive.poll(None)
-    _end()
 
 
 def _end() -> None:

@@ -1,14 +1,12 @@
-"""Jobs on all processors: processes that end with the one that started them."""
+"""Jobs on all processors, each process with one thread of a BLAS."""
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from ...base.worker_processes import as_done, worker_processes
 
 __all__ = ["Job", "run_jobs"]
 
@@ -40,30 +38,13 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[int]:
             job.run()
             yield index
         return
-    # Spawned, not forked: a fork would hold the pipe's other end open, and whatever threads hold.
-    context = multiprocessing.get_context("spawn")
-    alive, held = context.Pipe(duplex=False)
-    with _one_thread_each():
-        executor = ProcessPoolExecutor(
-            min(workers, len(jobs)), context, initializer=_begin, initargs=(alive,)
-        )
-        try:
-            running: dict[Future[None], int] = {
-                executor.submit(_run, job): index for index, job in enumerate(jobs)
-            }
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    try:
-                        future.result()
-                    except BrokenProcessPool as error:
-                        raise RuntimeError(
-                            "workers must live until their jobs are done, not be killed"
-                        ) from error
-                    yield running.pop(future)
-        finally:
-            held.close()
-            executor.shutdown(wait=True, cancel_futures=True)
-            alive.close()
+    with _one_thread_each(), worker_processes(min(workers, len(jobs))) as executor:
+        for index, future in as_done(executor, _run, jobs):
+            try:
+                future.result()
+            except BrokenProcessPool as error:
+                raise RuntimeError("workers must live until their jobs are done, not be killed") from error
+            yield index
 
 
 @contextmanager
@@ -80,16 +61,3 @@ def _one_thread_each() -> Iterator[None]:
 
 def _run(job: Job) -> None:
     job.run()
-
-
-def _begin(alive: Any) -> None:
-    """Begin a worker."""
-    # Ctrl-C reaches the whole group; what it means is the parent's to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
-
-
-def _end_with(alive: Any) -> None:
-    """Wait for the other end of a pipe to be closed, by the parent or by its end, and end this process."""
-    alive.poll(None)
-    os._exit(0)
