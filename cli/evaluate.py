@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,10 @@ import typer
 from ..base.processors import processors
 from ..lab.language import default_model
 from ..lab.language.arithmetic import LEFT_ALONE, OPERANDS, LeftAlone, Operands, combine
-from ..lab.language.evaluation import evaluate_text
-from ..lab.language.model import LanguageModel, open_model
-from ..lab.language.report import SEGMENT, EvaluatedWay, EvaluationReport, check_segments
-from ..lab.language.tokenizer import TextTokenizer
-from ..lab.language.windows import TextWindows, cut_windows
+from ..lab.language.windows import SEGMENT, TextWindows, check_segments, cut_windows
 from ..lab.quality.quantization_error import combinations
 from ..lab.reports.records import RECORDS, plain_json, write_records
 from ..model.accumulate import ACCUMULATIONS
-from ..model.quantize import QuantizeRecipe
 from .console import console, progress_bar, table
 from .options import (
     BlocksOption,
@@ -31,6 +26,7 @@ from .options import (
     GuardOption,
     JsonOption,
     MethodsOption,
+    RecipeOption,
     RoundingOption,
     ScalesOption,
     SeedOption,
@@ -38,6 +34,11 @@ from .options import (
     expand_methods,
 )
 from .output import check_outputs
+
+if TYPE_CHECKING:
+    from ..lab.language.model import LanguageModel
+    from ..lab.language.report import EvaluationReport
+    from ..lab.language.tokenizer import TextTokenizer
 
 __all__ = ["evaluate"]
 
@@ -107,10 +108,7 @@ def evaluate(
     compare_tensor_scale: Annotated[
         bool, typer.Option("--compare-tensor-scale", help="Try each way without a tensor scale and with one.")
     ] = False,
-    recipe: Annotated[
-        QuantizeRecipe | None,
-        typer.Option("--recipe", help="Give the bits of that library's own quantizer for NVFP4."),
-    ] = None,
+    recipe: RecipeOption = None,
     operands: Annotated[
         list[str] | None,
         typer.Option(
@@ -178,6 +176,10 @@ def evaluate(
     What is computed is kept in the build directory, part by part: a sweep that was broken off goes on there.
     Products of attention's queries, keys and values stay in float32.
     """
+    from ..lab.language.evaluation import evaluate_text
+    from ..lab.language.model import open_model
+    from ..lab.language.report import EvaluatedWay, EvaluationReport
+
     outputs = output or []
     check_outputs(outputs, RECORDS)
     if tokens < 0:
@@ -286,7 +288,7 @@ class _Text:
     tokens: npt.NDArray[np.int64]
 
 
-def _read_text(path: Path | None, tokenizer: TextTokenizer, tokens: int) -> _Text:
+def _read_text(path: Path | None, tokenizer: "TextTokenizer", tokens: int) -> _Text:
     """Return a text's first tokens; all of them for 0."""
     if path is None:
         installed = default_model.find_text()
@@ -309,7 +311,7 @@ def _read_text(path: Path | None, tokenizer: TextTokenizer, tokens: int) -> _Tex
     return _Text(source, digest, found[:tokens] if tokens else found)
 
 
-def _model_record(model: LanguageModel, *, installed: bool) -> dict[str, Any]:
+def _model_record(model: "LanguageModel", *, installed: bool) -> dict[str, Any]:
     known = model.configuration
     return {
         "name": default_model.MODEL_NAME if installed else str(model.path),
@@ -337,7 +339,7 @@ def _text_record(text: _Text, windows: TextWindows) -> dict[str, Any]:
     }
 
 
-def _notes(model: LanguageModel, *, installed: bool) -> Iterator[str]:
+def _notes(model: "LanguageModel", *, installed: bool) -> Iterator[str]:
     stored = [f"{count} as {name}" for name, count in model.types.items() if name not in _PLAIN_TYPES]
     if installed:
         yield (
@@ -351,7 +353,7 @@ def _notes(model: LanguageModel, *, installed: bool) -> Iterator[str]:
         )
 
 
-def _print(report: EvaluationReport) -> None:
+def _print(report: "EvaluationReport") -> None:
     out = console()
     model, text = report.model, report.text
     out.print(
@@ -369,10 +371,10 @@ def _print(report: EvaluationReport) -> None:
         f"left in float32: {', '.join(alone) or 'nothing'}; and attention's own products", soft_wrap=True
     )
     made = table("Perplexity", "way", "perplexity>", "against not quantized>")
-    for way, compared in zip(report.ways, report.against_unquantized(), strict=True):
+    for way, compared in zip(report.ways, report.against_unquantized, strict=True):
         made.add_row(way.arithmetic.label, f"{way.perplexity:.3f}", compared.text() if compared else "")
     out.print(made)
-    comparisons = report.comparisons()
+    comparisons = report.comparisons
     if comparisons:
         made = table("Perplexity of one way against another", "way", "against", "difference>", keys=2)
         for before, one in zip((comparisons[0], *comparisons), comparisons, strict=False):

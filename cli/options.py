@@ -13,6 +13,7 @@ from ..model.accumulate import ACCUMULATIONS
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
 from ..model.quantizer import INPUTS, QUANTIZER_METHODS, InputName, QuantizerMethod, QuantizerSpec
+from ..model.recipes import QuantizeRecipe
 from ..model.spec import Accumulate
 
 if TYPE_CHECKING:
@@ -203,6 +204,10 @@ MethodsOption = Annotated[
     ),
 ]
 RoundingOption = Annotated[Rounding, typer.Option("--rounding", help="Rounding of elements and scales.")]
+RecipeOption = Annotated[
+    QuantizeRecipe | None,
+    typer.Option("--recipe", help="Give the bits of that library's own quantizer for NVFP4."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
 SpecArgument = Annotated[
     str,

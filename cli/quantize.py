@@ -18,12 +18,12 @@ from ..lab.reports.records import RECORDS, plain_json, write_records
 from ..model.io.checkpoint import Checkpoint, Layout
 from ..model.io.model_files import ModelFiles, is_model_folder
 from ..model.io.tensor_files import list_tensors, read_tensor, split_source
-from ..model.quantize import QuantizeRecipe
 from .console import console, fixed, progress_bar, table
 from .options import (
     ElementOption,
     JsonOption,
     MethodsOption,
+    RecipeOption,
     RoundingOption,
     ScalesOption,
     SeedOption,
@@ -61,10 +61,7 @@ def quantize(
             "[default: only for a checkpoint]",
         ),
     ] = None,
-    recipe: Annotated[
-        QuantizeRecipe | None,
-        typer.Option("--recipe", help="Give the bits of that library's own quantizer for NVFP4."),
-    ] = None,
+    recipe: RecipeOption = None,
     include: Annotated[
         list[str] | None,
         typer.Option("--include", metavar="GLOB", help="Take only tensors of such names; may be repeated."),

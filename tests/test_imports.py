@@ -105,5 +105,13 @@ def test_the_check_for_amaranth_can_fail():
     assert "amaranth" in run.stderr
 
 
+def test_a_command_starts_without_what_only_others_need():
+    program = "import sys, blockdot.cli.app; print({'blockdot.synth', 'amaranth'} & set(sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert run.stdout == "set()\n"
+
+
 def test_type_checkers_are_told_that_the_package_is_typed():
     assert (importlib.resources.files("blockdot") / "py.typed").is_file()

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from ...base.argument_checks import require_int
 from ...model import BlockTensor, DotSpec, matmul
 from ...model.spec import Accumulate
 from ..quality.quantization_error import Quantization
-from .model import LanguageModel
 from .transformer import FloatProducts, Linear
 from .weights import FloatValues, Weights
+
+if TYPE_CHECKING:
+    from .model import LanguageModel
 
 __all__ = [
     "LEFT_ALONE",
@@ -232,9 +234,8 @@ class QuantizedProducts:
         return self.quantization.quantize(x, seed)
 
 
-def _quantized(weights: Weights, layers: int, arithmetic: Arithmetic) -> Iterator[tuple[str, int]]:
+def _quantized(weights: Weights, layers: int, alone: tuple[LeftAlone, ...]) -> Iterator[tuple[str, int]]:
     """Yield the matrices of one layer, and what else is quantized, with the columns of each."""
-    alone = arithmetic.left_alone
     last = layers - 1
     left = {0} if "first" in alone else set()
     left |= {last} if "last" in alone else set()
@@ -249,21 +250,26 @@ def _quantized(weights: Weights, layers: int, arithmetic: Arithmetic) -> Iterato
         yield "embedding", weights.read("embedding").shape[1]
 
 
-def check_columns(model: LanguageModel, arithmetic: Arithmetic) -> None:
+def check_columns(model: "LanguageModel", ways: Sequence[Arithmetic]) -> None:
     """Refuse blocks that do not fit a model's matrices.
 
     Raises:
         ValueError: If one that is to be quantized has columns that are no whole blocks, or groups of them.
     """
-    way = arithmetic.quantization
-    if way is None:
-        return
-    group = way.block_size * (1 if arithmetic.spec is None else arithmetic.blocks)
-    found = list(_quantized(model.weights, model.configuration.layers, arithmetic))
-    if not found:
-        raise ValueError("left_alone must leave something to quantize, not everything")
-    for name, columns in found:
-        if columns % group:
-            raise ValueError(
-                f"blocks of {arithmetic.label} must fill the {columns} columns of {name}, not be {group} long"
-            )
+    # To know its columns a matrix is read: once, however many ways there are.
+    known: dict[tuple[LeftAlone, ...], list[tuple[str, int]]] = {}
+    for arithmetic in ways:
+        way, alone = arithmetic.quantization, arithmetic.left_alone
+        if way is None:
+            continue
+        if alone not in known:
+            known[alone] = list(_quantized(model.weights, model.configuration.layers, alone))
+        if not known[alone]:
+            raise ValueError("left_alone must leave something to quantize, not everything")
+        group = way.block_size * (1 if arithmetic.spec is None else arithmetic.blocks)
+        for name, columns in known[alone]:
+            if columns % group:
+                raise ValueError(
+                    f"blocks of {arithmetic.label} must fill the {columns} columns of {name}, "
+                    f"not be {group} long"
+                )

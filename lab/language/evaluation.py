@@ -120,8 +120,7 @@ def evaluate_text(
         raise ValueError(f"tokens of the text must be below the model's {known}, not {largest}")
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    for way in ways:
-        check_columns(language_model, way)
+    check_columns(language_model, ways)
     folder.mkdir(parents=True, exist_ok=True)
     step = max(1, _TOGETHER // length)
     parts = [text.tokens[start : start + step] for start in range(0, len(text.tokens), step)]

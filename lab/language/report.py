@@ -4,21 +4,19 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ...base.argument_checks import require_int
 from ...synth.metric import Metric
 from ..quality.quantization_error import Quantization
 from ..statistics import Estimate
 from .arithmetic import Arithmetic
+from .windows import SEGMENT, check_segments
 
-__all__ = ["SEGMENT", "EvaluatedWay", "EvaluationReport", "PerplexityChange", "check_segments"]
-
-SEGMENT: Final = 64
-"""Scored tokens of a segment of the text unless something asks for another number."""
+__all__ = ["EvaluatedWay", "EvaluationReport", "PerplexityChange"]
 
 _NATS: Final = Metric("log_perplexity", "nats per token", "lower", 4)
 
@@ -125,12 +123,14 @@ class EvaluationReport:
         values = tuple(weight * value for value in differences)
         return PerplexityChange(before, after, Estimate(_NATS, values), differs)
 
+    @cached_property
     def against_unquantized(self) -> list[PerplexityChange | None]:
-        """Return each way compared with the model as it is; None for that itself."""
+        """Each way compared with the model as it is; None for that itself."""
         return [None, *(self.compare(self.ways[0], way) for way in self.ways[1:])]
 
+    @cached_property
     def comparisons(self) -> list[PerplexityChange]:
-        """Return pairs of ways that differ in one thing alone, by that thing; of block sizes, neighbours."""
+        """Pairs of ways that differ in one thing alone, by that thing; of block sizes, neighbours."""
         pairs = sorted(self._pairs(), key=lambda pair: _KEYS.index(pair[2]))
         return [self.compare(*pair) for pair in pairs]
 
@@ -151,7 +151,7 @@ class EvaluationReport:
     def rows(self) -> list[dict[str, Any]]:
         """Return a flat record of each way."""
         rows = []
-        for way, compared in zip(self.ways, self.against_unquantized(), strict=True):
+        for way, compared in zip(self.ways, self.against_unquantized, strict=True):
             known = dict.fromkeys(_KEYS) | _facts(way.arithmetic)
             mean, low, high = compared.percent if compared else (0.0, 0.0, 0.0)
             rows.append(
@@ -180,24 +180,11 @@ class EvaluationReport:
             ],
             "segment_tokens": lengths,
             "against_unquantized": [
-                compared.to_dict() for compared in self.against_unquantized() if compared is not None
+                compared.to_dict() for compared in self.against_unquantized if compared is not None
             ],
-            "comparisons": [compared.to_dict() for compared in self.comparisons()],
+            "comparisons": [compared.to_dict() for compared in self.comparisons],
             "notes": list(self.notes),
         }
-
-
-def check_segments(scored: int, segment: int) -> None:
-    """Refuse a text too short for an interval.
-
-    Raises:
-        TypeError: If a segment's length is no whole number.
-        ValueError: If it is not above zero, or the text has not two segments.
-    """
-    if require_int("segment", segment) < 1:
-        raise ValueError(f"segment must be at least 1 token, not {segment}")
-    if scored < 2 * segment:
-        raise ValueError(f"text must have two segments of {segment} scored tokens, not {scored} tokens alone")
 
 
 def _percent(nats: float) -> float:

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -150,16 +150,26 @@ class _FileWeights(ABC):
         self._configuration, self._where = configuration, where
 
     @abstractmethod
-    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
-        """See `Weights.find`."""
-
-    @abstractmethod
     def known(self, name: str, kind: str) -> list[str]:
         """Return what the file may call a weight, the likeliest first."""
 
     @abstractmethod
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """Return the names of the files' tensors."""
+
+    @abstractmethod
+    def load(self, name: str, known: str) -> FloatValues:
+        """Return a weight as everybody has it, whatever a file makes of it.
+
+        Args:
+            name: What `Weights.find` is given.
+            known: What the file calls it.
+        """
+
+    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
+        """See `Weights.find`."""
+        known = next((one for one in self.known(name, kind) if one in self.names()), None)
+        return None if known is None else self.load(name, known)
 
     def read(self, name: str, kind: str = "weight") -> FloatValues:
         """See `Weights.read`."""
@@ -198,15 +208,12 @@ class HuggingFaceWeights(_FileWeights):
         # A file of the model without its head lacks the name in front, as the first ones of GPT-2 do.
         return [f"{module}.{kind}", f"{module.partition('.')[2]}.{kind}"]
 
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """See `_FileWeights.names`."""
         return self._files.infos
 
-    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
-        """See `Weights.find`."""
-        known = next((one for one in self.known(name, kind) if one in self._files.infos), None)
-        if known is None:
-            return None
+    def load(self, name: str, known: str) -> FloatValues:
+        """See `_FileWeights.load`."""
         values = self._files.values(known)
         if self._configuration.architecture == "gemma3" and name.endswith("norm"):
             return values + np.float32(1)  # Gemma's norms multiply by one more than they store
@@ -236,15 +243,12 @@ class GgufWeights(_FileWeights):
         module = _file_name(name, _GGUF, "blk")
         return [] if module is None else [f"{module}.{kind}"]
 
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """See `_FileWeights.names`."""
         return self._file.tensors
 
-    def find(self, name: str, kind: str = "weight") -> FloatValues | None:
-        """See `Weights.find`."""
-        known = next((one for one in self.known(name, kind) if one in self._file.tensors), None)
-        if known is None:
-            return None
+    def load(self, name: str, known: str) -> FloatValues:
+        """See `_FileWeights.load`."""
         values = self._file.values(known)
         heads = {
             "query": self._configuration.heads,

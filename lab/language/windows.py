@@ -1,13 +1,17 @@
 """A text as windows of tokens, and which of their tokens are scored."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ...base.argument_checks import require_int
 
-__all__ = ["TextWindows", "cut_windows"]
+__all__ = ["SEGMENT", "TextWindows", "check_segments", "cut_windows"]
+
+SEGMENT: Final = 64
+"""Scored tokens of a segment of the text unless something asks for another number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,3 +79,16 @@ def cut_windows(
     first = (start, *[max(start, length - stride)] * (count - 1))
     used = (count - 1) * stride + body
     return TextWindows(np.hstack((fronts, cut)), stride, first, len(prefix), len(tokens) - used)
+
+
+def check_segments(scored: int, segment: int) -> None:
+    """Refuse a text too short for an interval.
+
+    Raises:
+        TypeError: If a segment's length is no whole number.
+        ValueError: If it is not above zero, or the text has not two segments.
+    """
+    if require_int("segment", segment) < 1:
+        raise ValueError(f"segment must be at least 1 token, not {segment}")
+    if scored < 2 * segment:
+        raise ValueError(f"text must have two segments of {segment} scored tokens, not {scored} tokens alone")

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 from blockdot.lab.language.arithmetic import Arithmetic, combine
-from blockdot.lab.language.report import EvaluatedWay, EvaluationReport, check_segments
+from blockdot.lab.language.report import EvaluatedWay, EvaluationReport
+from blockdot.lab.language.windows import check_segments
 from blockdot.lab.quality.quantization_error import Quantization
 from messages import check_messages
 
@@ -19,7 +20,7 @@ def test_a_difference_is_paired_and_that_of_the_whole_text(rng):
     other = likely - 0.01 - rng.normal(0, 0.001, 205)
     made = report([Arithmetic(), Arithmetic(quantization=Quantization())], [likely, other])
     assert made.ways[0].perplexity == pytest.approx(math.exp(-likely.mean()))
-    none, compared = made.against_unquantized()
+    none, compared = made.against_unquantized
     assert none is None
     assert compared is not None
     assert len(compared.difference.values) == 20
@@ -40,7 +41,7 @@ def test_the_interval_covers_as_often_as_it_says():
     covered = 0
     for _ in range(80):
         noise = rng.normal(0.05, 0.3, 200)
-        compared = report(ways, [np.zeros(200), -noise]).against_unquantized()[1]
+        compared = report(ways, [np.zeros(200), -noise]).against_unquantized[1]
         assert compared is not None
         low, high = compared.difference.interval
         covered += low < 0.05 < high
@@ -53,7 +54,7 @@ def test_compared_are_ways_that_differ_in_one_thing(rng):
     ]
     sweep = combine([*ways, Quantization(block_size=8, tensor_scale=True)])
     made = report(sweep, rng.normal(-2, 1, (len(sweep), 40)))
-    pairs = {(one.after.arithmetic.label, one.before.arithmetic.label) for one in made.comparisons()}
+    pairs = {(one.after.arithmetic.label, one.before.arithmetic.label) for one in made.comparisons}
     finer = {
         (f"{s} N={a} absmax", f"{s} N={b} absmax") for s in ("ue4m3", "ue5m3") for a, b in ((8, 16), (16, 32))
     }
