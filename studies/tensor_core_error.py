@@ -15,16 +15,15 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from blockdot.base.whole_files import whole_file, write_whole
+from blockdot.base.whole_files import write_whole
 from blockdot.lab.demo_weights import ACTIVATIONS, WEIGHT, find_weights, read_weights
-from blockdot.lab.quality.error_curves import require_matplotlib
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.model import BlockTensor, DotSpec, matmul, quantize
 from blockdot.model.io.tensor_files import read_tensor
 from blockdot.model.presets import PRESETS
-from rich.progress import track
 
-from .commands import exit_code_of
+from .commands import exit_code_of, progress_bars
+from .pictures import svg_figure
 
 __all__ = ["PAGE", "PICTURE", "AccumulatorError", "accumulator_error", "draw_errors", "main", "page_text"]
 
@@ -39,6 +38,8 @@ ROWS: Final = 64
 
 # Where the picture has those that are exact.
 _LEAST: Final = 1e-9
+_MARKERS: Final = ("o", "D")
+_COLOURS: Final = ("tab:blue", "tab:red")
 
 _Matrix = npt.NDArray[np.float32]
 # In picture and table: by generation, and what units of this project compute beside what machines do.
@@ -239,38 +240,28 @@ def draw_errors(path: Path, errors: Sequence[AccumulatorError]) -> None:
     """Draw each accumulation's error on both products, as SVG.
 
     Raises:
-        ImportError: If matplotlib is missing.
+        OSError: If it cannot be written.
+        RuntimeError: If matplotlib is not installed.
     """
-    require_matplotlib()
-    import matplotlib
-    from matplotlib.figure import Figure
-
     names = list(dict.fromkeys(error.name for error in errors))
-    figure = Figure(figsize=(7.5, 0.24 * len(names) + 0.9), layout="constrained")
-    axes = figure.add_subplot()
-    for index, (length, marker) in enumerate(
-        zip(sorted({error.length for error in errors}), ("o", "D"), strict=False)
-    ):
-        points = [error for error in errors if error.length == length]
-        axes.plot(
-            [max(error.relative, _LEAST) for error in points],
-            [names.index(error.name) for error in points],
-            marker,
-            color=("tab:blue", "tab:red")[index],
-            label=f"K = {length}",
-        )
-    axes.set_xscale("log")
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.grid(alpha=0.3)
-    axes.set_xlabel(f"error of the sums: norm of differences from exact / norm ({_LEAST:.0e}: none)")
-    axes.legend()
-    # The same bytes each time: no date, and identifiers that do not depend on chance.
-    with (
-        matplotlib.rc_context({"svg.hashsalt": "blockdot", "svg.fonttype": "none"}),
-        whole_file(path) as whole,
-    ):
-        figure.savefig(whole, format="svg", metadata={"Date": None})
+    lengths = sorted({error.length for error in errors})
+    with svg_figure(path, 7.5, 0.24 * len(names) + 0.9) as figure:
+        axes = figure.add_subplot()
+        for length, marker, colour in zip(lengths, _MARKERS, _COLOURS, strict=False):
+            points = [error for error in errors if error.length == length]
+            axes.plot(
+                [max(error.relative, _LEAST) for error in points],
+                [names.index(error.name) for error in points],
+                marker,
+                color=colour,
+                label=f"K = {length}",
+            )
+        axes.set_xscale("log")
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.grid(alpha=0.3)
+        axes.set_xlabel(f"error of the sums: norm of differences from exact / norm ({_LEAST:.0e}: none)")
+        axes.legend()
 
 
 def _measure() -> None:
@@ -278,11 +269,13 @@ def _measure() -> None:
     if path is None:
         raise ValueError("the demo's weights must be installed: run `make demo` first")
     products = real_products(path)
-    errors = [
-        accumulator_error(name, spec, x, y)
-        for name, spec in track(list(_units()), "multiplying")
-        for x, y in products
-    ]
+    units = list(_units())
+    errors: list[AccumulatorError] = []
+    with progress_bars() as bar:
+        told = bar("multiplying")
+        for done, (name, spec) in enumerate(units, 1):
+            errors += [accumulator_error(name, spec, x, y) for x, y in products]
+            told(done, len(units), name)
     draw_errors(WRITTEN / PICTURE, errors)
     write_whole(WRITTEN / PAGE, page_text(errors))
 

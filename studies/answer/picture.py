@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Final
 
-from blockdot.base.whole_files import whole_file
-from blockdot.lab.quality.error_curves import require_matplotlib
 from blockdot.model.accumulate import ACCUMULATIONS
 
+from ..pictures import svg_figure
 from .page import AnswerRow, areas, selection
 
 __all__ = ["draw_answer"]
@@ -42,14 +41,9 @@ def draw_answer(stored: AnswerRow, path: Path) -> bool:
     ]
     if not shown:
         return False
-    require_matplotlib()
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     ways = list(dict.fromkeys((error["scale"], selection(error)) for error in stored["errors"]))
     of_scale = {scale: [way for way in ways if way[0] == scale] for scale, _ in ways}
-    with rc_context({"svg.hashsalt": "blockdot", "svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(_PANEL[0] * max(len(shown), 2), _PANEL[1] + 1.0), layout="constrained")
+    with svg_figure(path, _PANEL[0] * max(len(shown), 2), _PANEL[1] + 1.0) as figure:
         axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for accumulate, ax in zip(shown, axes, strict=True):
             points = {
@@ -84,6 +78,4 @@ def draw_answer(stored: AnswerRow, path: Path) -> bool:
         figure.legend(
             *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
         )
-        with whole_file(path) as file:
-            figure.savefig(file, format="svg", metadata={"Date": None})
     return True

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from blockdot.base.whole_files import whole_file
 from blockdot.lab.demo_weights import WEIGHT
-from blockdot.lab.quality.error_curves import require_matplotlib
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.synth.recipes import FLOW_VERSION
 
 from ..intervals import Interval, half_width, interval_text
+from ..pictures import svg_figure
 
 __all__ = ["PAGE", "PICTURE", "REUSES", "Way", "amortised", "crossing", "draw_amortised", "page_text"]
 
@@ -222,13 +221,8 @@ def draw_amortised(stored: dict[str, Any], path: Path) -> bool:
     """
     if not stored["errors"] or not stored["quantizers"]:
         return False
-    require_matplotlib()
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     library = _libraries(stored)[0]
-    with rc_context({"svg.hashsalt": "blockdot", "svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(_PANEL[0] * len(REUSES), _PANEL[1] + 1.0), layout="constrained")
+    with svg_figure(path, _PANEL[0] * len(REUSES), _PANEL[1] + 1.0) as figure:
         axes = figure.subplots(1, len(REUSES), sharey=True, squeeze=False)[0]
         for reuse, ax in zip(REUSES, axes, strict=True):
             for row in stored["errors"]:
@@ -254,6 +248,4 @@ def draw_amortised(stored: dict[str, Any], path: Path) -> bool:
         figure.supxlabel(f"dot product and 1/R of a quantizer [NAND2], {library}", fontsize=10)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
-        with whole_file(path) as file:
-            figure.savefig(file, format="svg", metadata={"Date": None})
     return True
