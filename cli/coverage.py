@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..model import DotSpec, QuantizerSpec
+from ..model.quantizer import parse_specification
 from .console import console, print_json, progress_bar, table
 from .options import (
     BuildDirOption,
@@ -65,22 +66,21 @@ def coverage(
     the hardware is looked at. A bin that cannot be met says why. Exit code 1 says that a bin that can be met
     was not met, or that a result differs.
     """
-    from ..hw import DotUnit, UnitConfig
     from ..hw.stream_unit import StreamUnit
     from ..sim import run
     from ..sim.stimulus import UnitStimulus
     from ..verify.compare import compare
+    from ..verify.netlist_mutants import built
 
-    of_quantizer = spec.startswith("quantize_")
-    if of_quantizer and long:
+    parsed = parse_specification(spec)
+    if isinstance(parsed, QuantizerSpec) and long:
         raise ValueError(f"--long must go with a dot product, not with {spec}")
-    parsed = QuantizerSpec.parse(spec) if of_quantizer else DotSpec.parse(spec)
     if not directed and not vectors:
         raise ValueError("vectors must be given where there are no directed ones, not 0")
     unit: StreamUnit | None = None
     if engine != "model":
         config = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
-        unit = DotUnit.of(config) if isinstance(config, UnitConfig) else config.build()
+        unit = built(config)
     seen, stimuli = _covered(
         parsed, unit.latency if unit else None, vectors, seed=seed, directed=directed, long=long
     )
@@ -140,7 +140,7 @@ def _covered(
     of_numbers = QuantizerCoverage(spec)
     numbers = [quantizer_stimulus.directed(spec)] if directed else []
     numbers += [quantizer_stimulus.random(spec, vectors, seed=seed)] if vectors else []
-    return of_numbers, [(one, lambda _, one=one: of_numbers.add(one)) for one in numbers]
+    return of_numbers, [(one, partial(of_numbers.add, one)) for one in numbers]
 
 
 def _print(seen: "BinsSeen", name: str, vectors: int, differing: list[str], *, every: bool) -> None:

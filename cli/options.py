@@ -12,7 +12,14 @@ from ..model import DotSpec
 from ..model.accumulate import ACCUMULATIONS
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
-from ..model.quantizer import INPUTS, QUANTIZER_METHODS, InputName, QuantizerMethod, QuantizerSpec
+from ..model.quantizer import (
+    INPUTS,
+    QUANTIZER_METHODS,
+    InputName,
+    QuantizerMethod,
+    QuantizerSpec,
+    parse_specification,
+)
 from ..model.recipes import QuantizeRecipe
 from ..model.spec import Accumulate
 
@@ -254,12 +261,12 @@ def parse_config(
     """
     from ..hw import QuantizerConfig
 
-    if not name.startswith("quantize_"):
-        spec = DotSpec.parse(name)
+    spec = parse_specification(name)
+    if isinstance(spec, DotSpec):
         return make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
     if segment is not None:
         raise ValueError(f"--segment must go with a dot product, not with {name}")
-    return QuantizerConfig(QuantizerSpec.parse(name), stages=stages or 0, optimise=optimise, order=order)
+    return QuantizerConfig(spec, stages=stages or 0, optimise=optimise, order=order)
 
 
 def expand_methods(methods: Sequence[str] | None) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..model import DotSpec, QuantizerSpec
+from ..model.quantizer import parse_specification
 from .console import console, print_json
 from .options import JsonOption, SeedOption, SpecArgument, count
 
@@ -34,8 +34,7 @@ def vectors(
     """
     from ..verify.conformance import write
 
-    parsed = QuantizerSpec.parse(spec) if spec.startswith("quantize_") else DotSpec.parse(spec)
-    about = write(parsed, output, vectors=number, seed=seed, long=long)
+    about = write(parse_specification(spec), output, vectors=number, seed=seed, long=long)
     if json:
         print_json(about)
         return

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ..base.argument_checks import require_int
 from ..model import DotSpec, QuantizerSpec
+from ..model.quantizer import parse_specification
 from ..sim import quantizer_stimulus
 from ..sim.quantizer_stimulus import QuantizerStimulus
 from ..sim.stimulus import Stimulus, pack, random
@@ -217,9 +218,7 @@ def read(
     try:
         about = json.loads(place.read_text(encoding="utf-8"))
         version, digests = about["vectors_version"], about["files"]
-        name = about["spec"]["name"]
-        kind = QuantizerSpec if str(name).startswith("quantize_") else DotSpec
-        spec = kind.parse(name)
+        spec = parse_specification(about["spec"]["name"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"vectors must be described by a JSON file, not {str(place)!r}: {error}") from None
     if version != VERSION:

@@ -10,6 +10,7 @@ from ...model import QuantizerSpec
 from ...model.quantizer import InputFormat
 from ...model.scale_selection import ScaleRule
 from ...sim.quantizer_stimulus import QuantizerStimulus, scale_thresholds
+from ...sim.stream_rules import Response
 from .bins import Bin
 from .coverage import BinsSeen
 
@@ -138,8 +139,9 @@ class QuantizerCoverage(BinsSeen):
             "equal errors": "not driven: errors are compared in float64 here" if form.name == "fp32" else "",
         }
 
-    def add(self, stimulus: QuantizerStimulus) -> None:
-        """Note what a stimulus meets; for the same specification."""
+    def add(self, stimulus: QuantizerStimulus, response: Response | None = None) -> None:
+        """Note what a stimulus meets; for the same specification. No bin is of what a unit answers."""
+        del response
         self.note(
             (one, vector, count)
             for group, name, vector, count in self._see(stimulus)
