@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .console import table
+from .console import ResultTable, table
 
 if TYPE_CHECKING:
     from ..lab.cost.area_delay import AreaDelayCurves
@@ -146,10 +146,9 @@ def _print_curves(out: Console, found: "AreaDelayCurves", library: "LibraryFacts
     out.print(out_table)
 
 
-def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "LibraryFacts") -> None:
-    unit = found[0].total.metric.unit
-    energies = table(
-        f"Switching energy of an input [{unit}] on {library.name}, and its difference",
+def _energy_table(what: str) -> ResultTable:
+    return table(
+        f"Switching energy of an input {what}, and its difference",
         "unit",
         "vectors",
         "energy>",
@@ -158,6 +157,11 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
         "without glitches>",
         keys=2,
     )
+
+
+def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "LibraryFacts") -> None:
+    unit = found[0].total.metric.unit
+    energies = _energy_table(f"[{unit}] on {library.name}")
     for one in found:
         energies.add_row(
             one.unit.name,
@@ -194,16 +198,7 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         "delay>",
         "period>",
     )
-    energies = table(
-        f"Switching energy of an input with wires on {library.name}, and its difference",
-        "unit",
-        "vectors",
-        "energy>",
-        "without glitches>",
-        "difference>",
-        "without glitches>",
-        keys=2,
-    )
+    energies = _energy_table(f"with wires on {library.name}")
     for cost in costs:
         found = cost.figures
         period = found["period"].metric.digits

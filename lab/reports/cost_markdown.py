@@ -77,28 +77,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             )
             yield ""
         if result["energies"]:
-            yield from markdown_lines(
-                (
-                    "unit",
-                    "vectors",
-                    f"energy [{result['energies'][0]['total']['unit']}]",
-                    "without glitches",
-                    "difference",
-                    "without glitches",
-                ),
-                [
-                    (
-                        energy["unit"],
-                        energy["vectors"],
-                        f"{energy['total']['median']:.0f}",
-                        f"{energy['settled']['median']:.0f}",
-                        _interval(energy["delta"], 2) if energy["delta"] else "",
-                        _interval(energy["settled_delta"], 2) if energy["settled_delta"] else "",
-                    )
-                    for energy in result["energies"]
-                ],
-            )
-            yield ""
+            yield from _energy_lines("energy", [(one["unit"], one) for one in result["energies"]])
         if result["placed"]:
             yield from _placed_lines(result["placed"], library)
         for attribution in result["attributions"]:
@@ -183,28 +162,33 @@ def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> I
         yield ""
     energies = [(cost, energy) for cost in costs for energy in cost["energies"]]
     if energies:
-        yield from markdown_lines(
+        yield from _energy_lines("energy with wires", [(cost["unit"], energy) for cost, energy in energies])
+
+
+def _energy_lines(what: str, energies: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """Yield a table of the energy of an input, of units by their names."""
+    yield from markdown_lines(
+        (
+            "unit",
+            "vectors",
+            f"{what} [{energies[0][1]['total']['unit']}]",
+            "without glitches",
+            "difference",
+            "without glitches",
+        ),
+        [
             (
-                "unit",
-                "vectors",
-                f"energy with wires [{energies[0][1]['total']['unit']}]",
-                "without glitches",
-                "difference",
-                "without glitches",
-            ),
-            [
-                (
-                    cost["unit"],
-                    energy["vectors"],
-                    f"{energy['total']['median']:.0f}",
-                    f"{energy['settled']['median']:.0f}",
-                    _interval(energy["delta"], 2) if energy["delta"] else "",
-                    _interval(energy["settled_delta"], 2) if energy["settled_delta"] else "",
-                )
-                for cost, energy in energies
-            ],
-        )
-        yield ""
+                unit,
+                energy["vectors"],
+                f"{energy['total']['median']:.0f}",
+                f"{energy['settled']['median']:.0f}",
+                _interval(energy["delta"], 2) if energy["delta"] else "",
+                _interval(energy["settled_delta"], 2) if energy["settled_delta"] else "",
+            )
+            for unit, energy in energies
+        ],
+    )
+    yield ""
 
 
 def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
