@@ -89,9 +89,9 @@ def theory(
     """Print the error to be expected from quantizing independent values.
 
     The error is the mean squared error over sigma squared. It is integrated for the methods absmax,
-    prevent_zero, floor and ceil, and sampled with its standard error for four_over_six and search. Below a
-    crossover, the finer of two block sizes has the greater error. Pictures compare absmax with the recipes
-    that avoid scales of zero, unless other methods are named.
+    prevent_zero, floor, even and ceil, and sampled with its standard error for four_over_six and search.
+    Below a crossover, the finer of two block sizes has the greater error. Pictures compare absmax with the
+    recipes that avoid scales of zero, unless other methods are named.
     """
     outputs = output or []
     check_outputs(outputs, (*RECORDS, *PICTURES))

@@ -132,7 +132,7 @@ def require_method(method: object, element: Format, scale: Format) -> None:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if method == "four_over_six" and not element.equals(_E2M1):
         raise ValueError(f"element must be e2m1 for method 'four_over_six', not {element.name!r}")
-    if method in ("floor", "ceil") and not scale.powers_of_two:
+    if method in scale_selection.POWER_OF_TWO_METHODS and not scale.powers_of_two:
         raise ValueError(f"scale must be ue8m0 for method {method!r}, not {scale.name!r}")
 
 
@@ -180,6 +180,8 @@ def quantize(
                        smallest code
     ``floor``          2**(floor(log2 amax) - floor(log2 qmax)), the conversion of OCP MX v1.0; ``ue8m0``
                        only; the smallest scale where amax is zero
+    ``even``           as ``floor``, of amax rounded to as many significant bits as an element has: torchao's
+                       and AMD Quark's EVEN; ``ue8m0`` only
     ``ceil``           the smallest power of two not below amax / qmax; ``ue8m0`` only
     =================  ==================================================================================
 

@@ -35,9 +35,9 @@ import numpy.typing as npt
 from .fixed_point import sign_of_sums
 from .formats import Format, Rounding
 
-__all__ = ["SELECTIONS", "STAIRCASES", "Blocks", "Method", "ScaleRule"]
+__all__ = ["POWER_OF_TWO_METHODS", "SELECTIONS", "STAIRCASES", "Blocks", "Method", "ScaleRule"]
 
-Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "ceil"]
+Method = Literal["absmax", "prevent_zero", "four_over_six", "search", "floor", "even", "ceil"]
 
 _Rows = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.unsignedinteger]
@@ -297,13 +297,23 @@ def _floor(rule: ScaleRule, blocks: Blocks) -> _Codes:
     return _power_of_two(rule, exponents - int(np.frexp(rule.element.largest)[1]), blocks.largest)
 
 
+def _even(rule: ScaleRule, blocks: Blocks) -> _Codes:
+    # A significand of p bits begins the next power of two where it rounds up to it: from 2 - 2**-p on.
+    fractions, exponents = np.frexp(blocks.largest.astype(np.float64) / rule.tensor_scale)
+    rounded = exponents + (fractions >= 1 - 0.5 ** (rule.element.significand_bits + 1))
+    return _power_of_two(rule, rounded - int(np.frexp(rule.element.largest)[1]), blocks.largest)
+
+
 def _ceil(rule: ScaleRule, blocks: Blocks) -> _Codes:
     quotients = blocks.largest.astype(np.float64) / (rule.tensor_scale * rule.element.largest)
     fractions, exponents = np.frexp(quotients)
     return _power_of_two(rule, exponents - (fractions == 0.5), blocks.largest)
 
 
-STAIRCASES: Final = ("absmax", "prevent_zero", "floor", "ceil")
+POWER_OF_TWO_METHODS: Final = ("floor", "even", "ceil")
+"""Methods that choose an exponent, for scales that are powers of two only."""
+
+STAIRCASES: Final = ("absmax", "prevent_zero", *POWER_OF_TWO_METHODS)
 """Methods by which a block's scale depends on its largest magnitude alone, and never falls as that grows."""
 
 SELECTIONS: Final[dict[Method, Callable[[ScaleRule, Blocks], _Codes]]] = {
@@ -312,6 +322,7 @@ SELECTIONS: Final[dict[Method, Callable[[ScaleRule, Blocks], _Codes]]] = {
     "four_over_six": _four_over_six,
     "search": _search,
     "floor": _floor,
+    "even": _even,
     "ceil": _ceil,
 }
 """By name, what gives the scale codes of some blocks."""

@@ -123,11 +123,14 @@ class _Staircase:
     @classmethod
     def of(cls, element: Format, scale: Format, method: Method, rounding: Rounding) -> "_Staircase":
         finite = scale.values[: scale.largest_code + 1]
-        if method in ("floor", "ceil"):
-            # floor: the power of two of the largest magnitude over that of the largest element.
-            begin = finite * 2.0 ** np.floor(np.log2(element.largest))
-            if method == "ceil":
-                begin = finite / 2 * element.largest
+        power = 2.0 ** np.floor(np.log2(element.largest))
+        if method == "floor":
+            # The power of two of the largest magnitude over that of the largest element.
+            begin = finite * power
+        elif method == "even":
+            begin = finite * power * (1 - 0.5 ** (element.significand_bits + 1))
+        elif method == "ceil":
+            begin = finite / 2 * element.largest
         elif rounding == "toward_zero":
             begin = finite * element.largest
         else:

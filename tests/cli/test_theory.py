@@ -80,7 +80,7 @@ def test_all_methods_are_those_that_go_with_the_formats(blockdot):
         "--sigma", 1, "--blocks", 50, "--json",
     )  # fmt: skip
     methods = [point["method"] for point in json.loads(done.out)["points"]]
-    assert methods == ["absmax", "prevent_zero", "search", "floor", "ceil"]
+    assert methods == ["absmax", "prevent_zero", "search", "floor", "even", "ceil"]
 
 
 def test_writes_records_and_pictures(blockdot, tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from blockdot.model import BlockTensor, quantize
+from blockdot.model.quantize import Method
 
 torch = pytest.importorskip("torch", reason="`make clients` installs it")
 
@@ -70,3 +71,17 @@ def test_the_bits_of_the_package(recipe: str, make: Callable[[Any], Made], x: np
     np.testing.assert_array_equal(ours.pack(), packed.reshape(ours.pack().shape))
     assert ours.tensor_scale == pytest.approx(factor, rel=2.0**-23)
     assert (ours.codes == 8).any()
+
+
+@pytest.mark.parametrize("x", matrices(), ids=["one", "small", "large", "ties"])
+@pytest.mark.parametrize("element", ["e2m1", "e4m3", "e5m2"])
+@pytest.mark.parametrize(("method", "mode"), [("floor", "FLOOR"), ("even", "EVEN"), ("ceil", "RCEIL")])
+def test_scales_that_are_powers_of_two(method: Method, mode: str, element: str, x: np.ndarray) -> None:
+    mx = import_module("torchao.prototype.mx_formats.mx_tensor")
+    modes = import_module("torchao.prototype.mx_formats.config").ScaleCalculationMode
+    theirs = {"e2m1": torch.float4_e2m1fn_x2, "e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
+    scales, data = mx.to_mx(torch.from_numpy(x), theirs[element], 32, getattr(modes, mode))
+    ours = quantize(x, element, "ue8m0", 32, method)
+    np.testing.assert_array_equal(ours.scales, scales.view(torch.uint8).numpy().reshape(ours.scales.shape))
+    codes = ours.pack() if element == "e2m1" else ours.codes
+    np.testing.assert_array_equal(codes, data.view(torch.uint8).numpy().reshape(codes.shape))

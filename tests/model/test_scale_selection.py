@@ -15,7 +15,7 @@ from blockdot.model import formats, quantize
 from blockdot.model.fixed_point import sign_of_sums
 from blockdot.model.formats import Rounding
 from blockdot.model.quantize import Method
-from blockdot.model.scale_selection import SELECTIONS, Blocks, ScaleRule
+from blockdot.model.scale_selection import POWER_OF_TWO_METHODS, SELECTIONS, Blocks, ScaleRule
 from messages import check_messages, untyped
 
 SCALES = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
@@ -30,6 +30,14 @@ def grid(element: str) -> list[reference.Exact]:
 
 def finite_scales(scale: str) -> list[reference.Exact]:
     return [value for value in reference.decode(scale) if reference.is_finite(value)]
+
+
+def power_below(x: Fraction) -> Fraction:
+    """The largest power of two that is not above x; 0 for 0."""
+    if not x:
+        return x
+    power = Fraction(2) ** (x.numerator.bit_length() - x.denominator.bit_length())
+    return power if power <= x else power / 2
 
 
 @dataclass
@@ -91,12 +99,18 @@ class Rational:
                 return errors.index(min(errors))
             case "floor":
                 emax = frexp(qmax)[1] - 1
-                fits = [k for k, s in enumerate(scales) if s * 2**emax * self.g <= amax]
-                return fits[-1] if fits else 0
+                code = max((k for k, s in enumerate(scales) if s * 2**emax * self.g <= amax), default=0)
+            case "even":
+                bits = formats.get(self.element).significand_bits
+                rounded = amax / self.g + power_below(amax / self.g) / 2**bits
+                power = power_below(Fraction(qmax))
+                code = max((k for k, s in enumerate(scales) if s * power <= rounded), default=0)
             case "ceil":
-                fits = [k for k, s in enumerate(scales) if s * qmax * self.g >= amax]
-                return fits[0] if fits else len(scales) - 1
-        raise AssertionError(method)
+                fits = (k for k, s in enumerate(scales) if s * qmax * self.g >= amax)
+                code = min(fits, default=len(scales) - 1)
+            case _:
+                raise AssertionError(method)
+        return code
 
 
 def check(
@@ -183,7 +197,7 @@ def test_search_of_other_elements(element, rounding, rng):
 
 
 @pytest.mark.parametrize("element", formats.ELEMENTS)
-@pytest.mark.parametrize("method", ["floor", "ceil"])
+@pytest.mark.parametrize("method", POWER_OF_TWO_METHODS)
 def test_powers_of_two(method, element, rng):
     for tensor_scale in (False, True):
         for rounding in ROUNDINGS:
@@ -193,6 +207,11 @@ def test_powers_of_two(method, element, rng):
             x[20:30, 0] = np.nextafter(x[20:30, 0], np.float32(np.inf))
             x[30:40, 0] = np.nextafter(x[30:40, 0], np.float32(0))
             x[40:50, 0] = np.ldexp(1.0, rng.integers(-60, 60, 10))
+            # Where a significand as long as an element's rounds up to the next power of two, and one below.
+            x[50:60, 0] = np.ldexp(
+                2 - 0.5 ** formats.get(element).significand_bits, rng.integers(-60, 60, 10)
+            )
+            x[55:60, 0] = np.nextafter(x[55:60, 0], np.float32(0))
             check(x, method, element, "ue8m0", rounding, tensor_scale=tensor_scale)
 
 
@@ -204,6 +223,15 @@ def test_floor_is_the_conversion_of_ocp():
     assert tensor.scales[:, 0].tolist() == [127, 127, 128, 0]
     assert tensor.codes[:, 0].tolist() == [6, 7, 6, 0]
     assert quantize(x, "e2m1", "ue8m0", 2, "ceil").scales[:, 0].tolist() == [127, 128, 128, 0]
+
+
+def test_even_rounds_the_largest_first():
+    """Two significant bits make 6 of all from 5 to 7, and 8 of 7; four bits make 8 of 7.75 and more."""
+    x = np.zeros((5, 2), np.float32)
+    x[:, 0] = 5, 6.99, 7, 7.75, 0
+    assert quantize(x, "e2m1", "ue8m0", 2, "even").scales[:, 0].tolist() == [127, 127, 128, 128, 0]
+    # emax of e4m3 is 8.
+    assert quantize(x, "e4m3", "ue8m0", 2, "even").scales[:, 0].tolist() == [121, 121, 121, 122, 0]
 
 
 def test_ties_are_met(rng):
@@ -274,7 +302,7 @@ def test_tensor_scale_of_four_over_six_leaves_room(rng):
 
 @pytest.mark.parametrize("method", SELECTIONS)
 def test_axes_and_chunks(method, rng):
-    scale = "ue8m0" if method in ("floor", "ceil") else "ue4m3"
+    scale = "ue8m0" if method in POWER_OF_TWO_METHODS else "ue4m3"
     x = rng.standard_normal((16, 32, 192)).astype(np.float32)
     for axis in (0, 1, 2):
         tensor = quantize(x, "e2m1", scale, 16, method, tensor_scale=True, axis=axis)
@@ -352,7 +380,8 @@ def test_messages():
         [
             (
                 ValueError,
-                "method must be one of absmax, prevent_zero, four_over_six, search, floor, ceil, not 'best'",
+                "method must be one of absmax, prevent_zero, four_over_six, search, floor, even, ceil, "
+                "not 'best'",
                 lambda: quantize(x, method=untyped("best")),
             ),
             (
@@ -366,7 +395,7 @@ def test_messages():
                     f"scale must be ue8m0 for method {method!r}, not 'ue5m3'",
                     lambda method=method: quantize(x, method=method),
                 )
-                for method in ("floor", "ceil")
+                for method in POWER_OF_TWO_METHODS
             ),
             (
                 ValueError,

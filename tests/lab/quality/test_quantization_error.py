@@ -13,6 +13,7 @@ from blockdot.lab.quality.quantization_error import (
 from blockdot.lab.quality.tensor_report import QuantizationReport, examine_tensors
 from blockdot.model import quantize
 from blockdot.model.quantize import METHODS
+from blockdot.model.scale_selection import POWER_OF_TWO_METHODS
 from blockdot.model.theory import expected_error, sampled_error
 from messages import check_messages
 
@@ -25,9 +26,9 @@ def test_combinations_are_those_that_go_together():
         "ue8m0 N=8 absmax +g",
     ]
     assert len(ways) == 2 * (4 + 6)
-    assert not any(way.scale == "ue4m3" and way.method in ("floor", "ceil") for way in ways)
+    assert not any(way.scale == "ue4m3" and way.method in POWER_OF_TWO_METHODS for way in ways)
     other = combinations(["ue8m0"], [8], METHODS, "e4m3")
-    assert [way.method for way in other] == ["absmax", "prevent_zero", "search", "floor", "ceil"]
+    assert [way.method for way in other] == ["absmax", "prevent_zero", "search", "floor", "even", "ceil"]
 
 
 def test_measures_what_quantize_makes(rng):
