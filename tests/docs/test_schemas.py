@@ -57,11 +57,15 @@ def test_the_vectors(spec: str, tmp_path: Path) -> None:
     refuses_without("vectors", record, "spec_sha256")
 
 
-def test_the_area_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # what was measured is kept there
+def test_the_area_report(tmp_path: Path, synthesis_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # What was measured is kept there; other tests measure the same.
+    synthesis_cache.mkdir(exist_ok=True)
+    Path("build").mkdir()
+    Path("build/synthesis").symlink_to(synthesis_cache, target_is_directory=True)
     path = tmp_path / "report.json"
     sweep = ["--scale", "ue4m3", "--scale", "ue5m3", "--block-size", "2", "--accumulate", "none"]
-    assert run(["area", *sweep, "--orders", "2", "--curve", "--delay-target", "2", "-o", str(path)]) == 0
+    assert run(["area", *sweep, "--orders", "2", "--curve", "--delay-target", "90", "-o", str(path)]) == 0
     record = json.loads(path.read_text(encoding="utf-8"))
     validator("area-report").validate(record)
     (result,) = record["results"]
