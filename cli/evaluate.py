@@ -3,9 +3,9 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,16 @@ import typer
 
 from ..base.processors import processors
 from ..lab.language import default_model
-from ..lab.language.arithmetic import LEFT_ALONE, OPERANDS, LeftAlone, Operands, combine
+from ..lab.language.arithmetic import LEFT_ALONE, OPERANDS, Arithmetic, LeftAlone, Operands, combine
 from ..lab.language.windows import SEGMENT, TextWindows, check_segments, cut_windows
-from ..lab.quality.quantization_error import combinations
+from ..lab.quality.quantization_error import Quantization, combinations
 from ..lab.reports.records import RECORDS, plain_json, write_records
+from ..model import DotSpec
 from ..model.accumulate import ACCUMULATIONS
-from .console import console, progress_bar, table
+from ..model.formats import Rounding
+from ..model.quantize import Method, QuantizeRecipe
+from ..model.spec import Accumulate
+from .console import ResultTable, console, progress_bar, table
 from .options import (
     BlocksOption,
     BuildDirOption,
@@ -115,7 +119,16 @@ def evaluate(
             "--operands",
             metavar="|".join(OPERANDS),
             help="What is quantized: the weights, or both weights and activations; repeat it to compare. "
-            "[default: weights; both where --accumulate names a unit's]",
+            "[default: weights; both with --activation-method, or where --accumulate names a unit's]",
+        ),
+    ] = None,
+    activation_method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--activation-method",
+            metavar="NAME",
+            help="How scales of activations are chosen, where not as those of weights are; repeat it to "
+            "compare. [default: as --method says]",
         ),
     ] = None,
     accumulate: Annotated[
@@ -130,6 +143,24 @@ def evaluate(
     blocks: BlocksOption = 1,
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="The bits of a published tensor core, with its element, scale and block size: "
+            "`blockdot tools --presets` lists them; repeat it to compare.",
+        ),
+    ] = None,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Quantize each layer alone too, and say what that makes of its matrices and of the "
+            "perplexity: as many evaluations as there are layers, for each way. Tables of .csv and .md "
+            "files are of layers then.",
+        ),
+    ] = False,
     narrow: Annotated[
         list[int] | None,
         typer.Option(
@@ -177,6 +208,7 @@ def evaluate(
     Products of attention's queries, keys and values stay in float32.
     """
     from ..lab.language.evaluation import evaluate_text
+    from ..lab.language.layers import layer_errors, layer_ways
     from ..lab.language.model import open_model
     from ..lab.language.report import EvaluatedWay, EvaluationReport
 
@@ -184,30 +216,27 @@ def evaluate(
     check_outputs(outputs, RECORDS)
     if tokens < 0:
         raise ValueError(f"tokens must be at least 0, not {tokens}")
-    sweep = combine(
-        [
-            way
-            for one, scaled in itertools.product(
-                element or ["e2m1"], (False, True) if compare_tensor_scale else (tensor_scale,)
-            )
-            for way in combinations(
-                scale or (_SCALES[:1] if recipe else _SCALES),
-                block_size or ([16] if recipe else _SIZES),
-                expand_methods(method),
-                one,
-                rounding,
-                tensor_scale=scaled,
-                recipe=recipe,
-            )
-        ],
-        _operands(operands),
-        accumulate or ["none"],
+    chosen = _Choices(
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        methods=expand_methods(method),
+        rounding=rounding,
+        tensor_scales=(False, True) if compare_tensor_scale else (tensor_scale,),
+        recipe=recipe,
+        operands=_operands(operands),
+        # `Arithmetic` refuses what is none.
+        activation_methods=cast(
+            "list[Method | None]", expand_methods(activation_method) if activation_method else [None]
+        ),
+        accumulates=accumulate,
         blocks=blocks,
         guard=guard,
         fraction=fraction,
         narrows=narrow or (0,),
         left_alone=_left_alone(leave),
     )
+    sweep = chosen.of_presets(preset) if preset else chosen.ways()
     language_model, tokenizer = open_model(model or _installed_model())
     read = _read_text(text, tokenizer, tokens)
     windows = cut_windows(
@@ -216,11 +245,12 @@ def evaluate(
     check_segments(windows.scored, segment)
     if workers is None:
         workers = processors()
+    alone = [one for way in sweep[1:] for one in layer_ways(language_model, way)] if layers else []
     with progress_bar("evaluating", None) as moved:
         found = evaluate_text(
             language_model,
             windows,
-            sweep,
+            [*sweep, *alone],
             folder=build_dir,
             workers=workers,
             seed=seed,
@@ -229,9 +259,16 @@ def evaluate(
     report = EvaluationReport(
         _model_record(language_model, installed=model is None),
         _text_record(read, windows),
-        tuple(map(EvaluatedWay, sweep, found)),
+        tuple(map(EvaluatedWay, sweep, found[: len(sweep)])),
         segment,
         tuple(_notes(language_model, installed=model is None)),
+    )
+    of_layers = map(EvaluatedWay, alone, found[len(sweep) :])
+    report = replace(
+        report,
+        layers=tuple(
+            report.layer(way, layer_errors(language_model, way.arithmetic, seed)) for way in of_layers
+        ),
     )
     for path in outputs:
         write_records(path, report.rows(), report.document())
@@ -241,6 +278,99 @@ def evaluate(
     _print(report)
     for path in outputs:
         console().print(f"wrote {path}", soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choices:
+    """What the options ask for; None where one was not given."""
+
+    element: Sequence[str] | None
+    scale: Sequence[str] | None
+    block_size: Sequence[int] | None
+    methods: Sequence[str]
+    rounding: Rounding
+    tensor_scales: Sequence[bool]
+    recipe: QuantizeRecipe | None
+    operands: Sequence[Operands]
+    activation_methods: Sequence[Method | None]
+    accumulates: Sequence[Accumulate] | None
+    blocks: int
+    guard: int
+    fraction: int
+    narrows: Sequence[int]
+    left_alone: tuple[LeftAlone, ...]
+
+    def ways(self) -> list[Arithmetic]:
+        """Return the sweep."""
+        ways = self._quantizations(
+            self.element or ["e2m1"],
+            self.scale or (_SCALES[:1] if self.recipe else _SCALES),
+            self.block_size or ([16] if self.recipe else _SIZES),
+        )
+        return combine(
+            ways,
+            self.operands,
+            self.accumulates or ["none"],
+            activation_methods=self.activation_methods,
+            blocks=self.blocks,
+            guard=self.guard,
+            fraction=self.fraction,
+            narrows=self.narrows,
+            left_alone=self.left_alone,
+        )
+
+    def of_presets(self, names: Sequence[str]) -> list[Arithmetic]:
+        """Return the sweep over published tensor cores.
+
+        Raises:
+            ValueError: If there is none of a name, or something else was asked for that it says.
+        """
+        for option, value, plain in (
+            ("--element", self.element, None),
+            ("--scale", self.scale, None),
+            ("--block-size", self.block_size, None),
+            ("--recipe", self.recipe, None),
+            ("--accumulate", self.accumulates, None),
+            ("--blocks", self.blocks, 1),
+            ("--guard", self.guard, 16),
+            ("--fraction", self.fraction, 35),
+        ):
+            if value != plain:
+                raise ValueError(f"--preset must go without {option}, which it says itself")
+        found: dict[Arithmetic, None] = {}
+        for name in names:
+            spec = DotSpec.preset(name)
+            ways = self._quantizations([str(spec.element)], [str(spec.scale)], [spec.block_size])
+            sweep = combine(
+                ways,
+                self.operands,
+                [spec.accumulate],
+                activation_methods=self.activation_methods,
+                blocks=spec.blocks,
+                fraction=spec.fraction,
+                preset=name,
+                narrows=self.narrows,
+                left_alone=self.left_alone,
+            )
+            found |= dict.fromkeys(sweep)
+        return list(found)
+
+    def _quantizations(
+        self, elements: Sequence[str], scales: Sequence[str], block_sizes: Sequence[int]
+    ) -> list[Quantization]:
+        return [
+            way
+            for element, scaled in itertools.product(elements, self.tensor_scales)
+            for way in combinations(
+                scales,
+                block_sizes,
+                self.methods,
+                element,
+                self.rounding,
+                tensor_scale=scaled,
+                recipe=self.recipe,
+            )
+        ]
 
 
 def _operands(names: Sequence[str] | None) -> list[Operands]:
@@ -382,6 +512,8 @@ def _print(report: "EvaluationReport") -> None:
                 made.add_section()
             made.add_row(one.after.arithmetic.label, one.before.arithmetic.label, one.text())
         out.print(made)
+    if report.layers:
+        out.print(_layer_table(report))
     segments = len(report.segments(report.ways[0]))
     out.print(
         f"In brackets: intervals of 95 % over {segments} segments of the text; ~ marks a difference that "
@@ -390,3 +522,26 @@ def _print(report: "EvaluationReport") -> None:
     )
     for note in report.notes:
         out.print(note, soft_wrap=True)
+
+
+def _layer_table(report: "EvaluationReport") -> ResultTable:
+    """Return what each layer makes of it that is quantized alone."""
+    heads = ("sigma>", "subnormal scales>", "zero scales>", "error>", "perplexity>", "against not quantized>")
+    made = table("One layer quantized alone", "way", "layer", *heads, keys=2)
+    before = None
+    for layer in report.layers:
+        row, error = layer.row(), layer.errors.error
+        if before not in (None, row["way"]):
+            made.add_section()
+        made.add_row(
+            "" if row["way"] == before else row["way"],
+            layer.name,
+            f"{layer.errors.sigma:.4g}",
+            f"{error.subnormal_blocks:.2%}",
+            f"{error.zero_blocks:.2%}",
+            f"{error.mse:.5f}",
+            f"{layer.way.perplexity:.3f}",
+            layer.change.text(),
+        )
+        before = row["way"]
+    return made

@@ -3,13 +3,14 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from ...base.argument_checks import require_int
-from ...model import BlockTensor, DotSpec, matmul
+from ...model import BlockTensor, DotSpec, formats, matmul
+from ...model.quantize import Method, require_method
 from ...model.spec import Accumulate
 from ..quality.quantization_error import Quantization
 from .transformer import FloatProducts, Linear
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEFT_ALONE",
+    "MATRICES",
     "NARROWEST",
     "OPERANDS",
     "Arithmetic",
@@ -33,6 +35,9 @@ LeftAlone = Literal["embeddings", "head", "first", "last"]
 
 LEFT_ALONE: Final[tuple[LeftAlone, ...]] = ("embeddings", "head", "first", "last")
 """What need not be quantized: the table of embeddings, the head, the first layer, the last layer."""
+
+MATRICES: Final = ("query_key_value", "query", "key", "value", "attention_output", "gate", "up", "down")
+"""The matrices that a layer may have."""
 
 NARROWEST: Final = 32
 """Binary orders by which weights can be made narrower, or wider, at most."""
@@ -51,25 +56,34 @@ class Arithmetic:
         quantization: How operands are quantized, along the axis that products are summed over; None where
             everything stays in float32.
         operands: What is quantized.
+        activation_method: How scales of activations are chosen, where not as those of weights are; None for
+            no difference. Weights are quantized once, by software; activations again and again, by hardware.
         accumulate: ``none`` for products in float32 of what the codes are worth; else the accumulation of a
             unit, whose bits `blockdot.model.matmul` gives.
         blocks: Blocks that the unit takes at once; see `DotSpec`.
         guard: Likewise.
         fraction: Likewise.
+        preset: The published tensor core that the unit is; see `blockdot.model.presets`. Its formats, block
+            size, accumulation, blocks and fraction are those above.
         narrow: Weights are divided by ``2**narrow`` before they are quantized, and their products multiplied
             by it: what a model with weights so much narrower would show, whose norms make up for it. It
             changes nothing where scales reach far enough, and nothing at all in float32.
         left_alone: What is not quantized.
+        only: The one layer that is quantized, such as ``layers.3``, or ``embeddings`` or ``head``; None for
+            all that are not left alone.
     """
 
     quantization: Quantization | None = None
     operands: Operands = "weights"
+    activation_method: Method | None = None
     accumulate: Accumulate = "none"
     blocks: int = 1
     guard: int = 16
     fraction: int = 35
+    preset: str | None = None
     narrow: int = 0
     left_alone: tuple[LeftAlone, ...] = ("embeddings", "head")
+    only: str | None = None
 
     def __post_init__(self) -> None:
         if not -NARROWEST <= require_int("narrow", self.narrow) <= NARROWEST:
@@ -84,8 +98,42 @@ class Arithmetic:
                 f"operands must be 'both' for accumulate {self.accumulate!r}, as units take codes of both, "
                 f"not {self.operands!r}"
             )
+        if self.activation_method is not None:
+            self._check_activation_method(self.activation_method)
+        if self.preset is not None:
+            self._check_preset(self.preset)
         # A unit that is none is refused here, not after an hour.
         _ = self.spec
+
+    def _check_preset(self, name: str) -> None:
+        spec, way = DotSpec.preset(name), self.quantization
+        for fact, value, only in (
+            ("element", way and way.element, spec.element),
+            ("scale", way and way.scale, spec.scale),
+            ("block_size", way and way.block_size, spec.block_size),
+            ("accumulate", self.accumulate, spec.accumulate),
+            ("blocks", self.blocks, spec.blocks),
+            ("fraction", self.fraction, spec.fraction),
+        ):
+            if value != only:
+                raise ValueError(f"{fact} must be {only} for preset {name!r}, not {value!r}")
+
+    def _check_activation_method(self, method: Method) -> None:
+        way = self.quantization
+        if way is None or self.operands != "both":
+            raise ValueError(
+                f"operands must be 'both' for activation_method {method!r}, not {self.operands!r}"
+            )
+        if way.recipe is not None:
+            raise ValueError(f"recipe must be None for activation_method {method!r}, not {way.recipe!r}")
+        require_method(method, formats.get(way.element), formats.get(way.scale))
+
+    @property
+    def activations(self) -> Quantization | None:
+        """How activations are quantized; None where they are not."""
+        if self.quantization is None or self.operands != "both":
+            return None
+        return replace(self.quantization, method=self.activation_method or self.quantization.method)
 
     @property
     def spec(self) -> DotSpec | None:
@@ -93,6 +141,8 @@ class Arithmetic:
         way = self.quantization
         if way is None or self.accumulate == "none":
             return None
+        if self.preset is not None:
+            return DotSpec.preset(self.preset)
         return DotSpec(
             element=way.element,
             scale=way.scale,
@@ -111,9 +161,15 @@ class Arithmetic:
         way = self.quantization
         words = [way.label if way.element == "e2m1" else f"{way.element} {way.label}"]
         words += [way.rounding] if way.rounding != "nearest_even" else []
-        words += ["activations too"] if self.operands == "both" else []
-        words += [] if self.spec is None else [self.accumulate]
+        if self.operands == "both":
+            words.append(
+                "activations too"
+                if self.activation_method is None
+                else f"activations {self.activation_method}"
+            )
+        words += [] if self.spec is None else [self.preset or self.accumulate]
         words += [f"weights / 2**{self.narrow}"] if self.narrow else []
+        words += [f"{self.only} alone"] if self.only else []
         return ", ".join(words)
 
 
@@ -122,9 +178,11 @@ def combine(
     operands: Sequence[Operands] | None = None,
     accumulates: Sequence[Accumulate] = ("none",),
     *,
+    activation_methods: Sequence[Method | None] = (None,),
     blocks: int = 1,
     guard: int = 16,
     fraction: int = 35,
+    preset: str | None = None,
     narrows: Sequence[int] = (0,),
     left_alone: tuple[LeftAlone, ...] = ("embeddings", "head"),
 ) -> list[Arithmetic]:
@@ -132,12 +190,15 @@ def combine(
 
     Args:
         quantizations: How operands are quantized.
-        operands: What is quantized; where it is None the weights, or both where a unit accumulates. Where
-            there are several, those that do not go with an accumulation are left out.
+        operands: What is quantized; where it is None the weights, or both where a unit accumulates or
+            activations have a method of their own. Where there are several, those that do not go with
+            these are left out.
         accumulates: How products are accumulated.
+        activation_methods: How scales of activations are chosen; None for as those of weights.
         blocks: See `Arithmetic`; of one without an accumulation it is 1.
         guard: See `Arithmetic`.
         fraction: See `Arithmetic`.
+        preset: See `Arithmetic`.
         narrows: How much narrower weights are made; see `Arithmetic`.
         left_alone: See `Arithmetic`.
 
@@ -145,19 +206,23 @@ def combine(
         ValueError: If a combination is none.
     """
     found = [Arithmetic(left_alone=left_alone)]
+    needs_both = any(method is not None for method in activation_methods)
     for narrow, way, accumulate in itertools.product(narrows, quantizations, accumulates):
-        fitting: Sequence[Operands] = operands or (("weights",) if accumulate == "none" else ("both",))
-        for of in fitting:
-            if accumulate != "none" and of != "both" and len(fitting) > 1:
+        plain: Sequence[Operands] = ("weights",) if accumulate == "none" and not needs_both else ("both",)
+        fitting: Sequence[Operands] = operands or plain
+        for of, method in itertools.product(fitting, activation_methods):
+            if (accumulate != "none" or method is not None) and of != "both" and len(fitting) > 1:
                 continue
             found.append(
                 Arithmetic(
                     quantization=way,
                     operands=of,
+                    activation_method=None if method == way.method else method,
                     accumulate=accumulate,
                     blocks=1 if accumulate == "none" else blocks,
                     guard=guard,
                     fraction=fraction,
+                    preset=preset,
                     narrow=narrow,
                     left_alone=left_alone,
                 )
@@ -188,10 +253,17 @@ class QuantizedProducts:
         )
 
     def leaves_alone(self, name: str) -> bool:
-        """Return whether a matrix is not quantized."""
-        places = {"head": "head", "layers.0": "first", f"layers.{self.layers - 1}": "last"}
+        """Return whether a matrix, or the table of embeddings, is not quantized."""
+        places = {
+            "embeddings": "embeddings",
+            "head": "head",
+            "layers.0": "first",
+            f"layers.{self.layers - 1}": "last",
+        }
         place = name.rpartition(".")[0] or name
-        alone = self.arithmetic.left_alone
+        alone, only = self.arithmetic.left_alone, self.arithmetic.only
+        if only not in (None, place):
+            return True
         # A model of one layer has the first for the last as well.
         return places.get(place) in alone or (place == "layers.0" and "first" in alone)
 
@@ -199,16 +271,18 @@ class QuantizedProducts:
         """See `ModelProducts.linear`."""
         if self.leaves_alone(name):
             return self._float.linear(name, weight)
-        weights = self._quantize(name, weight * self._shrink)
-        if self.arithmetic.operands == "weights":
+        weights = self.weights(name, weight)
+        activations = self.arithmetic.activations
+        if activations is None:
             return self._float.linear(name, weights.dequantize() * self._grow)
 
         def by_window(x: FloatValues) -> FloatValues:
-            products = [self._product(self._quantize(name, window), weights) for window in x]
-            return np.stack(products) * self._grow
+            codes = (self._quantize(name, window, activations) for window in x)
+            return np.stack([self._product(window, weights) for window in codes]) * self._grow
 
         def by_value(x: FloatValues) -> FloatValues:
-            return multiply(np.stack([self._quantize(name, window).dequantize() for window in x]))
+            codes = (self._quantize(name, window, activations) for window in x)
+            return multiply(np.stack([window.dequantize() for window in codes]))
 
         if self.spec is not None:
             return by_window
@@ -217,21 +291,29 @@ class QuantizedProducts:
 
     def embedding(self, table: FloatValues) -> FloatValues:
         """See `ModelProducts.embedding`."""
-        if "embeddings" in self.arithmetic.left_alone:
+        if self.leaves_alone("embeddings"):
             return table
-        return self._quantize("embedding", table * self._shrink).dequantize() * self._grow
+        return self.weights("embedding", table).dequantize() * self._grow
+
+    def narrowed(self, weight: FloatValues) -> FloatValues:
+        """Return a matrix as narrow as it is quantized."""
+        return weight * self._shrink
+
+    def weights(self, name: str, weight: FloatValues) -> BlockTensor:
+        """Return the codes of a matrix, made narrower."""
+        return self._quantize(name, self.narrowed(weight), self.quantization)
 
     def _product(self, x: BlockTensor, weights: BlockTensor) -> FloatValues:
         assert self.spec is not None
         return matmul(self.spec, x, weights)
 
-    def _quantize(self, name: str, x: FloatValues) -> BlockTensor:
+    def _quantize(self, name: str, x: FloatValues, way: Quantization) -> BlockTensor:
         seed = self.seed
-        if self.quantization.rounding == "stochastic":
+        if way.rounding == "stochastic":
             # Of its own for each matrix, and for each window's activations.
             dice = hashlib.sha256(f"{seed} {name} ".encode() + x.tobytes()).digest()
             seed = int.from_bytes(dice[:8], "little")
-        return self.quantization.quantize(x, seed)
+        return way.quantize(x, seed)
 
 
 def _quantized(weights: Weights, layers: int, alone: tuple[LeftAlone, ...]) -> Iterator[tuple[str, int]]:
@@ -240,8 +322,7 @@ def _quantized(weights: Weights, layers: int, alone: tuple[LeftAlone, ...]) -> I
     left = {0} if "first" in alone else set()
     left |= {last} if "last" in alone else set()
     inside = [k for k in range(layers) if k not in left]
-    parts = ("query_key_value", "query", "key", "value", "attention_output", "gate", "up", "down")
-    for part in parts if inside else ():
+    for part in MATRICES if inside else ():
         name = f"layers.{inside[0]}.{part}"
         weight = weights.find(name)
         if weight is not None:

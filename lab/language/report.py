@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...synth.metric import Metric
-from ..quality.quantization_error import Quantization
+from ..quality.quantization_error import Quantization, QuantizationError
 from ..statistics import Estimate
 from .arithmetic import Arithmetic
 from .windows import SEGMENT, check_segments
 
-__all__ = ["EvaluatedWay", "EvaluationReport", "PerplexityChange"]
+__all__ = ["EvaluatedLayer", "EvaluatedWay", "EvaluationReport", "LayerErrors", "PerplexityChange"]
 
 _NATS: Final = Metric("log_perplexity", "nats per token", "lower", 4)
 
@@ -88,6 +88,64 @@ class PerplexityChange:
 
 
 @dataclass(frozen=True)
+class LayerErrors:
+    """What quantizing makes of the matrices of one layer, all taken together.
+
+    Attributes:
+        matrices: How many there are.
+        elements: How many elements they have.
+        sigma: Their standard deviation about zero, as they are quantized: of a narrow model, of the narrower.
+        error: Their error; see `summarize`.
+    """
+
+    matrices: int
+    elements: int
+    sigma: float
+    error: QuantizationError
+
+
+@dataclass(frozen=True)
+class EvaluatedLayer:
+    """One layer, quantized alone.
+
+    Attributes:
+        way: What comes of the text.
+        errors: What comes of its matrices.
+        change: Against the model as it is.
+    """
+
+    way: EvaluatedWay
+    errors: LayerErrors
+    change: PerplexityChange
+
+    @property
+    def name(self) -> str:
+        """The layer's: ``layers.3``, ``embeddings`` or ``head``."""
+        return str(self.way.arithmetic.only)
+
+    def row(self) -> dict[str, Any]:
+        """Return a flat record."""
+        error, arithmetic = self.errors.error, self.way.arithmetic
+        mean, low, high = self.change.percent
+        return {
+            "way": replace(arithmetic, only=None).label,
+            "layer": self.name,
+            "matrices": self.errors.matrices,
+            "elements": self.errors.elements,
+            "sigma": self.errors.sigma,
+            "subnormal_blocks": error.subnormal_blocks,
+            "zero_blocks": error.zero_blocks,
+            "mse": error.mse,
+            "expected_mse": error.expected,
+            "perplexity": self.way.perplexity,
+            "log_perplexity": self.way.log_perplexity,
+            "percent": mean,
+            "percent_low": low,
+            "percent_high": high,
+        }
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
     """A sweep over ways to compute products.
 
@@ -97,6 +155,7 @@ class EvaluationReport:
         ways: What was found; the first is the model as it is.
         segment: How many scored tokens make a segment.
         notes: What else is to be said.
+        layers: What each layer makes of it that is quantized alone, by way; none where that was not asked.
     """
 
     model: dict[str, Any]
@@ -104,6 +163,7 @@ class EvaluationReport:
     ways: tuple[EvaluatedWay, ...]
     segment: int = SEGMENT
     notes: tuple[str, ...] = ()
+    layers: tuple[EvaluatedLayer, ...] = ()
 
     def __post_init__(self) -> None:
         check_segments(len(self.ways[0].log_likelihoods), self.segment)
@@ -148,7 +208,15 @@ class EvaluationReport:
             elif len(differing) == 1:
                 yield before, after, differing[0]
 
+    def layer(self, way: EvaluatedWay, errors: LayerErrors) -> EvaluatedLayer:
+        """Return what comes of one layer that is quantized alone."""
+        return EvaluatedLayer(way, errors, self.compare(self.ways[0], way))
+
     def rows(self) -> list[dict[str, Any]]:
+        """Return a flat record of each layer where there are some, else of each way."""
+        return [layer.row() for layer in self.layers] or self.way_rows()
+
+    def way_rows(self) -> list[dict[str, Any]]:
         """Return a flat record of each way."""
         rows = []
         for way, compared in zip(self.ways, self.against_unquantized, strict=True):
@@ -176,13 +244,14 @@ class EvaluationReport:
             "text": self.text,
             "ways": [
                 {**row, "left_alone": list(way.arithmetic.left_alone), "segments": self.segments(way)}
-                for row, way in zip(self.rows(), self.ways, strict=True)
+                for row, way in zip(self.way_rows(), self.ways, strict=True)
             ],
             "segment_tokens": lengths,
             "against_unquantized": [
                 compared.to_dict() for compared in self.against_unquantized if compared is not None
             ],
             "comparisons": [compared.to_dict() for compared in self.comparisons],
+            "layers": [layer.row() for layer in self.layers],
             "notes": list(self.notes),
         }
 
@@ -196,7 +265,7 @@ def _facts(arithmetic: Arithmetic) -> dict[str, Any]:
     if arithmetic.quantization is None:
         return {}
     own = {field.name: getattr(arithmetic, field.name) for field in fields(arithmetic)}
-    del own["quantization"], own["left_alone"]
+    del own["quantization"], own["left_alone"], own["only"]
     return {**asdict(arithmetic.quantization), **own}
 
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from blockdot.cli import evaluate as command
 from blockdot.lab.language import default_model
+from blockdot.lab.language.arithmetic import Arithmetic, QuantizedProducts, combine
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
+from blockdot.lab.quality.quantization_error import Quantization
+from blockdot.model import DotSpec, matmul
 from tiny_models import write_model, write_text, write_tokenizer
 
 pytest.importorskip("tokenizers")
@@ -77,6 +80,51 @@ def test_what_a_unit_computes(blockdot, model, text):
     assert ways[1]["perplexity"] == pytest.approx(ways[2]["perplexity"], rel=1e-3)
 
 
+def test_each_layer_alone(blockdot, model, text):
+    asked = ("--scale", "ue4m3", "--layers", "--tokens", 64, "-o", "r.csv", "-o", "r.md", "-o", "r.json")
+    done = blockdot("evaluate", model, "--text", text, *ASKED, *asked)
+    assert (done.code, done.err) == (0, "")
+    assert "One layer quantized alone" in done.out
+    rows = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    assert [row["layer"] for row in rows] == ["layers.0", "layers.1"]
+    assert Path("r.md").read_text().count("\n") == 4
+    document = json.loads(Path("r.json").read_text())
+    read, tokenizer = open_model(model)
+    windows = tokenizer.encode(text.read_text())[:64].reshape(2, 32)
+    way = Arithmetic(quantization=Quantization(scale="ue4m3", block_size=8), only="layers.1")
+    likely = Transformer(
+        read.configuration, read.weights, QuantizedProducts(way, read.configuration.layers)
+    ).log_likelihoods(windows)
+    assert document["layers"][1]["perplexity"] == pytest.approx(np.exp(-likely.mean()))
+    assert len(document["ways"]) == 2
+    assert document["ways"][1]["label"] == document["layers"][1]["way"]
+
+
+def test_a_published_tensor_core(blockdot, model, text):
+    presets = ("--preset", "ada-e4m3", "--preset", "ada-e4m3-fp16")
+    asked = ("--window", 32, "--segment", 8, "--tokens", 32, "--workers", 1, *presets, "--json")
+    ways = json.loads(blockdot("evaluate", model, "--text", text, *asked).out)["ways"]
+    assert [way["preset"] for way in ways] == [None, "ada-e4m3", "ada-e4m3-fp16"]
+    assert (ways[1]["element"], ways[1]["block_size"], ways[1]["fraction"]) == ("e4m3", 16, 13)
+    assert len({way["perplexity"] for way in ways}) == 3
+    # What `evaluate` uses is the product as that machine has it, to the bit.
+    spec = DotSpec.preset("ada-e4m3-fp16")
+    assert spec.result == "binary16"
+    way = Quantization("e4m3", "none", 16)
+    arithmetic = combine([way], None, ["aligned"], fraction=13, preset="ada-e4m3-fp16")[1]
+    weight, x = np.random.default_rng(0).normal(0, 1, (2, 8, 32)).astype(np.float32)
+    found = QuantizedProducts(arithmetic, 2).linear("layers.0.query", weight)(x[np.newaxis])[0]
+    np.testing.assert_array_equal(found, matmul(spec, way.quantize(x), way.quantize(weight)))
+    assert np.array_equal(found, found.astype(np.float16))
+
+
+def test_activations_have_a_method_of_their_own(blockdot, model, text):
+    asked = ("--scale", "ue4m3", "--method", "four_over_six", "--activation-method", "absmax", "--json")
+    ways = json.loads(blockdot("evaluate", model, "--text", text, *ASKED, *asked).out)["ways"]
+    assert ways[1]["label"] == "ue4m3 N=8 four_over_six, activations absmax"
+    assert (ways[1]["operands"], ways[1]["activation_method"]) == ("both", "absmax")
+
+
 def test_another_library_s_quantizer(blockdot, model, text):
     asked = ("--window", 32, "--segment", 16, "--tokens", 64, "--workers", 1)
     done = blockdot("evaluate", model, "--text", text, *asked, "--recipe", "transformer_engine", "--json")
@@ -132,6 +180,14 @@ REFUSED = {
     "unit": (
         ["model", "--accumulate", "fp32", "--operands", "weights"],
         "operands must be 'both' for accumulate 'fp32', as units take codes of both, not 'weights'",
+    ),
+    "preset": (
+        ["model", "--preset", "ada-e4m3", "--fraction", 12],
+        "--preset must go without --block-size, which it says itself",
+    ),
+    "activation method": (
+        ["model", "--activation-method", "floor"],
+        "scale must be ue8m0 for method 'floor', not 'ue4m3'",
     ),
     "tokens": (["model", "--tokens", -1], "tokens must be at least 0, not -1"),
     "output": (["model", "-o", "x.txt"], "output must end in .csv, .json or .md, not x.txt"),

@@ -98,10 +98,12 @@ def test_the_evaluation_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     asked = ["evaluate", str(write_model(tmp_path / "model")), "--text", str(write_text(tmp_path / "text"))]
     small = ["--window", "32", "--block-size", "8", "--tokens", "128", "--segment", "16", "--workers", "1"]
     path = tmp_path / "report.json"
-    assert run([*asked, *small, "-o", str(path)]) == 0
+    assert run([*asked, *small, "--layers", "-o", str(path)]) == 0
     record = json.loads(path.read_text(encoding="utf-8"))
     validator("evaluation-report").validate(record)
     assert len(record["comparisons"]) == 1
+    assert len(record["layers"]) == 4
+    refuses_without("evaluation-report", record, "layers")
     refuses_without("evaluation-report", record, "segment_tokens")
     del record["ways"][1]["segments"]
     with pytest.raises(jsonschema.ValidationError, match="segments"):
