@@ -21,7 +21,8 @@ what is added to them to stay in a cache.
 
 A BLAS adds up one unit well where it is long. Where there are many short ones of which float32 holds every
 partial sum, compiled loops take their place if they are there: they multiply as a BLAS does, and add every
-unit to its accumulator on the way, in float32, or for ``exact`` in a float64 that holds the sum of all.
+unit to its accumulator on the way, in float32, or for ``exact`` in a float64 that holds the sum of all. For
+``aligned`` they add the terms of a step in float64, cut off at the largest exponent.
 """
 
 import itertools
@@ -44,6 +45,7 @@ from .tensor import BlockTensor
 
 __all__ = [
     "AlignedProduct",
+    "CompiledAlignedProduct",
     "CompiledProduct",
     "ComputedProduct",
     "MatmulOperand",
@@ -89,6 +91,8 @@ _TILINGS: Final[dict[str, Tiling]] = {
 _COMPUTED_TILING: Final = Tiling(64, 512)
 # About as large where the loops are compiled, which keep accumulators in registers and read tiles seldom.
 _COMPILED_TILING: Final = Tiling(210, 512)
+# A row of the kernels' tiles is worked with in a level-1 cache, with all terms of a step.
+_COMPILED_ALIGNED_TILING: Final = Tiling(210, 256)
 # Multiplications that take about as long as what else is compiled does for one element.
 _MULTIPLICATIONS: Final = 128
 # Rows of registers in the kernels of a BLAS: a tile of another height leaves some of them empty.
@@ -544,14 +548,17 @@ class AlignedProduct(MatrixProduct[list[_Unit]]):
         super().__init__(spec, a, b, tiling)
         self.group_blocks = spec.blocks * (spec.block_size // a.block_size)
         # One block a row.
-        self.exponents = [read_exponents(operand.scale)[operand.scales.T] for operand in (a, b)]
+        self.exponents = [
+            np.ascontiguousarray(read_exponents(operand.scale)[operand.scales.T]) for operand in (a, b)
+        ]
         self.supports = [
             np.ascontiguousarray(
                 term_supports(operand.element, operand.scale, operand.codes, operand.scales).T
             )
             for operand in (a, b)
         ]
-        self.dtype = _precision(spec, _block_bits(spec)) or np.dtype(np.float64)
+        unit = replace(spec, block_size=spec.unit_size)
+        self.dtype = _precision(unit, _block_bits(unit)) or np.dtype(np.float64)
 
     def _side(self, index: int, rows: slice) -> list[_Unit]:
         operand = self._operand(index)
@@ -591,9 +598,72 @@ class AlignedProduct(MatrixProduct[list[_Unit]]):
         return read
 
 
+@dataclass(frozen=True)
+class _AlignedSide:
+    """Some rows of an operand.
+
+    Attributes:
+        panels: Of their values: see `kernels.pack_panels`.
+        exponents: What their scales read as, shape (blocks, rows of all panels).
+        supports: Which elements of a block are not zero, of the same shape.
+    """
+
+    panels: npt.NDArray[np.float32]
+    exponents: npt.NDArray[np.int16]
+    supports: npt.NDArray[np.uint16]
+
+
+class CompiledAlignedProduct(MatrixProduct[_AlignedSide]):
+    """The same in compiled loops, of terms that float32 holds and of sums that never are subnormal."""
+
+    def __init__(self, product: AlignedProduct, compiled: ModuleType, tiling: Tiling | None = None) -> None:
+        super().__init__(product.spec, product.a, product.b, tiling or _COMPILED_ALIGNED_TILING)
+        self.product, self.compiled = product, compiled
+        rows, columns = self.kernel = compiled.tile_shape(np.float32)
+        height, width = self.tile
+        self.tile = max(1, height // rows) * rows, max(1, width // columns) * columns
+
+    @staticmethod
+    def applies(product: AlignedProduct) -> bool:
+        """Whether the loops give the same bits as this."""
+        spec = product.spec
+        least = sum(fmt.least_exponent for fmt in spec.scales)
+        return (
+            product.dtype == np.float32
+            and spec.result == "binary32"
+            and least - 2 * spec.fraction >= -126
+            and spec.aligned_sum(()).narrow
+            and not product.special
+        )
+
+    def _side(self, index: int, rows: slice) -> _AlignedSide:
+        panels = self._operand(index).panels(rows, self.kernel[index], self.compiled)
+        empty = ((0, 0), (0, len(panels) * panels.shape[2] - (rows.stop - rows.start)))
+        exponents = np.pad(self.product.exponents[index][:, rows], empty)
+        return _AlignedSide(panels, exponents, np.pad(self.product.supports[index][:, rows], empty))
+
+    def _tile(self, a: _AlignedSide, b: _AlignedSide, rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        total = np.zeros((a.exponents.shape[1], b.exponents.shape[1]), np.float32)
+        with np.errstate(over="ignore"):
+            self.compiled.add_aligned(
+                a.panels,
+                b.panels,
+                self.a.block_size,
+                self.product.group_blocks,
+                a.exponents,
+                b.exponents,
+                a.supports,
+                b.supports,
+                self.spec.fraction,
+                self.spec.zero_exponent,
+                total,
+            )
+        return total[: rows.stop - rows.start, : columns.stop - columns.start]
+
+
 def product_of(
     spec: DotSpec, a: MatmulOperand, b: MatmulOperand, tiling: Tiling | None = None
-) -> "AlignedProduct | CompiledProduct | ComputedProduct | RoundedProduct":
+) -> "AlignedProduct | CompiledAlignedProduct | CompiledProduct | ComputedProduct | RoundedProduct":
     """Return what computes a product with the least time: all of them give the same bits.
 
     Args:
@@ -604,10 +674,15 @@ def product_of(
     """
     if spec.accumulate not in _TILINGS or spec.term_size == 1:
         return ComputedProduct(spec, a, b, tiling)
-    if spec.accumulate == "aligned":
-        return AlignedProduct(spec, a, b, tiling)
-    product = RoundedProduct(spec, a, b, tiling)
     multiplications = a.rows * b.rows * a.blocks * a.block_size
+    if spec.accumulate == "aligned":
+        aligned = AlignedProduct(spec, a, b, tiling)
+        if CompiledAlignedProduct.applies(aligned) and (
+            compiled := loops(multiplications // _MULTIPLICATIONS)
+        ):
+            return CompiledAlignedProduct(aligned, compiled, tiling)
+        return aligned
+    product = RoundedProduct(spec, a, b, tiling)
     if CompiledProduct.applies(product) and (compiled := loops(multiplications // _MULTIPLICATIONS)):
         return CompiledProduct(product, compiled, tiling)
     return product

@@ -15,6 +15,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 __all__ = [
+    "add_aligned",
     "add_products",
     "decode_blocks",
     "decode_nibbles",
@@ -46,6 +47,8 @@ _TILES: Final = {
     "float32": (7, 2) if _WIDE else (3, 2),
     "float64": (9, 1) if _WIDE else (4, 1),
 }
+# What is left of a float64 that is cut toward zero to the precision of float32.
+_SINGLE_CUT: Final = np.int64(-1 << 29)
 # Columns multiplied in one go: as many of a panel of B stay in a level-1 cache.
 _RUN: Final = 256
 
@@ -339,3 +342,91 @@ def add_products(
                 tile = out[p * height : (p + 1) * height, q * breadth : (q + 1) * breadth]
                 # numba passes the first argument.
                 _add_tile(a[p, k:], b[q, k:], units, width, tile)  # pyright: ignore[reportCallIssue]
+
+
+@numba.njit(cache=True, nogil=True)
+def add_aligned(
+    a: npt.NDArray[np.float32],
+    b: npt.NDArray[np.float32],
+    width: int,
+    terms_of_step: int,
+    a_exponents: npt.NDArray[np.int16],
+    b_exponents: npt.NDArray[np.int16],
+    a_supports: npt.NDArray[np.uint16],
+    b_supports: npt.NDArray[np.uint16],
+    fraction: int,
+    zero_exponent: int,
+    out: npt.NDArray[np.float32],
+) -> None:
+    """Add the product of A and B transposed to `out` as `AlignedSum` does, step by step in ascending order.
+
+    A term is the product of `width` columns with as many, which float32 holds. Neither a total nor a sum is
+    below float32's normal numbers, unless it is zero: with e the least exponent of a term that is not zero,
+    ``e - 2 * fraction >= -126``. And float64 holds the integers that are added.
+
+    Args:
+        a: The rows of A in panels, as `pack_panels` makes them, as high as the tiles of `tile_shape`.
+        b: The rows of B in panels as high as those tiles are wide.
+        width: Columns of a term.
+        terms_of_step: Terms of a step; there is a whole number of steps.
+        a_exponents: What each scale of A reads as, shape (terms, rows of all panels of a).
+        b_exponents: Likewise of B.
+        a_supports: Which elements are not zero, as `term_supports` has them, shaped as the exponents.
+        b_supports: Likewise of B.
+        fraction: Bits kept behind the point of the largest exponent.
+        zero_exponent: What is exactly zero reads as.
+        out: Contiguous, shape (rows of all panels of a, rows of all panels of b).
+    """
+    height, breadth = a.shape[2], b.shape[2]
+    columns = out.shape[1]
+    zero = np.int16(zero_exponent)
+    # One row of tiles: what follows stays in a level-1 cache. Each loop over columns is short enough for LLVM
+    # to make vectors of it.
+    terms = np.empty((terms_of_step, height, columns), np.float32)
+    largest = np.empty(columns, np.int16)
+    up, total = np.empty(columns, np.float64), np.empty(columns, np.float64)
+    down = np.empty(columns, np.float32)
+    up_bits, total_bits, down_bits = up.view(np.int64), total.view(np.int64), down.view(np.int32)
+    for first in range(0, a_exponents.shape[0], terms_of_step):
+        for p in range(a.shape[0]):
+            terms[:] = 0
+            for q in range(b.shape[0]):
+                for k in range(terms_of_step):
+                    start = (first + k) * width
+                    tile = terms[k, :, q * breadth : (q + 1) * breadth]
+                    # numba passes the first argument.
+                    _add_tile(a[p, start:], b[q, start:], 1, width, tile)  # pyright: ignore[reportCallIssue]
+            for row in range(height):
+                i = p * height + row
+                sums = out[i]
+                bits = sums.view(np.int32)
+                for j in range(columns):
+                    magnitude = bits[j] & _MAGNITUDE
+                    exponent = (magnitude >> np.int32(23)) - np.int32(127)
+                    largest[j] = np.int16(exponent) if magnitude != 0 else zero
+                for k in range(first, first + terms_of_step):
+                    of_a, support = a_exponents[k, i], a_supports[k, i]
+                    of_b, supports = b_exponents[k], b_supports[k]
+                    for j in range(columns):
+                        # In two steps, which LLVM makes vectors of.
+                        read = np.int16(of_a + of_b[j])
+                        read = read if (support & supports[j]) != 0 else zero
+                        largest[j] = read if read > largest[j] else largest[j]
+                for j in range(columns):
+                    up_bits[j] = np.int64(1023 + fraction - largest[j]) << 52
+                for j in range(columns):
+                    total[j] = np.trunc(np.float64(sums[j]) * up[j])
+                for k in range(terms_of_step):
+                    term = terms[k, row]
+                    for j in range(columns):
+                        total[j] += np.trunc(np.float64(term[j]) * up[j])
+                for j in range(columns):
+                    # Where all is zero, any power of two will do.
+                    power = max(np.int32(127 - fraction) + np.int32(largest[j]), np.int32(1))
+                    down_bits[j] = power << np.int32(23)
+                for j in range(columns):
+                    total[j] += 0.0  # -0 becomes +0
+                for j in range(columns):
+                    total_bits[j] &= _SINGLE_CUT
+                for j in range(columns):
+                    sums[j] = np.float32(total[j]) * down[j]

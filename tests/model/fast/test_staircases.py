@@ -10,10 +10,18 @@ import tracemalloc
 import numpy as np
 import pytest
 import reference
+from aligned_steps import TensorCore
 from blockdot.model import BlockTensor, DotSpec, formats, matmul, quantize
 from blockdot.model.fast import staircases
 from blockdot.model.fast.decoder import Decoder
-from blockdot.model.matrix_products import CompiledProduct, MatmulOperand, RoundedProduct, Tiling, product_of
+from blockdot.model.matrix_products import (
+    CompiledAlignedProduct,
+    CompiledProduct,
+    MatmulOperand,
+    RoundedProduct,
+    Tiling,
+    product_of,
+)
 from messages import untyped, whole
 
 pytest.importorskip("numba")
@@ -192,8 +200,9 @@ def operands(
 
 def check_matmul(spec: DotSpec, A: BlockTensor, B: BlockTensor, *, applies: bool, tiling=None) -> np.ndarray:
     """Hold the loops against numpy alone, and see that they are taken where they apply."""
-    chosen = product_of(spec, MatmulOperand(A, spec.block_size), MatmulOperand(B, spec.block_size))
-    assert isinstance(chosen, CompiledProduct) == applies
+    size = spec.unit_size if spec.accumulate == "aligned" else spec.block_size
+    chosen = product_of(spec, MatmulOperand(A, size), MatmulOperand(B, size))
+    assert isinstance(chosen, CompiledProduct | CompiledAlignedProduct) == applies
     seen = matmul(spec, A, B, tiling=tiling)
     with staircases.plain():
         wanted = matmul(spec, A, B)
@@ -270,10 +279,69 @@ def test_matmul_of_real_scales_and_groups_of_blocks(rng):
         check_matmul(spec, A, B, applies=True)
 
 
+ALIGNED = [
+    # Element, block size, blocks, fraction and zero_exponent: terms cut off early and late, zeros that read
+    # more than every term and less.
+    ("e2m1", 16, 4, 35, -139),
+    ("e2m1", 8, 2, 3, -15),
+    ("e2m3", 4, 1, 20, -139),
+    ("e2m1", 128, 2, 9, -60),
+    ("e2m3", 2, 8, 1, -255),
+    (("e2m1", "e2m3"), 16, 1, 35, -139),
+]
+
+
+@pytest.mark.parametrize("scale", ["ue4m3", "ue5m3", "ue2m0", ("ue4m3", "ue5m3")], ids=str)
+def test_aligned_matmul(scale, rng):
+    for element, size, blocks, fraction, zero_exponent in ALIGNED:
+        spec = DotSpec(
+            element=element,
+            scale=scale,
+            block_size=size,
+            blocks=blocks,
+            accumulate="aligned",
+            fraction=fraction,
+            zero_exponent=zero_exponent,
+        )
+        step = blocks * size
+        A, B = operands(rng, spec, (20, 50, 5 * step), 0.002)
+        zeros = np.where(np.arange(20)[:, np.newaxis] < 3, 0, A.codes)
+        A = dataclasses.replace(A, codes=zeros.astype(A.codes.dtype))
+        seen = check_matmul(spec, A, B, applies=True)
+        check_matmul(spec, A, B, applies=True, tiling=Tiling(7, 40, 1000))
+        assert not seen[:3].view(np.uint32)[~np.isnan(seen[:3])].any()
+        # Each step is taken away again by the next: what is left is what was cut off.
+        twice = [np.repeat(t.codes.reshape(len(t.codes), 5, step), 2, axis=1) for t in (A, B)]
+        twice[0][:, 1::2] ^= 1 << (A.element_format.bits - 1)
+        again = [np.repeat(t.scales.reshape(len(t.scales), 5, blocks), 2, axis=1) for t in (A, B)]
+        A, B = (
+            dataclasses.replace(t, codes=codes.reshape(len(codes), -1), scales=scales.reshape(len(codes), -1))
+            for t, codes, scales in zip((A, B), twice, again, strict=True)
+        )
+        check_matmul(spec, A, B, applies=True)
+
+
+@pytest.mark.parametrize("scale", ["ue4m3", "ue5m3"])
+def test_aligned_matmul_against_fractions(scale, rng):
+    for fraction in (6, 35):
+        spec = DotSpec(scale=scale, blocks=4, accumulate="aligned", fraction=fraction)
+        A, B = operands(rng, spec, (12, 20, 4 * 64), 0.002)
+        seen = check_matmul(spec, A, B, applies=True).view(np.uint32)
+        core = TensorCore(("e2m1", "e2m1"), (scale, scale), fraction=fraction)
+        (a, a_scale), (b, b_scale) = A.blocks(), B.blocks()
+        a, b = (x.reshape(len(x), -1, 4, 16).tolist() for x in (a, b))
+        a_scale, b_scale = (x.reshape(len(x), -1, 4).tolist() for x in (a_scale, b_scale))
+        for m, n in itertools.product(range(12), range(20)):
+            assert seen[m, n] == core.chain(a[m], b[n], a_scale[m], b_scale[n])
+
+
 def test_matmul_leaves_to_numpy_what_the_loops_cannot_do(rng):
     for parameters, columns in (
         ({"accumulate": "none"}, 16),
-        ({"accumulate": "aligned"}, 64),
+        ({"accumulate": "aligned", "scale": "ue8m0"}, 64),
+        ({"accumulate": "aligned", "result": "e8m13"}, 64),
+        ({"accumulate": "aligned", "scale": "ue5m3", "fraction": 50}, 64),
+        ({"accumulate": "aligned", "scale": "ue5m3", "fraction": 45, "blocks": 4}, 64),
         ({"accumulate": "fp32", "scale": "ue8m0"}, 64),
         ({"accumulate": "exact", "scale": "ue8m0"}, 64),
         ({"accumulate": "fp32", "scale": "ue5m3", "blocks": 4}, 256),
@@ -305,7 +373,7 @@ from blockdot.model import BlockTensor, DotSpec, matmul
 from blockdot.model.fast import kernels, staircases
 assert kernels.tile_shape(np.float32) == (3, 16)
 rng = np.random.default_rng(1)
-for accumulate in ("fp32", "exact"):
+for accumulate in ("fp32", "exact", "aligned"):
     spec = DotSpec(scale="ue4m3", accumulate=accumulate)
     A, B = (
         BlockTensor(
