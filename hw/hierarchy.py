@@ -82,6 +82,16 @@ class Emitter:
         return _PORT.sub(lambda port: f"{port[1]}{order[port[4]]}{port[3]}", text)
 
     @property
+    def summaries(self) -> dict[str, str]:
+        """What each collected component does, by its module's name: its docstring's first line."""
+        found: dict[str, str] = {}
+        for module, parameters in self._parameters.items():
+            # A class without one has None, and so has every class where Python runs with -OO.
+            summary, _, _ = (parameters["class"].__doc__ or "").strip().partition("\n")
+            found[module] = summary.replace("`", "")
+        return found
+
+    @property
     def modules(self) -> str:
         """The RTLIL of every collected component, each before those that contain it."""
         return "".join(self._texts)

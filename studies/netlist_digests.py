@@ -1,8 +1,9 @@
 """Digests of emitted netlists: a change of structure that is to leave the hardware alone is held to it.
 
 ``python -m studies.netlist_digests`` emits units of every accumulation, form, depth and flow, and compares
-the SHA-256 of their Verilog and RTLIL with ``studies/netlist_digests.jsonl``. ``--write``
-keeps those of today; use it only for a change that means to change netlists.
+the SHA-256 of their Verilog and RTLIL with ``studies/netlist_digests.jsonl``. The Verilog is `plain_verilog`,
+which no comment changes. ``--write`` keeps those of today; use it only for a change that means to change
+netlists.
 """
 
 import argparse
@@ -14,7 +15,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from blockdot.hw import DotArray, DotUnit, to_rtlil, to_verilog
+from blockdot.hw import DotArray, DotUnit, to_rtlil
+from blockdot.hw.verilog import plain_verilog
 from blockdot.model import DotSpec
 from rich.console import Console
 from rich.progress import track
@@ -82,7 +84,7 @@ def digest(of: tuple[Parameters, Parameters]) -> dict[str, Any]:
     def unit() -> DotUnit | DotArray:
         return (DotArray if "rows" in parameters else DotUnit)(DotSpec(**spec), **parameters)
 
-    texts = {"verilog": to_verilog(unit()).text, "rtlil": to_rtlil(unit())}
+    texts = {"verilog": plain_verilog(unit()), "rtlil": to_rtlil(unit())}
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     return {"spec": spec, "unit": parameters, **hashes}
 

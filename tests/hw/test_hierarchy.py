@@ -143,6 +143,6 @@ def test_roundings_of_unlike_width_are_modules_of_their_own() -> None:
     # The group's rounding has binary32's fraction, a guard and a sticky bit; that of the accumulation 4 more
     # bits than binary32, less the hidden one.
     widths = re.findall(
-        r"^module \w+_round\w*\(.*?input \[(\d+):0\] fraction;", text, re.MULTILINE | re.DOTALL
+        r"^module \w+_round\w*\([^)]*?input  wire \[(\d+):0\] fraction\b", text, re.MULTILINE | re.DOTALL
     )
     assert sorted(widths) == ["24", "26"]

@@ -192,10 +192,9 @@ def test_every_block_comes_out_once_and_in_order(stages: int, optimise: Optimise
 def test_the_verilog_and_its_sidecar_tell_the_ports() -> None:
     unit = QuantizerUnit(QuantizerSpec(block_size=2), stages=1)
     module = to_verilog(unit)
-    assert (
-        f"module {unit.name}(clk, rst, i_valid, i_ready, i_x, o_valid, o_ready, o_codes, o_scale);"
-        in module.text
-    )
+    head = module.text.partition(f"module {unit.name}(")[2].partition(");")[0]
+    names = [line.split()[-1] for line in head.strip().split(",\n")]
+    assert names == ["clk", "rst", "i_valid", "i_ready", "i_x", "o_valid", "o_ready", "o_codes", "o_scale"]
     assert module.sidecar["spec"]["name"] == unit.spec.name
     assert [port["name"] for port in module.sidecar["ports"]] == [port.name for port in unit.ports]
     assert module.sidecar["widths"]["midpoint_fraction"] == 6
