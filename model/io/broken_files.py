@@ -1,5 +1,6 @@
 """What is said of a file that is not what its suffix says."""
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ __all__ = ["reading"]
 # and what it covers (NotImplementedError, RecursionError) an unknown compression's and a deep header's.
 _BROKEN: Final = (
     *(ValueError, EOFError, LookupError, RuntimeError, SyntaxError, TypeError, OverflowError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
+    # numpy takes the header of an old .npy file apart as Python's own text.
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 
 
