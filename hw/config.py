@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protoc
 
 from ..base.argument_checks import require_int
 from ..model import DotSpec
-from ..model.aligned_sum import ZERO_EXPONENT
+from ..model.formats import NO_SCALE
 
 if TYPE_CHECKING:
     from .dot_unit import DotUnit
@@ -210,27 +210,15 @@ def keeps_carries(spec: DotSpec) -> bool:
     return ACCUMULATORS[spec.accumulate].keeps_carries
 
 
-def _without_hardware(spec: DotSpec) -> list[str]:
-    """Return what of a specification no hardware is made for."""
-    missing = ["no scales"] if spec.scale == "none" else []
-    missing += ["terms of one product"] if spec.term_size == 1 else []
-    missing += [f"a zero_exponent of {spec.zero_exponent}"] if spec.zero_exponent != ZERO_EXPONENT else []
-    missing += [f"a result of {spec.result}"] if spec.result != "binary32" else []
-    return missing
-
-
 def has_hardware(spec: DotSpec) -> bool:
     """Return whether there is hardware of a specification."""
-    return not _without_hardware(spec)
+    return spec.scale != NO_SCALE.name or spec.term_size == 1
 
 
 def require_hardware(spec: DotSpec) -> None:
     """Raise ValueError unless there is hardware of a specification."""
-    if missing := _without_hardware(spec):
-        raise ValueError(
-            f"spec must have scales, terms of 16 elements, a zero_exponent of {ZERO_EXPONENT} and a binary32 "
-            f"result for hardware, not {' and '.join(missing)} ({spec.name})"
-        )
+    if not has_hardware(spec):
+        raise ValueError(f"spec must have scales or a term_size of 1 for hardware, not be {spec.name}")
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from typing import Any, Self
 from amaranth.hdl import Module, Signal, Value
 
 from ..model import DotSpec
+from ..model.formats import NO_SCALE
 from .config import Flow, Optimise, UnitConfig
 from .datapath import make_datapath
 from .pipeline import PipelineControl, build_data
@@ -100,14 +101,16 @@ class DotUnit(StreamUnit):
             meaning = vector_meaning(fmt.name, fmt.bits, count, f"elements of {name}{above}")
             ports.append(Port(f"i_{name}", count * fmt.bits, "in", meaning))
         for name, fmt in zip("ab", spec.scales, strict=True):
-            meaning = vector_meaning(fmt.name, fmt.bits, spec.blocks, f"block scale of {name}")
-            ports.append(Port(f"i_{name}_scale", spec.blocks * fmt.bits, "in", meaning))
+            if fmt.bits:
+                meaning = vector_meaning(fmt.name, fmt.bits, spec.blocks, f"block scale of {name}")
+                ports.append(Port(f"i_{name}_scale", spec.blocks * fmt.bits, "in", meaning))
         return tuple(ports)
 
     @property
     def result_ports(self) -> tuple[Port, ...]:
         """The port of the results."""
-        return (Port("o_result", 32, "out", "the result, binary32"),)
+        result = self.spec.result_format
+        return (Port("o_result", result.bits, "out", f"the result, {result.name}"),)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -116,5 +119,7 @@ class DotUnit(StreamUnit):
 
     def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build the datapath and return the result."""
-        codes = Codes(self.i_a, self.i_b, self.i_a_scale, self.i_b_scale)
+        scaled = self.spec.scale != NO_SCALE.name
+        scales = (self.i_a_scale, self.i_b_scale) if scaled else (None, None)
+        codes = Codes(self.i_a, self.i_b, *scales)
         return build_data(m, platform, self.datapath.steps, self._cuts, codes, control).result

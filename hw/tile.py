@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
+from ..model.formats import NO_SCALE
 from .config import Flow, Optimise, UnitConfig
 from .datapath import make_datapath
 from .hierarchy import add_submodule
@@ -26,7 +27,7 @@ class DotCell(wiring.Component):
 
     Members:
         a, b: Decoded elements.
-        a_scale, b_scale: Codes of the scales.
+        a_scale, b_scale: Codes of the scales; no such ports where there are none.
         move: Everything moves; no such port without stages.
         first, enable: What is before the accumulator starts a sum, and is an input; no such ports where
             nothing is accumulated.
@@ -52,11 +53,10 @@ class DotCell(wiring.Component):
             {
                 "a": In(a),
                 "b": In(b),
-                "a_scale": In(a_scale),
-                "b_scale": In(b_scale),
+                **({"a_scale": In(a_scale), "b_scale": In(b_scale)} if a_scale else {}),
                 **({"move": In(1)} if config.stages else {}),
                 **({"first": In(1), "enable": In(1)} if spec.accumulates else {}),
-                "result": Out(32),
+                "result": Out(spec.result_format.bits),
             }
         )
 
@@ -65,7 +65,9 @@ class DotCell(wiring.Component):
         config = self.config
         steps = make_datapath(config, decoded=True).steps
         cuts = place_registers(steps, config.stages, config.optimise)
-        codes = Codes(self.a, self.b, self.a_scale, self.b_scale)
+        scaled = config.spec.scale != NO_SCALE.name
+        scales = (self.a_scale, self.b_scale) if scaled else (None, None)
+        codes = Codes(self.a, self.b, *scales)
         control = None
         if config.stages:
             marks = [self.first, self.enable] if config.spec.accumulates else [self.move, self.move]
@@ -170,6 +172,8 @@ class DotArray(StreamUnit):
             )
             ports.append(Port(f"i_{name}", lanes * count * fmt.bits, "in", meaning))
         for (name, side, count), fmt in zip(self._sides, spec.scales, strict=True):
+            if not fmt.bits:
+                continue
             meaning = vector_meaning(
                 fmt.name,
                 fmt.bits,
@@ -182,12 +186,14 @@ class DotArray(StreamUnit):
     @property
     def result_ports(self) -> tuple[Port, ...]:
         """The port of the results."""
+        result = self.spec.result_format
+        place = f"[{result.bits}k+{result.bits - 1}:{result.bits}k]"
         return (
             Port(
                 "o_result",
-                32 * self.rows * self.columns,
+                result.bits * self.rows * self.columns,
                 "out",
-                f"the results, binary32: row i and column j at bits [32k+31:32k] with k = {self.columns}i+j",
+                f"the results, {result.name}: row i and column j at bits {place} with k = {self.columns}i+j",
             ),
         )
 
@@ -217,12 +223,12 @@ class DotArray(StreamUnit):
             for j in range(self.columns):
                 cell = DotCell(self.config)
                 add_submodule(m, platform, f"cell_{i * self.columns + j}", cell)
-                m.d.comb += [
-                    cell.a.eq(vectors["a"][i]),
-                    cell.b.eq(vectors["b"][j]),
-                    cell.a_scale.eq(self.i_a_scale.word_select(i, scale_bits[0])),
-                    cell.b_scale.eq(self.i_b_scale.word_select(j, scale_bits[1])),
-                ]
+                m.d.comb += [cell.a.eq(vectors["a"][i]), cell.b.eq(vectors["b"][j])]
+                if scale_bits[0]:
+                    m.d.comb += [
+                        cell.a_scale.eq(self.i_a_scale.word_select(i, scale_bits[0])),
+                        cell.b_scale.eq(self.i_b_scale.word_select(j, scale_bits[1])),
+                    ]
                 if control is not None:
                     m.d.comb += cell.move.eq(control.move)
                     if spec.accumulates:

@@ -30,6 +30,7 @@ __all__ = [
     "UNIT",
     "ZERO_EXPONENT",
     "AlignedSum",
+    "FloatFields",
     "ResultFormat",
     "read_exponents",
     "term_supports",
@@ -119,24 +120,86 @@ def _nearest_binary16(values: _Doubles) -> npt.NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
+class FloatFields:
+    """The fields of a number whose bias and special codes are those of IEEE 754.
+
+    Attributes:
+        exponent_bits: Width of the exponent.
+        fraction_bits: Width of the fraction.
+    """
+
+    exponent_bits: int
+    fraction_bits: int
+
+    @property
+    def bits(self) -> int:
+        """Width of a number, its sign included."""
+        return 1 + self.exponent_bits + self.fraction_bits
+
+    @property
+    def bias(self) -> int:
+        """What is subtracted from the exponent field."""
+        return (1 << self.exponent_bits - 1) - 1
+
+    @property
+    def infinity_field(self) -> int:
+        """The exponent field of infinities and NaN."""
+        return (1 << self.exponent_bits) - 1
+
+
+@dataclass(frozen=True)
 class ResultFormat:
     """What totals are rounded to, and sums kept in.
 
     Attributes:
         meaning: The same in a few words.
-        least_exponent: Exponent of its least normal number, which its subnormals share.
+        fields: Widths of its exponent and of its fraction.
+        nearest: Whether totals are rounded to nearest, ties to even; else they are cut off.
+        name: What a unit's results are: those of binary32's exponent are binary32 numbers.
+        bits: Width of a number as a unit gives it.
         rounded: Rounds totals, which float64 holds; binary32 holds what it gives.
     """
 
     meaning: str
-    least_exponent: int
+    fields: FloatFields
+    nearest: bool
+    name: str
+    bits: int
     rounded: Callable[[_Doubles], npt.NDArray[np.float32]]
+
+    @property
+    def least_exponent(self) -> int:
+        """Exponent of its least normal number, which its subnormals share."""
+        return 1 - self.fields.bias
+
+    def encode(self, results: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+        """Return the bits of numbers of this format, as a unit gives them."""
+        if self.bits == 32:
+            return results.view(np.uint32)
+        return results.astype(np.float16).view(np.uint16).astype(np.uint32)
+
+    def decode(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
+        """Return the numbers of bits that a unit gave; every NaN is 0x7FC00000."""
+        if self.bits == 32:
+            return codes.view(np.float32)
+        return canonical(codes.astype(np.uint16).view(np.float16).astype(np.float32))
 
 
 RESULTS: Final[dict[str, ResultFormat]] = {
-    "binary32": ResultFormat("binary32, toward zero", -126, _toward_zero),
-    "e8m13": ResultFormat("binary32 with 13 fraction bits, toward zero", -126, _toward_zero_13),
-    "binary16": ResultFormat("binary16, to nearest, ties to even", -14, _nearest_binary16),
+    "binary32": ResultFormat(
+        "binary32, toward zero", FloatFields(8, 23), False, "binary32", 32, _toward_zero
+    ),
+    "e8m13": ResultFormat(
+        "binary32 with 13 fraction bits, toward zero",
+        FloatFields(8, 13),
+        False,
+        "binary32",
+        32,
+        _toward_zero_13,
+    ),
+    "binary16": ResultFormat(
+        "binary16, to nearest, ties to even", FloatFields(5, 10), True, "binary16", 16, _nearest_binary16
+    ),
 }
 """By name."""
 

@@ -19,7 +19,7 @@ from ..base.argument_checks import require_int
 from ..base.chunks import CHUNK
 from . import formats
 from .accumulate import ACCUMULATIONS, GroupSums
-from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, AlignedSum
+from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, AlignedSum, ResultFormat
 from .block_terms import BlockTerms
 from .fixed_point import canonical, round_sum, two_sum
 from .formats import Format
@@ -242,6 +242,11 @@ class DotSpec:
         return _pair(self.scale, "scale")
 
     @property
+    def result_format(self) -> ResultFormat:
+        """What `result` names: the format in which a unit gives results."""
+        return RESULTS[self.result]
+
+    @property
     def accumulates(self) -> bool:
         """Whether groups are summed into one result."""
         return ACCUMULATIONS[self.accumulate].sums is not None
@@ -377,6 +382,18 @@ class DotSpec:
             results[start : start + step] = accumulator.result()
         return results.reshape(lead)
 
+    def result_bits(self, *codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint32]:
+        """Compute what the unit computes, as the bits that it gives.
+
+        Args:
+            codes: Those of `compute`; of scales that there are none of, anything.
+
+        Returns:
+            As of `compute`.
+        """
+        scaled = any(fmt.bits for fmt in self.scales)
+        return self.result_format.encode(self.compute(*(codes if scaled else codes[:2])))
+
     def _scale_codes(self, name: str, codes: npt.ArrayLike | None, a: npt.ArrayLike) -> npt.ArrayLike:
         """Return the codes of scales: those that are given, or those that stand for none."""
         without = self.scales == (formats.NO_SCALE, formats.NO_SCALE)
@@ -442,7 +459,7 @@ class DotSpec:
             fraction=self.fraction,
             largest_term=largest,
             zero_exponent=self.zero_exponent,
-            result=RESULTS[self.result],
+            result=self.result_format,
         )
 
     def aligned_terms(

@@ -318,7 +318,7 @@ class Stimulus(UnitStimulus):
         spec = self.spec
         codes = (self.a, self.b, self.a_scale, self.b_scale)
         if not spec.accumulates:
-            return spec.compute(*codes).view(np.uint32)
+            return spec.result_bits(*codes)
         starts, ends = self.sums
         lengths = np.where(starts < 0, 0, ends - starts + 1)
         results = np.zeros(len(starts), np.uint32)
@@ -326,7 +326,7 @@ class Stimulus(UnitStimulus):
         for length in np.unique(lengths[lengths > 0]):
             rows = np.flatnonzero(lengths == length)
             groups = starts[rows, np.newaxis] + np.arange(length)
-            results[rows] = spec.compute(*(array[groups] for array in codes)).view(np.uint32)
+            results[rows] = spec.result_bits(*(array[groups] for array in codes))
         return results
 
     def words(self) -> dict[str, npt.NDArray[np.uint32]]:
@@ -343,11 +343,14 @@ class Stimulus(UnitStimulus):
             for name, array, fmt in zip(
                 ("i_a", "i_b", "i_a_scale", "i_b_scale"), arrays, formats, strict=True
             )
+            if fmt.bits
         }
 
     def result_text(self, bits: int) -> str:
-        """Return a binary32 in hex and as a number, shortest that reads back the same."""
-        return f"{bits:#010x} ({np.array(bits, np.uint32).view(np.float32)[()]!s})"
+        """Return a result in hex and as a number, shortest that reads back the same."""
+        result = self.spec.result_format
+        number = result.decode(np.array([bits], np.uint32))[0]
+        return f"{bits:#0{2 + result.bits // 4}x} ({number!s})"
 
     def vector_text(self, vector: int) -> list[str]:
         """Return the lines that tell what a vector holds."""
@@ -463,6 +466,8 @@ def random(
     first, last = _sums(spec, vectors, min(longest, max(1, (1 << spec.guard) // spec.blocks)), rng)
     sum_of = np.cumsum(first) - 1
     a, b = _elements(spec, vectors, rng)
+    if spec.term_size == 1:
+        _level(spec, (a, b), sum_of, rng)
     a_scale, b_scale = _scales(spec, sum_of, rng)
     if spec.accumulates:
         _undo(spec, (a, b, a_scale, b_scale), sum_of, rng)
@@ -545,7 +550,7 @@ def bulk(spec: DotSpec, vectors: int, *, seed: int) -> Stimulus:
 def _uniform(fmt: Format, shape: tuple[int, ...], rng: np.random.Generator) -> Codes:
     """Draw codes uniformly over the finite ones."""
     count = len(fmt.codes)
-    if count == 256 >> (8 - fmt.bits):
+    if fmt.bits <= 8 and count == 1 << fmt.bits:
         # Every code is finite: bytes of raw bits, several times faster.
         size = int(np.prod(shape))
         raw = rng.integers(0, 1 << 64, -(-size // 8), dtype=np.uint64).astype("<u8", copy=False)
@@ -621,8 +626,35 @@ def _elements(spec: DotSpec, vectors: int, rng: np.random.Generator) -> tuple[Co
     return a, b
 
 
+def _level(
+    spec: DotSpec, codes: tuple[Codes, Codes], sum_of: npt.NDArray[np.int64], rng: np.random.Generator
+) -> None:
+    """Bring the elements of half of the sums to exponents near each other.
+
+    Where each product has an exponent of its own, products of uniform codes lie so far apart that few are
+    shifted and none is cut off in part.
+    """
+    chosen = rng.random(int(sum_of[-1]) + 1) < 0.5
+    rows = np.flatnonzero(chosen[sum_of])
+    for fmt, array in zip(spec.elements, codes, strict=True):
+        top = fmt.largest_code >> fmt.mantissa_bits
+        centre = rng.integers(0, top + 1, len(chosen))[sum_of[rows], np.newaxis, np.newaxis]
+        spread = rng.integers(0, 6, len(chosen))[sum_of[rows], np.newaxis, np.newaxis]
+        shape = array[rows].shape
+        field = np.clip(centre + rng.integers(-spread, spread + 1, shape), 0, top)
+        magnitude = field << fmt.mantissa_bits | rng.integers(0, 1 << fmt.mantissa_bits, shape)
+        magnitude = np.minimum(magnitude, fmt.largest_code)
+        # A zero stays one, and every sign.
+        sign = array[rows] & fmt.dtype.type(1 << fmt.magnitude_bits)
+        zero = (array[rows] ^ sign) == 0
+        array[rows] = np.where(zero, array[rows], magnitude.astype(fmt.dtype) | sign)
+
+
 def _scales(spec: DotSpec, sum_of: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Codes, Codes]:
     """Draw finite scale codes, shape (vectors, blocks), of a kind for each sum."""
+    if not any(fmt.bits for fmt in spec.scales):
+        a, b = (np.zeros((len(sum_of), spec.blocks), fmt.dtype) for fmt in spec.scales)
+        return a, b
     vectors, sums = len(sum_of), int(sum_of[-1]) + 1
     shape = (vectors, spec.blocks)
     kind = rng.choice(4, sums, p=[0.55, 0.2, 0.1, 0.15])[sum_of]

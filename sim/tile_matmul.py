@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw import DotArray
-from ..model import BlockTensor
+from ..model import BlockTensor, DotSpec
 from ..model.matmul import check_operands, scaled
 from .engines import cxxrtl
 from .engines.run import BUILD_DIR
@@ -60,6 +60,15 @@ def _packed(
     return words.reshape(tiles.shape[0], groups, -1)
 
 
+def _numbers(spec: DotSpec, words: npt.NDArray[np.uint32], count: int) -> npt.NDArray[np.float32]:
+    """Return the results in words that hold `count` of them each time, side by side."""
+    result = spec.result_format
+    if result.bits == 32:
+        return result.decode(words)
+    halves = np.ascontiguousarray(words.reshape(-1, -(-count // 2)), "<u4").view("<u2")
+    return result.decode(halves[:, :count].astype(np.uint32))
+
+
 def simulate_matmul(
     array: DotArray,
     A: BlockTensor,
@@ -107,7 +116,8 @@ def simulate_matmul(
         codes, scales = tensor.blocks()
         packed = down if name == "a" else across
         packed[f"i_{name}"] = _packed(codes, element.bits, height, groups)
-        packed[f"i_{name}_scale"] = _packed(scales, scale.bits, height, groups)
+        if scale.bits:
+            packed[f"i_{name}_scale"] = _packed(scales, scale.bits, height, groups)
     tile_rows, tile_columns = len(down["i_a"]), len(across["i_b"])
     result = np.empty((tile_rows, array.rows, tile_columns, array.columns), np.float32)
     ones = np.ones(1, np.bool_)
@@ -122,6 +132,7 @@ def simulate_matmul(
                 -1, spread[port].shape[-1]
             )
             for port in ("i_a", "i_b", "i_a_scale", "i_b_scale")  # as the driver reads them
+            if port in spread
         }
         group = np.broadcast_to(np.arange(groups), shape).reshape(-1)
         inputs = TileInputs(
@@ -134,7 +145,8 @@ def simulate_matmul(
         limits = Limits.of(array.latency, inputs)
         outcome, response = cxxrtl.run(array, inputs, build_dir=Path(build_dir), limits=limits)
         bits = outcome.conclude(array, inputs, limits, response).results
-        tiles = bits.view(np.float32).reshape(*shape[:2], array.rows, array.columns)
+        numbers = _numbers(spec, bits, array.rows * array.columns)
+        tiles = numbers.reshape(*shape[:2], array.rows, array.columns)
         result[part] = tiles.swapaxes(1, 2)
     rows, columns = A.shape[0], B.shape[0]
     whole = result.reshape(tile_rows * array.rows, -1)[:rows, :columns]

@@ -88,7 +88,8 @@ def _of_codes(spec: DotSpec, vectors: int, seed: int, *, long: bool) -> _Made:
     }
     stimulus = dataclasses.replace(corners, **arrays, source=None)
     files: list[tuple[npt.NDArray[np.uint32], dict[str, Any]]] = []
-    for (port, words), fmt in zip(stimulus.words().items(), spec.elements + spec.scales, strict=True):
+    formats = [fmt for fmt in spec.elements + spec.scales if fmt.bits]
+    for (port, words), fmt in zip(stimulus.words().items(), formats, strict=True):
         count = getattr(stimulus, port.removeprefix("i_"))[0].size
         files.append((words, _port(port, count, fmt.bits, fmt.name)))
     if spec.accumulates:
@@ -96,7 +97,8 @@ def _of_codes(spec: DotSpec, vectors: int, seed: int, *, long: bool) -> _Made:
             flags = getattr(stimulus, name).astype(np.uint32)[:, np.newaxis]
             files.append((flags, {"name": f"i_{name}", "direction": "in", "width": 1}))
     expected = stimulus.expected()
-    result = {"name": "o_result", "direction": "out", "width": 32, "format": "binary32"}
+    form = spec.result_format
+    result = {"name": "o_result", "direction": "out", "width": form.bits, "format": form.name}
     files.append((expected[:, np.newaxis], result))
     return _Made(stimulus, corners.vectors, arrays | {"expected": expected}, files)
 

@@ -35,6 +35,7 @@ __all__ = [
     "number_of",
     "replay",
     "rounded_group",
+    "rounded_sum",
     "unit_exponent",
 ]
 
@@ -48,7 +49,7 @@ _INFINITY: Final = 0x7F800000
 _FRACTION_BITS: Final = 23
 # The exponent of the least binary32 number.
 _LEAST: Final = -149
-_TERM_ELEMENTS: Final = 16
+_WORD_BITS: Final = 62
 
 Kind = Literal["exact", "below", "tie down", "tie up", "above", "cut"]
 
@@ -104,6 +105,30 @@ def chop(value: int, unit: int) -> Rounded:
     return _round(value, unit, to_zero=True)
 
 
+def rounded_sum(spec: DotSpec, value: int, unit: int) -> Rounded:
+    """Round ``value * 2**unit`` to what sums of ``aligned`` are kept in, and return that as binary32."""
+    result = spec.result_format
+    room, least = result.fields.fraction_bits, result.least_exponent - result.fields.fraction_bits
+    magnitude = abs(value)
+    if not magnitude:
+        return Rounded(0)
+    last = max(magnitude.bit_length() + unit - 1 - room, least)
+    drop = max(last - unit, 0)
+    kept, rest, half = magnitude >> drop, magnitude & ((1 << drop) - 1), 1 << drop >> 1
+    kind: Kind = "exact"
+    if rest and not result.nearest:
+        kind = "cut"
+    elif rest:
+        tie: Kind = "tie up" if kept & 1 else "tie down"
+        kind = tie if rest == half else "above" if rest > half else "below"
+    kept += kind in ("above", "tie up")
+    carry = kind in ("above", "tie up") and not kept & ((1 << room) - 1)
+    sign = SIGN_BIT if value < 0 else 0
+    too_large = (kept << drop).bit_length() + unit > result.fields.bias + 1
+    bits = _INFINITY if too_large else nearest(kept << drop, unit).bits
+    return Rounded(bits | sign, kind, carry)
+
+
 def exponent_of(bits: int) -> int:
     """Return the exponent of a finite binary32; zeros and subnormals have that of the least normal number."""
     return max(bits >> _FRACTION_BITS & 0xFF, 1) - 127
@@ -153,13 +178,14 @@ class TracedBlock:
 
 @dataclass(frozen=True, slots=True)
 class TracedTerm:
-    """What `aligned` shifts as one: what was accumulated, or up to 16 elements of a block.
+    """What `aligned` shifts as one: what was accumulated, a product, or up to 16 elements of a block.
 
     Attributes:
         value: Its exact value, in units.
         exponent: The exponent that it reads.
         cut: What is cut off of it, in units.
-        scales: The exponent of its scales, where it is no sum: what it would read were it not exactly zero.
+        scales: The exponent of its scales, where it is no sum, and of its elements, where it is a product:
+            what it would read were it not exactly zero.
     """
 
     value: int
@@ -225,8 +251,8 @@ class Arrival:
         first: It starts a sum.
         value: The exact sum of its V.
         special: NaN or an infinity, if that is one; else 0.
-        terms: Gives the exact value of up to 16 elements of each block, the exponent that ``aligned`` reads
-            for them, and that of their scales.
+        terms: Gives the exact value of each product, or of up to 16 elements of each block, the exponent that
+            ``aligned`` reads for it, and what it would read were it not exactly zero.
     """
 
     spec: DotSpec
@@ -297,6 +323,11 @@ class _Accounts:
             exponent + fmt.mantissa_bits for (_, exponent), fmt in zip(split, spec.scales, strict=True)
         )
         self.exponent = (a_exponent + b_exponent).tolist()
+        a_exponent, b_exponent = (
+            fmt.split(codes)[1] + fmt.mantissa_bits
+            for fmt, codes in zip(spec.elements, (stimulus.a, stimulus.b), strict=True)
+        )
+        self.product_exponent = a_exponent + b_exponent
         # NaN and infinities are no zeros, though they count as such among the integers.
         a_values, b_values = (
             fmt.values[codes] for fmt, codes in zip(spec.elements, (stimulus.a, stimulus.b), strict=True)
@@ -320,9 +351,19 @@ class _Accounts:
             products, nonzero = self.products[vector, j], self.nonzero[vector, j]
             significand, shift = self.significand[vector][j], self.shift[vector][j] + up
             scales = self.exponent[vector][j]
-            for k in range(0, len(products), _TERM_ELEMENTS):
-                value = int(products[k : k + _TERM_ELEMENTS].sum()) * significand << shift
-                zero = not significand or not nonzero[k : k + _TERM_ELEMENTS].any()
+            if self.spec.term_size == 1:
+                own = self.product_exponent[vector, j].tolist()
+                for product, counts, exponent in zip(products, nonzero, own, strict=True):
+                    zero = not significand or not counts
+                    read = exponent + scales
+                    found.append(
+                        (int(product) * significand << shift, self.spec.zero_exponent if zero else read, read)
+                    )
+                continue
+            size = self.spec.unit_size
+            for k in range(0, len(products), size):
+                value = int(products[k : k + size].sum()) * significand << shift
+                zero = not significand or not nonzero[k : k + size].any()
                 found.append((value, self.spec.zero_exponent if zero else scales, scales))
         return found
 
@@ -330,7 +371,11 @@ class _Accounts:
 def _integers(fmt: Format, codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
     """Return codes as multiples of the format's quantum; 0 for NaN and infinities."""
     significand, exponent = fmt.split(codes)
-    return np.where(np.isfinite(fmt.values[codes]), significand << (exponent - fmt.quantum_exponent), 0)
+    places = exponent - fmt.quantum_exponent
+    if int(places.max(initial=0)) + fmt.significand_bits > _WORD_BITS:
+        # A bf16 element has 261 bits, as an integer of its quantum.
+        significand, places = significand.astype(object), places.astype(object)
+    return np.where(np.isfinite(fmt.values[codes]), significand << places, 0)
 
 
 def _specials(stimulus: Stimulus) -> dict[tuple[int, int], float]:

@@ -1,18 +1,27 @@
 """``aligned``: terms and sum at the largest exponent, cut off, as tensor cores add them."""
 
 import math
+from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 
 from ..hierarchy import add_submodule
 from ..leaves.bits import repeat
+from ..leaves.product_term import significand_product_bits
 from ..leaves.scale import AlignedExponents
 from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
-from ..steps.records import Accumulating, Magnitudes, Result, Step
+from ..steps.records import Accumulating, Magnitudes, ProductTerms, Result, Step
 from ..steps.terms import TermForm, magnitude_steps
 from .accumulator import Accumulator
 from .aligned_adder import AlignedAdder, AlignedTerms
+from .aligned_products import (
+    AlignedProducts,
+    ProductAdder,
+    ProductTermStep,
+    ScaleTermStep,
+    aligned_products,
+)
 
 __all__ = ["ALIGNED"]
 
@@ -22,7 +31,7 @@ def _delay(width: int, *, fast: bool) -> StepDelay:
     return StepDelay(5.5 * math.log2(width) + 64 if fast else 3.2 * width)
 
 
-class AddTermsStep(Step[Accumulating[Magnitudes], Result]):
+class AddTermsStep(Step[Accumulating[Magnitudes] | Accumulating[ProductTerms], Result]):
     """Add a group's terms to the sum."""
 
     accumulates = True
@@ -30,32 +39,70 @@ class AddTermsStep(Step[Accumulating[Magnitudes], Result]):
     def __init__(self, form: DatapathForm, terms: AlignedTerms) -> None:
         self.form = form
         self.terms = terms
-        super().__init__("accumulate", _delay(terms.sum_bits, fast=form.fast), 32)
+        super().__init__("accumulate", _delay(terms.sum_bits, fast=form.fast), terms.target.bits)
 
-    def build(self, m: Module, platform: object, before: Accumulating[Magnitudes]) -> Result:
+    def build(
+        self, m: Module, platform: object, before: Accumulating[Magnitudes] | Accumulating[ProductTerms]
+    ) -> Result:
         form, group = self.form, before.group
-        accumulator = Signal(32, name="accumulator", reset_less=True)
-        adder = AlignedAdder(self.terms, adder=form.adder, infinite=form.infinite_possible, order=form.order)
+        bits = self.terms.target.bits
+        accumulator = Signal(bits, name="accumulator", reset_less=True)
+        adder = self._adder()
         add_submodule(m, platform, "accumulate", adder)
         m.d.comb += [
             # The first of a sum is added to +0.
-            adder.accumulator.eq(accumulator & repeat(~before.first, 32)),
+            adder.accumulator.eq(accumulator & repeat(~before.first, bits)),
             adder.negative.eq(Cat(*group.negative)),
             adder.magnitude.eq(Cat(*group.magnitude)),
-            adder.exponent.eq(Cat(*group.exponents)),
+            adder.exponent.eq(
+                Cat(*(group.element_exponent if isinstance(group, ProductTerms) else group.exponents))
+            ),
             adder.nan.eq(group.special.nan),
         ]
+        if isinstance(group, ProductTerms) and group.exponent:
+            assert isinstance(adder, ProductAdder)
+            m.d.comb += adder.scale.eq(Cat(*group.exponent))
         if group.special.infinite is not None:
             m.d.comb += adder.infinite.eq(group.special.infinite)
         with m.If(before.enable):
             m.d.sync += accumulator.eq(adder.result)
-        return Result(accumulator)
+        # A binary32 of fewer fraction bits has zeros for the others.
+        zeros = form.spec.result_format.bits - bits
+        return Result(Cat(Const(0, zeros), accumulator) if zeros else accumulator)
+
+    def _adder(self) -> AlignedAdder:
+        form = self.form
+        options = {"adder": form.adder, "infinite": form.infinite_possible, "order": form.order}
+        if isinstance(self.terms, AlignedProducts):
+            return ProductAdder(self.terms, **options)
+        return AlignedAdder(self.terms, **options)
+
+
+def _product_plan(form: DatapathForm) -> DatapathPlan:
+    spec = form.spec
+    terms = aligned_products(spec)
+    steps: list[Step[Any, Any]] = [ProductTermStep(form, terms)]
+    if spec.scale_significand_bits > 1:
+        steps.append(ScaleTermStep(form, terms))
+    widths = {
+        "product_magnitude": significand_product_bits(*spec.elements),
+        "element_exponent": terms.element_bits,
+        "scale_significand": spec.scale_significand_bits,
+        "scale_exponent": terms.scale_bits,
+        "term": terms.magnitude_bits + 1,
+        "aligned_sum": terms.sum_bits,
+    }
+    return DatapathPlan([*steps, AddTermsStep(form, terms)], widths, terms.numbers)
 
 
 def _plan(form: DatapathForm) -> DatapathPlan:
     spec = form.spec
-    exponents = AlignedExponents.of_scales(*spec.scales, spec.zero_exponent)
-    terms = TermForm(form=form, lanes=spec.unit_size, aligned=exponents)
+    if spec.term_size == 1:
+        return _product_plan(form)
+    result = spec.result_format
+    bias = result.fields.bias
+    exponents = AlignedExponents.of_factors(spec.scales, spec.zero_exponent, bias=bias)
+    terms = TermForm(form=form, lanes=spec.unit_size, aligned=exponents, bias=bias)
     aligned = AlignedTerms(
         count=terms.count,
         magnitude_bits=terms.alone.term_bits - 1,
@@ -63,6 +110,8 @@ def _plan(form: DatapathForm) -> DatapathPlan:
         - sum(fmt.quantum_exponent for fmt in spec.elements),
         exponents=exponents,
         fraction=spec.fraction,
+        target=result.fields,
+        nearest=result.nearest,
     )
     return DatapathPlan(
         [*magnitude_steps(terms), AddTermsStep(form, aligned)],

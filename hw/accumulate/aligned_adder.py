@@ -10,22 +10,23 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...model.aligned_sum import FloatFields
 from ..hierarchy import add_submodule
 from ..leaves.bits import repeat, shift_right, wire
 from ..leaves.compressor import AbsoluteAdder, Adder, Columns
 from ..leaves.multiply import Magnitude
-from ..leaves.round import BIAS, FRACTION_BITS, Normalise, NumberRange
+from ..leaves.round import BINARY32, Normalise, NumberRange, Round
 from ..leaves.scale import AlignedExponents
 
 __all__ = ["AlignedAdder", "AlignedTerms"]
 
-_ACCUMULATOR_BITS = FRACTION_BITS + 1
-_INFINITY_FIELD = 255
-
 
 @dataclass(frozen=True, kw_only=True)
 class AlignedTerms:
-    """The terms ``magnitude * 2**(exponent - BIAS - point)`` that a group brings, and what is kept of them.
+    """The terms ``magnitude * 2**(exponent - bias - point)`` that a group brings, and what is kept of them.
+
+    The bias is that of the sum's format, binary32 unless it is told; where the text says binary32, it is that
+    format.
 
     Attributes:
         count: How many terms there are.
@@ -33,6 +34,9 @@ class AlignedTerms:
         point: Bits of a magnitude behind its binary point.
         exponents: Their exponents.
         fraction: Bits kept behind the point of the largest exponent.
+        target: The fields of the sum.
+        nearest: Whether a sum is rounded to nearest, ties to even; else it is cut off.
+        largest: The largest magnitude; the largest of its width where it is None.
     """
 
     count: int
@@ -40,6 +44,9 @@ class AlignedTerms:
     point: int
     exponents: AlignedExponents
     fraction: int
+    target: FloatFields = BINARY32
+    nearest: bool = False
+    largest: int | None = None
 
     @property
     def exponent_bits(self) -> int:
@@ -51,14 +58,16 @@ class AlignedTerms:
         """The greatest exponent that a sum can come to have, biased as binary32's.
 
         From `term_bits` places above the greatest exponent of a term on, every bit of every term is shifted
-        out, and a sum stays as it is or gets smaller. Below, the new one is no longer than `sum_bits`.
+        out, and a sum stays as it is or gets smaller. Below, the new one is no longer than `sum_bits`, or one
+        bit longer where it is rounded up.
         """
-        return self.exponents.greatest + max(self.term_bits, 1) - 1 + self.sum_bits - 2 - self.fraction
+        reach = max(self.term_bits, 1) - 1 + self.sum_bits - 2 - self.fraction + self.nearest
+        return self.exponents.greatest + reach
 
     @property
     def overflow(self) -> bool:
         """Whether a sum can come to be infinite."""
-        return self.highest >= _INFINITY_FIELD
+        return self.highest >= self.target.infinity_field
 
     @property
     def least_largest(self) -> int:
@@ -73,30 +82,40 @@ class AlignedTerms:
     @property
     def accumulator_bits(self) -> int:
         """Width of the sum so far, likewise."""
-        return _ACCUMULATOR_BITS - FRACTION_BITS + self.fraction
+        return 1 + self.fraction
 
     @property
     def sum_bits(self) -> int:
         """Width of the new sum, signed."""
-        largest = self.count * ((1 << max(self.term_bits, 0)) - 1) + (1 << self.accumulator_bits) - 1
+        term = (1 << max(self.term_bits, 0)) - 1
+        if self.largest is not None:
+            places = self.fraction - self.point
+            term = self.largest << places if places > 0 else self.largest >> -places
+        largest = self.count * term + (1 << self.accumulator_bits) - 1
         return largest.bit_length() + 1
+
+    @property
+    def least_number(self) -> int:
+        """The least that the largest of all exponents can be where the sum is not zero."""
+        return self.least_largest
 
     @property
     def numbers(self) -> NumberRange:
         """The sums that are to be cut off; an exponent below 0 is counted from `least_largest`."""
         base = min(self.least_largest, 0)
-        greatest = max(min(self.highest, _INFINITY_FIELD - 1), self.exponents.greatest)
+        greatest = max(min(self.highest, self.target.infinity_field - 1), self.exponents.greatest)
         return NumberRange(
             magnitude_bits=self.sum_bits - 1,
             exponent_bits=(greatest - base).bit_length(),
-            exponents=(self.least_largest - base, greatest - base),
-            offset=base - BIAS - self.fraction,
-            nearest=False,
+            exponents=(self.least_number - base, greatest - base),
+            offset=base - self.target.bias - self.fraction,
+            nearest=self.nearest,
+            target=self.target,
         )
 
 
 class AlignedAdder(wiring.Component):
-    """Add terms to a binary32 sum, aligned to the largest exponent and truncated.
+    """Add terms to a sum, aligned to the largest exponent and truncated: binary32, unless they say otherwise.
 
     Combinational. Truncation is that of magnitudes, toward zero: bits shifted out are dropped before the sign
     is put to the rest.
@@ -114,7 +133,7 @@ class AlignedAdder(wiring.Component):
         exponent: What stands for its exponent, likewise.
         nan: A term is NaN.
         infinite: A term is infinite above zero (bit 0), or below (bit 1); no such port where none can be.
-        result: The new sum, rounded toward zero; infinite if it is too large.
+        result: The new sum, rounded as the terms say; infinite if it is too large.
     """
 
     accumulator: Signal
@@ -131,53 +150,51 @@ class AlignedAdder(wiring.Component):
         self.order = order
         super().__init__(
             {
-                "accumulator": In(32),
+                "accumulator": In(terms.target.bits),
                 "negative": In(terms.count),
                 "magnitude": In(terms.count * terms.magnitude_bits),
-                "exponent": In(terms.count * terms.exponent_bits),
+                **self._exponent_ports(),
                 "nan": In(1),
                 **({"infinite": In(2)} if infinite else {}),
-                "result": Out(32),
+                "result": Out(terms.target.bits),
             }
         )
+
+    def _exponent_ports(self) -> dict[str, wiring.Member]:
+        return {"exponent": In(self.terms.count * self.terms.exponent_bits)}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         terms, fast = self.terms, self.adder != "ripple"
-        fraction = self.accumulator[:FRACTION_BITS]
-        field = self.accumulator[FRACTION_BITS:31]
+        room = terms.target.fraction_bits
+        fraction, field = self.accumulator[:room], self.accumulator[room:-1]
         normal = wire(m, field.any(), "accumulator_normal")
         own_exponent: Value = wire(m, Cat(field[0] | ~normal, field[1:]), "accumulator_exponent")
         if terms.exponents.zero_counts:
-            read = Signal(range(terms.least_largest, _INFINITY_FIELD + 1), name="accumulator_reads")
+            read = Signal(
+                range(terms.least_largest, terms.target.infinity_field + 1), name="accumulator_reads"
+            )
             zero = ~(normal | fraction.any())
             m.d.comb += read.eq(Mux(zero, terms.exponents.zero, own_exponent))
             own_exponent = read
-        words = [self.exponent.word_select(k, terms.exponent_bits) for k in range(terms.count)]
-        exponents = [word.as_signed() if terms.exponents.shape.signed else word for word in words]
-        largest = self._largest(m, [own_exponent, *exponents])
+        largest, distances = self._distances(m, own_exponent)
         columns = Columns(terms.sum_bits, order=self.order, balanced=fast)
         # The prefix network gives the magnitude of one more.
         columns.put_constant(-1 if fast else 0)
         addends = [
-            (self.negative[k], self.magnitude.word_select(k, terms.magnitude_bits), terms.point, exponents[k])
+            (self.negative[k], self.magnitude.word_select(k, terms.magnitude_bits), terms.point)
             for k in range(terms.count)
         ]
-        addends.append((self.accumulator[31], Cat(fraction, normal), FRACTION_BITS, own_exponent))
-        for k, (negative, magnitude, point, exponent) in enumerate(addends):
-            # No distance of a number is below zero, and what a zero is shifted by does not count.
-            distance = wire(m, (largest - exponent)[: self._distance_bits], f"distance_{k}")
+        addends.append((self.accumulator[-1], Cat(fraction, normal), room))
+        for k, ((negative, magnitude, point), below) in enumerate(zip(addends, distances, strict=True)):
+            distance = wire(m, below, f"distance_{k}")
             places = terms.fraction - point
             placed = Cat(Const(0, max(places, 0)), magnitude)[max(-places, 0) :]
             kept = shift_right(m, placed, distance, f"term_{k}_")
             width = len(kept)
-            if not width:
-                continue
-            columns.put_all(0, wire(m, kept ^ repeat(negative, width), f"addend_{k}"))
-            # -x is ~x + 1 - 2**width.
-            columns.put(0, negative)
-            columns.put(width, ~negative)
-            columns.put_constant(-1 << width)
+            if width:
+                self._put(m, columns, k, negative, wire(m, kept ^ repeat(negative, width), f"addend_{k}"))
+        self._put_signs(m, columns)
         sign, total = self._absolute(m, platform, columns, fast)
         normalise = Normalise(terms.numbers, parallel=fast)
         add_submodule(m, platform, "normalise", normalise)
@@ -185,8 +202,30 @@ class AlignedAdder(wiring.Component):
             normalise.magnitude.eq(total),
             normalise.exponent.eq(largest - min(terms.least_largest, 0)),
         ]
-        m.d.comb += self.result.eq(self._packed(m, sign, normalise))
+        m.d.comb += self.result.eq(self._packed(m, platform, sign, normalise))
         return m
+
+    def _distances(self, m: Module, own_exponent: Value) -> tuple[Value, list[Value]]:
+        """Return the largest exponent, and how far each term lies below it, the sum so far as the last."""
+        terms = self.terms
+        words = [self.exponent.word_select(k, terms.exponent_bits) for k in range(terms.count)]
+        exponents = [word.as_signed() if terms.exponents.shape.signed else word for word in words]
+        largest = self._largest(m, [own_exponent, *exponents])
+        # No distance of a number is below zero, and what a zero is shifted by does not count.
+        return largest, [
+            (largest - exponent)[: self._distance_bits] for exponent in (*exponents, own_exponent)
+        ]
+
+    def _put(self, m: Module, columns: Columns, k: int, negative: Value, inverted: Value) -> None:
+        """Put a term into the tree, inverted where it is negative."""
+        columns.put_all(0, inverted)
+        # -x is ~x + 1 - 2**width.
+        columns.put(0, negative)
+        columns.put(len(inverted), ~negative)
+        columns.put_constant(-1 << len(inverted))
+
+    def _put_signs(self, m: Module, columns: Columns) -> None:
+        """Put into the tree what inversion leaves to be added, as far as it is not there yet."""
 
     @property
     def _distance_bits(self) -> int:
@@ -212,7 +251,7 @@ class AlignedAdder(wiring.Component):
 
     @property
     def _greatest(self) -> int:
-        return max(_INFINITY_FIELD, self.terms.exponents.greatest)
+        return max(self.terms.target.infinity_field, self.terms.exponents.greatest)
 
     def _absolute(self, m: Module, platform: object, columns: Columns, fast: bool) -> tuple[Value, Value]:
         if fast:
@@ -228,32 +267,64 @@ class AlignedAdder(wiring.Component):
         m.d.comb += magnitude.value.eq(total)
         return magnitude.negative, magnitude.magnitude
 
-    def _packed(self, m: Module, negative: Value, normalise: Normalise) -> Value:
-        """Truncate to binary32; what is too large becomes infinite.
+    def _packed(self, m: Module, platform: object, negative: Value, normalise: Normalise) -> Value:
+        """Round and pack; what is too large becomes infinite.
 
         Where no sum comes to be too large, and no term is infinite, the topmost exponent says NaN.
         """
-        field, fraction = normalise.field, normalise.fraction[-FRACTION_BITS:]
-        field_in, fraction_in = self.accumulator[FRACTION_BITS:31], self.accumulator[:FRACTION_BITS]
+        target = self.terms.target
+        room, exponent_bits = target.fraction_bits, target.exponent_bits
+        field, fraction = normalise.field, normalise.fraction[-room:]
+        field_in, fraction_in = self.accumulator[room:-1], self.accumulator[:room]
         top = wire(m, field_in.all(), "accumulator_top")
         sign = negative & normalise.nonzero
         special: Value
+        infinite: Value = Const(0)
         if not self.terms.overflow and "infinite" not in self.signature.members:
             nan = wire(m, self.nan | top, "any_nan")
             special = nan
         else:
             nan = self.nan | (top & fraction_in.any())
             own = top & ~fraction_in.any()
-            up, down = own & ~self.accumulator[31], own & self.accumulator[31]
+            up, down = own & ~self.accumulator[-1], own & self.accumulator[-1]
             if "infinite" in self.signature.members:
                 up, down = up | self.infinite[0], down | self.infinite[1]
             up, down = wire(m, up, "infinite_up"), wire(m, down, "infinite_down")
             nan = wire(m, nan | (up & down), "any_nan")
+            infinite = up | down
             special = nan | up | down
             sign = Mux(special, down, sign)
             if self.terms.overflow:
-                special = special | field[:8].all() | field[8:].any()
+                special = special | field[:exponent_bits].all() | field[exponent_bits:].any()
+        if self.terms.nearest:
+            return self._rounded(m, platform, sign, normalise, nan, infinite)
         special = wire(m, special, "special")
-        quiet = Cat(repeat(~special, FRACTION_BITS), repeat(Const(1), 8))
-        whole = Cat(fraction, field[:8])
-        return Cat((whole & quiet) | Cat(Const(0, FRACTION_BITS - 1), nan, repeat(special, 8)), sign & ~nan)
+        quiet = Cat(repeat(~special, room), repeat(Const(1), exponent_bits))
+        whole = Cat(fraction, field[:exponent_bits])
+        odd = Cat(Const(0, room - 1), nan, repeat(special, exponent_bits))
+        return Cat((whole & quiet) | odd, sign & ~nan)
+
+    def _rounded(
+        self, m: Module, platform: object, sign: Value, normalise: Normalise, nan: Value, infinite: Value
+    ) -> Value:
+        """Round to nearest, ties to even."""
+        terms = self.terms
+        asks = terms.overflow or "infinite" in self.signature.members
+        rounding = Round(
+            fraction_bits=len(normalise.fraction),
+            field_bits=len(normalise.field),
+            overflow=terms.overflow,
+            infinite=asks,
+            target=terms.target,
+        )
+        add_submodule(m, platform, "round", rounding)
+        m.d.comb += [
+            rounding.negative.eq(sign),
+            rounding.fraction.eq(normalise.fraction),
+            rounding.field.eq(normalise.field),
+            rounding.nonzero.eq(normalise.nonzero),
+            rounding.nan.eq(nan),
+        ]
+        if asks:
+            m.d.comb += rounding.infinite.eq(infinite)
+        return rounding.result

@@ -22,6 +22,7 @@ __all__ = [
     "SumOfProducts",
     "add",
     "prefixes",
+    "put_sign_count",
 ]
 
 Adder = Literal["ripple", "brent_kung", "sklansky", "kogge_stone"]
@@ -339,6 +340,28 @@ class AbsoluteAdder(wiring.Component):
         return m
 
 
+def put_sign_count(m: Module, columns: Columns, negative: Value, width: int) -> None:
+    """Put what numbers of some width lack that were inverted where they are negative: see `SumOfProducts`.
+
+    Args:
+        m: The module to build in.
+        columns: The tree.
+        negative: The numbers' signs.
+        width: The numbers' width.
+    """
+    count_width = len(negative).bit_length()
+    signs = Columns(count_width, order=columns.order, name="signs")
+    for sign in negative:
+        signs.put(0, sign)
+    count = list(wire(m, signs.total(m, "ripple"), "negative_count"))
+    columns.put_all(0, count)
+    # -c * 2**W is (~c + 1) * 2**W with ones above the count, all of it modulo what the tree holds.
+    columns.put_all(width, [~bit for bit in count])
+    columns.put_constant((1 - (1 << count_width)) << width)
+    columns.full_adders += signs.full_adders
+    columns.half_adders += signs.half_adders
+
+
 class SumOfProducts(wiring.Component):
     """Add signed products given as sign and magnitude, to two numbers in carry-save form.
 
@@ -414,17 +437,7 @@ class SumOfProducts(wiring.Component):
             return columns
         # A magnitude is behind its lane's product and the inversion, the sign count behind its adders:
         # about level, so only bits that are made inside the tree are told apart by time.
-        count_width = self.lanes.bit_length()
-        signs = Columns(count_width, order=self.order, name="signs")
-        for sign in self.negative:
-            signs.put(0, sign)
-        count = list(wire(m, signs.total(m, "ripple"), "negative_count"))
-        columns.put_all(0, count)
-        # -c * 2**W is (~c + 1) * 2**W with ones above the count, all of it modulo 2**sum_bits.
-        columns.put_all(self.magnitude_bits, [~bit for bit in count])
-        columns.put_constant((1 - (1 << count_width)) << self.magnitude_bits)
-        columns.full_adders += signs.full_adders
-        columns.half_adders += signs.half_adders
+        put_sign_count(m, columns, self.negative, self.magnitude_bits)
         return columns
 
     def elaborate(self, platform: object) -> Module:

@@ -10,7 +10,15 @@ from .bits import shift_left, wire
 from .compressor import Columns
 from .decode import Decoded, decode
 
-__all__ = ["DecodedProduct", "ElementDecode", "ElementProduct", "decoded_bits", "is_nonzero", "product_bits"]
+__all__ = [
+    "DecodedProduct",
+    "ElementDecode",
+    "ElementProduct",
+    "decoded_bits",
+    "decoded_operand",
+    "is_nonzero",
+    "product_bits",
+]
 
 
 def product_bits(a_format: Format, b_format: Format) -> int:
@@ -145,8 +153,12 @@ def is_nonzero(fmt: Format, element: Value, *, decoded: bool) -> Value:
     return element[: 2 if _is_small(fmt) else _significand_bits(fmt)].any()
 
 
-def _undecoded(fmt: Format, decoded: Value) -> Decoded:
-    """Return the fields of what `ElementDecode` gave for a format other than ``e2m1``."""
+def decoded_operand(fmt: Format, decoded: Value) -> Decoded:
+    """Return the fields of what `ElementDecode` gave."""
+    if _is_small(fmt):
+        # Beside another format it has an exponent like that one: 1, 2 or 3.
+        exponent = Cat(decoded[2] | decoded[4], decoded[3] | decoded[4])
+        return Decoded(decoded[5], decoded[:2], exponent, 0, Const(0), Const(0))
     fields: list[Value] = []
     start = 0
     for width in (
@@ -220,7 +232,7 @@ class DecodedProduct(wiring.Component):
         if _is_small(self.a_format) and _is_small(self.b_format):
             m.d.comb += [self.negative.eq(self.a[5] ^ self.b[5]), self.magnitude.eq(self._shifted(m))]
             return m
-        a, b = self._operand(self.a_format, self.a), self._operand(self.b_format, self.b)
+        a, b = decoded_operand(self.a_format, self.a), decoded_operand(self.b_format, self.b)
         columns = Columns(len(a.significand) + len(b.significand), balanced=self.fast)
         for i, bit in enumerate(a.significand):
             columns.put_all(i, [bit & other for other in b.significand])
@@ -249,13 +261,6 @@ class DecodedProduct(wiring.Component):
         product = wire(m, Cat(both, (a[1] & b[0]) ^ (a[0] & b[1]), top & ~both, top & both), "product")
         shift = wire(m, _one_hot_sum(a[2:5], b[2:5]), "shift")
         return _one_hot_sum(product, shift)
-
-    def _operand(self, fmt: Format, decoded: Value) -> Decoded:
-        if not _is_small(fmt):
-            return _undecoded(fmt, decoded)
-        # Beside another format it has an exponent like that one: 1, 2 or 3.
-        exponent = Cat(decoded[2] | decoded[4], decoded[3] | decoded[4])
-        return Decoded(decoded[5], decoded[:2], exponent, 0, Const(0), Const(0))
 
 
 def _infinity_times_zero(a: Decoded, b: Decoded) -> Value:

@@ -1,4 +1,4 @@
-"""From an exact number to binary32: normalise, then round and pack."""
+"""From an exact number to binary32, or to a format like it: normalise, then round and pack."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...model.aligned_sum import RESULTS, FloatFields
 from .bits import (
     barrel_left,
     barrel_left_kept,
@@ -18,18 +19,18 @@ from .bits import (
     wire,
 )
 
-__all__ = ["BIAS", "FRACTION_BITS", "Normalise", "NumberRange", "Round", "SignedNormalise"]
+__all__ = ["BIAS", "BINARY32", "FRACTION_BITS", "Normalise", "NumberRange", "Round", "SignedNormalise"]
 
-BIAS: Final = 127
-FRACTION_BITS: Final = 23
+BINARY32: Final = RESULTS["binary32"].fields
+BIAS: Final = BINARY32.bias
+FRACTION_BITS: Final = BINARY32.fraction_bits
 KEPT_BITS: Final = FRACTION_BITS + 2
 """The hidden bit, the fraction and the guard bit."""
-_INFINITY_FIELD: Final = 255
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberRange:
-    """The numbers ``magnitude * 2**(exponent + offset)`` that can occur, and what binary32 asks of them.
+    """The numbers ``magnitude * 2**(exponent + offset)`` that can occur, and what their result asks of them.
 
     What cannot occur is not built: no path for subnormal results where the least number is a normal
     one, no right shift where every number's last bit is one that binary32 has, no infinity where the
@@ -41,6 +42,7 @@ class NumberRange:
         exponents: The least and the greatest exponent that occur.
         offset: See above.
         nearest: Whether they are rounded to nearest, which some can be early; else they are cut off.
+        target: The fields of the result; where the text says binary32, it is another format's then.
     """
 
     magnitude_bits: int
@@ -48,16 +50,17 @@ class NumberRange:
     exponents: tuple[int, int]
     offset: int
     nearest: bool = True
+    target: FloatFields = BINARY32
 
     @property
     def top_field(self) -> int:
         """Biased exponent of a magnitude whose top bit is set, at exponent 0."""
-        return self.offset + self.magnitude_bits - 1 + BIAS
+        return self.offset + self.magnitude_bits - 1 + self.target.bias
 
     @property
     def least_field(self) -> int:
         """The least biased exponent: of a magnitude whose lowest bit alone is set."""
-        return self.exponents[0] + self.offset + BIAS
+        return self.exponents[0] + self.offset + self.target.bias
 
     @property
     def subnormal(self) -> bool:
@@ -72,34 +75,34 @@ class NumberRange:
     @property
     def loses_bits(self) -> bool:
         """Whether the shift right can push out a set bit."""
-        return self.shifts_right and self.least_field < 1 - FRACTION_BITS
+        return self.shifts_right and self.least_field < 1 - self.target.fraction_bits
 
     @property
     def exact_above(self) -> bool:
         """Whether bits are lost below the least normal number alone, as binary32 holds every magnitude."""
-        return self.nearest and self.loses_bits and self.magnitude_bits <= FRACTION_BITS + 1
+        return self.nearest and self.loses_bits and self.magnitude_bits <= self.target.fraction_bits + 1
 
     @property
     def overflow(self) -> bool:
         """Whether a result can be infinite."""
-        return self.exponents[1] + self.top_field + self.rounds >= _INFINITY_FIELD
+        return self.exponents[1] + self.top_field + self.rounds >= self.target.infinity_field
 
     @property
     def field_bits(self) -> int:
-        """Width that holds every biased exponent before rounding, at least 8."""
-        return max(8, max(self.exponents[1] + self.top_field, 0).bit_length())
+        """Width that holds every biased exponent before rounding: binary32's 8 at least."""
+        return max(self.target.exponent_bits, max(self.exponents[1] + self.top_field, 0).bit_length())
 
     @property
     def fraction_bits(self) -> int:
         """Width of a normalised fraction: at least binary32's, and two bits more where some are lost."""
         if self.exact_above:
-            return FRACTION_BITS
-        return max(self.magnitude_bits - 1, FRACTION_BITS) + 2 * self.loses_bits
+            return self.target.fraction_bits
+        return max(self.magnitude_bits - 1, self.target.fraction_bits) + 2 * self.loses_bits
 
     @property
     def rounds(self) -> bool:
         """Whether a fraction can be wider than binary32's."""
-        return self.fraction_bits > FRACTION_BITS
+        return self.fraction_bits > self.target.fraction_bits
 
 
 class Normalise(wiring.Component):
@@ -122,7 +125,7 @@ class Normalise(wiring.Component):
         fraction: The magnitude shifted so that its top bit is binary32's hidden bit, without that bit; the
             last bit stands for all that was shifted out where bits can be lost.
         field: The biased exponent of the top bit; 0 for zero and the subnormals; 255 and above where
-            the number is too large.
+            the number is too large for binary32.
         nonzero: The number is not zero.
     """
 
@@ -204,13 +207,13 @@ class Normalise(wiring.Component):
 
         How far it stands below is known from the exponent alone.
         """
-        width = self.numbers.magnitude_bits
+        width, room = self.numbers.magnitude_bits, self.numbers.target.fraction_bits
         least = self.numbers.exponents[0] + self.numbers.top_field - 1
         distance = Signal(signed((-least).bit_length() + 1), name="below_normal")
         wide = wire(m, (1 - self.numbers.top_field) - exponent, "wide_distance")
         below = wire(m, ~wide[-1] & wide.any(), "below")
         m.d.comb += distance.eq(wide)
-        padding = FRACTION_BITS + 1 - width
+        padding = room + 1 - width
         placed, sticky = shift_right_sticky(
             m, Cat(Const(0, padding + 1), self.magnitude), distance[:-1], "below_"
         )
@@ -218,7 +221,7 @@ class Normalise(wiring.Component):
         # It loses bits only where it has fewer than the magnitude: the carry goes no further.
         up = wire(m, half & (sticky | value[0]), "below_up")
         low = wire(m, (value[:width] + up)[:width], "below_rounded")
-        return below, Cat(low, value[width:])[:FRACTION_BITS]
+        return below, Cat(low, value[width:])[:room]
 
     def _shift(
         self, m: Module, zeros: Value, limit: Value | None, *, exact: bool
@@ -316,7 +319,7 @@ class SignedNormalise(wiring.Component):
 
 
 class Round(wiring.Component):
-    """Round a normalised number to binary32, ties to even, and pack it.
+    """Round a normalised number to binary32, or to a format like it, ties to even, and pack it.
 
     Combinational.
 
@@ -324,6 +327,8 @@ class Round(wiring.Component):
         fraction_bits: Width of the fraction: 23, or more, where the bits beyond 23 are rounded away. The
             lowest may be a sticky bit.
         field_bits: Width of the biased exponent, at least 8.
+        target: The fields of the result. Where it is not binary32, 23 and 8 are its own widths, and the quiet
+            NaN is its own.
         overflow: Whether a number can be too large for a finite result.
         infinite: Whether the parent can ask for infinity.
         cleared: Whether the number is known to be zero where the result is NaN or infinite by the
@@ -363,7 +368,9 @@ class Round(wiring.Component):
         cleared: bool = False,
         inverted: bool = False,
         apart: bool = False,
+        target: FloatFields = BINARY32,
     ) -> None:
+        self.target = target
         self.overflow = overflow
         self.inverted = inverted
         self.cleared = cleared
@@ -376,15 +383,16 @@ class Round(wiring.Component):
                 "nonzero": In(1),
                 "nan": In(1),
                 **({"infinite": In(1)} if infinite else {}),
-                "result": Out(32),
+                "result": Out(target.bits),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        dropped = len(self.fraction) - FRACTION_BITS
+        fraction_bits, exponent_bits = self.target.fraction_bits, self.target.exponent_bits
+        dropped = len(self.fraction) - fraction_bits
         fraction = self.fraction[dropped:]
-        packed: Value = Cat(fraction, self.field[:8])
+        packed: Value = Cat(fraction, self.field[:exponent_bits])
         if dropped:
             tie = self.fraction[dropped - 1]
             more = self.fraction[: dropped - 1].any() if dropped > 1 else Const(0)
@@ -395,7 +403,7 @@ class Round(wiring.Component):
                 below = self.below if "below" in self.signature.members else self.negative
                 up = Mux(below, Mux(more, tie, tie | fraction[0]), up)
             # A carry out of the fraction steps the exponent on, and out of the largest gives infinity.
-            packed = (packed + up)[:31]
+            packed = (packed + up)[: self.target.bits - 1]
         asked = self.infinite if "infinite" in self.signature.members else Const(0)
         negative = self.negative & (self.nonzero | asked)
         if not self.cleared:
@@ -403,12 +411,12 @@ class Round(wiring.Component):
         infinite = asked
         clear = Const(0) if self.cleared else self.nan | asked
         if self.overflow:
-            too_large = self.field[:8].all() | self.field[8:].any()
+            too_large = self.field[:exponent_bits].all() | self.field[exponent_bits:].any()
             infinite = infinite | too_large
             clear = clear | too_large
         clear, special = wire(m, clear, "clear"), wire(m, infinite | self.nan, "special")
-        packed = (packed & Cat(repeat(~clear, FRACTION_BITS), repeat(Const(1), 8))) | Cat(
-            Const(0, FRACTION_BITS - 1), self.nan, repeat(special, 8)
+        packed = (packed & Cat(repeat(~clear, fraction_bits), repeat(Const(1), exponent_bits))) | Cat(
+            Const(0, fraction_bits - 1), self.nan, repeat(special, exponent_bits)
         )
-        m.d.comb += self.result.eq(Cat(packed[:31], negative))
+        m.d.comb += self.result.eq(Cat(packed[: self.target.bits - 1], negative))
         return m

@@ -1,5 +1,6 @@
 """Block scales: from two codes to significands, one exponent, and what of them is no number."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value
@@ -33,11 +34,11 @@ def exponent_range(a_format: Format, b_format: Format) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class AlignedExponents:
-    """The exponents of terms as ``aligned`` reads them, biased as binary32's, and what stands for them.
+    """The exponents of terms as ``aligned`` reads them, biased as the result's, and what stands for them.
 
     A zero takes part in the search for the largest exponent, but has no bits to shift. Where every number has
-    an exponent of at least that of binary32's subnormals, and a zero none above it, a zero is never ahead of
-    a number: any exponent that low stands for its own, and 0 costs the least.
+    an exponent of at least that of the result's subnormals, and a zero none above it, a zero is never ahead
+    of a number: any exponent that low stands for its own, and 0 costs the least.
 
     Attributes:
         least: The least exponent of a term that is not exactly zero.
@@ -50,15 +51,17 @@ class AlignedExponents:
     zero: int
 
     @classmethod
-    def of_scales(cls, a_format: Format, b_format: Format, zero_exponent: int) -> "AlignedExponents":
-        """Return those of terms under two scales; that of a zero is given."""
-        least, greatest = BIAS, BIAS
-        for fmt in (a_format, b_format):
+    def of_factors(
+        cls, factors: Iterable[Format], zero_exponent: int, *, bias: int = BIAS
+    ) -> "AlignedExponents":
+        """Return those of products of numbers, one of each format; that of a zero is given."""
+        least, greatest = bias, bias
+        for fmt in factors:
             significands, exponents = fmt.split(fmt.codes)
             read = (exponents + fmt.mantissa_bits)[significands != 0]
             least += int(read.min())
             greatest += int(read.max())
-        return cls(least=least, greatest=greatest, zero=BIAS + zero_exponent)
+        return cls(least=least, greatest=greatest, zero=bias + zero_exponent)
 
     @property
     def zero_counts(self) -> bool:
@@ -93,6 +96,7 @@ class ScaleProduct(wiring.Component):
         nan: Whether the sum of products can be NaN.
         infinite: Whether the sum of products can be infinite.
         aligned: The exponents as ``aligned`` reads them; None where they are not asked for.
+        bias: What those are biased by.
         adder: Of the significands' product; a prefix adder has it end a balanced tree.
         order: Seed of the order in which partial products enter the tree; changes no product.
 
@@ -130,12 +134,14 @@ class ScaleProduct(wiring.Component):
         nan: bool = False,
         infinite: bool = False,
         aligned: AlignedExponents | None = None,
+        bias: int = BIAS,
         adder: Adder = "ripple",
         order: int = 0,
     ) -> None:
         self.a_format = a_format
         self.b_format = b_format
         self.aligned = aligned
+        self.bias = bias
         self.adder: Adder = adder
         self.order = order
         if significand_bits is None:
@@ -190,7 +196,7 @@ class ScaleProduct(wiring.Component):
         total = a.exponent + b.exponent
         if self.aligned is None:
             return total
-        return total + (BIAS - self.a_format.bias - self.b_format.bias)
+        return total + (self.bias - self.a_format.bias - self.b_format.bias)
 
 
 def _clear(value: Value, condition: Value) -> Value:

@@ -19,6 +19,7 @@ __all__ = [
     "Normalised",
     "PairedMagnitudes",
     "ProductRow",
+    "ProductTerms",
     "Products",
     "Record",
     "Result",
@@ -126,12 +127,12 @@ class Step(ABC, Generic[Before, After]):
 
 @dataclass(frozen=True)
 class Codes(Record):
-    """A group's codes; or decoded elements, and the codes of their scales."""
+    """A group's codes; or decoded elements, and the codes of their scales, None where there are none."""
 
     a: Value
     b: Value
-    a_scale: Value
-    b_scale: Value
+    a_scale: Value | None
+    b_scale: Value | None
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,28 @@ class PairedMagnitudes(Magnitudes):
         return replace(
             self, exponent=exponent, special=special, negative=tuple(negative), magnitude=tuple(magnitude)
         )
+
+
+@dataclass(frozen=True)
+class ProductTerms(Record):
+    """A group's products, each a term of its own.
+
+    Attributes:
+        exponent: Each block's sum of its scales' exponent fields; none where there are no scales.
+        significand: Each block's product of its scales' significands; none where it is always 1, or where the
+            terms have been multiplied by it.
+        special: What of the group is no number.
+        negative: Each term's sign.
+        element_exponent: Each term's sum of its elements' exponent fields; 0 where the term is exactly zero.
+        magnitude: Each term's magnitude.
+    """
+
+    exponent: tuple[Value, ...]
+    significand: tuple[Value, ...]
+    special: Special
+    negative: tuple[Value, ...]
+    element_exponent: tuple[Value, ...]
+    magnitude: tuple[Value, ...]
 
 
 @dataclass(frozen=True)

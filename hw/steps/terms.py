@@ -13,6 +13,7 @@ from ..leaves.bits import wire
 from ..leaves.compressor import AbsoluteAdder, FinalAdder, SumOfProducts
 from ..leaves.element import DecodedProduct, ElementProduct, is_nonzero, product_bits
 from ..leaves.multiply import LeadingZeros, MagnitudeTerm, Product, SignedTerm
+from ..leaves.round import BIAS
 from ..leaves.scale import AlignedExponents, ScaleProduct, exponent_bits
 from .form import DatapathForm
 from .records import (
@@ -43,11 +44,13 @@ class TermForm:
         form: How the datapath is to be built.
         lanes: Elements under one term: a block's, or an equal part of them.
         aligned: A term's exponents as ``aligned`` reads them; None for the plain exponents of scales.
+        bias: What those are biased by.
     """
 
     form: DatapathForm
     lanes: int
     aligned: AlignedExponents | None = None
+    bias: int = BIAS
 
     @property
     def count(self) -> int:
@@ -123,6 +126,8 @@ class ProductStep(Step[Codes, Products]):
     def build(self, m: Module, platform: object, before: Codes) -> Products:
         terms, form, spec = self.terms, self.terms.form, self.terms.form.spec
         a_format, b_format = spec.elements
+        assert before.a_scale is not None
+        assert before.b_scale is not None
         rows: list[ProductRow] = []
         scales: list[ScaleFactors] = []
         nan: list[Value] = []
@@ -145,6 +150,7 @@ class ProductStep(Step[Codes, Products]):
                 nan=form.nan_possible,
                 infinite=form.infinite_possible,
                 aligned=terms.aligned,
+                bias=terms.bias,
                 adder=form.adder,
                 order=form.order,
             )

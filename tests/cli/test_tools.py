@@ -21,4 +21,4 @@ def test_presets_are_listed_with_whether_they_have_hardware(blockdot):
     assert "hopper-e4m3" in done.out
     found = {one["preset"]: one for one in json.loads(blockdot("tools", "--presets", "--json").out)}
     assert found["volta-fp16"]["spec"]["name"] == "fp16_none_n4_aligned_f23_t1_z131"
-    assert {name for name, one in found.items() if one["hardware"]} == {"blackwell-mxfp4", "blackwell-nvfp4"}
+    assert all(one["hardware"] for one in found.values())

@@ -11,9 +11,20 @@ from ..coverage.reach import BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL, NOT_D
 from ..coverage.sum_bins import ResultBins, sign_of
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, Powers, SumMaker
 from ..coverage.sum_recipes import added_sums
-from ..exact_trace import SIGN_BIT, Arrival, TracedChange, TracedSum, TracedTerm, chop, exponent_of, number_of
-from ..proofs.description_text import BIAS, NAN, DescriptionModule, aligned_exponents, binary32
+from ..exact_trace import (
+    SIGN_BIT,
+    Arrival,
+    TracedChange,
+    TracedSum,
+    TracedTerm,
+    exponent_of,
+    number_of,
+    rounded_sum,
+)
+from ..proofs.description_text import DescriptionModule, aligned_exponents
 from ..proofs.steps import StepNetlist
+from .aligned_products import AlignedProductBins, add_products, describe_scaled, describe_terms, product_sums
+from .aligned_text import add_terms, before_reading, keep_sum
 
 __all__ = ["ALIGNED"]
 
@@ -23,15 +34,15 @@ GROWTH: Final = BINARY32_BITS
 
 def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
     del step, segment
+    if spec.term_size == 1:
+        add_products(m, spec)
+        return
     terms = sum(name.startswith("magnitude_") for name in m.inputs)
     width = m.inputs["magnitude_0"]
     kept = spec.fraction
     point = sum(fmt.mantissa_bits for fmt in spec.scales) - sum(fmt.quantum_exponent for fmt in spec.elements)
     reading = aligned_exponents(spec)
-    m.add("reg [31:0] accumulator;")
-    m.wire("before", 32, "i_first ? 32'd0 : accumulator")
-    own = f"before[30:0] == 0 ? {reading.zero} : before[30:23] == 0 ? 14'sd1 : {{6'b0, before[30:23]}}"
-    m.wire("before_exponent", 14, own, signed=True)
+    result = before_reading(m, spec, reading.zero)
     largest = "before_exponent"
     for t, name in enumerate(name for name in m.inputs if name.startswith("exponent_")):
         m.wire(f"given_{t}", 14, f"$signed(i_{name})" if reading.code < 0 else f"i_{name}", signed=True)
@@ -44,45 +55,26 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     if reading.code != reading.zero:
         # Below the exponents of numbers there are zeros alone, whose sum is zero at any exponent.
         largest = m.wire("largest", 14, f"{largest} < 1 ? 14'sd1 : {largest}", signed=True)
-    bits = max(width + kept, 24 + kept)
+    bits = max(width + kept, result.fields.fraction_bits + 1 + kept)
     whole = bits + 1 + terms.bit_length()
-    addends: list[str] = []
-    for name, magnitude, places, exponent, negative in [
-        *((f"term_{t}", f"i_magnitude_{t}", point, f"given_{t}", f"i_negative_{t}") for t in range(terms)),
-        ("own", "{before[30:23] != 0, before[22:0]}", 23, "before_exponent", "before[31]"),
-    ]:
-        distance = f"{name}_distance"
-        m.wire(distance, 14, f"{largest} - {exponent} + {places}")
-        placed = f"({{{bits}'b0, {magnitude}}} << {kept}) >> {distance}"
-        m.wire(f"{name}_cut", whole, placed)
-        addends.append(m.wire(f"{name}_signed", whole, f"{negative} ? -{name}_cut : {name}_cut", signed=True))
-    m.wire("total", whole, " + ".join(addends), signed=True)
-    m.wire("total_size", whole, "total < 0 ? -total : total")
-    size = binary32(m, "total_size", whole, f"{largest} - {BIAS + kept}", nearest=False)
-    m.wire("own_nan", 1, "before[30:0] > 31'h7f800000")
-    m.wire("own_infinite", 1, "before[30:0] == 31'h7f800000")
-    up, down = ("i_infinite[0]", "i_infinite[1]") if "infinite" in m.inputs else ("1'b0", "1'b0")
-    m.wire("up_any", 1, f"{up} | (own_infinite & ~before[31])")
-    m.wire("down_any", 1, f"{down} | (own_infinite & before[31])")
-    plain = f"up_any ? 32'h7f800000 : down_any ? 32'hff800000 : {{total < 0, {size}}}"
-    m.wire("following", 32, f"i_nan | own_nan | (up_any & down_any) ? {NAN} : {plain}")
+    placed = [(f"term_{t}", f"i_magnitude_{t}", point, f"given_{t}", f"i_negative_{t}") for t in range(terms)]
+    add_terms(m, spec, placed, largest, bits=bits, whole=whole)
     # A sum above every bit of every term no longer grows, and one below is no longer than its bits: where
     # that is below infinity, none comes there.
     term_bits = max(width - point + kept, 1)
     sum_bits = (terms * ((1 << term_bits) - 1) + (2 << kept) - 1).bit_length()
-    highest = reading.greatest + term_bits - 1 + sum_bits - 1 - kept
-    if highest < 255:
-        for which in ("before", "following"):
-            infinite = f" | {which}[30:0] == 31'h7f800000" if "infinite" in m.inputs else ""
-            bounded = f"({which}[30:23] <= {highest} | {which} == {NAN}{infinite})"
-            m.assume(bounded) if which == "before" else m.claim("accumulator", bounded)
-    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
-    m.give("result", "accumulator")
+    highest = reading.greatest + term_bits - 1 + sum_bits - 1 - kept + result.nearest
+    keep_sum(m, spec, highest=highest)
 
 
 def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     unit = arrival.unit
-    own = exponent_of(before.bits) if before.value else arrival.spec.zero_exponent
+    spec = arrival.spec
+    own = (
+        max(exponent_of(before.bits), spec.result_format.least_exponent)
+        if before.value
+        else spec.zero_exponent
+    )
     values: list[tuple[int, int, int | None]] = [(before.value, own, None), *arrival.terms()]
     drop = max(max(exponent for _, exponent, _ in values) - arrival.spec.fraction - unit, 0)
     mask = (1 << drop) - 1
@@ -93,7 +85,7 @@ def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     special = before.special + arrival.special
     if special:
         return TracedChange(TracedSum(special=special), arrival.special, terms=terms)
-    addition = chop(sum(term.value - term.cut for term in terms), unit)
+    addition = rounded_sum(spec, sum(term.value - term.cut for term in terms), unit)
     if addition.bits & ~SIGN_BIT == INFINITY:
         infinite = TracedSum(special=-math.inf if addition.bits & SIGN_BIT else math.inf)
         return TracedChange(infinite, arrival.special, addition=addition, result=addition, terms=terms)
@@ -286,13 +278,16 @@ def _bins(reach: Reachable) -> list[BinGroup]:
             growth=GROWTH,
             cut_below=reach.spec.zero_exponent - reach.spec.fraction,
         ),
-        AlignedSumBins(reach.spec, reach),
+        AlignedProductBins(reach) if reach.spec.term_size == 1 else AlignedSumBins(reach.spec, reach),
     ]
 
 
 def _sums(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
     del reach
     yield from added_sums(make)
+    if make.spec.term_size == 1:
+        yield from product_sums(make)
+        return
     yield from _far_sums(make)
     yield from _zero_sums(make)
 
@@ -306,7 +301,11 @@ ALIGNED = AccumulationChecks(
             "aligned adder",
             "terms cut at the largest exponent, their sum rounded toward zero",
             _accumulate,
-        )
+        ),
+        "term": StepCheck(
+            "product terms", "every pair of codes: the exact product, and its exponent", describe_terms
+        ),
+        "scale": StepCheck("scaled terms", "products times the scales' significands", describe_scaled),
     },
     reads_exponents=True,
 )

@@ -81,8 +81,8 @@ class Reachable:
         growth: ``2**growth`` of them the longest one that is driven.
         top: Exponent of its top bit.
         powers: Exponents from the least power of two that is a group to the largest one.
-        lowest: Exponent of the least scales' product, as `aligned` reads it.
-        highest: Exponent of the largest scales' product, likewise.
+        lowest: The least exponent of a term that is not zero, as `aligned` reads it.
+        highest: The largest one, likewise.
     """
 
     def __init__(self, spec: DotSpec, *, long: bool = False) -> None:
@@ -98,8 +98,9 @@ class Reachable:
         self.top = self.quantum + self.span - 1
         ends = [power_exponents(fmt) for fmt in spec.elements + spec.scales]
         self.powers = sum(high - low for low, high in ends) + spec.block_size.bit_length() - 1
-        self.lowest = sum(fmt.least_exponent for fmt in spec.scales)
-        self.highest = sum(math.frexp(fmt.largest)[1] - 1 for fmt in spec.scales)
+        factors = spec.elements + spec.scales if spec.term_size == 1 else spec.scales
+        self.lowest = sum(fmt.least_exponent for fmt in factors)
+        self.highest = sum(math.frexp(fmt.largest)[1] - 1 for fmt in factors)
 
     @property
     def rounded_bits(self) -> int:

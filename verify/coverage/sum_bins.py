@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...model import DotSpec
+from ...model.aligned_sum import RESULTS
 from ...model.formats import Top
 from ..exact_trace import NAN, SIGN_BIT, Rounded, TracedStep, number_of, unit_exponent
 from .bins import BinGroup, Hit, StimulusView
@@ -13,7 +14,6 @@ from .reach import (
     APART,
     BINARY32_BITS,
     INFINITY,
-    LEAST,
     LEAST_NORMAL,
     NOT_DRIVEN,
     OVERFLOW,
@@ -116,12 +116,16 @@ class ResultBins(BinGroup):
 
     def __init__(self, reach: Reachable, *, growth: int = 0, cut_below: int | None = None) -> None:
         spec = reach.spec
+        result = spec.result_format
+        least_normal = result.least_exponent
+        least = least_normal - result.fields.fraction_bits
+        self._least_normal = least_normal + RESULTS["binary32"].fields.bias << BINARY32_BITS - 1
         multiple = f"every sum is a multiple of 2^{reach.quantum}"
-        tiny = "" if reach.quantum < LEAST else multiple
-        if not tiny and cut_below is not None and cut_below >= LEAST:
+        tiny = "" if reach.quantum < least else multiple
+        if not tiny and cut_below is not None and cut_below >= least:
             tiny = f"what lies below 2^{cut_below} is cut off before"
-        small = "" if reach.quantum < LEAST_NORMAL else multiple
-        if not small and cut_below is not None and cut_below >= LEAST_NORMAL:
+        small = "" if reach.quantum < least_normal else multiple
+        if not small and cut_below is not None and cut_below >= least_normal:
             small = f"what lies below 2^{cut_below} is cut off before"
         infinite = self._infinite(reach, growth)
         nan = ""
@@ -136,9 +140,10 @@ class ResultBins(BinGroup):
     def _infinite(reach: Reachable, growth: int) -> str:
         if any(fmt.infinity_code is not None for fmt in reach.spec.elements):
             return ""
-        if reach.top >= OVERFLOW:
+        overflow = reach.spec.result_format.fields.bias + 1
+        if reach.top >= overflow:
             return ""
-        if reach.top + growth + 1 < OVERFLOW:
+        if reach.top + growth + 1 < overflow:
             return f"no sum reaches above 2^{reach.top + growth + 1}"
         return f"{NOT_DRIVEN}the largest group is below 2^{reach.top + 1}"
 
@@ -156,7 +161,7 @@ class ResultBins(BinGroup):
                 elif magnitude == INFINITY:
                     yield f"{sign}infinity", step.vector, 1
                 else:
-                    size = "subnormal" if magnitude < 1 << BINARY32_BITS - 1 else "normal"
+                    size = "subnormal" if magnitude < self._least_normal else "normal"
                     yield f"{sign}{size}", step.vector, 1
 
 

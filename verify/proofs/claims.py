@@ -131,6 +131,19 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                     "binary32 of an exact number, nearest, ties to even",
                     group,
                 )
+            case "term":
+                yield leaf(
+                    "element product",
+                    "every pair of codes: sign, and the exact product of the significands",
+                    group,
+                    ("negative", "magnitude"),
+                )
+                yield leaf(
+                    "exponents, scales",
+                    "every pair of codes: sum of exponents, 0 for a zero; NaN and infinities",
+                    group,
+                    ("element_exponent", "exponent", "significand", "nan", "infinite"),
+                )
             case name:
                 own = ACCUMULATION_CHECKS[spec.accumulate].steps[name]
                 yield leaf(own.leaf, own.claim, group)

@@ -49,7 +49,8 @@ def _described(chain: Chain, unit: DotUnit) -> Network:
                 group[-1].gives,
             )
         )
-    ports = {port: chain.steps[0].inputs[port] for port in ("a", "b", "a_scale", "b_scale")}
+    inputs = chain.steps[0].inputs
+    ports = {port: inputs[port] for port in ("a", "b", "a_scale", "b_scale") if port in inputs}
     return network(texts | {"pipeline.v": pipeline(unit, steps, ports, "pipeline")}, "pipeline")
 
 
@@ -126,5 +127,6 @@ def _simulate(one: Network, stimulus: Stimulus, *, stages: int) -> npt.NDArray[n
                 for word in answers[: len(outputs)]
             ]
         ).astype(np.uint32)
-        results[came[good]] = (table << np.arange(32, dtype=np.uint32)[:, None]).sum(0, dtype=np.uint32)[good]
+        places = np.arange(len(outputs), dtype=np.uint32)[:, np.newaxis]
+        results[came[good]] = (table << places).sum(0, dtype=np.uint32)[good]
     return results[stimulus.last] if stages else results

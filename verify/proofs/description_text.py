@@ -5,9 +5,11 @@ from fractions import Fraction
 from typing import Final
 
 from ...model import DotSpec, Format
+from ...model.aligned_sum import RESULTS, FloatFields
 
 __all__ = [
     "BIAS",
+    "BINARY32",
     "NAN",
     "AlignedReading",
     "DescriptionModule",
@@ -25,7 +27,8 @@ __all__ = [
     "term_offset",
 ]
 
-BIAS: Final = 127
+BINARY32: Final = RESULTS["binary32"].fields
+BIAS: Final = BINARY32.bias
 NAN: Final = "32'h7fc00000"
 
 
@@ -44,15 +47,15 @@ def finite_values(fmt: Format) -> list[tuple[int, float]]:
 
 
 def scale_rows(fmt: Format) -> dict[int, tuple[int, int]]:
-    """Return significand and exponent field of every finite code, out of its value."""
+    """Return significand, without its sign, and exponent field of every finite code, out of its value."""
     rows: dict[int, tuple[int, int]] = {}
     least = 1 if fmt.subnormals else 0
     for code, value in finite_values(fmt):
         field = least
         if value:
             # math.frexp puts the leading bit at 1/2.
-            field = max(_exponent(value) + fmt.bias, least)
-        rows[code] = as_integer(value, field - fmt.bias - fmt.mantissa_bits), field
+            field = max(_exponent(abs(value)) + fmt.bias, least)
+        rows[code] = as_integer(abs(value), field - fmt.bias - fmt.mantissa_bits), field
     return rows
 
 
@@ -94,10 +97,11 @@ class AlignedReading:
 
 
 def aligned_exponents(spec: DotSpec) -> AlignedReading:
-    """Return the exponents that terms read as in ``aligned``."""
+    """Return the exponents that terms under scales read as in ``aligned``, biased as the result's."""
+    bias = spec.result_format.fields.bias
     fields = [[field - fmt.bias for s, field in scale_rows(fmt).values() if s] for fmt in spec.scales]
     return AlignedReading(
-        BIAS + sum(map(min, fields)), BIAS + sum(map(max, fields)), BIAS + spec.zero_exponent
+        bias + sum(map(min, fields)), bias + sum(map(max, fields)), bias + spec.zero_exponent
     )
 
 
@@ -204,12 +208,21 @@ def leading(m: DescriptionModule, name: str, value: str, width: int) -> None:
 
 
 def binary32(
-    m: DescriptionModule, magnitude: str, width: int, exponent: str, *, nearest: bool, name: str = ""
+    m: DescriptionModule,
+    magnitude: str,
+    width: int,
+    exponent: str,
+    *,
+    nearest: bool,
+    name: str = "",
+    fields: FloatFields = BINARY32,
 ) -> str:
     """Add the binary32, without its sign, of ``magnitude * 2**exponent``; return the wire's name.
 
     What is too large is infinite, rounded to nearest or toward zero. Every wire's name begins with `name`.
+    With other `fields` it is a number of those.
     """
+    room, bias = fields.fraction_bits, fields.bias
     lead, unit, field, placed, drop = (
         name + x for x in ("lead", "unit", "top_field", "placed_field", "drop")
     )
@@ -217,20 +230,22 @@ def binary32(
     rounds, packed, size = (name + x for x in ("up", "packed", "size"))
     leading(m, lead, magnitude, width)
     m.wire(unit, 14, exponent, signed=True)
-    m.wire(field, 14, f"{unit} + {lead} + {BIAS}", signed=True)
+    m.wire(field, 14, f"{unit} + {lead} + {bias}", signed=True)
     # Of the last place; subnormals have that of the least normal number.
     m.wire(placed, 14, f"{field} < 1 ? 14'sd1 : {field}", signed=True)
-    m.wire(drop, 14, f"{placed} - {BIAS + 23} - {unit}", signed=True)
+    m.wire(drop, 14, f"{placed} - {bias + room} - {unit}", signed=True)
     m.wire(right, 14, f"{drop} < 0 ? 0 : {drop} > {width + 1} ? {width + 1} : {drop}")
     m.wire(left, 14, f"{drop} < 0 ? -{drop} : 0")
-    m.wire(kept, width + 24, f"({{24'b0, {magnitude}}} << {left}) >> {right}")
+    m.wire(kept, width + room + 1, f"({{{room + 1}'b0, {magnitude}}} << {left}) >> {right}")
     m.wire(rest, width + 2, f"{magnitude} & (({width + 2}'d1 << {right}) - 1)")
     m.wire(half, width + 2, f"({width + 2}'d1 << {right}) >> 1")
     up = f"{right} != 0 & ({rest} > {half} | ({rest} == {half} & {kept}[0]))" if nearest else "1'b0"
     m.wire(rounds, 1, up)
-    m.wire(packed, 40, f"{{{placed}[13:0] - 14'd1, 23'b0}} + {kept}[24:0] + {rounds}")
-    most = "31'h7f800000"
-    m.wire(size, 31, f"{magnitude} == 0 ? 31'd0 : {packed}[39:23] >= 255 ? {most} : {packed}[30:0]")
+    m.wire(packed, 17 + room, f"{{{placed}[13:0] - 14'd1, {room}'b0}} + {kept}[{room + 1}:0] + {rounds}")
+    top, bits = fields.infinity_field, fields.bits - 1
+    most = f"{bits}'h{top << room:x}"
+    large = f"{packed}[{16 + room}:{room}] >= {top} ? {most} : {packed}[{bits - 1}:0]"
+    m.wire(size, bits, f"{magnitude} == 0 ? {bits}'d0 : {large}")
     return size
 
 

@@ -111,7 +111,8 @@ def check_composition(
     Raises:
         SolverError: If there is none.
     """
-    ports = {port: chain.steps[0].inputs[port] for port in ("a", "b", "a_scale", "b_scale")}
+    inputs = chain.steps[0].inputs
+    ports = {port: inputs[port] for port in ("a", "b", "a_scale", "b_scale") if port in inputs}
     left = network({"unit.v": text or to_verilog(unit).text}, unit.name)
     right = network(
         {"steps.il": chain.rtlil, "pipeline.v": pipeline(unit, chain.steps, ports, "pipeline")},

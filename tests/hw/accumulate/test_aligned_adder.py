@@ -172,7 +172,7 @@ def test_a_scale_product_has_the_exponents_of_its_scales_or_is_zero(
     a: str, b: str, evaluate_many: Callable
 ) -> None:
     a_format, b_format = formats.get(a), formats.get(b)
-    aligned = AlignedExponents.of_scales(a_format, b_format, -139)
+    aligned = AlignedExponents.of_factors((a_format, b_format), -139)
     bits = aligned.shape.width
     unit = ScaleProduct(a_format, b_format, significand_bits=None, aligned=aligned)
 
@@ -199,7 +199,7 @@ def test_a_scale_product_has_the_exponents_of_its_scales_or_is_zero(
 
 def test_what_stands_for_the_exponent_of_a_zero_costs_no_sign_where_it_can() -> None:
     of = {
-        name: AlignedExponents.of_scales(fmt, fmt, -139)
+        name: AlignedExponents.of_factors((fmt, fmt), -139)
         for name in ("ue4m3", "ue5m3", "ue8m0")
         for fmt in [formats.get(name)]
     }

@@ -24,6 +24,8 @@ CLOSED = [
     "int8_ue4m3_full_n4_exact_g3",
     "e3m2_ue4m3_n2_aligned_f12",
     "e2m1_ue8m0_n2_aligned_f12",
+    "e4m3_none_n4_aligned_f13_t1_z133_e8m13",
+    "e5m2_none_n2_aligned_f13_t1_z21_binary16",
 ]
 
 

@@ -1,0 +1,325 @@
+"""How ``aligned`` is checked where every product is a term of its own."""
+
+from collections.abc import Iterator
+
+from ...model import DotSpec, Format
+from ...model.formats import Top
+from ..coverage.bins import BinGroup, Hit, StimulusView
+from ..coverage.reach import INFINITY, NOT_DRIVEN, Reachable
+from ..coverage.sum_bins import sign_of
+from ..coverage.sum_maker import DirectedGroup, DirectedSum, SumMaker
+from ..exact_trace import SIGN_BIT
+from ..proofs.description_text import DescriptionModule, scale_rows, table
+from ..proofs.steps import StepNetlist
+from .aligned_text import add_terms, before_reading, keep_sum
+
+__all__ = ["AlignedProductBins", "add_products", "describe_scaled", "describe_terms", "product_sums"]
+
+_TABLE_BITS = 8
+
+
+def _fields(fmt: Format) -> list[int]:
+    """Return the exponent fields of the finite codes of a format that are not zero."""
+    if fmt.bits <= _TABLE_BITS:
+        return [field for s, field in scale_rows(fmt).values() if s]
+    return [1, (1 << fmt.exponent_bits) - 2]
+
+
+def _largest_significand(fmt: Format) -> int:
+    """Return the largest significand of a finite code."""
+    if fmt.bits <= _TABLE_BITS:
+        return max(s for s, _ in scale_rows(fmt).values())
+    return (2 << fmt.mantissa_bits) - 1
+
+
+def _functions(m: DescriptionModule, fmt: Format, side: str) -> None:
+    """Add functions of a code: its significand, its exponent field, and whether it is NaN or infinite.
+
+    They are tables of the values where these are few, and fields of the code where they are many.
+    """
+    bits, room = fmt.bits, fmt.mantissa_bits
+    if bits <= _TABLE_BITS:
+        rows = scale_rows(fmt)
+        m.add(table(f"significand_{side}", max(bits, 1), room + 1, {c: s for c, (s, _) in rows.items()}))
+        fields = {c: field for c, (_, field) in rows.items()}
+        m.add(table(f"field_{side}", max(bits, 1), 9, fields))
+        values = fmt.values.tolist()
+        for what, test in (("nan", lambda v: v != v), ("infinite", lambda v: abs(v) == float("inf"))):
+            odd = {code: int(test(value)) for code, value in enumerate(values)}
+            m.add(table(f"{what}_{side}", max(bits, 1), 1, odd))
+        return
+    if fmt.top is not Top.IEEE or not fmt.subnormals:
+        raise ValueError(f"format must be like those of IEEE 754 where it is wide, not {fmt.name}")
+    code, mantissa = f"code[{bits - 2}:{room}]", f"code[{room - 1}:0]"
+    ones = f"{code} == {(1 << fmt.exponent_bits) - 1}"
+    for name, width, value in (
+        ("significand", room + 1, f"{{{code} != 0, {mantissa}}}"),
+        ("field", 9, f"{code} == 0 ? 1 : {code}"),
+        ("nan", 1, f"{ones} & {mantissa} != 0"),
+        ("infinite", 1, f"{ones} & {mantissa} == 0"),
+    ):
+        m.add(
+            f"function [{width - 1}:0] {name}_{side}; input [{bits - 1}:0] code; "
+            f"{name}_{side} = {value}; endfunction"
+        )
+
+
+def describe_terms(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
+    """Describe the products: significands multiplied, exponent fields added, and what is no number."""
+    del step, segment
+    scaled = "a_scale" in m.inputs
+    for side, fmt in zip("ab", spec.elements, strict=True):
+        _functions(m, fmt, side)
+    if scaled:
+        for side, fmt in zip("ab", spec.scales, strict=True):
+            _functions(m, fmt, f"scale_{side}")
+    nan: list[str] = []
+    ups: list[str] = []
+    downs: list[str] = []
+    for j in range(spec.blocks):
+        zero_scale = "1'b0"
+        if scaled:
+            a, b = (
+                f"i_{side}_scale[{fmt.bits * j} +: {fmt.bits}]"
+                for side, fmt in zip("ab", spec.scales, strict=True)
+            )
+            m.wire(f"scales_{j}", 1, f"significand_scale_a({a}) == 0 | significand_scale_b({b}) == 0")
+            m.wire(f"scales_{j}_nan", 1, f"nan_scale_a({a}) | nan_scale_b({b})")
+            zero_scale = f"scales_{j}"
+            nan.append(f"scales_{j}_nan")
+            m.give(f"exponent_{j}", f"field_scale_a({a}) + field_scale_b({b})")
+            m.care(f"exponent_{j}", f"~scales_{j}_nan")
+            if f"significand_{j}" in m.outputs:
+                m.give(f"significand_{j}", f"significand_scale_a({a}) * significand_scale_b({b})")
+                m.care(f"significand_{j}", f"~scales_{j}_nan")
+        for k in range(j * spec.block_size, (j + 1) * spec.block_size):
+            a, b = (
+                f"i_{side}[{fmt.bits * k} +: {fmt.bits}]"
+                for side, fmt in zip("ab", spec.elements, strict=True)
+            )
+            m.wire(f"product_{k}", m.outputs[f"magnitude_{k}"], f"significand_a({a}) * significand_b({b})")
+            zeros = [
+                f"(significand_{side}({code}) == 0 & ~nan_{side}({code}) & ~infinite_{side}({code}))"
+                for side, code in (("a", a), ("b", b))
+            ]
+            m.wire(f"infinite_{k}", 1, f"infinite_a({a}) | infinite_b({b})")
+            m.wire(
+                f"nan_{k}",
+                1,
+                f"nan_a({a}) | nan_b({b}) | (infinite_{k} & ({' | '.join(zeros)} | {zero_scale}))",
+            )
+            sign = m.wire(
+                f"sign_{k}",
+                1,
+                f"i_a[{spec.elements[0].bits * (k + 1) - 1}] ^ i_b[{spec.elements[1].bits * (k + 1) - 1}]",
+            )
+            number = f"~(nan_a({a}) | nan_b({b}) | infinite_{k}{f' | scales_{j}_nan' if scaled else ''})"
+            m.give(f"negative_{k}", sign)
+            m.give(f"magnitude_{k}", f"product_{k}")
+            m.care(f"magnitude_{k}", number)
+            zero = f"product_{k} == 0 | {zero_scale}"
+            m.give(f"element_exponent_{k}", f"{zero} ? 0 : field_a({a}) + field_b({b})")
+            m.care(f"element_exponent_{k}", number)
+            nan.append(f"nan_{k}")
+            ups.append(f"(infinite_{k} & ~nan_{k} & ~sign_{k})")
+            downs.append(f"(infinite_{k} & ~nan_{k} & sign_{k})")
+    m.give("nan", " | ".join(nan))
+    if "infinite" in m.outputs:
+        m.give("infinite", "{" + " | ".join(downs) + ", " + " | ".join(ups) + "}")
+        # With a NaN, nothing else matters.
+        m.care("infinite", "~o_nan")
+
+
+def describe_scaled(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
+    """Describe the products times the scales' significands."""
+    del step, segment
+    largest = 1
+    for fmt in spec.elements:
+        largest *= _largest_significand(fmt)
+    most = 1
+    for fmt in spec.scales:
+        most *= _largest_significand(fmt)
+    for k in range(spec.blocks * spec.block_size):
+        significand = f"i_significand_{k // spec.block_size}"
+        m.give(f"magnitude_{k}", f"i_magnitude_{k} * {significand}")
+        m.care(f"magnitude_{k}", f"(i_magnitude_{k} <= {largest}) & ({significand} <= {most})")
+
+
+def add_products(m: DescriptionModule, spec: DotSpec) -> None:
+    """Describe the sum of products: each at its own exponent, cut off at the largest one."""
+    factors = spec.elements + spec.scales
+    result = spec.result_format
+    bias, kept = result.fields.bias, spec.fraction
+    count = spec.blocks * spec.block_size
+    width = m.inputs["magnitude_0"]
+    point = sum(fmt.mantissa_bits for fmt in factors)
+    offset = bias - sum(fmt.bias for fmt in factors)
+    ends = [(min(fields), max(fields)) for fields in map(_fields, factors)]
+    least, greatest = (offset + sum(end[k] for end in ends) for k in range(2))
+    of_elements = [sum(end[k] for end in ends[:2]) for k in range(2)]
+    of_scales = [sum(end[k] for end in ends[2:]) for k in range(2)]
+    zero = bias + spec.zero_exponent
+    before_reading(m, spec, zero)
+    odd = "(i_nan | i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
+    largest_magnitude = 1
+    for fmt in factors:
+        largest_magnitude *= _largest_significand(fmt)
+    scaled = "exponent_0" in m.inputs
+    largest = "before_exponent"
+    placed: list[tuple[str, str, int, str, str]] = []
+    for j in range(spec.blocks if scaled else 0):
+        m.assume(f"({odd} | (i_exponent_{j} >= {of_scales[0]} & i_exponent_{j} <= {of_scales[1]}))")
+    for k in range(count):
+        element, magnitude = f"i_element_exponent_{k}", f"i_magnitude_{k}"
+        scale = f" + i_exponent_{k // spec.block_size}" if scaled else ""
+        inside = f"({element} >= {of_elements[0]} & {element} <= {of_elements[1]} & {magnitude} != 0)"
+        m.assume(f"({odd} | {inside} | ({element} == 0 & {magnitude} == 0))")
+        m.assume(f"({odd} | {magnitude} <= {largest_magnitude})")
+        exponent = m.wire(
+            f"exponent_of_{k}",
+            14,
+            f"{element} == 0 ? {zero} : {element} + 14'd0{scale} + {offset}",
+            signed=True,
+        )
+        largest = m.wire(f"largest_{k}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
+        placed.append((f"term_{k}", magnitude, point, exponent, f"i_negative_{k}"))
+    bits = max(width, result.fields.fraction_bits + 1) + kept
+    add_terms(m, spec, placed, largest, bits=bits, whole=bits + 1 + count.bit_length())
+    # As of terms that are sums; a term is of one product, which is smaller than its width allows.
+    term = largest_magnitude << max(kept - point, 0) >> max(point - kept, 0)
+    term_bits = max(width - point + kept, 1)
+    sum_bits = (count * term + (2 << kept) - 1).bit_length()
+    highest = greatest + term_bits - 1 + sum_bits - 1 - kept + result.nearest
+    # What is kept of any product is a multiple of the last place kept of the least one: so is every sum.
+    lowest = least - kept if least >= 1 >= zero else 0
+    keep_sum(m, spec, highest=highest, lowest=lowest)
+
+
+class AlignedProductBins(BinGroup):
+    """Products and sum shifted to the largest exponent and cut off."""
+
+    name = "aligned products"
+
+    def __init__(self, reach: Reachable) -> None:
+        spec = reach.spec
+        self._spec = spec
+        self._limit = spec.fraction + 2
+        result = spec.result_format
+        count = spec.blocks * spec.block_size
+        cut_below = min(reach.lowest, spec.zero_exponent) - spec.fraction
+        least_sum = max(result.least_exponent, reach.quantum, cut_below)
+        overflow = result.fields.bias + 1
+        top = min(reach.top, overflow - 1)
+        self.bins = {"sum ahead": "", "terms level": "", "zeros beside what would be ahead": ""}
+        for k in range(count):
+            self.bins[f"product {k} ahead"] = ""
+        # A product's exponent is a sum of several, all of which are there.
+        spans = {"product": max(reach.highest, top) - reach.lowest, "sum": reach.highest - least_sum}
+        for who, span in spans.items():
+            for places in range(self._limit + 1):
+                far = f"{NOT_DRIVEN}no sum of few groups lies so that something is {span + 1} places behind"
+                self.bins[self._behind(who, places)] = "" if places <= span else far
+        for sign in "+-":
+            for who, low in (("sum", least_sum), ("product", reach.quantum)):
+                ahead = max(reach.highest, top) if who == "product" else reach.highest
+                why = "" if ahead - spec.fraction > low else f"{NOT_DRIVEN}no {who} lies so far behind"
+                if who == "sum" and spec.fraction <= result.fields.fraction_bits:
+                    why = why and f"{NOT_DRIVEN}no sum lies so far behind"
+                self.bins[f"{sign} {who} cut"] = self.bins[f"{sign} {who} lost"] = why
+            narrow = self._narrow(reach)
+            if result.nearest:
+                for kind in ("below", "tie down", "tie up", "above"):
+                    self.bins[f"{sign} result rounded: {kind}"] = narrow
+            else:
+                self.bins[f"{sign} result cut"] = narrow
+            self.bins[f"{sign} result too large"] = self._overflow(reach, overflow)
+        self.bins["result exact"] = self.bins["terms cancel to zero"] = ""
+
+    def _behind(self, who: str, places: int) -> str:
+        more = " and more" if places >= self._limit else ""
+        return f"{who} {min(places, self._limit)}{more} behind"
+
+    @staticmethod
+    def _narrow(reach: Reachable) -> str:
+        spec, room = reach.spec, reach.spec.result_format.fields.fraction_bits
+        # The bits of several products together: those behind the point, and those before it.
+        if min(spec.fraction, reach.top - reach.quantum) > room:
+            return ""
+        return f"{NOT_DRIVEN}only {spec.fraction} bits are kept below the largest exponent"
+
+    @staticmethod
+    def _overflow(reach: Reachable, overflow: int) -> str:
+        if reach.top >= overflow:
+            return ""
+        return f"{NOT_DRIVEN}the largest group is below 2^{reach.top + 1}"
+
+    def see(self, view: StimulusView) -> Iterator[Hit]:
+        """See `BinGroup`."""
+        for step in view.steps:
+            if step.special or step.before_special:
+                continue
+            assert step.addition is not None
+            largest = max(term.exponent for term in step.terms)
+            ahead = [k for k, term in enumerate(step.terms) if term.exponent == largest]
+            if len(ahead) > 1:
+                yield "terms level", step.vector, 1
+            else:
+                yield f"product {ahead[0] - 1} ahead" if ahead[0] else "sum ahead", step.vector, 1
+            for k, term in enumerate(step.terms):
+                if not term.value:
+                    continue
+                who = "product" if k else "sum"
+                yield self._behind(who, largest - term.exponent), step.vector, 1
+                if term.cut:
+                    how = "lost" if term.cut == term.value else "cut"
+                    yield f"{sign_of(term.value)} {who} {how}", step.vector, 1
+            sign = "-" if step.addition.bits & SIGN_BIT else "+"
+            if step.addition.bits & ~SIGN_BIT == INFINITY:
+                yield f"{sign} result too large", step.vector, 1
+            if step.addition.kind == "exact":
+                yield "result exact", step.vector, 1
+            elif self._spec.result_format.nearest:
+                yield f"{sign} result rounded: {step.addition.kind}", step.vector, 1
+            else:
+                yield f"{sign} result cut", step.vector, 1
+            if any(term.scales is not None and term.scales > largest for term in step.terms):
+                yield "zeros beside what would be ahead", step.vector, 1
+            kept = [term.value - term.cut for term in step.terms]
+            if any(kept) and not sum(kept):
+                yield "terms cancel to zero", step.vector, 1
+
+
+def product_sums(make: SumMaker) -> Iterator[DirectedSum]:
+    """Products at every distance from the largest exponent, of which each lane is ahead, and the sum."""
+    spec = make.spec
+    lanes = [(j, k) for j in range(spec.blocks) for k in range(spec.block_size)]
+    low, high = make.lanes
+    scales = make.scales
+
+    def group(parts: dict[int, tuple[int, int]], scale: int) -> DirectedGroup:
+        made = make.blank()
+        for block in range(spec.blocks):
+            make.scale(made, block, scale)
+        for lane, (exponent, sign) in parts.items():
+            make.put(made, *lanes[lane], exponent, sign)
+        return made
+
+    for lane in range(len(lanes)):
+        other = (lane + 1) % len(lanes)
+        yield DirectedSum([group({lane: (high, 1), other: (low, 1)}, scales[0])])
+    for places in range(spec.fraction + 5):
+        for sign in (1, -1):
+            lane = places % len(lanes)
+            other = (lane + 3) % len(lanes)
+            if low <= high - places:
+                yield DirectedSum([group({lane: (high, 1), other: (high - places, sign)}, scales[1])])
+                yield DirectedSum([group({other: (low + places, sign)}, scales[0]), group({}, scales[0])])
+            # The sum behind a product, and ahead of it, under scales where these reach further.
+            for first, second in ((0, places), (places, 0)):
+                made: list[DirectedGroup] = []
+                for end in (high + scales[1] - first, high + scales[1] - second):
+                    scale = max(end - high, scales[0])
+                    if end - scale >= low:
+                        made.append(group({lane: (end - scale, sign)}, scale))
+                if len(made) == 2:
+                    yield DirectedSum(made)
