@@ -76,6 +76,23 @@ def test_every_leaf_of_a_small_unit_holds(accumulate, optimise, stages):
         assert answer.holds, (group, str(answer))
 
 
+def test_of_terms_that_are_products_every_part_holds_but_their_sum():
+    """No solver gets through the sum: that it is what its description says is simulated, not proven."""
+    name = "e2m1_ue4m3_n2_aligned_f4_t1_z21_binary16"
+    chain = chain_of(name)
+    spec = chain.unit.spec
+    assert [step.name for step in chain.steps] == ["term", "scale", "accumulate"]
+    for step in ("term", "scale"):
+        assert check_leaf(chain, spec, [step]).holds
+    answer, compared = check_contract(chain, spec, random_inputs=500)
+    assert answer.holds
+    assert compared > 200
+    assert check_composition(chain, chain.unit).holds
+    for step, module in (("term", "component_term"), ("scale", "component_scaled")):
+        faulty = planted(chain_of(name), module, "and", "or")
+        assert not check_leaf(faulty, spec, [step]).holds
+
+
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("segment", [1, 4])
 def test_carries_that_are_kept_belong_to_the_sum(segment):
