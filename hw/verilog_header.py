@@ -4,8 +4,11 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import numpy as np
+
 from ..model.accumulate import ACCUMULATIONS
-from ..model.formats import Format
+from ..model.aligned_sum import ZERO_EXPONENT
+from ..model.formats import NO_SCALE, Format
 from ..model.quantizer import InputFormat, QuantizerSpec
 from ..model.spec import DotSpec
 from .readable_verilog import COMMENT_WIDTH
@@ -14,6 +17,7 @@ from .tile import DotArray
 
 __all__ = ["verilog_header"]
 
+_NAN: Final = np.array([np.nan], np.float32)
 _LABEL: Final = len("accumulation") + 2
 _FORMS: Final = {"area": "the smallest of each component", "delay": "the fastest of each component"}
 _CYCLES: Final = {
@@ -47,7 +51,8 @@ def _kind(unit: StreamUnit) -> str:
 def _purpose(unit: StreamUnit) -> str:
     if isinstance(unit.spec, QuantizerSpec):
         return "Quantizer: makes element codes, and the code of their scale, of a block of numbers."
-    value = "A block is worth a_scale * b_scale * sum(a[k] * b[k]), exactly."
+    scales = "" if unit.spec.scale == NO_SCALE.name else "a_scale * b_scale * "
+    value = f"A block is worth {scales}sum(a[k] * b[k]), exactly."
     if isinstance(unit, DotArray):
         return (
             f"Tile of {unit.rows} x {unit.columns} block dot-product units, one for each row's vector a with "
@@ -69,17 +74,25 @@ def _facts(unit: StreamUnit) -> _Facts:
 def _dot_facts(spec: DotSpec) -> _Facts:
     for label, pair in (("elements", spec.elements), ("scales", spec.scales)):
         a, b = pair
-        if a == b:
+        if a.name == NO_SCALE.name:
+            yield label, "none, and no ports for them"
+        elif a == b:
             yield label, _format(a)
         else:
             yield f"{label} a", _format(a)
             yield f"{label} b", _format(b)
-    yield "block", f"{spec.block_size} elements under one scale; {spec.blocks} in an input"
+    under = "" if spec.scale == NO_SCALE.name else " under one scale"
+    yield "block", f"{spec.block_size} elements{under}; {spec.blocks} in an input"
     accumulation = ACCUMULATIONS[spec.accumulate]
     more = f"; a sum is of at most 2^{spec.guard} blocks" if accumulation.guard else ""
     more += f"; {spec.fraction} bits behind the point are kept" if accumulation.fraction else ""
+    more += "; each product is shifted on its own" if spec.term_size == 1 else ""
+    more += f"; a zero reads exponent {spec.zero_exponent}" if spec.zero_exponent != ZERO_EXPONENT else ""
     yield "accumulation", f"{spec.accumulate}, {accumulation.meaning}{more}"
-    yield "result", "binary32; the only NaN is 32'h7fc00000"
+    result = spec.result_format
+    # Of binary32 the accumulation says how it is rounded.
+    meaning = result.name if spec.result == result.name == "binary32" else result.meaning
+    yield "result", f"{meaning}; the only NaN is {result.bits}'h{int(result.encode(_NAN)[0]):x}"
 
 
 def _quantizer_facts(spec: QuantizerSpec) -> _Facts:

@@ -109,6 +109,18 @@ def test_facts_that_some_units_have() -> None:
     assert "Latency: 1 cycle from" in text(UNITS[1])
 
 
+def test_results_and_scales_of_tensor_cores() -> None:
+    unit = DotUnit(DotSpec.parse("e4m3_none_n2_aligned_f13_t1_z21_binary16"))
+    text = re.sub(r"\s+", " ", " ".join(verilog_header(unit)))
+    assert "A block is worth sum(a[k] * b[k]), exactly." in text
+    assert "scales none, and no ports for them block 2 elements; 1 in an input" in text
+    assert "kept; each product is shifted on its own; a zero reads exponent -21 result" in text
+    assert "result binary16, to nearest, ties to even; the only NaN is 16'h7e00" in text
+    narrow = DotUnit(DotSpec.parse("e4m3_none_n2_aligned_f13_t1_z133_e8m13"))
+    text = re.sub(r"\s+", " ", " ".join(verilog_header(narrow)))
+    assert "result binary32 with 13 fraction bits, toward zero; the only NaN is 32'h7fc00000" in text
+
+
 @units
 def test_it_speaks_of_ports_that_there_are(unit: StreamUnit) -> None:
     lines = verilog_header(unit)
