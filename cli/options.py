@@ -15,8 +15,10 @@ from ..model.quantize import METHODS
 from ..model.quantizer import (
     INPUTS,
     QUANTIZER_METHODS,
+    QUANTIZER_ROUNDINGS,
     InputName,
     QuantizerMethod,
+    QuantizerRounding,
     QuantizerSpec,
     parse_specification,
 )
@@ -40,10 +42,13 @@ __all__ = [
     "JsonOption",
     "LibertyOption",
     "MethodsOption",
+    "OfElementsOption",
     "OfQuantizerOption",
+    "OfTensorOption",
     "OptimiseOption",
     "OrderOption",
     "PresetOption",
+    "RandomBitsOption",
     "RoundingOption",
     "ScaleOption",
     "ScalesOption",
@@ -89,6 +94,31 @@ OfQuantizerOption = Annotated[
         "--method",
         metavar="|".join(QUANTIZER_METHODS),
         help="Of a quantizer: how a block's scale is chosen.",
+        rich_help_panel=_SPEC,
+    ),
+]
+OfElementsOption = Annotated[
+    QuantizerRounding,
+    typer.Option(
+        "--rounding",
+        metavar="|".join(QUANTIZER_ROUNDINGS),
+        help="Of a quantizer: how elements are rounded; stochastic takes random bits from a port.",
+        rich_help_panel=_SPEC,
+    ),
+]
+RandomBitsOption = Annotated[
+    int,
+    typer.Option(
+        "--random-bits",
+        help="Of a quantizer that rounds by random bits: how many each element has, from 1 to 16.",
+        rich_help_panel=_SPEC,
+    ),
+]
+OfTensorOption = Annotated[
+    bool,
+    typer.Option(
+        "--tensor-scale",
+        help="Of a quantizer: a port for a scale of the whole tensor, by which everything is divided first.",
         rich_help_panel=_SPEC,
     ),
 ]
@@ -359,6 +389,9 @@ def make_quantizer_config(
     block_size: int,
     input: InputName,
     method: QuantizerMethod,
+    rounding: QuantizerRounding = "nearest_even",
+    random_bits: int = 8,
+    tensor_scale: bool = False,
     stages: int | None = None,
     optimise: "Optimise" = "area",
     flow: "Flow" = "stream",
@@ -371,5 +404,16 @@ def make_quantizer_config(
     """
     from ..hw import QuantizerConfig
 
-    spec = QuantizerSpec(element=element, scale=scale, block_size=block_size, input=input, method=method)
+    if rounding != "stochastic" and random_bits != 8:
+        raise ValueError(f"--random-bits must go with --rounding stochastic, not with {rounding}")
+    spec = QuantizerSpec(
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        input=input,
+        method=method,
+        rounding=rounding,
+        random_bits=random_bits,
+        tensor_scale=tensor_scale,
+    )
     return QuantizerConfig(spec, stages=stages or 0, optimise=optimise, flow=flow, order=order)

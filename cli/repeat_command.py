@@ -66,11 +66,15 @@ def _quantizer_words(config: "QuantizerConfig") -> list[str]:
         "--method": spec.method,
         "--stages": config.stages,
     }
+    if spec.stochastic:
+        flags["--rounding"] = spec.rounding
+        flags["--random-bits"] = spec.random_bits
     if config.optimise != "area":
         flags["--optimise"] = config.optimise
     if config.order:
         flags["--order"] = config.order
-    return [str(word) for flag in flags.items() for word in flag]
+    words = [str(word) for flag in flags.items() for word in flag]
+    return [*words, "--tensor-scale"] if spec.tensor_scale else words
 
 
 def _stimulus_words(source: "StimulusSource") -> list[str]:

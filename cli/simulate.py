@@ -22,9 +22,12 @@ from .options import (
     GuardOption,
     InputOption,
     JsonOption,
+    OfElementsOption,
     OfQuantizerOption,
+    OfTensorOption,
     OptimiseOption,
     OrderOption,
+    RandomBitsOption,
     ScaleOption,
     SeedOption,
     SegmentOption,
@@ -82,6 +85,9 @@ def simulate(
     fraction: FractionOption = 35,
     input: InputOption = "bf16",
     method: OfQuantizerOption = "absmax",
+    rounding: OfElementsOption = "nearest_even",
+    random_bits: RandomBitsOption = 8,
+    tensor_scale: OfTensorOption = False,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
@@ -153,7 +159,17 @@ def simulate(
             "--against": (against, None),
         },
     )
-    require_unit(unit, "quantizer", {"--input": (input, "bf16"), "--method": (method, "absmax")})
+    require_unit(
+        unit,
+        "quantizer",
+        {
+            "--input": (input, "bf16"),
+            "--method": (method, "absmax"),
+            "--rounding": (rounding, "nearest_even"),
+            "--random-bits": (random_bits, 8),
+            "--tensor-scale": (tensor_scale, False),
+        },
+    )
     built: StreamUnit
     stimulus: UnitStimulus
     if unit == "quantizer":
@@ -163,6 +179,9 @@ def simulate(
             block_size=block_size,
             input=input,
             method=method,
+            rounding=rounding,
+            random_bits=random_bits,
+            tensor_scale=tensor_scale,
             stages=stages,
             optimise=optimise,
             order=order,
@@ -270,8 +289,13 @@ def _numbers(
             f"tensor {tensor} must have blocks of {spec.block_size} along its last axis, "
             f"not shape {values.shape}"
         )
+    codes = spec.input_format.encode(values)
     stimulus = quantizer_stimulus.from_numbers(
-        spec, spec.input_format.encode(values), stalls=seed if stalls else None
+        spec,
+        codes,
+        g=spec.tensor_scale_of(spec.input_format.to_float32(codes)),
+        seed=seed,
+        stalls=seed if stalls else None,
     )
     # What is offered and accepted comes from the seed as well.
     source = StimulusSource(kind="tensor", seed=seed, stalls=stalls, tensors=(tensor,))

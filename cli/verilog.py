@@ -19,10 +19,13 @@ from .options import (
     GuardOption,
     InputOption,
     JsonOption,
+    OfElementsOption,
     OfQuantizerOption,
+    OfTensorOption,
     OptimiseOption,
     OrderOption,
     PresetOption,
+    RandomBitsOption,
     ScaleOption,
     SeedOption,
     SegmentOption,
@@ -44,6 +47,9 @@ def verilog(
     block_size: BlockSizeOption = 16,
     input: InputOption = "bf16",
     method: OfQuantizerOption = "absmax",
+    rounding: OfElementsOption = "nearest_even",
+    random_bits: RandomBitsOption = 8,
+    tensor_scale: OfTensorOption = False,
     blocks: BlocksOption = 1,
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
@@ -109,7 +115,17 @@ def verilog(
             "--testbench": (testbench, None),
         },
     )
-    require_unit(unit, "quantizer", {"--input": (input, "bf16"), "--method": (method, "absmax")})
+    require_unit(
+        unit,
+        "quantizer",
+        {
+            "--input": (input, "bf16"),
+            "--method": (method, "absmax"),
+            "--rounding": (rounding, "nearest_even"),
+            "--random-bits": (random_bits, 8),
+            "--tensor-scale": (tensor_scale, False),
+        },
+    )
     if unit == "quantizer":
         config = make_quantizer_config(
             element=element,
@@ -117,6 +133,9 @@ def verilog(
             block_size=block_size,
             input=input,
             method=method,
+            rounding=rounding,
+            random_bits=random_bits,
+            tensor_scale=tensor_scale,
             stages=stages,
             optimise=optimise,
             flow=flow,

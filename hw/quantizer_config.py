@@ -4,7 +4,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..model.quantizer import QUANTIZER_METHODS, QuantizerSpec
+from ..model.quantizer import QUANTIZER_METHODS, QUANTIZER_ROUNDINGS, QuantizerSpec
 from .config import Optimise, PipelineConfig
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ def _require_buildable(spec: QuantizerSpec) -> None:
     for name, value, allowed in (
         ("element", spec.element_format.name, ("e2m1",)),
         ("method", spec.method, QUANTIZER_METHODS),
-        ("rounding", spec.rounding, ("nearest_even",)),
-        ("tensor_scale", spec.tensor_scale, (False,)),
+        ("rounding", spec.rounding, QUANTIZER_ROUNDINGS),
     ):
         if value not in allowed:
             rule = "one of " * (len(allowed) > 1) + ", ".join(map(str, allowed))

@@ -42,6 +42,8 @@ class QuantizerUnit(StreamUnit):
     """
 
     i_x: Signal
+    i_random: Signal
+    i_g: Signal
     o_codes: Signal
     o_scale: Signal
 
@@ -72,10 +74,17 @@ class QuantizerUnit(StreamUnit):
 
     @property
     def data_ports(self) -> tuple[Port, ...]:
-        """The port of a block's numbers."""
+        """The ports of a block: its numbers; random bits and a tensor scale, where there are any."""
         spec, bits = self.spec, self.spec.input_format.bits
         meaning = vector_meaning(spec.input, bits, spec.block_size, "numbers of a block")
-        return (Port("i_x", spec.block_size * bits, "in", meaning),)
+        ports = [Port("i_x", spec.block_size * bits, "in", meaning)]
+        if spec.stochastic:
+            bits = spec.random_bits
+            meaning = f"random bits of the elements: number k's at bits [{bits}k+{bits - 1}:{bits}k]"
+            ports.append(Port("i_random", spec.block_size * bits, "in", meaning))
+        if spec.tensor_scale:
+            ports.append(Port("i_g", 32, "in", "the tensor scale, binary32, positive and finite"))
+        return tuple(ports)
 
     @property
     def result_ports(self) -> tuple[Port, ...]:
@@ -89,6 +98,11 @@ class QuantizerUnit(StreamUnit):
 
     def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build the datapath and return element codes below the scale code."""
-        found = build_data(m, platform, self.datapath.steps, self._cuts, BlockInputs(self.i_x), control)
+        inputs = BlockInputs(
+            self.i_x,
+            self.i_random if self.spec.stochastic else None,
+            self.i_g if self.spec.tensor_scale else None,
+        )
+        found = build_data(m, platform, self.datapath.steps, self._cuts, inputs, control)
         assert isinstance(found, QuantizedBlock)
         return Cat(found.codes, found.scale)

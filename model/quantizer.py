@@ -13,7 +13,7 @@ from ..base.argument_checks import cast_exactly, require_codes, require_int
 from ..base.chunks import CHUNK
 from . import formats
 from .formats import Format
-from .quantize import require_method
+from .quantize import quantize, require_method
 from .scale_selection import SELECTIONS, Blocks, ScaleRule
 from .spec import DotSpec
 
@@ -276,6 +276,19 @@ class QuantizerSpec:
         return self.rounding == "stochastic"
 
     # The numbers.
+
+    def tensor_scale_of(self, values: npt.ArrayLike) -> float | None:
+        """Return the g that `quantize` gives a tensor of these values; None where there is none."""
+        if not self.tensor_scale:
+            return None
+        return quantize(
+            values,
+            element=self.element,
+            scale=self.scale,
+            block_size=self.block_size,
+            method=self.method,
+            tensor_scale=True,
+        ).tensor_scale
 
     def compute(
         self,

@@ -21,11 +21,22 @@ from .stimulus import (
     require_bulk,
 )
 
-__all__ = ["QuantizerStimulus", "bulk", "directed", "from_numbers", "random", "scale_thresholds"]
+__all__ = [
+    "QuantizerStimulus",
+    "bulk",
+    "directed",
+    "from_numbers",
+    "random",
+    "scale_thresholds",
+    "step_parts",
+]
 
 # What part of `bulk` is drawn as `random` draws it, and how often it stalls.
 _CAREFUL: Final = 1 / 8
 _STALLED: Final = 1 / 4
+# A tensor scale below binary32's normal numbers, and how many directed blocks go without one that has it.
+_SUBNORMAL_G: Final = np.float32(5 * 2.0**-131)
+_SUBNORMAL_TURN: Final = 29
 # Binades that an element of `bulk` lies below its block's largest: a byte chooses.
 _BINADES_BELOW: Final = np.repeat(np.arange(9), [64, 64, 48, 32, 16, 12, 8, 8, 4]).astype(np.uint8)
 
@@ -176,6 +187,41 @@ def scale_thresholds(spec: QuantizerSpec) -> dict[float, _Doubles]:
     if spec.method == "ceil":
         return {largest: values[:-1] * largest}
     return {top: (values[1:] + values[:-1]) / 2 * top for top in _tops(spec)}
+
+
+def step_parts(
+    spec: QuantizerSpec, x: Codes, scales: npt.NDArray[np.unsignedinteger], g: npt.NDArray[np.float32] | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where magnitudes lie between the elements that are their neighbours, under ``stochastic``.
+
+    Args:
+        spec: What the unit computes.
+        x: Input codes, shape (vectors, N).
+        scales: The scale code of each block.
+        g: The tensor scale of each block, if there is one.
+
+    Returns:
+        For each number which of the element format's magnitudes is the lower neighbour, and what part of the
+        step it is above it, in units of a random bit. -1 for both where there is no upper neighbour, or no
+        scale above zero.
+    """
+    element = spec.element_format
+    magnitudes = np.unique(np.abs(element.values[element.codes]))
+    finite = scales <= spec.scale_format.largest_code
+    factor = spec.scale_format.values[np.where(finite, scales, 0)]
+    if g is not None:
+        factor = factor * g.astype(np.float64)
+    alive = finite & (factor > 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = np.abs(spec.input_format.to_float32(x).astype(np.float64))
+        values = values / np.where(alive, factor, 1)[:, np.newaxis]
+    values = np.where(np.isfinite(values), values, magnitudes[-1])
+    lower = np.searchsorted(magnitudes, values, side="right") - 1
+    there = (lower < len(magnitudes) - 1) & alive[:, np.newaxis]
+    at = np.where(there, lower, 0)
+    position = (values - magnitudes[at]) / (magnitudes[at + 1] - magnitudes[at])
+    part = np.floor(np.where(there, position, 0) * (1 << spec.random_bits)).astype(np.int64)
+    return np.where(there, lower, -1), np.where(there, part, -1)
 
 
 def _corners(spec: QuantizerSpec) -> Codes:
@@ -341,7 +387,8 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     The largest magnitude stands at each threshold, and one step of the input format below and above it, in
     one lane after another. Under every scale, as far as the input format reaches it, each midpoint of
     elements, each element and what is one step beside them stand in all lanes, with both signs; random bits,
-    where there are any, are 0, all ones, and drawn. The tensor scale is 1 or 1.375 in turn. Subnormal and
+    where there are any, are 0, all ones, drawn, the least that takes the element up, or one less. With a
+    tensor scale, all of it stands there under 1 and 1.375, and some under a subnormal number. Subnormal and
     largest numbers, infinities and NaNs stand alone in each lane.
     """
     size = spec.block_size
@@ -381,19 +428,35 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
         # What stands in a lane under one scale has the other sign under the next.
         index_of_scale = np.repeat(np.arange(len(values)), count)
         signs.append(np.add.outer(index_of_scale, np.arange(size)))
-    whole, moves = np.concatenate(blocks), np.concatenate(steps)
-    g = np.where(np.arange(len(whole)) % 2, np.float32(1.375), np.float32(1)) if spec.tensor_scale else None
-    scaled = whole if g is None else whole * g[:, np.newaxis].astype(np.float64)
+    whole, moves, sign = (np.concatenate(parts) for parts in (blocks, steps, signs))
+    g: npt.NDArray[np.float32] | None = None
+    scaled = whole
+    if spec.tensor_scale:
+        g = np.repeat(np.array([1, 1.375], np.float32), len(whole))
+        moves, sign = np.concatenate([moves, moves]), np.concatenate([sign, sign])
+        scaled = np.concatenate([whole, whole]) * g[:, np.newaxis].astype(np.float64)
     x = _beside(spec, _nearest(spec, scaled), moves)
     form = spec.input_format
-    x |= (np.concatenate(signs) % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
+    x |= (sign % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
+    if g is not None:
+        least = np.full(len(whole[::_SUBNORMAL_TURN]), _SUBNORMAL_G, np.float32)
+        scaled = whole[::_SUBNORMAL_TURN] * float(_SUBNORMAL_G)
+        x = np.concatenate([x, _nearest(spec, scaled)])
+        g = np.concatenate([g, least])
     corners = _corners(spec)
     x = np.concatenate([x, corners])
     g = None if g is None else np.concatenate([g, np.ones(len(corners), np.float32)])
     draws = _draws(spec, x.shape, rng)
     if draws is not None:
-        kind = rng.integers(0, 3, x.shape)
-        draws = np.where(kind == 0, 0, np.where(kind == 1, (1 << spec.random_bits) - 1, draws))
+        _, part = step_parts(spec, x, spec.compute(x, draws, g)[1], g)
+        whole_step = 1 << spec.random_bits
+        kind = rng.integers(0, 5, x.shape)
+        # The least random number that takes an element up, and the one below it.
+        turning = np.clip(whole_step - part - (kind == 4), 0, whole_step - 1)
+        draws = np.choose(
+            kind, [np.zeros_like(turning), np.full_like(turning, whole_step - 1), draws, turning, turning]
+        )
+        draws = draws.astype(np.uint16)
     return QuantizerStimulus(spec=spec, x=x, random=draws, g=g, source=StimulusSource(kind="directed"))
 
 

@@ -18,6 +18,7 @@ def simulate_quantize(
     unit: QuantizerUnit,
     x: npt.ArrayLike,
     *,
+    seed: int | None = None,
     stalls: int | None = None,
     engine: Engine = "cxxrtl",
     build_dir: str | os.PathLike[str] = BUILD_DIR,
@@ -25,8 +26,9 @@ def simulate_quantize(
     """Return what a simulated quantizer makes of a tensor: the codes of `blockdot.quantize`.
 
     Args:
-        unit: The quantizer, without a tensor scale and without random bits.
+        unit: The quantizer. Where there is a tensor scale, it is the one that `quantize` gives this tensor.
         x: Finite or not, numbers of the unit's input format, in blocks along the last axis.
+        seed: Seed of the random bits, where there are any.
         stalls: Seed of gaps between blocks and of back-pressure; None for neither.
         engine: What simulates it.
         build_dir: Where compiled units are kept between runs; made if need be.
@@ -47,7 +49,8 @@ def simulate_quantize(
     codes = spec.input_format.encode(values)
     if not np.array_equal(spec.input_format.to_float32(codes), values, equal_nan=True):
         raise ValueError(f"x must be of {spec.input} numbers for {spec.name}, and some are not")
-    stimulus = from_numbers(spec, codes, stalls=stalls)
+    g = spec.tensor_scale_of(values)
+    stimulus = from_numbers(spec, codes, g=g, seed=seed, stalls=stalls)
     words = run(unit, stimulus, engine=engine, build_dir=build_dir).results
     element, scale = spec.element_format, spec.scale_format
     of_elements = np.ascontiguousarray(words[:, :-1]).view(np.uint8)
@@ -60,4 +63,5 @@ def simulate_quantize(
         element=spec.element,
         scale=spec.scale,
         block_size=size,
+        tensor_scale=1.0 if g is None else g,
     )

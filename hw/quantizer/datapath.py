@@ -12,8 +12,16 @@ from .four_over_six import four_over_six_steps
 from .largest_magnitude import largest_steps, searched_bits
 from .midpoints import MidpointsStep
 from .scale_choice import ScaleStep
+from .stochastic_rounding import DitherStep, RoundDitheredStep
 
 __all__ = ["QuantizerDatapath"]
+
+
+def element_steps(form: QuantizerForm) -> tuple[Step[Any, Any], ...]:
+    """Return the steps from the `ChosenScale` to the `QuantizedBlock`."""
+    if form.spec.stochastic:
+        return (MidpointsStep(form), DitherStep(form), RoundDitheredStep(form))
+    return (MidpointsStep(form), CompareStep(form), RoundStep(form))
 
 
 class QuantizerDatapath:
@@ -35,8 +43,10 @@ class QuantizerDatapath:
         rest: tuple[Step[Any, Any], ...]
         if spec.method == "four_over_six":
             rest = four_over_six_steps(form)
+            if spec.stochastic:
+                rest = (*rest, *element_steps(form))
         else:
-            rest = (ScaleStep(form), MidpointsStep(form), CompareStep(form), RoundStep(form))
+            rest = (ScaleStep(form), *element_steps(form))
         self.steps: Sequence[Step[Any, Any]] = (*largest_steps(form), *rest)
         bits, sticky = searched_bits(form)
         self.widths = {

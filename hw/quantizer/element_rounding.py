@@ -3,27 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
+from ...model.formats import Format
 from ..leaves.bits import repeat, wire
 from ..leaves.comparison import any_of, difference, exceeds, passes_constant
 from ..step_delays import StepDelay
 from ..steps.records import Step
-from .form import ELEMENT_FAR, ELEMENT_LEAST, QuantizerForm
+from .form import ELEMENT_FAR, QuantizerForm, least_bits
 from .records import ComparedElements, Midpoints, QuantizedBlock, ScaleMultiples
 from .scale_thresholds import exponent_of
+from .tensor_scale import normalised
 
 __all__ = [
     "CompareStep",
     "RoundStep",
     "SignificandComparison",
     "aligned_lanes",
+    "beyond_all",
     "code_of",
     "compare_significands",
+    "is_live",
 ]
 
-_BINADE_BITS: int = 3
-"""Binades above the least midpoint are told from 0 to 7: from 5 on, each gives the largest element."""
+
+_DEEP = 12
+"""From so many binades of subnormals on, a normaliser by halves is smaller than a place for each of them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Lane:
         whole: All kept bits behind the leading one.
         zero: See `_normalised`.
         fraction: The bits behind the leading one that are compared.
-        below: Whether any bit is set below them.
+        below: Whether any bit is set below them; of no meaning under ``stochastic``.
     """
 
     exponent: Value
@@ -61,21 +66,34 @@ class SignificandComparison:
     over: Value
 
 
-def aligned_lanes(m: Module, form: QuantizerForm, magnitudes: Sequence[Value]) -> list[Lane]:
-    """Return the magnitudes as they are compared, subnormal ones normalised where that matters."""
+def aligned_lanes(m: Module, form: QuantizerForm, magnitudes: Sequence[Value], name: str = "") -> list[Lane]:
+    """Return the magnitudes as they are compared, subnormal ones normalised where that matters.
+
+    Args:
+        m: The module to build in.
+        form: How the quantizer is built.
+        magnitudes: See `Lanes`.
+        name: What the wires' names begin with.
+    """
     lanes: list[Lane] = []
     for k, magnitude in enumerate(magnitudes):
-        exponent, whole, zero = _normalised(m, form, magnitude, k)
-        wanted = form.fraction_bits
+        exponent, whole, zero = _normalised(m, form, magnitude, f"{k}", name)
+        wanted = form.element_fraction_bits
         surplus, short = max(0, len(whole) - wanted), max(0, wanted - len(whole))
         below = magnitude[0] if form.sticky else Const(0)
-        if surplus:
-            below = wire(m, whole[:surplus].any() | below, f"below_{k}")
-        lanes.append(Lane(exponent, whole, zero, Cat(Const(0, short), whole[surplus:]), below))
+        if surplus and not form.spec.stochastic:
+            below = wire(m, whole[:surplus].any() | below, f"{name}below_{k}")
+        fraction: Value = Cat(Const(0, short), whole[surplus:])
+        if form.spec.tensor_scale:
+            # As a signal: a bit of a long Cat is walked as the whole of it.
+            fraction = wire(m, fraction, f"{name}fraction_{k}")
+        lanes.append(Lane(exponent, whole, zero, fraction, below))
     return lanes
 
 
-def _normalised(m: Module, form: QuantizerForm, magnitude: Value, lane: int) -> tuple[Value, Value, Value]:
+def _normalised(
+    m: Module, form: QuantizerForm, magnitude: Value, lane: str, name: str
+) -> tuple[Value, Value, Value]:
     """Return a magnitude's exponent, all kept bits behind its leading one, and whether it is zero.
 
     The exponent is that of the field. Where subnormals may become more than zero it has a sign, turned
@@ -87,24 +105,37 @@ def _normalised(m: Module, form: QuantizerForm, magnitude: Value, lane: int) -> 
     field = magnitude[form.kept_bits + form.sticky :]
     if not depth:
         return field, kept, Const(0)
-    subnormal = wire(m, ~field.any(), f"subnormal_{lane}")
+    subnormal = wire(m, ~field.any(), f"{name}subnormal_{lane}")
+    if depth > _DEEP:
+        return _normalised_deep(m, form, field, Cat(kept, ~subnormal), f"{name}lane_{lane}")
     # The leading one of a subnormal, at place 1 to `depth` behind the point, or further behind.
     leads = [
-        wire(m, subnormal & kept[-p] & ~any_of(list(kept[len(kept) - p + 1 :])), f"leads_{lane}_{p}")
+        wire(m, subnormal & kept[-p] & ~any_of(list(kept[len(kept) - p + 1 :])), f"{name}leads_{lane}_{p}")
         for p in range(1, depth + 1)
     ]
-    far = wire(m, subnormal & ~any_of(list(kept[len(kept) - depth :])), f"far_{lane}")
+    far = wire(m, subnormal & ~any_of(list(kept[len(kept) - depth :])), f"{name}far_{lane}")
     low: list[Value] = []
     for i in range(len(field)):
         ones = [lead for p, lead in enumerate(leads, start=1) if (1 - p) >> i & 1]
         low.append(field[i] | any_of([*ones, *([far] if -depth >> i & 1 else [])]))
     sign = any_of([*leads[1:], far])
-    exponent = wire(m, Cat(*low, ~sign), f"exponent_{lane}")
+    between = repeat(sign, least_bits(form) - len(low) - 1)
+    exponent = wire(m, Cat(*low, between, ~sign), f"{name}exponent_{lane}")
     moved = kept & repeat(~subnormal, len(kept))
     for p, lead in enumerate(leads, start=1):
         moved = moved | (Cat(Const(0, p), kept[: len(kept) - p]) & repeat(lead, len(kept)))
     zero = far if depth == form.input.mantissa_bits else Const(0)
-    return exponent, wire(m, moved, f"moved_{lane}"), zero
+    return exponent, wire(m, moved, f"{name}moved_{lane}"), zero
+
+
+def _normalised_deep(
+    m: Module, form: QuantizerForm, field: Value, significand: Value, name: str
+) -> tuple[Value, Value, Value]:
+    """Do what `_normalised` does by halving the distance left, of a significand with its hidden bit."""
+    moved, zeros = normalised(m, significand, name)
+    exponent = Signal(signed(least_bits(form)), name=f"{name}_exponent")
+    m.d.comb += exponent.eq(Mux(significand[-1], field, Const(1, 2) - zeros))
+    return Cat(exponent[:-1], ~exponent[-1]), moved[:-1], ~moved[-1]
 
 
 def compare_significands(
@@ -121,12 +152,15 @@ def compare_significands(
     Where the scale is a power of two, its multiples are told as of [1, 2) instead: then the binade is that of
     the exponents, and `above` says whether the significand is 1, which matters to the least midpoint alone.
 
-    A tie with 1 or 5 times goes down, to the even code, and with 3 or 7 times it goes up.
+    A tie with 1 or 5 times goes down, to the even code, and with 3 or 7 times it goes up. Where a multiple is
+    cut to the magnitude's bits, what equals it is below it, unless nothing was cut.
     """
     width = len(fraction)
     passed: list[Value] = []
     for k, factor in enumerate((1, 3, 5, 7)):
         equal = below if factor in (1, 5) else 1
+        if multiple.exact is not None and factor in (3, 7):
+            equal = multiple.exact[k]
         name = f"passed_{lane}_{factor}"
         if multiple.fraction is None:
             # The significand is 1: its multiples begin with two bits behind the point at most.
@@ -185,70 +219,91 @@ class CompareStep(Step[Midpoints, ComparedElements]):
         super().__init__(
             "compare",
             StepDelay(10 if form.fast else 2 * width, hidden=2),
-            lanes * (_BINADE_BITS + 6) + form.scale.bits + 1,
+            lanes * (form.binade_bits + 6) + form.scale.bits + 1,
         )
 
     def build(self, m: Module, platform: object, before: Midpoints) -> ComparedElements:
         form = self.form
-        lanes = aligned_lanes(m, form, before.lanes.magnitude)
+        lanes = aligned_lanes(m, form, before.lanes.magnitude, "scaled_" if form.spec.tensor_scale else "")
         compared = [
             compare_significands(m, before.multiple, lane.fraction, lane.below, k, fast=form.fast)
             for k, lane in enumerate(lanes)
         ]
         above = [one.above for one in compared]
-        binade, inside = self.binades(m, before.multiple.least, lanes, above)
+        binade, inside, beyond = self.binades(m, before.multiple.least, lanes, above, before.lanes.magnitude)
         return ComparedElements(
             before.lanes.negative,
             before.nan,
             before.scale,
             tuple(binade),
             inside,
-            self.beyond(m, before.lanes.magnitude),
+            beyond,
             tuple(one.over for one in compared),
         )
 
     def binades(
-        self, m: Module, least: Value, lanes: Sequence[Lane], above: Sequence[Value]
-    ) -> tuple[list[Value], Value]:
+        self,
+        m: Module,
+        least: Value,
+        lanes: Sequence[Lane],
+        above: Sequence[Value],
+        magnitudes: Sequence[Value],
+    ) -> tuple[list[Value], Value, Value | None]:
         """Return for each magnitude how many binades it is above the least midpoint, and which are above it.
+
+        The last value is `ComparedElements.beyond`. Without a tensor scale it comes from a constant; with one
+        from the digits of the difference that are not told apart.
 
         Args:
             m: The module to build in.
             least: See `ScaleMultiples`.
             lanes: The magnitudes.
             above: Whether the significand of each is above that of the scale.
+            magnitudes: The magnitudes, see `Lanes`.
         """
-        form, whole = self.form, self.form.scale.powers_of_two
+        form, whole = self.form, self.form.bare
         # Numbers with a sign compare as those without, once their signs are turned over.
         if form.element_depth:
             least = Cat(least[:-1], ~least[-1])
         binades: list[Value] = []
         inside: list[Value] = []
+        far: list[Value] = []
+        digits = len(least) if form.spec.tensor_scale else form.binade_bits
         for k, (lane, carry) in enumerate(zip(lanes, above, strict=True)):
             binade, reached = difference(
-                m, lane.exponent, least, 1 if whole else carry, _BINADE_BITS, f"binade_{k}", fast=form.fast
+                m, lane.exponent, least, 1 if whole else carry, digits, f"binade_{k}", fast=form.fast
             )
+            if form.spec.tensor_scale:
+                far.append(wire(m, reached & binade[form.binade_bits :].any(), f"far_above_{k}"))
+                binade = binade[: form.binade_bits]
             binades.append(wire(m, binade, f"binade_of_{k}"))
             inside.append(
                 reached & ~lane.zero & (carry | binades[-1].any()) if whole else reached & ~lane.zero
             )
-        return binades, Cat(*inside)
+        beyond = Cat(*far) if form.spec.tensor_scale else beyond_all(m, form, magnitudes)
+        return binades, Cat(*inside), beyond
 
-    def beyond(self, m: Module, magnitudes: Sequence[Value]) -> Value | None:
-        """Return which magnitudes are the largest element whatever the scale is; None where there are none.
 
-        It is so from the fourth binade above the largest scale on. Only if that is the scale there is such a
-        magnitude, and of those below, the binade above the least midpoint is told right.
-        """
-        form = self.form
-        if form.thresholds().saturation is None:
-            return None
-        largest = exponent_of(form.scale.largest) + form.input.bias
-        low, high = largest + ELEMENT_FAR, largest + ELEMENT_LEAST + (1 << _BINADE_BITS)
-        # Any of these will do: the one that ends in most zeros takes fewest gates.
-        at = max(range(low, high + 1), key=lambda value: value & -value)
-        fields = [one[form.kept_bits + form.sticky :] for one in magnitudes]
-        return Cat(*(passes_constant(m, field, at, 1, f"beyond_{k}") for k, field in enumerate(fields)))
+def beyond_all(m: Module, form: QuantizerForm, magnitudes: Sequence[Value]) -> Value | None:
+    """Return which magnitudes are the largest element whatever the scale is; None where there are none.
+
+    It is so from the fourth binade above the largest scale on. Only if that is the scale there is such a
+    magnitude, and of those below, the binade above the least midpoint is told right.
+    """
+    if form.thresholds().saturation is None:
+        return None
+    largest = exponent_of(form.scale.largest) + form.input.bias
+    low, high = largest + ELEMENT_FAR, largest + form.element_least + (1 << form.binade_bits)
+    # Any of these will do: the one that ends in most zeros takes fewest gates.
+    at = max(range(low, high + 1), key=lambda value: value & -value)
+    fields = [one[form.kept_bits + form.sticky :] for one in magnitudes]
+    return Cat(*(passes_constant(m, field, at, 1, f"beyond_{k}") for k, field in enumerate(fields)))
+
+
+def is_live(m: Module, scale: Format, nan: Value, code: Value) -> Value:
+    """Return whether a block has elements at all: its scale is neither NaN nor zero."""
+    void = nan if scale.zero_code is None else nan | ~code.any()
+    return wire(m, ~void, "live")
 
 
 class RoundStep(Step[ComparedElements, QuantizedBlock]):
@@ -264,8 +319,7 @@ class RoundStep(Step[ComparedElements, QuantizedBlock]):
 
     def build(self, m: Module, platform: object, before: ComparedElements) -> QuantizedBlock:
         scale = self.form.scale
-        void = before.nan if scale.zero_code is None else before.nan | ~before.scale.any()
-        live = wire(m, ~void, "live")
+        live = is_live(m, scale, before.nan, before.scale)
         codes: list[Value] = []
         for k in range(self.form.spec.block_size):
             magnitude = code_of(m, before.binade[k], before.over[k], f"rounded_{k}")

@@ -1,6 +1,6 @@
 """How a quantizer is to be built, and the exact numbers that its steps compare with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
@@ -8,13 +8,22 @@ from ...model.formats import Format
 from ...model.quantizer import InputFormat, QuantizerSpec
 from .scale_thresholds import ScaleThresholds, exponent_of
 
-__all__ = ["ELEMENT_FAR", "ELEMENT_LEAST", "QuantizerForm", "least_bits"]
+__all__ = ["ELEMENT_FAR", "G_BIAS", "G_EXPONENT_BITS", "G_MANTISSA_BITS", "QuantizerForm", "least_bits"]
 
-ELEMENT_LEAST: Final = -2
-"""The exponent of the least magnitude that does not become zero, under a scale of exponent 0: a quarter."""
+G_BIAS: Final = 127
+"""What is subtracted from the exponent field of a tensor scale, a binary32 number."""
+
+G_MANTISSA_BITS: Final = 23
+"""Width of its mantissa."""
+
+G_EXPONENT_BITS: Final = 10
+"""Width of its exponent field as it is used: with a sign, and below 1 for a subnormal."""
 
 ELEMENT_FAR: Final = 4
-"""From this exponent on, under a scale of exponent 0, a magnitude becomes the largest element: 5 m < 2**4."""
+"""From this exponent on, under a scale of exponent 0, a magnitude becomes the largest element.
+
+A scale's significand m is below 2; so 5 m, and the 6 m that counts under ``stochastic``, are below 2**4.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +69,99 @@ class QuantizerForm:
         return self.scale.mantissa_bits + 3
 
     @property
+    def element_fraction_bits(self) -> int:
+        """The same of a magnitude alone: what its element depends on.
+
+        ``stochastic`` asks for the whole part of ``2**random_bits`` times a magnitude in units of the step
+        between its neighbours and of the scale's last bit. Where that is most, a magnitude has 2 binades
+        more, and what is below counts for nothing.
+        """
+        if self.spec.stochastic:
+            return self.multiple_bits + self.spec.random_bits + 2
+        return self.input.mantissa_bits if self.spec.tensor_scale else self.fraction_bits
+
+    @property
+    def multiple_bits(self) -> int:
+        """Bits behind the leading one of the scale's significand, times that of a tensor scale if any.
+
+        The product of two significands is below 4: one that is not above 2 has a zero more behind it.
+        """
+        if not self.spec.tensor_scale:
+            return self.scale.mantissa_bits
+        return G_MANTISSA_BITS + (self.scale.mantissa_bits + 1 if self.scale.mantissa_bits else 0)
+
+    @property
+    def saved_places(self) -> int:
+        """Places by which errors under two scales are counted finer than magnitudes."""
+        return max(0, self.multiple_bits - self.input.mantissa_bits) if self.spec.tensor_scale else 0
+
+    @property
+    def bare(self) -> bool:
+        """Whether everything that elements are compared with is a constant times a power of two."""
+        return self.scale.powers_of_two and not self.spec.tensor_scale
+
+    @property
+    def exponent_room(self) -> int:
+        """Width of the exponent of whatever is compared where there is a tensor scale, with a sign.
+
+        That is, as fields of the input's exponent, of the magnitudes, of the least scale times the least g,
+        and of the largest scale times the largest g; and as fields of the scale's exponent, of quotients.
+        """
+        least_g, largest_g = -G_BIAS + 1 - G_MANTISSA_BITS, G_BIAS
+        least_magnitude, largest_magnitude = 1 - self.input.mantissa_bits, 1 << self.input.exponent_bits
+        ends = (
+            exponent_of(self.scale.smallest) + least_g + self.input.bias + self.element_least,
+            exponent_of(self.scale.largest) + largest_g + 2 + self.input.bias,
+            least_magnitude,
+            least_magnitude - self.input.bias - largest_g + self.scale.bias - 4,
+            largest_magnitude - self.input.bias - least_g + self.scale.bias,
+        )
+        return max(abs(end) for end in ends).bit_length() + 1
+
+    @property
+    def shift_bits(self) -> int:
+        """Under ``stochastic``, width of the distance by which a magnitude is shifted to the right.
+
+        That is from 0 to ``random_bits + 2``; then nothing is left.
+        """
+        return (self.spec.random_bits + 2).bit_length()
+
+    @property
+    def element_least(self) -> int:
+        """The exponent of the least magnitude that may be more than zero, under a scale of exponent 0.
+
+        That is a quarter to nearest. Under ``stochastic`` it is no more than ``2**-(random_bits + 1)``, which
+        is half of a random bit's weight times a half; so much less that an exponent's distance from it is
+        the shift of the magnitude, turned over.
+        """
+        return 2 - (1 << self.shift_bits) if self.spec.stochastic else -2
+
+    @property
+    def binade_bits(self) -> int:
+        """Digits of the distance of exponents from the least one: all that are told apart.
+
+        To nearest they go from 0 to 7, and from 5 on each gives the largest element.
+        """
+        return self.shift_bits + 1 if self.spec.stochastic else 3
+
+    @property
+    def factors(self) -> tuple[tuple[int, int], ...]:
+        """What else the midpoints are multiples of, and how many bits more than the fraction each has.
+
+        Only to nearest: ``stochastic`` has no midpoints.
+        """
+        return () if self.spec.stochastic else ((3, 2), (5, 3), (7, 3))
+
+    @property
     def element_depth(self) -> int:
         """Binades of the input's subnormals in which a magnitude may become more than zero.
 
-        The least midpoint of all is a quarter of the smallest scale.
+        To nearest, the least midpoint of all is a quarter of the smallest scale; under a tensor scale it may
+        be as small as it likes.
         """
-        return self._depth(exponent_of(self.scale.smallest) + ELEMENT_LEAST)
+        if self.spec.tensor_scale:
+            return self.input.mantissa_bits
+        return self._depth(exponent_of(self.scale.smallest) + self.element_least)
 
     @property
     def scale_depth(self) -> int:
@@ -74,8 +170,9 @@ class QuantizerForm:
         In a format without subnormals every scale is; but whatever has an exponent of no more than 0 above
         the bias gets code 0 there.
         """
-        least = self.scale.least_exponent
-        return self._depth(least + 2)
+        if self.spec.tensor_scale:
+            return self.input.mantissa_bits
+        return self._depth(self.scale.least_exponent + 2)
 
     def _depth(self, exponent: int) -> int:
         return max(0, min(self.least_exponent - exponent, self.input.mantissa_bits))
@@ -84,11 +181,12 @@ class QuantizerForm:
     def kept_bits(self) -> int:
         """Bits of the input's fraction that are kept by themselves, as they come.
 
-        Squared errors take all of them.
+        Squared errors take all of them, and so do multiples of a tensor scale.
         """
-        if self.spec.method == "four_over_six":
+        if self.spec.method == "four_over_six" or self.spec.tensor_scale:
             return self.input.mantissa_bits
-        return min(self.input.mantissa_bits, max(self.element_depth, self.scale_depth) + self.fraction_bits)
+        wanted = max(self.element_depth + self.element_fraction_bits, self.scale_depth + self.fraction_bits)
+        return min(self.input.mantissa_bits, wanted)
 
     @property
     def sticky(self) -> bool:
@@ -99,6 +197,22 @@ class QuantizerForm:
     def magnitude_bits(self) -> int:
         """Width of a magnitude as it is compared: exponent, kept fraction, and the bit for what is below."""
         return self.input.exponent_bits + self.kept_bits + self.sticky
+
+    @property
+    def to_nearest(self) -> "QuantizerForm":
+        """The same, with elements rounded to nearest: by these ``four_over_six`` compares scales."""
+        spec = self.spec
+        return replace(
+            self,
+            spec=QuantizerSpec(
+                element=spec.element,
+                scale=spec.scale,
+                block_size=spec.block_size,
+                input=spec.input,
+                method=spec.method,
+                tensor_scale=spec.tensor_scale,
+            ),
+        )
 
     def thresholds(self, top: int = 6) -> ScaleThresholds:
         """Return the thresholds of the scale that brings the largest magnitude to `top`: to 6, or to 4."""
@@ -126,6 +240,9 @@ def least_bits(form: QuantizerForm) -> int:
     """Return the width of the least midpoint's exponent field.
 
     It is a field of the input's, which is large enough as no scale's exponent is above that of the largest
-    magnitude; with a sign above where a midpoint may be below the input's normal numbers.
+    magnitude; with a sign above where a midpoint may be below the input's normal numbers. Under a tensor
+    scale it may be anywhere.
     """
+    if form.spec.tensor_scale:
+        return form.exponent_room
     return form.input.exponent_bits + (form.element_depth > 0)

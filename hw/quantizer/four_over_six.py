@@ -35,7 +35,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,11 +45,17 @@ from ..leaves.comparison import any_of
 from ..leaves.compressor import Columns, FinalAdder, add
 from ..step_delays import StepDelay
 from ..steps.records import Record, Step
-from .element_rounding import CompareStep, RoundStep, aligned_lanes, code_of, compare_significands
-from .form import QuantizerForm, least_bits
+from .element_rounding import (
+    CompareStep,
+    RoundStep,
+    aligned_lanes,
+    code_of,
+    compare_significands,
+)
+from .form import G_EXPONENT_BITS, G_MANTISSA_BITS, QuantizerForm, least_bits
 from .largest_magnitude import searched_bits
 from .midpoints import MidpointsStep
-from .records import Lanes, LargestMagnitude, QuantizedBlock
+from .records import ChosenScale, Lanes, LargestMagnitude, QuantizedBlock, TensorScale
 from .scale_choice import ScaleStep
 
 __all__ = ["four_over_six_steps"]
@@ -84,11 +90,13 @@ class Candidate(Record):
     Attributes:
         scale: The code.
         significand: Of the scale, normalised.
+        product: That times the tensor scale's, normalised; None where there is none.
         element: The codes of the elements' magnitudes.
     """
 
     scale: Value
     significand: Value
+    product: Value | None
     element: tuple[Value, ...]
 
 
@@ -99,19 +107,23 @@ class Candidates(Record):
     Attributes:
         nan: See `ChosenScale`.
         negative: The signs.
-        doubled: The exponent of S4 is one more than that of S6.
+        doubled: The exponent of S4, times the tensor scale if there is one, is one more than that of S6.
+        doubled_alone: The same without the tensor scale; None where there is none.
         six: The block under S6.
         four: The block under S4.
         place: The magnitudes as integers, moved up by the exponents of their elements under S4; one whose
             elements are both zero has no meaning.
+        lanes: The numbers, where elements are rounded once more under the scale that is taken; else None.
     """
 
     nan: Value
     negative: Value
     doubled: Value
+    doubled_alone: Value | None
     six: Candidate
     four: Candidate
     place: tuple[Value, ...]
+    lanes: Lanes | None
 
     def map(self, change: Callable[[str, Value], Value], suffix: str = "") -> Self:
         """See `Record`: the wires of the two candidates are told apart."""
@@ -120,9 +132,13 @@ class Candidates(Record):
             nan=change(f"nan{suffix}", self.nan),
             negative=change(f"negative{suffix}", self.negative),
             doubled=change(f"doubled{suffix}", self.doubled),
+            doubled_alone=(
+                None if self.doubled_alone is None else change(f"doubled_alone{suffix}", self.doubled_alone)
+            ),
             six=self.six.map(change, f"{suffix}_six"),
             four=self.four.map(change, f"{suffix}_four"),
             place=tuple(change(f"place{suffix}_{k}", one) for k, one in enumerate(self.place)),
+            lanes=None if self.lanes is None else self.lanes.map(change, f"{suffix}_lane"),
         )
 
 
@@ -145,6 +161,19 @@ class ErrorSums(Record):
         return self.squares[candidate], self.products[candidate]
 
 
+def _tensor_scale_ports(form: QuantizerForm) -> dict[str, wiring.Member]:
+    """Return the ports of a tensor scale, where there is one."""
+    if not form.spec.tensor_scale:
+        return {}
+    return {"g_exponent": In(signed(G_EXPONENT_BITS)), "g_fraction": In(G_MANTISSA_BITS)}
+
+
+def _connect_tensor_scale(m: Module, lanes: Lanes, one: "RoundedScale | ScaledSignificands") -> None:
+    """Give a component the tensor scale, where there is one."""
+    if lanes.g is not None:
+        m.d.comb += [one.g_exponent.eq(lanes.g.exponent), one.g_fraction.eq(lanes.g.fraction)]
+
+
 class RoundedScale(wiring.Component):
     """Choose the scale that brings the largest magnitude to `top`.
 
@@ -156,10 +185,14 @@ class RoundedScale(wiring.Component):
 
     Members:
         largest: The largest magnitude, see `LargestMagnitude`.
+        g_exponent: See `TensorScale`; only where there is one.
+        g_fraction: Likewise.
         code: The scale's code.
     """
 
     largest: Signal
+    g_exponent: Signal
+    g_fraction: Signal
     code: Signal
 
     def __init__(self, form: QuantizerForm, top: int) -> None:
@@ -167,12 +200,20 @@ class RoundedScale(wiring.Component):
         self.top = top
         bits, sticky = searched_bits(form)
         super().__init__(
-            {"largest": In(form.input.exponent_bits + bits + sticky), "code": Out(form.scale.bits)}
+            {
+                "largest": In(form.input.exponent_bits + bits + sticky),
+                **_tensor_scale_ports(form),
+                "code": Out(form.scale.bits),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chooser = ScaleStep(self.form)
+        if self.form.spec.tensor_scale:
+            g = TensorScale(self.g_exponent, self.g_fraction)
+            m.d.comb += self.code.eq(chooser.divided(m, self.largest, g, self.top))
+            return m
         exponent, fraction, below = chooser.normalised(m, self.largest)
         code, _ = chooser.nearest(m, self.largest, exponent, fraction, below, self.top)
         m.d.comb += self.code.eq(code)
@@ -191,7 +232,11 @@ class ScaledSignificands(wiring.Component):
         fraction: The bits behind the leading ones of the magnitudes, side by side, the first one lowest.
         below: For each whether any bit is set below them.
         code: The scale's code. Zero reads as the least scale above.
+        g_exponent: See `TensorScale`; only where there is one.
+        g_fraction: Likewise.
         significand: The scale's, normalised.
+        product: Times that of the tensor scale; only where there is one.
+        next_binade: The last bit of the scale's own exponent; likewise.
         least: The exponent field of the least midpoint, see `ScaleMultiples`.
         above: For each magnitude whether its significand is above that of the scale.
         over: For each where it is in its binade, see `SignificandComparison`.
@@ -200,7 +245,11 @@ class ScaledSignificands(wiring.Component):
     fraction: Signal
     below: Signal
     code: Signal
+    g_exponent: Signal
+    g_fraction: Signal
     significand: Signal
+    product: Signal
+    next_binade: Signal
     least: Signal
     above: Signal
     over: Signal
@@ -210,10 +259,16 @@ class ScaledSignificands(wiring.Component):
         lanes = form.spec.block_size
         super().__init__(
             {
-                "fraction": In(lanes * form.fraction_bits),
+                "fraction": In(lanes * form.element_fraction_bits),
                 "below": In(lanes),
                 "code": In(form.scale.bits),
+                **_tensor_scale_ports(form),
                 "significand": Out(form.scale.mantissa_bits + 1),
+                **(
+                    {"product": Out(form.multiple_bits + 1), "next_binade": Out(1)}
+                    if form.spec.tensor_scale
+                    else {}
+                ),
                 "least": Out(least_bits(form)),
                 "above": Out(lanes),
                 "over": Out(3 * lanes),
@@ -226,21 +281,32 @@ class ScaledSignificands(wiring.Component):
         told: Value = self.code
         if form.scale.zero_code is not None:
             told = wire(m, Cat(self.code[0] | ~self.code.any(), self.code[1:]), "code_above_zero")
-        multiple = MidpointsStep(form).multiples(m, told)
+        midpoints = MidpointsStep(form)
+        if form.spec.tensor_scale:
+            scaled = midpoints.scaled(m, told, TensorScale(self.g_exponent, self.g_fraction))
+            multiple = midpoints.scaled_multiples(m, scaled)
+            m.d.comb += [
+                self.significand.eq(scaled.own_significand),
+                self.product.eq(Cat(scaled.fraction, Const(1, 1))),
+                self.next_binade.eq(scaled.own_exponent[0]),
+            ]
+        else:
+            multiple = midpoints.multiples(m, told)
         compared = [
             compare_significands(
                 m,
                 multiple,
-                self.fraction.word_select(k, form.fraction_bits),
+                self.fraction.word_select(k, form.element_fraction_bits),
                 self.below[k],
                 k,
                 fast=form.fast,
             )
             for k in range(form.spec.block_size)
         ]
-        leading = Const(0, 0) if multiple.fraction is None else multiple.fraction[0]
+        if not form.spec.tensor_scale:
+            leading = Const(0, 0) if multiple.fraction is None else multiple.fraction[0]
+            m.d.comb += self.significand.eq(Cat(leading, Const(1, 1)))
         m.d.comb += [
-            self.significand.eq(Cat(leading, Const(1, 1))),
             self.least.eq(multiple.least),
             self.above.eq(Cat(*(one.above for one in compared))),
             self.over.eq(Cat(*(one.over for one in compared))),
@@ -258,19 +324,27 @@ class TwoScalesStep(Step[LargestMagnitude, TwoScales]):
 
     def build(self, m: Module, platform: object, before: LargestMagnitude) -> TwoScales:
         codes: list[Value] = []
+        # A scale's register may be named as the component would be, where there are so many stages.
+        name = "scale_of" if self.form.spec.stochastic else "scale"
         for top in (6, 4):
             one = RoundedScale(self.form, top)
-            add_submodule(m, platform, f"scale_{top}", one)
+            add_submodule(m, platform, f"{name}_{top}", one)
             m.d.comb += one.largest.eq(before.largest)
+            _connect_tensor_scale(m, before.lanes, one)
             codes.append(one.code)
         nan = wire(m, before.largest[-self.form.input.exponent_bits :].all(), "nan")
         return TwoScales(before.lanes, nan, codes[0], codes[1])
 
 
 class CandidatesStep(Step[TwoScales, Candidates]):
-    """Round the elements under both scales, and place each magnitude by its element under S4."""
+    """Round the elements under both scales, and place each magnitude by its element under S4.
+
+    Elements are rounded to nearest, whatever the specification says of them.
+    """
 
     def __init__(self, form: QuantizerForm) -> None:
+        self.again = form.spec.stochastic
+        form = form.to_nearest
         self.form = form
         steps = (MidpointsStep(form), CompareStep(form), RoundStep(form))
         lanes = form.spec.block_size
@@ -279,12 +353,13 @@ class CandidatesStep(Step[TwoScales, Candidates]):
             StepDelay(sum(step.depth.alone for step in steps), hidden=2),
             lanes * (form.input.mantissa_bits + 1 + _PLACES + 7)
             + 2 * (form.scale.bits + form.scale.mantissa_bits + 1)
-            + 1,
+            + 1
+            + form.spec.tensor_scale * (2 * form.multiple_bits + 3),
         )
 
     def build(self, m: Module, platform: object, before: TwoScales) -> Candidates:
         form = self.form
-        lanes = aligned_lanes(m, form, before.lanes.magnitude)
+        lanes = aligned_lanes(m, form, before.lanes.magnitude, "scaled_" if form.spec.tensor_scale else "")
         under: list[ScaledSignificands] = []
         for top, code in ((6, before.six), (4, before.four)):
             one = ScaledSignificands(form)
@@ -294,25 +369,28 @@ class CandidatesStep(Step[TwoScales, Candidates]):
                 one.below.eq(Cat(*(lane.below for lane in lanes))),
                 one.code.eq(code),
             ]
+            _connect_tensor_scale(m, before.lanes, one)
             under.append(one)
         six, four = under
         compare = CompareStep(form)
-        binades, inside = compare.binades(m, six.least, lanes, list(six.above))
-        beyond = compare.beyond(m, before.lanes.magnitude)
+        binades, inside, beyond = compare.binades(
+            m, six.least, lanes, list(six.above), before.lanes.magnitude
+        )
         doubled = wire(m, six.least[0] ^ four.least[0], "four_is_doubled")
         alive = (Const(1), Const(1))
         if form.scale.zero_code is not None:
             alive = (wire(m, before.six.any(), "six_alive"), wire(m, before.four.any(), "four_alive"))
+        scaled = form.spec.tensor_scale
         of_six: list[Value] = []
         of_four: list[Value] = []
         place: list[Value] = []
         for k, lane in enumerate(lanes):
             below, up = doubled, Const(0)
-            if not form.scale.powers_of_two:
+            if not form.bare:
                 below = wire(m, doubled ^ six.above[k] ^ four.above[k], f"is_binade_below_{k}")
                 up = ~six.above[k]
             lower, outside = _less(m, binades[k], below, f"lower_{k}")
-            if form.scale.powers_of_two:
+            if form.bare:
                 outside = outside | ~(four.above[k] | lower.any())
             for elements, binade, over, live, name in (
                 (of_six, binades[k], six.over.word_select(k, 3), inside[k] & alive[0], f"six_{k}"),
@@ -336,9 +414,11 @@ class CandidatesStep(Step[TwoScales, Candidates]):
             before.nan,
             before.lanes.negative,
             doubled,
-            Candidate(before.six, six.significand, tuple(of_six)),
-            Candidate(before.four, four.significand, tuple(of_four)),
+            wire(m, six.next_binade ^ four.next_binade, "four_alone_is_doubled") if scaled else None,
+            Candidate(before.six, six.significand, six.product if scaled else None, tuple(of_six)),
+            Candidate(before.four, four.significand, four.product if scaled else None, tuple(of_four)),
             tuple(place),
+            before.lanes if self.again else None,
         )
 
 
@@ -391,7 +471,7 @@ class ErrorSumsStep(Step[Candidates, ErrorSums]):
             self._squares(m, platform, before.six.element, "six"),
             self._squares(m, platform, before.four.element, "four"),
         )
-        kept = Candidates(before.nan, before.negative, before.doubled, before.six, before.four, ())
+        kept = replace(before, place=())
         return ErrorSums(kept, squares, self._products(m, platform, before))
 
     def _squares(self, m: Module, platform: object, elements: tuple[Value, ...], name: str) -> Value:
@@ -469,6 +549,10 @@ class ChooseStep(Step[ErrorSums, QuantizedBlock]):
     halves, what a block's sum of squares is more than that of its errors, divided by that power of two, is
     ``significand * (products - significand * 2**(f - m) * squares)``. It is not below zero, as no element is
     further from its magnitude than zero is, and not above the sum of squares divided by that power of two.
+
+    With a tensor scale the inner significand is that of the product, of more bits than the input's may have:
+    both sides are counted in so much smaller units. The outer one is the scale's own: what is left out is the
+    tensor scale on both sides.
     """
 
     def __init__(self, form: QuantizerForm) -> None:
@@ -480,16 +564,33 @@ class ChooseStep(Step[ErrorSums, QuantizedBlock]):
         )
 
     def build(self, m: Module, platform: object, before: ErrorSums) -> QuantizedBlock:
+        scale, candidates = self.form.scale, before.candidates
+        six, four = candidates.six, candidates.four
+        takes_four, chosen = self.choice(m, platform, before)
+        live = ~candidates.nan if scale.zero_code is None else ~candidates.nan & chosen.any()
+        live = wire(m, live, "live")
+        codes: list[Value] = []
+        for k, (of_six, of_four) in enumerate(zip(six.element, four.element, strict=True)):
+            codes += [Mux(takes_four, of_four, of_six) & repeat(live, 3), candidates.negative[k] & live]
+        return QuantizedBlock(Cat(*codes), chosen | repeat(candidates.nan, scale.bits))
+
+    def choice(self, m: Module, platform: object, before: ErrorSums) -> tuple[Value, Value]:
+        """Return whether S4 is taken, and the code of the scale that is."""
         form, scale, candidates = self.form, self.form.scale, before.candidates
         six, four = candidates.six, candidates.four
-        of_six = self._saved(m, platform, six.significand, *before.sums_of(0), "six")
+        factors = [one.significand if one.product is None else one.product for one in (six, four)]
+        of_six = self._saved(m, platform, factors[0], *before.sums_of(0), "six")
         squares, products = before.sums_of(1)
         # In the next binade S4 is twice what its significand says, as a factor of the squares and at the end.
         squares = self._doubled(m, candidates.doubled, squares, "four_squares")
-        of_four = self._saved(m, platform, four.significand, squares, products, "four")
-        of_four = self._doubled(m, candidates.doubled, of_four, "four_saved_doubled")
+        of_four = self._saved(m, platform, factors[1], squares, products, "four")
+        doubled = candidates.doubled if candidates.doubled_alone is None else candidates.doubled_alone
+        of_four = self._doubled(m, doubled, of_four, "four_saved_doubled")
         mantissas = form.input.mantissa_bits + scale.mantissa_bits
         most = form.spec.block_size << mantissas + 2 * _BINADES - 2
+        if form.spec.tensor_scale:
+            # The scale's own significand is up to twice what it would be without the tensor scale's.
+            most <<= form.saved_places + 1
         columns = Columns(most.bit_length() + 1, name="difference", order=form.order, balanced=form.fast)
         for i, bit in enumerate(six.significand):
             columns.put_all(i, of_six & repeat(bit, len(of_six)))
@@ -499,24 +600,23 @@ class ChooseStep(Step[ErrorSums, QuantizedBlock]):
         if scale.zero_code is not None:
             takes_four = takes_four | ~six.scale.any()
         takes_four = wire(m, takes_four, "takes_four")
-        chosen = wire(m, Mux(takes_four, four.scale, six.scale), "chosen_scale")
-        live = ~candidates.nan if scale.zero_code is None else ~candidates.nan & chosen.any()
-        live = wire(m, live, "live")
-        codes: list[Value] = []
-        for k, (of_six, of_four) in enumerate(zip(six.element, four.element, strict=True)):
-            codes += [Mux(takes_four, of_four, of_six) & repeat(live, 3), candidates.negative[k] & live]
-        return QuantizedBlock(Cat(*codes), chosen | repeat(candidates.nan, scale.bits))
+        return takes_four, wire(m, Mux(takes_four, four.scale, six.scale), "chosen_scale")
 
     def _saved(
         self, m: Module, platform: object, significand: Value, squares: Value, products: Value, name: str
     ) -> Value:
-        """Return ``products - significand * 2**(f - m) * squares``."""
+        """Return ``products - significand * 2**(f - m) * squares``, as a whole number."""
         form = self.form
-        shift = form.input.mantissa_bits - form.scale.mantissa_bits
+        shift = max(0, form.input.mantissa_bits - form.multiple_bits)
+        products = Cat(Const(0, form.saved_places), products)
         columns = Columns(len(products), name=f"saved_{name}", order=form.order, balanced=form.fast)
         columns.put_all(0, products)
         for i, bit in enumerate(significand):
-            _take_away(columns, shift + i, squares & repeat(bit, len(squares)))
+            row: Value = squares & repeat(bit, len(squares))
+            if form.spec.tensor_scale:
+                # As a signal: a bit of it is walked as the whole of it.
+                row = wire(m, row, f"squares_{name}_{i}")
+            _take_away(columns, shift + i, row)
         return _total(m, platform, form, columns)
 
     def _doubled(self, m: Module, doubled: Value, value: Value, name: str) -> Value:
@@ -524,6 +624,28 @@ class ChooseStep(Step[ErrorSums, QuantizedBlock]):
         return wire(m, Mux(doubled, Cat(zero, value), Cat(value, zero)), name)
 
 
+class ChooseScaleStep(Step[ErrorSums, ChosenScale]):
+    """Compare the two sums of squared errors, and let one scale through."""
+
+    def __init__(self, form: QuantizerForm) -> None:
+        self.choose = ChooseStep(form)
+        super().__init__(
+            "choose",
+            self.choose.depth,
+            form.spec.block_size * (form.magnitude_bits + 1) + form.scale.bits + 1,
+        )
+
+    def build(self, m: Module, platform: object, before: ErrorSums) -> ChosenScale:
+        lanes = before.candidates.lanes
+        assert lanes is not None
+        return ChosenScale(lanes, before.candidates.nan, self.choose.choice(m, platform, before)[1], None)
+
+
 def four_over_six_steps(form: QuantizerForm) -> tuple[Step[Any, Any], ...]:
-    """Return the steps from the `LargestMagnitude` to the `QuantizedBlock`."""
-    return (TwoScalesStep(form), CandidatesStep(form), ErrorSumsStep(form), ChooseStep(form))
+    """Return the steps from the `LargestMagnitude` to the `QuantizedBlock`.
+
+    Under ``stochastic`` they end in the `ChosenScale`: scales are compared by elements rounded to nearest,
+    and elements are rounded once more under the scale that is taken.
+    """
+    compare = (TwoScalesStep(form), CandidatesStep(form), ErrorSumsStep(form))
+    return (*compare, ChooseScaleStep(form) if form.spec.stochastic else ChooseStep(form))

@@ -12,6 +12,7 @@ from ..step_delays import StepDelay
 from ..steps.records import Step
 from .form import QuantizerForm
 from .records import BlockInputs, Contest, ExponentContest, Lanes, LargestMagnitude
+from .tensor_scale import read_tensor_scale
 
 __all__ = ["largest_steps", "searched_bits"]
 
@@ -24,7 +25,10 @@ def searched_bits(form: QuantizerForm) -> tuple[int, bool]:
 
     ``floor`` needs the exponent, ``ceil`` whether the significand is above 1.5; the others need as much as
     their thresholds have. Where the scale of a subnormal is to be told, its leading one is searched as well.
+    Under a tensor scale all of it counts.
     """
+    if form.spec.tensor_scale:
+        return form.input.mantissa_bits, False
     wanted = {"floor": 0, "ceil": 1}.get(form.spec.method, form.fraction_bits)
     bits = min(form.scale_depth + wanted, form.input.mantissa_bits)
     return bits, form.spec.method != "floor" and bits < form.input.mantissa_bits
@@ -59,7 +63,8 @@ class ReadStep(Step[BlockInputs, Lanes]):
             whole = Cat(code[:below].any(), kept) if form.sticky else kept
             magnitude.append(wire(m, whole, f"magnitude_{k}"))
             negative.append(code[-1])
-        return Lanes(Cat(*negative), tuple(magnitude))
+        g = None if before.g is None else read_tensor_scale(m, before.g)
+        return Lanes(Cat(*negative), tuple(magnitude), before.random, g)
 
 
 class LargestExponentStep(Step[Lanes, ExponentContest]):

@@ -1,38 +1,57 @@
 """From the scale's code to the elements' midpoints under it: once a block, for all lanes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from ..leaves.bits import normalise, wire
 from ..leaves.comparison import any_of
 from ..leaves.decode import decode
 from ..step_delays import StepDelay
 from ..steps.records import Step
-from .form import ELEMENT_LEAST, QuantizerForm, least_bits
-from .records import ChosenScale, Midpoints, ScaleMultiples
+from .form import G_BIAS, QuantizerForm, least_bits
+from .records import ChosenScale, Midpoints, ScaleMultiples, TensorScale
+from .tensor_scale import normalised, scaled_significand, times
 
 __all__ = ["TABLE_BITS", "MidpointsStep", "chosen", "tabled_multiples"]
 
-_FACTORS: Final = ((3, 2), (5, 3), (7, 3))
-"""What midpoints are multiples of, and how many bits more than the significand's fraction the product has."""
-
 TABLE_BITS: Final = 3
 """Up to this many mantissa bits a table is shorter than a normaliser and an adder behind it."""
+
+
+@dataclass(frozen=True)
+class ScaledScale:
+    """A scale times a tensor scale.
+
+    Attributes:
+        own_exponent: The field of the scale's own exponent, with a sign, as if there were no subnormals.
+        own_significand: The scale's own, normalised.
+        fraction: What is behind the leading one of the product's significand.
+        least: See `ScaleMultiples`.
+    """
+
+    own_exponent: Value
+    own_significand: Value
+    fraction: Value
+    least: Value
 
 
 class MidpointsStep(Step[ChosenScale, Midpoints]):
     """Multiply the scale by the midpoints 1/4, 3/4, 5/4, 7/4, 5/2, 7/2 and 5 of neighbouring elements.
 
     Their significands are 1, 3, 5 and 7 times that of the scale: so many numbers serve all lanes. What
-    differs between midpoints with the same number is their exponent, which is a lane's business.
+    differs between midpoints with the same number is their exponent, which is a lane's business. Under
+    ``stochastic`` the scale alone is normalised.
     """
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
         scale = form.scale
-        fractions = 0 if scale.powers_of_two else 4 * scale.mantissa_bits + 11
+        fractions = 0
+        if not form.bare:
+            fractions = form.multiple_bits + sum(form.multiple_bits + more + 1 for _, more in form.factors)
         super().__init__(
             "midpoints",
             StepDelay(0 if scale.powers_of_two else 12, hidden=2),
@@ -40,14 +59,16 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
         )
 
     def build(self, m: Module, platform: object, before: ChosenScale) -> Midpoints:
-        multiple = before.multiple or self.multiples(m, before.scale)
+        multiple = before.multiple or self.multiples(m, before.scale, before.lanes.g)
         return Midpoints(before.lanes, before.nan, before.scale, multiple)
 
-    def multiples(self, m: Module, code: Value) -> ScaleMultiples:
-        """Return the multiples of a scale from its code."""
+    def multiples(self, m: Module, code: Value, g: TensorScale | None = None) -> ScaleMultiples:
+        """Return the multiples of a scale from its code, times a tensor scale if there is one."""
+        if g is not None:
+            return self.scaled_multiples(m, self.scaled(m, code, g))
         form, scale = self.form, self.form.scale
         decoded = decode(m, scale, code, "scale")
-        offset = form.input.bias - scale.bias + ELEMENT_LEAST
+        offset = form.input.bias - scale.bias + form.element_least
         least = Signal(least_bits(form))
         if scale.powers_of_two:
             m.d.comb += least.eq(decoded.exponent + offset)
@@ -56,13 +77,49 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
         m.d.comb += least.eq(decoded.exponent - zeros + offset)
         fractions: list[Value] = [significand[:-1]]
         wraps: list[Value] = []
-        for factor, more in _FACTORS:
+        for factor, more in form.factors:
             bits = scale.mantissa_bits + more
             product = wire(m, (significand * factor)[: bits + 1], f"times_{factor}")
             wraps.append(product[-1])
             below = Mux(product[-1], product[:-1], Cat(Const(0, 1), product[:-2]))
             fractions.append(wire(m, below, f"fraction_{factor}"))
-        return ScaleMultiples(least, tuple(fractions), Cat(*wraps))
+        return ScaleMultiples(least, tuple(fractions), Cat(*wraps) if wraps else None)
+
+    def scaled(self, m: Module, code: Value, g: TensorScale) -> ScaledScale:
+        """Return a scale from its code, times a tensor scale."""
+        form, scale = self.form, self.form.scale
+        decoded = decode(m, scale, code, "scale")
+        significand, zeros = decoded.significand, Const(0, 1)
+        if scale.subnormals and scale.mantissa_bits:
+            significand, zeros = normalised(m, significand, "scale")
+        fraction, wraps_once = scaled_significand(m, form, significand, g)
+        offset = form.input.bias - scale.bias - G_BIAS + form.element_least
+        own = Signal(signed(len(decoded.exponent) + 2), name="scale_exponent")
+        least = Signal(signed(form.exponent_room), name="least")
+        m.d.comb += [
+            own.eq(decoded.exponent - zeros),
+            least.eq(own + g.exponent + wraps_once + offset),
+        ]
+        return ScaledScale(own, significand, fraction, least.as_unsigned())
+
+    def scaled_multiples(self, m: Module, scaled: ScaledScale) -> ScaleMultiples:
+        """Return the multiples of a scale times a tensor scale."""
+        form, fraction, least = self.form, scaled.fraction, scaled.least
+        if form.spec.stochastic:
+            return ScaleMultiples(least, (fraction,), None)
+        whole = wire(m, Cat(fraction, Const(1, 1)), "scaled_whole")
+        kept = form.input.mantissa_bits
+        fractions: list[Value] = [fraction[len(fraction) - kept :]]
+        exact: list[Value] = [~fraction[: len(fraction) - kept].any()]
+        wraps: list[Value] = []
+        for factor, more in form.factors:
+            bits = len(fraction) + more
+            product = times(m, whole, factor, f"times_{factor}", fast=form.fast)
+            wraps.append(product[-1])
+            below = wire(m, Mux(product[-1], product[:-1], Cat(Const(0, 1), product[:-2])), f"below_{factor}")
+            fractions.append(wire(m, below[bits - kept :], f"fraction_{factor}"))
+            exact.append(~below[: bits - kept].any())
+        return ScaleMultiples(least, tuple(fractions), Cat(*wraps), wire(m, Cat(*exact), "exact"))
 
 
 def tabled_multiples(
@@ -84,13 +141,13 @@ def tabled_multiples(
     first = chosen(at, [one & mask for one in normalised], form.scale.mantissa_bits)
     fractions = [wire(m, first, f"{name}_fraction_1")]
     wraps: list[Value] = []
-    for factor, more in _FACTORS:
+    for factor, more in form.factors:
         width = form.scale.mantissa_bits + more
         products = [value * factor for value in normalised]
         wraps.append(wire(m, chosen(at, [one >> width for one in products], 1), f"{name}_wrap_{factor}"))
         table = [(one if one >> width else one << 1) & ((1 << width) - 1) for one in products]
         fractions.append(wire(m, chosen(at, table, width), f"{name}_fraction_{factor}"))
-    return ScaleMultiples(least, tuple(fractions), Cat(*wraps))
+    return ScaleMultiples(least, tuple(fractions), Cat(*wraps) if wraps else None)
 
 
 def chosen(at: Sequence[Value], table: Sequence[int], width: int) -> Value:

@@ -12,20 +12,43 @@ __all__ = [
     "ChosenScale",
     "ComparedElements",
     "Contest",
+    "DitheredElements",
     "ExponentContest",
     "Lanes",
     "LargestMagnitude",
     "Midpoints",
     "QuantizedBlock",
     "ScaleMultiples",
+    "TensorScale",
 ]
 
 
 @dataclass(frozen=True)
 class BlockInputs(Record):
-    """The numbers of a block, and what comes with them."""
+    """The numbers of a block, and what comes with them.
+
+    Attributes:
+        x: The numbers.
+        random: The random bits of each; None where there are none.
+        g: The tensor scale, a binary32 code; None where there is none.
+    """
 
     x: Value
+    random: Value | None = None
+    g: Value | None = None
+
+
+@dataclass(frozen=True)
+class TensorScale(Record):
+    """A tensor scale, normalised.
+
+    Attributes:
+        exponent: The field of its exponent, with a sign: that of a subnormal is below 1.
+        fraction: What is behind the leading one of its significand.
+    """
+
+    exponent: Value = dataclasses.field(metadata={"wire": "g_exponent"})
+    fraction: Value = dataclasses.field(metadata={"wire": "g_fraction"})
 
 
 @dataclass(frozen=True)
@@ -35,10 +58,14 @@ class Lanes(Record):
     Attributes:
         negative: Their signs, lane by lane.
         magnitude: Their magnitudes: exponent field above kept fraction above the bit for what is below.
+        random: Their random bits, lane by lane; None where there are none.
+        g: The tensor scale; None where there is none.
     """
 
     negative: Value
     magnitude: tuple[Value, ...]
+    random: Value | None = None
+    g: TensorScale | None = None
 
 
 @dataclass(frozen=True)
@@ -96,14 +123,20 @@ class ScaleMultiples(Record):
     With m the scale's significand, from 1 below 2, the midpoints have the significands m, 3 m, 5 m and 7 m.
 
     Attributes:
-        least: The exponent field of the least midpoint, a quarter of the scale.
-        fraction: What is behind the leading one of m, 3 m, 5 m and 7 m. None where m is always 1.
-        wraps: Whether 3 m reaches 4, 5 m reaches 8 and 7 m reaches 8. None likewise.
+        least: The exponent field of the least midpoint, a quarter of the scale; under ``stochastic`` of what
+            `QuantizerForm.element_least` says.
+        fraction: What is behind the leading one of m, 3 m, 5 m and 7 m; under ``stochastic`` of m alone. None
+            where m is always 1.
+        wraps: Whether 3 m reaches 4, 5 m reaches 8 and 7 m reaches 8. None likewise, and under
+            ``stochastic``.
+        exact: Where there is a tensor scale, m is the product of both significands, and fractions are cut to
+            the bits of a magnitude: whether nothing is cut from m, 3 m, 5 m and 7 m. Else None.
     """
 
     least: Value
     fraction: tuple[Value, ...] | None
     wraps: Value | None
+    exact: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +177,33 @@ class ComparedElements(Record):
     inside: Value
     beyond: Value | None
     over: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class DitheredElements(Record):
+    """Magnitudes with their random bits added, in units of the step between their neighbours.
+
+    Attributes:
+        negative: The signs.
+        nan: See `ChosenScale`.
+        scale: Likewise.
+        fraction: What is behind the leading one of the scale's significand m. None where m is always 1.
+        steps: For each lane ``m * (steps + random bits)``, cut to a whole number: below 5 m.
+        doubled: The step is 1 or more, not a half: the magnitude is 2 or more.
+        largest: The magnitude becomes the largest element: it is 8 or more.
+        from_four: It is 4 or more, and the step is 2.
+        inside: It may be more than zero.
+    """
+
+    negative: Value
+    nan: Value
+    scale: Value
+    fraction: Value | None
+    steps: tuple[Value, ...]
+    doubled: Value
+    largest: Value
+    from_four: Value
+    inside: Value
 
 
 @dataclass(frozen=True)

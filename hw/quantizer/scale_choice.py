@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from ..leaves.bits import normalise, repeat, wire
 from ..leaves.comparison import add_constant, count_passed, passes_constant
 from ..step_delays import StepDelay
 from ..steps.records import Step
-from .form import ELEMENT_LEAST, QuantizerForm, least_bits
+from .form import QuantizerForm, least_bits
 from .largest_magnitude import searched_bits
 from .midpoints import TABLE_BITS, chosen, tabled_multiples
-from .records import ChosenScale, LargestMagnitude, ScaleMultiples
+from .records import ChosenScale, LargestMagnitude, ScaleMultiples, TensorScale
 from .scale_thresholds import ScaleThresholds, Threshold
+from .tensor_scale import divided_scale, normalised
 
 __all__ = ["ScaleStep"]
 
@@ -36,6 +37,11 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
 
     def build(self, m: Module, platform: object, before: LargestMagnitude) -> ChosenScale:
         form = self.form
+        if before.lanes.g is not None:
+            top = 4 if form.spec.method == "floor" else 6
+            code = self.divided(m, before.largest, before.lanes.g, top)
+            nan = wire(m, before.largest[-form.input.exponent_bits :].all(), "nan")
+            return ChosenScale(before.lanes, nan, code, None)
         exponent, fraction, below = self.normalised(m, before.largest)
         match form.spec.method:
             case "floor":
@@ -64,6 +70,16 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
             least = Cat(field[0] | ~normal, field[1:], Const(0)).as_signed()
             return self._wide(m, least - zeros), shifted[:-1], below
         return self._wide(m, field), fraction, below
+
+    def divided(self, m: Module, largest: Value, g: TensorScale, top: int) -> Value:
+        """Return the code nearest to a sixth or quarter of the largest magnitude over a tensor scale."""
+        bits = self.form.input.mantissa_bits
+        fraction, field = largest[:bits], largest[bits:]
+        normal = wire(m, field.any(), "normal")
+        significand, zeros = normalised(m, Cat(fraction, normal), "largest")
+        exponent = Signal(signed(len(field) + 2), name="largest_exponent")
+        m.d.comb += exponent.eq(Cat(field[0] | ~normal, field[1:]) - zeros)
+        return divided_scale(m, self.form, exponent, significand, g, top)
 
     def _wide(self, m: Module, exponent: Value) -> Value:
         """Return an exponent with room for a sign and for the scale's."""
@@ -96,8 +112,8 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         if not form.fast:
             return code, None
         bits = least_bits(form)
-        least = add_constant(m, exponent, offset + ELEMENT_LEAST, more, bits, "least_above", fast=True)
-        lowest = form.input.bias - form.scale.bias + ELEMENT_LEAST
+        least = add_constant(m, exponent, offset + form.element_least, more, bits, "least_above", fast=True)
+        lowest = form.input.bias - form.scale.bias + form.element_least
         least = wire(m, Mux(below, Const(lowest & ((1 << bits) - 1), bits), least), "least")
         return code, ScaleMultiples(least, None, None)
 
@@ -166,9 +182,9 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
         """
         form, scale = self.form, self.form.scale
         bits, steps = least_bits(form), 1 << scale.mantissa_bits
-        offset = form.input.bias - scale.bias + ELEMENT_LEAST
+        offset = form.input.bias - scale.bias + form.element_least
         first = rule.mantissa_at_one
-        carry, up = passed[steps - first - 1], rule.exponent_offset + ELEMENT_LEAST
+        carry, up = passed[steps - first - 1], rule.exponent_offset + form.element_least
         least = add_constant(m, exponent, up, carry, bits, "least_normal", fast=True)
         of_normal = tabled_multiples(
             m,
@@ -199,7 +215,9 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
             wire(m, Mux(saturated, c, Mux(normal, a, b)), f"multiple_{k}")
             for k, (a, b, c) in enumerate(zip(*told, strict=True))
         ]
-        return ScaleMultiples(chosen_values[0], tuple(chosen_values[1:-1]), chosen_values[-1])
+        least, *fractions = chosen_values
+        wraps = fractions.pop() if form.factors else None
+        return ScaleMultiples(least, tuple(fractions), wraps)
 
     def _passes(self, m: Module, largest: Value, threshold: Threshold, name: str) -> Value:
         """Return whether the largest magnitude is above a threshold, or equals one that is included."""

@@ -7,7 +7,8 @@ Two commands, which `make quantizer-cost-measure` and `make quantizer-cost` are:
 
 The first measures quantizers and dot-product units, each against UE4M3 with ``absmax``, and the error of each
 way on a real weight matrix; it keeps that in ``studies/quantizer_cost/results.jsonl``. With ``--method`` it
-measures quantizers of those methods alone, and leaves all else as it was kept. The second makes
+measures quantizers of those methods alone, and leaves all else as it was kept; `MORE` are what a quantizer
+with ``absmax`` may do besides. The second makes
 ``docs/cost-of-quantizers.md`` and its picture of it.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import UnitConfig
+from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.priced_unit import PricedUnit, unit_record
@@ -26,7 +28,7 @@ from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.price import QuantizerChoices
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.statistics import Estimate
-from blockdot.model import DotSpec
+from blockdot.model import DotSpec, QuantizerSpec
 from blockdot.model.quantize import Method
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.recipes import FLOW_VERSION
@@ -37,7 +39,7 @@ from ..intervals import Interval
 from ..records import read_records, write_records
 from .page import PAGE, PICTURE, draw_amortised, page_text
 
-__all__ = ["METHODS", "SCALES", "STORED", "main", "measure_quantizers"]
+__all__ = ["METHODS", "MORE", "SCALES", "STORED", "main", "measure_quantizers"]
 
 STORED: Final = Path("studies/quantizer_cost/results.jsonl")
 WRITTEN: Final = Path("docs")
@@ -46,6 +48,12 @@ BLOCK_SIZE: Final = 16
 SCALES: Final = ("ue4m3", "ue5m3")
 METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six")
 """How scales are chosen: plainly, never zero where the block is not, and the better of two."""
+
+MORE: Final[dict[str, dict[str, Any]]] = {
+    "stochastic": {"rounding": "stochastic"},
+    "tensor_scale": {"tensor_scale": True},
+}
+"""What a quantizer with ``absmax`` may do besides, by the arguments of its specification."""
 
 ORDERS: Final = 6
 
@@ -56,6 +64,7 @@ def measure_quantizers(
     orders: int = ORDERS,
     block_size: int = BLOCK_SIZE,
     methods: Sequence[Method] = METHODS,
+    more: Sequence[str] = tuple(MORE),
     kept: dict[str, Any] | None = None,
     cache: Path,
     workers: int | None = None,
@@ -69,8 +78,9 @@ def measure_quantizers(
         orders: How many netlists are made of each unit.
         block_size: Elements under one scale.
         methods: How scales are chosen; the first is what the others are compared with.
-        kept: What was measured before. Then quantizers of `methods` alone are measured, against the first of
-            `METHODS`, and all else stays as it is there.
+        more: Which of `MORE` are measured; each against the same.
+        kept: What was measured before. Then quantizers of `methods` and `more` alone are measured, against
+            the first of `METHODS`, and all else stays as it is there.
         cache: Where results are kept.
         workers: How many processes run at once; the number of processors where it is None.
         keep: Called with what there is so far, whenever there is more.
@@ -81,6 +91,11 @@ def measure_quantizers(
     """
     compared = methods if kept is None else list(dict.fromkeys([METHODS[0], *methods]))
     quantizers = QuantizerChoices(scales=SCALES, block_sizes=[block_size], methods=compared).units()
+    further = [
+        QuantizerConfig(QuantizerSpec(scale=scale, block_size=block_size, **MORE[name]), stages=1)
+        for name in more
+        for scale in SCALES
+    ]
     dots = [
         UnitConfig(DotSpec(scale=scale, block_size=block_size, accumulate="fp32"), stages=1)
         for scale in SCALES
@@ -91,16 +106,17 @@ def measure_quantizers(
         "orders": orders,
         "block_size": block_size,
         "quantizers": [],
+        "more": [],
         "dots": [],
         "errors": _errors(block_size, methods),
     }
     if kept is not None:
         if (kept["pyosys"], kept["flow"], kept["block_size"]) != (pyosys_version(), FLOW_VERSION, block_size):
             raise ValueError("what is kept must be of this flow, of this pyosys and of these blocks")
-        stored = kept | {"quantizers": list(kept["quantizers"])}
+        stored = kept | {"quantizers": list(kept["quantizers"]), "more": list(kept.get("more", []))}
     for name in libraries:
         library = find_library(name)
-        kinds: list[tuple[str, Sequence[PricedUnit]]] = [("quantizers", quantizers)]
+        kinds: list[tuple[str, Sequence[PricedUnit]]] = [("quantizers", [*quantizers, *further])]
         if kept is None:
             kinds.append(("dots", dots))
         for table, units in kinds:
@@ -114,6 +130,9 @@ def measure_quantizers(
                 progress=None if progress is None else progress(f"{library.name}: {table}"),
             )
             rows = [_row(comparison, cost) | {"pairs": orders} for cost in comparison.costs]
+            if table == "quantizers":
+                stored["more"] = _joined(stored["more"], rows[len(quantizers) :])
+                rows = rows[: len(quantizers)]
             stored[table] = (
                 [*stored[table], *rows] if kept is None else _replaced(stored[table], rows, methods)
             )
@@ -137,6 +156,11 @@ def _replaced(
                 raise ValueError(f"{row['unit']} on {row['library']} must be kept already to be replaced")
             rows[row["library"], row["unit"]] = row
     return list(rows.values())
+
+
+def _joined(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with new ones, each in the place of one of the same unit, or behind."""
+    return list({(row["library"], row["unit"]): row for row in (*old, *new)}.values())
 
 
 def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
@@ -194,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring = commands.add_parser("measure")
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
-    measuring.add_argument("--method", action="append", choices=METHODS, help="measure these alone")
+    measuring.add_argument("--method", action="append", choices=(*METHODS, *MORE), help="measure these alone")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
 
@@ -207,7 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_quantizers(
                 chosen.library or ["neutral"],
                 orders=chosen.orders,
-                methods=chosen.method or METHODS,
+                methods=[name for name in METHODS if name in (chosen.method or METHODS)],
+                more=[name for name in MORE if name in (chosen.method or MORE)],
                 kept=read_records(STORED) if chosen.method else None,
                 cache=Path("build/synthesis"),
                 keep=lambda stored: write_records(STORED, "make quantizer-cost-measure", stored),

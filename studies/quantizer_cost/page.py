@@ -150,6 +150,7 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) 
         ],
     )
     yield ""
+    yield from _further(stored, library)
     told = "; ".join(
         f"{scale} {row['nand2']:.1f} NAND2"
         + (f" ({interval_text(row['area_percent'])})" if "area_percent" in row else "")
@@ -174,6 +175,49 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) 
         ],
     )
     yield ""
+
+
+def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
+    """What a quantizer with ``absmax`` may do besides."""
+    rows = [row for row in stored.get("more", []) if row["library"] == library]
+    if not rows:
+        return
+    yield "With `absmax`, and:"
+    yield ""
+    yield from markdown_lines(
+        ("scale", "besides", "area [NAND2]", "difference", "period", "difference"),
+        [
+            (
+                row["scale"][0],
+                " and ".join(_besides(row)),
+                f"{row['nand2']:.1f}",
+                interval_text(row["area_percent"]),
+                f"{row['period']:.4g} {row['delay_unit']}",
+                interval_text(row["period_percent"]),
+            )
+            for row in rows
+        ],
+    )
+    yield ""
+    if any(row["tensor_scale"] for row in rows):
+        size, bits = stored["block_size"], {"bf16": 16, "fp16": 16, "fp32": 32}[rows[0]["input"]]
+        read = size * bits / 8
+        written = size * 4 / 8 + 1
+        yield (
+            "Gates do not show all that a tensor scale costs. It is known only when all numbers of the "
+            f"tensor were seen, so they are read twice: {read:.0f} bytes more for each block of {size}, "
+            f"beside the {read:.0f} bytes that are read and the {written:.0f} that are written in any case "
+            f"(a scale is one byte in memory): {100 * read / (read + written):.0f} % more traffic, unless "
+            "the tensor waits on chip."
+        )
+        yield ""
+
+
+def _besides(row: dict[str, Any]) -> Iterator[str]:
+    if row["rounding"] == "stochastic":
+        yield f"rounding by {row['spec'].rpartition('stochastic')[2].partition('_')[0]} random bits"
+    if row["tensor_scale"]:
+        yield "a tensor scale"
 
 
 def _verdict(stored: dict[str, Any], library: str) -> Iterator[str]:

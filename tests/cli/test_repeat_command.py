@@ -140,3 +140,9 @@ def test_a_quantizer_s_run_is_repeated():
         "blockdot simulate --unit quantizer --input fp16 --element e2m1 --scale ue5m3 --block-size 4 "
         "--method prevent_zero --stages 2 --optimise delay --order 3 --engine pysim --directed"
     )
+    more = QuantizerConfig(QuantizerSpec(rounding="stochastic", random_bits=4, tensor_scale=True), stages=0)
+    assert repeat_command(more, quantizer_stimulus.directed(more.spec).source, "cxxrtl") == (
+        "blockdot simulate --unit quantizer --input bf16 --element e2m1 --scale ue4m3 --block-size 16 "
+        "--method absmax --stages 0 --rounding stochastic --random-bits 4 --tensor-scale --engine cxxrtl "
+        "--directed"
+    )

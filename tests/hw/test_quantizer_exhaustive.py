@@ -4,7 +4,7 @@ What is left out depends on a block's size alone: finding the largest of more ma
 sums of more than two elements in ``four_over_six``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pytest
 from blockdot.hw import QuantizerUnit
 from blockdot.hw.config import Optimise
 from blockdot.model.quantizer import QuantizerMethod, QuantizerSpec
+from blockdot.sim.quantizer_stimulus import step_parts
 
 Numbers = npt.NDArray[np.uint64]
 Make = Callable[[QuantizerUnit], Callable[..., dict[str, Numbers]]]
@@ -135,6 +136,131 @@ def test_every_number_under_every_pair_of_scales(scale: str, optimise: Optimise,
     spec = of_two(scale, "four_over_six")
     count = check(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(spec, 1))
     assert count > 3 * spec.scale_format.largest_code << 13
+
+
+def check_drawn(unit: QuantizerUnit, make: Make, parts: Iterator[Numbers]) -> int:
+    """Compare a unit that rounds by random bits: under every number of two bits, or where elements turn.
+
+    Of more random bits, each element gets the least number that takes it up, and the one below: as a larger
+    number never gives a smaller element, the unit is right under all of them if it is monotonous.
+    """
+    spec: QuantizerSpec = unit.spec
+    run, bits, drawn = make(unit), np.uint64(spec.input_format.bits), np.uint64(spec.random_bits)
+    last = (1 << spec.random_bits) - 1
+    count = 0
+    for x in chunks(parts):
+        codes = x.astype(spec.input_format.dtype)
+        scales = spec.compute(codes, np.zeros(x.shape, np.uint16))[1]
+        _, part = step_parts(spec, codes, scales, None)
+        turning = np.clip(last + 1 - part, 0, last)
+        draws = (
+            [np.full(x.shape, number) for number in range(4)]
+            if last == 3
+            else [turning, np.maximum(turning - 1, 0), np.full(x.shape, last)]
+        )
+        for draw in draws:
+            elements, scales = spec.compute(codes, draw.astype(np.uint16))
+            both = draw.astype(np.uint64)
+            seen = run(i_x=x[:, 0] | x[:, 1] << bits, i_random=both[:, 0] | both[:, 1] << drawn)
+            wanted = elements[:, 0].astype(np.uint64) | elements[:, 1].astype(np.uint64) << np.uint64(4)
+            wrong = np.flatnonzero((seen["o_codes"] != wanted) | (seen["o_scale"] != scales))
+            assert not len(wrong), (spec.name, [hex(code) for code in x[wrong[0]].tolist()], draw[wrong[0]])
+            count += len(x)
+    return count
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("optimise", ["area", "delay"])
+@pytest.mark.parametrize(
+    ("scale", "method", "random_bits"),
+    [
+        ("ue4m3", "absmax", 8),
+        ("ue4m3", "absmax", 2),
+        ("ue5m3", "prevent_zero", 8),
+        ("ue4m4", "absmax", 2),
+        ("ue8m0", "floor", 8),
+    ],
+)
+def test_every_number_under_every_scale_by_random_bits(
+    scale: str, method: QuantizerMethod, random_bits: int, optimise: Optimise, made_of_gates: Make
+) -> None:
+    spec = QuantizerSpec.parse(f"quantize_bf16_e2m1_{scale}_n2_{method}_stochastic{random_bits}")
+    plain = of_two(scale, method)
+    count = check_drawn(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(plain, 1))
+    assert count > spec.scale_format.largest_code << 15
+
+
+TENSOR_SCALES = (
+    0x3F800000,
+    0x3F800001,
+    0x3FC00000,
+    0x40800000 - 1,
+    0x35ABCDEF,
+    0x00000001,
+    0x00654321,
+    0x7F7FFFFF,
+)
+"""1, beside it, 1.5, all ones, any, two subnormal ones and the largest."""
+
+
+def scaled_blocks(spec: QuantizerSpec, g: float, step: int) -> Iterator[Numbers]:
+    """Return every magnitude alone; and the ends of each scale under g beside every `step`th magnitude."""
+    largest = np.arange(spec.input_format.infinity_code, dtype=np.uint64)
+    alone = np.stack([largest, 0 * largest], axis=1)
+    yield alone
+    scales = spec.compute(alone.astype(spec.input_format.dtype), g=g)[1].astype(np.int64)
+    changes = np.flatnonzero(np.diff(scales)) + 1
+    for most in sorted({*changes.tolist(), *(changes - 1).tolist(), len(largest) - 1}):
+        others = np.arange(most % step, most + 1, step, dtype=np.uint64)
+        yield np.stack([others, np.full(len(others), most, np.uint64)], axis=1)
+
+
+def check_scaled(unit: QuantizerUnit, make: Make, step: int, codes: Sequence[int]) -> int:
+    """Compare a unit with a tensor scale with its specification, under some tensor scales."""
+    spec: QuantizerSpec = unit.spec
+    run, bits = make(unit), np.uint64(spec.input_format.bits)
+    count = 0
+    for code in codes:
+        g = float(np.array(code, np.uint32).view(np.float32)[()])
+        for x in chunks(scaled_blocks(spec, g, step)):
+            elements, scales = spec.compute(x.astype(spec.input_format.dtype), g=g)
+            seen = run(i_x=x[:, 0] | x[:, 1] << bits, i_g=np.full(len(x), code, np.uint64))
+            wanted = elements[:, 0].astype(np.uint64) | elements[:, 1].astype(np.uint64) << np.uint64(4)
+            wrong = np.flatnonzero((seen["o_codes"] != wanted) | (seen["o_scale"] != scales))
+            assert not len(wrong), (spec.name, hex(code), [hex(one) for one in x[wrong[0]].tolist()])
+            count += len(x)
+    return count
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("optimise", ["area", "delay"])
+@pytest.mark.parametrize(
+    ("scale", "method"),
+    [("ue4m3", "absmax"), ("ue5m3", "prevent_zero"), ("ue4m3", "four_over_six"), ("ue8m0", "floor")],
+)
+def test_every_number_under_every_scale_and_a_tensor_scale(
+    scale: str, method: QuantizerMethod, optimise: Optimise, made_of_gates: Make
+) -> None:
+    """Every bf16 magnitude as the largest, and every seventh beside the ends of each scale."""
+    spec = QuantizerSpec.parse(f"quantize_bf16_e2m1_{scale}_n2_{method}_tensor")
+    unit = QuantizerUnit(spec, stages=0, optimise=optimise)
+    count = check_scaled(unit, made_of_gates, 7, TENSOR_SCALES)
+    assert count > len(TENSOR_SCALES) << 15
+
+
+def test_many_numbers_under_every_scale_and_a_tensor_scale(made_of_gates: Make) -> None:
+    spec = QuantizerSpec.parse("quantize_bf16_e2m1_ue4m3_n2_absmax_tensor")
+    assert check_scaled(QuantizerUnit(spec, stages=0), made_of_gates, 509, TENSOR_SCALES[3:6]) > 3 << 15
+
+
+@pytest.mark.parametrize(("scale", "random_bits", "optimise"), [("ue4m3", 2, "area"), ("ue4m3", 8, "delay")])
+def test_many_numbers_under_every_scale_by_random_bits(
+    scale: str, random_bits: int, optimise: Optimise, made_of_gates: Make
+) -> None:
+    spec = QuantizerSpec.parse(f"quantize_bf16_e2m1_{scale}_n2_absmax_stochastic{random_bits}")
+    plain = of_two(scale, "absmax")
+    count = check_drawn(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(plain, 509))
+    assert count > spec.scale_format.largest_code << 6
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from amaranth.sim import Simulator, SimulatorContext
 from blockdot.hw import QuantizerConfig, QuantizerUnit, to_verilog
 from blockdot.hw.config import Flow, Optimise
 from blockdot.hw.fusesoc_core import core_file
-from blockdot.model.quantizer import QuantizerMethod, QuantizerSpec
+from blockdot.model.quantizer import QuantizerMethod, QuantizerRounding, QuantizerSpec
+from blockdot.sim.quantizer_stimulus import directed, random
 
 Codes = npt.NDArray[np.unsignedinteger]
 
@@ -110,6 +111,53 @@ def test_a_unit_gives_the_bits_of_its_specification(
     check(QuantizerUnit(spec, stages=0, optimise=optimise, order=int(optimise == "delay")), x, evaluate_many)
 
 
+@pytest.mark.one_in(7)
+@pytest.mark.parametrize(
+    ("name", "optimise"),
+    [
+        ("quantize_bf16_e2m1_ue4m3_n2_absmax_stochastic8", "area"),
+        ("quantize_bf16_e2m1_ue5m3_n2_prevent_zero_stochastic1", "delay"),
+        ("quantize_bf16_e2m1_ue8m0_n2_floor_stochastic4", "area"),
+        ("quantize_fp32_e2m1_ue4m3_n2_absmax_stochastic16", "delay"),
+        ("quantize_fp16_e2m1_ue5m3_n2_absmax_stochastic5", "area"),
+        ("quantize_fp16_e2m1_ue8m0_n2_ceil_stochastic7", "delay"),
+        ("quantize_bf16_e2m1_ue2m0_n2_absmax_stochastic2", "area"),
+        ("quantize_bf16_e2m1_ue4m3_n2_four_over_six_stochastic3", "delay"),
+        ("quantize_bf16_e2m1_ue4m3_n2_absmax_tensor", "area"),
+        ("quantize_bf16_e2m1_ue4m3_n2_prevent_zero_tensor", "delay"),
+        ("quantize_fp32_e2m1_ue5m3_n2_absmax_tensor", "area"),
+        ("quantize_fp16_e2m1_ue5m3_ieee_n2_absmax_tensor", "area"),
+        ("quantize_bf16_e2m1_ue2m5_n2_absmax_tensor", "area"),
+        ("quantize_bf16_e2m1_ue2m0_n2_prevent_zero_tensor", "area"),
+        ("quantize_bf16_e2m1_ue8m0_n2_floor_tensor", "area"),
+        ("quantize_fp16_e2m1_ue8m0_n2_ceil_tensor", "delay"),
+        ("quantize_bf16_e2m1_ue8m0_n2_absmax_tensor", "area"),
+        ("quantize_bf16_e2m1_ue4m3_n2_absmax_stochastic4_tensor", "area"),
+        ("quantize_bf16_e2m1_ue4m3_n2_four_over_six_tensor", "area"),
+        ("quantize_bf16_e2m1_ue8m0_n2_four_over_six_stochastic2_tensor", "area"),
+        ("quantize_fp32_e2m1_ue5m3_n2_four_over_six_tensor", "area"),
+    ],
+)
+def test_a_unit_of_more_inputs_gives_the_bits_of_its_specification(
+    name: str, optimise: Optimise, evaluate_many: Callable
+) -> None:
+    spec = QuantizerSpec.parse(name)
+    unit = QuantizerUnit(spec, stages=0, optimise=optimise, order=int(optimise == "delay"))
+    corners = directed(spec)
+    some = corners.select(slice(0, None, 11), offer=corners.offer, accept=corners.accept)
+    for stimulus in (random(spec, 300, seed=1), some):
+        elements, scales = stimulus.codes
+        expected = zip(packed(elements, 4), scales.tolist(), strict=True)
+        columns = [packed(stimulus.x, spec.input_format.bits)]
+        if stimulus.random is not None:
+            columns.append(packed(stimulus.random, spec.random_bits))
+        if stimulus.g is not None:
+            columns.append(stimulus.g.view(np.uint32).tolist())
+        seen = evaluate_many(unit, zip(*columns, strict=True))
+        wrong = [k for k, (want, got) in enumerate(zip(expected, seen, strict=True)) if tuple(want) != got]
+        assert not wrong, (spec.name, len(wrong), stimulus.vector_text(wrong[0]), seen[wrong[0]])
+
+
 @pytest.mark.parametrize("scale", ["ue4m3", "ue5m3"])
 def test_the_scale_of_every_largest_magnitude_and_every_element_under_it(
     scale: str, evaluate_many: Callable
@@ -134,6 +182,14 @@ def test_ports_are_flat_and_in_order() -> None:
     spec = QuantizerSpec(block_size=8)
     data = [("i_x", 128, "in"), ("o_codes", 32, "out"), ("o_scale", 7, "out")]
     assert [(p.name, p.width, p.direction) for p in QuantizerUnit(spec, stages=0).ports] == data
+    drawn = QuantizerSpec(block_size=8, rounding="stochastic", random_bits=5)
+    assert [(p.name, p.width, p.direction) for p in QuantizerUnit(drawn, stages=0).ports] == [
+        data[0],
+        ("i_random", 40, "in"),
+        *data[1:],
+    ]
+    scaled = QuantizerUnit(QuantizerSpec(block_size=8, tensor_scale=True), stages=0)
+    assert [(p.name, p.width) for p in scaled.ports][1] == ("i_g", 32)
     names = [port.name for port in QuantizerUnit(spec, stages=2).ports]
     assert names == ["clk", "rst", "i_valid", "i_ready", "i_x", "o_valid", "o_ready", "o_codes", "o_scale"]
     names = [port.name for port in QuantizerUnit(spec, stages=2, flow="enable").ports]
@@ -203,9 +259,21 @@ def test_the_verilog_and_its_sidecar_tell_the_ports() -> None:
     assert 'description: "Quantizer quantize_bf16_e2m1_ue4m3_n2_absmax, 1 register stages"' in core
 
 
-@pytest.mark.parametrize(("method", "optimise"), [("four_over_six", "delay"), ("absmax", "area")])
-def test_every_wire_has_a_plain_name(method: QuantizerMethod, optimise: Optimise) -> None:
-    spec = QuantizerSpec(block_size=2, method=method)
+@pytest.mark.parametrize(
+    ("method", "optimise", "rounding", "tensor_scale"),
+    [
+        ("four_over_six", "delay", "nearest_even", False),
+        ("absmax", "area", "nearest_even", False),
+        ("absmax", "delay", "stochastic", False),
+        ("absmax", "area", "stochastic", True),
+    ],
+)
+def test_every_wire_has_a_plain_name(
+    method: QuantizerMethod, optimise: Optimise, rounding: QuantizerRounding, tensor_scale: bool
+) -> None:
+    spec = QuantizerSpec(
+        block_size=2, method=method, rounding=rounding, random_bits=2, tensor_scale=tensor_scale
+    )
     deepest = QuantizerConfig(spec, optimise=optimise)
     text = to_verilog(deepest.with_stages(deepest.max_stages).build()).text
     assert "\\" not in text  # an escaped name: one of two wires of the same name

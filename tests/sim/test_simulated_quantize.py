@@ -50,6 +50,26 @@ def test_every_input_and_what_is_not_finite(input, rng):
     assert seen.scales[0, 0] == seen.scales[2, 1] == 0xFF
 
 
+def test_a_tensor_scale_is_that_of_the_tensor(rng):
+    spec = QuantizerSpec(block_size=2, tensor_scale=True)
+    x = of_bf16(rng.standard_normal((6, 4)) * 3e-5)
+    seen = simulate_quantize(QuantizerUnit(spec, stages=1), x, engine="pysim")
+    wanted = quantize(x, scale=spec.scale, block_size=2, tensor_scale=True)
+    assert seen.tensor_scale == wanted.tensor_scale != 1
+    np.testing.assert_array_equal(seen.codes, wanted.codes)
+    np.testing.assert_array_equal(seen.scales, wanted.scales)
+
+
+def test_random_bits_come_from_the_seed(rng):
+    spec = QuantizerSpec(block_size=2, rounding="stochastic", random_bits=3)
+    x = of_bf16(rng.standard_normal((6, 8)))
+    unit = QuantizerUnit(spec, stages=0)
+    one, again, other = (simulate_quantize(unit, x, seed=seed, engine="pysim") for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.codes, again.codes)
+    assert (one.codes != other.codes).any()
+    np.testing.assert_array_equal(one.scales, quantize(x, scale=spec.scale, block_size=2).scales)
+
+
 def test_what_does_not_fit_is_refused():
     unit = QuantizerUnit(QuantizerSpec(block_size=2), stages=1)
     odd, between = np.ones((2, 3), np.float32), np.full((2, 2), 1 + 2**-10, np.float32)

@@ -88,6 +88,16 @@ def test_where_the_two_recipes_cost_the_same(stored):
     assert "costs more than UE4M3 with `four_over_six` at every reuse" in page_text(stored)
 
 
+def test_a_tensor_scale_is_read_for(stored):
+    one = row("ue4m3", "absmax", 2000.0, interval(90, 3)) | {"spec": "", "input": "bf16"}
+    stored["more"] = [one | {"rounding": "nearest_even", "tensor_scale": True}]
+    text = page_text(stored)
+    assert "| ue4m3 | a tensor scale | 2000.0 | +90.00 ± 3.00 % |" in text
+    # 16 numbers of 2 bytes; 16 codes of half a byte and a scale.
+    assert "32 bytes more for each block of 16, beside the 32 bytes that are read and the 9 that" in text
+    assert "78 % more traffic" in text
+
+
 def test_the_picture_is_the_same_each_time(stored, tmp_path):
     texts = []
     for name in ("a.svg", "b.svg"):
@@ -104,6 +114,7 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
         orders=2,
         block_size=2,
         methods=["absmax"],
+        more=["stochastic"],
         cache=synthesis_cache,
         workers=1,
         keep=lambda record: write_records(tmp_path / "kept.jsonl", "a test", record),
@@ -116,7 +127,13 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
     for base, other in (found["quantizers"], found["dots"]):
         assert "area_delta" not in base
         assert other["area_delta"]["mean"] == pytest.approx(other["nand2"] - base["nand2"], abs=20)
+    assert [one["unit"] for one in found["more"]] == [
+        "quantize_bf16_e2m1_ue4m3_n2_absmax_stochastic8_s1",
+        "quantize_bf16_e2m1_ue5m3_n2_absmax_stochastic8_s1",
+    ]
+    assert all(one["area_percent"]["low"] > 0 for one in found["more"])
     assert "R = 8" in page_text(found)
+    assert "| ue5m3 | rounding by 8 random bits |" in page_text(found)
     assert "over 2 pairs of netlists, with" in page_text(found)
     found["quantizers"][1]["pairs"] = 5
     assert "over 2 (with `absmax` 5) pairs of netlists, with" in page_text(found)
@@ -125,12 +142,14 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
         orders=2,
         block_size=2,
         methods=["absmax"],
+        more=[],
         kept=found,
         cache=synthesis_cache,
         workers=1,
     )
     assert [one["pairs"] for one in again["quantizers"]] == [2, 2]
     assert again["dots"] == found["dots"]
+    assert again["more"] == found["more"]
     with pytest.raises(ValueError, match=r"^what is kept must be of this flow, "):
         measure_quantizers(["neutral"], kept=found | {"flow": 0}, cache=synthesis_cache)
 

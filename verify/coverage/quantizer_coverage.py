@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ...model import QuantizerSpec
 from ...model.quantizer import InputFormat
 from ...model.scale_selection import ScaleRule
-from ...sim.quantizer_stimulus import QuantizerStimulus, scale_thresholds
+from ...sim.quantizer_stimulus import QuantizerStimulus, scale_thresholds, step_parts
 from ...sim.stream_rules import Response
 from .bins import Bin
 from .coverage import BinsSeen
@@ -18,6 +18,14 @@ __all__ = ["QuantizerCoverage"]
 
 _Ints = npt.NDArray[np.int64]
 _Doubles = npt.NDArray[np.float64]
+
+_TURNS: Final = {
+    "stays": (-(1 << 17), -2),
+    "just stays": (-1, -1),
+    "just goes up": (0, 0),
+    "goes up": (1, 1 << 17),
+}
+"""What becomes of a lower neighbour, by what its part of a step and its random bits exceed a step by."""
 
 _PLACES: Final = ("below", "at", "above")
 
@@ -45,18 +53,14 @@ class QuantizerCoverage(BinsSeen):
     """What stimuli of a quantizer have met of all that there is to meet.
 
     Args:
-        spec: What the unit computes; without a tensor scale.
+        spec: What the unit computes. Where there is a tensor scale, thresholds and midpoints are those times
+            it, and what cannot be met under a tensor scale of 1 is left out.
 
     Attributes:
         spec: The same.
-
-    Raises:
-        ValueError: If there is a tensor scale.
     """
 
     def __init__(self, spec: QuantizerSpec) -> None:
-        if spec.tensor_scale:
-            raise ValueError(f"spec must have no tensor scale for coverage, and {spec.name} has one")
         self.spec = spec
         form = spec.input_format
         # For each threshold and place the code of the largest magnitude that is there.
@@ -73,7 +77,7 @@ class QuantizerCoverage(BinsSeen):
         alone = np.zeros((len(reached), spec.block_size), form.dtype)
         alone[:, 0] = sorted(reached)
         draws = np.zeros(alone.shape, np.uint16) if spec.stochastic else None
-        told = set(spec.compute(alone, draws)[1].tolist())
+        told = set(spec.compute(alone, draws, 1.0 if spec.tensor_scale else None)[1].tolist())
         bins += [
             Bin("scale code", f"{code:#04x}", "" if code in told else f"no {form.name} number leads to it")
             for code in range(spec.scale_format.largest_code + 1)
@@ -88,12 +92,24 @@ class QuantizerCoverage(BinsSeen):
             for sign in "+-"
             for place in _PLACES
         ]
+        if spec.stochastic:
+            bins += [
+                Bin("random", f"{sign}{lower:g} {what}")
+                for lower in self._magnitudes[:-1]
+                for sign in "+-"
+                for what in _TURNS
+            ]
         bins += [
             Bin("largest", f"lane {lane} {sign}") for lane in range(spec.block_size) for sign in ("+", "-")
         ]
         bins += [Bin("block", name, why) for name, why in self._blocks().items()]
         if spec.method == "four_over_six":
             bins += [Bin("choice", name, why) for name, why in self._choices().items()]
+        if spec.tensor_scale:
+            bins = [one for one in bins if not one.unreachable]
+            bins += [
+                Bin("tensor scale", name) for name in ("a power of two", "another normal one", "subnormal")
+            ]
         super().__init__(bins)
 
     def _values(self, codes: npt.NDArray[Any]) -> _Doubles:
@@ -167,14 +183,25 @@ class QuantizerCoverage(BinsSeen):
             code: (int(rows[at]), count)
             for code, at, count in zip(codes.tolist(), first.tolist(), counts.tolist(), strict=True)
         }
-        for (group, name), code in self._at.items():
-            if code in seen:
-                yield group, name, *seen[code]
+        g = stimulus.g
+        if g is None:
+            for (group, name), code in self._at.items():
+                if code in seen:
+                    yield group, name, *seen[code]
+        else:
+            yield from self._at_scaled(largest, finite, g.astype(np.float64))
+            mantissa = g.view(np.uint32) & np.uint32((1 << 23) - 1)
+            normal = g >= 2.0**-126
+            yield from tell("tensor scale", "a power of two", normal & (mantissa == 0))
+            yield from tell("tensor scale", "another normal one", normal & (mantissa != 0))
+            yield from tell("tensor scale", "subnormal", ~normal)
         for code in np.unique(scales[rows]).tolist():
             yield from tell("scale code", f"{code:#04x}", finite & (scales == code))
         for code in np.unique(elements).tolist():
             yield from tell("element code", f"{code:#x}", finite & (elements == code).any(axis=1))
         factor = np.where(finite, np.nan_to_num(spec.scale_format.values[scales]), 0)
+        whole = 1.0 if g is None else g.astype(np.float64)
+        factor = factor * whole
         for middle in self._middles:
             values = np.where(factor > 0, factor, 1) * middle
             for place, beside in zip(_PLACES, _neighbours(form, values), strict=True):
@@ -183,6 +210,8 @@ class QuantizerCoverage(BinsSeen):
                     yield from tell(
                         "midpoint", f"{middle:g}".join((sign, f" {place}")), (there & which).any(axis=1)
                     )
+        if stimulus.random is not None:
+            yield from self._turned(stimulus, scales, negative)
         alone = finite & ((magnitude == largest[:, np.newaxis]).sum(axis=1) == 1)
         for lane in range(spec.block_size):
             mine = alone & (magnitude[:, lane] == largest)
@@ -198,7 +227,7 @@ class QuantizerCoverage(BinsSeen):
             "-Inf": (infinite & negative).any(axis=1),
             "NaN": (magnitude > form.infinity_code).any(axis=1),
             "beyond the largest scale": finite
-            & (self._values(np.where(finite, largest, 0)) > spec.scale_format.largest * top),
+            & (self._values(np.where(finite, largest, 0)) > spec.scale_format.largest * top * whole),
             "a scale of zero, and numbers": finite & (largest > 0) & (spec.scale_format.values[scales] == 0),
         }
         for name, met in blocks.items():
@@ -209,18 +238,53 @@ class QuantizerCoverage(BinsSeen):
                 whole[rows] = met
                 yield from tell("choice", name, whole)
 
+    def _at_scaled(
+        self, largest: _Ints, finite: npt.NDArray[np.bool_], g: _Doubles
+    ) -> Iterator[tuple[str, str, int, int]]:
+        """Yield which thresholds times tensor scales largest magnitudes are at or beside."""
+        form = self.spec.input_format
+        quotients = self._values(np.where(finite, largest, 0)) / g
+        for group, values in _thresholds(self.spec).items():
+            after = np.searchsorted(values, quotients)
+            for near in (after - 1, after):
+                index = np.clip(near, 0, len(values) - 1)
+                beside = _neighbours(form, values[index] * g)
+                for place, codes in zip(_PLACES, beside, strict=True):
+                    there = finite & (near == index) & (codes == largest)
+                    for k in np.unique(index[there]).tolist():
+                        met = np.flatnonzero(there & (index == k))
+                        yield group, f"{place} the threshold to {k + 1:#04x}", int(met[0]), len(met)
+
+    def _turned(
+        self, stimulus: QuantizerStimulus, scales: npt.NDArray[Any], negative: npt.NDArray[np.bool_]
+    ) -> Iterator[tuple[str, str, int, int]]:
+        """Yield which elements go up by their random bits, and which by the last one of them."""
+        assert stimulus.random is not None
+        step = 1 << self.spec.random_bits
+        lower, part = step_parts(self.spec, stimulus.x, scales, stimulus.g)
+        over = part + stimulus.random - step
+        for index, magnitude in enumerate(self._magnitudes[:-1]):
+            for sign, which in (("+", ~negative), ("-", negative)):
+                for what, (low, high) in _TURNS.items():
+                    met = (lower == index) & which & (over >= low) & (over <= high)
+                    found = np.flatnonzero(met.any(axis=1))
+                    if len(found):
+                        yield "random", f"{sign}{magnitude:g} {what}", int(found[0]), len(found)
+
     def _chosen(
         self, stimulus: QuantizerStimulus, rows: _Ints, taken: npt.NDArray[Any]
     ) -> dict[str, npt.NDArray[np.bool_]]:
         """Return which of the rows meet each choice between two scales."""
         spec = self.spec
         x = spec.input_format.to_float32(stimulus.x[rows])
-        rule = ScaleRule(spec.element_format, spec.scale_format)
+        g = 1.0 if stimulus.g is None else stimulus.g[rows].astype(np.float64)
+        rule = ScaleRule(spec.element_format, spec.scale_format, tensor_scale=g)
         values, largest = spec.scale_format.values, np.abs(x).max(axis=1)
         both = [rule.round_scales(largest, top) for top in (6.0, 4.0)]
         errors = []
         for codes in both:
-            made = spec.element_format.values[rule.compared(x, codes)] * values[codes][:, np.newaxis]
+            factor = (values[codes] * g)[:, np.newaxis]
+            made = spec.element_format.values[rule.compared(x, codes)] * factor
             # Exact for bf16 and fp16: numbers of a block that are not rounded to zero span few binades.
             errors.append((made * (made - 2 * x.astype(np.float64))).sum(axis=1))
         two = both[0] != both[1]

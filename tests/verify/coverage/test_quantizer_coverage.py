@@ -19,6 +19,8 @@ from blockdot.verify.coverage.quantizer_coverage import QuantizerCoverage
         "quantize_bf16_e2m1_ue8m0_n4_floor",
         "quantize_bf16_e2m1_ue8m0_n4_ceil",
         "quantize_bf16_e2m1_ue4m3_n2_absmax_stochastic4",
+        "quantize_bf16_e2m1_ue4m3_n4_absmax_tensor",
+        "quantize_fp16_e2m1_ue5m3_n2_four_over_six_stochastic3_tensor",
     ],
 )
 def test_the_directed_stimulus_meets_every_bin_that_can_be_met(name: str) -> None:
@@ -63,5 +65,23 @@ def test_few_inputs_leave_holes() -> None:
     coverage = QuantizerCoverage(spec)
     coverage.add(random(spec, 3, seed=0))
     assert len(coverage.holes) > 40
-    with pytest.raises(ValueError, match=r"^spec must have no tensor scale for coverage, and quantize_"):
-        QuantizerCoverage(QuantizerSpec(tensor_scale=True))
+
+
+def test_bins_of_random_bits_and_of_a_tensor_scale_mean_what_they_say() -> None:
+    spec = QuantizerSpec(scale="ue4m3", block_size=2, rounding="stochastic", random_bits=2)
+    coverage = QuantizerCoverage(spec)
+    # Under the scale 1: 2.75 is 3 quarters of the way from 2 to 3, and -0.25 half of the way from 0.
+    x = spec.input_format.encode(np.array([[6, 2.75], [-0.25, 6]], np.float32))
+    coverage.add(QuantizerStimulus(spec=spec, x=x, random=np.array([[3, 1], [0, 3]])))
+    met = {one.name for one in coverage.met if one.group == "random"}
+    assert met == {"+2 just goes up", "-0 stays"}
+    scaled = QuantizerSpec(scale="ue4m3", block_size=2, tensor_scale=True)
+    coverage = QuantizerCoverage(scaled)
+    x = scaled.input_format.encode(np.array([[12.75, -1.5]], np.float32))
+    coverage.add(QuantizerStimulus(spec=scaled, x=x, g=np.array([2], np.float32)))
+    left_out = ("scale code", "element code", "largest")
+    assert {f"{one.group}: {one.name}" for one in coverage.met if one.group not in left_out} == {
+        "scale: at the threshold to 0x39",
+        "midpoint: -0.75 at",
+        "tensor scale: a power of two",
+    }
