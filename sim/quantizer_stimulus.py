@@ -428,7 +428,7 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
         # What stands in a lane under one scale has the other sign under the next.
         index_of_scale = np.repeat(np.arange(len(values)), count)
         signs.append(np.add.outer(index_of_scale, np.arange(size)))
-    whole, moves, sign = (np.concatenate(parts) for parts in (blocks, steps, signs))
+    whole, moves, sign = np.concatenate(blocks), np.concatenate(steps), np.concatenate(signs)
     g: npt.NDArray[np.float32] | None = None
     scaled = whole
     if spec.tensor_scale:
@@ -440,8 +440,7 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     x |= (sign % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
     if g is not None:
         least = np.full(len(whole[::_SUBNORMAL_TURN]), _SUBNORMAL_G, np.float32)
-        scaled = whole[::_SUBNORMAL_TURN] * float(_SUBNORMAL_G)
-        x = np.concatenate([x, _nearest(spec, scaled)])
+        x = np.concatenate([x, _nearest(spec, whole[::_SUBNORMAL_TURN] * float(_SUBNORMAL_G))])
         g = np.concatenate([g, least])
     corners = _corners(spec)
     x = np.concatenate([x, corners])

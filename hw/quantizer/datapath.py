@@ -52,6 +52,6 @@ class QuantizerDatapath:
         self.widths = {
             "magnitude": form.magnitude_bits,
             "searched_magnitude": form.input.exponent_bits + bits + sticky,
-            "midpoint_fraction": form.fraction_bits,
+            ("shifted_fraction" if spec.stochastic else "midpoint_fraction"): form.element_fraction_bits,
             "midpoint_exponent": least_bits(form),
         }

@@ -43,6 +43,13 @@ def test_a_quantizer_agrees_with_the_model(blockdot, refused):
     done = blockdot(*quantizer, "--directed")
     assert done.code == 0
     assert "results equal the model's, bit for bit" in done.out
+    drawn = (*quantizer, "--rounding", "stochastic", "--random-bits", 3, "--vectors", 40)
+    done = blockdot(*drawn, "--tensor-scale")
+    assert done.code == 0
+    assert "40 of 40 results equal the model's, bit for bit" in done.out
+    assert refused(*quantizer, "--random-bits", 3) == (
+        "--random-bits must go with --rounding stochastic, not with nearest_even"
+    )
     assert refused(*quantizer, "--blocks", 2) == "--blocks must go with --unit dot, not with quantizer"
     assert refused("simulate", "--method", "ceil") == "--method must go with --unit quantizer, not with dot"
 
