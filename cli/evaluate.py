@@ -184,6 +184,15 @@ def evaluate(
             "--segment", help="Scored tokens of a segment of the text, which intervals are drawn over."
         ),
     ] = SEGMENT,
+    simulate: Annotated[
+        str | None,
+        typer.Option(
+            "--simulate",
+            metavar="MATRIX",
+            help="Evaluate nothing; compute a slice of this matrix's product, such as layers.0.query, on a "
+            "simulated tile of units, and compare it with what the evaluation uses. Goes with --accumulate.",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     workers: WorkersOption = None,
     build_dir: BuildDirOption = Path("build/evaluate"),
@@ -242,6 +251,9 @@ def evaluate(
     windows = cut_windows(
         read.tokens, window, window - len(tokenizer.prefix) if stride is None else stride, tokenizer.prefix
     )
+    if simulate is not None:
+        _simulate(language_model, windows, sweep[1:], simulate, seed, build_dir)
+        return
     check_segments(windows.scored, segment)
     if workers is None:
         workers = processors()
@@ -278,6 +290,31 @@ def evaluate(
     _print(report)
     for path in outputs:
         console().print(f"wrote {path}", soft_wrap=True)
+
+
+def _simulate(
+    model: "LanguageModel",
+    windows: TextWindows,
+    sweep: Sequence[Arithmetic],
+    name: str,
+    seed: int,
+    build_dir: Path,
+) -> None:
+    """Compute a slice of a product on simulated tiles and print what comes of each.
+
+    Raises:
+        Exit: With code 1, if a result is another than the evaluation's.
+    """
+    from ..lab.language.simulated_product import simulate_product
+
+    found = []
+    for way in sweep:
+        found.append(
+            simulate_product(model, windows.tokens, way, name, seed=seed, build_dir=build_dir / "tiles")
+        )
+        console().print(found[-1].text(), soft_wrap=True)
+    if any(one.equal < one.used.size for one in found):
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blockdot.cli import evaluate as command
-from blockdot.lab.language import default_model
+from blockdot.lab.language import default_model, simulated_product
 from blockdot.lab.language.arithmetic import Arithmetic, QuantizedProducts, combine
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
@@ -125,6 +125,24 @@ def test_activations_have_a_method_of_their_own(blockdot, model, text):
     assert (ways[1]["operands"], ways[1]["activation_method"]) == ("both", "absmax")
 
 
+def test_a_product_on_a_simulated_tile(blockdot, model, text, monkeypatch):
+    def simulated(array, A, B, *, build_dir):
+        assert build_dir == Path("build/evaluate/tiles")
+        assert (array.rows, array.columns, A.shape, B.shape) == (2, 2, (8, 48), (8, 48))
+        return matmul(array.spec, A, B) + np.float32(wrong)
+
+    asked = ("--simulate", "layers.1.down", "--scale", "ue4m3", "--accumulate", "fp32", "--narrow", 4)
+    monkeypatch.setattr(simulated_product, "simulate_matmul", simulated)
+    wrong = 0.0
+    done = blockdot("evaluate", model, "--text", text, *ASKED, *asked)
+    assert done.code == 0
+    assert "64 of 64 results equal those of the evaluation, bit for bit; 8 tokens, 8 outputs, 48" in done.out
+    wrong = 1.0
+    done = blockdot("evaluate", model, "--text", text, *ASKED, *asked)
+    assert done.code == 1
+    assert "layers.1.down on blockdot_array2x2_e2m1_ue4m3_n8_fp32_s1: 0 of 64 results equal" in done.out
+
+
 def test_another_library_s_quantizer(blockdot, model, text):
     asked = ("--window", 32, "--segment", 16, "--tokens", 64, "--workers", 1)
     done = blockdot("evaluate", model, "--text", text, *asked, "--recipe", "transformer_engine", "--json")
@@ -188,6 +206,18 @@ REFUSED = {
     "activation method": (
         ["model", "--activation-method", "floor"],
         "scale must be ue8m0 for method 'floor', not 'ue4m3'",
+    ),
+    "simulate": (
+        ["model", "--simulate", "layers.2.down", "--accumulate", "exact"],
+        "simulate must be a matrix of the model, such as layers.0.query, not 'layers.2.down'",
+    ),
+    "simulate without a unit": (
+        ["model", "--simulate", "layers.0.query"],
+        "accumulate must name a unit's sums for a simulation, not 'none'",
+    ),
+    "simulate what is left alone": (
+        ["model", "--simulate", "layers.0.query", "--accumulate", "fp32", "--leave", "first"],
+        "simulate must be a matrix that is quantized, not 'layers.0.query', which is left alone",
     ),
     "tokens": (["model", "--tokens", -1], "tokens must be at least 0, not -1"),
     "output": (["model", "-o", "x.txt"], "output must end in .csv, .json or .md, not x.txt"),

@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from blockdot.lab.language.default_model import find_model
+from blockdot.lab.language.arithmetic import Arithmetic
+from blockdot.lab.language.default_model import find_model, find_text, read_default_text
 from blockdot.lab.language.model import open_model
+from blockdot.lab.language.simulated_product import simulate_product
 from blockdot.lab.language.transformer import Transformer
+from blockdot.lab.quality.quantization_error import Quantization
+from blockdot.model.spec import Accumulate
 from tiny_models import HEAD, INNER, write_gguf, write_tokenizer
 
 torch = pytest.importorskip("torch", reason="`make clients` installs it")
@@ -130,3 +134,21 @@ def test_the_default_model_as_transformers_reads_it() -> None:
     loss = -float(own[torch.arange(len(tokens) - 1), torch.from_numpy(tokens[1:])].mean())
     likely = Transformer(read.configuration, read.weights).log_likelihoods(tokens[np.newaxis])
     assert math.exp(-likely.mean()) == pytest.approx(math.exp(loss), rel=1e-3)
+
+
+def test_a_product_of_the_default_model_on_a_simulated_tile(tmp_path: Path) -> None:
+    pytest.importorskip("amaranth")
+    path, text = find_model(), find_text()
+    if path is None or text is None:
+        pytest.skip("the default model is not installed")
+    model, tokenizer = open_model(path)
+    window = tokenizer.encode(read_default_text(text)[:1000])[np.newaxis, :64]
+    products: list[tuple[Accumulate, str]] = [("fp32", "layers.0.query"), ("exact", "layers.0.down")]
+    for accumulate, matrix in products:
+        way = Arithmetic(
+            quantization=Quantization(scale="ue4m3"), operands="both", accumulate=accumulate, narrow=4
+        )
+        found = simulate_product(model, window, way, matrix, build_dir=tmp_path)
+        assert found.used.shape == (8, 8)
+        assert len(np.unique(found.used)) > 60
+        assert found.equal == found.used.size
