@@ -157,7 +157,8 @@ def measure_answer(
         cache: Where results are kept.
         workers: How many processes run at once; the number of processors where it is None.
         before: What was stored before, to which this is added. Of one unit the row of more netlists stays,
-            unless its hardware changed. Of another version, synthesizer or flow it is left aside.
+            unless its hardware changed. What is stored of one of `libraries`, but of another file,
+            synthesizer or flow, is left aside, and so is everything of another version.
         keep: Called with what there is so far, whenever there is more.
         progress: Called with a word on what comes next; what it returns is called after each netlist.
         lanes: Vectors side by side, for the energy.
@@ -169,8 +170,6 @@ def measure_answer(
     stored: dict[str, Any] = {
         "schema": SCHEMA,
         "version": VERSION,
-        "pyosys": pyosys_version(),
-        "flow": FLOW_VERSION,
         "libraries": [],
         "rows": [],
         "again": [],
@@ -178,9 +177,14 @@ def measure_answer(
         "curves": [],
         "errors": _errors(sorted(BLOCK_SIZES)),
     }
-    if before is not None and all(before.get(key) == stored[key] for key in ("version", "pyosys", "flow")):
-        stored |= {key: list(before[key]) for key in ("libraries", "rows", "again", "tiles", "curves")}
-    stored["libraries"] = _merged(stored["libraries"], map(_facts, found), "sha256")
+    facts = {library.name: _facts(library) for library in found}
+    if before is not None and before.get("version") == VERSION:
+        known: list[dict[str, Any]] = before["libraries"]
+        stored["libraries"] = [facts.get(old["name"], old) for old in known]
+        changed = {old["name"] for old in known if facts.get(old["name"], old) != old}
+        for key in ("rows", "again", "tiles", "curves"):
+            stored[key] = [row for row in before[key] if row["library"] not in changed]
+    stored["libraries"] = _merged(stored["libraries"], facts.values(), "name")
 
     def following(what: str) -> Progress | None:
         return None if progress is None else progress(what)
@@ -249,6 +253,8 @@ def _facts(library: Library) -> dict[str, Any]:
         "nand2_area": library.nand2.area,
         "delay_unit": library.delay_unit,
         "energy_unit": energy_unit(library),
+        "pyosys": pyosys_version(),
+        "flow": FLOW_VERSION,
     }
 
 

@@ -38,7 +38,7 @@ COST_PICTURE: Final = "cost-of-ue5m3.svg"
 WORTH_PICTURE: Final = "worth-of-ue5m3.svg"
 
 SCHEMA: Final = "blockdot.answer"
-VERSION: Final = 4
+VERSION: Final = 5
 """Version of the stored results' layout."""
 
 BLOCK_SIZES: Final = (16, 8, 32)
@@ -143,6 +143,14 @@ def answer_files(stored: AnswerRow, *, drawn: bool = True) -> dict[str, str]:
     return files | ({COST_PICTURE: cost_chart(bars)} if bars else {})
 
 
+def _synthesis(libraries: list[AnswerRow]) -> str:
+    """Return which synthesizer and flow measured each library, said once where all are the same."""
+    made = {one["name"]: f"pyosys {one['pyosys']}, flow {one['flow']}" for one in libraries}
+    if len(set(made.values())) == 1:
+        return next(iter(made.values()))
+    return "; ".join(f"`{name}` by {how}" for name, how in made.items())
+
+
 def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
     yield "# What a UE5M3 scale costs"
     yield ""
@@ -168,13 +176,13 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
         "Each unit is made as several netlists that compute the same and differ in structure. Each netlist "
         "is mapped in one or more ways. A difference is the mean over pairs that are made alike, with its "
         "95 % interval, against UE4M3. `~` marks a difference that cannot be told from zero. "
-        f"Synthesis: pyosys {stored['pyosys']}, flow {stored['flow']}."
+        f"Synthesis: {_synthesis(stored['libraries'])}."
     )
-    if stored["flow"] != FLOW_VERSION:
+    if older := [f"`{one['name']}`" for one in stored["libraries"] if one["flow"] != FLOW_VERSION]:
         yield ""
         yield (
-            "**Measured by an older flow.** What changed in synthesis or timing since may change these "
-            "figures; `make answer-measure` measures them again."
+            f"**Measured by an older flow: {', '.join(older)}.** What changed in synthesis or timing since "
+            "may change these figures; `make answer-measure` measures them again."
         )
     yield ""
     yield (

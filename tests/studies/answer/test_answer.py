@@ -234,16 +234,28 @@ def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
     assert [row["area"] for row in found["rows"][1:4]] == [1.0, before[2]["area"], before[3]["area"]]
     # Energy that was not measured this time stays, of the same hardware.
     assert [bool(row["energy"]) for row in found["rows"][1:4]] == [True, True, False]
-    # Of another synthesizer or flow nothing is kept.
-    for change in ({"pyosys": "0"}, {"flow": 0}):
-        other = measure_answer(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old | change)
-        assert len(other["rows"]) == 4
+    # Of another synthesizer, flow or file nothing is kept, but what is of another library is.
+    foreign = old["rows"][0] | {"library": "other"}
+    for change in ({"pyosys": "0"}, {"flow": 0}, {"sha256": "0"}):
+        facts = old["libraries"][0]
+        changed = {
+            "libraries": [facts | change, facts | change | {"name": "other"}],
+            "rows": [foreign, *old["rows"]],
+        }
+        other = measure_answer(["neutral"], rounds, cache=synthesis_cache, workers=1, before=old | changed)
+        assert other["libraries"] == [facts, facts | change | {"name": "other"}]
+        assert [row["library"] for row in other["rows"]] == ["other", *4 * ["neutral"]]
+        assert other["tiles"] == []
+    assert measure_answer(["neutral"], [], cache=synthesis_cache, before=old | {"version": 4})["rows"] == []
 
 
 def test_a_page_of_another_flow_says_so(stored):
-    old = answer_files(stored | {"flow": 0})
+    facts = stored["libraries"][0]
+    old = answer_files(stored | {"libraries": [facts | {"flow": 0}, facts | {"name": "other"}]})
     assert "Measured by an older flow" not in answer_files(stored)[PAGE]
-    assert "\n\n**Measured by an older flow.** What changed" in old[PAGE]
+    assert f"Synthesis: pyosys {facts['pyosys']}, flow {facts['flow']}.\n" in answer_files(stored)[PAGE]
+    assert "\n\n**Measured by an older flow: `neutral`.** What changed" in old[PAGE]
+    assert f"`neutral` by pyosys {facts['pyosys']}, flow 0; `other` by pyosys" in old[PAGE]
 
 
 def test_the_rounds_ask_what_the_question_asks():
@@ -318,7 +330,7 @@ def test_the_chart_has_a_dot_for_each_difference_and_large_ones_apart():
 
 
 def test_results_of_another_version(stored):
-    message = "results must be blockdot.answer version 4, not blockdot.answer version 0"
+    message = "results must be blockdot.answer version 5, not blockdot.answer version 0"
     with pytest.raises(ValueError, match=whole(message)):
         pages(stored | {"version": 0})
 
