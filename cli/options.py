@@ -10,6 +10,7 @@ import typer
 
 from ..model import DotSpec
 from ..model.accumulate import ACCUMULATIONS
+from ..model.dequantizer import DEQUANTIZER_OUTPUTS, DequantizerSpec, OutputName
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
 from ..model.quantizer import (
@@ -26,7 +27,7 @@ from ..model.recipes import QuantizeRecipe
 from ..model.spec import Accumulate
 
 if TYPE_CHECKING:
-    from ..hw import QuantizerConfig
+    from ..hw import DequantizerConfig, QuantizerConfig
     from ..hw.config import Flow, Optimise, UnitConfig
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "OfTensorOption",
     "OptimiseOption",
     "OrderOption",
+    "OutputFormatOption",
     "PresetOption",
     "RandomBitsOption",
     "RoundingOption",
@@ -62,6 +64,7 @@ __all__ = [
     "expand_methods",
     "format_names",
     "make_config",
+    "make_dequantizer_config",
     "make_quantizer_config",
     "make_spec",
     "parse_config",
@@ -72,10 +75,11 @@ _SPEC = "What is computed"
 _UNIT = "How it is built"
 
 UnitOption = Annotated[
-    Literal["dot", "quantizer"],
+    Literal["dot", "quantizer", "dequantizer"],
     typer.Option(
         "--unit",
-        help="dot: block dot products; quantizer: blocks of numbers to element codes and a scale code.",
+        help="dot: block dot products; quantizer: blocks of numbers to element codes and a scale code; "
+        "dequantizer: these to numbers again.",
         rich_help_panel=_SPEC,
     ),
 ]
@@ -111,6 +115,15 @@ RandomBitsOption = Annotated[
     typer.Option(
         "--random-bits",
         help="Of a quantizer that rounds by random bits: how many each element has, from 1 to 16.",
+        rich_help_panel=_SPEC,
+    ),
+]
+OutputFormatOption = Annotated[
+    OutputName,
+    typer.Option(
+        "--output-format",
+        metavar="|".join(DEQUANTIZER_OUTPUTS),
+        help="Of a dequantizer: the format of the numbers.",
         rich_help_panel=_SPEC,
     ),
 ]
@@ -380,6 +393,28 @@ def require_unit(unit: str, only: str, given: Mapping[str, tuple[object, object]
     for name, (value, default) in given.items():
         if unit != only and value != default:
             raise ValueError(f"{name} must go with --unit {only}, not with {unit}")
+
+
+def make_dequantizer_config(
+    *,
+    element: str,
+    scale: str,
+    block_size: int,
+    output: OutputName,
+    stages: int | None = None,
+    optimise: "Optimise" = "area",
+    flow: "Flow" = "stream",
+    order: int = 0,
+) -> "DequantizerConfig":
+    """Return the configuration of the dequantizer that the shared options describe, combinational by default.
+
+    Raises:
+        ValueError: If it is not a legal one.
+    """
+    from ..hw import DequantizerConfig
+
+    spec = DequantizerSpec(element=element, scale=scale, block_size=block_size, output=output)
+    return DequantizerConfig(spec, stages=stages or 0, optimise=optimise, flow=flow, order=order)
 
 
 def make_quantizer_config(

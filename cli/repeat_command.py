@@ -4,7 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..hw import QuantizerConfig, UnitConfig
+    from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
     from ..sim.engines.run import Engine
     from ..sim.stimulus import StimulusSource
     from ..verify.compare import Mismatch
@@ -13,7 +13,9 @@ __all__ = ["mismatch_text", "repeat_command"]
 
 
 def repeat_command(
-    config: "UnitConfig | QuantizerConfig", source: "StimulusSource | None", engine: "Engine"
+    config: "UnitConfig | QuantizerConfig | DequantizerConfig",
+    source: "StimulusSource | None",
+    engine: "Engine",
 ) -> str | None:
     """Return the command line that repeats a run.
 
@@ -25,11 +27,16 @@ def repeat_command(
     Returns:
         A ``blockdot simulate`` command; None if it is not known what gives the stimulus again.
     """
-    from ..hw import UnitConfig
+    from ..hw import DequantizerConfig, UnitConfig
 
     if source is None:
         return None
-    unit = _unit_words(config) if isinstance(config, UnitConfig) else _quantizer_words(config)
+    if isinstance(config, UnitConfig):
+        unit = _unit_words(config)
+    elif isinstance(config, DequantizerConfig):
+        unit = _dequantizer_words(config)
+    else:
+        unit = _quantizer_words(config)
     return shlex.join(["blockdot", "simulate", *unit, "--engine", engine, *_stimulus_words(source)])
 
 
@@ -75,6 +82,23 @@ def _quantizer_words(config: "QuantizerConfig") -> list[str]:
         flags["--order"] = config.order
     words = [str(word) for flag in flags.items() for word in flag]
     return [*words, "--tensor-scale"] if spec.tensor_scale else words
+
+
+def _dequantizer_words(config: "DequantizerConfig") -> list[str]:
+    spec = config.spec
+    flags: dict[str, object] = {
+        "--unit": "dequantizer",
+        "--element": spec.element,
+        "--scale": spec.scale,
+        "--block-size": spec.block_size,
+        "--output-format": spec.output,
+        "--stages": config.stages,
+    }
+    if config.optimise != "area":
+        flags["--optimise"] = config.optimise
+    if config.order:
+        flags["--order"] = config.order
+    return [str(word) for flag in flags.items() for word in flag]
 
 
 def _stimulus_words(source: "StimulusSource") -> list[str]:

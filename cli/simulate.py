@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 
-from ..model import BlockTensor, DotSpec, QuantizerSpec, quantize
+from ..model import BlockTensor, DequantizerSpec, DotSpec, QuantizerSpec, quantize
 from ..model.io.checkpoint import read_matrix
 from ..model.io.tensor_files import read_tensor
 from .console import console, print_json, progress_bar
@@ -27,6 +27,7 @@ from .options import (
     OfTensorOption,
     OptimiseOption,
     OrderOption,
+    OutputFormatOption,
     RandomBitsOption,
     ScaleOption,
     SeedOption,
@@ -34,6 +35,7 @@ from .options import (
     StagesOption,
     UnitOption,
     make_config,
+    make_dequantizer_config,
     make_quantizer_config,
     make_spec,
     require_unit,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from ..hw import DotUnit
     from ..hw.stream_unit import StreamUnit
     from ..sim import Engine, QuantizerStimulus, Stimulus
+    from ..sim.dequantizer_stimulus import DequantizerStimulus
     from ..sim.stimulus import UnitStimulus
 
 __all__ = ["SimulatedRun", "simulate", "simulate_tensors"]
@@ -88,6 +91,7 @@ def simulate(
     rounding: OfElementsOption = "nearest_even",
     random_bits: RandomBitsOption = 8,
     tensor_scale: OfTensorOption = False,
+    output_format: OutputFormatOption = "bf16",
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
@@ -170,6 +174,7 @@ def simulate(
             "--tensor-scale": (tensor_scale, False),
         },
     )
+    require_unit(unit, "dequantizer", {"--output-format": (output_format, "bf16")})
     built: StreamUnit
     stimulus: UnitStimulus
     if unit == "quantizer":
@@ -190,6 +195,20 @@ def simulate(
         stimulus = _numbers(
             quantizer.spec, vectors, directed=directed, seed=seed, stalls=stalls, tensor=tensor
         )
+    elif unit == "dequantizer":
+        if tensor is not None:
+            raise ValueError("--tensor must go with --unit dot or quantizer, not with dequantizer")
+        dequantizer = make_dequantizer_config(
+            element=element,
+            scale=scale,
+            block_size=block_size,
+            output=output_format,
+            stages=stages,
+            optimise=optimise,
+            order=order,
+        )
+        built = dequantizer.build()
+        stimulus = _quantized(dequantizer.spec, vectors, directed=directed, seed=seed, stalls=stalls)
     else:
         spec = make_spec(
             element=element,
@@ -259,6 +278,20 @@ def _codes(
     right = _next_rows(left, spec) if against is None else read_operand(spec, 1, against)
     tensors = (tensor, against) if against else (tensor,)
     return tensor_stimulus(spec, left, right, stalls=seed if stalls else None, tensors=tensors)
+
+
+def _quantized(
+    spec: DequantizerSpec, vectors: int | None, *, directed: bool, seed: int, stalls: bool
+) -> "DequantizerStimulus":
+    """Return what is put into a dequantizer."""
+    from ..sim import dequantizer_stimulus
+
+    if directed:
+        if vectors is not None:
+            raise ValueError("directed must come without vectors, which it chooses")
+        return dequantizer_stimulus.directed(spec)
+    count = 10_000 if vectors is None else vectors
+    return dequantizer_stimulus.random(spec, count, seed=seed, stalls=stalls)
 
 
 def _numbers(

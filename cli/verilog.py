@@ -24,6 +24,7 @@ from .options import (
     OfTensorOption,
     OptimiseOption,
     OrderOption,
+    OutputFormatOption,
     PresetOption,
     RandomBitsOption,
     ScaleOption,
@@ -32,6 +33,7 @@ from .options import (
     StagesOption,
     UnitOption,
     make_config,
+    make_dequantizer_config,
     make_quantizer_config,
     make_spec,
     require_unit,
@@ -50,6 +52,7 @@ def verilog(
     rounding: OfElementsOption = "nearest_even",
     random_bits: RandomBitsOption = 8,
     tensor_scale: OfTensorOption = False,
+    output_format: OutputFormatOption = "bf16",
     blocks: BlocksOption = 1,
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
@@ -95,7 +98,7 @@ def verilog(
 
     DIR/NAME.v holds the module NAME. DIR/NAME.json holds its specification, latency, ports and widths. The
     same options give the same bytes on every machine. ``--unit quantizer`` makes the unit whose blocks the
-    others multiply.
+    others multiply, ``--unit dequantizer`` the one that makes numbers of them again.
     """
     from ..base.whole_files import write_whole
     from ..hw import DotUnit, to_verilog
@@ -126,6 +129,7 @@ def verilog(
             "--tensor-scale": (tensor_scale, False),
         },
     )
+    require_unit(unit, "dequantizer", {"--output-format": (output_format, "bf16")})
     if unit == "quantizer":
         config = make_quantizer_config(
             element=element,
@@ -136,6 +140,17 @@ def verilog(
             rounding=rounding,
             random_bits=random_bits,
             tensor_scale=tensor_scale,
+            stages=stages,
+            optimise=optimise,
+            flow=flow,
+            order=order,
+        )
+    elif unit == "dequantizer":
+        config = make_dequantizer_config(
+            element=element,
+            scale=scale,
+            block_size=block_size,
+            output=output_format,
             stages=stages,
             optimise=optimise,
             flow=flow,

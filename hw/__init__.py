@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .config import UnitConfig
+    from .dequantizer_config import DequantizerConfig
+    from .dequantizer_unit import DequantizerUnit
     from .dot_unit import DotUnit
     from .quantizer_config import QuantizerConfig
     from .quantizer_unit import QuantizerUnit
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from .verilog import VerilogModule, to_cxxrtl, to_rtlil, to_verilog
 
 __all__ = [
+    "DequantizerConfig",
+    "DequantizerUnit",
     "DotArray",
     "DotUnit",
     "Port",
@@ -29,6 +33,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "DequantizerConfig": "dequantizer_config",
+    "DequantizerUnit": "dequantizer_unit",
     "DotArray": "tile",
     "DotUnit": "dot_unit",
     "Port": "stream_unit",

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from .dequantizer_unit import DequantizerUnit
 from .quantizer_unit import QuantizerUnit
 from .stream_unit import StreamUnit
 from .tile import DotArray
@@ -48,6 +49,8 @@ def core_file(unit: StreamUnit, *, version: str, testbench: bool = False) -> str
         kind = f"Tile of {unit.rows}x{unit.columns} block dot-product units"
     if isinstance(unit, QuantizerUnit):
         library, kind = "quantizer", "Quantizer"
+    if isinstance(unit, DequantizerUnit):
+        library, kind = "dequantizer", "Dequantizer"
     lines = [
         "CAPI=2:",
         "",

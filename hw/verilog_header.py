@@ -8,6 +8,7 @@ import numpy as np
 
 from ..model.accumulate import ACCUMULATIONS
 from ..model.aligned_sum import ZERO_EXPONENT
+from ..model.dequantizer import DequantizerSpec
 from ..model.formats import NO_SCALE, Format
 from ..model.quantizer import InputFormat, QuantizerSpec
 from ..model.spec import DotSpec
@@ -45,12 +46,16 @@ def verilog_header(unit: StreamUnit) -> list[str]:
 def _kind(unit: StreamUnit) -> str:
     if isinstance(unit, DotArray):
         return "tile"
+    if isinstance(unit.spec, DequantizerSpec):
+        return "dequantizer"
     return "quantizer" if isinstance(unit.spec, QuantizerSpec) else "dot"
 
 
 def _purpose(unit: StreamUnit) -> str:
     if isinstance(unit.spec, QuantizerSpec):
         return "Quantizer: makes element codes, and the code of their scale, of a block of numbers."
+    if isinstance(unit.spec, DequantizerSpec):
+        return "Dequantizer: makes numbers of a block's element codes and the code of their scale."
     scales = "" if unit.spec.scale == NO_SCALE.name else "a_scale * b_scale * "
     value = f"A block is worth {scales}sum(a[k] * b[k]), exactly."
     if isinstance(unit, DotArray):
@@ -62,8 +67,14 @@ def _purpose(unit: StreamUnit) -> str:
 
 
 def _facts(unit: StreamUnit) -> _Facts:
-    spec: DotSpec | QuantizerSpec = unit.spec
-    yield from _quantizer_facts(spec) if isinstance(spec, QuantizerSpec) else _dot_facts(spec)
+    spec: DotSpec | QuantizerSpec | DequantizerSpec = unit.spec
+    match spec:
+        case QuantizerSpec():
+            yield from _quantizer_facts(spec)
+        case DequantizerSpec():
+            yield from _dequantizer_facts(spec)
+        case DotSpec():
+            yield from _dot_facts(spec)
     segment = unit.config.segment if isinstance(spec, DotSpec) else None
     carries = "" if segment is None else f"; a carry is kept behind every {segment} bits of the accumulator"
     yield "form", f"{unit.optimise}, {_FORMS[unit.optimise]}; order {unit.order}{carries}"
@@ -93,6 +104,18 @@ def _dot_facts(spec: DotSpec) -> _Facts:
     # Of binary32 the accumulation says how it is rounded.
     meaning = result.name if spec.result == result.name == "binary32" else result.meaning
     yield "result", f"{meaning}; the only NaN is {result.bits}'h{int(result.encode(_NAN)[0]):x}"
+
+
+def _dequantizer_facts(spec: DequantizerSpec) -> _Facts:
+    number = spec.output_format
+    yield "elements", _format(spec.element_format)
+    yield "scale", _format(spec.scale_format)
+    yield "block", f"{spec.block_size} elements under one scale"
+    yield (
+        "output",
+        f"{spec.output}: 1 sign, {number.exponent_bits} exponent and {number.mantissa_bits} mantissa bits; "
+        f"the only NaN is {number.bits}'h{number.infinity_code | 1 << number.mantissa_bits - 1:x}",
+    )
 
 
 def _quantizer_facts(spec: QuantizerSpec) -> _Facts:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import require_hardware
-from ..model import DotSpec, Format, QuantizerSpec
+from ..model import DequantizerSpec, DotSpec, Format, QuantizerSpec
 
 __all__ = [
     "LONGEST",
@@ -165,7 +165,7 @@ class UnitStimulus(ABC):
     PARTS: ClassVar[tuple[str, ...]]
     """The arrays that have a row for each vector."""
 
-    spec: DotSpec | QuantizerSpec
+    spec: DotSpec | QuantizerSpec | DequantizerSpec
     first: Bools = field(init=False)
     last: Bools = field(init=False)
     offer: Bools = field(default_factory=lambda: np.ones(1, np.bool_))

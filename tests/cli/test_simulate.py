@@ -54,6 +54,31 @@ def test_a_quantizer_agrees_with_the_model(blockdot, refused):
     assert refused("simulate", "--method", "ceil") == "--method must go with --unit quantizer, not with dot"
 
 
+def test_a_dequantizer_agrees_with_the_model(blockdot, refused):
+    command = (
+        "simulate",
+        "--unit",
+        "dequantizer",
+        "--scale",
+        "ue2m0",
+        "--block-size",
+        2,
+        "--engine",
+        "pysim",
+    )
+    done = blockdot(*command, "--output-format", "fp32", "--directed", "--json")
+    assert done.code == 0
+    run = json.loads(done.out)
+    assert run["unit"] == "blockdot_dequantize_e2m1_ue2m0_n2_fp32_s0"
+    assert (run["vectors"], run["mismatches"]) == (64, 0)
+    assert refused(*command, "--tensor", "x.npy") == (
+        "--tensor must go with --unit dot or quantizer, not with dequantizer"
+    )
+    assert refused("simulate", "--output-format", "fp32") == (
+        "--output-format must go with --unit dequantizer, not with dot"
+    )
+
+
 def test_a_tensor_s_blocks_go_through_the_unit(blockdot, matrix):
     done = blockdot("simulate", "--block-size", 16, "--engine", "pysim", "--tensor", matrix)
     assert done.code == 0

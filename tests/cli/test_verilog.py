@@ -42,6 +42,20 @@ def test_a_tile_has_a_core_file_as_a_unit_has(blockdot, tmp_path):
     assert f'-file "*{name}.v"' in (tmp_path / "out" / f"{name}.vlt").read_text()
 
 
+def test_a_dequantizer_is_written_as_a_dot_unit_is(blockdot, tmp_path):
+    done = blockdot(
+        "verilog", "--unit", "dequantizer", "--block-size", 2, "--stages", 1, "--fusesoc", "-o", "out"
+    )
+    name = "blockdot_dequantize_e2m1_ue5m3_n2_bf16_s1"
+    assert done.code == 0
+    text = (tmp_path / "out" / f"{name}.v").read_text()
+    assert f"module {name}(" in text
+    assert "// Dequantizer: makes numbers" in text
+    assert f"blockdot:dequantizer:{name}" in (tmp_path / "out" / f"{name}.core").read_text()
+    sidecar = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    assert (sidecar["spec"]["output"], sidecar["latency"]) == ("bf16", 1)
+
+
 def test_a_quantizer_is_written_as_a_dot_unit_is(blockdot, tmp_path):
     options = (
         "--unit",
