@@ -117,13 +117,17 @@ def _units() -> list[PricedUnit]:
 
 def _known_areas() -> dict[str, Record]:
     """Return the areas that other studies keep, by unit: of the same library, and of the smallest form."""
-    found: dict[str, Record] = {}
-    for source, path, table in (("answer", ANSWER, "rows"), ("quantizer_cost", QUANTIZERS, "quantizers")):
-        stored = read_records(path)
-        for row in stored[table]:
-            if row["library"] == LIBRARY and row["optimise"] == "area":
-                found[row["unit"]] = {"nand2": row["nand2"], "source": source, "flow": stored["flow"]}
-    return found
+    answer, quantizers = read_records(ANSWER), read_records(QUANTIZERS)
+    (flow,) = (one["flow"] for one in answer["libraries"] if one["name"] == LIBRARY)
+    return {
+        row["unit"]: {"nand2": row["nand2"], "source": source, "flow": measured_by}
+        for source, rows, measured_by in (
+            ("answer", answer["rows"], flow),
+            ("quantizer_cost", quantizers["quantizers"], quantizers["flow"]),
+        )
+        for row in rows
+        if row["library"] == LIBRARY and row["optimise"] == "area"
+    }
 
 
 def measure_areas(
