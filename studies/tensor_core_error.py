@@ -1,17 +1,20 @@
-"""How far the published tensor cores are from exact, on products of a real model.
+"""How far the published tensor cores are from exact, on products of a real model, and what they cost.
 
-``python -m studies.tensor_core_error`` multiplies matrices of MiniLM as each preset does, holds the results
-against the exact products of the same operands, and writes ``docs/tensor-cores.md`` with its picture. That
-takes a minute or two on one core.
+``python -m studies.tensor_core_error`` multiplies matrices of MiniLM as each preset does, and holds the
+results against the exact products of the same operands. That takes a minute or two on one core.
+``python -m studies.tensor_core_error --cost NAME...`` prices the units of presets, or of all of them with
+``--cost`` alone, some minutes each. Both keep what they measure in ``studies/tensor_cores.jsonl``, and write
+``docs/tensor-cores.md`` with its pictures of all that is kept, which ``--write`` does alone.
 """
 
 import argparse
+import functools
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +27,16 @@ from blockdot.model.presets import PRESETS
 
 from .commands import exit_code_of, progress_bars
 from .pictures import svg_figure
+from .records import read_records, write_records
+from .tensor_core_cost import OURS, TensorCoreCost, cost_lines, draw_costs, measure_cost, priced_units
 
 __all__ = ["PAGE", "PICTURE", "AccumulatorError", "accumulator_error", "draw_errors", "main", "page_text"]
 
 PAGE: Final = "tensor-cores.md"
 PICTURE: Final = "tensor-cores.svg"
+COST_PICTURE: Final = "tensor-core-costs.svg"
+STORED: Final = Path("studies/tensor_cores.jsonl")
+CACHE: Final = Path("build/synthesis")
 WRITTEN: Final = Path("docs")
 SECOND_WEIGHT: Final = "encoder.layer.0.output.dense.weight"
 """The matrix behind that of the demo: its sums are four times as long."""
@@ -42,11 +50,6 @@ _MARKERS: Final = ("o", "D")
 _COLOURS: Final = ("tab:blue", "tab:red")
 
 _Matrix = npt.NDArray[np.float32]
-# In picture and table: by generation, and what units of this project compute beside what machines do.
-_OURS: Final = {
-    "fp32 unit, nvfp4": DotSpec(scale="ue4m3", accumulate="fp32"),
-    "exact unit, nvfp4": DotSpec(scale="ue4m3", accumulate="exact"),
-}
 # Formats of so few bits need a scale for the tensor; those of 16 bits and more do without.
 _SCALED_BITS: Final = 8
 
@@ -148,7 +151,8 @@ def _units() -> Iterator[tuple[str, DotSpec]]:
         if preset.spec.result != "binary16" and preset.spec not in seen:
             seen.add(preset.spec)
             yield name, preset.spec
-    yield from _OURS.items()
+    # By generation, and what units of this project compute beside what machines do.
+    yield from OURS.items()
 
 
 def _of(name: str, errors: Sequence[AccumulatorError]) -> list[AccumulatorError]:
@@ -165,14 +169,14 @@ def _whether_exact(error: AccumulatorError) -> str:
 
 def _named(name: str) -> str:
     """Return a preset's name with those that compute the same."""
-    if name in _OURS:
+    if name in OURS:
         return name
     same = [other for other, preset in PRESETS.items() if preset.spec == PRESETS[name].spec]
     return ", ".join(f"`{other}`" for other in same)
 
 
-def page_text(errors: Sequence[AccumulatorError]) -> str:
-    """Return the page that tells the errors."""
+def page_text(errors: Sequence[AccumulatorError], costs: Sequence[TensorCoreCost] = ()) -> str:
+    """Return the page that tells the errors, and costs if there are some."""
     names = list(dict.fromkeys(error.name for error in errors))
     lengths = sorted({error.length for error in errors})
     heads = [
@@ -230,10 +234,17 @@ def page_text(errors: Sequence[AccumulatorError]) -> str:
         "Presets with a binary16 result are left out: their sums overflow unless somebody chooses scales for",
         "them.",
         "",
-        "`python -m studies.tensor_core_error` measures this and writes the page.",
+        *(cost_lines(costs, _longest(errors), COST_PICTURE) if costs else []),
+        "`python -m studies.tensor_core_error` measures the errors, and with `--cost` the costs. Both write",
+        "the page.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _longest(errors: Sequence[AccumulatorError]) -> dict[str, float]:
+    """Return the error of each at the longest sums."""
+    return {error.name: error.relative for error in sorted(errors, key=lambda error: error.length)}
 
 
 def draw_errors(path: Path, errors: Sequence[AccumulatorError]) -> None:
@@ -264,6 +275,47 @@ def draw_errors(path: Path, errors: Sequence[AccumulatorError]) -> None:
         axes.legend()
 
 
+def _stored() -> dict[str, Any]:
+    """Return what is kept: records of errors and of costs."""
+    return read_records(STORED) if STORED.exists() else {"errors": [], "costs": []}
+
+
+def _keep(stored: dict[str, Any]) -> None:
+    write_records(STORED, "python -m studies.tensor_core_error", stored)
+
+
+def _write() -> None:
+    stored = _stored()
+    errors = [
+        AccumulatorError(**{**record, "spec": DotSpec.parse(record["spec"])}) for record in stored["errors"]
+    ]
+    if not errors:
+        raise ValueError("errors must be measured before the page is written")
+    costs = [TensorCoreCost(**record) for record in stored["costs"]]
+    draw_errors(WRITTEN / PICTURE, errors)
+    if costs:
+        draw_costs(WRITTEN / COST_PICTURE, costs, _longest(errors), _LEAST)
+    write_whole(WRITTEN / PAGE, page_text(errors, costs))
+
+
+def _price(names: Sequence[str]) -> None:
+    units = priced_units()
+    chosen = list(names) or list(units)
+    for name in chosen:
+        if name not in units:
+            raise ValueError(f"unit must be one of {', '.join(units)}, not {name!r}")
+    with progress_bars() as bar:
+        told = bar("pricing")
+        for done, name in enumerate(chosen, 1):
+            cost = measure_cost(name, cache=CACHE)
+            stored = _stored()
+            kept = {record["name"]: record for record in stored["costs"]} | {name: asdict(cost)}
+            _keep(stored | {"costs": [kept[one] for one in units if one in kept]})
+            told(done, len(chosen), name)
+    if _stored()["errors"]:
+        _write()
+
+
 def _measure() -> None:
     path = find_weights()
     if path is None:
@@ -276,14 +328,20 @@ def _measure() -> None:
         for done, (name, spec) in enumerate(units, 1):
             errors += [accumulator_error(name, spec, x, y) for x, y in products]
             told(done, len(units), name)
-    draw_errors(WRITTEN / PICTURE, errors)
-    write_whole(WRITTEN / PAGE, page_text(errors))
+    _keep(_stored() | {"errors": [{**asdict(error), "spec": error.spec.name} for error in errors]})
+    _write()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m studies.tensor_core_error", description=__doc__)
-    parser.parse_args(arguments)
+    parser.add_argument("--cost", nargs="*", metavar="NAME", help="price these units, or all, instead")
+    parser.add_argument("--write", action="store_true", help="only write the page of what is kept")
+    chosen = parser.parse_args(arguments)
+    if chosen.write:
+        return exit_code_of("tensor_core_error", _write)
+    if chosen.cost is not None:
+        return exit_code_of("tensor_core_error", functools.partial(_price, chosen.cost))
     return exit_code_of("tensor_core_error", _measure)
 
 

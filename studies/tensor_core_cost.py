@@ -1,0 +1,214 @@
+"""What the units of published tensor cores cost, for each product of a step, beside those of this project.
+
+`studies.tensor_core_error` measures and writes it: a unit is priced as a row of the ledger is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from blockdot.hw.config import UnitConfig
+from blockdot.lab.cost.jobs import Progress
+from blockdot.lab.reports.records import markdown_lines
+from blockdot.model import DotSpec
+from blockdot.model.presets import PRESETS
+
+from .ledger import LedgerRow, measure_ledger
+from .pictures import svg_figure
+
+__all__ = ["OURS", "TensorCoreCost", "cost_lines", "draw_costs", "measure_cost", "priced_units"]
+
+OURS: Final = {
+    "fp32 unit, nvfp4": DotSpec(scale="ue4m3", accumulate="fp32"),
+    "exact unit, nvfp4": DotSpec(scale="ue4m3", accumulate="exact"),
+}
+"""Units of this project beside those of machines, by what they are called there."""
+
+_COLOURS: Final = {"16 bits": "tab:blue", "8 bits": "tab:red", "fewer": "tab:green"}
+
+
+@dataclass(frozen=True)
+class TensorCoreCost:
+    """What a unit of one stage costs on the built-in library.
+
+    Attributes:
+        name: The preset, or what a unit of this project is called.
+        spec: Its specification's name.
+        products: Products that it adds in a cycle.
+        area: NAND2 equivalents, of the form for area.
+        period: The clock period in FO4, of the form for delay.
+    """
+
+    name: str
+    spec: str
+    products: int
+    area: float
+    period: float
+
+    @property
+    def each(self) -> float:
+        """The area for each product."""
+        return self.area / self.products
+
+
+def priced_units() -> dict[str, DotSpec]:
+    """Return what is priced: each different preset once, by its first name, and `OURS`."""
+    found: dict[DotSpec, str] = {}
+    for name, preset in PRESETS.items():
+        found.setdefault(preset.spec, name)
+    return {name: spec for spec, name in found.items()} | OURS
+
+
+def measure_cost(name: str, *, cache: Path | None = None, progress: Progress | None = None) -> TensorCoreCost:
+    """Price a unit as a row of the ledger is priced: one netlist in each form.
+
+    Args:
+        name: One of `priced_units`.
+        cache: Where results of synthesis are kept; None for nowhere.
+        progress: Called after each netlist.
+
+    Raises:
+        ValueError: If there is none of that name.
+        SynthesisError: If it cannot be synthesized.
+    """
+    units = priced_units()
+    if name not in units:
+        raise ValueError(f"unit must be one of {', '.join(units)}, not {name!r}")
+    spec = units[name]
+    row = LedgerRow(name, UnitConfig(spec, stages=1))
+    cost = measure_ledger([row], cache=cache, workers=1, progress=progress)[name]
+    return TensorCoreCost(name, spec.name, spec.blocks * spec.block_size, cost.area, cost.delay)
+
+
+def cost_lines(costs: Sequence[TensorCoreCost], errors: Mapping[str, float], picture: str) -> list[str]:
+    """Return the part of the page that tells costs.
+
+    Args:
+        costs: The costs.
+        errors: The error of each that has one, by its name.
+        picture: File name of the picture.
+    """
+    heads = ["unit", "products in a step", "area", "area for each product", "period", "error"]
+    table = [
+        [
+            f"`{cost.name}`" if cost.name in PRESETS else cost.name,
+            str(cost.products),
+            f"{cost.area:.0f}",
+            f"{cost.each:.0f}",
+            f"{cost.period:.1f}",
+            _told(errors.get(cost.name)),
+        ]
+        for cost in costs
+    ]
+    missing = [name for name in priced_units() if name not in {cost.name for cost in costs}]
+    lines = [
+        "## What each generation's accumulator costs, and how far it is from exact",
+        "",
+        f"![Area for each product against the error]({picture})",
+        "",
+        *_comparisons({cost.name: cost for cost in costs}),
+        "",
+        *markdown_lines(heads, table),
+        "",
+        "Each is [a unit of one stage](hardware.md#the-steps): products, sum and accumulator.",
+        "",
+        "- **area**: of the form for area, in NAND2 equivalents.",
+        "- **period**: the clock period of the form for delay, in FO4. Both are of one netlist on the",
+        "  built-in library, gates alone, as in [the ledger](ledger.md).",
+        "- **error**: that of the table above, at the longer K; `-` where it is not measured.",
+        "",
+    ]
+    if missing:
+        lines += [
+            f"{len(missing)} units are not priced yet: {', '.join(f'`{name}`' for name in missing)}.",
+            "",
+        ]
+    return lines
+
+
+def _told(error: float | None) -> str:
+    if error is None:
+        return "-"
+    return f"{error:.1e}" if error else "0"
+
+
+def _comparisons(costs: Mapping[str, TensorCoreCost]) -> list[str]:
+    """Return what the figures say, as far as there are some."""
+    found: list[str] = []
+
+    def compared(one: str, other: str, what: str) -> None:
+        if one in costs and other in costs:
+            a, b = costs[one], costs[other]
+            figures = f"{b.each:.0f} NAND2 for each product instead of {a.each:.0f}"
+            found.append(f"- {what}: {figures}, {b.each / a.each:.2f} times.")
+
+    compared("hopper-e4m3", "blackwell-e4m3", "Of E4M3, 25 bits behind the point instead of 13")
+    compared("hopper-e4m3", "hopper-fp16", "On Hopper, FP16 instead of E4M3")
+    compared("volta-fp16", "hopper-fp16", "Of FP16, 16 products in a step instead of 4")
+    compared(
+        "blackwell-e2m1",
+        "blackwell-nvfp4",
+        "Of E2M1, sums of 16 products shifted as one instead of each product",
+    )
+    compared(
+        "exact unit, nvfp4",
+        "blackwell-nvfp4",
+        "Of NVFP4, Blackwell's step instead of an exact accumulator for 16",
+    )
+    compared(
+        "fp32 unit, nvfp4",
+        "exact unit, nvfp4",
+        "Of NVFP4, 16 products, an exact accumulator instead of binary32",
+    )
+    return found
+
+
+def draw_costs(
+    path: Path, costs: Sequence[TensorCoreCost], errors: Mapping[str, float], least: float
+) -> None:
+    """Draw the area for each product against the error, as SVG, both logarithmic.
+
+    Args:
+        path: The file.
+        costs: The costs.
+        errors: The error of each that is drawn, by its name.
+        least: Where those stand that are exact.
+
+    Raises:
+        OSError: If it cannot be written.
+        RuntimeError: If matplotlib is not installed.
+    """
+    drawn = sorted((cost for cost in costs if cost.name in errors), key=lambda cost: cost.each)
+    with svg_figure(path, 7.5, 5.0) as figure:
+        axes = figure.add_subplot()
+        for label, colour in _COLOURS.items():
+            points = [cost for cost in drawn if _width(cost) == label]
+            if points:
+                axes.plot(
+                    [max(errors[cost.name], least) for cost in points],
+                    [cost.each for cost in points],
+                    "o",
+                    color=colour,
+                    label=f"elements of {label}" if label != "fewer" else "elements of fewer bits",
+                )
+        for cost in drawn:
+            axes.annotate(
+                cost.name,
+                (max(errors[cost.name], least), cost.each),
+                xytext=(6, 3),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(x=0.25, y=0.15)
+        axes.grid(alpha=0.3)
+        axes.set_xlabel(f"error of the sums: norm of differences from exact / norm ({least:.0e}: none)")
+        axes.set_ylabel("area for each product, NAND2 equivalents")
+        axes.legend()
+
+
+def _width(cost: TensorCoreCost) -> str:
+    bits = DotSpec.parse(cost.spec).elements[0].bits
+    return "16 bits" if bits >= 16 else "8 bits" if bits == 8 else "fewer"
