@@ -236,6 +236,11 @@ class DotSpec:
         """The element formats of a and b."""
         return _pair(self.element, "element")
 
+    @property
+    def element_is_wide(self) -> bool:
+        """Whether an element is one of `blockdot.model.formats.WIDE_ELEMENTS`."""
+        return any(fmt.name in formats.WIDE_ELEMENTS for fmt in self.elements)
+
     @cached_property
     def scales(self) -> tuple[Format, Format]:
         """The scale formats of a and b."""

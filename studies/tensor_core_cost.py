@@ -3,6 +3,7 @@
 `studies.tensor_core_error` measures and writes it: a unit is priced as a row of the ledger is.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ OURS: Final = {
 }
 """Units of this project beside those of machines, by what they are called there."""
 
+_LINE: Final = 100
 _COLOURS: Final = {"16 bits": "tab:blue", "8 bits": "tab:red", "fewer": "tab:green"}
 
 
@@ -120,10 +122,8 @@ def cost_lines(costs: Sequence[TensorCoreCost], errors: Mapping[str, float], pic
         "",
     ]
     if missing:
-        lines += [
-            f"{len(missing)} units are not priced yet: {', '.join(f'`{name}`' for name in missing)}.",
-            "",
-        ]
+        told = f"{len(missing)} units are not priced yet: {', '.join(f'`{name}`' for name in missing)}."
+        lines += [*textwrap.wrap(told, _LINE, break_on_hyphens=False), ""]
     return lines
 
 
@@ -141,7 +141,8 @@ def _comparisons(costs: Mapping[str, TensorCoreCost]) -> list[str]:
         if one in costs and other in costs:
             a, b = costs[one], costs[other]
             figures = f"{b.each:.0f} NAND2 for each product instead of {a.each:.0f}"
-            found.append(f"- {what}: {figures}, {b.each / a.each:.2f} times.")
+            told = f"- {what}: {figures}, {b.each / a.each:.2f} times."
+            found.extend(textwrap.wrap(told, _LINE, subsequent_indent="  "))
 
     compared("hopper-e4m3", "blackwell-e4m3", "Of E4M3, 25 bits behind the point instead of 13")
     compared("hopper-e4m3", "hopper-fp16", "On Hopper, FP16 instead of E4M3")

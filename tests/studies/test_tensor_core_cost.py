@@ -22,7 +22,7 @@ def test_each_unit_is_told_for_each_product_beside_its_error() -> None:
     assert "| `hopper-e4m3` | 32 | 16000 | 500 | 120.0 | 8.2e-04 |" in text
     assert "| `volta-fp16-fp16` | 4 | 6000 | 1500 | 110.0 | - |" in text
     assert "| exact unit, nvfp4 | 16 | 4998 | 312 | 100.7 | 0 |" in text
-    assert "instead of 13: 750 NAND2 for each product instead of 500, 1.50 times." in text
+    assert "instead of 13: 750 NAND2 for each product instead of 500, 1.50 times." in text.replace("\n ", "")
     assert "On Hopper, FP16" not in text  # which is not priced here
     assert f"{len(priced_units()) - 4} units are not priced yet: `volta-fp16`," in text
 

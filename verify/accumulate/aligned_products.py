@@ -1,5 +1,6 @@
 """How ``aligned`` is checked where every product is a term of its own."""
 
+import math
 from collections.abc import Iterator
 
 from ...model import DotSpec, Format
@@ -8,7 +9,7 @@ from ..coverage.bins import BinGroup, Hit, StimulusView
 from ..coverage.reach import INFINITY, NOT_DRIVEN, Reachable
 from ..coverage.sum_bins import sign_of
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, SumMaker
-from ..exact_trace import SIGN_BIT
+from ..exact_trace import SIGN_BIT, unit_exponent
 from ..proofs.description_text import DescriptionModule, scale_rows, table
 from ..proofs.steps import StepNetlist
 from .aligned_text import add_terms, before_reading, keep_sum
@@ -204,6 +205,7 @@ class AlignedProductBins(BinGroup):
         spec = reach.spec
         self._spec = spec
         self._limit = spec.fraction + 2
+        self._unit = unit_exponent(spec)
         result = spec.result_format
         count = spec.blocks * spec.block_size
         cut_below = min(reach.lowest, spec.zero_exponent) - spec.fraction
@@ -211,6 +213,14 @@ class AlignedProductBins(BinGroup):
         overflow = result.fields.bias + 1
         top = min(reach.top, overflow - 1)
         self.bins = {"sum ahead": "", "terms level": "", "zeros beside what would be ahead": ""}
+        lowest, quantum = (
+            _zero_exponents(spec)[1] - spec.fraction,
+            sum(f.quantum_exponent for f in spec.elements),
+        )
+        far = f"{NOT_DRIVEN}no zero is so far above the least product under the same scales"
+        self.bins["zeros that would cut something off"] = "" if lowest > quantum else far
+        alone = any(fmt.bits for fmt in spec.scales) or lowest > max(quantum, _least_result(spec))
+        self.bins["zeros alone that would cut the sum"] = "" if alone else far
         for k in range(count):
             self.bins[f"product {k} ahead"] = ""
         # A product's exponent is a sum of several, all of which are there.
@@ -284,9 +294,26 @@ class AlignedProductBins(BinGroup):
                 yield f"{sign} result cut", step.vector, 1
             if any(term.scales is not None and term.scales > largest for term in step.terms):
                 yield "zeros beside what would be ahead", step.vector, 1
+                would = max(term.exponent if term.scales is None else term.scales for term in step.terms)
+                mask = (1 << max(would - self._spec.fraction - self._unit, 0)) - 1
+                if any(abs(term.value) & mask and not term.cut for term in step.terms):
+                    yield "zeros that would cut something off", step.vector, 1
+                    if step.before and not any(term.value for term in step.terms[1:]):
+                        yield "zeros alone that would cut the sum", step.vector, 1
             kept = [term.value - term.cut for term in step.terms]
             if any(kept) and not sum(kept):
                 yield "terms cancel to zero", step.vector, 1
+
+
+def _least_result(spec: DotSpec) -> int:
+    """Return the exponent of the least number that a sum can be."""
+    return spec.result_format.least_exponent - spec.result_format.fields.fraction_bits
+
+
+def _zero_exponents(spec: DotSpec) -> tuple[int, int]:
+    """Return which operand is best zero, 0 for a, and the largest exponent such a product would read."""
+    (a, b), highest = spec.elements, [math.frexp(fmt.largest)[1] - 1 for fmt in spec.elements]
+    return max((0, a.least_exponent + highest[1]), (1, b.least_exponent + highest[0]), key=lambda one: one[1])
 
 
 def product_sums(make: SumMaker) -> Iterator[DirectedSum]:
@@ -307,6 +334,23 @@ def product_sums(make: SumMaker) -> Iterator[DirectedSum]:
     for lane in range(len(lanes)):
         other = (lane + 1) % len(lanes)
         yield DirectedSum([group({lane: (high, 1), other: (low, 1)}, scales[0])])
+    # The least product there is, beside a zero times the largest number.
+    which, _ = _zero_exponents(spec)
+    # The largest scales under which a largest product is no infinite sum.
+    top = max(min(scales[1], spec.result_format.fields.bias - 1 - high), scales[0])
+    # A sum, and then zeros alone under scales far above it.
+    for scale in sorted({top, (top + scales[0]) // 2, scales[1]}):
+        yield DirectedSum([group({0: (low, 1), 1: (high, 1)}, scales[0]), group({}, scale)])
+    for lane in range(len(lanes)):
+        for scale in {scales[0], scales[1]}:
+            made = group({(lane + 1) % len(lanes): (low, 1)}, scale)
+            (made.b if which == 0 else made.a)[lanes[lane]] = spec.elements[1 - which].largest_code
+            yield DirectedSum([made])
+            alone = group({}, scale)
+            (alone.b if which == 0 else alone.a)[lanes[lane]] = spec.elements[1 - which].largest_code
+            least = max(low, _least_result(spec) - scale)
+            if least <= high:
+                yield DirectedSum([group({lane: (least, 1)}, scale), alone])
     for places in range(spec.fraction + 5):
         for sign in (1, -1):
             lane = places % len(lanes)
@@ -314,10 +358,16 @@ def product_sums(make: SumMaker) -> Iterator[DirectedSum]:
             if low <= high - places:
                 yield DirectedSum([group({lane: (high, 1), other: (high - places, sign)}, scales[1])])
                 yield DirectedSum([group({other: (low + places, sign)}, scales[0]), group({}, scales[0])])
+            # Long products behind the sum, of which a part is cut off.
+            if high + top - places >= low + scales[0]:
+                long = group({}, max(top - places, scales[0]))
+                codes = [(2 << fmt.mantissa_bits) - 1 for fmt in spec.elements]
+                make.multiply(long, *lanes[lane], (codes[0], codes[1]), sign)
+                yield DirectedSum([group({lane: (high, 1)}, top), long])
             # The sum behind a product, and ahead of it, under scales where these reach further.
             for first, second in ((0, places), (places, 0)):
                 made: list[DirectedGroup] = []
-                for end in (high + scales[1] - first, high + scales[1] - second):
+                for end in (high + top - first, high + top - second):
                     scale = max(end - high, scales[0])
                     if end - scale >= low:
                         made.append(group({lane: (end - scale, sign)}, scale))

@@ -22,7 +22,8 @@ def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]
         SpecialBins(spec),
         LaneBins(spec),
         SumBins(spec),
-        CancellationBins(spec),
+        # Of wide elements each product is a term: none is added before it is shifted.
+        *([] if spec.element_is_wide else [CancellationBins(spec)]),
         ScaleShiftBins(spec),
         TopBitBins(reach, sums=False),
         *ACCUMULATION_CHECKS[spec.accumulate].bins(reach),

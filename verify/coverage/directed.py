@@ -125,7 +125,7 @@ def _sizes(make: SumMaker) -> Iterator[DirectedSum]:
     for found in known.values():
         if found:
             yield DirectedSum([products_group(make, *split_products(spec, *found))])
-    if not known:
+    if not known and not spec.element_is_wide:
         run = min(fmt.significand_bits for fmt in spec.elements)
         for depth in range(deepest_run(spec) + 1):
             ones = [((1 << min(run, depth - start)) - 1) << start for start in range(0, depth, run)]
