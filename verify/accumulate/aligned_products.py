@@ -343,9 +343,9 @@ def product_sums(make: SumMaker) -> Iterator[DirectedSum]:
         yield DirectedSum([group({0: (low, 1), 1: (high, 1)}, scales[0]), group({}, scale)])
     for lane in range(len(lanes)):
         for scale in {scales[0], scales[1]}:
-            made = group({(lane + 1) % len(lanes): (low, 1)}, scale)
-            (made.b if which == 0 else made.a)[lanes[lane]] = spec.elements[1 - which].largest_code
-            yield DirectedSum([made])
+            beside = group({(lane + 1) % len(lanes): (low, 1)}, scale)
+            (beside.b if which == 0 else beside.a)[lanes[lane]] = spec.elements[1 - which].largest_code
+            yield DirectedSum([beside])
             alone = group({}, scale)
             (alone.b if which == 0 else alone.a)[lanes[lane]] = spec.elements[1 - which].largest_code
             least = max(low, _least_result(spec) - scale)
