@@ -196,7 +196,7 @@ def area(
             "--export",
             metavar="DIR",
             help="With --place: write each unit's first netlist there as Verilog, DEF, SDC, SPEF, a "
-            "picture, and a configuration for LibreLane.",
+            "picture, and what OpenROAD and LibreLane begin with.",
             rich_help_panel=_OUT,
         ),
     ] = None,

@@ -226,8 +226,9 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         if one.row_count:
             out.print(one)
     out.print(
-        "Sizes are those that were chosen for the pins' loads: no cell is changed after placement. The "
-        "clock's tree is an estimate.",
+        "Sizes are those that were chosen for the pins' loads: no cell is changed after placement. "
+        "Differences of core and wire are of the same gates before buffers and sizes. The clock's tree is an "
+        "estimate.",
         style="dim",
     )
 

@@ -4,6 +4,14 @@ Each netlist of a unit is placed several times. The placements of one netlist ar
 netlists, so that they are not independent measurements: the mean over a netlist's placements is one, and an
 interval is over the netlists. Differences are of these means, between netlists that are made in the same
 order.
+
+Sizes are what makes a difference of wires hard to tell. Each gate's size is found by a search that ends at a
+near optimum, another one for each netlist. From pair to pair it moves the difference of the cells' area by
+about 1 %, and so those of core and wire. So each order is mapped twice, by the same two recipes for both
+units of a pair: to gates that are buffered and sized, for what a unit costs and for differences of time and
+energy, and to the same gates before buffers and sizes, for differences of core and wire. Gates are not
+rewritten at random first, as they are where area alone is measured: that tells the netlists of a pair apart
+too. Only where two orders give one netlist there is no other way.
 """
 
 import statistics
@@ -28,7 +36,7 @@ from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
 from .energy_workloads import LANES, Vectors, workloads
 from .jobs import Measuring, measure_all
-from .measurement import MeasurementJob, emit, seeds_of
+from .measurement import CostSample, MeasurementJob, emit, seeds_of
 from .placed_figures import PlacedFigures, Placing
 from .priced_unit import PricedUnit, bases_of
 from .unit_energy import energy_unit
@@ -36,6 +44,8 @@ from .unit_energy import energy_unit
 __all__ = [
     "CELL_PLACEMENTS",
     "PLACED_RECIPE",
+    "UNSIZED_DELTAS",
+    "UNSIZED_RECIPE",
     "WIRED_DELTAS",
     "WiredCost",
     "WiredEnergy",
@@ -48,6 +58,12 @@ CELL_PLACEMENTS: Final = 3
 
 PLACED_RECIPE: Final = "s1"
 """How netlists that are placed are mapped: the smallest gates, buffered and sized for their pins' loads."""
+
+UNSIZED_RECIPE: Final = "a2"
+"""How they are mapped for differences of core and wire: as by `PLACED_RECIPE`, without buffers and sizes."""
+
+UNSIZED_DELTAS: Final = ("core_area", "wire_length")
+"""The figures of which differences are between netlists by `UNSIZED_RECIPE`."""
 
 WIRED_DELTAS: Final = ("core_area", "wire_length", "delay", "period")
 """The figures that are compared, by their names in `WiredCost.figures`."""
@@ -92,15 +108,18 @@ class WiredCost:
         coloquinte: The placer's version.
         figures: Of each figure that `PlacedFigures` has, those of the first netlist from each seed, then of
             the next: by name.
+        unsized: Those of `UNSIZED_DELTAS` before buffers and sizes.
         energies: The energy of an input, on each kind of vectors.
         base: The unit that it is compared with; None for none.
-        deltas: Each of `WIRED_DELTAS` less the base's, in percent of that, netlist by netlist.
+        deltas: Each of `WIRED_DELTAS` less the base's, in percent of that, netlist by netlist; of
+            `UNSIZED_DELTAS` before buffers and sizes.
     """
 
     unit: PricedUnit
     placing: Placing
     coloquinte: str
     figures: Mapping[str, Summary]
+    unsized: Mapping[str, Summary]
     energies: tuple[WiredEnergy, ...] = ()
     base: PricedUnit | None = None
     deltas: Mapping[str, Estimate] | None = None
@@ -127,6 +146,8 @@ class WiredCost:
                 ],
             },
             "figures": {name: summary.to_dict() for name, summary in self.figures.items()},
+            "unsized_recipe": UNSIZED_RECIPE,
+            "unsized": {name: summary.to_dict() for name, summary in self.unsized.items()},
             "deltas": {name: delta.to_dict() for name, delta in (self.deltas or {}).items()},
             "energies": [energy.to_dict() for energy in self.energies],
         }
@@ -201,32 +222,51 @@ def placed_costs(
         else ()
         for unit in units
     }
-    placing = {order: _placing(geometry, order, placements, utilisation, aspect) for order in seeds}
-    samples = iter(
-        measure_all(
-            [
-                MeasurementJob(unit, order, workloads=fed[unit], placing=placing[order])
-                for unit in units
-                for order in seeds
-            ],
-            library,
-            **measuring,
-        )
+
+    def placing(recipe: str, variation: int = 0) -> Placing:
+        return _placing(geometry, recipe, variation, placements, utilisation, aspect)
+
+    def measured(*, rewritten: bool) -> list[Sequence[CostSample]]:
+        """Return the samples of each unit by the one recipe, then of each by the other."""
+        jobs = [
+            MeasurementJob(
+                unit,
+                order,
+                workloads=fed[unit] if recipe == PLACED_RECIPE else (),
+                placing=placing(recipe, order if rewritten else 0),
+            )
+            # An order is done before the next: what is broken off has whole pairs.
+            for order in seeds
+            for recipe in (PLACED_RECIPE, UNSIZED_RECIPE)
+            for unit in units
+        ]
+        samples = measure_all(jobs, library, **measuring)
+        return [samples[at :: 2 * len(units)] for at in range(2 * len(units))]
+
+    samples = measured(rewritten=False)
+    if any(len({one.netlist for one in several}) < orders for several in samples):
+        # Equal netlists give equal figures, which would count as measurements without any spread.
+        samples = measured(rewritten=True)
+    sized, unsized = (
+        [[one for sample in several for one in sample.placed] for several in half]
+        for half in (samples[: len(units)], samples[len(units) :])
     )
     metrics = _metrics(library, geometry)
     energies = Metric("energy", energy_unit(library), "lower", 0)
     bases = bases_of(units)
     found: dict[PricedUnit, WiredCost] = {}
-    for unit in units:
-        placed: list[PlacedFigures] = [one for _ in seeds for one in next(samples).placed]
+
+    def summary(name: str, placed: Sequence[PlacedFigures]) -> Summary:
+        metric, factor = metrics[name]
+        return Summary(metric, tuple(factor * getattr(one, name) for one in placed))
+
+    for unit, placed, bare in zip(units, sized, unsized, strict=True):
         cost = WiredCost(
             unit,
-            placing[seeds[0]],
+            placing(PLACED_RECIPE),
             coloquinte_version(),
-            {
-                name: Summary(metric, tuple(factor * getattr(one, name) for one in placed))
-                for name, (metric, factor) in metrics.items()
-            },
+            {name: summary(name, placed) for name in metrics},
+            {name: summary(name, bare) for name in UNSIZED_DELTAS},
             tuple(
                 WiredEnergy(
                     workload.vectors,
@@ -243,10 +283,10 @@ def placed_costs(
 
 
 def _placing(
-    geometry: CellGeometry, order: int, placements: int, utilisation: float, aspect: float
+    geometry: CellGeometry, name: str, variation: int, placements: int, utilisation: float, aspect: float
 ) -> Placing:
-    (recipe,) = choose([PLACED_RECIPE])
-    return Placing(geometry, recipe.varied(order), tuple(range(1, placements + 1)), utilisation, aspect)
+    (recipe,) = choose([name])
+    return Placing(geometry, recipe.varied(variation), tuple(range(1, placements + 1)), utilisation, aspect)
 
 
 def _against(cost: WiredCost, base: WiredCost, placements: int) -> WiredCost:
@@ -259,7 +299,12 @@ def _against(cost: WiredCost, base: WiredCost, placements: int) -> WiredCost:
     return replace(
         cost,
         base=base.unit,
-        deltas={name: less(base.figures[name], cost.figures[name]) for name in WIRED_DELTAS},
+        deltas={
+            name: less(base.unsized[name], cost.unsized[name])
+            if name in UNSIZED_DELTAS
+            else less(base.figures[name], cost.figures[name])
+            for name in WIRED_DELTAS
+        },
         energies=tuple(
             replace(two, delta=less(one.total, two.total), settled_delta=less(one.settled, two.settled))
             for one, two in zip(base.energies, cost.energies, strict=True)
@@ -291,7 +336,7 @@ def export_placed(
     Returns:
         The folders.
     """
-    recipe = _placing(geometry, order, 1, utilisation, aspect).recipe
+    (recipe,) = choose([PLACED_RECIPE])
     folders: list[Path] = []
     with Synthesizer(library) as synthesizer, CellPlacer() as placer:
         for unit in units:

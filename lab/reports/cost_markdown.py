@@ -112,7 +112,8 @@ def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> I
     yield (
         f"With wires: mapped by recipe {first['recipe']}, placed by coloquinte {first['coloquinte']} from "
         f"{several} at {100 * first['utilisation']:g} % utilisation, sizes not changed "
-        f"after that. Medians over all placements; differences of the means over each netlist's placements."
+        "after that. Medians over all placements; differences of the means over each netlist's placements, "
+        f"those of core and wire before buffers and sizes (recipe {first['unsized_recipe']})."
     )
     yield ""
     yield from markdown_lines(

@@ -1,4 +1,4 @@
-"""A placed netlist as files: Verilog, DEF, SDC, SPEF, a configuration for LibreLane, and a picture.
+"""A placed netlist as files: Verilog, DEF, SDC, SPEF, a picture, and beginnings for OpenROAD and LibreLane.
 
 Cell number k of the netlist is named ``uK`` everywhere. A net bears the name of the port's bit that it is,
 where it is one, and otherwise ``n`` and its number. The same netlist and placement give the same bytes.
@@ -75,9 +75,10 @@ class PlacedFiles:
         return self._names.get(net, f"n{net}")
 
     def files(self) -> dict[str, str]:
-        """Return the text of each file, by the ending of its name; of LibreLane's, the name."""
+        """Return the text of each file, by its name, or by what stands behind the top's name in it."""
         files = {".v": self.verilog(), ".def": self.layout(), ".sdc": self.sdc(), ".spef": self.spef()}
         files[".svg"] = self.picture()
+        files["openroad.tcl"] = self.openroad()
         # LibreLane reckons in nanoseconds.
         if self.models.library.delay_unit == "ns":
             files["config.json"] = self.librelane()
@@ -312,7 +313,31 @@ class PlacedFiles:
         )
         return "\n".join([*lines, "</svg>", ""])
 
-    # LibreLane.
+    # OpenROAD and LibreLane.
+
+    def openroad(self) -> str:
+        """Commands that read this placement, check it, and time it with two estimates of its wires."""
+        geometry, library = self.wires.placement.core.geometry, self.models.library
+        lef = " ".join(f"{{{name}}}" for name in geometry.files)
+        liberty = " ".join(f"{{{source.name}}}" for source in library.sources)
+        return f"""\
+# For OpenROAD, in this folder: openroad openroad.tcl
+# Where these files are elsewhere, say so here.
+set lef_files [list {lef}]
+set liberty_files [list {liberty}]
+foreach file $lef_files {{ read_lef $file }}
+foreach file $liberty_files {{ read_liberty $file }}
+read_def {self.top}.def
+read_sdc {self.top}.sdc
+check_placement -verbose
+# The wires that the period in the SDC was reckoned with: no slack, and none missing.
+read_spef {self.top}.spef
+report_worst_slack
+# OpenROAD's own estimate of the same wires.
+set_wire_rc -signal -layer {geometry.upright.name}
+estimate_parasitics -placement
+report_worst_slack
+"""
 
     def librelane(self) -> str:
         """A configuration that begins with this netlist and core."""

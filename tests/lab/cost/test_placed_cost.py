@@ -3,6 +3,8 @@
 import io
 import json
 import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,16 @@ from blockdot.cli.print_costs import print_report
 from blockdot.hw.config import UnitConfig
 from blockdot.lab.cost.comparison import compare_costs
 from blockdot.lab.cost.measurement import CostSample, MeasurementBench, MeasurementJob
-from blockdot.lab.cost.placed_cost import WIRED_DELTAS, WiredCost, export_placed, placed_costs
+from blockdot.lab.cost.placed_cost import (
+    PLACED_RECIPE,
+    UNSIZED_DELTAS,
+    UNSIZED_RECIPE,
+    WIRED_DELTAS,
+    WiredCost,
+    export_placed,
+    placed_costs,
+)
+from blockdot.lab.cost.placed_figures import PlacedFigures
 from blockdot.lab.reports.cost_report import CostReport
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
@@ -68,12 +79,69 @@ def test_the_placements_of_a_netlist_count_as_one(costs: list[WiredCost]):
     assert cost.base == UNITS[0]
     assert cost.deltas is not None
     assert set(cost.deltas) == set(WIRED_DELTAS)
-    one, two = (each.figures["wire_length"].values for each in costs)
+    one, two = (each.unsized["wire_length"].values for each in costs)
     means = [(statistics.fmean(one[at : at + 2]), statistics.fmean(two[at : at + 2])) for at in (0, 2)]
     expected = [100 * (after - before) / before for before, after in means]
     assert cost.deltas["wire_length"].values == pytest.approx(expected)
     assert costs[1].energies[0].delta is not None
     assert len(costs[1].energies[0].delta.values) == 2
+
+
+@dataclass
+class Told:
+    """Gives figures by the number of a netlist, and keeps what it was asked."""
+
+    alike: bool
+    jobs: list[MeasurementJob] = field(default_factory=list)
+
+    def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
+        for job in jobs:
+            self.jobs.append(job)
+            assert job.placing is not None
+            sized = job.placing.recipe.name.startswith(PLACED_RECIPE)
+            wire = 100.0 + job.order + (20 if sized else 10) * (job.unit != UNITS[0])
+            figures = PlacedFigures(1.0, wire, wire, 50.0, wire, wire, 1.0, 1.0, 0, 0.0, ())
+            yield job, CostSample("same" if self.alike else f"{job.order}", (), placed=(figures,) * 2)
+
+    @property
+    def recipes(self) -> list[str]:
+        return [job.placing.recipe.name for job in self.jobs if job.placing is not None]
+
+
+def _told(told: Told) -> list[WiredCost]:
+    return placed_costs(UNITS, neutral(), geometry_of(neutral()), orders=3, placements=2, runner=told)
+
+
+def test_each_order_is_mapped_by_the_same_two_recipes():
+    told = Told(alike=False)
+    base, cost = _told(told)
+    assert [(job.unit, job.order) for job in told.jobs] == [
+        (unit, k) for k in range(3) for _ in told.recipes[:2] for unit in UNITS
+    ]
+    assert told.recipes == [PLACED_RECIPE, PLACED_RECIPE, UNSIZED_RECIPE, UNSIZED_RECIPE] * 3
+    assert base.figures["wire_length"].values == base.unsized["wire_length"].values == (
+        100, 100, 101, 101, 102, 102,
+    )  # fmt: skip
+    assert cost.figures["wire_length"].values[0] == 120
+    assert cost.unsized["wire_length"].values[0] == 110
+    # Differences of wire are of unsized gates, those of time of sized ones.
+    assert cost.deltas is not None
+    assert set(cost.unsized) == set(UNSIZED_DELTAS)
+    assert cost.deltas["wire_length"].values == pytest.approx([1000 / wire for wire in (100, 101, 102)])
+    assert cost.deltas["period"].values == pytest.approx([2000 / wire for wire in (100, 101, 102)])
+
+
+def test_where_orders_give_one_netlist_gates_are_rewritten():
+    told = Told(alike=True)
+    _told(told)
+    first, again = told.recipes[:12], told.recipes[12:]
+    assert first == [PLACED_RECIPE, PLACED_RECIPE, UNSIZED_RECIPE, UNSIZED_RECIPE] * 3
+    assert again == [
+        f"{recipe}{end}"
+        for end in ("", "_v1", "_v2")
+        for recipe in (PLACED_RECIPE, UNSIZED_RECIPE)
+        for _ in UNITS
+    ]
 
 
 def test_reports_have_the_figures_with_wires(costs: list[WiredCost], synthesis_cache: Path):
@@ -85,11 +153,13 @@ def test_reports_have_the_figures_with_wires(costs: list[WiredCost], synthesis_c
     schema = json.loads((SCHEMAS / "area-report.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(report.to_dict())
     wired = report.to_dict()["results"][0]["placed"][1]
-    assert wired["recipe"] == "s1"
+    assert wired["recipe"] == PLACED_RECIPE
     assert wired["geometry"]["length_unit"] == "columns"
     delta = wired["deltas"]["wire_length"]
     shown = f"{delta['mean']:+z.2f} ± {(delta['high'] - delta['low']) / 2:.2f} %"
+    assert (wired["unsized_recipe"], set(wired["unsized"])) == (UNSIZED_RECIPE, set(UNSIZED_DELTAS))
     markdown = report.text(".md")
+    assert "those of core and wire before buffers and sizes (recipe a2)." in markdown
     assert "Gates alone, but for the figures with wires." in markdown
     assert f"| {shown} |" in markdown
     lines = [line for line in report.text(".csv").splitlines() if ',"with wires, wire_length",' in line]
@@ -110,8 +180,15 @@ def test_a_netlist_is_written_for_other_tools(tmp_path: Path):
     assert folder == tmp_path / UNITS[0].name
     name = "blockdot_e2m1_ue2m0_n2_none_s0"
     written = {f"{name}.{ending}" for ending in ("v", "def", "sdc", "spef", "svg")}
-    assert {path.name for path in folder.iterdir()} == written | {"neutral.lef", "neutral.lib"}
+    assert {path.name for path in folder.iterdir()} == written | {
+        "neutral.lef",
+        "neutral.lib",
+        "openroad.tcl",
+    }
     assert f"module {name} (" in (folder / f"{name}.v").read_text()
+    commands = (folder / "openroad.tcl").read_text()
+    assert "set lef_files [list {neutral.lef}]\nset liberty_files [list {neutral.lib}]\n" in commands
+    assert f"\nread_def {name}.def\nread_sdc {name}.sdc\n" in commands
 
 
 def test_records_of_before_there_were_placements_are_still_read(tmp_path: Path):

@@ -13,7 +13,7 @@ from blockdot.cli.print_costs import print_report
 from blockdot.lab.cost.area_delay import area_delay_curves
 from blockdot.lab.cost.comparison import compare_costs
 from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
-from blockdot.lab.cost.placed_cost import WIRED_DELTAS, WiredCost, WiredEnergy
+from blockdot.lab.cost.placed_cost import UNSIZED_DELTAS, WIRED_DELTAS, WiredCost, WiredEnergy
 from blockdot.lab.cost.placed_figures import Placing
 from blockdot.lab.cost.unit_energy import energies
 from blockdot.lab.price import UnitChoices
@@ -218,7 +218,8 @@ def test_the_page_shows_figures_with_wires(report: CostReport, tmp_path: Path):
     }  # fmt: skip
     delta = Estimate(Metric("wire length", "%", "lower", 2), (1.0, 2.0))
     energy = WiredEnergy("uniform", Summary(FMAX, (77.0, 79.0)), Summary(FMAX, (55.0, 55.0)), delta, delta)
-    base = WiredCost(one.unit, placing, "0.4.1", figures, ())
+    unsized = {name: figures[name] for name in UNSIZED_DELTAS}
+    base = WiredCost(one.unit, placing, "0.4.1", figures, unsized)
     other = replace(base, unit=two.unit, base=one.unit, deltas=dict.fromkeys(WIRED_DELTAS, delta))
     path = tmp_path / "page.html"
     path.write_text(replace(report, placed=((base, replace(other, energies=(energy,))),)).text(".html"))

@@ -98,7 +98,7 @@ def test_the_picture_has_every_cell_and_the_wires(placed: PlacedFiles, chain: Ma
 
 
 def test_files_are_the_same_each_time_and_a_kit_gets_a_configuration(placed: PlacedFiles):
-    assert list(placed.files()) == [".v", ".def", ".sdc", ".spef", ".svg"]
+    assert list(placed.files()) == [".v", ".def", ".sdc", ".spef", ".svg", "openroad.tcl"]
     assert placed.files() == dataclasses.replace(placed).files()
     ns = dataclasses.replace(placed.models.library, delay_unit="ns")
     config = json.loads(dataclasses.replace(placed, models=CellModels(ns)).files()["config.json"])
@@ -125,14 +125,24 @@ def test_opensta_finds_our_period_with_our_wires(tmp_path: Path):
     models = CellModels(sky130)
     written = files_of(mapped, models, LEF)
     for ending, text in written.files().items():
-        (tmp_path / f"chain{ending}").write_text(text)
+        (tmp_path / (f"chain{ending}" if ending[0] == "." else ending)).write_text(text)
     liberty = sky130.sources[0].text.decode("latin-1")
     # Wires are those of the SPEF alone.
-    (tmp_path / "cells.lib").write_text(
+    (tmp_path / sky130.sources[0].name).write_text(
         re.sub(r"^ *default_wire_load[^\n]*\n", "", liberty, flags=re.MULTILINE)
     )
-    commands = ["read_liberty cells.lib", "read_verilog chain.v", "link_design chain", "read_sdc chain.sdc"]
-    commands.append("read_spef chain.spef")
+    # What of OpenROAD's commands OpenSTA does not have.
+    commands = [
+        f"proc {name} args {{ {body} }}"
+        for name, body in {
+            "read_lef": "puts LEF",
+            "read_def": "read_verilog chain.v; link_design chain",
+            "check_placement": "",
+            "set_wire_rc": "",
+            "estimate_parasitics": "",
+        }.items()
+    ]
+    commands.append("source openroad.tcl")
     # The most exact calculator that it has, and the one that it takes by itself, whose slopes at loaded
     # outputs are a tenth above the library's tables.
     calculators = {"arnoldi": 0.001, "dmp_ceff_elmore": 0.01}
@@ -144,6 +154,7 @@ def test_opensta_finds_our_period_with_our_wires(tmp_path: Path):
         cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     assert "Error" not in done.stdout + done.stderr
+    assert done.stdout.count("LEF\n") == len(LEF)
     ours = analyse(mapped, models, written.wires.loads(models)).period
     for calculator, tolerance in calculators.items():
         slack = re.search(rf"SLACK {calculator} (-?[\d.e-]+)", done.stdout)
