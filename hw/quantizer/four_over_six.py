@@ -66,6 +66,21 @@ _BINADES = 6
 _PLACES = 8
 """The most places that a magnitude is moved up: five binades, and three exponents of its element."""
 
+
+def _binades(form: QuantizerForm) -> int:
+    """Return in how many binades a magnitude has an element that is not zero, by exponents.
+
+    A scale times a tensor scale may have any significand: 9 times it is in one binade more where it is above
+    16/9.
+    """
+    return _BINADES + form.spec.tensor_scale
+
+
+def _places(form: QuantizerForm) -> int:
+    """Return the most places that a magnitude is moved up: all binades but one, and an element's exponent."""
+    return _PLACES + form.spec.tensor_scale
+
+
 _LATE = 20
 """When the sum of a tree arrives that is put into another, see `Columns`."""
 
@@ -351,7 +366,7 @@ class CandidatesStep(Step[TwoScales, Candidates]):
         super().__init__(
             "candidates",
             StepDelay(sum(step.depth.alone for step in steps), hidden=2),
-            lanes * (form.input.mantissa_bits + 1 + _PLACES + 7)
+            lanes * (form.input.mantissa_bits + 1 + _places(form) + 7)
             + 2 * (form.scale.bits + form.scale.mantissa_bits + 1)
             + 1
             + form.spec.tensor_scale * (2 * form.multiple_bits + 3),
@@ -409,7 +424,7 @@ class CandidatesStep(Step[TwoScales, Candidates]):
                 "ripple",
                 f"distance_{k}_",
             )
-            place.append(_placed(m, Cat(lane.whole, Const(1, 1)), distance, k))
+            place.append(_placed(m, form, Cat(lane.whole, Const(1, 1)), distance, k))
         return Candidates(
             before.nan,
             before.lanes.negative,
@@ -432,9 +447,11 @@ def _less(m: Module, value: Value, one: Value, name: str) -> tuple[Value, Value]
     return wire(m, Cat(*digits), name), borrow
 
 
-def _placed(m: Module, significand: Value, distance: Sequence[Value], lane: int) -> Value:
-    """Return a significand moved up by 0 to 8 places."""
-    width = len(significand) + _PLACES
+def _placed(
+    m: Module, form: QuantizerForm, significand: Value, distance: Sequence[Value], lane: int
+) -> Value:
+    """Return a significand moved up by 0 to 8 places; by 9 where there is a tensor scale."""
+    width = len(significand) + _places(form)
     by_one = wire(
         m,
         Mux(distance[0], Cat(Const(0, 1), significand), Cat(significand, Const(0, 1))),
@@ -445,7 +462,8 @@ def _placed(m: Module, significand: Value, distance: Sequence[Value], lane: int)
     )
     by_four = Mux(distance[2], Cat(Const(0, 4), by_two), Cat(by_two, Const(0, 4)))
     extended = Cat(by_four, Const(0, width - len(by_four)))
-    return wire(m, Mux(distance[3], Cat(Const(0, 8), significand), extended), f"placed_{lane}")
+    by_eight = Cat(Const(0, 8), by_one if form.spec.tensor_scale else significand)
+    return wire(m, Mux(distance[3], by_eight, extended), f"placed_{lane}")
 
 
 class ErrorSumsStep(Step[Candidates, ErrorSums]):
@@ -459,7 +477,7 @@ class ErrorSumsStep(Step[Candidates, ErrorSums]):
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
         lanes = form.spec.block_size
-        bits = form.input.mantissa_bits + _BINADES + 4 + lanes.bit_length()
+        bits = form.input.mantissa_bits + _binades(form) + 4 + lanes.bit_length()
         super().__init__(
             "error_sums",
             StepDelay(40 if form.fast else 80, hidden=5),
@@ -487,7 +505,7 @@ class ErrorSumsStep(Step[Candidates, ErrorSums]):
 
     def _products(self, m: Module, platform: object, before: Candidates) -> tuple[Value, Value]:
         form = self.form
-        most = form.spec.block_size * _MAGNITUDES[-1] << form.input.mantissa_bits + _BINADES
+        most = form.spec.block_size * _MAGNITUDES[-1] << form.input.mantissa_bits + _binades(form)
         width = most.bit_length()
         common = self._columns(width, "common")
         under = (self._columns(width, "products_six"), self._columns(width, "products_four"))
@@ -587,7 +605,7 @@ class ChooseStep(Step[ErrorSums, QuantizedBlock]):
         doubled = candidates.doubled if candidates.doubled_alone is None else candidates.doubled_alone
         of_four = self._doubled(m, doubled, of_four, "four_saved_doubled")
         mantissas = form.input.mantissa_bits + scale.mantissa_bits
-        most = form.spec.block_size << mantissas + 2 * _BINADES - 2
+        most = form.spec.block_size << mantissas + 2 * _binades(form) - 2
         if form.spec.tensor_scale:
             # The scale's own significand is up to twice what it would be without the tensor scale's.
             most <<= form.saved_places + 1

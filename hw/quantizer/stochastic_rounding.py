@@ -73,7 +73,7 @@ class DitherStep(Step[Midpoints, DitheredElements]):
             by_two = wire(m, far & ~low.any(), f"by_two_{k}")
             by_three = wire(m, far & low[0] & ~low[1:].any(), f"by_three_{k}")
             not_less: Value = Const(1)
-            if fraction is not None:
+            if fraction is not None and len(fraction):
                 # What is below the scale's last bit does not matter.
                 top = lane.fraction[-len(fraction) :]
                 not_less = exceeds(m, top, fraction, 1, f"not_less_{k}", fast=form.fast)
