@@ -27,6 +27,7 @@ OURS: Final = {
 """Units of this project beside those of machines, by what they are called there."""
 
 _LINE: Final = 100
+_NEAR: Final = 1.06
 _COLOURS: Final = {"16 bits": "tab:blue", "8 bits": "tab:red", "fewer": "tab:green"}
 
 
@@ -193,16 +194,22 @@ def draw_costs(
                     color=colour,
                     label=f"elements of {label}" if label != "fewer" else "elements of fewer bits",
                 )
+        above: list[TensorCoreCost] = []
         for cost in drawn:
+            # Labels of points that nearly coincide stand above each other.
+            near = above and errors[above[-1].name] == errors[cost.name] and cost.each < _NEAR * above[0].each
+            above = [*above, cost] if near else [cost]
             axes.annotate(
                 cost.name,
                 (max(errors[cost.name], least), cost.each),
-                xytext=(6, 3),
+                xytext=(6, 11 * len(above) - 8),
                 textcoords="offset points",
                 fontsize=8,
             )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:.0f}")
+        axes.yaxis.set_minor_formatter("{x:.0f}")
         axes.margins(x=0.25, y=0.15)
         axes.grid(alpha=0.3)
         axes.set_xlabel(f"error of the sums: norm of differences from exact / norm ({least:.0e}: none)")
