@@ -339,8 +339,16 @@ def product_sums(make: SumMaker) -> Iterator[DirectedSum]:
     # The largest scales under which a largest product is no infinite sum.
     top = max(min(scales[1], spec.result_format.fields.bias - 1 - high), scales[0])
     # A sum, and then zeros alone under scales far above it.
-    for scale in sorted({top, (top + scales[0]) // 2, scales[1]}):
-        yield DirectedSum([group({0: (low, 1), 1: (high, 1)}, scales[0]), group({}, scale)])
+    normal = min(max(scales[0], spec.result_format.least_exponent - low), top)
+    for scale in sorted({top, (top + normal) // 2, scales[1]}):
+        yield DirectedSum([group({0: (low, 1), 1: (high, 1)}, normal), group({}, scale)])
+    # Sums of many bits, just below 4, of which a part is cut off.
+    codes = [fmt.bias << fmt.mantissa_bits | (1 << fmt.mantissa_bits) - 1 for fmt in spec.elements]
+    for places in range(min(spec.fraction + 4, high + 1)):
+        for sign in (1, -1):
+            long = group({}, normal)
+            make.multiply(long, *lanes[places % len(lanes)], (codes[0], codes[1]), sign)
+            yield DirectedSum([long, group({0: (places, 1)}, normal)])
     for lane in range(len(lanes)):
         for scale in {scales[0], scales[1]}:
             beside = group({(lane + 1) % len(lanes): (low, 1)}, scale)
