@@ -317,9 +317,9 @@ def _findings(stored: Record) -> Iterator[str]:
         for scale in _COLOURS
     ]
     yield (
-        f"**Exact sums** against binary32, in area of the unit of one block: {'; '.join(told)}. "
+        f"**Exact sums** against binary32, in area of the unit of one block: {'; '.join(told)}."
         + (
-            "What they and the others make of perplexity, on a short text: "
+            " What they and the others make of perplexity, on a short text: "
             + ", ".join(
                 f"`{row['accumulate']}` {_small(difference(unit_rows[0], row))}" for row in unit_rows[1:]
             )
