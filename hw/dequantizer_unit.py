@@ -10,6 +10,7 @@ from ..model.dequantizer import DequantizerSpec
 from .config import Flow, Optimise
 from .dequantizer_config import DequantizerConfig
 from .leaves.bits import normalise, repeat, wire
+from .leaves.compressor import Adder, add
 from .leaves.decode import decode
 from .pipeline import PipelineControl, build_data
 from .step_delays import StepDelay
@@ -97,8 +98,9 @@ class ElementsStep(Step[ScaleProducts, Numbers]):
     one, and a half's is one below that.
     """
 
-    def __init__(self, spec: DequantizerSpec) -> None:
+    def __init__(self, spec: DequantizerSpec, *, fast: bool) -> None:
         self.spec = spec
+        self.fast = fast
         output = spec.output_format
         super().__init__("elements", StepDelay(14, hidden=2), spec.block_size * output.bits)
 
@@ -109,8 +111,10 @@ class ElementsStep(Step[ScaleProducts, Numbers]):
             code = wire(m, before.codes.word_select(k, 4), f"code_{k}")
             three = wire(m, code[0] & code[1:3].any(), f"is_three_{k}")
             fraction = wire(m, Mux(three, before.fraction[1], before.fraction[0]), f"fraction_{k}")
-            exponent = Signal(signed(_ROOM), name=f"exponent_{k}")
-            m.d.comb += exponent.eq(before.half.as_signed() + code[1:3] + (three & before.wraps))
+            digits = [code[1], code[2], *[Const(0)] * (_ROOM - 2)]
+            kind: Adder = "sklansky" if self.fast else "ripple"
+            total = add(m, list(before.half), digits, three & before.wraps, kind, f"exponent_{k}_")
+            exponent = wire(m, Cat(*total[:_ROOM]), f"exponent_{k}")
             below = output.mantissa_bits - len(fraction)
             field: Value = exponent[: output.exponent_bits]
             whole: Value = Cat(Const(0, below), fraction)
@@ -149,14 +153,15 @@ class DequantizerDatapath:
 
     Args:
         spec: What to compute.
+        optimise: ``area`` chooses the smallest form of each component, ``delay`` the fastest.
 
     Attributes:
         steps: The steps in order.
         widths: Widths inside, in bits.
     """
 
-    def __init__(self, spec: DequantizerSpec) -> None:
-        self.steps: Sequence[Step[Any, Any]] = (ScaleStep(spec), ElementsStep(spec))
+    def __init__(self, spec: DequantizerSpec, *, optimise: Optimise) -> None:
+        self.steps: Sequence[Step[Any, Any]] = (ScaleStep(spec), ElementsStep(spec, fast=optimise == "delay"))
         self.widths = {"fraction": spec.scale_format.mantissa_bits + 2, "exponent": _ROOM}
 
 
@@ -195,7 +200,7 @@ class DequantizerUnit(StreamUnit):
         order: int = 0,
     ) -> None:
         config = DequantizerConfig(spec, stages=stages, optimise=optimise, flow=flow, order=order)
-        super().__init__(config, DequantizerDatapath(spec), last_cut=True)
+        super().__init__(config, DequantizerDatapath(spec, optimise=config.optimise), last_cut=True)
 
     @classmethod
     def of(cls, config: DequantizerConfig) -> Self:

@@ -17,6 +17,9 @@ significand, in a unit that belongs to S6. Exceptions:
   magnitude is smaller, which is more than twice S4.
 - Both are zero. Then neither has an element.
 
+With a tensor scale g, S6 and S4 are those times g, but for the outer factors: what both sides have is left
+out. Then a magnitude is in one of seven binades, see `_binades`.
+
 S4 is no less than S6, and no more than twice it: if S6 is k of its own steps, the largest magnitude is up to
 6 (k + 1/2) of them and a quarter of it up to 2 k + 1/4, as k is at least 1. That is rounded to 2 k at most.
 So both scales share much:

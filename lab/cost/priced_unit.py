@@ -5,24 +5,27 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from ...hw.config import UnitConfig
+from ...hw.dequantizer_config import DequantizerConfig
 from ...hw.quantizer_config import QuantizerConfig
 
 __all__ = ["PricedUnit", "bases_of", "key_parts", "kin_of", "unit_record"]
 
-PricedUnit = UnitConfig | QuantizerConfig
-"""A dot-product unit, a tile of them, or a quantizer."""
+PricedUnit = UnitConfig | QuantizerConfig | DequantizerConfig
+"""A dot-product unit, a tile of them, a quantizer, or a dequantizer."""
 
-_Unit = TypeVar("_Unit", UnitConfig, QuantizerConfig, PricedUnit)
+_Unit = TypeVar("_Unit", UnitConfig, QuantizerConfig, DequantizerConfig, PricedUnit)
 
 
 def kin_of(unit: PricedUnit) -> tuple[object, ...]:
     """Return what a unit has in common with all that it is compared with.
 
-    Dot-product units differ in their scale format alone. Quantizers differ in how they choose scales and
-    round: in scale format, method, rounding, and whether there is a tensor scale.
+    Dot-product units and dequantizers differ in their scale format alone. Quantizers differ in how they
+    choose scales and round: in scale format, method, rounding, and whether there is a tensor scale.
     """
     if isinstance(unit, QuantizerConfig):
         spec: object = ("quantizer", unit.spec.element, unit.spec.block_size, unit.spec.input)
+    elif isinstance(unit, DequantizerConfig):
+        spec = ("dequantizer", unit.spec.element, unit.spec.block_size, unit.spec.output)
     else:
         spec = replace(unit.spec, scale="ue4m3")
     return (spec, *(getattr(unit, field.name) for field in fields(unit) if field.name != "spec"))
@@ -40,27 +43,27 @@ def bases_of(units: Iterable[_Unit]) -> dict[_Unit, _Unit]:
 def key_parts(unit: PricedUnit, order: int) -> list[str]:
     """Return what tells the netlist of a unit in an order from every other."""
     flow = "" if unit.flow == "stream" else f" {unit.flow}"
-    own = "" if isinstance(unit, QuantizerConfig) else f" {unit.tile} {unit.segment}"
+    own = f" {unit.tile} {unit.segment}" if isinstance(unit, UnitConfig) else ""
     return [repr(unit.spec), f"{unit.stages} {unit.optimise}{own} {order}{flow}"]
 
 
 def unit_record(unit: PricedUnit) -> dict[str, Any]:
     """Return a unit as reports give it: a JSON record with a column for each part of its specification.
 
-    A quantizer's has null for what only dot-product units have, and columns of its own behind.
+    That of a quantizer or a dequantizer has null for what only dot-product units have, and columns of its own
+    behind.
     """
-    common = {"unit": unit.name, "spec": unit.spec.name}
+    common: dict[str, Any] = {"unit": unit.name, "spec": unit.spec.name}
     built = {"stages": unit.stages, "optimise": unit.optimise}
-    if isinstance(unit, QuantizerConfig):
+    if not isinstance(unit, UnitConfig):
+        common |= {"element": [unit.spec.element], "scale": [unit.spec.scale]}
+        common |= {"block_size": unit.spec.block_size, **dict.fromkeys(("blocks", "accumulate", "guard"))}
+        common |= {**built, **dict.fromkeys(("tile", "segment"))}
+        if isinstance(unit, DequantizerConfig):
+            return {**common, "output": unit.spec.output}
         quantizer = unit.spec
         return {
             **common,
-            "element": [quantizer.element],
-            "scale": [quantizer.scale],
-            "block_size": quantizer.block_size,
-            **dict.fromkeys(("blocks", "accumulate", "guard")),
-            **built,
-            **dict.fromkeys(("tile", "segment")),
             "input": quantizer.input,
             "method": quantizer.method,
             "rounding": quantizer.rounding,

@@ -8,7 +8,7 @@ Two commands, which `make quantizer-cost-measure` and `make quantizer-cost` are:
 The first measures quantizers and dot-product units, each against UE4M3 with ``absmax``, and the error of each
 way on a real weight matrix; it keeps that in ``studies/quantizer_cost/results.jsonl``. With ``--method`` it
 measures quantizers of those methods alone, and leaves all else as it was kept; `MORE` are what a quantizer
-with ``absmax`` may do besides. The second makes
+with ``absmax`` may do besides, ``dequantizer`` the units that make numbers of blocks again. The second makes
 ``docs/cost-of-quantizers.md`` and its picture of it.
 """
 
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import UnitConfig
+from blockdot.hw.dequantizer_config import DequantizerConfig
 from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
 from blockdot.lab.cost.jobs import Progress
@@ -28,7 +29,7 @@ from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.price import QuantizerChoices
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.statistics import Estimate
-from blockdot.model import DotSpec, QuantizerSpec
+from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.model.quantize import Method
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.recipes import FLOW_VERSION
@@ -39,7 +40,7 @@ from ..intervals import Interval
 from ..records import read_records, write_records
 from .page import PAGE, PICTURE, draw_amortised, page_text
 
-__all__ = ["METHODS", "MORE", "SCALES", "STORED", "main", "measure_quantizers"]
+__all__ = ["DEQUANTIZER", "METHODS", "MORE", "SCALES", "STORED", "main", "measure_quantizers"]
 
 STORED: Final = Path("studies/quantizer_cost/results.jsonl")
 WRITTEN: Final = Path("docs")
@@ -55,6 +56,9 @@ MORE: Final[dict[str, dict[str, Any]]] = {
 }
 """What a quantizer with ``absmax`` may do besides, by the arguments of its specification."""
 
+DEQUANTIZER: Final = "dequantizer"
+"""What is asked for where the units are measured that make numbers of blocks again."""
+
 ORDERS: Final = 6
 
 
@@ -64,7 +68,7 @@ def measure_quantizers(
     orders: int = ORDERS,
     block_size: int = BLOCK_SIZE,
     methods: Sequence[Method] = METHODS,
-    more: Sequence[str] = tuple(MORE),
+    more: Sequence[str] = (*MORE, DEQUANTIZER),
     kept: dict[str, Any] | None = None,
     cache: Path,
     workers: int | None = None,
@@ -78,7 +82,7 @@ def measure_quantizers(
         orders: How many netlists are made of each unit.
         block_size: Elements under one scale.
         methods: How scales are chosen; the first is what the others are compared with.
-        more: Which of `MORE` are measured; each against the same.
+        more: Which of `MORE` are measured, each against the same; and dequantizers, for `DEQUANTIZER`.
         kept: What was measured before. Then quantizers of `methods` and `more` alone are measured, against
             the first of `METHODS`, and all else stays as it is there.
         cache: Where results are kept.
@@ -94,7 +98,11 @@ def measure_quantizers(
     further = [
         QuantizerConfig(QuantizerSpec(scale=scale, block_size=block_size, **MORE[name]), stages=1)
         for name in more
+        if name in MORE
         for scale in SCALES
+    ]
+    dequantizers = [
+        DequantizerConfig(DequantizerSpec(scale=scale, block_size=block_size), stages=1) for scale in SCALES
     ]
     dots = [
         UnitConfig(DotSpec(scale=scale, block_size=block_size, accumulate="fp32"), stages=1)
@@ -107,16 +115,21 @@ def measure_quantizers(
         "block_size": block_size,
         "quantizers": [],
         "more": [],
+        "dequantizers": [],
         "dots": [],
         "errors": _errors(block_size, methods),
     }
     if kept is not None:
         if (kept["pyosys"], kept["flow"], kept["block_size"]) != (pyosys_version(), FLOW_VERSION, block_size):
             raise ValueError("what is kept must be of this flow, of this pyosys and of these blocks")
-        stored = kept | {"quantizers": list(kept["quantizers"]), "more": list(kept.get("more", []))}
+        stored = kept | {name: list(kept.get(name, [])) for name in ("quantizers", "more", "dequantizers")}
     for name in libraries:
         library = find_library(name)
-        kinds: list[tuple[str, Sequence[PricedUnit]]] = [("quantizers", [*quantizers, *further])]
+        kinds: list[tuple[str, Sequence[PricedUnit]]] = []
+        if methods or further:
+            kinds.append(("quantizers", [*quantizers, *further]))
+        if DEQUANTIZER in more:
+            kinds.append(("dequantizers", dequantizers))
         if kept is None:
             kinds.append(("dots", dots))
         for table, units in kinds:
@@ -133,9 +146,12 @@ def measure_quantizers(
             if table == "quantizers":
                 stored["more"] = _joined(stored["more"], rows[len(quantizers) :])
                 rows = rows[: len(quantizers)]
-            stored[table] = (
-                [*stored[table], *rows] if kept is None else _replaced(stored[table], rows, methods)
-            )
+            if table == "dequantizers":
+                stored[table] = _joined(stored[table], rows)
+            elif kept is None:
+                stored[table] = [*stored[table], *rows]
+            else:
+                stored[table] = _replaced(stored[table], rows, methods)
         if keep is not None:
             keep(stored)
     return stored
@@ -218,7 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring = commands.add_parser("measure")
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
-    measuring.add_argument("--method", action="append", choices=(*METHODS, *MORE), help="measure these alone")
+    measuring.add_argument(
+        "--method", action="append", choices=(*METHODS, *MORE, DEQUANTIZER), help="measure these alone"
+    )
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
 
@@ -232,7 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen.library or ["neutral"],
                 orders=chosen.orders,
                 methods=[name for name in METHODS if name in (chosen.method or METHODS)],
-                more=[name for name in MORE if name in (chosen.method or MORE)],
+                more=[
+                    name for name in (*MORE, DEQUANTIZER) if name in (chosen.method or (*MORE, DEQUANTIZER))
+                ],
                 kept=read_records(STORED) if chosen.method else None,
                 cache=Path("build/synthesis"),
                 keep=lambda stored: write_records(STORED, "make quantizer-cost-measure", stored),

@@ -175,6 +175,45 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) 
         ],
     )
     yield ""
+    yield from _dequantizers(stored, library)
+
+
+def _dequantizers(stored: dict[str, Any], library: str) -> Iterator[str]:
+    """What a dot product pays besides where each block is made numbers of again, once."""
+    rows = [row for row in stored.get("dequantizers", []) if row["library"] == library]
+    if not rows:
+        return
+    yield (
+        "A dequantizer makes `bf16` numbers of a block again. Most of it are registers of its output, "
+        f"{stored['block_size'] * 16} bits, twice, so that a stream can stop. Where each block goes through "
+        "one once, a dot product has its share of it and of the quantizer with `absmax` [NAND2]:"
+    )
+    yield ""
+    dots, ways = _dots(stored, library), _ways(stored, library)
+    yield from markdown_lines(
+        (
+            "scale",
+            "dequantizer",
+            "difference",
+            "period",
+            *(f"all, R = {reuse}" for reuse in REUSES),
+        ),
+        [
+            (
+                row["scale"][0],
+                f"{row['nand2']:.1f}",
+                interval_text(row["area_percent"]) if "area_percent" in row else "",
+                f"{row['period']:.4g} {row['delay_unit']}",
+                *(
+                    f"{dots[row['scale'][0]]['nand2'] + both / reuse:.0f}"
+                    for both in (ways[row["scale"][0], "absmax"]["nand2"] + row["nand2"],)
+                    for reuse in REUSES
+                ),
+            )
+            for row in rows
+        ],
+    )
+    yield ""
 
 
 def _further(stored: dict[str, Any], library: str) -> Iterator[str]:

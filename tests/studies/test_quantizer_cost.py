@@ -98,6 +98,14 @@ def test_a_tensor_scale_is_read_for(stored):
     assert "78 % more traffic" in text
 
 
+def test_a_dequantizer_counts_once_for_all_that_use_its_block(stored):
+    stored["dequantizers"] = [row("ue4m3", "", 600.0, None), row("ue5m3", "", 640.0, interval(40, 2))]
+    text = page_text(stored)
+    # 5000 + (1000 + 600) / R, and 5020 + (1040 + 640) / R.
+    assert "| ue4m3 | 600.0 |  | 5 ns | 6600 | 5200 | 5025 | 5002 |" in text
+    assert "| ue5m3 | 640.0 | +40.00 ± 2.00 % | 5 ns | 6700 | 5230 | 5046 | 5022 |" in text
+
+
 def test_the_picture_is_the_same_each_time(stored, tmp_path):
     texts = []
     for name in ("a.svg", "b.svg"):
@@ -150,6 +158,7 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
     assert [one["pairs"] for one in again["quantizers"]] == [2, 2]
     assert again["dots"] == found["dots"]
     assert again["more"] == found["more"]
+    assert again["dequantizers"] == found["dequantizers"]
     with pytest.raises(ValueError, match=r"^what is kept must be of this flow, "):
         measure_quantizers(["neutral"], kept=found | {"flow": 0}, cache=synthesis_cache)
 
