@@ -38,6 +38,8 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
         (DotSpec(scale=("ue4m3", "ue3m2"), block_size=2, blocks=2, accumulate="exact"), 1, 3, 1),
         (DotSpec(scale="ue4m3", block_size=2, blocks=2), 2, 2, 0),
         (DotSpec(element=("e2m1", "e4m3"), scale="ue8m0", block_size=2, accumulate="fp32"), 2, 2, 3),
+        # Without scales, and with results of 16 bits, three of which leave half a word over.
+        (DotSpec.parse("e2m1xe4m3_none_n2_aligned_f13_t1_z21_binary16"), 1, 3, 1),
     ],
     ids=str,
 )
