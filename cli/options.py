@@ -334,13 +334,14 @@ def make_spec(
     accumulate: Accumulate,
     guard: int,
     fraction: int = 35,
+    preset: str | None = None,
 ) -> DotSpec:
     """Return the specification that the shared options describe.
 
     Raises:
-        ValueError: If it is not a legal one.
+        ValueError: If it is not a legal one, or a preset comes with another option of what is computed.
     """
-    return DotSpec(
+    spec = DotSpec(
         element=format_names(element),
         scale=format_names(scale),
         block_size=block_size,
@@ -349,6 +350,11 @@ def make_spec(
         guard=guard,
         fraction=fraction,
     )
+    if preset is None:
+        return spec
+    if spec != DotSpec():
+        raise ValueError(f"--preset must go without options of what is computed, not with {spec.name}")
+    return DotSpec.preset(preset)
 
 
 def make_config(

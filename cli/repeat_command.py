@@ -25,14 +25,18 @@ def repeat_command(
         engine: What simulated it.
 
     Returns:
-        A ``blockdot simulate`` command; None if it is not known what gives the stimulus again.
+        A ``blockdot simulate`` command; None if it is not known what gives the stimulus again, or the command
+        has no options for the unit.
     """
     from ..hw import DequantizerConfig, UnitConfig
 
     if source is None:
         return None
     if isinstance(config, UnitConfig):
-        unit = _unit_words(config)
+        of_dot = _unit_words(config)
+        if of_dot is None:
+            return None
+        unit = of_dot
     elif isinstance(config, DequantizerConfig):
         unit = _dequantizer_words(config)
     else:
@@ -40,19 +44,30 @@ def repeat_command(
     return shlex.join(["blockdot", "simulate", *unit, "--engine", engine, *_stimulus_words(source)])
 
 
-def _unit_words(config: "UnitConfig") -> list[str]:
+def _unit_words(config: "UnitConfig") -> list[str] | None:
+    from ..model.aligned_sum import UNIT, ZERO_EXPONENT
+    from ..model.presets import PRESETS
+
     spec = config.spec
-    flags: dict[str, object] = {
-        "--element": "x".join(dict.fromkeys(fmt.name for fmt in spec.elements)),
-        "--scale": "x".join(dict.fromkeys(fmt.name for fmt in spec.scales)),
-        "--block-size": spec.block_size,
-        "--blocks": spec.blocks,
-        "--accumulate": spec.accumulate,
-        "--guard": spec.guard,
-        "--stages": config.stages,
-    }
-    if spec.accumulate == "aligned":
-        flags["--fraction"] = spec.fraction
+    flags: dict[str, object] = {}
+    if (spec.term_size, spec.zero_exponent, spec.result) != (UNIT, ZERO_EXPONENT, "binary32"):
+        # No option tells these: only the name of a tensor core does.
+        preset = next((name for name, one in PRESETS.items() if one.spec == spec), None)
+        if preset is None:
+            return None
+        flags |= {"--preset": preset, "--stages": config.stages}
+    else:
+        flags |= {
+            "--element": "x".join(dict.fromkeys(fmt.name for fmt in spec.elements)),
+            "--scale": "x".join(dict.fromkeys(fmt.name for fmt in spec.scales)),
+            "--block-size": spec.block_size,
+            "--blocks": spec.blocks,
+            "--accumulate": spec.accumulate,
+            "--guard": spec.guard,
+            "--stages": config.stages,
+        }
+        if spec.accumulate == "aligned":
+            flags["--fraction"] = spec.fraction
     if config.optimise != "area":
         flags["--optimise"] = config.optimise
     if config.order:

@@ -28,6 +28,7 @@ from .options import (
     OptimiseOption,
     OrderOption,
     OutputFormatOption,
+    PresetOption,
     RandomBitsOption,
     ScaleOption,
     SeedOption,
@@ -86,6 +87,7 @@ def simulate(
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
+    preset: PresetOption = None,
     input: InputOption = "bf16",
     method: OfQuantizerOption = "absmax",
     rounding: OfElementsOption = "nearest_even",
@@ -158,6 +160,7 @@ def simulate(
             "--accumulate": (accumulate, "none"),
             "--guard": (guard, 16),
             "--fraction": (fraction, 35),
+            "--preset": (preset, None),
             "--segment": (segment, None),
             "--longest": (longest, None),
             "--against": (against, None),
@@ -218,6 +221,7 @@ def simulate(
             accumulate=accumulate,
             guard=guard,
             fraction=fraction,
+            preset=preset,
         )
         config = make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
         built = config.build()

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..model import DotSpec
 from .console import console, print_json, table
 from .options import (
     AccumulateOption,
@@ -165,13 +164,8 @@ def verilog(
             accumulate=accumulate,
             guard=guard,
             fraction=fraction,
+            preset=preset,
         )
-        if preset is not None:
-            if spec != DotSpec():
-                raise ValueError(
-                    f"--preset must go without options of what is computed, not with {spec.name}"
-                )
-            spec = DotSpec.preset(preset)
         config = make_config(
             spec,
             stages=stages,

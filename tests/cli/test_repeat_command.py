@@ -6,7 +6,7 @@ import shlex
 import numpy as np
 import pytest
 from blockdot.cli.repeat_command import mismatch_text, repeat_command
-from blockdot.hw import DotUnit, QuantizerConfig
+from blockdot.hw import DotUnit, QuantizerConfig, UnitConfig
 from blockdot.model import DotSpec, QuantizerSpec
 from blockdot.sim import from_blocks, quantizer_stimulus, random, run
 from blockdot.sim.stimulus import Stimulus
@@ -90,6 +90,16 @@ def test_the_command_names_what_does_not_change_the_numbers_as_well():
         "blockdot simulate --element e2m1 --scale ue5m3 --block-size 2 --blocks 1 --accumulate exact "
         "--guard 16 --stages 1 --segment 8 --engine pysim --seed 0 --vectors 5"
     )
+
+
+def test_a_tensor_core_is_repeated_by_its_name_alone():
+    spec = DotSpec.preset("ampere-fp16")
+    assert repeat_command(UnitConfig(spec), random(spec, 5, seed=0).source, "pysim") == (
+        # The first preset of that specification.
+        "blockdot simulate --preset turing-fp16 --stages 1 --engine pysim --seed 0 --vectors 5"
+    )
+    other = DotSpec.parse("e4m3_none_n2_aligned_f13_t1_z21_binary16")
+    assert repeat_command(UnitConfig(other), random(other, 5, seed=0).source, "pysim") is None
 
 
 def test_there_is_no_command_for_codes_that_came_from_nowhere():

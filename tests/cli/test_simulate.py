@@ -23,6 +23,15 @@ def test_random_inputs_agree_with_the_model(blockdot):
     assert run["results"] > 0
 
 
+def test_a_published_tensor_core_agrees_with_the_model(blockdot):
+    name = "volta-fp16-fp16"
+    done = blockdot("simulate", "--preset", name, "--engine", "pysim", "--vectors", 12, "--json")
+    assert done.code == 0
+    run = json.loads(done.out)
+    assert run["unit"] == f"blockdot_{DotSpec.preset(name)}_s1"
+    assert (run["vectors"], run["mismatches"]) == (12, 0)
+
+
 def test_a_quantizer_agrees_with_the_model(blockdot, refused):
     quantizer = (
         "simulate",
@@ -180,6 +189,14 @@ def test_a_mismatch_is_told_with_the_command_that_repeats_it(blockdot, monkeypat
         ),
         (["--tensor", "matrix.npy", "--blocks", 8], "blocks must divide the 4 blocks of a row, not be 8"),
         (["--tensor", "nowhere.npy"], "tensor file must exist, not 'nowhere.npy'"),
+        (
+            ["--preset", "hopper-e4m3", "--fraction", 9, "--accumulate", "aligned"],
+            "--preset must go without options of what is computed, not with e2m1_ue5m3_n16_aligned_f9",
+        ),
+        (
+            ["--unit", "quantizer", "--preset", "hopper-e4m3"],
+            "--preset must go with --unit dot, not with quantizer",
+        ),
     ],
 )
 @pytest.mark.usefixtures("matrix")
