@@ -34,8 +34,8 @@ __all__ = [
 # What part of `bulk` is drawn as `random` draws it, and how often it stalls.
 _CAREFUL: Final = 1 / 8
 _STALLED: Final = 1 / 4
-# A tensor scale below binary32's normal numbers, and how many directed blocks go without one that has it.
-_SUBNORMAL_G: Final = np.float32(5 * 2.0**-131)
+# Of so many directed blocks one stands under a tensor scale of any significand, and under a subnormal one.
+_ANY_TURN: Final = 3
 _SUBNORMAL_TURN: Final = 29
 # Binades that an element of `bulk` lies below its block's largest: a byte chooses.
 _BINADES_BELOW: Final = np.repeat(np.arange(9), [64, 64, 48, 32, 16, 12, 8, 8, 4]).astype(np.uint8)
@@ -388,8 +388,8 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     one lane after another. Under every scale, as far as the input format reaches it, each midpoint of
     elements, each element and what is one step beside them stand in all lanes, with both signs; random bits,
     where there are any, are 0, all ones, drawn, the least that takes the element up, or one less. With a
-    tensor scale, all of it stands there under 1 and 1.375, and some under a subnormal number. Subnormal and
-    largest numbers, infinities and NaNs stand alone in each lane.
+    tensor scale, all of it stands there under 1 and 1.375, and some under others, subnormal ones too.
+    Subnormal and largest numbers, infinities and NaNs stand alone in each lane.
     """
     size = spec.block_size
     values, targets = _scale_values(spec), _targets(spec)
@@ -439,9 +439,14 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     form = spec.input_format
     x |= (sign % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
     if g is not None:
-        least = np.full(len(whole[::_SUBNORMAL_TURN]), _SUBNORMAL_G, np.float32)
-        x = np.concatenate([x, _nearest(spec, whole[::_SUBNORMAL_TURN] * float(_SUBNORMAL_G))])
-        g = np.concatenate([g, least])
+        # Under most significands a threshold lies between two of the input's numbers, which stand beside it.
+        some = np.concatenate([whole[::_ANY_TURN], whole[::_SUBNORMAL_TURN]])
+        drawn = rng.integers(0, 1 << 23, len(some))
+        exponent = rng.integers(117, 137, len(some))
+        exponent[len(whole[::_ANY_TURN]) :] = 0
+        others = np.maximum(exponent << 23 | drawn, 1).astype(np.uint32).view(np.float32)
+        x = np.concatenate([x, _nearest(spec, some * others[:, np.newaxis].astype(np.float64))])
+        g = np.concatenate([g, others])
     corners = _corners(spec)
     x = np.concatenate([x, corners])
     g = None if g is None else np.concatenate([g, np.ones(len(corners), np.float32)])
