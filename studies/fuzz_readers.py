@@ -167,8 +167,8 @@ def _liberty_rewritten(dice: random.Random, folder: Path) -> str:
     text = _cells()
     if dice.random() < 0.3:
         text = re.sub(r" \{\n", lambda _: dice.choice((" {\n", "\n{\n", "{\n", "  {\n")), text)
-    # Between statements.
-    places = [match.end() for match in re.finditer(r"[;{}]\n", text)]
+    # Between the statements of the library.
+    places = [match.end() for match in re.finditer(r"[;{}]\n", text)][:-1]
     extra = (
         "/* cell (NAND2_X1) { area : 100; } */",
         "// } timing () {\n",
