@@ -49,6 +49,8 @@ _MARKERS: Final = {
     ("floor", "floor"): "v",
 }
 _PANEL: Final = (2.9, 3.0)
+# Per cent of perplexity below which a difference is not told.
+_LEAST: Final = 0.001
 _SHOWN: Final[dict[Place, str]] = {"front": "on the front", "undecided": "undecided", "beaten": "beaten"}
 
 
@@ -573,6 +575,8 @@ def _unit_rows(stored: Record) -> list[Record]:
 
 def _small(estimate: Estimate) -> str:
     mean, low, high = percent(estimate)
+    if max(abs(low), abs(high)) < _LEAST:
+        return f"less than {_LEAST} %"
     return f"{mean:+.3f} % ({low:+.3f} to {high:+.3f})" + ("" if estimate.resolved else " ~")
 
 
