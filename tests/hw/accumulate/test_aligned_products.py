@@ -1,5 +1,7 @@
 """Units whose terms are single products, and units of every result format, against the model."""
 
+import re
+
 import numpy as np
 import pytest
 from blockdot.hw import DotUnit, UnitConfig, to_verilog
@@ -35,7 +37,7 @@ UNITS = {
 }
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("optimise", ["area", "delay"])
 @pytest.mark.parametrize("name", UNITS)
 def test_a_unit_gives_the_bits_of_the_model(name: str, optimise: Optimise, seed: int) -> None:
@@ -57,7 +59,9 @@ def test_without_scales_there_are_no_ports_and_no_hardware_of_them() -> None:
     assert "i_a_scale" not in ports
     assert "i_b_scale" not in ports
     assert (ports["o_result"].width, ports["o_result"].meaning) == (16, "the result, binary16")
-    assert "scale" not in to_verilog(unit).text
+    without_comments = re.sub(r"//.*|/\*.*?\*/", "", to_verilog(unit).text)
+    assert "module" in without_comments
+    assert "scale" not in without_comments
 
 
 def test_where_every_sum_is_a_normal_number_no_subnormal_is_built() -> None:
