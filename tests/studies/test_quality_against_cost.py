@@ -154,7 +154,12 @@ def test_the_page_and_the_picture(stored, tmp_path):
     assert PICTURE in text
     assert "these quantizers were not synthesized yet: ue4m3 N=16 four_over_six.\n" in text
     stored["areas"].append(unit("ue4m3", 16, 1, 1400, "exact"))
-    assert "in area of the unit of one block: ue4m3 +25.0 % in blocks of 16;" in page_text(stored)
+    short = stored["ways"][1] | {"tokens": 20}
+    more = short | {"accumulate": "fp32", "segments": [value + 0.1 for value in short["segments"]]}
+    stored["ways"] += [more, short, short | {"accumulate": "exact"}]
+    longer = page_text(stored)
+    assert "in area of the unit of one block: ue4m3 +25.0 % in blocks of 16;" in longer
+    assert "on a short text: `fp32` +1.005 % (+1.005 to +1.005), `exact` less than 0.001 %." in longer
     assert "| R = 1 | ue4m3 N=16 absmax | 120 |" in text
     assert "**The front, wide**, from cheap to good, at every reuse: *ue4m3 N=16 absmax* (+65 %" in text
     finer = 100 * np.expm1((sum(stored["ways"][1]["segments"]) - sum(stored["ways"][3]["segments"])) / 100)
