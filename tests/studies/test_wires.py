@@ -1,0 +1,132 @@
+"""The figures with wires: a small measurement, the text made of it, and the stored page."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockdot.lab.cost.measurement import CostSample, MeasurementJob
+from blockdot.lab.cost.placed_cost import PLACED_RECIPE
+from blockdot.lab.cost.placed_figures import PlacedFigures
+from blockdot.synth.neutral_library import neutral
+from blockdot.synth.physical.cell_geometry import geometry_of
+
+from studies.records import read_records, write_records
+from studies.wires.measure import STORED, main, measure_wires, replaced
+from studies.wires.page import BEGIN, END, PAGE, figures_text, with_figures
+
+ROOT = Path(__file__).parents[2]
+
+
+def row(scale: str, wire: float, deltas: dict[str, Any]) -> dict[str, Any]:
+    values = [wire - 10, wire, wire + 10, 2 * wire - 20, 2 * wire, 2 * wire + 20]
+    figure = {"unit": "columns", "digits": 0, "median": wire, "values": values}
+    names = ("core_area", "wire_length", "wire_load", "period", "bare_period")
+    return {
+        "library": "one",
+        "unit": f"unit_{scale}",
+        "accumulate": "fp32",
+        "scale": [scale, scale],
+        "recipe": "s1",
+        "unsized_recipe": "a2",
+        "orders": 2,
+        "placements": 3,
+        "utilisation": 0.7,
+        "figures": dict.fromkeys(names, figure),
+        "unsized": {"core_area": values, "wire_length": values},
+        "deltas": deltas,
+    }
+
+
+@pytest.fixture
+def rows() -> list[dict[str, Any]]:
+    delta = {"mean": 0.5, "low": 0.25, "high": 0.75}
+    unsure = {"mean": 0.1, "low": -0.1, "high": 0.3}
+    deltas = {"core_area": delta, "wire_length": unsure, "delay": delta, "period": delta}
+    return [row("ue4m3", 1000.0, {}), row("ue5m3", 1005.4, deltas)]
+
+
+def test_figures_are_told_for_each_library(rows):
+    text = figures_text([*rows, *(one | {"library": "two"} for one in rows)])
+    assert "On one, 2 netlists of each unit, each placed 3 times, mapped by recipe `s1`, at 70 % util" in text
+    assert "| `fp32`, UE5M3 | 1005 columns | 1005 columns |" in text
+    assert text.count("| `fp32` | +0.50 ± 0.25 % | +0.10 ± 0.20 % ~ | +0.50 ± 0.25 % |") == 2
+    assert "\n\nOn two, 2 netlists" in text
+    # Of both netlists 1 % of 1000, and a bit less of 1005.4. Both pairs differ by 0.54 %.
+    assert "two placements differ in wire by 1.00 % (standard deviation)" in text
+    assert text.count("| `fp32` | +0.54 ± 0.00 % | +0.54 ± 0.00 % |\n") == 2
+
+
+def test_new_rows_take_the_places_of_old_ones(rows):
+    new = rows[1] | {"orders": 8}
+    more = rows[1] | {"library": "two"}
+    assert replaced(rows, [new, more]) == [rows[0], new, more]
+
+
+def test_a_page_keeps_what_stands_around_the_marks(rows):
+    page = f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n"
+    made = with_figures(page, rows)
+    assert made == f"before\n\n{BEGIN}\n\n{figures_text(rows)}\n{END}\n\nafter\n"
+    assert with_figures(made, rows) == made
+    for wrong in ("none", f"{END}\n{BEGIN}\n", f"{page}{page}"):
+        with pytest.raises(ValueError, match=r"^wires\.md must have <!-- .* once each, in this order$"):
+            with_figures(wrong, rows)
+
+
+class Told:
+    """Gives figures by a job's unit, order and recipe, instead of placing anything."""
+
+    def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
+        for job in jobs:
+            assert job.placing is not None
+            wire = 1000.0 + 10 * job.order + 5 * ("ue5m3" in job.unit.name)
+            if job.placing.recipe.name == PLACED_RECIPE:
+                wire += 100
+            placed = tuple(
+                PlacedFigures(wire, wire + seed, wire, 50.0, wire, wire, wire, wire, 0, 0.0, ())
+                for seed in job.placing.seeds
+            )
+            yield job, CostSample(f"{job.order}", (), placed=placed)
+
+
+def test_a_measurement(tmp_path):
+    kept: list[list[dict[str, Any]]] = []
+    found = measure_wires(
+        neutral(),
+        geometry_of(neutral()),
+        accumulates=["none"],
+        orders=2,
+        placements=2,
+        runner=Told(),
+        keep=kept.append,
+    )
+    write_records(tmp_path / "kept.jsonl", "a test", {"units": found})
+    assert read_records(tmp_path / "kept.jsonl")["units"] == json.loads(json.dumps(found))
+    assert kept == [found]
+    assert [one["scale"] for one in found] == [["ue4m3"] * 2, ["ue5m3"] * 2]
+    assert found[1]["figures"]["wire_length"]["values"] == [1106, 1107, 1116, 1117]
+    assert found[1]["unsized"]["wire_length"] == [1006, 1007, 1016, 1017]
+    percent = (5 / 1001.5 + 5 / 1011.5) * 50
+    assert found[1]["deltas"]["wire_length"]["mean"] == pytest.approx(percent)
+    assert "On neutral, 2 netlists of each unit, each placed 2 times" in figures_text(found)
+
+
+def test_the_page_has_what_is_stored():
+    page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
+    stored = read_records(ROOT / STORED)["units"]
+    assert with_figures(page, stored) == page, "run make wires"
+
+
+def test_the_write_command_makes_the_page(rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / STORED).parent.mkdir(parents=True)
+    write_records(tmp_path / STORED, "a test", {"units": rows})
+    page = tmp_path / "docs" / PAGE
+    page.write_text(f"x\n{BEGIN}\n{END}\n")
+    assert main(["write"]) == 0
+    assert "| +0.10 ± 0.20 % ~ |" in page.read_text()
+    page.write_text("x\n")
+    assert main(["write"]) == 2
+    assert capsys.readouterr().err.startswith("wires: wires.md must have <!-- ")
