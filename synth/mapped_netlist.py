@@ -80,6 +80,16 @@ class MappedNetlist:
         """Yield the cells that hold no bit, each behind those that drive it; raises as `order`."""
         return (self.instances[index] for index in self.order(models))
 
+    def depth(self, models: CellModels) -> int:
+        """Return how many cells that hold no bit the longest row of them has; raises as `order`."""
+        levels: dict[Net, int] = {}
+        for instance in self.ordered(models):
+            outputs = models[instance.cell].functions
+            sources = (net for pin, net in instance.pins.items() if pin not in outputs)
+            level = 1 + max((levels.get(net, 0) for net in sources), default=0)
+            levels |= {net: level for pin, net in instance.pins.items() if pin in outputs}
+        return max(levels.values(), default=0)
+
     def order(self, models: CellModels) -> list[int]:
         """Return the places of the cells that hold no bit, each behind those that drive it.
 

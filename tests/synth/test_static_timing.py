@@ -2,6 +2,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockdot.synth.cell_models import AbcCellModels, Arc, CellModel, CellModels, Table
@@ -246,6 +247,46 @@ def test_a_delay_that_is_not_abcs_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Arc, "look_up", lambda *_: (1.0, 1.0))
     with pytest.raises(SynthesisError, match=r"^delay of top by a2 must be abc's [\d.]+ ps, not [\d.]+ ps$"):
         synthesize(REGISTERED, "top", neutral(), recipes=["a2"], language="verilog")
+
+
+def test_a_long_path_may_differ_by_what_single_precision_rounds(monkeypatch: pytest.MonkeyPatch):
+    # A carry through 200 bits, longer than anything that abc is asked to shorten it to.
+    text = "module top(input [199:0] a, b, output [200:0] y); assign y = a + b; endmodule"
+    right = gates_delay
+    seen: list[float] = []
+
+    def off_by(part: float) -> None:
+        def wrong(*arguments: Any) -> float:
+            seen.append(right(*arguments))
+            return seen[-1] * (1 + part)
+
+        monkeypatch.setattr("blockdot.synth.flow.gates_delay", wrong)
+        synthesize(text, "top", neutral(), recipes=["a2"], language="verilog")
+
+    off_by(3e-6)
+    with pytest.raises(SynthesisError, match=r"^delay of top by a2 must be abc's [\d.]+ ps, not [\d.]+ ps$"):
+        off_by(1e-4)
+    assert seen[0] == seen[1]
+
+
+def test_depth():
+    """Two gates in a row, one beside them, and a register, which begins another row."""
+    netlist = MappedNetlist(
+        {"a": (0,), "clk": (9,)},
+        {"y": (4,)},
+        tuple(
+            CellInstance(cell, pins)
+            for cell, pins in (
+                ("NAND2_X1", {"A": 1, "B": 0, "Y": 2}),
+                ("INV_X1", {"A": 0, "Y": 1}),
+                ("DFF_X1", {"CK": 9, "D": 2, "Q": 3}),
+                ("INV_X1", {"A": 3, "Y": 4}),
+            )
+        ),
+    )
+    models = CellModels(neutral())
+    assert netlist.depth(models) == 2
+    assert MappedNetlist({"a": (0,)}, {"y": (0,)}, ()).depth(models) == 0
 
 
 def test_an_unknown_timing_type_is_named():
