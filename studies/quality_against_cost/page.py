@@ -1,6 +1,7 @@
 """The page and the picture of quality against cost, made of stored rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import exp
 from pathlib import Path
@@ -76,17 +77,19 @@ def _lines(stored: Record) -> Iterator[str]:
         "perplexity of a small language model stands against the area that computes its products."
     )
     yield ""
-    yield "## In ten lines"
+    yield "## In short"
     yield ""
     yield (
-        "Differences are of perplexity, with intervals of 95 %; `~` marks one that cannot be told from none. "
-        "*Wide* is the model as it is, *narrow* the one with narrower matrices."
+        "*Wide* is the model as it is, *narrow* the one with narrower matrices. *Lower* and *higher* are of "
+        "perplexity, in blocks of so many elements, where the interval of 95 % says so; *open* is what it "
+        "leaves open. [The differences](#the-differences) has the intervals."
     )
     yield ""
     for number, line in enumerate(_findings(stored), 1):
         yield f"{number}. {line}"
     yield ""
     yield from _compared(stored, plain)
+    yield from _differences(stored)
     for narrow, name in _MODELS.items():
         yield from _fronts(stored, narrow, name)
     yield from _areas(stored)
@@ -195,141 +198,106 @@ class _Rows:
         return None
 
 
-def _each(pairs: Iterable[tuple[str, Record | None, Record | None]]) -> str:
-    """Return a list of differences, of those that were evaluated."""
-    return ", ".join(f"{name} {_told(a, b)}" for name, a, b in pairs if a and b)
+@dataclass(frozen=True)
+class _Comparison:
+    """Ways that differ in one thing.
+
+    Attributes:
+        title: What is compared with what.
+        model: Of which model, and of which scale format where both are compared.
+        pairs: By the size of the block, the way that the other is held against and the other.
+    """
+
+    title: str
+    model: str
+    pairs: dict[int, tuple[Record, Record]]
+
+    @classmethod
+    def of(
+        cls, title: str, model: str, pairs: Iterable[tuple[int, Record | None, Record | None]]
+    ) -> "_Comparison":
+        """Return a comparison of the ways that were evaluated."""
+        return cls(title, model, {size: (a, b) for size, a, b in pairs if a and b})
+
+    def verdict(self) -> str:
+        """Return for which sizes perplexity is lower, higher or neither for sure."""
+        told: dict[str, list[str]] = {"lower": [], "higher": [], "open": []}
+        for size, (before, after) in self.pairs.items():
+            found = difference(before, after)
+            mean = percent(found)[0]
+            if found.resolved:
+                told["lower" if mean < 0 else "higher"].append(f"{size} ({mean:+.1f} %)")
+            else:
+                told["open"].append(str(size))
+        parts = [f"{name} at {', '.join(sizes)}" for name, sizes in told.items() if sizes]
+        return f"{self.model}: {'; '.join(parts)}"
+
+    def cells(self) -> Iterator[str]:
+        """Yield the difference of each size."""
+        for size in _SIZES:
+            yield _told(*self.pairs[size]) if size in self.pairs else ""
 
 
-def _all(told: Iterable[str]) -> str:
-    """Return several lists as one, without those that are empty."""
-    return "; ".join(one for one in told if not one.endswith(": "))
+_FINER: Final = "finer blocks: each size against twice as much, `absmax`"
+_BIT: Final = "UE5M3 against UE4M3, `absmax`"
+_RECIPES: Final = "UE5M3, `absmax`, against UE4M3, `four_over_six`"
+_WEIGHTS: Final = "`four_over_six` for weights alone, against `absmax` for both"
+_BOTH: Final = "`four_over_six` for activations too, against that for weights alone"
+_POWERS: Final = "UE8M0, `floor`, against UE4M3, `absmax`"
+_TENSOR: Final = "UE4M3 with a tensor scale against UE5M3 without, `absmax`"
+_TITLES: Final = (_BIT, _RECIPES, _FINER, _TENSOR, _WEIGHTS, _BOTH, _POWERS)
+
+
+def _comparisons(stored: Record) -> list[_Comparison]:
+    """Return what is compared, of what was evaluated."""
+    rows = _Rows(stored)
+    found: list[_Comparison] = []
+    for narrow, name in _NAMES.items():
+        four, five, eight = (
+            {size: rows.find(scale, size, method, narrow=narrow) for size in _SIZES}
+            for scale, method in (("ue4m3", "absmax"), ("ue5m3", "absmax"), ("ue8m0", "floor"))
+        )
+        chosen = {size: rows.find("ue4m3", size, "four_over_six", narrow=narrow) for size in _SIZES}
+        tensor = {size: rows.find("ue4m3", size, tensor_scale=True) for size in _SIZES}
+        for scale, plain in (("ue4m3", four), ("ue5m3", five)):
+            model = f"{name}, {scale}"
+            finer = ((size, plain[2 * size], plain[size]) for size in _SIZES[:-1])
+            found.append(_Comparison.of(_FINER, model, finer))
+            weights = {
+                size: rows.find(scale, size, "four_over_six", "absmax", narrow=narrow) for size in _SIZES
+            }
+            both = {size: rows.find(scale, size, "four_over_six", narrow=narrow) for size in _SIZES}
+            found.append(_Comparison.of(_WEIGHTS, model, _pairs(plain, weights)))
+            found.append(_Comparison.of(_BOTH, model, _pairs(weights, both)))
+        found.append(_Comparison.of(_BIT, name, _pairs(four, five)))
+        found.append(_Comparison.of(_RECIPES, name, _pairs(chosen, five)))
+        found.append(_Comparison.of(_POWERS, name, _pairs(four, eight)))
+        found.append(_Comparison.of(_TENSOR, name, _pairs(five, tensor)))
+    return [one for one in found if one.pairs]
+
+
+def _pairs(
+    before: Mapping[int, Record | None], after: Mapping[int, Record | None]
+) -> Iterator[tuple[int, Record | None, Record | None]]:
+    return ((size, before[size], after[size]) for size in _SIZES)
 
 
 def _findings(stored: Record) -> Iterator[str]:
     """Yield what wins where, and how sure that is; what was not evaluated is left out."""
-    rows = _Rows(stored)
+    compared = _comparisons(stored)
+    more = {
+        _BIT: f" The bit's area: {_bit(stored)}.",
+        _WEIGHTS: " That costs no area: weights are quantized by software.",
+        _BOTH: f" {_better(stored)}",
+        _TENSOR: " It needs a second pass over the activations, whose cost is not measured here.",
+    }
+    for title in _TITLES:
+        verdicts = [f"*{one.verdict()}*" for one in compared if one.title == title]
+        if verdicts:
+            yield f"**{title[0].upper()}{title[1:]}.** {'. '.join(verdicts)}.{more.get(title, '')}".rstrip()
+    yield from _of_exact_sums(stored)
     for narrow, name in _NAMES.items():
         yield from _of_fronts(stored, narrow, name)
-    told = [
-        f"{_NAMES[narrow]}, {scale}: "
-        + _each(
-            (
-                f"{fine} against {coarse}",
-                rows.find(scale, coarse, narrow=narrow),
-                rows.find(scale, fine, narrow=narrow),
-            )
-            for fine, coarse in ((8, 16), (16, 32))
-        )
-        for narrow in _NAMES
-        for scale in ("ue4m3", "ue5m3")
-    ]
-    yield f"**Finer blocks**, both `absmax`. {_all(told)}."
-    told = [
-        f"{name}: "
-        + _each(
-            (
-                f"blocks of {size}",
-                rows.find("ue4m3", size, narrow=narrow),
-                rows.find("ue5m3", size, narrow=narrow),
-            )
-            for size in _SIZES
-        )
-        for narrow, name in _NAMES.items()
-    ]
-    yield f"**UE5M3 against UE4M3**, both `absmax`. {_all(told)}. The area: {_bit(stored)}."
-    told = [
-        f"{name}: "
-        + _each(
-            (
-                f"blocks of {size}",
-                rows.find("ue4m3", size, "four_over_six", narrow=narrow),
-                rows.find("ue5m3", size, narrow=narrow),
-            )
-            for size in _SIZES
-        )
-        for narrow, name in _NAMES.items()
-    ]
-    yield f"**The two recipes**, UE5M3 with `absmax` against UE4M3 with `four_over_six`. {_all(told)}."
-    told = [
-        f"{_NAMES[narrow]}, {scale}: "
-        + _each(
-            (
-                f"blocks of {size}",
-                rows.find(scale, size, narrow=narrow),
-                rows.find(scale, size, "four_over_six", "absmax", narrow=narrow),
-            )
-            for size in _SIZES
-        )
-        for narrow in _NAMES
-        for scale in ("ue4m3", "ue5m3")
-    ]
-    yield (
-        "**`four_over_six` for weights alone** costs no area, as software does it. Against `absmax` for "
-        "both. "
-        f"{_all(told)}."
-    )
-    told = [
-        f"{scale}: "
-        + _each(
-            (
-                f"blocks of {size}",
-                rows.find(scale, size, "four_over_six", "absmax"),
-                rows.find(scale, size, "four_over_six"),
-            )
-            for size in _SIZES
-        )
-        for scale in ("ue4m3", "ue5m3")
-    ]
-    yield (
-        "**`four_over_six` for activations too**, which takes hardware, against that for weights alone, "
-        "wide. "
-        f"{_all(told)}. {_better(stored)}"
-    )
-    told = [
-        f"{name}: "
-        + _each(
-            (f"blocks of {size}", rows.find("ue4m3", size, narrow=narrow), rows.find("ue8m0", size, "floor"))
-            for size in _SIZES
-        )
-        for narrow, name in _NAMES.items()
-    ]
-    yield f"**UE8M0 with `floor`** against UE4M3 with `absmax`. {_all(told)}."
-    told = _each(
-        (
-            f"blocks of {size}",
-            rows.find("ue5m3", size, narrow=NARROW),
-            rows.find("ue4m3", size, tensor_scale=True),
-        )
-        for size in _SIZES
-    )
-    if told:
-        yield (
-            f"**A tensor scale under UE4M3** against UE5M3 without, both `absmax`, narrow: {told}. It needs "
-            "a second pass over the activations, whose cost is not measured here: it is not in the picture."
-        )
-    unit_rows = _unit_rows(stored)
-    areas = Areas(stored["areas"])
-    told = [
-        f"{scale} "
-        + ", ".join(
-            f"{100 * (other / one - 1):+.1f} % in blocks of {size}"
-            for size in _SIZES
-            if (one := areas.single(scale, size, "fp32")) and (other := areas.single(scale, size, "exact"))
-        )
-        for scale in _COLOURS
-    ]
-    yield (
-        f"**Exact sums** against binary32, in area of the unit of one block: {'; '.join(told)}."
-        + (
-            " What they and the others make of perplexity, on a short text: "
-            + ", ".join(
-                f"`{row['accumulate']}` {_small(difference(unit_rows[0], row))}" for row in unit_rows[1:]
-            )
-            + "."
-            if unit_rows
-            else ""
-        )
-    )
     pairs = [
         difference(a.row, b.row)
         for narrow in _NAMES
@@ -338,10 +306,52 @@ def _findings(stored: Record) -> Iterator[str]:
     if pairs:
         open_pairs = sum(not pair.resolved for pair in pairs)
         yield (
-            f"**How sure**: of {len(pairs)} pairs of points in one row of pictures, {open_pairs} cannot be "
+            f"**How sure.** Of {len(pairs)} pairs of points in one row of pictures, {open_pairs} cannot be "
             "told apart on this text. It is one model, at two widths, and one text. The widths of a model "
             "decide what the exponent bit is worth."
         )
+
+
+def _of_exact_sums(stored: Record) -> Iterator[str]:
+    """Yield what exact sums cost, and what the units' bits make of perplexity."""
+    areas, unit_rows = Areas(stored["areas"]), _unit_rows(stored)
+    told = []
+    for scale in _COLOURS:
+        pairs = [[areas.single(scale, size, kind) for kind in ("fp32", "exact")] for size in _SIZES]
+        more = [100 * (exact / rounded - 1) for rounded, exact in pairs if rounded and exact]
+        if more:
+            told.append(f"{min(more):+.1f} to {max(more):+.1f} % under {scale}")
+    if told:
+        yield f"**Exact sums** against binary32, in area of the unit of one block: {', '.join(told)}." + (
+            " What they and the others make of perplexity, on a short text: "
+            + ", ".join(
+                f"`{row['accumulate']}` {_small(difference(unit_rows[0], row))}" for row in unit_rows[1:]
+            )
+            + "."
+            if unit_rows
+            else ""
+        )
+
+
+def _differences(stored: Record) -> Iterator[str]:
+    """Yield the table of what is compared."""
+    compared = _comparisons(stored)
+    if not compared:
+        return
+    yield "## The differences"
+    yield ""
+    yield (
+        "Of perplexity, with intervals of 95 %; below zero, the first named is better. `~` marks one that "
+        "cannot be told from none."
+    )
+    yield ""
+    rows = [
+        (one.title, one.model, *one.cells())
+        for one in sorted(compared, key=lambda one: (_TITLES.index(one.title), one.model))
+    ]
+    heads = ("compared", "model", *(f"blocks of {size}" for size in _SIZES))
+    yield from markdown_lines(heads, rows, numbers=(False, False, True, True, True))
+    yield ""
 
 
 def _of_fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
@@ -360,7 +370,7 @@ def _of_fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
     only = "; ".join(f"*{label}* at R = {', '.join(map(str, at))}" for label, at in some.items())
     counts = sorted({sum(place == "undecided" for place in at) for at in found.values()})
     steps = [
-        f"*{point.label}* ({_above(point)})"
+        f"*{point.label}* ({percent(point.loss)[0]:+.0f} %)"
         + ("" if not k or difference(always[k - 1].row, point.row).resolved else " ~")
         for k, point in enumerate(always)
     ]
