@@ -3,15 +3,13 @@
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..base.argument_checks import require_int
 from ..base.chunks import CHUNK
-from . import formats
+from .block_formats import BlockFormats
 from .formats import Format
 from .quantizer import INPUTS, InputFormat
 
@@ -28,7 +26,7 @@ _NAME: Final = re.compile(
 
 
 @dataclass(frozen=True, init=False)
-class DequantizerSpec:
+class DequantizerSpec(BlockFormats):
     """What numbers a dequantizer unit makes of a block's codes: each element times the scale.
 
     A product is rounded once to the output format, to nearest, ties to even, subnormal numbers kept; what is
@@ -49,9 +47,6 @@ class DequantizerSpec:
         ValueError: If a parameter is outside its domain.
     """
 
-    element: str
-    scale: str
-    block_size: int
     output: OutputName
 
     def __init__(
@@ -62,20 +57,8 @@ class DequantizerSpec:
         block_size: int = 16,
         output: OutputName = "bf16",
     ) -> None:
-        of_element = formats.require_format("element", element, signed=True)
-        of_scale = formats.require_format("scale", scale, signed=False)
-        # The formats themselves are kept as well: they go along to another process.
-        for name, value in (
-            ("element", of_element.name),
-            ("scale", of_scale.name),
-            ("element_format", of_element),
-            ("scale_format", of_scale),
-            ("block_size", require_int("block_size", block_size)),
-            ("output", output),
-        ):
-            object.__setattr__(self, name, value)
-        if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
-            raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
+        self._set_block(element, scale, block_size)
+        self._set(output=output)
         if output not in DEQUANTIZER_OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(DEQUANTIZER_OUTPUTS)}, not {output!r}")
 
@@ -104,16 +87,6 @@ class DequantizerSpec:
             block_size=int(part["block_size"]),
             output=part["output"],  # type: ignore[arg-type]  # the constructor refuses what is none
         )
-
-    @cached_property
-    def element_format(self) -> Format:
-        """The element format."""
-        return formats.get(self.element)
-
-    @cached_property
-    def scale_format(self) -> Format:
-        """The scale format."""
-        return formats.get(self.scale)
 
     @property
     def output_format(self) -> InputFormat:

@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal, Self, get_args
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from ..base.argument_checks import cast_exactly, require_codes, require_int
 from ..base.chunks import CHUNK
-from . import formats
+from .block_formats import BlockFormats
 from .formats import Format
 from .quantize import quantize, require_method
 from .scale_selection import SELECTIONS, Blocks, ScaleRule
@@ -127,7 +126,7 @@ def _require_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True, init=False)
-class QuantizerSpec:
+class QuantizerSpec(BlockFormats):
     """What codes a quantizer unit makes of a block of numbers: nothing else, and nothing less.
 
     On finite input they are the codes that `quantize` gives with the same arguments, bit for bit, but for
@@ -158,9 +157,6 @@ class QuantizerSpec:
         ValueError: If a parameter is outside its domain, or does not go with another.
     """
 
-    element: str
-    scale: str
-    block_size: int
     input: InputName
     method: QuantizerMethod
     rounding: QuantizerRounding
@@ -179,30 +175,20 @@ class QuantizerSpec:
         random_bits: int = 8,
         tensor_scale: bool = False,
     ) -> None:
-        of_element = formats.require_format("element", element, signed=True)
-        of_scale = formats.require_format("scale", scale, signed=False)
-        # The formats themselves are kept as well: they go along to another process.
-        for name, value in (
-            ("element", of_element.name),
-            ("scale", of_scale.name),
-            ("element_format", of_element),
-            ("scale_format", of_scale),
-            ("block_size", require_int("block_size", block_size)),
-            ("input", input),
-            ("method", method),
-            ("rounding", rounding),
-            ("random_bits", require_int("random_bits", random_bits)),
-            ("tensor_scale", tensor_scale),
-        ):
-            object.__setattr__(self, name, value)
-        if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
-            raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
+        self._set_block(element, scale, block_size)
+        self._set(
+            input=input,
+            method=method,
+            rounding=rounding,
+            random_bits=require_int("random_bits", random_bits),
+            tensor_scale=tensor_scale,
+        )
         _require_one_of("input", input, tuple(INPUTS))
         _require_one_of("method", method, QUANTIZER_METHODS)
         _require_one_of("rounding", rounding, QUANTIZER_ROUNDINGS)
-        require_method(method, of_element, of_scale)
-        if of_scale.nan_code is None:
-            raise ValueError(f"scale must have a NaN, for blocks with one in them, not be {of_scale.name!r}")
+        require_method(method, self.element_format, self.scale_format)
+        if self.scale_format.nan_code is None:
+            raise ValueError(f"scale must have a NaN, for blocks with one in them, not be {self.scale!r}")
         # Up to here a quotient by S * g rounded to float64 has the same position, to the last of these bits.
         if not 1 <= self.random_bits <= 16:
             raise ValueError(f"random_bits must be from 1 to 16, not {self.random_bits}")
@@ -254,16 +240,6 @@ class QuantizerSpec:
         )
 
     # The formats.
-
-    @cached_property
-    def element_format(self) -> Format:
-        """The element format."""
-        return formats.get(self.element)
-
-    @cached_property
-    def scale_format(self) -> Format:
-        """The scale format."""
-        return formats.get(self.scale)
 
     @property
     def input_format(self) -> InputFormat:

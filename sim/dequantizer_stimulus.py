@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.dequantizer import DequantizerSpec
-from .stimulus import Codes, StimulusSource, UnitStimulus, codes_text, draw_patterns, freeze, pack
+from .stimulus import (
+    Codes,
+    StimulusSource,
+    UnitStimulus,
+    codes_text,
+    draw_patterns,
+    freeze,
+    pack,
+    require_drawn,
+)
 
 __all__ = ["DequantizerStimulus", "directed", "random"]
 
@@ -109,9 +118,7 @@ def random(spec: DequantizerSpec, vectors: int, *, seed: int, stalls: bool = Tru
     Raises:
         ValueError: If `vectors` is below 1, or `seed` below 0.
     """
-    for name, value, least in (("vectors", vectors, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    require_drawn(vectors, seed)
     rng = np.random.default_rng([seed, 4])
     made = DequantizerStimulus(
         spec=spec,

@@ -18,7 +18,7 @@ from .stimulus import (
     draw_patterns,
     freeze,
     pack,
-    require_bulk,
+    require_drawn,
 )
 
 __all__ = [
@@ -313,9 +313,7 @@ def random(spec: QuantizerSpec, vectors: int, *, seed: int, stalls: bool = True)
     Raises:
         ValueError: If `vectors` is below 1, or `seed` below 0.
     """
-    for name, value, least in (("vectors", vectors, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    require_drawn(vectors, seed)
     rng = np.random.default_rng([seed, 2])
     g = _draw_g(spec, vectors, rng)
     x = _blocks(spec, vectors, np.ones(vectors, np.float32) if g is None else g, rng)
@@ -482,7 +480,7 @@ def bulk(spec: QuantizerSpec, vectors: int, *, seed: int) -> QuantizerStimulus:
     Raises:
         ValueError: If `vectors` is below 8, or `seed` below 0.
     """
-    require_bulk(vectors, seed)
+    require_drawn(vectors, seed, least=8)
     rng = np.random.default_rng([seed, 3])
     careful = random(spec, int(vectors * _CAREFUL), seed=seed, stalls=bool(rng.random() < _STALLED))
     rest, form = vectors - careful.vectors, spec.input_format

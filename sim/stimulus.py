@@ -26,7 +26,7 @@ __all__ = [
     "negated",
     "pack",
     "random",
-    "require_bulk",
+    "require_drawn",
 ]
 
 LONGEST: Final = 24
@@ -459,9 +459,9 @@ def random(
         ValueError: If `vectors` or `longest` is below 1, `seed` is below 0, or `spec` has no hardware.
     """
     require_hardware(spec)
-    for name, value, least in (("vectors", vectors, 1), ("longest", longest, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    require_drawn(vectors, seed)
+    if longest < 1:
+        raise ValueError(f"longest must be at least 1, not {longest}")
     rng = np.random.default_rng(seed)
     first, last = _sums(spec, vectors, min(longest, max(1, (1 << spec.guard) // spec.blocks)), rng)
     sum_of = np.cumsum(first) - 1
@@ -491,10 +491,10 @@ def random(
     )
 
 
-def require_bulk(vectors: int, seed: int) -> None:
-    """Raise ValueError if there is no bulk stimulus of so many vectors or from that seed."""
-    if vectors < 8:
-        raise ValueError(f"vectors must be at least 8, not {vectors}")
+def require_drawn(vectors: int, seed: int, *, least: int = 1) -> None:
+    """Raise ValueError if no stimulus of so many vectors can be drawn from that seed."""
+    if vectors < least:
+        raise ValueError(f"vectors must be at least {least}, not {vectors}")
     if seed < 0:
         raise ValueError(f"seed must be at least 0, not {seed}")
 
@@ -516,7 +516,7 @@ def bulk(spec: DotSpec, vectors: int, *, seed: int) -> Stimulus:
     Raises:
         ValueError: If `vectors` is below 8, or `seed` below 0.
     """
-    require_bulk(vectors, seed)
+    require_drawn(vectors, seed, least=8)
     rng = np.random.default_rng([seed, 1])
     directed = random(spec, int(vectors * _DIRECTED), seed=seed, stalls=bool(rng.random() < _STALLED))
     rest = vectors - directed.vectors

@@ -376,7 +376,7 @@ class _Model:
         for group in self._group.of("ff"):
             state = tuple(name.strip().strip('"').strip() for name in group.argument.split(","))
             text = group.attributes.get("clocked_on", "")
-            clocks = sorted(CellFunction(text).names)
+            clocks = sorted(CellFunction(text).names) if text else []
             if len(clocks) != 1:
                 raise ValueError(f"flip-flop {self._group.argument} must have one clock pin, not {text!r}")
             inverted = CellFunction(text).evaluate({clocks[0]: 0b10}, 0b11) == 0b01

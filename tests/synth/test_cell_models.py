@@ -176,3 +176,12 @@ def test_the_neutral_flip_flop():
     assert [[table(1.0, 1.0) for table in edge] for edge in flip_flop.setup["D"]] == [[TAU_PS * SETUP]] * 2
     # Sequencing overhead is 3 to 5 FO4 by every textbook's account.
     assert 3 < (CLOCK_TO_OUTPUT + 4 + SETUP) / 5 < 6
+
+
+@pytest.mark.parametrize("line", ["", 'clocked_on : "CK * D";'])
+def test_a_flip_flop_without_one_clock_pin_is_named(line):
+    text = liberty_text().replace('clocked_on : "CK";', line)
+    models = CellModels(Library.parse(LibrarySource("cells.lib", text.encode())))
+    seen = "CK * D" if line else ""
+    with pytest.raises(ValueError, match=whole(f"flip-flop DFF_X1 must have one clock pin, not {seen!r}")):
+        assert models["DFF_X1"]
