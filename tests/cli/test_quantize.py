@@ -113,7 +113,7 @@ def test_reports_every_way_beside_theory(blockdot, model, tmp_path):
     with (tmp_path / "r.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     document = json.loads((tmp_path / "r.json").read_text())
-    assert len(rows) == 3 * (4 + 6)
+    assert len(rows) == 3 * (4 + 7)
     x = model["layer.0.weight"].astype(np.float64)
     sigma = np.sqrt((x**2).mean())
     for row in rows:
@@ -272,7 +272,7 @@ def test_memory_holds_one_tensor(blockdot, rng, tmp_path):
     ("arguments", "message"),
     [
         (["--method", "best"], "method must be one of absmax, prevent_zero, four_over_six, search, floor, "
-         "ceil, not 'best'"),
+         "even, ceil, not 'best'"),
         (["--scale", "ue5m3", "--recipe", "transformer_engine"],
          "scale must be ue4m3 for recipe 'transformer_engine', not 'ue5m3'"),
         (["-o", "q.gguf"], "output must end in .csv, .json, .md or .safetensors, not q.gguf"),

@@ -250,7 +250,8 @@ def test_messages():
             ),
             (
                 ValueError,
-                "method must be one of absmax, prevent_zero, floor, ceil to be integrated, not 'search'",
+                "method must be one of absmax, prevent_zero, floor, even, ceil to be integrated, "
+                "not 'search'",
                 lambda: expected_error(1, method="search"),
             ),
             (
