@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccumulateOption",
     "BlockSizeOption",
+    "BlockUnitOptions",
     "BlocksOption",
     "BuildDirOption",
     "ElementOption",
@@ -58,14 +60,14 @@ __all__ = [
     "SegmentOption",
     "SpecArgument",
     "StagesOption",
+    "UnitKind",
     "UnitOption",
     "WorkersOption",
     "count",
     "expand_methods",
     "format_names",
+    "make_block_config",
     "make_config",
-    "make_dequantizer_config",
-    "make_quantizer_config",
     "make_spec",
     "parse_config",
     "require_unit",
@@ -74,8 +76,10 @@ __all__ = [
 _SPEC = "What is computed"
 _UNIT = "How it is built"
 
+UnitKind = Literal["dot", "quantizer", "dequantizer"]
+
 UnitOption = Annotated[
-    Literal["dot", "quantizer", "dequantizer"],
+    UnitKind,
     typer.Option(
         "--unit",
         help="dot: block dot products; quantizer: blocks of numbers to element codes and a scale code; "
@@ -401,60 +405,58 @@ def require_unit(unit: str, only: str, given: Mapping[str, tuple[object, object]
             raise ValueError(f"{name} must go with --unit {only}, not with {unit}")
 
 
-def make_dequantizer_config(
+@dataclass(frozen=True, kw_only=True)
+class BlockUnitOptions:
+    """What is asked of quantizers alone, and of dequantizers alone; the defaults are those of the options."""
+
+    input: InputName = "bf16"
+    method: QuantizerMethod = "absmax"
+    rounding: QuantizerRounding = "nearest_even"
+    random_bits: int = 8
+    tensor_scale: bool = False
+    output_format: OutputName = "bf16"
+
+
+def make_block_config(
+    unit: UnitKind,
+    asked: BlockUnitOptions,
     *,
     element: str,
     scale: str,
     block_size: int,
-    output: OutputName,
     stages: int | None = None,
     optimise: "Optimise" = "area",
     flow: "Flow" = "stream",
     order: int = 0,
-) -> "DequantizerConfig":
-    """Return the configuration of the dequantizer that the shared options describe, combinational by default.
+) -> "QuantizerConfig | DequantizerConfig | None":
+    """Return the configuration of the quantizer or dequantizer that the options describe; None for ``dot``.
+
+    It is combinational by default.
 
     Raises:
-        ValueError: If it is not a legal one.
+        ValueError: If it is not a legal one, or an option is given that goes with another kind of unit.
     """
-    from ..hw import DequantizerConfig
+    for field in fields(asked):
+        only = "dequantizer" if field.name == "output_format" else "quantizer"
+        require_unit(
+            unit, only, {f"--{field.name.replace('_', '-')}": (getattr(asked, field.name), field.default)}
+        )
+    if unit == "dot":
+        return None
+    from ..hw import DequantizerConfig, QuantizerConfig
 
-    spec = DequantizerSpec(element=element, scale=scale, block_size=block_size, output=output)
-    return DequantizerConfig(spec, stages=stages or 0, optimise=optimise, flow=flow, order=order)
-
-
-def make_quantizer_config(
-    *,
-    element: str,
-    scale: str,
-    block_size: int,
-    input: InputName,
-    method: QuantizerMethod,
-    rounding: QuantizerRounding = "nearest_even",
-    random_bits: int = 8,
-    tensor_scale: bool = False,
-    stages: int | None = None,
-    optimise: "Optimise" = "area",
-    flow: "Flow" = "stream",
-    order: int = 0,
-) -> "QuantizerConfig":
-    """Return the configuration of the quantizer that the shared options describe, combinational by default.
-
-    Raises:
-        ValueError: If it is not a legal one.
-    """
-    from ..hw import QuantizerConfig
-
-    if rounding != "stochastic" and random_bits != 8:
-        raise ValueError(f"--random-bits must go with --rounding stochastic, not with {rounding}")
+    block: dict[str, Any] = {"element": element, "scale": scale, "block_size": block_size}
+    built: dict[str, Any] = {"stages": stages or 0, "optimise": optimise, "flow": flow, "order": order}
+    if unit == "dequantizer":
+        return DequantizerConfig(DequantizerSpec(**block, output=asked.output_format), **built)
+    if asked.rounding != "stochastic" and asked.random_bits != 8:
+        raise ValueError(f"--random-bits must go with --rounding stochastic, not with {asked.rounding}")
     spec = QuantizerSpec(
-        element=element,
-        scale=scale,
-        block_size=block_size,
-        input=input,
-        method=method,
-        rounding=rounding,
-        random_bits=random_bits,
-        tensor_scale=tensor_scale,
+        **block,
+        input=asked.input,
+        method=asked.method,
+        rounding=asked.rounding,
+        random_bits=asked.random_bits,
+        tensor_scale=asked.tensor_scale,
     )
-    return QuantizerConfig(spec, stages=stages or 0, optimise=optimise, flow=flow, order=order)
+    return QuantizerConfig(spec, **built)

@@ -1,10 +1,11 @@
 """The command that repeats a simulation: what a mismatch is printed with."""
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
+    from ..hw.config import PipelineConfig
     from ..sim.engines.run import Engine
     from ..sim.stimulus import StimulusSource
     from ..verify.compare import Mismatch
@@ -68,13 +69,8 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
         }
         if spec.accumulate == "aligned":
             flags["--fraction"] = spec.fraction
-    if config.optimise != "area":
-        flags["--optimise"] = config.optimise
-    if config.order:
-        flags["--order"] = config.order
-    if config.segment is not None:
-        flags["--segment"] = config.segment
-    return [str(word) for flag in flags.items() for word in flag]
+    words = _words(flags, config)
+    return words if config.segment is None else [*words, "--segment", str(config.segment)]
 
 
 def _quantizer_words(config: "QuantizerConfig") -> list[str]:
@@ -91,11 +87,7 @@ def _quantizer_words(config: "QuantizerConfig") -> list[str]:
     if spec.stochastic:
         flags["--rounding"] = spec.rounding
         flags["--random-bits"] = spec.random_bits
-    if config.optimise != "area":
-        flags["--optimise"] = config.optimise
-    if config.order:
-        flags["--order"] = config.order
-    words = [str(word) for flag in flags.items() for word in flag]
+    words = _words(flags, config)
     return [*words, "--tensor-scale"] if spec.tensor_scale else words
 
 
@@ -109,6 +101,11 @@ def _dequantizer_words(config: "DequantizerConfig") -> list[str]:
         "--output-format": spec.output,
         "--stages": config.stages,
     }
+    return _words(flags, config)
+
+
+def _words(flags: dict[str, object], config: "PipelineConfig[Any]") -> list[str]:
+    """Return options with their values; behind them what of the unit's form is not as by default."""
     if config.optimise != "area":
         flags["--optimise"] = config.optimise
     if config.order:

@@ -16,6 +16,7 @@ from .options import (
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
+    BlockUnitOptions,
     BuildDirOption,
     ElementOption,
     FractionOption,
@@ -35,9 +36,8 @@ from .options import (
     SegmentOption,
     StagesOption,
     UnitOption,
+    make_block_config,
     make_config,
-    make_dequantizer_config,
-    make_quantizer_config,
     make_spec,
     require_unit,
 )
@@ -166,52 +166,35 @@ def simulate(
             "--against": (against, None),
         },
     )
-    require_unit(
+    block = make_block_config(
         unit,
-        "quantizer",
-        {
-            "--input": (input, "bf16"),
-            "--method": (method, "absmax"),
-            "--rounding": (rounding, "nearest_even"),
-            "--random-bits": (random_bits, 8),
-            "--tensor-scale": (tensor_scale, False),
-        },
-    )
-    require_unit(unit, "dequantizer", {"--output-format": (output_format, "bf16")})
-    built: StreamUnit
-    stimulus: UnitStimulus
-    if unit == "quantizer":
-        quantizer = make_quantizer_config(
-            element=element,
-            scale=scale,
-            block_size=block_size,
+        BlockUnitOptions(
             input=input,
             method=method,
             rounding=rounding,
             random_bits=random_bits,
             tensor_scale=tensor_scale,
-            stages=stages,
-            optimise=optimise,
-            order=order,
-        )
-        built = quantizer.build()
-        stimulus = _numbers(
-            quantizer.spec, vectors, directed=directed, seed=seed, stalls=stalls, tensor=tensor
-        )
-    elif unit == "dequantizer":
-        if tensor is not None:
+            output_format=output_format,
+        ),
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        stages=stages,
+        optimise=optimise,
+        order=order,
+    )
+    built: StreamUnit
+    stimulus: UnitStimulus
+    if block is not None:
+        built = block.build()
+        if isinstance(block.spec, QuantizerSpec):
+            stimulus = _numbers(
+                block.spec, vectors, directed=directed, seed=seed, stalls=stalls, tensor=tensor
+            )
+        elif tensor is not None:
             raise ValueError("--tensor must go with --unit dot or quantizer, not with dequantizer")
-        dequantizer = make_dequantizer_config(
-            element=element,
-            scale=scale,
-            block_size=block_size,
-            output=output_format,
-            stages=stages,
-            optimise=optimise,
-            order=order,
-        )
-        built = dequantizer.build()
-        stimulus = _quantized(dequantizer.spec, vectors, directed=directed, seed=seed, stalls=stalls)
+        else:
+            stimulus = _quantized(block.spec, vectors, directed=directed, seed=seed, stalls=stalls)
     else:
         spec = make_spec(
             element=element,
@@ -274,14 +257,24 @@ def _codes(
     if tensor is None:
         if against is not None:
             raise ValueError("against must come with a tensor, not alone")
-        count = 10_000 if vectors is None else vectors
+        count = _count(vectors)
         return random(spec, count, seed=seed, longest=LONGEST if longest is None else longest, stalls=stalls)
-    if vectors is not None:
-        raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
+    _refuse_vectors(vectors)
     left = read_operand(spec, 0, tensor)
     right = _next_rows(left, spec) if against is None else read_operand(spec, 1, against)
     tensors = (tensor, against) if against else (tensor,)
     return tensor_stimulus(spec, left, right, stalls=seed if stalls else None, tensors=tensors)
+
+
+def _count(vectors: int | None) -> int:
+    """Return how many random inputs are drawn."""
+    return 10_000 if vectors is None else vectors
+
+
+def _refuse_vectors(vectors: int | None) -> None:
+    """Raise ValueError if a number of inputs is given beside a tensor."""
+    if vectors is not None:
+        raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
 
 
 def _quantized(
@@ -294,8 +287,7 @@ def _quantized(
         if vectors is not None:
             raise ValueError("directed must come without vectors, which it chooses")
         return dequantizer_stimulus.directed(spec)
-    count = 10_000 if vectors is None else vectors
-    return dequantizer_stimulus.random(spec, count, seed=seed, stalls=stalls)
+    return dequantizer_stimulus.random(spec, _count(vectors), seed=seed, stalls=stalls)
 
 
 def _numbers(
@@ -316,10 +308,8 @@ def _numbers(
             raise ValueError("directed must come without a tensor and without vectors, which it chooses")
         return quantizer_stimulus.directed(spec)
     if tensor is None:
-        count = 10_000 if vectors is None else vectors
-        return quantizer_stimulus.random(spec, count, seed=seed, stalls=stalls)
-    if vectors is not None:
-        raise ValueError("vectors must not be given with a tensor, whose blocks are the vectors")
+        return quantizer_stimulus.random(spec, _count(vectors), seed=seed, stalls=stalls)
+    _refuse_vectors(vectors)
     values = read_tensor(tensor).astype(np.float32, copy=False)
     if not values.size or values.shape[-1] % spec.block_size:
         raise ValueError(

@@ -3,7 +3,7 @@
 import importlib.metadata
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from .options import (
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
+    BlockUnitOptions,
     ElementOption,
     FlowOption,
     FractionOption,
@@ -31,12 +32,14 @@ from .options import (
     SegmentOption,
     StagesOption,
     UnitOption,
+    make_block_config,
     make_config,
-    make_dequantizer_config,
-    make_quantizer_config,
     make_spec,
     require_unit,
 )
+
+if TYPE_CHECKING:
+    from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
 
 __all__ = ["verilog"]
 
@@ -117,45 +120,25 @@ def verilog(
             "--testbench": (testbench, None),
         },
     )
-    require_unit(
+    config: QuantizerConfig | DequantizerConfig | UnitConfig | None = make_block_config(
         unit,
-        "quantizer",
-        {
-            "--input": (input, "bf16"),
-            "--method": (method, "absmax"),
-            "--rounding": (rounding, "nearest_even"),
-            "--random-bits": (random_bits, 8),
-            "--tensor-scale": (tensor_scale, False),
-        },
-    )
-    require_unit(unit, "dequantizer", {"--output-format": (output_format, "bf16")})
-    if unit == "quantizer":
-        config = make_quantizer_config(
-            element=element,
-            scale=scale,
-            block_size=block_size,
+        BlockUnitOptions(
             input=input,
             method=method,
             rounding=rounding,
             random_bits=random_bits,
             tensor_scale=tensor_scale,
-            stages=stages,
-            optimise=optimise,
-            flow=flow,
-            order=order,
-        )
-    elif unit == "dequantizer":
-        config = make_dequantizer_config(
-            element=element,
-            scale=scale,
-            block_size=block_size,
-            output=output_format,
-            stages=stages,
-            optimise=optimise,
-            flow=flow,
-            order=order,
-        )
-    else:
+            output_format=output_format,
+        ),
+        element=element,
+        scale=scale,
+        block_size=block_size,
+        stages=stages,
+        optimise=optimise,
+        flow=flow,
+        order=order,
+    )
+    if config is None:
         spec = make_spec(
             element=element,
             scale=scale,

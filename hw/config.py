@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protoc
 
 from ..base.argument_checks import require_int
 from ..model import DotSpec
-from ..model.formats import NO_SCALE
 
 if TYPE_CHECKING:
     from .dot_unit import DotUnit
@@ -113,6 +112,11 @@ class PipelineConfig(ABC, Generic[Spec]):
         """Return the configuration that differs from this one in its stages alone."""
         return replace(self, stages=stages)
 
+    @property
+    def form(self) -> dict[str, Any]:
+        """What every unit's constructor takes besides the specification, by name."""
+        return {"stages": self.stages, "optimise": self.optimise, "flow": self.flow, "order": self.order}
+
     # Names.
 
     @property
@@ -212,7 +216,7 @@ def keeps_carries(spec: DotSpec) -> bool:
 
 def has_hardware(spec: DotSpec) -> bool:
     """Return whether there is hardware of a specification."""
-    return spec.scale != NO_SCALE.name or spec.term_size == 1
+    return spec.has_scales or spec.term_size == 1
 
 
 def require_hardware(spec: DotSpec) -> None:

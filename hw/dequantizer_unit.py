@@ -205,13 +205,7 @@ class DequantizerUnit(StreamUnit):
     @classmethod
     def of(cls, config: DequantizerConfig) -> Self:
         """Return the unit of a configuration."""
-        return cls(
-            config.spec,
-            stages=config.stages,
-            optimise=config.optimise,
-            flow=config.flow,
-            order=config.order,
-        )
+        return cls(config.spec, **config.form)
 
     @property
     def data_ports(self) -> tuple[Port, ...]:

@@ -5,7 +5,6 @@ from typing import Any, Self
 from amaranth.hdl import Module, Signal, Value
 
 from ..model import DotSpec
-from ..model.formats import NO_SCALE
 from .config import Flow, Optimise, UnitConfig
 from .datapath import make_datapath
 from .pipeline import PipelineControl, build_data
@@ -81,14 +80,7 @@ class DotUnit(StreamUnit):
         """
         if config.tile is not None:
             raise ValueError(f"tile must be None for a single unit, not {config.tile}")
-        return cls(
-            config.spec,
-            stages=config.stages,
-            optimise=config.optimise,
-            flow=config.flow,
-            order=config.order,
-            segment=config.segment,
-        )
+        return cls(config.spec, **config.form, segment=config.segment)
 
     @property
     def data_ports(self) -> tuple[Port, ...]:
@@ -101,7 +93,7 @@ class DotUnit(StreamUnit):
             meaning = vector_meaning(fmt.name, fmt.bits, count, f"elements of {name}{above}")
             ports.append(Port(f"i_{name}", count * fmt.bits, "in", meaning))
         for name, fmt in zip("ab", spec.scales, strict=True):
-            if fmt.bits:
+            if spec.has_scales:
                 meaning = vector_meaning(fmt.name, fmt.bits, spec.blocks, f"block scale of {name}")
                 ports.append(Port(f"i_{name}_scale", spec.blocks * fmt.bits, "in", meaning))
         return tuple(ports)
@@ -119,7 +111,6 @@ class DotUnit(StreamUnit):
 
     def build(self, m: Module, platform: object, control: PipelineControl | None) -> Value:
         """Build the datapath and return the result."""
-        scaled = self.spec.scale != NO_SCALE.name
-        scales = (self.i_a_scale, self.i_b_scale) if scaled else (None, None)
+        scales = (self.i_a_scale, self.i_b_scale) if self.spec.has_scales else (None, None)
         codes = Codes(self.i_a, self.i_b, *scales)
         return build_data(m, platform, self.datapath.steps, self._cuts, codes, control).result

@@ -64,13 +64,7 @@ class QuantizerUnit(StreamUnit):
     @classmethod
     def of(cls, config: QuantizerConfig) -> Self:
         """Return the unit of a configuration."""
-        return cls(
-            config.spec,
-            stages=config.stages,
-            optimise=config.optimise,
-            flow=config.flow,
-            order=config.order,
-        )
+        return cls(config.spec, **config.form)
 
     @property
     def data_ports(self) -> tuple[Port, ...]:

@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model import DotSpec
-from ..model.formats import NO_SCALE
 from .config import Flow, Optimise, UnitConfig
 from .datapath import make_datapath
 from .hierarchy import add_submodule
@@ -53,7 +52,7 @@ class DotCell(wiring.Component):
             {
                 "a": In(a),
                 "b": In(b),
-                **({"a_scale": In(a_scale), "b_scale": In(b_scale)} if a_scale else {}),
+                **({"a_scale": In(a_scale), "b_scale": In(b_scale)} if spec.has_scales else {}),
                 **({"move": In(1)} if config.stages else {}),
                 **({"first": In(1), "enable": In(1)} if spec.accumulates else {}),
                 "result": Out(spec.result_format.bits),
@@ -65,8 +64,7 @@ class DotCell(wiring.Component):
         config = self.config
         steps = make_datapath(config, decoded=True).steps
         cuts = place_registers(steps, config.stages, config.optimise)
-        scaled = config.spec.scale != NO_SCALE.name
-        scales = (self.a_scale, self.b_scale) if scaled else (None, None)
+        scales = (self.a_scale, self.b_scale) if config.spec.has_scales else (None, None)
         codes = Codes(self.a, self.b, *scales)
         control = None
         if config.stages:
@@ -141,16 +139,7 @@ class DotArray(StreamUnit):
         if config.tile is None:
             raise ValueError("tile must be rows and columns for a tile, not None")
         rows, columns = config.tile
-        return cls(
-            config.spec,
-            rows=rows,
-            columns=columns,
-            stages=config.stages,
-            optimise=config.optimise,
-            flow=config.flow,
-            order=config.order,
-            segment=config.segment,
-        )
+        return cls(config.spec, rows=rows, columns=columns, **config.form, segment=config.segment)
 
     @property
     def _sides(self) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
@@ -172,7 +161,7 @@ class DotArray(StreamUnit):
             )
             ports.append(Port(f"i_{name}", lanes * count * fmt.bits, "in", meaning))
         for (name, side, count), fmt in zip(self._sides, spec.scales, strict=True):
-            if not fmt.bits:
+            if not spec.has_scales:
                 continue
             meaning = vector_meaning(
                 fmt.name,
@@ -224,7 +213,7 @@ class DotArray(StreamUnit):
                 cell = DotCell(self.config)
                 add_submodule(m, platform, f"cell_{i * self.columns + j}", cell)
                 m.d.comb += [cell.a.eq(vectors["a"][i]), cell.b.eq(vectors["b"][j])]
-                if scale_bits[0]:
+                if spec.has_scales:
                     m.d.comb += [
                         cell.a_scale.eq(self.i_a_scale.word_select(i, scale_bits[0])),
                         cell.b_scale.eq(self.i_b_scale.word_select(j, scale_bits[1])),

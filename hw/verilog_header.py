@@ -56,7 +56,7 @@ def _purpose(unit: StreamUnit) -> str:
         return "Quantizer: makes element codes, and the code of their scale, of a block of numbers."
     if isinstance(unit.spec, DequantizerSpec):
         return "Dequantizer: makes numbers of a block's element codes and the code of their scale."
-    scales = "" if unit.spec.scale == NO_SCALE.name else "a_scale * b_scale * "
+    scales = "a_scale * b_scale * " if unit.spec.has_scales else ""
     value = f"A block is worth {scales}sum(a[k] * b[k]), exactly."
     if isinstance(unit, DotArray):
         return (
@@ -92,7 +92,7 @@ def _dot_facts(spec: DotSpec) -> _Facts:
         else:
             yield f"{label} a", _format(a)
             yield f"{label} b", _format(b)
-    under = "" if spec.scale == NO_SCALE.name else " under one scale"
+    under = " under one scale" if spec.has_scales else ""
     yield "block", f"{spec.block_size} elements{under}; {spec.blocks} in an input"
     accumulation = ACCUMULATIONS[spec.accumulate]
     more = f"; a sum is of at most 2^{spec.guard} blocks" if accumulation.guard else ""

@@ -490,7 +490,7 @@ class ComputedProduct(MatrixProduct[slice]):
         for k, row in enumerate(range(a.start, a.stop)):
             of_a = np.broadcast_to(self.a.codes[row].reshape(*shape[1:], -1), codes.shape)
             a_scale = np.broadcast_to(self.a.scales[row].reshape(shape[1:]), shape)
-            result[k] = spec.compute(of_a, codes, *(() if spec.scale == "none" else (a_scale, scales)))
+            result[k] = spec.compute(of_a, codes, *((a_scale, scales) if spec.has_scales else ()))
         return result
 
 

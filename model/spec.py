@@ -247,6 +247,11 @@ class DotSpec:
         return _pair(self.scale, "scale")
 
     @property
+    def has_scales(self) -> bool:
+        """Whether blocks have scales: not under ``scale="none"``, where nothing takes codes of scales."""
+        return self.scale != formats.NO_SCALE.name
+
+    @property
     def result_format(self) -> ResultFormat:
         """What `result` names: the format in which a unit gives results."""
         return RESULTS[self.result]
@@ -396,15 +401,13 @@ class DotSpec:
         Returns:
             As of `compute`.
         """
-        scaled = any(fmt.bits for fmt in self.scales)
-        return self.result_format.encode(self.compute(*(codes if scaled else codes[:2])))
+        return self.result_format.encode(self.compute(*(codes if self.has_scales else codes[:2])))
 
     def _scale_codes(self, name: str, codes: npt.ArrayLike | None, a: npt.ArrayLike) -> npt.ArrayLike:
         """Return the codes of scales: those that are given, or those that stand for none."""
-        without = self.scales == (formats.NO_SCALE, formats.NO_SCALE)
-        if without == (codes is None):
+        if self.has_scales == (codes is not None):
             return np.zeros(np.shape(a)[:-1], np.uint8) if codes is None else codes
-        raise ValueError(f"{name} must {'not ' if without else ''}be given for {self.name}")
+        raise ValueError(f"{name} must {'' if self.has_scales else 'not '}be given for {self.name}")
 
     def check_groups(self, groups: int) -> None:
         """Raise ValueError unless that many groups can be accumulated."""

@@ -652,7 +652,7 @@ def _level(
 
 def _scales(spec: DotSpec, sum_of: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Codes, Codes]:
     """Draw finite scale codes, shape (vectors, blocks), of a kind for each sum."""
-    if not any(fmt.bits for fmt in spec.scales):
+    if not spec.has_scales:
         a, b = (np.zeros((len(sum_of), spec.blocks), fmt.dtype) for fmt in spec.scales)
         return a, b
     vectors, sums = len(sum_of), int(sum_of[-1]) + 1

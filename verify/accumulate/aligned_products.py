@@ -219,7 +219,7 @@ class AlignedProductBins(BinGroup):
         )
         far = f"{NOT_DRIVEN}no zero is so far above the least product under the same scales"
         self.bins["zeros that would cut something off"] = "" if lowest > quantum else far
-        alone = any(fmt.bits for fmt in spec.scales) or lowest > max(quantum, _least_result(spec))
+        alone = spec.has_scales or lowest > max(quantum, _least_result(spec))
         self.bins["zeros alone that would cut the sum"] = "" if alone else far
         for k in range(count):
             self.bins[f"product {k} ahead"] = ""

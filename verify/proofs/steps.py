@@ -9,7 +9,6 @@ from amaranth.hdl import Module, Signal, Value, signed
 from ...hw import DotUnit
 from ...hw.hierarchy import Emitter
 from ...hw.steps.records import Accumulating, Codes, Record
-from ...model.formats import NO_SCALE
 
 __all__ = ["Chain", "StepNetlist"]
 
@@ -73,12 +72,11 @@ class Chain:
         self.unit = unit
         emitter = Emitter("component")
         count = spec.block_size * spec.blocks
-        scaled = spec.scale != NO_SCALE.name
         live: Record = Codes(
             Signal(count * spec.elements[0].bits),
             Signal(count * spec.elements[1].bits),
-            Signal(spec.blocks * spec.scales[0].bits) if scaled else None,
-            Signal(spec.blocks * spec.scales[1].bits) if scaled else None,
+            Signal(spec.blocks * spec.scales[0].bits) if spec.has_scales else None,
+            Signal(spec.blocks * spec.scales[1].bits) if spec.has_scales else None,
         )
         self.steps: list[StepNetlist] = []
         texts: list[str] = []
