@@ -502,9 +502,7 @@ class CompiledProduct(MatrixProduct[npt.NDArray[np.float32]]):
         self.compiled = compiled
         self.width = _short_unit(self.spec) * self.a.block_size
         self.dtype = np.dtype(np.float64 if self.spec.accumulate == "exact" else np.float32)
-        rows, columns = self.kernel = compiled.tile_shape(self.dtype)
-        height, width = self.tile
-        self.tile = max(1, height // rows) * rows, max(1, width // columns) * columns
+        self.kernel, self.tile = _whole_tiles(compiled, self.dtype, self.tiling)
 
     @staticmethod
     def applies(product: RoundedProduct) -> bool:
@@ -532,6 +530,14 @@ class CompiledProduct(MatrixProduct[npt.NDArray[np.float32]]):
             return total[: rows.stop - rows.start, : columns.stop - columns.start].astype(
                 np.float32, copy=False
             )
+
+
+def _whole_tiles(
+    compiled: ModuleType, dtype: npt.DTypeLike, tiling: Tiling
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return rows and columns of the kernels' tiles, and those of a tile of the result made of whole ones."""
+    rows, columns = compiled.tile_shape(dtype)
+    return (rows, columns), (max(1, tiling.rows // rows) * rows, max(1, tiling.columns // columns) * columns)
 
 
 def _short_unit(spec: DotSpec) -> int:
@@ -619,9 +625,7 @@ class CompiledAlignedProduct(MatrixProduct[_AlignedSide]):
     def __init__(self, product: AlignedProduct, compiled: ModuleType, tiling: Tiling | None = None) -> None:
         super().__init__(product.spec, product.a, product.b, tiling or _COMPILED_ALIGNED_TILING)
         self.product, self.compiled = product, compiled
-        rows, columns = self.kernel = compiled.tile_shape(np.float32)
-        height, width = self.tile
-        self.tile = max(1, height // rows) * rows, max(1, width // columns) * columns
+        self.kernel, self.tile = _whole_tiles(compiled, np.float32, self.tiling)
 
     @staticmethod
     def applies(product: AlignedProduct) -> bool:
@@ -674,15 +678,13 @@ def product_of(
     """
     if spec.accumulate not in _TILINGS or spec.term_size == 1:
         return ComputedProduct(spec, a, b, tiling)
-    multiplications = a.rows * b.rows * a.blocks * a.block_size
+    elements = a.rows * b.rows * a.blocks * a.block_size // _MULTIPLICATIONS
     if spec.accumulate == "aligned":
         aligned = AlignedProduct(spec, a, b, tiling)
-        if CompiledAlignedProduct.applies(aligned) and (
-            compiled := loops(multiplications // _MULTIPLICATIONS)
-        ):
+        if CompiledAlignedProduct.applies(aligned) and (compiled := loops(elements)):
             return CompiledAlignedProduct(aligned, compiled, tiling)
         return aligned
     product = RoundedProduct(spec, a, b, tiling)
-    if CompiledProduct.applies(product) and (compiled := loops(multiplications // _MULTIPLICATIONS)):
+    if CompiledProduct.applies(product) and (compiled := loops(elements)):
         return CompiledProduct(product, compiled, tiling)
     return product

@@ -324,7 +324,7 @@ def run_case(kind: str, number: int, seed: int, folder: Path) -> str:
     """
     try:
         return KINDS[kind](random.Random(f"{seed} {kind} {number}"), folder)
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is a fault that is told with its case
         again = f"python -m studies.fuzz_readers --seed {seed} --case {kind}:{number}"
         raise FuzzError(f"{type(error).__name__}: {error}; again by: {again}") from error
 

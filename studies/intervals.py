@@ -1,9 +1,17 @@
-"""How pages print a difference with its interval."""
+"""Differences with their intervals, as stored results have them and as pages print them."""
 
-__all__ = ["Interval", "half_width", "interval_text"]
+from blockdot.lab.statistics import Estimate
+
+__all__ = ["Interval", "half_width", "interval_of", "interval_text"]
 
 Interval = dict[str, float]
 """``mean``, ``low`` and ``high``."""
+
+
+def interval_of(estimate: Estimate, unit: float = 1.0) -> Interval:
+    """Return an estimate as stored results have it, in units of so much."""
+    low, high = estimate.interval
+    return {"mean": estimate.mean / unit, "low": low / unit, "high": high / unit}
 
 
 def half_width(interval: Interval) -> float:

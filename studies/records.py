@@ -5,13 +5,13 @@ follow. Each further line is one record, with the name of its table.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from blockdot.base.whole_files import write_whole
 
-__all__ = ["Record", "read_records", "write_records"]
+__all__ = ["Record", "joined", "read_records", "write_records"]
 
 Record = dict[str, Any]
 """A JSON object."""
@@ -63,3 +63,8 @@ def read_records(path: Path) -> Record:
         if len(tables[name]) != count:
             raise ValueError(f"{path} must have {count} records of {name}, not {len(tables[name])}")
     return heading | tables
+
+
+def joined(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:
+    """Return records of units, each new one in the place of that of the same library and unit, or behind."""
+    return list({(row["library"], row["unit"]): row for row in (*old, *new)}.values())

@@ -47,6 +47,7 @@ from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
+from ..intervals import interval_of
 from ..records import read_records, write_records
 from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, WORTH_PICTURE, answer_files
 from .picture import draw_answer
@@ -365,8 +366,7 @@ def _tile_row(library: str, cost: TileCost) -> dict[str, Any]:
 
 
 def _short(estimate: Estimate) -> dict[str, float]:
-    low, high = estimate.interval
-    return {"mean": round(estimate.mean, 4), "low": round(low, 4), "high": round(high, 4)}
+    return {name: round(value, 4) for name, value in interval_of(estimate).items()}
 
 
 def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:

@@ -85,11 +85,12 @@ def _lines(stored: Record) -> Iterator[str]:
         "leaves open. [The differences](#the-differences) has the intervals."
     )
     yield ""
-    for number, line in enumerate(_findings(stored), 1):
+    compared = _comparisons(stored)
+    for number, line in enumerate(_findings(stored, compared), 1):
         yield f"{number}. {line}"
     yield ""
     yield from _compared(stored, plain)
-    yield from _differences(stored)
+    yield from _differences(compared)
     for narrow, name in _MODELS.items():
         yield from _fronts(stored, narrow, name)
     yield from _areas(stored)
@@ -282,9 +283,8 @@ def _pairs(
     return ((size, before[size], after[size]) for size in _SIZES)
 
 
-def _findings(stored: Record) -> Iterator[str]:
+def _findings(stored: Record, compared: Sequence[_Comparison]) -> Iterator[str]:
     """Yield what wins where, and how sure that is; what was not evaluated is left out."""
-    compared = _comparisons(stored)
     more = {
         _BIT: f" The bit's area: {_bit(stored)}.",
         _WEIGHTS: " That costs no area: weights are quantized by software.",
@@ -333,9 +333,8 @@ def _of_exact_sums(stored: Record) -> Iterator[str]:
         )
 
 
-def _differences(stored: Record) -> Iterator[str]:
+def _differences(compared: Sequence[_Comparison]) -> Iterator[str]:
     """Yield the table of what is compared."""
-    compared = _comparisons(stored)
     if not compared:
         return
     yield "## The differences"

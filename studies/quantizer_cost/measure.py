@@ -28,7 +28,6 @@ from blockdot.lab.cost.priced_unit import PricedUnit, unit_record
 from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.price import QuantizerChoices
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
-from blockdot.lab.statistics import Estimate
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.model.quantize import Method
 from blockdot.synth.installed_libraries import find_library
@@ -36,8 +35,8 @@ from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
-from ..intervals import Interval
-from ..records import read_records, write_records
+from ..intervals import interval_of
+from ..records import joined, read_records, write_records
 from .page import PAGE, PICTURE, draw_amortised, page_text
 
 __all__ = ["DEQUANTIZER", "METHODS", "MORE", "SCALES", "STORED", "main", "measure_quantizers"]
@@ -144,39 +143,30 @@ def measure_quantizers(
             )
             rows = [_row(comparison, cost) | {"pairs": orders} for cost in comparison.costs]
             if table == "quantizers":
-                stored["more"] = _joined(stored["more"], rows[len(quantizers) :])
+                stored["more"] = joined(stored["more"], rows[len(quantizers) :])
                 rows = rows[: len(quantizers)]
-            if table == "dequantizers":
-                stored[table] = _joined(stored[table], rows)
-            elif kept is None:
-                stored[table] = [*stored[table], *rows]
-            else:
-                stored[table] = _replaced(stored[table], rows, methods)
+                if kept is not None:
+                    rows = _of_methods(rows, methods, stored[table])
+            stored[table] = joined(stored[table], rows)
         if keep is not None:
             keep(stored)
     return stored
 
 
-def _replaced(
-    old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], methods: Sequence[Method]
+def _of_methods(
+    rows: Sequence[dict[str, Any]], methods: Sequence[Method], old: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return rows of which those of some methods are replaced by new ones, each where it was.
+    """Return the rows of some methods, each of which replaces an old one.
 
     Raises:
         ValueError: If one was not there.
     """
-    rows = {(row["library"], row["unit"]): row for row in old}
-    for row in new:
-        if row["method"] in methods:
-            if (row["library"], row["unit"]) not in rows:
-                raise ValueError(f"{row['unit']} on {row['library']} must be kept already to be replaced")
-            rows[row["library"], row["unit"]] = row
-    return list(rows.values())
-
-
-def _joined(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with new ones, each in the place of one of the same unit, or behind."""
-    return list({(row["library"], row["unit"]): row for row in (*old, *new)}.values())
+    there = {(row["library"], row["unit"]) for row in old}
+    found = [row for row in rows if row["method"] in methods]
+    for row in found:
+        if (row["library"], row["unit"]) not in there:
+            raise ValueError(f"{row['unit']} on {row['library']} must be kept already to be replaced")
+    return found
 
 
 def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
@@ -193,14 +183,9 @@ def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
     for metric in ("area", "period"):
         if delta := comparison.delta(cost.unit, metric):
             unit = comparison.library.nand2_area if metric == "area" else 1.0
-            row[f"{metric}_delta"] = _interval(delta.absolute, unit)
-            row[f"{metric}_percent"] = _interval(delta.relative)
+            row[f"{metric}_delta"] = interval_of(delta.absolute, unit)
+            row[f"{metric}_percent"] = interval_of(delta.relative)
     return row
-
-
-def _interval(estimate: Estimate, unit: float = 1.0) -> Interval:
-    low, high = estimate.interval
-    return {"mean": estimate.mean / unit, "low": low / unit, "high": high / unit}
 
 
 def _errors(block_size: int, methods: Sequence[Method]) -> list[dict[str, Any]]:

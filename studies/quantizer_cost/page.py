@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from blockdot.lab.demo_weights import WEIGHT
 from blockdot.lab.reports.records import markdown_lines
+from blockdot.model.quantizer import INPUTS, QuantizerSpec
 from blockdot.synth.recipes import FLOW_VERSION
 
 from ..intervals import Interval, half_width, interval_text
@@ -239,7 +240,7 @@ def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
     )
     yield ""
     if any(row["tensor_scale"] for row in rows):
-        size, bits = stored["block_size"], {"bf16": 16, "fp16": 16, "fp32": 32}[rows[0]["input"]]
+        size, bits = stored["block_size"], INPUTS[rows[0]["input"]].bits
         read = size * bits / 8
         written = size * 4 / 8 + 1
         yield (
@@ -254,7 +255,7 @@ def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
 
 def _besides(row: dict[str, Any]) -> Iterator[str]:
     if row["rounding"] == "stochastic":
-        yield f"rounding by {row['spec'].rpartition('stochastic')[2].partition('_')[0]} random bits"
+        yield f"rounding by {QuantizerSpec.parse(row['spec']).random_bits} random bits"
     if row["tensor_scale"]:
         yield "a tensor scale"
 

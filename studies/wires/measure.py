@@ -21,7 +21,6 @@ from blockdot.lab.cost.jobs import Progress, Runner
 from blockdot.lab.cost.placed_cost import CELL_PLACEMENTS, WiredCost, placed_costs
 from blockdot.lab.cost.priced_unit import unit_record
 from blockdot.lab.price import UnitChoices
-from blockdot.lab.statistics import Estimate
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
 from blockdot.synth.physical.cell_geometry import CellGeometry, geometry_of
@@ -30,11 +29,11 @@ from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
-from ..intervals import Interval
-from ..records import read_records, write_records
+from ..intervals import interval_of
+from ..records import joined, read_records, write_records
 from .page import PAGE, with_figures
 
-__all__ = ["ACCUMULATES", "STORED", "main", "measure_wires", "replaced"]
+__all__ = ["ACCUMULATES", "STORED", "main", "measure_wires"]
 
 STORED: Final = Path("studies/wires/results.jsonl")
 WRITTEN: Final = Path("docs")
@@ -123,19 +122,8 @@ def _row(library: Library, cost: WiredCost, orders: int, placements: int) -> dic
         "unsized": {
             name: [round(value, 3) for value in summary.values] for name, summary in cost.unsized.items()
         },
-        "deltas": {name: _interval(delta) for name, delta in (cost.deltas or {}).items()},
+        "deltas": {name: interval_of(delta) for name, delta in (cost.deltas or {}).items()},
     }
-
-
-def _interval(estimate: Estimate) -> Interval:
-    low, high = estimate.interval
-    return {"mean": estimate.mean, "low": low, "high": high}
-
-
-def replaced(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with new ones in the places of old ones of the same unit and library, or at the end."""
-    rows = {(row["library"], row["unit"]): row for row in old}
-    return list((rows | {(row["library"], row["unit"]): row for row in new}).values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 orders=chosen.orders,
                 cache=Path("build/synthesis"),
                 workers=chosen.workers,
-                keep=lambda rows: write_records(STORED, "make wires-measure", {"units": replaced(old, rows)}),
+                keep=lambda rows: write_records(STORED, "make wires-measure", {"units": joined(old, rows)}),
                 progress=progress,
             )
 

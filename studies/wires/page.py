@@ -10,7 +10,7 @@ from blockdot.lab.reports.records import markdown_lines
 from blockdot.lab.statistics import relative
 from blockdot.synth.metric import Metric
 
-from ..intervals import interval_text
+from ..intervals import interval_of, interval_text
 
 __all__ = ["BEGIN", "END", "PAGE", "figures_text", "with_figures"]
 
@@ -121,9 +121,7 @@ def _sized(base: dict[str, Any], row: dict[str, Any], name: str) -> str:
         [statistics.fmean(several) for several in _netlists(one, one["figures"][name]["values"])]
         for one in (base, row)
     )
-    estimate = relative(Metric(name, "%", "lower", 2), before, after)
-    low, high = estimate.interval
-    return interval_text({"mean": estimate.mean, "low": low, "high": high})
+    return interval_text(interval_of(relative(Metric(name, "%", "lower", 2), before, after)))
 
 
 def _unit(row: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ from blockdot.lab.cost.placed_figures import PlacedFigures
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.physical.cell_geometry import geometry_of
 
-from studies.records import read_records, write_records
-from studies.wires.measure import STORED, main, measure_wires, replaced
+from studies.records import joined, read_records, write_records
+from studies.wires.measure import STORED, main, measure_wires
 from studies.wires.page import BEGIN, END, PAGE, figures_text, with_figures
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def test_figures_are_told_for_each_library(rows):
 def test_new_rows_take_the_places_of_old_ones(rows):
     new = rows[1] | {"orders": 8}
     more = rows[1] | {"library": "two"}
-    assert replaced(rows, [new, more]) == [rows[0], new, more]
+    assert joined(rows, [new, more]) == [rows[0], new, more]
 
 
 def test_a_page_keeps_what_stands_around_the_marks(rows):
