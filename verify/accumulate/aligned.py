@@ -6,15 +6,16 @@ from typing import Final
 
 from ...model import DotSpec
 from ..accumulation_checks import AccumulationChecks, StepCheck
-from ..coverage.bins import BinGroup, Hit, StimulusView
+from ..coverage.bins import BinGroup
 from ..coverage.reach import BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL, NOT_DRIVEN, OVERFLOW, Reachable
-from ..coverage.sum_bins import ResultBins, sign_of
+from ..coverage.sum_bins import ResultBins
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, Powers, SumMaker
 from ..coverage.sum_recipes import added_sums
 from ..exact_trace import (
     SIGN_BIT,
     Arrival,
     TracedChange,
+    TracedStep,
     TracedSum,
     TracedTerm,
     exponent_of,
@@ -23,6 +24,7 @@ from ..exact_trace import (
 )
 from ..proofs.description_text import DescriptionModule, aligned_exponents
 from ..proofs.steps import StepNetlist
+from .aligned_bins import AlignedBins
 from .aligned_products import AlignedProductBins, add_products, describe_scaled, describe_terms, product_sums
 from .aligned_text import add_terms, before_reading, keep_sum
 
@@ -93,14 +95,14 @@ def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     return TracedChange(now, arrival.special, addition=addition, result=addition, terms=terms)
 
 
-class AlignedSumBins(BinGroup):
+class AlignedSumBins(AlignedBins):
     """Terms shifted to the largest exponent and cut off."""
 
     name = "aligned sum"
+    owner = "block"
 
     def __init__(self, spec: DotSpec, reach: Reachable) -> None:
-        self._fraction = spec.fraction
-        self._units = spec.block_size // spec.unit_size
+        super().__init__(spec.fraction + 2, spec.block_size // spec.unit_size)
         least = max(reach.lowest, spec.zero_exponent)
         # The least sum that one group leaves, and the exponents that block terms and sums have.
         lowest_sum = max(reach.quantum, least - spec.fraction)
@@ -108,7 +110,6 @@ class AlignedSumBins(BinGroup):
         block_width = max(reach.highest, reach.top) - reach.lowest
         if spec.blocks == 1:
             block_width = reach.top - reach.lowest
-        self._limit = spec.fraction + 2
         self.bins = {"sum ahead": "", "terms level": ""}
         self.bins["zeros under scales that would be ahead"] = ""
         self.bins["cancelled block ahead"] = ""
@@ -162,45 +163,17 @@ class AlignedSumBins(BinGroup):
             return "a sum has no more bits than binary32"
         return f"{NOT_DRIVEN}only {spec.fraction} bits are kept below the largest exponent"
 
-    def _behind(self, who: str, places: int) -> str:
-        more = " and more" if places >= self._limit else ""
-        return f"{who} {min(places, self._limit)}{more} behind"
+    def _inexact(self, sign: str, kind: str) -> str:
+        del kind
+        return f"{sign} result cut"
 
-    def see(self, view: StimulusView) -> Iterator[Hit]:
-        """See `BinGroup`."""
-        for step in view.steps:
-            if step.special or step.before_special:
-                continue
-            assert step.addition is not None
-            largest = max(term.exponent for term in step.terms)
-            owners = [(k + self._units - 1) // self._units for k in range(len(step.terms))]
-            ahead = {owners[k] for k, term in enumerate(step.terms) if term.exponent == largest}
-            if len(ahead) > 1:
-                yield "terms level", step.vector, 1
-            else:
-                owner = ahead.pop()
-                yield f"block {owner - 1} ahead" if owner else "sum ahead", step.vector, 1
-            for owner, term in zip(owners, step.terms, strict=True):
-                if not term.value:
-                    continue
-                who = "block" if owner else "sum"
-                yield self._behind(who, largest - term.exponent), step.vector, 1
-                if term.cut:
-                    how = "lost" if term.cut == term.value else "cut"
-                    yield f"{sign_of(term.value)} {who} {how}", step.vector, 1
-            sign = "-" if step.addition.bits & SIGN_BIT else "+"
-            if step.addition.bits & ~SIGN_BIT == INFINITY:
-                yield f"{sign} result too large", step.vector, 1
-            yield "result exact" if step.addition.kind == "exact" else f"{sign} result cut", step.vector, 1
-            if any(term.scales is not None and term.scales > largest for term in step.terms):
-                yield "zeros under scales that would be ahead", step.vector, 1
-            cancelled = [term.exponent for term in step.terms if not term.value]
-            others = [term.exponent for term in step.terms if term.value]
-            if others and cancelled and max(cancelled) > max(others):
-                yield "cancelled block ahead", step.vector, 1
-            kept = [term.value - term.cut for term in step.terms]
-            if any(kept) and not sum(kept):
-                yield "terms cancel to zero", step.vector, 1
+    def _zeros(self, step: TracedStep, largest: int) -> Iterator[str]:
+        if any(term.scales is not None and term.scales > largest for term in step.terms):
+            yield "zeros under scales that would be ahead"
+        cancelled = [term.exponent for term in step.terms if not term.value]
+        others = [term.exponent for term in step.terms if term.value]
+        if others and cancelled and max(cancelled) > max(others):
+            yield "cancelled block ahead"
 
 
 def _far_sums(make: SumMaker) -> Iterator[DirectedSum]:

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 
 from ...model import DotSpec, Format
 from ...model.formats import Top
-from ..coverage.bins import BinGroup, Hit, StimulusView
-from ..coverage.reach import INFINITY, NOT_DRIVEN, Reachable
-from ..coverage.sum_bins import sign_of
+from ..coverage.reach import NOT_DRIVEN, Reachable
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, SumMaker
-from ..exact_trace import SIGN_BIT, unit_exponent
+from ..exact_trace import TracedStep, unit_exponent
 from ..proofs.description_text import DescriptionModule, scale_rows, table
 from ..proofs.steps import StepNetlist
+from .aligned_bins import AlignedBins
 from .aligned_text import add_terms, before_reading, keep_sum
 
 __all__ = ["AlignedProductBins", "add_products", "describe_scaled", "describe_terms", "product_sums"]
@@ -196,15 +195,16 @@ def add_products(m: DescriptionModule, spec: DotSpec) -> None:
     keep_sum(m, spec, highest=highest, lowest=lowest)
 
 
-class AlignedProductBins(BinGroup):
+class AlignedProductBins(AlignedBins):
     """Products and sum shifted to the largest exponent and cut off."""
 
     name = "aligned products"
+    owner = "product"
 
     def __init__(self, reach: Reachable) -> None:
         spec = reach.spec
+        super().__init__(spec.fraction + 2)
         self._spec = spec
-        self._limit = spec.fraction + 2
         self._unit = unit_exponent(spec)
         result = spec.result_format
         count = spec.blocks * spec.block_size
@@ -245,10 +245,6 @@ class AlignedProductBins(BinGroup):
             self.bins[f"{sign} result too large"] = self._overflow(reach, overflow)
         self.bins["result exact"] = self.bins["terms cancel to zero"] = ""
 
-    def _behind(self, who: str, places: int) -> str:
-        more = " and more" if places >= self._limit else ""
-        return f"{who} {min(places, self._limit)}{more} behind"
-
     @staticmethod
     def _narrow(reach: Reachable) -> str:
         spec, room = reach.spec, reach.spec.result_format.fields.fraction_bits
@@ -263,46 +259,18 @@ class AlignedProductBins(BinGroup):
             return ""
         return f"{NOT_DRIVEN}the largest group is below 2^{reach.top + 1}"
 
-    def see(self, view: StimulusView) -> Iterator[Hit]:
-        """See `BinGroup`."""
-        for step in view.steps:
-            if step.special or step.before_special:
-                continue
-            assert step.addition is not None
-            largest = max(term.exponent for term in step.terms)
-            ahead = [k for k, term in enumerate(step.terms) if term.exponent == largest]
-            if len(ahead) > 1:
-                yield "terms level", step.vector, 1
-            else:
-                yield f"product {ahead[0] - 1} ahead" if ahead[0] else "sum ahead", step.vector, 1
-            for k, term in enumerate(step.terms):
-                if not term.value:
-                    continue
-                who = "product" if k else "sum"
-                yield self._behind(who, largest - term.exponent), step.vector, 1
-                if term.cut:
-                    how = "lost" if term.cut == term.value else "cut"
-                    yield f"{sign_of(term.value)} {who} {how}", step.vector, 1
-            sign = "-" if step.addition.bits & SIGN_BIT else "+"
-            if step.addition.bits & ~SIGN_BIT == INFINITY:
-                yield f"{sign} result too large", step.vector, 1
-            if step.addition.kind == "exact":
-                yield "result exact", step.vector, 1
-            elif self._spec.result_format.nearest:
-                yield f"{sign} result rounded: {step.addition.kind}", step.vector, 1
-            else:
-                yield f"{sign} result cut", step.vector, 1
-            if any(term.scales is not None and term.scales > largest for term in step.terms):
-                yield "zeros beside what would be ahead", step.vector, 1
-                would = max(term.exponent if term.scales is None else term.scales for term in step.terms)
-                mask = (1 << max(would - self._spec.fraction - self._unit, 0)) - 1
-                if any(abs(term.value) & mask and not term.cut for term in step.terms):
-                    yield "zeros that would cut something off", step.vector, 1
-                    if step.before and not any(term.value for term in step.terms[1:]):
-                        yield "zeros alone that would cut the sum", step.vector, 1
-            kept = [term.value - term.cut for term in step.terms]
-            if any(kept) and not sum(kept):
-                yield "terms cancel to zero", step.vector, 1
+    def _inexact(self, sign: str, kind: str) -> str:
+        return f"{sign} result rounded: {kind}" if self._spec.result_format.nearest else f"{sign} result cut"
+
+    def _zeros(self, step: TracedStep, largest: int) -> Iterator[str]:
+        if any(term.scales is not None and term.scales > largest for term in step.terms):
+            yield "zeros beside what would be ahead"
+            would = max(term.exponent if term.scales is None else term.scales for term in step.terms)
+            mask = (1 << max(would - self._spec.fraction - self._unit, 0)) - 1
+            if any(abs(term.value) & mask and not term.cut for term in step.terms):
+                yield "zeros that would cut something off"
+                if step.before and not any(term.value for term in step.terms[1:]):
+                    yield "zeros alone that would cut the sum"
 
 
 def _least_result(spec: DotSpec) -> int:
