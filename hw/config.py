@@ -73,6 +73,7 @@ class PipelineConfig(ABC, Generic[Spec]):
     """
 
     _pattern: ClassVar[re.Pattern[str]] = re.compile(_PIPELINE + _ORDER)
+    _spec_class: ClassVar[type[Any]]
     _example: ClassVar[str]
 
     spec: Spec
@@ -81,6 +82,17 @@ class PipelineConfig(ABC, Generic[Spec]):
     optimise: Optimise = "area"
     flow: Flow = "stream"
     order: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spec, self._spec_class):
+            raise TypeError(f"spec must be a {self._spec_class.__name__}, not {self.spec!r}")
+        self._check_spec()
+        self._check_form()
+        self._check_stages()
+
+    @abstractmethod
+    def _check_spec(self) -> None:
+        """Raise ValueError for what the contract allows and no unit can be built of."""
 
     def _check_form(self) -> None:
         """Check all but `spec` and the number of stages."""
@@ -93,8 +105,9 @@ class PipelineConfig(ABC, Generic[Spec]):
         if self.order < 0:
             raise ValueError(f"order must not be negative, not {self.order}")
 
-    def _check_stages(self, least: int = 0) -> None:
+    def _check_stages(self) -> None:
         """Check the number of stages, and drop a flow that has no effect."""
+        least = self._least_stages
         if not least <= self.stages <= self.max_stages:
             raise ValueError(
                 f"stages must be from {least} to {self.max_stages} for {self.spec.name}, not {self.stages}"
@@ -102,6 +115,11 @@ class PipelineConfig(ABC, Generic[Spec]):
         # One unit, one configuration: what has no effect must not tell two apart.
         if not self.stages:
             object.__setattr__(self, "flow", "stream")
+
+    @property
+    def _least_stages(self) -> int:
+        """The fewest registers that such a unit can have."""
+        return 0
 
     @property
     @abstractmethod
@@ -159,7 +177,7 @@ class PipelineConfig(ABC, Generic[Spec]):
             raise ValueError(f"unit must read like {cls._example}, not {name!r}")
         part: dict[str, Any] = match.groupdict()
         config = cls(
-            cls._parse_spec(part["spec"]),
+            cls._spec_class.parse(part["spec"]),
             stages=int(part["stages"]),
             optimise=part["optimise"] or OPTIMISE[0],
             flow=part["flow"] or FLOWS[0],
@@ -169,11 +187,6 @@ class PipelineConfig(ABC, Generic[Spec]):
         if config.name != name:
             raise ValueError(f"unit must be named {config.name}, not {name!r}")
         return config
-
-    @classmethod
-    @abstractmethod
-    def _parse_spec(cls, name: str) -> Spec:
-        """Return the specification of that name."""
 
     @classmethod
     def _parse_more(cls, part: Mapping[str, str | None]) -> dict[str, Any]:
@@ -198,7 +211,7 @@ class PipelineConfig(ABC, Generic[Spec]):
         names = [field.name for field in fields(cls)]
         if set(record) != set(names):
             raise ValueError(f"unit record must have the keys {', '.join(names)}, not {', '.join(record)}")
-        return cls(**{**record, "spec": cls._parse_spec(record["spec"])})
+        return cls(**{**record, "spec": cls._spec_class.parse(record["spec"])})
 
 
 def least_stages(spec: DotSpec) -> int:
@@ -259,31 +272,29 @@ class UnitConfig(PipelineConfig[DotSpec]):
     """
 
     _pattern: ClassVar[re.Pattern[str]] = re.compile(_TILE + _PIPELINE + _SEGMENT + _ORDER)
+    _spec_class: ClassVar[type[DotSpec]] = DotSpec
     _example: ClassVar[str] = "e2m1_ue5m3_n16_fp32_s1"
 
     _: KW_ONLY
     segment: int | None = None
     tile: tuple[int, int] | None = None
 
-    def __post_init__(self) -> None:
+    def _check_spec(self) -> None:
+        require_hardware(self.spec)
+
+    def _check_form(self) -> None:
+        super()._check_form()
         self._check_tile()
+        if self.segment is None:
+            return
+        object.__setattr__(self, "segment", require_int("segment", self.segment))
         spec = self.spec
-        if not isinstance(spec, DotSpec):
-            raise TypeError(f"spec must be a DotSpec, not {spec!r}")
-        require_hardware(spec)
-        self._check_form()
-        if self.segment is not None:
-            object.__setattr__(self, "segment", require_int("segment", self.segment))
-            if not keeps_carries(spec):
-                raise ValueError(
-                    f"segment must be None for accumulate={spec.accumulate!r}, not {self.segment}"
-                )
-            if not 1 <= self.segment < spec.accumulator_bits:
-                raise ValueError(
-                    f"segment must be from 1 to {spec.accumulator_bits - 1} for {spec.name}, "
-                    f"not {self.segment}"
-                )
-        self._check_stages(least_stages(spec))
+        if not keeps_carries(spec):
+            raise ValueError(f"segment must be None for accumulate={spec.accumulate!r}, not {self.segment}")
+        if not 1 <= self.segment < spec.accumulator_bits:
+            raise ValueError(
+                f"segment must be from 1 to {spec.accumulator_bits - 1} for {spec.name}, not {self.segment}"
+            )
 
     def _check_tile(self) -> None:
         tile: object = self.tile
@@ -296,6 +307,10 @@ class UnitConfig(PipelineConfig[DotSpec]):
             if not 1 <= value <= _MOST_ROWS:
                 raise ValueError(f"{name} must be from 1 to {_MOST_ROWS}, not {value}")
         object.__setattr__(self, "tile", sides)
+
+    @property
+    def _least_stages(self) -> int:
+        return least_stages(self.spec)
 
     @property
     def max_stages(self) -> int:
@@ -322,10 +337,6 @@ class UnitConfig(PipelineConfig[DotSpec]):
         flow (``_valid``), the form (``_delay``), ``_segment8`` and ``_order3``.
         """
         return super().name
-
-    @classmethod
-    def _parse_spec(cls, name: str) -> DotSpec:
-        return DotSpec.parse(name)
 
     @classmethod
     def _parse_more(cls, part: Mapping[str, str | None]) -> dict[str, Any]:
