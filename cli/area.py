@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..model.accumulate import ACCUMULATIONS
 from ..model.quantizer import QUANTIZER_METHODS, QUANTIZER_ROUNDINGS
 from .console import console, print_json, progress_bar
-from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, format_names
+from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, UnitKind, format_names
 from .print_costs import print_changes, print_report
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = ["area"]
 
 _UNITS = "Which units: all combinations of what is repeated"
 _QUANTIZERS = "Which quantizers, with --unit quantizer: all combinations of what is repeated"
+_DEQUANTIZERS = "Which dequantizers, with --unit dequantizer"
 _ON = "What they are measured on"
 _FIGURES = "Which figures besides area, delay and period"
 _HOW = "How they are measured"
@@ -28,8 +29,8 @@ _OUT = "Reports and comparison with an earlier one"
 
 def area(
     unit: Annotated[
-        Literal["dot", "quantizer"],
-        typer.Option("--unit", help="Kind of unit: dot product or quantizer.", rich_help_panel=_UNITS),
+        UnitKind,
+        typer.Option("--unit", help="Kind of unit: dot, quantizer or dequantizer.", rich_help_panel=_UNITS),
     ] = "dot",
     element: Annotated[
         list[str] | None,
@@ -120,6 +121,14 @@ def area(
             "--tensor-scale", help="With a tensor scale too, beside without.", rich_help_panel=_QUANTIZERS
         ),
     ] = False,
+    output_format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output-format",
+            help="Format of a dequantizer's numbers: bf16, fp32. [default: bf16]",
+            rich_help_panel=_DEQUANTIZERS,
+        ),
+    ] = None,
     library: Annotated[
         list[str] | None,
         typer.Option(
@@ -293,7 +302,8 @@ def area(
 ) -> None:
     """Synthesize units, say what each costs, and compare units that differ in the scale format alone.
 
-    Quantizers (--unit quantizer) are compared with the first method and scale format.
+    Quantizers (--unit quantizer) are compared with the first method and scale format, dequantizers (--unit
+    dequantizer) with the first scale format.
 
     Every unit is made as several netlists that compute the same and are wired differently. A difference is
     the mean over pairs that are wired alike, with its 95 % interval. It is measured in two ways, which are
@@ -304,7 +314,7 @@ def area(
     from ..base.whole_files import write_whole
     from ..lab.cost.fpga_cost import PLACEMENTS
     from ..lab.cost.placed_cost import CELL_PLACEMENTS
-    from ..lab.price import PriceRequest, QuantizerChoices, UnitChoices, price
+    from ..lab.price import DequantizerChoices, PriceRequest, QuantizerChoices, UnitChoices, price
     from ..lab.reports.cost_report import FORMATS, read_report, report_changes
     from ..synth.physical.placement import ASPECT, UTILISATION, UTILISATIONS
 
@@ -331,19 +341,22 @@ def area(
         "roundings": rounding,
         "tensor_scales": [False, True] if tensor_scale else None,
     }
+    of_dequantizers = {"output_formats": output_format}
+    formats: dict[str, Any] = {"elements": element, "scales": scale}
     units: Sequence[PricedUnit]
-    if unit == "dot":
-        _require_absent(of_quantizers, "dot-product units")
-        formats = {
-            "elements": element and [format_names(name) for name in element],
-            "scales": scale and [format_names(name) for name in scale],
-        }
-        units = UnitChoices(**_chosen(common | of_dot_units | formats)).units()
-    else:
-        _require_absent(of_dot_units, "quantizers")
-        units = QuantizerChoices(
-            **_chosen(common | of_quantizers | {"elements": element, "scales": scale})
-        ).units()
+    match unit:
+        case "dot":
+            _require_absent(of_quantizers | of_dequantizers, "dot-product units")
+            formats = {
+                name: given and [format_names(one) for one in given] for name, given in formats.items()
+            }
+            units = UnitChoices(**_chosen(common | formats | of_dot_units)).units()
+        case "quantizer":
+            _require_absent(of_dot_units | of_dequantizers, "quantizers")
+            units = QuantizerChoices(**_chosen(common | formats | of_quantizers)).units()
+        case "dequantizer":
+            _require_absent(of_dot_units | of_quantizers, "dequantizers")
+            units = DequantizerChoices(**_chosen(common | formats | of_dequantizers)).units()
     libraries = _libraries(library or (), liberty or (), dont_use or (), alone=not target)
     for name, given in of_cells.items():
         if given is not None and not libraries:

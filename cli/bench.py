@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..model import DotSpec
 from .console import console, print_json, progress_bar, table
 from .options import (
     BuildDirOption,
@@ -17,6 +16,7 @@ from .options import (
     SpecArgument,
     StagesOption,
     make_config,
+    parse_dot,
 )
 
 __all__ = ["bench"]
@@ -50,7 +50,7 @@ def bench(
 
     if trace is not None and trace.suffix != ".fst":
         raise ValueError(f"trace must be a .fst file, not {str(trace)!r}")
-    parsed = DotSpec.parse(spec)
+    parsed = parse_dot(spec, "bench", "`blockdot verilog --testbench` has a bench")
     config = make_config(
         parsed, stages=1 if stages is None else stages, optimise=optimise, order=order, segment=segment
     )

@@ -1,13 +1,12 @@
 """``blockdot coverage``: what a test should have met, and which of it is met."""
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..model import DotSpec, QuantizerSpec
-from ..model.quantizer import parse_specification
+from ..model import DequantizerSpec, DotSpec, QuantizerSpec
+from ..model.specifications import parse_specification
 from .console import console, print_json, progress_bar, table
 from .options import (
     BuildDirOption,
@@ -24,9 +23,7 @@ from .options import (
 from .repeat_command import mismatch_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..sim.stimulus import UnitStimulus
+    from ..model.specifications import Specification
     from ..sim.stream_rules import Response
     from ..verify.coverage.coverage import BinsSeen
 
@@ -68,12 +65,14 @@ def coverage(
     """
     from ..hw.stream_unit import StreamUnit
     from ..sim import run
+    from ..sim.drawn_stimulus import draw
     from ..sim.stimulus import UnitStimulus
     from ..verify.compare import compare
+    from ..verify.directed_stimulus import directed_stimulus
     from ..verify.netlist_mutants import built
 
     parsed = parse_specification(spec)
-    if isinstance(parsed, QuantizerSpec) and long:
+    if long and not isinstance(parsed, DotSpec):
         raise ValueError(f"--long must go with a dot product, not with {spec}")
     if not directed and not vectors:
         raise ValueError("vectors must be given where there are no directed ones, not 0")
@@ -81,9 +80,9 @@ def coverage(
     if engine != "model":
         config = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
         unit = built(config)
-    seen, stimuli = _covered(
-        parsed, unit.latency if unit else None, vectors, seed=seed, directed=directed, long=long
-    )
+    seen = _bins(parsed, unit.latency if unit else None, long=long)
+    stimuli = [directed_stimulus(parsed, long=long)] if directed else []
+    stimuli += [draw(parsed, vectors, seed=seed)] if vectors else []
     differing: list[str] = []
 
     def play(stimulus: UnitStimulus) -> "Response | None":
@@ -96,9 +95,9 @@ def coverage(
         return response
 
     with progress_bar(f"running {unit.name if unit else spec}", None):
-        for stimulus, note in stimuli:
-            note(play(stimulus))
-    total = sum(stimulus.vectors for stimulus, _ in stimuli)
+        for stimulus in stimuli:
+            seen.add(stimulus, play(stimulus))
+    total = sum(stimulus.vectors for stimulus in stimuli)
     if json:
         print_json(
             {
@@ -117,33 +116,22 @@ def coverage(
         raise typer.Exit(1)
 
 
-def _covered(
-    spec: DotSpec | QuantizerSpec,
-    latency: int | None,
-    vectors: int,
-    *,
-    seed: int,
-    directed: bool,
-    long: bool,
-) -> "tuple[BinsSeen, list[tuple[UnitStimulus, Callable[[Response | None], None]]]]":
-    """Return the bins, and the stimuli, each with what notes what it met once it is played."""
-    from ..sim import quantizer_stimulus, random
+def _bins(spec: "Specification", latency: int | None, *, long: bool) -> "BinsSeen[Any]":
+    """Return all bins of a specification, none of which is met yet."""
     from ..verify.coverage.coverage import Coverage
-    from ..verify.coverage.directed import directed as directed_stimulus
+    from ..verify.coverage.dequantizer_coverage import DequantizerCoverage
     from ..verify.coverage.quantizer_coverage import QuantizerCoverage
 
-    if isinstance(spec, DotSpec):
-        of_dots = Coverage(spec, latency=latency, long=long)
-        dots = [directed_stimulus(spec, long=long)] if directed else []
-        dots += [random(spec, vectors, seed=seed)] if vectors else []
-        return of_dots, [(one, partial(of_dots.add, one)) for one in dots]
-    of_numbers = QuantizerCoverage(spec)
-    numbers = [quantizer_stimulus.directed(spec)] if directed else []
-    numbers += [quantizer_stimulus.random(spec, vectors, seed=seed)] if vectors else []
-    return of_numbers, [(one, partial(of_numbers.add, one)) for one in numbers]
+    match spec:
+        case QuantizerSpec():
+            return QuantizerCoverage(spec)
+        case DequantizerSpec():
+            return DequantizerCoverage(spec)
+        case _:
+            return Coverage(spec, latency=latency, long=long)
 
 
-def _print(seen: "BinsSeen", name: str, vectors: int, differing: list[str], *, every: bool) -> None:
+def _print(seen: "BinsSeen[Any]", name: str, vectors: int, differing: list[str], *, every: bool) -> None:
     out = console()
     shown = table(
         f"{name}: {vectors} inputs", "group", "bins>", "met>", "impossible>", "not driven>", "holes>"

@@ -22,14 +22,15 @@ from ..model.quantizer import (
     QuantizerMethod,
     QuantizerRounding,
     QuantizerSpec,
-    parse_specification,
 )
 from ..model.recipes import QuantizeRecipe
 from ..model.spec import Accumulate
+from ..model.specifications import parse_specification
 
 if TYPE_CHECKING:
     from ..hw import DequantizerConfig, QuantizerConfig
     from ..hw.config import Flow, Optimise, UnitConfig
+    from ..hw.configurations import Configuration
 
 __all__ = [
     "AccumulateOption",
@@ -70,6 +71,7 @@ __all__ = [
     "make_config",
     "make_spec",
     "parse_config",
+    "parse_dot",
     "require_unit",
 ]
 
@@ -300,20 +302,37 @@ def parse_config(
     optimise: "Optimise" = "area",
     order: int = 0,
     segment: int | None = None,
-) -> "UnitConfig | QuantizerConfig":
-    """Return the configuration of the unit, a dot product or a quantizer, whose specification has that name.
+) -> "Configuration":
+    """Return the configuration of the unit, of any kind, whose specification has that name.
 
     Raises:
         ValueError: If it is no specification's name, or the configuration is not a legal one.
     """
-    from ..hw import QuantizerConfig
+    from ..hw.configurations import configure
 
     spec = parse_specification(name)
     if isinstance(spec, DotSpec):
         return make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
     if segment is not None:
         raise ValueError(f"--segment must go with a dot product, not with {name}")
-    return QuantizerConfig(spec, stages=stages or 0, optimise=optimise, order=order)
+    return configure(spec, stages=stages or 0, optimise=optimise, order=order)
+
+
+def parse_dot(name: str, command: str, instead: str) -> DotSpec:
+    """Return the specification of that name for a command that only dot products have.
+
+    Args:
+        name: Its name.
+        command: The command.
+        instead: What there is for quantizers and dequantizers.
+
+    Raises:
+        ValueError: If it is no dot product's name.
+    """
+    spec = parse_specification(name)
+    if not isinstance(spec, DotSpec):
+        raise ValueError(f"{command} must be of a dot product, not of {name}, for which {instead}")
+    return spec
 
 
 def expand_methods(methods: Sequence[str] | None) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ..model import DotSpec
 from .console import console, print_json, progress_bar, table
 from .options import (
     BuildDirOption,
@@ -17,6 +16,7 @@ from .options import (
     SpecArgument,
     WorkersOption,
     make_config,
+    parse_dot,
 )
 
 __all__ = ["prove"]
@@ -42,7 +42,8 @@ def prove(
     """
     from ..verify.proofs import prove as run
 
-    config = make_config(DotSpec.parse(spec), optimise=optimise, order=order, segment=segment)
+    parsed = parse_dot(spec, "prove", "`make prove` tries every input")
+    config = make_config(parsed, optimise=optimise, order=order, segment=segment)
     start = time.perf_counter()
     with progress_bar(f"proving {config.spec.name}", None) as report:
         proofs = run(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
     from ..hw.config import PipelineConfig
+    from ..hw.configurations import Configuration
     from ..sim.engines.run import Engine
     from ..sim.stimulus import StimulusSource
     from ..verify.compare import Mismatch
@@ -14,7 +15,7 @@ __all__ = ["mismatch_text", "repeat_command"]
 
 
 def repeat_command(
-    config: "UnitConfig | QuantizerConfig | DequantizerConfig",
+    config: "Configuration",
     source: "StimulusSource | None",
     engine: "Engine",
 ) -> str | None:

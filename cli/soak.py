@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..model import QuantizerSpec
+from ..model import DotSpec
 from .console import console, print_json, progress_bar
 from .options import (
     BuildDirOption,
@@ -72,7 +72,7 @@ def soak(
         out.print(f"{unit.module_name}: {done.vectors} inputs{products}, seed {seed}", soft_wrap=True)
         if failure is None:
             out.print(f"{done.results} of {done.results} results equal the model's, bit for bit")
-        what = "blocks" if isinstance(unit.spec, QuantizerSpec) else "block products"
+        what = "block products" if isinstance(unit.spec, DotSpec) else "blocks"
         resumed = f", {done.resumed} inputs taken from an earlier run" if done.resumed else ""
         out.print(
             f"{rate / 1e6:.2f} million checked {what} a second on {done.workers} processes, "

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..model.quantizer import parse_specification
+from ..model.specifications import parse_specification
 from .console import console, print_json
 from .options import JsonOption, SeedOption, SpecArgument, count
 

@@ -103,7 +103,7 @@ def verilog(
     others multiply, ``--unit dequantizer`` the one that makes numbers of them again.
     """
     from ..base.whole_files import write_whole
-    from ..hw import DotUnit, to_verilog
+    from ..hw import DotArray, to_verilog
     from ..hw.fusesoc_core import core_file, waiver_file
 
     require_unit(
@@ -117,7 +117,6 @@ def verilog(
             "--preset": (preset, None),
             "--segment": (segment, None),
             "--tile": (tile, None),
-            "--testbench": (testbench, None),
         },
     )
     config: QuantizerConfig | DequantizerConfig | UnitConfig | None = make_block_config(
@@ -163,12 +162,12 @@ def verilog(
     # All of it is made before any of it is written.
     beside: dict[str, str] = {}
     if testbench is not None:
-        if not isinstance(built, DotUnit):
+        if isinstance(built, DotArray):
             raise ValueError("--testbench must go with one unit, not with a tile")
-        from ..sim import random
         from ..sim.bench.verilog_bench import verilog_bench
+        from ..sim.drawn_stimulus import draw
 
-        beside[f"{built.name}_tb.v"] = verilog_bench(built, random(built.spec, testbench, seed=seed))
+        beside[f"{built.name}_tb.v"] = verilog_bench(built, draw(built.spec, testbench, seed=seed))
     if fusesoc:
         version = importlib.metadata.version("blockdot")
         beside[f"{built.name}.core"] = core_file(built, version=version, testbench=testbench is not None)

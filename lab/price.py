@@ -9,9 +9,11 @@ from typing import Final, Unpack, cast
 
 from ..base.argument_checks import require_int
 from ..hw.config import Optimise, UnitConfig, keeps_carries, least_stages
+from ..hw.dequantizer_config import DequantizerConfig
 from ..hw.quantizer_config import QuantizerConfig
-from ..model import DotSpec, QuantizerSpec
+from ..model import DequantizerSpec, DotSpec, QuantizerSpec
 from ..model.accumulate import ACCUMULATIONS
+from ..model.dequantizer import OutputName
 from ..model.formats import Format, require_format
 from ..model.quantize import require_method
 from ..model.quantizer import InputName, QuantizerMethod, QuantizerRounding
@@ -36,6 +38,7 @@ from .reports.cost_report import CostReport
 __all__ = [
     "COMPARED_ACCUMULATES",
     "COMPARED_SCALES",
+    "DequantizerChoices",
     "PriceProgress",
     "PriceRequest",
     "QuantizerChoices",
@@ -205,6 +208,52 @@ class QuantizerChoices:
             if all(method != one for one, _ in found) or all(scale != one for _, one in found):
                 raise misfit
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class DequantizerChoices:
+    """Dequantizers to measure, as lists of choices: every combination of them is a unit.
+
+    Attributes:
+        elements: Element formats.
+        scales: Scale formats; the first is what the others are compared with.
+        block_sizes: Elements under one scale.
+        output_formats: Formats of the numbers: ``bf16``, ``fp32``.
+        stages: Register stages; None is the one register of the output.
+        optimise: Forms of the components, ``area`` or ``delay``.
+    """
+
+    elements: Sequence[str] = ("e2m1",)
+    scales: Sequence[str] = COMPARED_SCALES
+    block_sizes: Sequence[int] = (16,)
+    output_formats: Sequence[str] = ("bf16",)
+    stages: Sequence[int | None] = (None,)
+    optimise: Sequence[str] = ("area",)
+
+    def units(self) -> list[DequantizerConfig]:
+        """Return every combination.
+
+        Raises:
+            ValueError: If a choice is outside its domain, or a scale format is named twice.
+        """
+        _check_choices(self.optimise, self.scales)
+        combinations = product(
+            self.elements, self.block_sizes, self.output_formats, self.stages, self.optimise, self.scales
+        )
+        units = {
+            DequantizerConfig(
+                DequantizerSpec(
+                    element=element,
+                    scale=scale,
+                    block_size=block_size,
+                    output=cast("OutputName", output),  # `DequantizerSpec` refuses what is none
+                ),
+                stages=1 if stages is None else stages,
+                optimise=cast("Optimise", form),
+            ): None
+            for element, block_size, output, stages, form, scale in combinations
+        }
+        return list(units)
 
 
 def _check_choices(optimise: Sequence[str], scales: Sequence[FormatNames]) -> None:

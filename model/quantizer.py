@@ -14,7 +14,6 @@ from .block_formats import BlockFormats
 from .formats import Format
 from .quantize import quantize, require_method
 from .scale_selection import SELECTIONS, Blocks, ScaleRule
-from .spec import DotSpec
 
 __all__ = [
     "INPUTS",
@@ -25,7 +24,6 @@ __all__ = [
     "QuantizerMethod",
     "QuantizerRounding",
     "QuantizerSpec",
-    "parse_specification",
 ]
 
 InputName = Literal["bf16", "fp16", "fp32"]
@@ -356,12 +354,3 @@ class QuantizerSpec(BlockFormats):
         assert nan is not None
         scales[wrong] = nan
         return elements, scales
-
-
-def parse_specification(name: str) -> DotSpec | QuantizerSpec:
-    """Return the specification of a dot product or of a quantizer by its name.
-
-    Raises:
-        ValueError: If it is neither's name, or a part of it is not allowed.
-    """
-    return QuantizerSpec.parse(name) if str(name).startswith("quantize_") else DotSpec.parse(name)

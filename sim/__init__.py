@@ -1,6 +1,7 @@
 """Running a unit: stimulus, the rules of its streams, and the engines that play it."""
 
 from ..base.external_tools import Tool, ToolError
+from .dequantizer_stimulus import DequantizerStimulus
 from .engines.run import BUILD_DIR, ENGINES, Engine, run
 from .quantizer_stimulus import QuantizerStimulus
 from .simulated_quantize import simulate_quantize
@@ -11,6 +12,7 @@ from .tile_matmul import simulate_matmul
 __all__ = [
     "BUILD_DIR",
     "ENGINES",
+    "DequantizerStimulus",
     "Engine",
     "EngineError",
     "QuantizerStimulus",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from .stimulus import (
     Codes,
     StimulusSource,
     UnitStimulus,
+    as_results,
     codes_text,
     draw_patterns,
     freeze,
@@ -19,7 +20,10 @@ from .stimulus import (
     require_drawn,
 )
 
-__all__ = ["DequantizerStimulus", "directed", "random"]
+__all__ = ["DequantizerStimulus", "bulk", "directed", "random"]
+
+# How often `bulk` stalls.
+_STALLED: Final = 1 / 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,8 +79,8 @@ class DequantizerStimulus(UnitStimulus):
         return self.spec.compute(self.codes, self.scales)
 
     def expected(self) -> npt.NDArray[np.uint32]:
-        """Return the bits of every result: the words of the numbers."""
-        return pack(self.numbers, self.spec.output_format.bits)
+        """Return the bits of every result: the words of the numbers, or the one word of each."""
+        return as_results(pack(self.numbers, self.spec.output_format.bits))
 
     def words(self) -> dict[str, npt.NDArray[np.uint32]]:
         """Return what is put on each data port: by its name, shape (vectors, words), see `pack`."""
@@ -127,6 +131,22 @@ def random(spec: DequantizerSpec, vectors: int, *, seed: int, stalls: bool = Tru
         source=StimulusSource(kind="random", count=vectors, seed=seed, stalls=stalls),
     )
     return replace(made, **draw_patterns(rng)) if stalls else made
+
+
+def bulk(spec: DequantizerSpec, vectors: int, *, seed: int) -> DequantizerStimulus:
+    """Return what `random` draws; a quarter of the seeds give gaps and back-pressure.
+
+    Args:
+        spec: What the unit computes.
+        vectors: How many blocks, at least 8.
+        seed: Seed of everything random here; not negative.
+
+    Raises:
+        ValueError: If `vectors` is below 8, or `seed` below 0.
+    """
+    require_drawn(vectors, seed, least=8)
+    stalls = np.random.default_rng([seed, 5]).random() < _STALLED
+    return random(spec, vectors, seed=seed, stalls=bool(stalls))
 
 
 def directed(spec: DequantizerSpec) -> DequantizerStimulus:

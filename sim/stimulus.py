@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import require_hardware
-from ..model import DequantizerSpec, DotSpec, Format, QuantizerSpec
+from ..model import DotSpec, Format
+from ..model.specifications import Specification
 
 __all__ = [
     "LONGEST",
@@ -18,6 +19,7 @@ __all__ = [
     "Stimulus",
     "StimulusSource",
     "UnitStimulus",
+    "as_results",
     "bulk",
     "codes_text",
     "draw_patterns",
@@ -76,6 +78,11 @@ def pack(codes: Codes, bits: int) -> npt.NDArray[np.uint32]:
             filled = np.packbits(ordered.reshape(len(chunk), -1), axis=-1, bitorder="little")
         packed[start : start + step, : filled.shape[1]] = filled
     return words
+
+
+def as_results(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Return the words of results, shape (results, words), laid out as `Response.results`."""
+    return words[:, 0] if words.shape[1] == 1 else words
 
 
 def negated(fmt: Format) -> Codes:
@@ -165,7 +172,7 @@ class UnitStimulus(ABC):
     PARTS: ClassVar[tuple[str, ...]]
     """The arrays that have a row for each vector."""
 
-    spec: DotSpec | QuantizerSpec | DequantizerSpec
+    spec: Specification
     first: Bools = field(init=False)
     last: Bools = field(init=False)
     offer: Bools = field(default_factory=lambda: np.ones(1, np.bool_))

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
+from ..hw.configurations import Configuration
 from ..sim.engines.run import Engine
 from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import Response, as_number
@@ -37,7 +37,7 @@ class Mismatch:
         seen: The unit's bits, likewise.
     """
 
-    unit: UnitConfig | QuantizerConfig | DequantizerConfig
+    unit: Configuration
     stimulus: UnitStimulus
     engine: Engine
     result: int
@@ -100,7 +100,7 @@ class Comparison:
 
 
 def compare(
-    unit: UnitConfig | QuantizerConfig | DequantizerConfig,
+    unit: Configuration,
     stimulus: UnitStimulus,
     response: Response,
     *,

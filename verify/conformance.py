@@ -17,24 +17,24 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import require_int
-from ..model import DotSpec, QuantizerSpec
-from ..model.quantizer import parse_specification
-from ..sim import quantizer_stimulus
+from ..model import DequantizerSpec, DotSpec, QuantizerSpec
+from ..model.specifications import Specification, parse_specification
+from ..sim.dequantizer_stimulus import DequantizerStimulus
+from ..sim.drawn_stimulus import draw
 from ..sim.quantizer_stimulus import QuantizerStimulus
-from ..sim.stimulus import Stimulus, pack, random
-from .coverage.directed import directed
+from ..sim.stimulus import Stimulus, UnitStimulus, as_results, pack
+from .directed_stimulus import directed_stimulus
 
 __all__ = ["VERSION", "read", "spec_digest", "write"]
 
 VERSION: Final = 1
 """Version of the files; it changes when a file or a key changes its meaning or goes."""
 
-_CODES: Final = ("a", "b", "a_scale", "b_scale")
 _FLAGS: Final = ("first", "last")
 _LATER: Final = ("term_size", "zero_exponent", "result")
 
 
-def spec_digest(spec: DotSpec | QuantizerSpec) -> str:
+def spec_digest(spec: Specification) -> str:
     """Return the SHA-256 of a specification, as its JSON object with sorted keys and no spaces.
 
     What came to specifications later is left out where it is as by default.
@@ -62,7 +62,7 @@ class _Made:
         files: For each port its numbers, and what the JSON file says of it.
     """
 
-    stimulus: Stimulus | QuantizerStimulus
+    stimulus: UnitStimulus
     directed: int
     arrays: dict[str, Any]
     files: list[tuple[npt.NDArray[np.uint32], dict[str, Any]]]
@@ -80,13 +80,8 @@ def _port(name: str, codes: int, bits: int, of: str) -> dict[str, Any]:
     }
 
 
-def _of_codes(spec: DotSpec, vectors: int, seed: int, *, long: bool) -> _Made:
-    corners = directed(spec, long=long)
-    stimuli = [corners, *([random(spec, vectors, seed=seed)] if vectors else [])]
-    arrays: dict[str, npt.NDArray[Any]] = {
-        name: np.concatenate([getattr(one, name) for one in stimuli]) for name in (*_CODES, *_FLAGS)
-    }
-    stimulus = dataclasses.replace(corners, **arrays, source=None)
+def _of_dot(stimulus: Stimulus, directed: int) -> _Made:
+    spec = stimulus.spec
     files: list[tuple[npt.NDArray[np.uint32], dict[str, Any]]] = []
     formats = [fmt for fmt in spec.elements + spec.scales if fmt.bits]
     for (port, words), fmt in zip(stimulus.words().items(), formats, strict=True):
@@ -100,17 +95,11 @@ def _of_codes(spec: DotSpec, vectors: int, seed: int, *, long: bool) -> _Made:
     form = spec.result_format
     result = {"name": "o_result", "direction": "out", "width": form.bits, "format": form.name}
     files.append((expected[:, np.newaxis], result))
-    return _Made(stimulus, corners.vectors, arrays | {"expected": expected}, files)
+    return _Made(stimulus, directed, _arrays(stimulus) | {"expected": expected}, files)
 
 
-def _of_numbers(spec: QuantizerSpec, vectors: int, seed: int) -> _Made:
-    corners = quantizer_stimulus.directed(spec)
-    stimuli = [corners, *([quantizer_stimulus.random(spec, vectors, seed=seed)] if vectors else [])]
-    parts = [name for name in corners.PARTS if getattr(corners, name) is not None]
-    arrays: dict[str, npt.NDArray[Any]] = {
-        name: np.concatenate([getattr(one, name) for one in stimuli]) for name in parts
-    }
-    stimulus = dataclasses.replace(corners, **arrays, source=None)
+def _of_quantizer(stimulus: QuantizerStimulus, directed: int) -> _Made:
+    spec = stimulus.spec
     size, element, scale = spec.block_size, spec.element_format, spec.scale_format
     about = {
         "i_x": (size, spec.input_format.bits, spec.input),
@@ -124,7 +113,35 @@ def _of_numbers(spec: QuantizerSpec, vectors: int, seed: int) -> _Made:
         (expected[:, -1:], _port("o_scale", 1, scale.bits, scale.name)),
     ]
     codes, scales = stimulus.codes
-    return _Made(stimulus, corners.vectors, arrays | {"codes": codes, "scales": scales}, files)
+    return _Made(stimulus, directed, _arrays(stimulus) | {"codes": codes, "scales": scales}, files)
+
+
+def _of_dequantizer(stimulus: DequantizerStimulus, directed: int) -> _Made:
+    spec = stimulus.spec
+    size, element, scale = spec.block_size, spec.element_format, spec.scale_format
+    about = {"i_codes": (size, element.bits, element.name), "i_scale": (1, scale.bits, scale.name)}
+    files = [(words, _port(name, *about[name])) for name, words in stimulus.words().items()]
+    words = stimulus.expected().reshape(stimulus.vectors, -1)
+    files.append((words, _port("o_x", size, spec.output_format.bits, spec.output)))
+    return _Made(stimulus, directed, _arrays(stimulus) | {"x": stimulus.numbers}, files)
+
+
+def _arrays(stimulus: UnitStimulus) -> dict[str, Any]:
+    """Return the arrays that a stimulus is made of."""
+    return {name: array for name in stimulus.PARTS if (array := getattr(stimulus, name)) is not None}
+
+
+def _make(spec: Specification, vectors: int, seed: int, *, long: bool) -> _Made:
+    corners = directed_stimulus(spec, long=long)
+    stimulus = corners.join([draw(spec, vectors, seed=seed)] if vectors else [])
+    match stimulus:
+        case QuantizerStimulus():
+            return _of_quantizer(stimulus, corners.vectors)
+        case DequantizerStimulus():
+            return _of_dequantizer(stimulus, corners.vectors)
+        case _:
+            assert isinstance(stimulus, Stimulus)
+            return _of_dot(stimulus, corners.vectors)
 
 
 def _hex(words: npt.NDArray[np.uint32], width: int) -> str:
@@ -136,7 +153,7 @@ def _hex(words: npt.NDArray[np.uint32], width: int) -> str:
 
 
 def write(
-    spec: DotSpec | QuantizerSpec,
+    spec: Specification,
     folder: str | os.PathLike[str],
     *,
     vectors: int = 10_000,
@@ -152,7 +169,7 @@ def write(
         folder: Where to write; made if need be.
         vectors: Random vectors behind the directed ones; none at 0.
         seed: Seed of the random ones; not negative.
-        long: Whether the directed ones have sums of 65536 groups: see `directed`. Not for a quantizer.
+        long: Whether the directed ones have sums of 65536 groups: see `directed`. For dot products alone.
 
     Returns:
         What the JSON file holds.
@@ -165,12 +182,7 @@ def write(
     for name, value in (("vectors", vectors), ("seed", seed)):
         if require_int(name, value) < 0:
             raise ValueError(f"{name} must be at least 0, not {value}")
-    if isinstance(spec, DotSpec):
-        made = _of_codes(spec, vectors, seed, long=long)
-    else:
-        if long:
-            raise ValueError(f"long must be False for a quantizer, which sums nothing: {spec.name}")
-        made = _of_numbers(spec, vectors, seed)
+    made = _make(spec, vectors, seed, long=long)
     files = {f"{spec.name}.{port['name']}.hex": _hex(words, port["width"]) for words, port in made.files}
     about: dict[str, Any] = {
         "vectors_version": VERSION,
@@ -202,7 +214,7 @@ def write(
 
 def read(
     path: str | os.PathLike[str],
-) -> tuple[Stimulus | QuantizerStimulus, npt.NDArray[np.uint32]]:
+) -> tuple[UnitStimulus, npt.NDArray[np.uint32]]:
     """Read vectors back.
 
     Args:
@@ -232,9 +244,14 @@ def read(
         raise ValueError(f"{str(archive)!r} must be the file that {str(place)!r} describes, not another")
     with np.load(archive, allow_pickle=False) as arrays:
         kept = dict(arrays)
-    if isinstance(spec, DotSpec):
-        return Stimulus(spec=spec, **{name: kept[name] for name in (*_CODES, *_FLAGS)}), kept["expected"]
-    stimulus = QuantizerStimulus(spec=spec, x=kept["x"], random=kept.get("random"), g=kept.get("g"))
-    codes = pack(kept["codes"], spec.element_format.bits)
-    scales = pack(kept["scales"][:, np.newaxis], spec.scale_format.bits)
-    return stimulus, np.concatenate([codes, scales], axis=1)
+    match spec:
+        case QuantizerSpec():
+            stimulus = QuantizerStimulus(spec=spec, x=kept["x"], random=kept.get("random"), g=kept.get("g"))
+            codes = pack(kept["codes"], spec.element_format.bits)
+            scales = pack(kept["scales"][:, np.newaxis], spec.scale_format.bits)
+            return stimulus, np.concatenate([codes, scales], axis=1)
+        case DequantizerSpec():
+            given = DequantizerStimulus(spec=spec, codes=kept["codes"], scales=kept["scales"])
+            return given, as_results(pack(kept["x"], spec.output_format.bits))
+        case _:
+            return Stimulus(spec=spec, **{name: kept[name] for name in Stimulus.PARTS}), kept["expected"]

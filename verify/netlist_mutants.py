@@ -13,16 +13,17 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ..hw import DotUnit, QuantizerConfig, UnitConfig
+from ..hw import DotUnit, UnitConfig
+from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
 from ..hw.verilog import plain_verilog
 from ..model import DotSpec
-from ..sim import quantizer_stimulus
-from ..sim.stimulus import UnitStimulus, random
+from ..sim.drawn_stimulus import draw
+from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import as_number, result_ports
 from ..synth import yosys
 from .accumulation_checks import ACCUMULATION_CHECKS
-from .coverage.directed import directed
+from .directed_stimulus import directed_stimulus
 from .proofs.solver import Network, SolverError, equal, network
 
 __all__ = [
@@ -135,7 +136,7 @@ def _choose(unit: StreamUnit, count: int, seed: int, source: str) -> list[str]:
     return chosen
 
 
-def built(config: UnitConfig | QuantizerConfig) -> StreamUnit:
+def built(config: Configuration) -> StreamUnit:
     """Return the unit of a configuration.
 
     Raises:
@@ -144,16 +145,13 @@ def built(config: UnitConfig | QuantizerConfig) -> StreamUnit:
     return DotUnit.of(config) if isinstance(config, UnitConfig) else config.build()
 
 
-def stimuli_for(config: UnitConfig | QuantizerConfig, vectors: int, seed: int) -> list[UnitStimulus]:
+def stimuli_for(config: Configuration, vectors: int, seed: int) -> list[UnitStimulus]:
     """Return the inputs that faults are to be found by: directed ones, and so many random ones."""
-    if isinstance(config, UnitConfig):
-        return [directed(config.spec), random(config.spec, vectors, seed=seed)]
-    spec = config.spec
-    return [quantizer_stimulus.directed(spec), quantizer_stimulus.random(spec, vectors, seed=seed)]
+    return [directed_stimulus(config.spec), draw(config.spec, vectors, seed=seed)]
 
 
 def mutate(
-    unit: UnitConfig | QuantizerConfig,
+    unit: Configuration,
     count: int,
     *,
     seed: int = 0,

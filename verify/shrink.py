@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..hw import QuantizerConfig, UnitConfig
+from ..hw.configurations import Configuration
+from ..sim.dequantizer_stimulus import DequantizerStimulus
 from ..sim.engines.run import Engine
 from ..sim.quantizer_stimulus import QuantizerStimulus
 from ..sim.stimulus import Stimulus, UnitStimulus
@@ -105,37 +106,49 @@ def _unstalled(stimulus: UnitStimulus) -> Iterator[UnitStimulus]:
 
 
 def _plainer(stimulus: UnitStimulus) -> Iterator[UnitStimulus]:
-    if isinstance(stimulus, QuantizerStimulus):
-        return _plainer_numbers(stimulus)
-    assert isinstance(stimulus, Stimulus)
-    return _plainer_codes(stimulus)
+    match stimulus:
+        case QuantizerStimulus():
+            return _plainer_numbers(stimulus)
+        case DequantizerStimulus():
+            one = int(stimulus.spec.scale_format.encode(1.0))
+            return _plainer_parts(stimulus, {"codes": (0,), "scales": (one, 0)})
+        case _:
+            assert isinstance(stimulus, Stimulus)
+            return _plainer_codes(stimulus)
 
 
-def _plainer_numbers(stimulus: QuantizerStimulus) -> Iterator[QuantizerStimulus]:
-    one = stimulus.spec.input_format.bias << stimulus.spec.input_format.mantissa_bits
-    parts = {"x": stimulus.x}
+def _plainer_numbers(stimulus: QuantizerStimulus) -> Iterator[UnitStimulus]:
+    form = stimulus.spec.input_format
+    favourites: dict[str, tuple[int, ...]] = {"x": (0, form.bias << form.mantissa_bits)}
     if stimulus.random is not None:
-        parts["random"] = stimulus.random
+        favourites["random"] = (0,)
     if stimulus.g is not None and (stimulus.g != 1).any():
         yield dataclasses.replace(stimulus, g=np.ones_like(stimulus.g), source=None)
+    yield from _plainer_parts(stimulus, favourites)
 
-    def change(name: str, place: Any, code: int) -> QuantizerStimulus:
+
+def _plainer_parts(
+    stimulus: UnitStimulus, favourites: Mapping[str, tuple[int, ...]]
+) -> Iterator[UnitStimulus]:
+    """Yield stimuli with plainer codes, given those that each array likes best, in order."""
+    parts = {name: getattr(stimulus, name) for name in favourites}
+
+    def change(name: str, place: Any, code: int) -> UnitStimulus:
         changed = parts[name].copy()
         changed[place] = code
         return dataclasses.replace(stimulus, **{name: changed}, source=None)
 
-    # Zero, then one, of all vectors, of one, of one element; then one bit less.
+    # A favourite in the place of all vectors, of one, of one element; then one bit less.
     for name, codes in parts.items():
-        favourites = (0, one) if name == "x" else (0,)
-        for depth in range(3):
+        for depth in range(codes.ndim + 1):
             for place in np.ndindex(*codes.shape[:depth]):
-                for k, code in enumerate(favourites):
-                    if not np.isin(codes[place], favourites[: k + 1]).all():
+                for k, code in enumerate(favourites[name]):
+                    if not np.isin(codes[place], favourites[name][: k + 1]).all():
                         yield change(name, place, code)
     for name, codes in parts.items():
         for place in np.ndindex(*codes.shape):
             code = int(codes[place])
-            if name == "x" and code == one:
+            if code in favourites[name]:
                 continue
             for bit in reversed(range(code.bit_length())):
                 if code >> bit & 1:
@@ -197,7 +210,7 @@ def _array(codes: npt.NDArray[Any], indent: str) -> str:
     return f"np.array({rows(codes, indent)}, np.{codes.dtype})"
 
 
-def as_test(unit: UnitConfig | QuantizerConfig, stimulus: UnitStimulus, engine: Engine) -> str:
+def as_test(unit: Configuration, stimulus: UnitStimulus, engine: Engine) -> str:
     """Return a pytest file in which the unit plays a stimulus, and must give the model's results.
 
     Args:
@@ -210,7 +223,7 @@ def as_test(unit: UnitConfig | QuantizerConfig, stimulus: UnitStimulus, engine: 
     arguments = "".join(f"        {name}={_array(getattr(stimulus, name), ' ' * 8)},\n" for name in names)
     kind = type(stimulus).__name__
     # By the name that whoever reads the test can import, whatever made the unit of it.
-    config = QuantizerConfig.__name__ if isinstance(unit, QuantizerConfig) else UnitConfig.__name__
+    config = next(kind.__name__ for kind in get_args(Configuration) if isinstance(unit, kind))
     return f"""\
 import numpy as np
 from blockdot.hw import {config}

@@ -25,12 +25,14 @@ import numpy as np
 from .. import model, sim
 from ..base.argument_checks import require_int
 from ..base.source_digest import source_digest
-from ..hw import QuantizerConfig, UnitConfig
+from ..hw import UnitConfig
+from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
-from ..model import DotSpec, QuantizerSpec
-from ..sim import quantizer_stimulus
+from ..model import DotSpec
+from ..model.specifications import Specification
+from ..sim import dequantizer_stimulus, drawn_stimulus, quantizer_stimulus
 from ..sim.engines import cxxrtl_lanes, run
-from ..sim.stimulus import UnitStimulus, bulk
+from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import EngineError, StreamError
 from .compare import compare
 from .shrink import as_test, shrink
@@ -74,7 +76,7 @@ class Soak:
         unit: Name of the unit.
         seed: The seed.
         vectors: Inputs that were put in, those of earlier runs included.
-        products: Block products in them; blocks, where the unit is a quantizer.
+        products: Block products in them; blocks, where the unit multiplies none.
         results: Results that equal the model's, bit for bit; of the batches that are whole.
         resumed: Inputs that an earlier run had put in already.
         workers: Processes that worked.
@@ -111,15 +113,12 @@ class SoakFailure:
     test: str
 
 
-def _stimulus(spec: DotSpec | QuantizerSpec, seed: int, batch: int, vectors: int) -> UnitStimulus:
+def _stimulus(spec: Specification, seed: int, batch: int, vectors: int) -> UnitStimulus:
     words = np.random.SeedSequence([seed, batch]).generate_state(2, np.uint32)
-    own = int(words[0]) << 32 | int(words[1])
-    if isinstance(spec, QuantizerSpec):
-        return quantizer_stimulus.bulk(spec, vectors, seed=own)
-    return bulk(spec, vectors, seed=own)
+    return drawn_stimulus.draw_bulk(spec, vectors, seed=int(words[0]) << 32 | int(words[1]))
 
 
-def _batch(spec: DotSpec | QuantizerSpec, seed: int, batch: int, vectors: int) -> cxxrtl_lanes.Batch:
+def _batch(spec: Specification, seed: int, batch: int, vectors: int) -> cxxrtl_lanes.Batch:
     return cxxrtl_lanes.Batch.cut(_stimulus(spec, seed, batch, vectors))
 
 
@@ -144,9 +143,7 @@ def _sizes(vectors: int, batch: int) -> list[int]:
     return [batch] * whole + ([rest] if rest else [])
 
 
-def batches(
-    spec: DotSpec | QuantizerSpec, vectors: int, *, seed: int, batch: int = BATCH
-) -> Iterator[UnitStimulus]:
+def batches(spec: Specification, vectors: int, *, seed: int, batch: int = BATCH) -> Iterator[UnitStimulus]:
     """Yield what `soak` puts into a unit, batch by batch.
 
     Args:
@@ -159,7 +156,7 @@ def batches(
         yield _stimulus(spec, seed, number, size)
 
 
-def blocks_taken(spec: DotSpec | QuantizerSpec) -> int:
+def blocks_taken(spec: Specification) -> int:
     """Return how many blocks of each operand an input holds."""
     return spec.blocks if isinstance(spec, DotSpec) else 1
 
@@ -195,7 +192,14 @@ class _Journal:
 def _model_digest() -> str:
     """Return a hash of all that the inputs and the expected results come from."""
     return source_digest(
-        model, sim.stimulus, quantizer_stimulus, cxxrtl_lanes, sys.modules[__name__], also=[np.__version__]
+        model,
+        sim.stimulus,
+        quantizer_stimulus,
+        dequantizer_stimulus,
+        drawn_stimulus,
+        cxxrtl_lanes,
+        sys.modules[__name__],
+        also=[np.__version__],
     )
 
 
@@ -227,14 +231,14 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _single(unit: UnitConfig | QuantizerConfig) -> StreamUnit:
+def _single(unit: Configuration) -> StreamUnit:
     if isinstance(unit, UnitConfig) and unit.tile is not None:
         raise ValueError(f"tile must be None for a soak, not {unit.tile}")
     return unit.build()
 
 
 def soak(
-    unit: UnitConfig | QuantizerConfig,
+    unit: Configuration,
     vectors: int,
     *,
     seed: int = 0,
@@ -325,7 +329,7 @@ def _parts(
 
 
 def explain(
-    unit: UnitConfig | QuantizerConfig,
+    unit: Configuration,
     soaked: Soak,
     *,
     build_dir: str | os.PathLike[str] = run.BUILD_DIR,

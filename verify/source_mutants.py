@@ -16,13 +16,14 @@ from types import ModuleType
 from typing import Final
 
 from .. import base, hw, model
-from ..hw import QuantizerConfig, UnitConfig, to_verilog
+from ..hw import DequantizerConfig, QuantizerConfig, to_verilog
+from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
 from ..sim.stimulus import UnitStimulus
 from .netlist_mutants import Fate, Mutant, agree, built, examine_mutant, play, stimuli_for
 from .proofs.solver import Network, network
 
-__all__ = ["FAULTS", "QUANTIZER_FAULTS", "SourceFault", "plant"]
+__all__ = ["DEQUANTIZER_FAULTS", "FAULTS", "QUANTIZER_FAULTS", "SourceFault", "plant"]
 
 
 @dataclass(frozen=True)
@@ -481,11 +482,48 @@ QUANTIZER_FAULTS: Final = (
 )
 """The faults of quantizers, likewise."""
 
+DEQUANTIZER_FAULTS: Final = tuple(
+    SourceFault(component, name, "dequantizer_unit.py", right, wrong)
+    for component, name, right, wrong in (
+        ("scale", "every scale is half of what it is", "scale.bias - 1)", "scale.bias - 2)"),
+        ("scale", "subnormal scales are not normalised", "decoded.exponent - zeros", "decoded.exponent"),
+        (
+            "scale",
+            "3/2 times a significand never wraps",
+            'wire(m, Mux(wraps, threefold[:-1], Cat(Const(0, 1), threefold[:-2])), "fraction_of_three")',
+            'wire(m, Cat(Const(0, 1), threefold[:-2]), "fraction_of_three")',
+        ),
+        ("elements", "a half is 3/2", "code[0] & code[1:3].any(), f", "code[0], f"),
+        ("elements", "a carry of 3/2 counts for 1 too", "three & before.wraps, kind", "before.wraps, kind"),
+        ("elements", "a zero element is a half", "~before.zero & code[:3].any()", "~before.zero"),
+        (
+            "elements",
+            "a scale of zero is a half of the least",
+            "~before.zero & code[:3].any()",
+            "code[:3].any()",
+        ),
+        (
+            "elements",
+            "a NaN has a sign",
+            "Mux(before.nan, quiet,",
+            "Mux(before.nan, quiet | code[3] << output.bits - 1,",
+        ),
+        ("elements", "what is infinite keeps its field", "| repeat(infinite, len(low))\n", "\n"),
+        (
+            "elements",
+            "what is subnormal is not moved",
+            "(moved & repeat(by_one, bits))",
+            "(fraction & repeat(by_one, bits))",
+        ),
+    )
+)
+"""The faults of dequantizers, likewise."""
+
 _EMIT: Final = """
 import sys
-from blockdot.hw import QuantizerConfig, UnitConfig, to_verilog
-kind = QuantizerConfig if sys.argv[1].startswith("quantize_") else UnitConfig
-sys.stdout.write(to_verilog(kind.parse(sys.argv[1]).build()).text)
+from blockdot.hw import to_verilog
+from blockdot.hw.configurations import parse_configuration
+sys.stdout.write(to_verilog(parse_configuration(sys.argv[1]).build()).text)
 """
 _RANDOM: Final = 2000
 _SECONDS: Final = 120
@@ -496,7 +534,7 @@ def _folder(package: ModuleType) -> Path:
     return Path(package.__file__).parent
 
 
-def _emit(unit: UnitConfig | QuantizerConfig, fault: SourceFault) -> str | None:
+def _emit(unit: Configuration, fault: SourceFault) -> str | None:
     """Return the Verilog that the faulty generator emits; None if it emits none."""
     with tempfile.TemporaryDirectory(prefix="blockdot-fault-") as name:
         package = Path(name) / "blockdot"
@@ -526,7 +564,7 @@ def _emit(unit: UnitConfig | QuantizerConfig, fault: SourceFault) -> str | None:
 
 
 def plant(
-    unit: UnitConfig | QuantizerConfig,
+    unit: Configuration,
     *,
     faults: Sequence[SourceFault] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
@@ -546,7 +584,7 @@ def plant(
         SynthesisError: If Yosys fails.
     """
     if faults is None:
-        faults = FAULTS if isinstance(unit, UnitConfig) else QUANTIZER_FAULTS
+        faults = _faults_of(unit)
     component = built(unit)
     text = to_verilog(component).text
     right = network({"unit.v": text}, component.name)
@@ -560,6 +598,17 @@ def plant(
             )
         progress(k + 1, len(faults))
     return tuple(planted)
+
+
+def _faults_of(unit: Configuration) -> Sequence[SourceFault]:
+    """Return the faults of the unit's kind."""
+    match unit:
+        case QuantizerConfig():
+            return QUANTIZER_FAULTS
+        case DequantizerConfig():
+            return DEQUANTIZER_FAULTS
+        case _:
+            return FAULTS
 
 
 def _fate(unit: StreamUnit, right: Network, emitted: str | None, stimuli: Sequence[UnitStimulus]) -> Fate:

@@ -19,14 +19,14 @@ _UNIT_COLUMNS: Final = (
     "optimise",
     "segment",
 )
-_QUANTIZER_COLUMNS: Final = ("input", "method", "rounding", "tensor_scale")
-"""What quantizers have besides; other units' cells are empty there."""
+_BLOCK_COLUMNS: Final = ("output", "input", "method", "rounding", "tensor_scale")
+"""What dequantizers and quantizers have besides; other units' cells are empty there."""
 
 _COLUMNS: Final[tuple[str, ...]] = (
     "library", "unit", "element", "scale", "block_size", "blocks", "accumulate", "guard", "stages",
     "optimise", "segment", "metric", "unit_of_measure", "median", "minimum", "maximum", "base", "delta",
     "delta_low", "delta_high", "delta_percent", "delta_percent_low", "delta_percent_high", "orders",
-    "variants", "recipes", "pyosys", "adders", *_QUANTIZER_COLUMNS,
+    "variants", "recipes", "pyosys", "adders", *_BLOCK_COLUMNS,
 )  # fmt: skip
 
 
@@ -39,9 +39,7 @@ def cost_csv(report: dict[str, Any]) -> str:
 
 
 def _unit_cells(cost: dict[str, Any]) -> dict[str, Any]:
-    return {name: cost[name] for name in _UNIT_COLUMNS} | {
-        name: cost.get(name) for name in _QUANTIZER_COLUMNS
-    }
+    return {name: cost[name] for name in _UNIT_COLUMNS} | {name: cost.get(name) for name in _BLOCK_COLUMNS}
 
 
 def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:

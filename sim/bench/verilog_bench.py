@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ...hw import DotUnit
-from ..stimulus import Stimulus
-from ..stream_rules import payloads
+from ...hw.stream_unit import StreamUnit
+from ..stimulus import UnitStimulus
+from ..stream_rules import as_number, payloads, result_ports
 
 __all__ = ["verilog_bench"]
 
@@ -16,15 +16,16 @@ _HALF_PERIOD: Final = 5
 _PATIENCE: Final = 1000
 
 
-def verilog_bench(unit: DotUnit, stimulus: Stimulus) -> str:
+def verilog_bench(unit: StreamUnit, stimulus: UnitStimulus) -> str:
     """Return a test bench for the emitted unit: the module ``NAME_tb``, Verilog-2001.
 
     It plays every vector, compares every defined result with the model's and ends with ``$finish`` after a
     line that begins with ``PASS`` or, with the first wrong result before it, ``FAIL``. Inputs come with gaps
-    and, where the unit can be stalled, results are taken with gaps, as the stimulus says.
+    and, where the unit can be stalled, results are taken with gaps, as the stimulus says. A result of several
+    ports is told as one number, the first port lowest.
 
     Args:
-        unit: The unit.
+        unit: The unit; not a tile.
         stimulus: What to put in; for the unit's specification.
 
     Raises:
@@ -48,13 +49,26 @@ def _bits(pattern: npt.NDArray[np.bool_]) -> str:
 
 
 class _Bench:
-    def __init__(self, unit: DotUnit, stimulus: Stimulus) -> None:
+    def __init__(self, unit: StreamUnit, stimulus: UnitStimulus) -> None:
         self.unit = unit
         self.stimulus = stimulus
         self.inputs = payloads(unit, stimulus)
-        undefined = stimulus.undefined_count
-        self.expected = [int(word) for word in stimulus.expected()]
-        self.undefined = undefined
+        self.results = result_ports(unit)
+        self.undefined = stimulus.undefined_count
+        self.expected = self._numbers(stimulus.expected())
+
+    def _numbers(self, rows: npt.NDArray[np.uint32]) -> list[int]:
+        """Return each result as one number, the first port lowest, from words of each port."""
+        rows = rows.reshape(len(rows), -1)
+        numbers = [0] * len(rows)
+        shift = word = 0
+        for port in self.results:
+            words = -(-port.width // 32)
+            for k, row in enumerate(rows):
+                numbers[k] |= as_number(row[word : word + words]) << shift
+            shift += port.width
+            word += words
+        return numbers
 
     def text(self) -> str:
         unit = self.unit
@@ -64,9 +78,13 @@ class _Bench:
             declaration, assignments = _memory(f"{payload.port}_vectors", payload.width, list(payload.values))
             declarations.append(declaration)
             values += assignments
-        declaration, assignments = _memory("expected", 32, self.expected)
+        width = sum(port.width for port in self.results)
+        declaration, assignments = _memory("expected", width, self.expected)
         declarations.append(declaration)
         values += assignments
+        # What a result is compared as; of one port that port.
+        names = [port.name for port in self.results]
+        result = names[0] if len(names) == 1 else f"{{{', '.join(reversed(names))}}}"
         connections = ", ".join(f".{port.name}({port.name})" for port in unit.ports)
         body = self._combinational() if unit.stages == 0 else self._clocked()
         return "\n".join(
@@ -88,9 +106,9 @@ class _Bench:
                 "",
                 "  task check;",
                 "    begin",
-                "      if (got >= UNDEFINED && o_result !== expected[got]) begin",
+                f"      if (got >= UNDEFINED && {result} !== expected[got]) begin",
                 "        if (wrong == 0)",
-                '          $display("result %0d: expected %h, seen %h", got, expected[got], o_result);',
+                f'          $display("result %0d: expected %h, seen %h", got, expected[got], {result});',
                 "        wrong = wrong + 1;",
                 "      end",
                 "      got = got + 1;",

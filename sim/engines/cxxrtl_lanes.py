@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ...base import external_tools
 from ...hw import to_rtlil
 from ...hw.stream_unit import Port, StreamUnit
-from ...model import DotSpec, QuantizerSpec
+from ...model.specifications import Specification
 from ...synth import yosys
 from ..stimulus import UnitStimulus
 from ..stream_rules import Limits, Response, RunOutcome, result_ports, result_words
@@ -61,7 +61,7 @@ class BuiltUnit:
         library: The shared library.
     """
 
-    spec: DotSpec | QuantizerSpec
+    spec: Specification
     name: str
     stages: int
     latency: int

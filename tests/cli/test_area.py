@@ -1,3 +1,4 @@
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -303,6 +304,20 @@ def test_quantizers_are_held_against_the_first_method_and_scale(blockdot, small,
     } == {name: name.split("_")[-2] for name in names}
 
 
+def test_dequantizers_are_held_against_the_first_scale(blockdot, small, tmp_path):
+    units = ("--unit", "dequantizer", "--block-size", 2, "--stages", 0, *small[4:])
+    done = blockdot("area", *units, "--scale", "ue3m2", "--scale", "ue8m0", "-o", "a.json", "-o", "a.csv")
+    assert done.code == 0, done.err
+    names = [f"dequantize_e2m1_{scale}_n2_bf16_s0" for scale in ("ue3m2", "ue8m0")]
+    (result,) = json.loads((tmp_path / "a.json").read_text())["results"]
+    assert [cost["unit"] for cost in result["costs"]] == names
+    assert {(delta["base"], delta["other"]) for delta in result["deltas"]} == {tuple(names)}
+    rows = csv.DictReader((tmp_path / "a.csv").read_text().splitlines())
+    assert {(row["unit"], row["output"], row["method"]) for row in rows} == {
+        (name, "bf16", "") for name in names
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -313,6 +328,11 @@ def test_quantizers_are_held_against_the_first_method_and_scale(blockdot, small,
         ),
         (("--unit", "quantizer", "--method", "floor"), "scale must be ue8m0 for method 'floor', not 'ue4m3'"),
         (("--unit", "quantizer", "--energy"), "energy must be of dot-product units, not of quantize_bf16"),
+        (("--output-format", "fp32"), "output_format must not be given for dot-product units, not fp32"),
+        (
+            ("--unit", "dequantizer", "--method", "ceil"),
+            "method must not be given for dequantizers, not x",
+        ),
     ],
 )
 def test_options_of_the_other_kind_are_refused(blockdot, options, message):

@@ -29,6 +29,15 @@ def test_a_quantizer_s_corners_are_met(blockdot, refused):
     assert refused("coverage", name, "--long") == f"--long must go with a dot product, not with {name}"
 
 
+def test_a_dequantizer_s_corners_are_met(blockdot, refused):
+    name = "dequantize_e2m1_ue2m0_n2_bf16"
+    done = blockdot("coverage", name, "--stages", 1)
+    assert done.code == 0
+    assert f"blockdot_{name}_s1: " in done.out
+    assert "no product is of that kind in bf16" in done.out
+    assert refused("coverage", name, "--long") == f"--long must go with a dot product, not with {name}"
+
+
 def test_holes_are_listed_and_are_a_failure(blockdot):
     done = blockdot("coverage", SMALL, "--engine", "model", "--no-directed", "--vectors", "3")
     assert done.code == 1

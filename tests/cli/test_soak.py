@@ -33,6 +33,14 @@ def test_a_quantizer_is_soaked_by_its_name(blockdot, refused):
     assert refused("soak", name, "--segment", 4) == f"--segment must go with a dot product, not with {name}"
 
 
+def test_a_dequantizer_too(blockdot):
+    name = "dequantize_e2m1_ue2m0_n2_fp32"
+    done = blockdot("soak", name, "--vectors", "1e4", "--workers", 1)
+    assert done.code == 0
+    assert "10000 of 10000 results equal the model's, bit for bit" in done.out
+    assert "million checked blocks a second" in done.out
+
+
 def test_a_mismatch_is_a_failure_and_is_printed_as_a_test(blockdot, monkeypatch):
     told = soak.SoakFailure(stimulus=None, engine="pysim", told="it [differs]", test="def test_it(): ...\n")  # type: ignore[arg-type]
     found = soak.Soak(

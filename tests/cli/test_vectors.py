@@ -24,6 +24,16 @@ def test_a_quantizer_s(blockdot):
     assert f"wrote made/{name}.o_codes.hex\n" in done.out
 
 
+def test_a_dequantizer_s(blockdot, refused):
+    name = "dequantize_e2m1_ue2m0_n2_bf16"
+    done = blockdot("vectors", name, "-o", "made", "--vectors", 3)
+    assert done.code == 0
+    assert f"wrote made/{name}.o_x.hex\n" in done.out
+    assert refused("vectors", name, "--long") == (
+        f"long must be False for a dequantizer, which sums nothing: {name}"
+    )
+
+
 def test_refuses_what_cannot_be(refused):
     assert refused("vectors", "e2m1_ue5m3") == (
         "specification must read like e2m1_ue5m3_n16_fp32, not 'e2m1_ue5m3'"

@@ -92,8 +92,8 @@ def test_a_quantizer_is_written_as_a_dot_unit_is(blockdot, tmp_path):
         (["--scale", "e2m1"], "scale must be an unsigned format, not 'e2m1'"),
         (["--unit", "quantizer", "--blocks", 2], "--blocks must go with --unit dot, not with quantizer"),
         (
-            ["--unit", "quantizer", "--testbench", 9],
-            "--testbench must go with --unit dot, not with quantizer",
+            ["--unit", "quantizer", "--tile", "2x2"],
+            "--tile must go with --unit dot, not with quantizer",
         ),
         (["--method", "floor"], "--method must go with --unit quantizer, not with dot"),
         (

@@ -37,6 +37,7 @@ def refuses_without(name: str, record: dict[str, Any], key: str) -> None:
         ["--accumulate", "aligned", "--stages", "1", "--flow", "valid"],
         ["--scale", "ue4m3xue8m0", "--element", "e2m1xe4m3"],
         ["--unit", "quantizer", "--method", "prevent_zero", "--stages", "1"],
+        ["--unit", "dequantizer", "--output-format", "fp32"],
     ],
 )
 def test_the_sidecar(options: list[str], tmp_path: Path) -> None:
@@ -48,7 +49,13 @@ def test_the_sidecar(options: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["e2m1_ue5m3_n4_fp32", "e2m1_ue8m0_n4_none", "quantize_bf16_e2m1_ue2m1_n2_absmax"]
+    "spec",
+    [
+        "e2m1_ue5m3_n4_fp32",
+        "e2m1_ue8m0_n4_none",
+        "quantize_bf16_e2m1_ue2m1_n2_absmax",
+        "dequantize_e2m1_ue2m1_n2_fp32",
+    ],
 )
 def test_the_vectors(spec: str, tmp_path: Path) -> None:
     assert run(["vectors", spec, "--vectors", "20", "-o", str(tmp_path)]) == 0

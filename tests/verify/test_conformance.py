@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from blockdot.base import external_tools
 from blockdot.hw import DotUnit, to_verilog
-from blockdot.model import DotSpec, QuantizerSpec
-from blockdot.sim import QuantizerStimulus, Stimulus, quantizer_stimulus
+from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
+from blockdot.sim import DequantizerStimulus, QuantizerStimulus, Stimulus, quantizer_stimulus
 from blockdot.sim.stimulus import random
 from blockdot.verify.conformance import read, spec_digest, write
 from blockdot.verify.coverage.directed import directed
@@ -101,6 +101,21 @@ def test_quantizers_have_vectors(spec, tmp_path):
         ValueError, match=r"^long must be False for a quantizer, which sums nothing: quantize_"
     ):
         write(spec, tmp_path, long=True)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_those_of_a_dequantizer(size, tmp_path):
+    spec = DequantizerSpec(scale="ue2m1", block_size=size)
+    about = write(spec, tmp_path, vectors=30, seed=2)
+    stimulus, expected = read(tmp_path / f"{spec.name}.json")
+    assert isinstance(stimulus, DequantizerStimulus)
+    assert about["directed"] == about["results"] - 30 == 16 << 3
+    np.testing.assert_array_equal(expected, stimulus.expected())
+    files = {port["name"]: numbers(tmp_path / f"{spec.name}.{port['name']}.hex") for port in about["ports"]}
+    assert files["i_codes"] == [sum(int(c) << 4 * k for k, c in enumerate(row)) for row in stimulus.codes]
+    assert files["i_scale"] == stimulus.scales.tolist()
+    made = spec.compute(stimulus.codes, stimulus.scales)
+    assert files["o_x"] == [sum(int(c) << 16 * k for k, c in enumerate(row)) for row in made]
 
 
 def test_the_same_arguments_give_the_same_bytes_and_replace_what_is_there(tmp_path):

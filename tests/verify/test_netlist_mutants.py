@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from blockdot.hw import DotUnit, QuantizerConfig, UnitConfig, to_verilog
-from blockdot.model import DotSpec, QuantizerSpec
+from blockdot.hw import DequantizerConfig, DotUnit, QuantizerConfig, UnitConfig, to_verilog
+from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim import random
 from blockdot.verify import source_mutants
 from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
@@ -16,6 +16,7 @@ from blockdot import hw
 CONFIG = UnitConfig(DotSpec(scale="ue2m0", block_size=2), stages=1)
 UNIT = DotUnit.of(CONFIG)
 QUANTIZER = QuantizerConfig(QuantizerSpec(scale="ue2m1", block_size=2), stages=1)
+DEQUANTIZER = DequantizerConfig(DequantizerSpec(scale="ue8m0", block_size=2), stages=1)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,18 @@ def test_faults_of_the_source(name):
     assert [one.fate for one in source_mutants.plant(CONFIG, faults=(fault,))] == expected
 
 
+def test_no_mutant_of_a_small_dequantizer_survives(seed):
+    done = mutate(DEQUANTIZER, 20, seed=seed)
+    assert len(done.mutants) == 20
+    assert done.count("survived") == 0
+    assert done.count("killed") > 12
+
+
+def test_a_fault_of_a_dequantizer_s_source():
+    fault = next(one for one in source_mutants.DEQUANTIZER_FAULTS if one.name == "a NaN has a sign")
+    assert [one.fate for one in source_mutants.plant(DEQUANTIZER, faults=(fault,))] == ["killed"]
+
+
 def test_a_fault_of_a_quantizer_s_source():
     fault = next(one for one in source_mutants.QUANTIZER_FAULTS if one.name == "ties of elements go up")
     assert [one.fate for one in source_mutants.plant(QUANTIZER, faults=(fault,))] == ["killed"]
@@ -90,7 +103,11 @@ def test_a_fault_of_a_quantizer_s_source():
 
 def test_every_fault_of_the_source_has_its_line():
     folder = Path(str(hw.__file__)).parent
-    for fault in (*source_mutants.FAULTS, *source_mutants.QUANTIZER_FAULTS):
+    for fault in (
+        *source_mutants.FAULTS,
+        *source_mutants.QUANTIZER_FAULTS,
+        *source_mutants.DEQUANTIZER_FAULTS,
+    ):
         assert (folder / fault.file).read_text(encoding="utf-8").count(fault.right) == 1, fault.name
         assert fault.right != fault.wrong
 

@@ -1,9 +1,11 @@
 """Which bins stimuli have met."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 from ...model import DotSpec
-from ...sim.stimulus import Stimulus
+from ...sim.stimulus import Stimulus, UnitStimulus
 from ...sim.stream_rules import Response
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .bins import Bin, BinGroup, MetBins, StimulusView
@@ -12,6 +14,8 @@ from .reach import Reachable
 from .sum_bins import PortBins, SequenceBins, TopBitBins
 
 __all__ = ["BinsSeen", "Coverage"]
+
+Played = TypeVar("Played", bound=UnitStimulus)
 
 
 def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]:
@@ -35,7 +39,7 @@ def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]
     return [group for group in groups if group.bins]
 
 
-class BinsSeen:
+class BinsSeen(ABC, Generic[Played]):
     """Bins, and which of them were met.
 
     Args:
@@ -50,6 +54,10 @@ class BinsSeen:
         self.bins = list(bins)
         self._known = {(one.group, one.name): one for one in self.bins}
         self.met: dict[Bin, MetBins] = {}
+
+    @abstractmethod
+    def add(self, stimulus: Played, response: Response | None = None) -> None:
+        """Note what a stimulus meets, and what a unit answered, where that matters."""
 
     def note(self, hits: Iterable[tuple[Bin, int, int]]) -> None:
         """Note what is met: a bin, the number of a vector, and how often."""
@@ -68,7 +76,7 @@ class BinsSeen:
         return [one for one in self.met if not one.possible]
 
 
-class Coverage(BinsSeen):
+class Coverage(BinsSeen[Stimulus]):
     """What stimuli have met of all that there is to meet.
 
     Args:

@@ -49,7 +49,7 @@ def _thresholds(spec: QuantizerSpec) -> dict[str, _Doubles]:
     return {"scale" if len(found) == 1 else f"scale of {top:g}": values for top, values in found.items()}
 
 
-class QuantizerCoverage(BinsSeen):
+class QuantizerCoverage(BinsSeen[QuantizerStimulus]):
     """What stimuli of a quantizer have met of all that there is to meet.
 
     Args:

@@ -5,22 +5,27 @@ from pathlib import Path
 
 import pytest
 from blockdot.base.external_tools import require_tools, verilator_environment
-from blockdot.hw import DotUnit, to_verilog
-from blockdot.model import DotSpec
+from blockdot.hw import DequantizerUnit, DotUnit, QuantizerUnit, to_verilog
+from blockdot.hw.stream_unit import StreamUnit
+from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim import random
 from blockdot.sim.bench.verilog_bench import verilog_bench
+from blockdot.sim.drawn_stimulus import draw
 
-UNITS = [
+UNITS: list[StreamUnit] = [
     DotUnit(DotSpec(scale="ue5m3", block_size=4), stages=0),
     DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="fp32"), stages=3),
     DotUnit(DotSpec(scale="ue4m3", block_size=2, accumulate="exact"), stages=2, flow="valid"),
     DotUnit(DotSpec(scale="ue8m0", block_size=2), stages=2, flow="enable"),
+    QuantizerUnit(QuantizerSpec(scale="ue2m1", block_size=2), stages=1),
+    QuantizerUnit(QuantizerSpec(scale="ue8m0", block_size=2, method="floor"), stages=0),
+    DequantizerUnit(DequantizerSpec(scale="ue8m0", block_size=4), stages=2, flow="valid"),
 ]
 ICARUS = pytest.mark.skipif(not shutil.which("iverilog"), reason="needs Icarus Verilog: apt install iverilog")
 
 
-def bench(unit: DotUnit, seed: int) -> str:
-    return verilog_bench(unit, random(unit.spec, 200, seed=seed))
+def bench(unit: StreamUnit, seed: int) -> str:
+    return verilog_bench(unit, draw(unit.spec, 200, seed=seed))
 
 
 def count_results(text: str) -> int:
@@ -29,7 +34,7 @@ def count_results(text: str) -> int:
     return int(found[1])
 
 
-def icarus(unit: DotUnit, text: str, folder: Path) -> str:
+def icarus(unit: StreamUnit, text: str, folder: Path) -> str:
     to_verilog(unit).write(folder)
     (folder / "tb.v").write_text(text)
     subprocess.run(
@@ -45,7 +50,7 @@ def icarus(unit: DotUnit, text: str, folder: Path) -> str:
 
 @ICARUS
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_the_bench_passes_the_unit_in_icarus(unit: DotUnit, seed: int, tmp_path: Path) -> None:
+def test_the_bench_passes_the_unit_in_icarus(unit: StreamUnit, seed: int, tmp_path: Path) -> None:
     text = bench(unit, seed)
     results = count_results(text)
     assert results > 10
@@ -54,14 +59,16 @@ def test_the_bench_passes_the_unit_in_icarus(unit: DotUnit, seed: int, tmp_path:
 
 @ICARUS
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_wrong_bit_fails_and_is_told(unit: DotUnit, seed: int, tmp_path: Path) -> None:
+def test_a_wrong_bit_fails_and_is_told(unit: StreamUnit, seed: int, tmp_path: Path) -> None:
     text = bench(unit, seed)
     results = count_results(text)
     wrong = re.sub(
-        r"(expected\[7\] = 32'h)(\w+)", lambda found: f"{found[1]}{int(found[2], 16) ^ 1:08x}", text
+        r"(expected\[7\] = \d+'h)(\w+)",
+        lambda found: f"{found[1]}{int(found[2], 16) ^ 1:0{len(found[2])}x}",
+        text,
     )
     first, last = icarus(unit, wrong, tmp_path).splitlines()
-    assert re.fullmatch(r"result 7: expected \w{8}, seen \w{8}", first)
+    assert re.fullmatch(r"result 7: expected \w+, seen \w+", first)
     assert last == f"FAIL {unit.name}: {results} of {results} results, 1 wrong"
 
 

@@ -1,0 +1,22 @@
+"""The specifications of all kinds of units, by their names."""
+
+from typing import TypeAlias
+
+from .dequantizer import DequantizerSpec
+from .quantizer import QuantizerSpec
+from .spec import DotSpec
+
+__all__ = ["Specification", "parse_specification"]
+
+Specification: TypeAlias = DotSpec | QuantizerSpec | DequantizerSpec
+"""What a dot product, a quantizer or a dequantizer computes."""
+
+
+def parse_specification(name: str) -> Specification:
+    """Return the specification of that name: of a quantizer, a dequantizer, or else a dot product.
+
+    Raises:
+        ValueError: If it is none's name, or a part of it is not allowed.
+    """
+    kinds = {"quantize": QuantizerSpec, "dequantize": DequantizerSpec}
+    return kinds.get(str(name).split("_")[0], DotSpec).parse(name)

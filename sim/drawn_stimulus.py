@@ -1,0 +1,48 @@
+"""Random stimulus of whatever a specification is of."""
+
+from ..model import DequantizerSpec, QuantizerSpec
+from ..model.specifications import Specification
+from . import dequantizer_stimulus, quantizer_stimulus, stimulus
+from .stimulus import UnitStimulus
+
+__all__ = ["draw", "draw_bulk"]
+
+
+def draw(spec: Specification, vectors: int, *, seed: int) -> UnitStimulus:
+    """Return what `random` of the specification's kind draws, with gaps and back-pressure.
+
+    Args:
+        spec: What the unit computes.
+        vectors: How many inputs, at least 1.
+        seed: Seed of everything random; not negative.
+
+    Raises:
+        ValueError: If a number is outside its domain.
+    """
+    match spec:
+        case QuantizerSpec():
+            return quantizer_stimulus.random(spec, vectors, seed=seed)
+        case DequantizerSpec():
+            return dequantizer_stimulus.random(spec, vectors, seed=seed)
+        case _:
+            return stimulus.random(spec, vectors, seed=seed)
+
+
+def draw_bulk(spec: Specification, vectors: int, *, seed: int) -> UnitStimulus:
+    """Return random stimulus that costs little to make, for runs of many millions.
+
+    Args:
+        spec: What the unit computes.
+        vectors: How many inputs, at least 8.
+        seed: Seed of everything random; not negative.
+
+    Raises:
+        ValueError: If a number is outside its domain.
+    """
+    match spec:
+        case QuantizerSpec():
+            return quantizer_stimulus.bulk(spec, vectors, seed=seed)
+        case DequantizerSpec():
+            return dequantizer_stimulus.bulk(spec, vectors, seed=seed)
+        case _:
+            return stimulus.bulk(spec, vectors, seed=seed)
