@@ -10,7 +10,8 @@ third::
 The first measures the dot-product units and quantizers that `studies.answer` and `studies.quantizer_cost`
 have not measured. The second evaluates the model that `blockdot evaluate` takes where none is named. Both
 keep each result in ``studies/quality_against_cost/results.jsonl`` as soon as it is there, and measure nothing
-that is kept already. The third makes ``docs/quality-against-cost.md`` and its picture of it.
+that is kept already. Of what is kept, the third makes ``docs/quality-against-cost.md``, its picture, and an
+HTML page in which the reader chooses.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import UnitConfig
@@ -54,8 +55,9 @@ from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
 from ..records import Record, read_records, write_records
+from .front_page import FRONT_PAGE, front_page
 from .page import PAGE, PICTURE, draw, page_text
-from .points import LIBRARY, PRODUCTS
+from .points import ACCUMULATES, LIBRARY, NARROW, PRODUCTS
 
 __all__ = ["STORED", "main", "measure_areas", "measure_quality", "ways"]
 
@@ -69,7 +71,6 @@ _OTHERS: Final = {"areas": "ways", "quality": "areas"}
 
 BLOCK_SIZES: Final = (16, 8, 32)
 SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
-ACCUMULATES: Final[tuple[Literal["fp32", "exact", "aligned"], ...]] = ("fp32", "exact", "aligned")
 
 ORDERS: Final = 2
 """Netlists of each unit: their areas are within a per cent of each other, and what is compared is not."""
@@ -81,8 +82,6 @@ TOKENS: Final = 1024
 
 PARTS: Final = 2
 WINDOW: Final = 512
-NARROW: Final = 4
-"""The matrices are 16 times narrower: of a width at which UE4M3 runs out of exponents."""
 
 UNIT_TOKENS: Final = 128
 """Tokens of what goes through the units' own bits, which takes long."""
@@ -330,6 +329,7 @@ def _write(stored: Record) -> None:
     WRITTEN.mkdir(exist_ok=True)
     draw(stored, WRITTEN / PICTURE)
     write_whole(WRITTEN / PAGE, page_text(stored))
+    write_whole(WRITTEN / FRONT_PAGE, front_page(stored))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,8 +12,12 @@ from blockdot.lab.statistics import Estimate
 
 from ..pictures import svg_figure
 from ..records import Record
+from .front_page import FRONT_PAGE
 from .points import (
+    ACCUMULATES,
     LIBRARY,
+    MODELS,
+    NARROW,
     PRODUCTS,
     REUSES,
     Areas,
@@ -35,11 +39,8 @@ __all__ = ["PAGE", "PICTURE", "draw", "page_text"]
 PAGE: Final = "quality-against-cost.md"
 PICTURE: Final = "quality-against-cost.svg"
 
-NARROW: Final = 4
-_MODELS: Final = {0: "as it is", NARROW: f"matrices {2**NARROW} times narrower"}
 _NAMES: Final = {0: "wide", NARROW: "narrow"}
 _SIZES: Final = (8, 16, 32)
-_ACCUMULATES: Final = ("fp32", "exact", "aligned")
 _COLOURS: Final = {"ue4m3": "tab:blue", "ue5m3": "tab:red", "ue8m0": "tab:green"}
 # By how scales of weights and of activations are chosen.
 _MARKERS: Final = {
@@ -73,6 +74,11 @@ def _lines(stored: Record) -> Iterator[str]:
     yield f"![Perplexity against area for each product, for four reuses of a quantized block]({PICTURE})"
     yield ""
     yield (
+        f"[The same picture at any reuse, model width and kind of sum]({FRONT_PAGE}): a page that finds the "
+        "front anew at each choice, by the same rule, and needs no network."
+    )
+    yield ""
+    yield (
         "What does a better format buy, or a better choice of scales, and what does it cost? Here the "
         "perplexity of a small language model stands against the area that computes its products."
     )
@@ -91,7 +97,7 @@ def _lines(stored: Record) -> Iterator[str]:
     yield ""
     yield from _compared(stored, plain)
     yield from _differences(compared)
-    for narrow, name in _MODELS.items():
+    for narrow, name in MODELS.items():
         yield from _fronts(stored, narrow, name)
     yield from _areas(stored)
     for operands, name in (("both", "weights and activations"), ("weights", "weights alone")):
@@ -390,7 +396,7 @@ def _bit(stored: Record) -> str:
     """Return what the exponent bit costs in area, by accumulation."""
     areas = Areas(stored["areas"])
     told = []
-    for accumulate in _ACCUMULATES:
+    for accumulate in ACCUMULATES:
         pairs = [[areas.dot(scale, size, accumulate) for scale in ("ue4m3", "ue5m3")] for size in _SIZES]
         more = [100 * (b[0] / a[0] - 1) for a, b in pairs if a and b]
         if more:
@@ -471,7 +477,7 @@ def _areas(stored: Record) -> Iterator[str]:
         ("scale", "sum", *(f"blocks of {size}" for size in _SIZES)),
         [
             (scale, f"`{accumulate}`", *(share(scale, size, accumulate) for size in _SIZES))
-            for accumulate in _ACCUMULATES
+            for accumulate in ACCUMULATES
             for scale in _COLOURS
         ],
         numbers=(False, False, True, True, True),
@@ -530,7 +536,7 @@ def _perplexities(stored: Record, operands: str, name: str) -> Iterator[str]:
             told = f"{found[0]['perplexity']:.2f}: {mean:+.1f} % ({low:+.1f} to {high:+.1f})" if found else ""
             cells.append(told)
         chosen = _chosen(method, activation_method)
-        model = "any" if tensor_scale or scale == "ue8m0" else _MODELS[narrow]
+        model = "any" if tensor_scale or scale == "ue8m0" else MODELS[narrow]
         table.append((model, scale, f"`{chosen}`{' with a tensor scale' if tensor_scale else ''}", *cells))
     heads = ("model", "scale", "method", *(f"blocks of {size}" for size in _SIZES))
     yield from markdown_lines(heads, table, numbers=(False, False, False, True, True, True))
@@ -608,7 +614,7 @@ def draw(stored: Record, path: Path) -> bool:
         OSError: If it cannot be written.
         RuntimeError: If matplotlib is not installed.
     """
-    found = {narrow: points(stored, narrow=narrow) for narrow in _MODELS}
+    found = {narrow: points(stored, narrow=narrow) for narrow in MODELS}
     models = [narrow for narrow, choices in found.items() if choices]
     if not models:
         return False
@@ -620,7 +626,7 @@ def draw(stored: Record, path: Path) -> bool:
                 _panel(ax, found[narrow], reuse)
                 if narrow == models[0]:
                     ax.set_title(f"R = {reuse}")
-            line[0].set_ylabel(f"perplexity above the model's [%]\n{_MODELS[narrow]}", fontsize=8)
+            line[0].set_ylabel(f"perplexity above the model's [%]\n{MODELS[narrow]}", fontsize=8)
         figure.supxlabel(
             f"area for each product, with 1/(N R) of a quantizer [NAND2, {LIBRARY}]; "
             "the number at a point is the block size",

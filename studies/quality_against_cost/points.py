@@ -26,7 +26,10 @@ from blockdot.synth.metric import Metric
 from ..records import Record
 
 __all__ = [
+    "ACCUMULATES",
     "LIBRARY",
+    "MODELS",
+    "NARROW",
     "PRODUCTS",
     "REUSES",
     "Areas",
@@ -47,6 +50,15 @@ PRODUCTS: Final = 32
 
 REUSES: Final = (1, 8, 64, 1024)
 """How many dot products use a quantized block."""
+
+ACCUMULATES: Final[tuple[Literal["fp32", "exact", "aligned"], ...]] = ("fp32", "exact", "aligned")
+"""How units add."""
+
+NARROW: Final = 4
+"""The matrices are 16 times narrower: of a width at which UE4M3 runs out of exponents."""
+
+MODELS: Final = {0: "as it is", NARROW: f"matrices {2**NARROW} times narrower"}
+"""What the model's width is called."""
 
 Place = Literal["front", "undecided", "beaten"]
 

@@ -3,8 +3,6 @@ import html
 import io
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from blockdot.synth.metric import FMAX, Metric
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.recipes import choose
+from browser import browse, needs_chromium
 from gate_netlists import timed_cell, with_cells
 from messages import whole
 from rich.console import Console
@@ -141,9 +140,6 @@ def test_an_unknown_format(report: CostReport):
 
 # The page, in a real browser.
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")
-
 
 def test_the_page_needs_nothing_else(report: CostReport):
     text = report.text(".html")
@@ -151,22 +147,6 @@ def test_the_page_needs_nothing_else(report: CostReport):
     assert "import(" not in text
     assert "/*REPORT*/" not in text
     assert text.count("</script>") == 1
-
-
-def browse(page: Path, tmp_path: Path, *, fragment: str = "", script: str = "") -> tuple[str, str]:
-    """Open a page, with a script behind its own; return the document that came of it, and the console."""
-    assert CHROMIUM is not None
-    opened = tmp_path / "opened.html"
-    opened.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
-    done = subprocess.run(
-        [
-            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
-            "--virtual-time-budget=3000", "--dump-dom", f"file://{opened}{fragment}",
-        ],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 
 @pytest.fixture
