@@ -12,10 +12,12 @@ import numpy.typing as npt
 import typer
 
 from ..base.processors import processors
+from ..base.whole_files import write_whole
 from ..lab.language import default_model
 from ..lab.language.arithmetic import LEFT_ALONE, OPERANDS, Arithmetic, LeftAlone, Operands, combine
 from ..lab.language.windows import SEGMENT, TextWindows, check_segments, cut_windows
 from ..lab.quality.quantization_error import Quantization, combinations
+from ..lab.reports.evaluation_page import evaluation_page
 from ..lab.reports.records import RECORDS, plain_json, write_records
 from ..model import DotSpec
 from ..model.accumulate import ACCUMULATIONS
@@ -48,6 +50,7 @@ __all__ = ["evaluate"]
 
 _SCALES: Final = ("ue4m3", "ue5m3")
 _SIZES: Final = (8, 16)
+_PAGE: Final = ".html"
 _PLAIN_TYPES: Final = ("F32", "F16", "BF16", "F64")
 # Characters of a text that surely hold a token: no more of a long text is looked at than is asked for.
 _CHARACTERS: Final = 16
@@ -202,7 +205,7 @@ def evaluate(
             "-o",
             "--output",
             metavar="FILE",
-            help="Write the report as .csv, .json or .md; may be repeated.",
+            help="Write the report as .csv, .json, .md or .html; may be repeated.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -222,7 +225,7 @@ def evaluate(
     from ..lab.language.report import EvaluatedWay, EvaluationReport
 
     outputs = output or []
-    check_outputs(outputs, RECORDS)
+    check_outputs(outputs, (*RECORDS, _PAGE))
     if tokens < 0:
         raise ValueError(f"tokens must be at least 0, not {tokens}")
     chosen = _Choices(
@@ -283,7 +286,10 @@ def evaluate(
         ),
     )
     for path in outputs:
-        write_records(path, report.rows(), report.document())
+        if path.suffix.lower() == _PAGE:
+            write_whole(path, evaluation_page(report.document()))
+        else:
+            write_records(path, report.rows(), report.document())
     if json:
         typer.echo(plain_json(report.document()), nl=False)
         return

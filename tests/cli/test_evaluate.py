@@ -81,7 +81,8 @@ def test_what_a_unit_computes(blockdot, model, text):
 
 
 def test_each_layer_alone(blockdot, model, text):
-    asked = ("--scale", "ue4m3", "--layers", "--tokens", 64, "-o", "r.csv", "-o", "r.md", "-o", "r.json")
+    outputs = ("-o", "r.csv", "-o", "r.md", "-o", "r.json", "-o", "r.html")
+    asked = ("--scale", "ue4m3", "--layers", "--tokens", 64, *outputs)
     done = blockdot("evaluate", model, "--text", text, *ASKED, *asked)
     assert (done.code, done.err) == (0, "")
     assert "One layer quantized alone" in done.out
@@ -89,6 +90,7 @@ def test_each_layer_alone(blockdot, model, text):
     assert [row["layer"] for row in rows] == ["layers.0", "layers.1"]
     assert Path("r.md").read_text().count("\n") == 4
     document = json.loads(Path("r.json").read_text())
+    assert f"const REPORT = {json.dumps(document)};" in Path("r.html").read_text()
     read, tokenizer = open_model(model)
     windows = tokenizer.encode(text.read_text())[:64].reshape(2, 32)
     way = Arithmetic(quantization=Quantization(scale="ue4m3", block_size=8), only="layers.1")
@@ -220,7 +222,7 @@ REFUSED = {
         "simulate must be a matrix that is quantized, not 'layers.0.query', which is left alone",
     ),
     "tokens": (["model", "--tokens", -1], "tokens must be at least 0, not -1"),
-    "output": (["model", "-o", "x.txt"], "output must end in .csv, .json or .md, not x.txt"),
+    "output": (["model", "-o", "x.txt"], "output must end in .csv, .json, .md or .html, not x.txt"),
     "workers": (["model", "--workers", 0], "workers must be at least 1, not 0"),
 }
 
