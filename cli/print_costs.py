@@ -199,7 +199,24 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         "period>",
     )
     energies = _energy_table(f"with wires on {library.name}")
+    routed = table(
+        f"Routed by qrouter on {library.name}: median (least to greatest)",
+        "unit",
+        f"wire [{geometry.length_unit}]>",
+        "vias>",
+        f"delay [{library.delay_unit}]>",
+        f"period [{library.delay_unit}]>",
+        "longer than the estimate>",
+        "nets from 5 % to 95 %>",
+    )
     for cost in costs:
+        if cost.routed is not None and (of := cost.routed.figures) is not None:
+            routed.add_row(
+                cost.unit.name,
+                *(_spread(of[name]) for name in ("wire_length", "vias", "delay", "period")),
+                f"{of['detour'].median:+.1f} %",
+                f"{of['detour_low'].median:+.1f} to {of['detour_high'].median:+.1f} %",
+            )
         found = cost.figures
         period = found["period"].metric.digits
         figures.add_row(
@@ -222,9 +239,13 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
                 f"{energy.settled.median:.{energy.settled.metric.digits}f}",
                 *(_interval(delta) for delta in (energy.delta, energy.settled_delta)),
             )
-    for one in (figures, deltas, energies):
+    for one in (figures, deltas, energies, routed):
         if one.row_count:
             out.print(one)
+    for cost in costs:
+        if cost.routed is not None:
+            style = "dim" if cost.routed.figures else "red"
+            out.print(f"{cost.unit.name}: {cost.routed.verdict}.", style=style)
     out.print(
         "Sizes are those that were chosen for the pins' loads: no cell is changed after placement. "
         "Differences of core and wire are of the same gates before buffers and sizes. The clock's tree is an "

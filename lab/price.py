@@ -23,6 +23,7 @@ from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
 from ..synth.liberty import Library
 from ..synth.physical.cell_geometry import CellGeometry, geometry_of
+from ..synth.physical.detail_router import qrouter_version, require_stack
 from ..synth.physical.placement import ASPECT, UTILISATION, coloquinte_version, require_shape
 from .cost.area_delay import AreaDelayCurves, area_delay_curves
 from .cost.comparison import ORDERS, CostComparison, compare_costs
@@ -285,6 +286,7 @@ class PriceRequest:
             none.
         utilisation: The part of a core that is cells.
         aspect: A core's height over its width.
+        routed: Whether placed cells are routed in detail too.
         export: Folder for each unit's first netlist as it is placed, for other tools; None for none.
         cache: Folder in which results are kept and looked for.
         workers: Processes that work at once; the number of processors where it is None.
@@ -311,6 +313,7 @@ class PriceRequest:
     lef: Sequence[Path] = ()
     utilisation: float = UTILISATION
     aspect: float = ASPECT
+    routed: bool = False
     export: Path | None = None
     cache: Path | None = None
     workers: int | None = None
@@ -349,6 +352,12 @@ class PriceRequest:
             require_shape(self.utilisation, self.aspect)
             # A file that is broken is told before hours of synthesis.
             assert len(self.geometries) == len(self.libraries)
+        if self.routed:
+            if not self.cell_placements:
+                raise ValueError("cell placements must be at least 1 to be routed, not 0")
+            qrouter_version()
+            for geometry in self.geometries:
+                require_stack(geometry)
 
     @cached_property
     def geometries(self) -> list[CellGeometry]:
@@ -435,7 +444,8 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
                 )
             )
         if request.cell_placements:
-            placed.append(_placed(request, len(placed), **measuring("placing for", library)))
+            doing = "placing and routing for" if request.routed else "placing for"
+            placed.append(_placed(request, len(placed), **measuring(doing, library)))
     fitted: list[FpgaCost] = []
     if request.fpga_targets:
         doing = "placing and routing on" if request.placements else "synthesizing for"
@@ -464,6 +474,7 @@ def _placed(request: PriceRequest, number: int, **measuring: Unpack[Measuring]) 
         placements=request.cell_placements,
         utilisation=request.utilisation,
         aspect=request.aspect,
+        routed=request.routed,
         energy=request.energy,
         **measuring,
     )

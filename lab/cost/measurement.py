@@ -22,6 +22,7 @@ from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
 from ...synth.mapped_netlist import MappedNetlist
 from ...synth.netlist import Netlist
+from ...synth.physical.detail_router import DetailRouter
 from ...synth.physical.placement import CellPlacer
 from ...synth.recipes import FLOW_VERSION, Recipe
 from ...synth.synthesis_point import Counts, SynthesisPoint, synthesis_point_of
@@ -205,10 +206,11 @@ class MeasurementBench:
         self._place = None if cache is None else Path(cache)
         self._synthesizer: Synthesizer | None = None
         self._placer: CellPlacer | None = None
+        self._router: DetailRouter | None = None
 
     def close(self) -> None:
         """End what is running, and remove what lies about; may be called from another thread."""
-        for session in (self._synthesizer, self._placer):
+        for session in (self._synthesizer, self._placer, self._router):
             if session is not None:
                 session.close()
 
@@ -320,12 +322,15 @@ class MeasurementBench:
         mapped = synthesizer.map(netlist, [job.placing.recipe])[job.placing.recipe.name]
         if self._placer is None:
             self._placer = CellPlacer()
+        if job.placing.routed and self._router is None:
+            self._router = DetailRouter()
         return placed_figures(
             mapped,
             synthesizer.models,
             job.placing,
             self._placer,
             lambda wires: self._energies_of(job, mapped, wires),
+            self._router if job.placing.routed else None,
         )
 
     def _least(self, counts: Sequence[Counts]) -> tuple[float, Counts]:

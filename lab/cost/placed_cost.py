@@ -28,6 +28,7 @@ from ...synth.liberty import Library
 from ...synth.metric import Metric
 from ...synth.netlist import Netlist
 from ...synth.physical.cell_geometry import CellGeometry
+from ...synth.physical.detail_router import qrouter_version, require_stack
 from ...synth.physical.exchange_files import PlacedFiles
 from ...synth.physical.layout import lay_out
 from ...synth.physical.placement import ASPECT, UTILISATION, CellPlacer, coloquinte_version
@@ -39,6 +40,7 @@ from .jobs import Measuring, measure_all
 from .measurement import CostSample, MeasurementJob, emit, seeds_of
 from .placed_figures import PlacedFigures, Placing
 from .priced_unit import PricedUnit, bases_of
+from .routed_cost import RoutedCost, routed_cost
 from .unit_energy import energy_unit
 
 __all__ = [
@@ -110,6 +112,7 @@ class WiredCost:
             the next: by name.
         unsized: Those of `UNSIZED_DELTAS` before buffers and sizes.
         energies: The energy of an input, on each kind of vectors.
+        routed: What detailed routing gave; None where it was not asked for.
         base: The unit that it is compared with; None for none.
         deltas: Each of `WIRED_DELTAS` less the base's, in percent of that, netlist by netlist; of
             `UNSIZED_DELTAS` before buffers and sizes.
@@ -121,6 +124,7 @@ class WiredCost:
     figures: Mapping[str, Summary]
     unsized: Mapping[str, Summary]
     energies: tuple[WiredEnergy, ...] = ()
+    routed: RoutedCost | None = None
     base: PricedUnit | None = None
     deltas: Mapping[str, Estimate] | None = None
 
@@ -150,6 +154,7 @@ class WiredCost:
             "unsized": {name: summary.to_dict() for name, summary in self.unsized.items()},
             "deltas": {name: delta.to_dict() for name, delta in (self.deltas or {}).items()},
             "energies": [energy.to_dict() for energy in self.energies],
+            "routed": None if self.routed is None else self.routed.to_dict(),
         }
 
 
@@ -186,6 +191,7 @@ def placed_costs(
     placements: int = CELL_PLACEMENTS,
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
+    routed: bool = False,
     energy: bool = False,
     lanes: int = LANES,
     **measuring: Unpack[Measuring],
@@ -202,16 +208,20 @@ def placed_costs(
         placements: How many times each netlist is placed, every time from another seed.
         utilisation: The part of the core that is cells.
         aspect: The core's height over its width.
+        routed: Whether each placement is routed in detail too, of gates that are buffered and sized.
         energy: Whether the energy of an input is measured too; of dot-product units alone.
         lanes: Vectors side by side, of each kind.
         **measuring: How, as `measure_all` takes it.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
-        ValueError: If a parameter is outside its domain, or a cell has no geometry.
-        SynthesisError: If a unit cannot be synthesized or placed.
-        ToolError: If the placer is missing.
+        ValueError: If a parameter is outside its domain, a cell has no geometry, or there are no layers for a
+            router.
+        SynthesisError: If a unit cannot be synthesized or placed, or what the router gives cannot be.
+        ToolError: If the placer or the router is missing.
     """
+    if routed:
+        require_stack(geometry)
     seeds = seeds_of(orders, seed)
     if require_int("placements", placements) < 1:
         raise ValueError(f"placements must be at least 1, not {placements}")
@@ -224,7 +234,8 @@ def placed_costs(
     }
 
     def placing(recipe: str, variation: int = 0) -> Placing:
-        return _placing(geometry, recipe, variation, placements, utilisation, aspect)
+        made = _placing(geometry, recipe, variation, placements, utilisation, aspect)
+        return replace(made, routed=routed and recipe == PLACED_RECIPE)
 
     def measured(*, rewritten: bool) -> list[Sequence[CostSample]]:
         """Return the samples of each unit by the one recipe, then of each by the other."""
@@ -275,6 +286,7 @@ def placed_costs(
                 )
                 for place, workload in enumerate(fed[unit])
             ),
+            routed_cost(placed, metrics, geometry, qrouter_version()) if routed else None,
         )
         if unit in bases:
             cost = _against(cost, found[bases[unit]], placements)

@@ -1,21 +1,26 @@
-"""What one placed netlist comes to: area, wire, delay and period with wires, and energy with wires."""
+"""What one placed netlist comes to: area, wire, delay and period with wires, routed or not, and energy."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ...synth.cell_models import CellModels
 from ...synth.mapped_netlist import MappedNetlist
 from ...synth.physical.cell_geometry import CellGeometry
 from ...synth.physical.clock_tree import ClockTree, clock_tree
+from ...synth.physical.detail_router import ROUTING_VERSION, DetailRouter, qrouter_version
+from ...synth.physical.exchange_files import net_names
 from ...synth.physical.layout import lay_out
 from ...synth.physical.placement import PLACEMENT_VERSION, CellPlacer, coloquinte_version
+from ...synth.physical.routing import Routing
 from ...synth.recipes import Recipe
 from ...synth.static_timing import analyse, loads
 from ...synth.wire_loads import WireLoads
 from .switching_energy import SwitchingEnergy
 
-__all__ = ["PlacedFigures", "Placing", "placed_figures"]
+__all__ = ["PlacedFigures", "Placing", "RoutedFigures", "RoutingResult", "placed_figures"]
 
 Powered = Callable[[WireLoads], tuple[SwitchingEnergy, ...]]
 """Returns the energy of an input on each workload, with wires."""
@@ -31,6 +36,7 @@ class Placing:
         seeds: From which each is placed.
         utilisation: The part of the core that is cells.
         aspect: The core's height over its width.
+        routed: Whether each placement is routed in detail too.
     """
 
     geometry: CellGeometry
@@ -38,6 +44,7 @@ class Placing:
     seeds: tuple[int, ...]
     utilisation: float
     aspect: float
+    routed: bool = False
 
     def parts_of_key(self) -> list[str]:
         """Return what tells this from every other."""
@@ -46,7 +53,48 @@ class Placing:
             self.geometry.sha256,
             f"{self.recipe.name} {self.recipe.key}",
             f"{self.seeds} {self.utilisation!r} {self.aspect!r}",
+            *([f"routed {ROUTING_VERSION} {qrouter_version()}"] if self.routed else ()),
         ]
+
+
+@dataclass(frozen=True)
+class RoutedFigures:
+    """What one routed placement came to.
+
+    Attributes:
+        wire_length: All of the wire but the clock's, in the geometry's unit of length.
+        vias: How many vias there are, those of the cells' pins among them.
+        wire_load: The capacitance of the wire, in percent of that of the pins.
+        delay: Delay through gates and wires, in ps.
+        period: The clock period with wires, in ps.
+        detour: How much longer the wire is than the Steiner trees, in percent of these.
+        detour_low: How much longer a net's is, which 5 % of the nets stay below.
+        detour_median: That of the net in the middle.
+        detour_high: That which 5 % of the nets are above.
+    """
+
+    wire_length: float
+    vias: int
+    wire_load: float
+    delay: float
+    period: float
+    detour: float
+    detour_low: float
+    detour_median: float
+    detour_high: float
+
+
+@dataclass(frozen=True)
+class RoutingResult:
+    """What routing one placement gave.
+
+    Attributes:
+        failed: The names of the nets that failed.
+        figures: What it came to; None where a net failed.
+    """
+
+    failed: tuple[str, ...]
+    figures: RoutedFigures | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +113,7 @@ class PlacedFigures:
         clock_buffers: How many buffers the estimate of the clock's tree has.
         clock_wire: Its wire.
         energies: The energy of an input on each workload, with wires and the clock's tree.
+        routed: What detailed routing gave, if it was asked for.
     """
 
     core_area: float
@@ -78,6 +127,7 @@ class PlacedFigures:
     clock_buffers: int
     clock_wire: float
     energies: tuple[SwitchingEnergy, ...]
+    routed: RoutingResult | None = None
 
     @classmethod
     def of(cls, record: Any) -> "PlacedFigures":
@@ -87,7 +137,13 @@ class PlacedFigures:
             KeyError, TypeError, ValueError: If it does not hold that.
         """
         energies = tuple(SwitchingEnergy(**energy) for energy in record["energies"])
-        return cls(**{**record, "energies": energies})
+        routed = record.get("routed")
+        if routed is not None:
+            figures = routed["figures"]
+            routed = RoutingResult(
+                tuple(routed["failed"]), None if figures is None else RoutedFigures(**figures)
+            )
+        return cls(**{**record, "energies": energies, "routed": routed})
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""
@@ -95,7 +151,12 @@ class PlacedFigures:
 
 
 def placed_figures(
-    netlist: MappedNetlist, models: CellModels, placing: Placing, placer: CellPlacer, powered: Powered
+    netlist: MappedNetlist,
+    models: CellModels,
+    placing: Placing,
+    placer: CellPlacer,
+    powered: Powered,
+    router: DetailRouter | None = None,
 ) -> tuple[PlacedFigures, ...]:
     """Place a netlist, and return what comes of each seed.
 
@@ -105,6 +166,7 @@ def placed_figures(
         placing: How it is placed.
         placer: What places it.
         powered: What tells its energy.
+        router: What routes it; None for the estimate alone.
     """
     bare = analyse(netlist, models)
     pins = [(rise + fall) / 2 for rise, fall in loads(netlist, models).values()]
@@ -135,9 +197,37 @@ def placed_figures(
                 clock_buffers=tree.buffers,
                 clock_wire=tree.length,
                 energies=_with_tree(powered(added), tree, models),
+                routed=None if router is None else _routed(router.route(wires), models, pin_load),
             )
         )
     return tuple(found)
+
+
+def _routed(routing: Routing, models: CellModels, pin_load: float) -> RoutingResult:
+    """Return what a routed placement came to."""
+    netlist = routing.estimate.connections.netlist
+    names = net_names(netlist)
+    failed = tuple(names.get(net, f"n{net}") for net in routing.failed)
+    if routing.wires is None:
+        return RoutingResult(failed, None)
+    wires = routing.wires
+    timing = analyse(netlist, models, wires.loads(models))
+    low, middle, high = np.percentile(routing.ratios or [1.0], (5, 50, 95)).tolist()
+    whole = wires.length / routing.estimate.length if routing.estimate.length else 1.0
+    return RoutingResult(
+        failed,
+        RoutedFigures(
+            wire_length=wires.length,
+            vias=routing.vias,
+            wire_load=100 * wires.capacitance / pin_load if pin_load else 0.0,
+            delay=timing.gates,
+            period=timing.period,
+            detour=100 * (whole - 1),
+            detour_low=100 * (low - 1),
+            detour_median=100 * (middle - 1),
+            detour_high=100 * (high - 1),
+        ),
+    )
 
 
 def _with_tree(

@@ -31,6 +31,7 @@ _COLUMNS: Final[tuple[str, ...]] = (
 
 
 _WIRED: Final = "with wires"
+_ROUTED: Final = "routed"
 
 
 def cost_csv(report: dict[str, Any]) -> str:
@@ -76,6 +77,8 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 if metric in WIRED_DELTAS and cost["base"]:
                     row |= {"base": cost["base"]} | _ends("delta_percent", cost["deltas"][metric])
                 yield row
+            for metric, figures in ((cost["routed"] or {}).get("figures") or {}).items():
+                yield units[cost["unit"]] | _figures(f"{_ROUTED}, {metric}", figures)
             for energy in cost["energies"]:
                 yield from _energy_rows(units[cost["unit"]], energy | {"base": cost["base"]}, f"{_WIRED}, ")
     for cost in report["fpga"]:

@@ -161,9 +161,61 @@ def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> I
             ],
         )
         yield ""
+    if any(cost["routed"] for cost in costs):
+        yield from _routed_lines([(cost["unit"], cost["routed"]) for cost in costs], length, library)
     energies = [(cost, energy) for cost in costs for energy in cost["energies"]]
     if energies:
         yield from _energy_lines("energy with wires", [(cost["unit"], energy) for cost, energy in energies])
+
+
+def _routed_lines(
+    costs: Sequence[tuple[str, dict[str, Any]]], length: str, library: dict[str, Any]
+) -> Iterator[str]:
+    layers = ", ".join(layer["name"] for layer in costs[0][1]["layers"])
+    yield (
+        f"The same placements routed in detail by qrouter {costs[0][1]['qrouter']} on {layers}. Longer than "
+        "the Steiner trees are: all wire, and the nets' 5 %, middle and 95 %."
+    )
+    yield ""
+    yield from markdown_lines(
+        (
+            "unit",
+            f"wire [{length}]",
+            "vias",
+            "wire load [% of pins']",
+            f"delay [{library['delay_unit']}]",
+            f"period [{library['delay_unit']}]",
+            "longer [%]",
+            "nets: 5 %",
+            "middle",
+            "95 %",
+        ),
+        [
+            (
+                unit,
+                *(
+                    f"{routed['figures'][name]['median']:{form}}"
+                    for name, form in (
+                        ("wire_length", ".0f"),
+                        ("vias", ".0f"),
+                        ("wire_load", ".1f"),
+                        ("delay", ".3f"),
+                        ("period", ".3f"),
+                        ("detour", "+.1f"),
+                        ("detour_low", "+.1f"),
+                        ("detour_median", "+.1f"),
+                        ("detour_high", "+.1f"),
+                    )
+                ),
+            )
+            for unit, routed in costs
+            if routed["figures"]
+        ],
+    )
+    yield ""
+    for unit, routed in costs:
+        yield f"- {unit}: {routed['verdict']}."
+    yield ""
 
 
 def _energy_lines(what: str, energies: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:

@@ -16,49 +16,43 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from ..liberty import Library
-from .lef import LefFile, LefLayer, LefMacro, LefSite, parse_lef, read_lef
+from .lef import LefFile, LefLayer, LefMacro, LefSite, LefVia, parse_lef, read_lef
 from .neutral_geometry import NAND2_SITES, neutral_lef_text
+from .routing_layers import EXTRACTED_VIAS, RoutingLayer, WireLayer, routing_layers
 
-__all__ = ["EXTRACTED", "CellGeometry", "CellShape", "WireLayer", "find_lef", "geometry_of"]
+__all__ = ["EXTRACTED", "CellGeometry", "CellShape", "find_lef", "geometry_of"]
 
 EXTRACTED: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = MappingProxyType(
     {
         # OpenROAD-flow-scripts, flow/platforms/sky130hd/setRC.tcl: fitted to the extracted wires of six
         # routed designs.
-        "sky130_": {"met1": (0.172375, 0.8929), "met2": (0.136233, 0.8929)},
+        "sky130_": {
+            "met1": (0.172375, 0.8929),
+            "met2": (0.136233, 0.8929),
+            "met3": (0.214962, 0.1567),
+            "met4": (0.148128, 0.1567),
+        },
         # The same for gf180, fitted to five. Its LEF has one figure for all layers, without edges.
-        "gf180mcu_": {"Metal2": (0.135357, 0.385861), "Metal3": (0.146141, 0.206673)},
+        "gf180mcu_": {
+            "Metal2": (0.135357, 0.385861),
+            "Metal3": (0.146141, 0.206673),
+            "Metal4": (0.150688, 0.168609),
+            "Metal5": (0.155595, 0.0792778),
+        },
     }
 )
 """Wires as extracted, by the beginning of the cells' names and by layer: fF and ohm of a micron."""
+
+T = TypeVar("T")
 
 # What a micron of wire has in any technology, in fF: both ends of the range with room to spare.
 _LEAST_FF: Final = 0.04
 _MOST_FF: Final = 1.0
 
 _ENDINGS: Final = ("*.lef", "*.lef.gz", "*.tlef", "*.tlef.gz")
-
-
-@dataclass(frozen=True)
-class WireLayer:
-    """Where wires of one direction run.
-
-    Attributes:
-        name: The layer.
-        pitch: How far apart they are, in database units.
-        width: How wide they are, in database units.
-        capacitance: Of a micron, in fF.
-        resistance: Of a micron, in ohm.
-    """
-
-    name: str
-    pitch: int
-    width: int
-    capacitance: float
-    resistance: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +83,7 @@ class CellGeometry:
         microns: Database units in a micron.
         level: The layer of level wires.
         upright: The layer of upright wires.
+        stack: The layers that a router may use, lowest first; less than two where the files tell too little.
         cells: The cells by name.
         texts: The files' contents by name, where they are made here; empty where they are on the disk.
         site_area: The area of a site, in the unit of the library's areas.
@@ -104,6 +99,7 @@ class CellGeometry:
     microns: int = field(compare=False)
     level: WireLayer = field(compare=False)
     upright: WireLayer = field(compare=False)
+    stack: tuple[RoutingLayer, ...] = field(compare=False)
     cells: Mapping[str, CellShape] = field(compare=False, repr=False)
     texts: Mapping[str, str] = field(compare=False, repr=False)
     site_area: float = field(compare=False)
@@ -172,10 +168,12 @@ def _geometry(
     shown = ", ".join(names)
     sites: dict[str, LefSite] = {}
     layers: dict[str, LefLayer] = {}
+    vias: dict[str, LefVia] = {}
     macros: dict[str, LefMacro] = {}
     for file in files:
         sites |= file.sites
         layers |= file.layers
+        vias |= file.vias
         macros |= file.macros
     cells = {name: macros[name] for name in library.cells if name in macros}
     if not cells:
@@ -192,7 +190,7 @@ def _geometry(
             raise ValueError(f"{what} must be a whole number of {step:g} um, not {length:g} um")
         return round((round(length / step) * step if step else length) * microns)
 
-    known = next((table for start, table in EXTRACTED.items() if library.nand2.name.startswith(start)), {})
+    known = _of_cells(EXTRACTED, library)
     free = [layer for layer in layers.values() if layer.name != pin_layer]
     wires = {
         direction: _wire_layer(
@@ -206,6 +204,16 @@ def _geometry(
         for direction, what in (("horizontal", "level wires"), ("vertical", "upright wires"))
     }
     extracted = all(wire.name in known for wire in wires.values())
+    above = free[list(layers).index(pin_layer) :] if pin_layer in layers else free
+    figures = {layer.name: _figures(layer, known, microns) for layer in above}
+    stack = routing_layers(
+        above,
+        {name: wire for name, wire in figures.items() if wire and (texts or _possible(wire))},
+        vias.values(),
+        pin_layer,
+        microns,
+        _of_cells(EXTRACTED_VIAS, library),
+    )
     shapes = {
         name: CellShape(
             units(macro.width, f"width of cell {name}", site.width),
@@ -234,6 +242,7 @@ def _geometry(
         microns,
         wires["horizontal"],
         wires["vertical"],
+        stack,
         shapes,
         texts,
         1 / NAND2_SITES if library.area_unit == "NAND2" else square,
@@ -272,14 +281,31 @@ def _wire_layer(
 ) -> WireLayer:
     if layer is None:
         raise ValueError(f"LEF files must have a routing layer for {what} above the pins, not none: {shown}")
-    capacitance, resistance = known.get(layer.name, (layer.capacitance, layer.resistance))
-    if capacitance is None or resistance is None:
-        missing = "CAPACITANCE" if capacitance is None else "RESISTANCE"
+    wire = _figures(layer, known, microns)
+    if wire is None:
+        missing = "CAPACITANCE" if layer.capacitance is None else "RESISTANCE"
         raise ValueError(f"layer {layer.name} of the LEF files must have a {missing}, not none: {shown}")
-    if not made and not _LEAST_FF <= capacitance <= _MOST_FF:
+    if not made and not _possible(wire):
         raise ValueError(
             f"capacitance of layer {layer.name} must be from {_LEAST_FF:g} to {_MOST_FF:g} fF a micron with "
-            f"its edges, as every wire's is, not {capacitance:.4g}: {shown}"
+            f"its edges, as every wire's is, not {wire.capacitance:.4g}: {shown}"
         )
+    return wire
+
+
+def _figures(layer: LefLayer, known: Mapping[str, tuple[float, float]], microns: int) -> WireLayer | None:
+    """Return the wires of a layer; None where nothing tells their capacitance or resistance."""
+    capacitance, resistance = known.get(layer.name, (layer.capacitance, layer.resistance))
+    if capacitance is None or resistance is None:
+        return None
     width, pitch = round(layer.width * microns), round(layer.pitch * microns)
     return WireLayer(layer.name, pitch, width, capacitance, resistance)
+
+
+def _possible(wire: WireLayer) -> bool:
+    return _LEAST_FF <= wire.capacitance <= _MOST_FF
+
+
+def _of_cells(tables: Mapping[str, Mapping[str, T]], library: Library) -> Mapping[str, T]:
+    """Return what is known of the layers of a library, by the beginning of its cells' names."""
+    return next((table for start, table in tables.items() if library.nand2.name.startswith(start)), {})

@@ -18,7 +18,7 @@ from ..wire_loads import WireLoads
 from .placement import Side
 from .wires import Wires
 
-__all__ = ["PlacedFiles"]
+__all__ = ["PlacedFiles", "net_names"]
 
 _CONSTANTS: Final[Mapping[Net, str]] = {MappedNetlist.ZERO: "1'b0", MappedNetlist.ONE: "1'b1"}
 # Readers take no resistance of nothing.
@@ -33,6 +33,16 @@ _INWARD: Final[Mapping[Side, tuple[tuple[int, int], tuple[int, int]]]] = {
     "bottom": ((-1, 0), (1, 2)),
     "top": ((-1, -2), (1, 0)),
 }
+
+
+def net_names(netlist: MappedNetlist) -> dict[Net, str]:
+    """Return what the nets of ports are called: inputs before outputs, as an output may be an input."""
+    names = dict(_CONSTANTS)
+    for ports in (netlist.inputs, netlist.outputs):
+        for port, nets in ports.items():
+            for bit, net in enumerate(nets):
+                names.setdefault(net, _bit_name(port, bit, len(nets)))
+    return names
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,7 @@ class PlacedFiles:
 
     @cached_property
     def _names(self) -> dict[Net, str]:
-        """What each net is called: inputs before outputs, as an output may be an input."""
-        names = dict(_CONSTANTS)
-        for ports in (self._netlist.inputs, self._netlist.outputs):
-            for port, nets in ports.items():
-                for bit, net in enumerate(nets):
-                    names.setdefault(net, _bit_name(port, bit, len(nets)))
-        return names
+        return net_names(self._netlist)
 
     def _name(self, net: Net) -> str:
         return self._names.get(net, f"n{net}")

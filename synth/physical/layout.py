@@ -7,7 +7,7 @@ from ..mapped_netlist import MappedNetlist
 from .cell_geometry import CellGeometry
 from .clock_tree import clock_buffers
 from .placement import ASPECT, UTILISATION, CellPlacer, Connections, core_of
-from .wires import Wires, route
+from .wires import Wires, steiner_wires
 
 __all__ = ["lay_out"]
 
@@ -47,4 +47,4 @@ def lay_out(
         reserved=clock_buffers(flip_flops) * buffer,
     )
     connections = Connections(netlist, models, geometry)
-    return [route(connections, placement) for placement in placer.place(connections, core, seeds)]
+    return [steiner_wires(connections, placement) for placement in placer.place(connections, core, seeds)]

@@ -1,10 +1,10 @@
 """LEF files: the sizes and pins of cells, and the layers that wires run on.
 
-Of the Library Exchange Format (LEF/DEF 5.8 Language Reference) this reads what placement and an estimate of
-wires need: sites, routing layers, and of each macro its size, site and pins. Every statement is split off, so
-that a broken file is refused; those that are not needed are skipped. Packages that read LEF were tried first:
-``sc-leflib`` 0.5.2 leaves out the capacitance and resistance of layers and prints its errors, ``lefdef``
-0.6.0 the same, and both are compiled.
+Of the Library Exchange Format (LEF/DEF 5.8 Language Reference) this reads what placement and wires need:
+sites, routing layers and the vias between them, and of each macro its size, site and pins. Every statement
+is split off, so that a broken file is refused; those that are not needed are skipped. Packages that read LEF
+were tried first: ``sc-leflib`` 0.5.2 leaves out the capacitance and resistance of layers and prints its
+errors, ``lefdef`` 0.6.0 the same, and both are compiled.
 
 Lengths are in microns, capacitances in fF, resistances in ohm.
 """
@@ -19,16 +19,26 @@ from typing import Final, Literal
 
 from ...base.plain_or_gzip import read_plain_or_gzip
 
-__all__ = ["LefError", "LefFile", "LefLayer", "LefMacro", "LefPin", "LefSite", "parse_lef", "read_lef"]
+__all__ = [
+    "Direction",
+    "LefError",
+    "LefFile",
+    "LefLayer",
+    "LefMacro",
+    "LefPin",
+    "LefSite",
+    "LefVia",
+    "parse_lef",
+    "read_lef",
+]
 
 Direction = Literal["horizontal", "vertical"]
+"""Which way the wires of a layer run."""
 
 _DIRECTIONS: Final[dict[str, Direction]] = {"HORIZONTAL": "horizontal", "VERTICAL": "vertical"}
 _FF_PER_PF: Final = 1000.0
 # Blocks that begin with a keyword and a name, and end with END and that name.
-_NAMED_BLOCKS: Final = frozenset(
-    ("VIA", "VIARULE", "NONDEFAULTRULE", "ARRAY", "NOISETABLE", "CORRECTIONTABLE")
-)
+_NAMED_BLOCKS: Final = frozenset(("VIARULE", "NONDEFAULTRULE", "ARRAY", "NOISETABLE", "CORRECTIONTABLE"))
 # Blocks that end with END and their keyword.
 _PLAIN_BLOCKS: Final = frozenset(("PROPERTYDEFINITIONS", "SPACING", "IRDROP"))
 _DEFAULT_MICRONS: Final = 1000
@@ -64,6 +74,7 @@ class LefLayer:
         direction: Which way they run.
         pitch: How far apart they are.
         width: How wide they are.
+        spacing: How far apart their edges must be.
         capacitance: Of a micron of wire, in fF: its area and its two edges; None where the file tells none.
         resistance: Of a micron of wire, in ohm; None where the file tells none.
     """
@@ -72,7 +83,23 @@ class LefLayer:
     direction: Direction
     pitch: float
     width: float
+    spacing: float
     capacitance: float | None
+    resistance: float | None
+
+
+@dataclass(frozen=True)
+class LefVia:
+    """What leads from one layer to another, where nothing else is said.
+
+    Attributes:
+        name: Its name.
+        sizes: How wide and how high it is on each layer.
+        resistance: In ohm; None where the file tells none.
+    """
+
+    name: str
+    sizes: dict[str, tuple[float, float]]
     resistance: float | None
 
 
@@ -122,6 +149,7 @@ class LefFile:
         microns: How many database units there are in a micron.
         sites: Its sites.
         layers: Its routing layers, lowest first.
+        vias: Its default vias.
         macros: Its cells.
     """
 
@@ -130,6 +158,7 @@ class LefFile:
     microns: int = _DEFAULT_MICRONS
     sites: dict[str, LefSite] = field(default_factory=dict)
     layers: dict[str, LefLayer] = field(default_factory=dict)
+    vias: dict[str, LefVia] = field(default_factory=dict)
     macros: dict[str, LefMacro] = field(default_factory=dict)
 
 
@@ -187,6 +216,8 @@ class _Parser:
                     self._site()
                 case "LAYER":
                     self._layer()
+                case "VIA":
+                    self._via()
                 case "MACRO":
                     self._macro()
                 case "BEGINEXT":
@@ -322,6 +353,10 @@ class _Parser:
             raise self._error(f"layer {name} must have a positive WIDTH and PITCH, not miss one")
         # Of two pitches the first is that between upright wires, the second between level ones.
         pitch = pitches[0] if direction == "vertical" else pitches[-1]
+        # A table of spacings begins with that of narrow wires.
+        table = facts.get("SPACINGTABLE", [])
+        narrow = table[table.index("WIDTH") + 2 : table.index("WIDTH") + 3] if "WIDTH" in table else []
+        spacing = number("SPACING") or (self._numbers("SPACINGTABLE", narrow) or [pitch - width])[0]
         area, edge = number("CAPACITANCE", "CPERSQDIST"), number("EDGECAPACITANCE")
         square = number("RESISTANCE", "RPERSQ")
         self._file.layers[name] = LefLayer(
@@ -329,9 +364,35 @@ class _Parser:
             direction,
             pitch,
             width,
+            spacing,
             None if area is None else (area * width + 2 * (edge or 0.0)) * _FF_PER_PF,
             None if square is None else square / width,
         )
+
+    def _via(self) -> None:
+        name = self._next("a name of a via")
+        default = False
+        layer = ""
+        resistance: float | None = None
+        sizes: dict[str, tuple[float, float]] = {}
+        for word in self._body(name):
+            match word:
+                case "DEFAULT":
+                    default = True
+                case "TOPOFSTACKONLY" | ";":
+                    pass
+                case "RESISTANCE":
+                    resistance = self._number("RESISTANCE")
+                case "LAYER":
+                    layer = (self._rest("LAYER") or [""])[0]
+                case "RECT" | "POLYGON":
+                    left, low, right, high = self._bounds(word, self._rest(word))
+                    wide, tall = sizes.get(layer, (0.0, 0.0))
+                    sizes[layer] = max(wide, right - left), max(tall, high - low)
+                case _:
+                    self._rest(word)
+        if default:
+            self._file.vias[name] = LefVia(name, sizes, resistance)
 
     def _macro(self) -> None:
         name = self._next("a name of a macro")
@@ -391,11 +452,15 @@ class _Parser:
 
     def _shape(self, keyword: str, words: list[str]) -> tuple[float, float, float]:
         """Return the area and the middle of a rectangle, or of what a polygon lies in."""
+        left, low, right, high = self._bounds(keyword, words)
+        return (right - left) * (high - low), (left + right) / 2, (low + high) / 2
+
+    def _bounds(self, keyword: str, words: list[str]) -> tuple[float, float, float, float]:
+        """Return the left, lower, right and upper end of a rectangle or a polygon."""
         if words[:1] == ["MASK"]:
             words = words[2:]
         numbers = self._numbers(keyword, words)
         if len(numbers) % 2 or len(numbers) < 4 or (keyword == "RECT" and len(numbers) != 4):
             raise self._error(f"{keyword} must be points of two numbers each, not {' '.join(words)!r}")
         across, up = numbers[::2], numbers[1::2]
-        left, right, low, high = min(across), max(across), min(up), max(up)
-        return (right - left) * (high - low), (left + right) / 2, (low + high) / 2
+        return min(across), min(up), max(across), max(up)

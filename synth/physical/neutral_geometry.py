@@ -10,8 +10,11 @@ over the cell in their order, the output last, at mid height.
 Wires: in sky130 a micron has .154 fF between its level and its upright layer, hence a column of .46 um .071
 fF, which is .031 of the 2.3 fF at the input of the smallest inverter. That is the `WIRE_LOAD` of a column.
 Its resistance is `WIRE_RESISTANCE` of the unit inverter's: .41 ohm against some 5 kohm there.
+
+There are two layers for wires each way, all alike, and vias as wide as a wire.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Final
@@ -49,11 +52,18 @@ _PIN_SIDE: Final = 0.375
 # The library's file says ps and fF, hence 1 kohm to a tau of 1 ps.
 _INVERTER_OHM: Final = TAU_PS * 1000
 _FF_PER_PF: Final = 1000
+_LAYERS: Final = (
+    ("pins", "VERTICAL"),
+    ("level", "HORIZONTAL"),
+    ("upright", "VERTICAL"),
+    ("upper_level", "HORIZONTAL"),
+    ("upper_upright", "VERTICAL"),
+)
 
 
 def _layers() -> Iterator[str]:
-    """The pins' layer, and one for wires each way."""
-    for name, direction in (("pins", "VERTICAL"), ("level", "HORIZONTAL"), ("upright", "VERTICAL")):
+    """The pins' layer, two for wires each way, and what leads from each to the next."""
+    for name, direction in _LAYERS:
         yield f"LAYER {name}"
         yield "  TYPE ROUTING ;"
         yield f"  DIRECTION {direction} ;"
@@ -62,6 +72,14 @@ def _layers() -> Iterator[str]:
         yield f"  CAPACITANCE CPERSQDIST {WIRE_LOAD / _WIDTH / _FF_PER_PF:.9g} ;"
         yield f"  RESISTANCE RPERSQ {WIRE_RESISTANCE * _INVERTER_OHM * _WIDTH:.9g} ;"
         yield f"END {name}"
+        yield ""
+    half = _WIDTH / 2
+    for (below, _), (above, _) in itertools.pairwise(_LAYERS):
+        yield f"VIA {below}_{above} DEFAULT"
+        for layer in (below, above):
+            yield f"  LAYER {layer} ;"
+            yield f"    RECT {-half:g} {-half:g} {half:g} {half:g} ;"
+        yield f"END {below}_{above}"
         yield ""
 
 

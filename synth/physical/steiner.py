@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EXACT_PINS", "SteinerTree", "half_perimeters", "steiner_trees"]
+__all__ = ["EXACT_PINS", "SteinerTree", "half_perimeters", "least_lengths", "steiner_trees"]
 
 EXACT_PINS: Final = 8
 """Up to so many different places the tree is a shortest one."""
@@ -59,6 +59,31 @@ def half_perimeters(places: Integers, starts: Integers) -> Integers:
     begins = starts[:-1]
     extent = np.maximum.reduceat(places, begins) - np.minimum.reduceat(places, begins)
     return extent.sum(axis=1)
+
+
+def least_lengths(places: Integers, starts: Integers) -> list[int]:
+    """Return what no tree of each net's pins is shorter than.
+
+    Of nets with up to `EXACT_PINS` different places that is the length of a shortest tree. Of larger ones it
+    is half the perimeter of their bounding box, or two thirds of their shortest tree of straight connections
+    (F. Hwang, "On Steiner minimal trees with rectilinear distance", SIAM J. Appl. Math. 30, 1976).
+
+    Args:
+        places: Where pins are: shape (pins, 2).
+        starts: Where the pins of each net begin, and where the last ones end; a net has at least one.
+    """
+    trees = steiner_trees(places, starts)
+    found: list[int] = []
+    for tree, box, (begin, end) in zip(
+        trees, half_perimeters(places, starts).tolist(), itertools.pairwise(starts.tolist()), strict=True
+    ):
+        points = list(dict.fromkeys(map(tuple, places[begin:end].tolist())))
+        if len(points) <= EXACT_PINS:
+            found.append(tree.length)
+        else:
+            straight = SteinerTree(tuple(points), tuple(_spanning(points))).length
+            found.append(max(box, -(-2 * straight // 3)))
+    return found
 
 
 def steiner_trees(places: Integers, starts: Integers) -> list[SteinerTree]:

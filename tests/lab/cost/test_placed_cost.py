@@ -2,9 +2,10 @@
 
 import io
 import json
+import shutil
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,13 @@ from blockdot.lab.cost.placed_cost import (
     export_placed,
     placed_costs,
 )
-from blockdot.lab.cost.placed_figures import PlacedFigures
+from blockdot.lab.cost.placed_figures import PlacedFigures, Placing, RoutedFigures, RoutingResult
+from blockdot.lab.cost.routed_cost import ROUTED_FIGURES
 from blockdot.lab.reports.cost_report import CostReport
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.physical.cell_geometry import geometry_of
+from blockdot.synth.recipes import choose
 from rich.console import Console
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
@@ -92,6 +95,7 @@ class Told:
     """Gives figures by the number of a netlist, and keeps what it was asked."""
 
     alike: bool
+    routed: Sequence[RoutingResult | None] = (None, None)
     jobs: list[MeasurementJob] = field(default_factory=list)
 
     def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
@@ -101,7 +105,8 @@ class Told:
             sized = job.placing.recipe.name.startswith(PLACED_RECIPE)
             wire = 100.0 + job.order + (20 if sized else 10) * (job.unit != UNITS[0])
             figures = PlacedFigures(1.0, wire, wire, 50.0, wire, wire, 1.0, 1.0, 0, 0.0, ())
-            yield job, CostSample("same" if self.alike else f"{job.order}", (), placed=(figures,) * 2)
+            placed = tuple(replace(figures, routed=one if sized else None) for one in self.routed)
+            yield job, CostSample("same" if self.alike else f"{job.order}", (), placed=placed)
 
     @property
     def recipes(self) -> list[str]:
@@ -173,6 +178,94 @@ def test_reports_have_the_figures_with_wires(costs: list[WiredCost], synthesis_c
     assert costs[1].deltas is not None
     assert all(costs[1].deltas[name].text() in shown for name in WIRED_DELTAS)
     assert "no cell is changed after placement" in shown
+
+
+def _with_routing(results: Sequence[RoutingResult | None]) -> list[WiredCost]:
+    """Two units whose netlists' two placements were routed so."""
+    told = Told(alike=False, routed=results)
+    return placed_costs(
+        UNITS, neutral(), geometry_of(neutral()), orders=2, placements=2, routed=True, runner=told
+    )
+
+
+ROUTED = RoutingResult((), RoutedFigures(110.0, 30, 55.0, 1000.0, 2000.0, 10.0, -2.0, 5.0, 40.0))
+
+
+@pytest.fixture
+def qrouter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tells qrouter's version, on machines without it too."""
+    for module in ("placed_cost", "placed_figures"):
+        monkeypatch.setattr(f"blockdot.lab.cost.{module}.qrouter_version", lambda: "1.4.71")
+
+
+@pytest.mark.usefixtures("qrouter")
+def test_routed_wires_stand_beside_the_estimate(synthesis_cache: Path):
+    costs = _with_routing([ROUTED, ROUTED])
+    routed = costs[0].routed
+    assert routed is not None
+    assert routed.verdict == "all nets of all 4 placements were routed"
+    assert routed.figures is not None
+    assert set(routed.figures) == set(ROUTED_FIGURES)
+    tau = neutral().delay_unit_ps
+    assert routed.figures["period"].values == (pytest.approx(2000 / tau),) * 4
+    assert routed.figures["detour"].values == (10.0,) * 4
+    shown = _reported(costs, synthesis_cache)
+    assert "| 110 | 30 | 55.0 |" in shown[".md"]
+    assert "| +10.0 | -2.0 | +5.0 | +40.0 |" in shown[".md"]
+    assert shown[".csv"].count(',"routed, vias",') == 2
+    assert "-2.0 to +40.0 %" in shown["console"]
+
+
+@pytest.mark.usefixtures("qrouter")
+def test_a_unit_of_which_a_net_failed_has_no_routed_figures(synthesis_cache: Path):
+    costs = _with_routing([ROUTED, RoutingResult(("n7", "o[0]"), None)])
+    routed = costs[1].routed
+    assert routed is not None
+    assert (routed.figures, routed.failed) == (None, ((), ("n7", "o[0]"), (), ("n7", "o[0]")))
+    shown = _reported(costs, synthesis_cache)
+    verdict = "no figures: 4 nets of 2 of 4 placements could not be routed: n7, o[0]"
+    assert shown[".md"].count(f": {verdict}.") == 2
+    assert verdict in shown["console"]
+    assert ',"routed, ' not in shown[".csv"]
+
+
+def _reported(costs: list[WiredCost], cache: Path) -> dict[str, str]:
+    """What every kind of report says, of which JSON is checked by its schema."""
+    comparison = compare_costs(
+        UNITS, neutral(), orders=2, recipes=["a2"], parts=False, workers=1, cache=cache
+    )
+    report = CostReport((comparison,), placed=(tuple(costs),))
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((SCHEMAS / "area-report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(report.to_dict())
+    out = Console(record=True, width=200, file=io.StringIO())
+    print_report(out, report)
+    return {ending: report.text(ending) for ending in (".md", ".csv")} | {"console": out.export_text()}
+
+
+@pytest.mark.skipif(shutil.which("qrouter") is None, reason="qrouter is not installed")
+def test_a_placed_netlist_is_routed_and_remembered(tmp_path: Path):
+    (recipe,) = choose([PLACED_RECIPE])
+    placing = Placing(geometry_of(neutral()), recipe, (1,), 0.7, 1.0, routed=True)
+    bench = MeasurementBench(neutral(), tmp_path)
+    job = MeasurementJob(UNITS[0], 0, placing=placing)
+    (placed,) = bench.measure(job).placed
+    bench.close()
+    assert placed.routed is not None
+    assert placed.routed.failed == ()
+    figures = placed.routed.figures
+    assert figures is not None
+    assert figures.wire_length > placed.half_perimeter
+    assert placed.bare_period < figures.period < 1.1 * placed.period
+    assert figures.detour == pytest.approx(100 * (figures.wire_length / placed.wire_length - 1))
+    assert figures.detour_low <= figures.detour_median <= figures.detour_high
+    assert (
+        bench.known(job)
+        == bench.known(job)
+        != bench.known(replace(job, placing=replace(placing, routed=False)))
+    )
+    assert (known := bench.known(job)) is not None
+    assert known.placed == (placed,)
 
 
 def test_a_netlist_is_written_for_other_tools(tmp_path: Path):

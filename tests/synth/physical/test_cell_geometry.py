@@ -74,6 +74,9 @@ def test_a_library_s_own_files_count(library: Library, tmp_path: Path):
     assert (geometry.level.name, geometry.upright.name) == ("level", "upright")
     assert geometry.level.capacitance == pytest.approx(1000 * 2e-4 * 0.375)
     assert geometry.site_area == pytest.approx(3.0)
+    assert [layer.wire.name for layer in geometry.stack] == [
+        "level", "upright", "upper_level", "upper_upright",
+    ]  # fmt: skip
     other = tmp_path / "other.lef"
     other.write_text(TEXT.replace("SIZE 3 BY 6", "SIZE 3.5 BY 6"))
     assert geometry_of(library, [other]).cells["NAND2_X1"].width == 3500
@@ -124,6 +127,32 @@ def test_files_must_say_what_is_needed(
         geometry_of(library, [path])
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [
+        # Without a via to it, no layer of wires, or without figures.
+        ("VIA upright_upper_level DEFAULT", "VIA upright_upper_level", 2),
+        ("VIA pins_level DEFAULT", "VIA pins_level", 0),
+        ("LAYER upper_upright\n  TYPE ROUTING", "LAYER upper_upright\n  TYPE CUT", 3),
+    ],
+)
+def test_a_router_may_use_the_layers_up_to_the_first_that_it_cannot(
+    before: str, after: str, left: int, library: Library, tmp_path: Path
+):
+    path = tmp_path / "cells.lef"
+    assert before in TEXT
+    path.write_text(TEXT.replace(before, after))
+    assert len(geometry_of(library, [path]).stack) == left
+
+
+def test_the_pitch_of_a_layer_is_a_whole_number_of_the_grid_s(library: Library, tmp_path: Path):
+    path = tmp_path / "cells.lef"
+    head, name, tail = TEXT.partition("LAYER upper_level\n")
+    path.write_text(head + name + tail.replace("PITCH 0.75", "PITCH 1.6", 1))
+    stack = geometry_of(library, [path]).stack
+    assert [layer.wire.pitch for layer in stack] == [750, 750, 2250, 750]
+
+
 def test_a_library_without_files_and_cells_without_geometry_are_refused(library: Library, tmp_path: Path):
     with pytest.raises(ValueError, match=r"must have LEF files to be placed, beside its Liberty files"):
         geometry_of(library)
@@ -148,6 +177,10 @@ def test_a_library_without_files_and_cells_without_geometry_are_refused(library:
 def test_sky130_has_wires_as_they_were_extracted():
     library = Library.read(SKY130)
     geometry = geometry_of(library, LEF)
+    assert [(layer.wire.name, layer.via.name) for layer in geometry.stack] == [
+        ("met1", "L1M1_PR"), ("met2", "M1M2_PR"), ("met3", "M2M3_PR"), ("met4", "M3M4_PR"),
+    ]  # fmt: skip
+    assert geometry.stack[1].via.below == (320, 260)
     assert (geometry.site_width, geometry.row_height, geometry.source) == (460, 2720, "extracted")
     assert (geometry.level.name, geometry.level.capacitance) == ("met1", 0.172375)
     assert (geometry.upright.name, geometry.upright.capacitance) == ("met2", 0.136233)

@@ -19,7 +19,7 @@ from blockdot.synth.netlist import Netlist
 from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.physical.exchange_files import PlacedFiles
 from blockdot.synth.physical.placement import CellPlacer, Connections, core_of
-from blockdot.synth.physical.wires import route
+from blockdot.synth.physical.wires import steiner_wires
 from blockdot.synth.recipes import choose
 from blockdot.synth.static_timing import analyse
 
@@ -33,7 +33,7 @@ def files_of(netlist: MappedNetlist, models: CellModels, lef: list[Path]) -> Pla
     connections = Connections(netlist, models, geometry)
     with CellPlacer() as placer:
         (placement,) = placer.place(connections, core_of(netlist, geometry), [1])
-    return PlacedFiles("chain", route(connections, placement), models, 0.7, 1.0)
+    return PlacedFiles("chain", steiner_wires(connections, placement), models, 0.7, 1.0)
 
 
 @pytest.fixture(scope="module")

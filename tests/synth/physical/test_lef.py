@@ -24,8 +24,10 @@ LAYER poly TYPE MASTERSLICE ; PROPERTY LEF58_TYPE "TYPE ;
  END ;" ; END poly
 LAYER m1 TYPE ROUTING ; DIRECTION HORIZONTAL ; PITCH 0.4 0.3 ; WIDTH 0.2 ;
   RESISTANCE RPERSQ 0.1 ; CAPACITANCE CPERSQDIST 5e-5 ; EDGECAPACITANCE 4e-5 ; END m1
-LAYER m2 TYPE ROUTING ; DIRECTION VERTICAL ; PITCH 0.4 0.3 ; WIDTH 0.2 ; END m2
-VIA v DEFAULT LAYER m1 ; RECT 0 0 1 1 ; END v
+LAYER m2 TYPE ROUTING ; DIRECTION VERTICAL ; PITCH 0.4 0.3 ; WIDTH 0.2 ;
+  SPACINGTABLE PARALLELRUNLENGTH 0 WIDTH 0 0.14 WIDTH 3 0.28 ; END m2
+VIA v DEFAULT TOPOFSTACKONLY RESISTANCE 4.5 ; LAYER m1 ; RECT -.2 -.1 .2 .1 ; LAYER m2 ; RECT 0 0 1 1 ; END v
+VIA w LAYER m1 ; RECT 0 0 1 1 ; END w
 BEGINEXT "x" anything at all ENDEXT
 MACRO NAND CLASS CORE ; ORIGIN 0.5 0 ; SIZE 1.5 BY 3 ; SITE core ;
   PIN A DIRECTION INPUT ; PORT LAYER m1 ; RECT 0 0 1 1 ; RECT MASK 1 0 1 1 3 ; END END A
@@ -48,6 +50,11 @@ def test_sites_layers_and_cells_are_read():
     assert m1.capacitance == pytest.approx(1000 * (0.2 * 5e-5 + 2 * 4e-5))
     assert m1.resistance == pytest.approx(0.5)
     assert (m2.direction, m2.pitch, m2.capacitance, m2.resistance) == ("vertical", 0.4, None, None)
+    # Where a layer has no spacing, it is what the pitch leaves.
+    assert (m1.spacing, m2.spacing) == (pytest.approx(0.1), 0.14)
+    assert list(found.vias) == ["v"]
+    assert found.vias["v"].resistance == 4.5
+    assert found.vias["v"].sizes == {"m1": (0.4, 0.2), "m2": (1.0, 1.0)}
     nand = found.macros["NAND"]
     assert (nand.width, nand.height, nand.site, nand.core) == (1.5, 3.0, "core", True)
     # The second shape of A is twice as large, and the origin lies half a micron inside.
@@ -59,18 +66,19 @@ def test_sites_layers_and_cells_are_read():
 @pytest.mark.parametrize(
     ("before", "after", "line", "rule"),
     [
-        ("SIZE 1.5 BY 3", "SIZE 1.5 BX 3", 18, "SIZE must be a width BY a height, not '1.5 BX 3'"),
-        ("SIZE 1.5 BY 3", "SIZE 0 BY 3", 18, "SIZE must be positive, not '0 BY 3'"),
-        ("SIZE 1.5 BY 3 ;", "", 24, "macro NAND must have a SIZE, not none"),
-        ("RECT 0 0 1 1 ; RECT", "RECT 0 0 1 ; RECT", 19,
+        ("SIZE 1.5 BY 3", "SIZE 1.5 BX 3", 20, "SIZE must be a width BY a height, not '1.5 BX 3'"),
+        ("SIZE 1.5 BY 3", "SIZE 0 BY 3", 20, "SIZE must be positive, not '0 BY 3'"),
+        ("SIZE 1.5 BY 3 ;", "", 26, "macro NAND must have a SIZE, not none"),
+        ("RECT 0 0 1 1 ; RECT", "RECT 0 0 1 ; RECT", 21,
          "RECT must be points of two numbers each, not '0 0 1'"),
-        ("RECT 0 0 1 1 ; RECT", "RECT 0 zero 1 1 ; RECT", 19, "RECT must be a number, not 'zero'"),
+        ("RECT 0 0 1 1 ; RECT", "RECT 0 zero 1 1 ; RECT", 21, "RECT must be a number, not 'zero'"),
         ("DIRECTION HORIZONTAL", "DIRECTION ACROSS", 14,
          "DIRECTION of layer m1 must be HORIZONTAL or VERTICAL, not ACROSS"),
-        ("WIDTH 0.2 ; END m2", "END m2", 15, "layer m2 must have a positive WIDTH and PITCH, not miss one"),
-        ("END A", "END B", 19, "A must stand here, not 'B'"),
-        ("END NAND\nEND LIBRARY\n", "", 23, "END NAND must follow, not the end of the file"),
-        ("ORIGIN 0.5 0 ;", "ORIGIN 0.5 ;", 18, "ORIGIN must be two numbers, not 1"),
+        ("WIDTH 0.2 ;\n  SPACINGTABLE", "SPACINGTABLE", 15,
+         "layer m2 must have a positive WIDTH and PITCH, not miss one"),
+        ("END A", "END B", 21, "A must stand here, not 'B'"),
+        ("END NAND\nEND LIBRARY\n", "", 25, "END NAND must follow, not the end of the file"),
+        ("ORIGIN 0.5 0 ;", "ORIGIN 0.5 ;", 20, "ORIGIN must be two numbers, not 1"),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_refused_with_its_line_and_the_rule(before: str, after: str, line: int, rule: str):

@@ -9,7 +9,7 @@ from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.physical.clock_tree import CLOCK_FANOUT, clock_buffers, clock_tree
 from blockdot.synth.physical.placement import CellPlacer, Connections, Placement, core_of
 from blockdot.synth.physical.steiner import SteinerTree
-from blockdot.synth.physical.wires import NetWire, route
+from blockdot.synth.physical.wires import NetWire, steiner_wires
 from blockdot.synth.static_timing import analyse, gates_delay, loads
 from blockdot.synth.wire_loads import WireLoads, slope_factor
 
@@ -37,7 +37,7 @@ def test_wires_are_as_long_as_the_distances_and_load_what_their_length_says(
     placed: tuple[Connections, Placement], models: CellModels
 ):
     connections, placement = placed
-    wires = route(connections, placement)
+    wires = steiner_wires(connections, placement)
     assert 0 < wires.half_perimeter <= wires.length
     places = placement.pins(connections)
     begin = int(connections.starts[3])  # gate 0 drives net 11, which gate 1 takes
