@@ -198,6 +198,15 @@ def evaluate(
     ] = None,
     seed: SeedOption = 0,
     workers: WorkersOption = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Address of a Dask scheduler whose workers do the work; each has the model under the same "
+            "path.",
+        ),
+    ] = None,
     build_dir: BuildDirOption = Path("build/evaluate"),
     output: Annotated[
         list[Path] | None,
@@ -249,7 +258,9 @@ def evaluate(
         left_alone=_left_alone(leave),
     )
     sweep = chosen.of_presets(preset) if preset else chosen.ways()
-    language_model, tokenizer = open_model(model or _installed_model())
+    path = model or _installed_model()
+    # A worker of a cluster works elsewhere.
+    language_model, tokenizer = open_model(path if cluster is None else path.absolute())
     read = _read_text(text, tokenizer, tokens)
     windows = cut_windows(
         read.tokens, window, window - len(tokenizer.prefix) if stride is None else stride, tokenizer.prefix
@@ -268,6 +279,7 @@ def evaluate(
             [*sweep, *alone],
             folder=build_dir,
             workers=workers,
+            cluster=cluster,
             seed=seed,
             progress=moved,
         )

@@ -1,24 +1,19 @@
 """Jobs on a Dask cluster: the same jobs, and the same results, as on this machine.
 
-The scheduler gives the jobs of a worker that dies to others. A library goes to the cluster as a task of its
-own, so that it too is there again after a worker that held it has died.
+A library goes to the cluster as a task of its own, so that it too is there again after a worker that held it
+has died.
 """
 
 import atexit
-import importlib
-import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final
 
 from ...synth.liberty import Library
 from ...synth.yosys import SynthesisError
+from ..dask_client import CONNECT_SECONDS, DASK_NEEDED, RETRIES, connected, dask_installed
 from .measurement import CostSample, MeasurementBench, MeasurementJob
 
 __all__ = ["Cluster"]
-
-# How many workers a job may take down with it before it is held to be the cause.
-_RETRIES: Final = 3
 
 
 class Cluster:
@@ -33,11 +28,9 @@ class Cluster:
         SynthesisError: If `distributed` is not installed.
     """
 
-    def __init__(self, address: str, library: Library, *, connect_seconds: float = 10) -> None:
-        if importlib.util.find_spec("distributed") is None:
-            raise SynthesisError(
-                "distributed must be installed for a cluster, and is not: pip install 'blockdot[cluster]'"
-            )
+    def __init__(self, address: str, library: Library, *, connect_seconds: float = CONNECT_SECONDS) -> None:
+        if not dask_installed():
+            raise SynthesisError(DASK_NEEDED)
         self._address = address
         self._library = library
         self._connect_seconds = connect_seconds
@@ -48,18 +41,10 @@ class Cluster:
         Raises:
             ConnectionError: If there is no scheduler at the address.
         """
-        # Without type information that a checker could follow.
-        distributed: Any = importlib.import_module("distributed")
-        try:
-            client = distributed.Client(self._address, timeout=self._connect_seconds, set_as_default=False)
-        except OSError as error:
-            raise ConnectionError(
-                f"cluster must be a Dask scheduler's address, not {self._address!r}: none answers"
-            ) from error
-        with client, client.as_current():
+        with connected(self._address, self._connect_seconds) as (distributed, client):
             library = client.submit(_itself, self._library, pure=False)
             futures = {
-                client.submit(_measure, job, library, pure=False, retries=_RETRIES): job for job in jobs
+                client.submit(_measure, job, library, pure=False, retries=RETRIES): job for job in jobs
             }
             try:
                 for future in distributed.as_completed(list(futures)):

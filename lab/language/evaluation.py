@@ -18,6 +18,7 @@ from ...base.whole_files import write_whole
 from ..quality import quantization_error
 from . import arithmetic, configuration, transformer, weights
 from .arithmetic import Arithmetic, QuantizedProducts, check_columns
+from .dask_workers import run_on_cluster
 from .model import LanguageModel
 from .transformer import Transformer
 from .windows import TextWindows
@@ -45,11 +46,34 @@ class _Job:
 
     def run(self) -> None:
         """Compute the log likelihoods and keep them."""
+        self.keep(self.compute())
+
+    def compute(self) -> npt.NDArray[np.float64]:
+        """Return the log likelihoods."""
         known = self.language_model.configuration
         products = None
         if self.arithmetic.quantization is not None:
             products = QuantizedProducts(self.arithmetic, known.layers, self.seed)
-        found = Transformer(known, self.language_model.weights, products).log_likelihoods(self.windows)
+        return Transformer(known, self.language_model.weights, products).log_likelihoods(self.windows)
+
+    def compute_elsewhere(self) -> npt.NDArray[np.float64]:
+        """Return the log likelihoods, on a machine that may have another model under the path, or other code.
+
+        Raises:
+            OSError: If there is no model.
+            ValueError: If model or code are others.
+        """
+        # The name under which results are kept tells both apart.
+        digest = self.language_model.weights.digest()
+        if self.place != _place(self.place.parent, digest, self.arithmetic, self.windows, self.seed):
+            raise ValueError(
+                "blockdot, numpy and the model must be on every worker of the cluster as they are here, "
+                f"the model under {str(self.language_model.path)!r}"
+            )
+        return self.compute()
+
+    def keep(self, found: npt.NDArray[np.float64]) -> None:
+        """Keep the log likelihoods."""
         record = {"arithmetic": asdict(self.arithmetic), "log_likelihoods": found.tolist()}
         write_whole(self.place, json.dumps(record) + "\n")
 
@@ -87,6 +111,7 @@ def evaluate_text(
     *,
     folder: Path,
     workers: int,
+    cluster: str | None = None,
     seed: int = 0,
     progress: EvaluationProgress | None = None,
 ) -> list[npt.NDArray[np.float64]]:
@@ -100,6 +125,8 @@ def evaluate_text(
         ways: How products are computed.
         folder: Where results are kept; made if need be.
         workers: Processes that work at once; 1 is this one.
+        cluster: Address of a Dask scheduler whose workers do the work instead; each has the model under the
+            same path.
         seed: Of rounding at random.
         progress: Told of each part that is done.
 
@@ -107,9 +134,10 @@ def evaluate_text(
         Natural logarithms, one array for each way, in the text's order.
 
     Raises:
-        OSError: If results cannot be kept.
-        RuntimeError: If a worker was killed.
-        ValueError: If there is no worker, blocks do not fit the model, or a window is longer than it takes.
+        OSError: If results cannot be kept, or no scheduler answers.
+        RuntimeError: If a worker was killed, or Dask is not installed.
+        ValueError: If there is no worker, blocks do not fit the model, a window is longer than it takes, or
+            a worker of the cluster has other code or another model.
     """
     context, length = language_model.configuration.context, text.tokens.shape[1]
     if length > context:
@@ -134,7 +162,9 @@ def evaluate_text(
     missing = [key for key, values in found.items() if values is None]
     tell: EvaluationProgress = progress or (lambda *_: None)
     tell(len(jobs) - len(missing), len(jobs), "")
-    for done, number in enumerate(run_jobs([jobs[key] for key in missing], workers), 1):
+    todo = [jobs[key] for key in missing]
+    running = run_on_cluster(todo, cluster) if cluster is not None and todo else run_jobs(todo, workers)
+    for done, number in enumerate(running, 1):
         key = missing[number]
         found[key] = jobs[key].kept()
         if found[key] is None:

@@ -1,16 +1,12 @@
-import importlib.util
 import os
-import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from blockdot.hw import UnitConfig
-from blockdot.lab.cost import dask_cluster
+from blockdot.lab import dask_client
 from blockdot.lab.cost.dask_cluster import Cluster
 from blockdot.lab.cost.energy_workloads import workloads
 from blockdot.lab.cost.jobs import measure_all
@@ -19,57 +15,18 @@ from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import choose
 from blockdot.synth.yosys import SynthesisError
+from dask_processes import RunningScheduler, needs_dask, running_scheduler
 from messages import whole
-
-needs_dask = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None,
-    reason="distributed is not installed: pip install '.[cluster]'",
-)
 
 RECIPES = tuple(choose(["a2"]))
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 @pytest.fixture
-def scheduler(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
-    """A scheduler and two workers, each a process of its own."""
+def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningScheduler]:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    head = start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show")
-    processes = [head]
-    try:
-        assert head.stderr is not None
-        address = None
-        while address is None:
-            line = head.stderr.readline()
-            assert line, "the scheduler ended"
-            address = re.search(r"Scheduler at: +(tcp://\S+)", line)
-        processes += [
-            start(
-                "dask_worker", address[1], "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                "--name", name, "--local-directory", str(tmp_path / name),
-            )
-            for name in ("one", "two")
-        ]  # fmt: skip
-        yield address[1], processes[1:]
-    finally:
-        for process in processes:
-            # Each is the leader of its group, in which its Yosys is not: that ends with its job.
-            process.kill()
-            process.wait()
-            if process.stderr is not None:
-                process.stderr.close()
+    with running_scheduler(tmp_path) as running:
+        yield running
 
 
 @needs_dask
@@ -117,7 +74,7 @@ def test_no_scheduler():
 
 
 def test_without_dask(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(dask_cluster.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(dask_client.importlib.util, "find_spec", lambda _: None)
     message = "distributed must be installed for a cluster, and is not: pip install 'blockdot[cluster]'"
     with pytest.raises(SynthesisError, match=whole(message)):
         Cluster("tcp://127.0.0.1:1", neutral())
