@@ -12,6 +12,7 @@ from .foreign_arrays import as_array
 __all__ = [
     "cast_exactly",
     "require_block_size",
+    "require_bool",
     "require_codes",
     "require_finite",
     "require_int",
@@ -19,6 +20,17 @@ __all__ = [
 ]
 
 _Float = TypeVar("_Float", np.float32, np.float64)
+
+
+def require_bool(name: str, value: object) -> bool:
+    """Return `value` as a bool.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be a bool, not {value!r}")
+    return bool(value)
 
 
 def require_int(name: str, value: object) -> int:

@@ -67,6 +67,10 @@ def area(
         list[int] | None,
         typer.Option("--guard", help="With exact: log2 of the blocks. [default: 16]", rich_help_panel=_UNITS),
     ] = None,
+    takes_c: Annotated[
+        bool,
+        typer.Option("--takes-c", help="Also units whose sums start at C, a port.", rich_help_panel=_UNITS),
+    ] = False,
     stages: Annotated[
         list[int] | None,
         typer.Option(
@@ -349,7 +353,13 @@ def area(
         raise ValueError(f"placements must be at least 1, not {placements}")
     old = None if compare is None else read_report(compare)
     common = {"block_sizes": block_size, "stages": stages, "optimise": optimise}
-    of_dot_units = {"blocks": blocks, "accumulates": accumulate, "guards": guard, "segments": segment}
+    of_dot_units = {
+        "blocks": blocks,
+        "accumulates": accumulate,
+        "guards": guard,
+        "segments": segment,
+        "takes_c": [False, True] if takes_c else None,
+    }
     of_quantizers = {
         "inputs": number,
         "methods": method,

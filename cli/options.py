@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -61,6 +61,7 @@ __all__ = [
     "SegmentOption",
     "SpecArgument",
     "StagesOption",
+    "TakesCOption",
     "UnitKind",
     "UnitOption",
     "WorkersOption",
@@ -182,6 +183,14 @@ FractionOption = Annotated[
     typer.Option(
         "--fraction",
         help="With aligned: bits kept behind the point of the largest exponent.",
+        rich_help_panel=_SPEC,
+    ),
+]
+TakesCOption = Annotated[
+    bool,
+    typer.Option(
+        "--takes-c",
+        help="A sum starts at a number C of its own, a port, instead of at zero.",
         rich_help_panel=_SPEC,
     ),
 ]
@@ -358,6 +367,7 @@ def make_spec(
     guard: int,
     fraction: int = 35,
     preset: str | None = None,
+    takes_c: bool = False,
 ) -> DotSpec:
     """Return the specification that the shared options describe.
 
@@ -372,12 +382,13 @@ def make_spec(
         accumulate=accumulate,
         guard=guard,
         fraction=fraction,
+        takes_c=takes_c and preset is None,
     )
     if preset is None:
         return spec
     if spec != DotSpec():
         raise ValueError(f"--preset must go without options of what is computed, not with {spec.name}")
-    return DotSpec.preset(preset)
+    return replace(DotSpec.preset(preset), takes_c=takes_c)
 
 
 def make_config(

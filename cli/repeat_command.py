@@ -1,6 +1,7 @@
 """The command that repeats a simulation: what a mismatch is printed with."""
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
     flags: dict[str, object] = {}
     if (spec.term_size, spec.zero_exponent, spec.result) != (UNIT, ZERO_EXPONENT, "binary32"):
         # No option tells these: only the name of a tensor core does.
-        preset = next((name for name, one in PRESETS.items() if one.spec == spec), None)
+        plain = replace(spec, takes_c=False)
+        preset = next((name for name, one in PRESETS.items() if one.spec == plain), None)
         if preset is None:
             return None
         flags |= {"--preset": preset, "--stages": config.stages}
@@ -71,6 +73,8 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
         if spec.accumulate == "aligned":
             flags["--fraction"] = spec.fraction
     words = _words(flags, config)
+    if spec.takes_c:
+        words.append("--takes-c")
     return words if config.segment is None else [*words, "--segment", str(config.segment)]
 
 

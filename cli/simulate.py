@@ -35,6 +35,7 @@ from .options import (
     SeedOption,
     SegmentOption,
     StagesOption,
+    TakesCOption,
     UnitOption,
     make_block_config,
     make_config,
@@ -87,6 +88,7 @@ def simulate(
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
+    takes_c: TakesCOption = False,
     preset: PresetOption = None,
     input: InputOption = "bf16",
     method: OfQuantizerOption = "absmax",
@@ -160,6 +162,7 @@ def simulate(
             "--accumulate": (accumulate, "none"),
             "--guard": (guard, 16),
             "--fraction": (fraction, 35),
+            "--takes-c": (takes_c, False),
             "--preset": (preset, None),
             "--segment": (segment, None),
             "--longest": (longest, None),
@@ -205,6 +208,7 @@ def simulate(
             guard=guard,
             fraction=fraction,
             preset=preset,
+            takes_c=takes_c,
         )
         config = make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
         built = config.build()

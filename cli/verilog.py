@@ -31,6 +31,7 @@ from .options import (
     SeedOption,
     SegmentOption,
     StagesOption,
+    TakesCOption,
     UnitOption,
     make_block_config,
     make_config,
@@ -59,6 +60,7 @@ def verilog(
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
     fraction: FractionOption = 35,
+    takes_c: TakesCOption = False,
     preset: PresetOption = None,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
@@ -114,6 +116,7 @@ def verilog(
             "--accumulate": (accumulate, "none"),
             "--guard": (guard, 16),
             "--fraction": (fraction, 35),
+            "--takes-c": (takes_c, False),
             "--preset": (preset, None),
             "--segment": (segment, None),
             "--tile": (tile, None),
@@ -147,6 +150,7 @@ def verilog(
             guard=guard,
             fraction=fraction,
             preset=preset,
+            takes_c=takes_c,
         )
         config = make_config(
             spec,

@@ -29,7 +29,8 @@ class DotUnit(StreamUnit):
 
     Where the specification accumulates, a sum starts at an input with `i_first` and ends at the one with
     `i_last`. An input before the first `i_first` after reset adds to an undefined sum. A new sum may
-    start in the cycle after `i_last`.
+    start in the cycle after `i_last`. Where the specification takes C, a sum starts at `i_c`, which counts
+    with `i_first` alone.
 
     Args:
         spec: What to compute.
@@ -55,6 +56,7 @@ class DotUnit(StreamUnit):
     i_b: Signal
     i_a_scale: Signal
     i_b_scale: Signal
+    i_c: Signal
     o_result: Signal
 
     def __init__(
@@ -96,7 +98,15 @@ class DotUnit(StreamUnit):
             if spec.has_scales:
                 meaning = vector_meaning(fmt.name, fmt.bits, spec.blocks, f"block scale of {name}")
                 ports.append(Port(f"i_{name}_scale", spec.blocks * fmt.bits, "in", meaning))
+        if spec.takes_c:
+            form = spec.c_format
+            ports.append(Port("i_c", form.bits, "in", f"what a sum that starts here starts at, {form.name}"))
         return tuple(ports)
+
+    @property
+    def c_input(self) -> Value | None:
+        """See `StreamUnit`."""
+        return self.i_c if self.spec.takes_c else None
 
     @property
     def result_ports(self) -> tuple[Port, ...]:

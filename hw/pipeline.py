@@ -75,12 +75,14 @@ class PipelineControl:
         first: What is before the accumulator starts a sum; constant 0 where nothing is accumulated.
         enable: It is an input, and moves; likewise.
         valid: A result is at the end.
+        c: What a sum starts at, where it starts at the accumulator; None where that is zero.
     """
 
     move: Value
     first: Value
     enable: Value
     valid: Value
+    c: Value | None = None
 
 
 def build_control(
@@ -92,6 +94,7 @@ def build_control(
     move: Value,
     first: Value | None = None,
     last: Value | None = None,
+    c: Value | None = None,
 ) -> PipelineControl:
     """Build the valid bits of a pipeline, and what goes with them.
 
@@ -103,8 +106,10 @@ def build_control(
         move: Everything moves in this cycle, or stands still.
         first: The input starts a sum; where a step accumulates.
         last: It ends one; likewise.
+        c: What that starts at; None where it is zero.
     """
     at_accumulator, enable = Const(0), Const(0)
+    c_at_accumulator: Value | None = None
     for stage, i in enumerate(sorted(cuts)):
         before, valid = valid, Signal(name=f"valid_{stage}")
         if steps[i].accumulates:
@@ -113,13 +118,18 @@ def build_control(
             at_accumulator, enable = first, move & before
             before = before & last
             first, last = None, None
+            c_at_accumulator, c = c, None
         with m.If(move):
             m.d.sync += valid.eq(before)
             if first is not None and last is not None:
                 marks = [Signal(name=f"{name}_{stage}", reset_less=True) for name in ("first", "last")]
                 m.d.sync += [marks[0].eq(first), marks[1].eq(last)]
                 first, last = marks
-    return PipelineControl(move, at_accumulator, enable, valid)
+            if c is not None:
+                held = Signal(len(c), name=f"c_{stage}", reset_less=True)
+                m.d.sync += held.eq(c)
+                c = held
+    return PipelineControl(move, at_accumulator, enable, valid, c_at_accumulator)
 
 
 def build_data(
@@ -147,7 +157,7 @@ def build_data(
     live: Record = inputs
     for i, step in enumerate(steps):
         if control is not None and step.accumulates:
-            live = step.build(m, platform, Accumulating(live, control.first, control.enable))
+            live = step.build(m, platform, Accumulating(live, control.first, control.enable, control.c))
             stage += 1
             continue
         live = step.build(m, platform, live)

@@ -148,6 +148,11 @@ class StreamUnit(wiring.Component):
         return any(step.accumulates for step in self.datapath.steps)
 
     @property
+    def c_input(self) -> Value | None:
+        """What a sum that starts here starts at; None where that is zero."""
+        return None
+
+    @property
     def ports(self) -> tuple[Port, ...]:
         """The emitted module's ports, in order."""
         if self.stages == 0:
@@ -188,6 +193,7 @@ class StreamUnit(wiring.Component):
             move=move,
             first=self.i_first if accumulates else None,
             last=self.i_last if accumulates else None,
+            c=self.c_input,
         )
         valid, result = control.valid, self.build(m, platform, control)
         match self.flow:

@@ -27,6 +27,7 @@ class DotCell(wiring.Component):
     Members:
         a, b: Decoded elements.
         a_scale, b_scale: Codes of the scales; no such ports where there are none.
+        c: What a sum starts at; no such port where that is zero.
         move: Everything moves; no such port without stages.
         first, enable: What is before the accumulator starts a sum, and is an input; no such ports where
             nothing is accumulated.
@@ -37,6 +38,7 @@ class DotCell(wiring.Component):
     b: Signal
     a_scale: Signal
     b_scale: Signal
+    c: Signal
     move: Signal
     first: Signal
     enable: Signal
@@ -53,6 +55,7 @@ class DotCell(wiring.Component):
                 "a": In(a),
                 "b": In(b),
                 **({"a_scale": In(a_scale), "b_scale": In(b_scale)} if spec.has_scales else {}),
+                **({"c": In(spec.c_format.bits)} if spec.takes_c else {}),
                 **({"move": In(1)} if config.stages else {}),
                 **({"first": In(1), "enable": In(1)} if spec.accumulates else {}),
                 "result": Out(spec.result_format.bits),
@@ -69,7 +72,8 @@ class DotCell(wiring.Component):
         control = None
         if config.stages:
             marks = [self.first, self.enable] if config.spec.accumulates else [self.move, self.move]
-            control = PipelineControl(move=self.move, first=marks[0], enable=marks[1], valid=self.move)
+            c = self.c if config.spec.takes_c else None
+            control = PipelineControl(move=self.move, first=marks[0], enable=marks[1], valid=self.move, c=c)
         m.d.comb += self.result.eq(build_data(m, platform, steps, cuts, codes, control).result)
         return m
 
@@ -101,6 +105,7 @@ class DotArray(StreamUnit):
     i_b: Signal
     i_a_scale: Signal
     i_b_scale: Signal
+    i_c: Signal
     o_result: Signal
 
     def __init__(
@@ -170,19 +175,30 @@ class DotArray(StreamUnit):
                 f"block scales of {name}, {side} i above {side} i-1, each {spec.blocks}",
             )
             ports.append(Port(f"i_{name}_scale", spec.blocks * count * fmt.bits, "in", meaning))
+        if spec.takes_c:
+            form = spec.c_format
+            meaning = f"what sums that start here start at, {form.name}: {self._place(form.bits)}"
+            ports.append(Port("i_c", form.bits * self.rows * self.columns, "in", meaning))
         return tuple(ports)
+
+    def _place(self, bits: int) -> str:
+        return f"row i and column j at bits [{bits}k+{bits - 1}:{bits}k] with k = {self.columns}i+j"
+
+    @property
+    def c_input(self) -> Value | None:
+        """See `StreamUnit`."""
+        return self.i_c if self.spec.takes_c else None
 
     @property
     def result_ports(self) -> tuple[Port, ...]:
         """The port of the results."""
         result = self.spec.result_format
-        place = f"[{result.bits}k+{result.bits - 1}:{result.bits}k]"
         return (
             Port(
                 "o_result",
                 result.bits * self.rows * self.columns,
                 "out",
-                f"the results, {result.name}: row i and column j at bits {place} with k = {self.columns}i+j",
+                f"the results, {result.name}: {self._place(result.bits)}",
             ),
         )
 
@@ -222,5 +238,8 @@ class DotArray(StreamUnit):
                     m.d.comb += cell.move.eq(control.move)
                     if spec.accumulates:
                         m.d.comb += [cell.first.eq(control.first), cell.enable.eq(control.enable)]
+                    if control.c is not None:
+                        number = i * self.columns + j
+                        m.d.comb += cell.c.eq(control.c.word_select(number, spec.c_format.bits))
                 results.append(cell.result)
         return Cat(*results)

@@ -99,6 +99,7 @@ def _dot_facts(spec: DotSpec) -> _Facts:
     more += f"; {spec.fraction} bits behind the point are kept" if accumulation.fraction else ""
     more += "; each product is shifted on its own" if spec.term_size == 1 else ""
     more += f"; a zero reads exponent {spec.zero_exponent}" if spec.zero_exponent != ZERO_EXPONENT else ""
+    more += f"; a sum starts at C, {spec.c_format.name}" if spec.takes_c else ""
     yield "accumulation", f"{spec.accumulate}, {accumulation.meaning}{more}"
     result = spec.result_format
     # Of binary32 the accumulation says how it is rounded.
@@ -189,9 +190,10 @@ def _protocol(unit: StreamUnit) -> Iterator[str]:
             yield "The pipeline moves in cycles with en high; then an input is taken if i_valid is high."
             yield "A result is there while o_valid is high, and goes with the next cycle with en high."
     if unit.accumulates:
+        start = "" if unit.c_input is None else "It starts at i_c, which counts with i_first alone. "
         yield (
-            "A sum starts at an input with i_first and ends at one with i_last, which may be the same. What "
-            "comes before the first i_first is undefined. rst clears the valid bits alone."
+            "A sum starts at an input with i_first and ends at one with i_last, which may be the same. "
+            f"{start}What comes before the first i_first is undefined. rst clears the valid bits alone."
         )
     else:
         yield "rst is sampled by clk, and clears the valid bits alone."

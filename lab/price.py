@@ -74,6 +74,7 @@ class UnitChoices:
         stages: Register stages; None is the least there can be.
         optimise: Forms of the components, ``area`` or ``delay``.
         segments: Bits of the accumulator behind which a carry is kept, 0 for none; for ``exact`` alone.
+        takes_c: Whether sums start at C; without effect where there are none.
     """
 
     elements: Sequence[FormatNames] = ("e2m1",)
@@ -85,6 +86,7 @@ class UnitChoices:
     stages: Sequence[int | None] = (None,)
     optimise: Sequence[str] = ("area",)
     segments: Sequence[int] = (0,)
+    takes_c: Sequence[bool] = (False,)
 
     def units(self) -> list[UnitConfig]:
         """Return every combination; those that differ in what does not concern them are one.
@@ -103,9 +105,10 @@ class UnitChoices:
             self.stages,
             self.optimise,
             self.segments,
+            self.takes_c,
             self.scales,
         )
-        for element, block_size, blocks, accumulate, guard, stages, form, segment, scale in combinations:
+        for element, block_size, blocks, accumulate, guard, stages, form, segment, c, scale in combinations:
             spec = DotSpec(
                 element=element,
                 scale=scale,
@@ -113,6 +116,7 @@ class UnitChoices:
                 blocks=blocks,
                 accumulate=cast("Accumulate", accumulate),  # `DotSpec` refuses what is none
                 guard=guard if _has_guard(accumulate) else 16,
+                takes_c=c and ACCUMULATIONS[accumulate].starts_at_c,
             )
             unit = UnitConfig(
                 spec,

@@ -176,7 +176,8 @@ class ResultFormat:
         """Return the bits of numbers of this format, as a unit gives them."""
         if self.bits == 32:
             return results.view(np.uint32)
-        return results.astype(np.float16).view(np.uint16).astype(np.uint32)
+        with np.errstate(over="ignore"):
+            return results.astype(np.float16).view(np.uint16).astype(np.uint32)
 
     def decode(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
         """Return the numbers of bits that a unit gave; every NaN is 0x7FC00000."""
@@ -233,6 +234,10 @@ class AlignedSum:
         self._result = result
         # Integers of at most 53 bits add up exactly.
         self.narrow = (largest_term + 2) * 2.0**fraction <= 2.0**53
+
+    def start(self, c: npt.NDArray[np.float32]) -> None:
+        """Start at C instead of at +0; bits that the result's format does not have are cut off."""
+        self._sum = self._result.rounded(c.astype(np.float64))
 
     def add(
         self,

@@ -6,7 +6,22 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["QUIET_NAN", "FixedPointSum", "canonical", "round_sum", "sign_of_sums", "two_sum"]
+__all__ = [
+    "LARGEST_EXPONENT",
+    "LEAST_EXPONENT",
+    "QUIET_NAN",
+    "FixedPointSum",
+    "canonical",
+    "round_sum",
+    "sign_of_sums",
+    "two_sum",
+]
+
+LEAST_EXPONENT: Final = -149
+"""Every binary32 number is a multiple of 2 to this power."""
+
+LARGEST_EXPONENT: Final = 127
+"""The exponent of the largest finite binary32 number."""
 
 QUIET_NAN: Final = np.uint32(0x7FC00000)
 """The bits of the only NaN the contract produces."""

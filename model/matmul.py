@@ -8,7 +8,7 @@ from .matrix_products import MatmulOperand, Tiling, product_of
 from .spec import DotSpec
 from .tensor import BlockTensor
 
-__all__ = ["check_operands", "matmul", "scaled"]
+__all__ = ["check_c", "check_operands", "matmul", "scaled"]
 
 
 def _check_operand(spec: DotSpec, tensor: object, index: int) -> None:
@@ -29,9 +29,14 @@ def _check_operand(spec: DotSpec, tensor: object, index: int) -> None:
 
 
 def matmul(
-    spec: DotSpec, A: BlockTensor, B: BlockTensor, *, tiling: Tiling | None = None
+    spec: DotSpec,
+    A: BlockTensor,
+    B: BlockTensor,
+    C: npt.ArrayLike | None = None,
+    *,
+    tiling: Tiling | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return ``A @ B.T`` with the bits that units of `spec` give.
+    """Return ``A @ B.T``, or ``A @ B.T + C``, with the bits that units of `spec` give.
 
     Every element of the result is `spec.compute` on the blocks of one row of A and one of B, in groups of
     `spec.blocks` in ascending k. Then the tensor scales apply: unless both are 1, the result is multiplied,
@@ -41,20 +46,24 @@ def matmul(
         spec: What a dot product computes; ``none`` takes matrices of one group only.
         A: Blocked along its last axis, shape (M, K), in the formats that `spec` has for a.
         B: Likewise for b, shape (N', K).
+        C: What the dot products start at, float32, shape (M, N'); None unless `spec` takes it. It is added
+            before a tensor scale would apply: both are 1 then.
         tiling: How to cut up the work; None for what is fastest.
 
     Returns:
         binary32 results, shape (M, N'). Every NaN is 0x7FC00000.
 
     Raises:
-        TypeError: If A or B is no BlockTensor, or `spec` no DotSpec.
-        ValueError: If a shape, a format or a block size does not fit, K is no multiple of a group, or
+        TypeError: If A or B is no BlockTensor, C is not float32, or `spec` no DotSpec.
+        ValueError: If C is given and `spec` does not take it, or the other way round, a tensor scale is not 1
+            where C is given, a shape, a format or a block size does not fit, K is no multiple of a group, or
             there are more blocks than ``exact`` has guard bits for.
     """
     check_operands(spec, A, B)
+    start = check_c(spec, A, B, C)
     unit_size = spec.unit_size if spec.accumulate == "aligned" and spec.term_size != 1 else spec.block_size
     return scaled(
-        product_of(spec, MatmulOperand(A, unit_size), MatmulOperand(B, unit_size), tiling).run(), A, B
+        product_of(spec, MatmulOperand(A, unit_size), MatmulOperand(B, unit_size), tiling).run(start), A, B
     )
 
 
@@ -80,6 +89,24 @@ def check_operands(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> int:
     elif groups != 1:
         raise ValueError(f"A must have {group} columns, one group, for {spec.name}, not {A.shape[1]}")
     return groups
+
+
+def check_c(
+    spec: DotSpec, A: BlockTensor, B: BlockTensor, C: npt.ArrayLike | None
+) -> npt.NDArray[np.float32] | None:
+    """Return what the dot products of the rows of A and of B start at, None for zero.
+
+    Raises:
+        TypeError: As `matmul` does.
+        ValueError: As `matmul` does.
+    """
+    start = spec.check_c(C, (A.shape[0], B.shape[0]), "C")
+    for name, tensor in (("A", A), ("B", B)):
+        if start is not None and tensor.tensor_scale != 1:
+            raise ValueError(
+                f"{name} must have a tensor scale of 1 where C is given, not {tensor.tensor_scale}"
+            )
+    return start
 
 
 def scaled(result: npt.NDArray[np.float32], A: BlockTensor, B: BlockTensor) -> npt.NDArray[np.float32]:

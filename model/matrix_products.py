@@ -342,9 +342,15 @@ class MatrixProduct(Generic[_Side]):
         self.tiling = tiling or _TILINGS.get(spec.accumulate, _COMPUTED_TILING)
         self.tile = self.tiling.rows, self.tiling.columns
         self.kernel = _KERNEL, _KERNEL
+        self.c: npt.NDArray[np.float32] | None = None
 
-    def run(self) -> npt.NDArray[np.float32]:
-        """Return the accumulated results, shape (rows of a, rows of b)."""
+    def run(self, c: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+        """Return the accumulated results, shape (rows of a, rows of b).
+
+        Args:
+            c: What they start at, of the same shape; None unless the specification takes it.
+        """
+        self.c = c
         result = np.empty((self.a.rows, self.b.rows), np.float32)
         height, width = self.tile
         for part_a in self._parts(self.a):
@@ -398,17 +404,19 @@ class RoundedProduct(MatrixProduct[list[_Unit]]):
             # More arrays are worked with.
             self.tile = max(1, self.tile[0] // 2), max(1, self.tile[1] // 2)
         # What a unit computes on its own.
-        self.alone = spec if spec.accumulate == "exact" else replace(spec, accumulate="none")
+        self.alone = spec if spec.accumulate == "exact" else replace(spec, accumulate="none", takes_c=False)
 
     def _side(self, index: int, rows: slice) -> list[_Unit]:
         return self._operand(index).units(rows, self.plan, transposed=bool(index))
 
     def _tile(self, a: list[_Unit], b: list[_Unit], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
-        if self.plan.exact and self.plan.dtype == np.float32 and not self.special:
+        if self.plan.exact and self.plan.dtype == np.float32 and not self.special and self.c is None:
             return self._plain(a, b)
         accumulator = self._rounded(a[0], b[0], rows, columns, 0)
         # A BLAS may start a sum with its first product, which can be -0; IEEE addition keeps +0 from here on.
         with np.errstate(over="ignore", invalid="ignore"):
+            if self.c is not None:
+                accumulator += self.c[rows, columns]
             for k in range(1, len(a)):
                 accumulator += self._rounded(a[k], b[k], rows, columns, k * self.plan.blocks)
         return accumulator
@@ -490,7 +498,8 @@ class ComputedProduct(MatrixProduct[slice]):
         for k, row in enumerate(range(a.start, a.stop)):
             of_a = np.broadcast_to(self.a.codes[row].reshape(*shape[1:], -1), codes.shape)
             a_scale = np.broadcast_to(self.a.scales[row].reshape(shape[1:]), shape)
-            result[k] = spec.compute(of_a, codes, *((a_scale, scales) if spec.has_scales else ()))
+            c = None if self.c is None else self.c[row, b]
+            result[k] = spec.compute(of_a, codes, *((a_scale, scales) if spec.has_scales else ()), c=c)
         return result
 
 
@@ -515,7 +524,9 @@ class CompiledProduct(MatrixProduct[npt.NDArray[np.float32]]):
         else:
             single, suits = plan.dtype == np.float32, spec.accumulates
         narrow = blocks * product.a.block_size <= _NARROW and blocks < product.a.blocks
-        return plan.exact and single and suits and narrow and not product.special
+        # The loops start at +0, which takes the sign from products that are -0.
+        plain = not product.special and not spec.takes_c
+        return plan.exact and single and suits and narrow and plain
 
     def _side(self, index: int, rows: slice) -> npt.NDArray[np.float32]:
         return self._operand(index).panels(rows, self.kernel[index], self.compiled)
@@ -577,6 +588,8 @@ class AlignedProduct(MatrixProduct[list[_Unit]]):
 
     def _tile(self, a: list[_Unit], b: list[_Unit], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
         total = self.spec.aligned_sum((rows.stop - rows.start, columns.stop - columns.start))
+        if self.c is not None:
+            total.start(self.c[rows, columns])
         for start in range(0, len(a), self.group_blocks):
             blocks = range(start, start + self.group_blocks)
             largest = self._exponent(rows, columns, start)
@@ -635,6 +648,7 @@ class CompiledAlignedProduct(MatrixProduct[_AlignedSide]):
         return (
             product.dtype == np.float32
             and spec.result == "binary32"
+            and not spec.takes_c
             and least - 2 * spec.fraction >= -126
             and spec.aligned_sum(()).narrow
             and not product.special
@@ -676,7 +690,9 @@ def product_of(
         b: The right one.
         tiling: How to cut up the work; None for what is fastest.
     """
-    if spec.accumulate not in _TILINGS or spec.term_size == 1:
+    # C may be far above or below all that `exact` adds to it.
+    far = spec.takes_c and spec.accumulate == "exact"
+    if spec.accumulate not in _TILINGS or spec.term_size == 1 or far:
         return ComputedProduct(spec, a, b, tiling)
     elements = a.rows * b.rows * a.blocks * a.block_size // _MULTIPLICATIONS
     if spec.accumulate == "aligned":

@@ -15,10 +15,10 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..base.argument_checks import require_int
+from ..base.argument_checks import require_bool, require_int
 from ..base.chunks import CHUNK
 from . import formats
-from .accumulate import ACCUMULATIONS, GroupSums
+from .accumulate import ACCUMULATIONS, GroupSums, StartedSums
 from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, AlignedSum, ResultFormat
 from .block_terms import BlockTerms
 from .fixed_point import canonical, round_sum, two_sum
@@ -34,7 +34,7 @@ _NAME: Final = re.compile(
     r"(?P<element>[a-z0-9]+)_(?P<scale>[a-z0-9_]+)"
     r"_n(?P<block_size>\d+)(?:_b(?P<blocks>\d+))?_(?P<accumulate>[a-z0-9]+)(?:_g(?P<guard>\d+))?"
     r"(?:_f(?P<fraction>\d+))?(?:_t(?P<term_size>\d+))?(?:_z(?P<zero_exponent>\d+))?"
-    rf"(?:_(?P<result>{'|'.join(RESULTS)}))?"
+    rf"(?:_(?P<result>{'|'.join(RESULTS)}))?(?P<takes_c>_c)?"
 )
 
 
@@ -72,6 +72,8 @@ class DotSpec:
         result: What ``aligned`` rounds its sums to: ``binary32`` or ``e8m13`` (binary32 with 13 fraction
             bits), both toward zero, or ``binary16``, to nearest even. Without effect on the others, where it
             reads ``binary32``.
+        takes_c: Whether a sum starts at a number C of its own instead of at zero: the C of the matrix
+            instructions, whose result is A times B plus C. Not for ``none``, which has no sums.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -88,6 +90,7 @@ class DotSpec:
     term_size: int
     zero_exponent: int
     result: str
+    takes_c: bool
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class DotSpec:
         term_size: int = UNIT,
         zero_exponent: int = ZERO_EXPONENT,
         result: str = "binary32",
+        takes_c: bool = False,
     ) -> None:
         for name, value in (("element", element), ("scale", scale)):
             pair = _pair(value, name)
@@ -120,6 +124,7 @@ class DotSpec:
             object.__setattr__(self, name, require_int(name, value))
         object.__setattr__(self, "accumulate", accumulate)
         object.__setattr__(self, "result", result)
+        object.__setattr__(self, "takes_c", require_bool("takes_c", takes_c))
         if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
             raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
         if self.blocks not in (1, 2, 4, 8):
@@ -132,6 +137,8 @@ class DotSpec:
             raise ValueError(
                 f"guard must be at least {least} to hold a group of blocks={self.blocks}, not {self.guard}"
             )
+        if self.takes_c and not accumulation.starts_at_c:
+            raise ValueError(f"takes_c must be False for accumulate={self.accumulate!r}, not True")
         if not 0 <= self.fraction <= 52:
             raise ValueError(f"fraction must be from 0 to 52, not {self.fraction}")
         # One name, one specification: what has no effect must not tell two apart.
@@ -175,7 +182,7 @@ class DotSpec:
         ``AxB`` where the formats of a and b differ; ``_b4`` after the block size where `blocks` is not
         1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16; where it is
         ``aligned``, what is not as by default: ``_f30``, ``_t1`` for a `term_size` of 1, ``_z133`` for a
-        `zero_exponent` of -133, and `result`.
+        `zero_exponent` of -133, and `result`; and last ``_c`` where sums start at C.
         """
         element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
         scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
@@ -185,7 +192,8 @@ class DotSpec:
         terms = f"_t{self.term_size}" if self.term_size != UNIT else ""
         terms += f"_z{-self.zero_exponent}" if self.zero_exponent != ZERO_EXPONENT else ""
         terms += f"_{self.result}" if self.result != "binary32" else ""
-        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}{terms}"
+        c = "_c" if self.takes_c else ""
+        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}{terms}{c}"
 
     def __str__(self) -> str:
         return self.name
@@ -216,6 +224,7 @@ class DotSpec:
             term_size=int(part["term_size"] or UNIT),
             zero_exponent=-int(part["zero_exponent"] or -ZERO_EXPONENT),
             result=part["result"] or "binary32",
+            takes_c=part["takes_c"] is not None,
         )
 
     @classmethod
@@ -255,6 +264,16 @@ class DotSpec:
     def result_format(self) -> ResultFormat:
         """What `result` names: the format in which a unit gives results."""
         return RESULTS[self.result]
+
+    @property
+    def sum_format(self) -> ResultFormat:
+        """What sums are kept in between two groups; those of ``exact`` are no numbers of a format."""
+        return self.result_format
+
+    @property
+    def c_format(self) -> ResultFormat:
+        """The format of C: binary32, or that of ``aligned`` sums that are kept in binary16."""
+        return RESULTS["binary16" if self.result == "binary16" else "binary32"]
 
     @property
     def accumulates(self) -> bool:
@@ -329,6 +348,7 @@ class DotSpec:
         b: npt.ArrayLike,
         a_scale: npt.ArrayLike | None = None,
         b_scale: npt.ArrayLike | None = None,
+        c: npt.ArrayLike | None = None,
     ) -> npt.NDArray[np.float32]:
         """Compute what the unit computes, bit for bit.
 
@@ -337,6 +357,8 @@ class DotSpec:
             b: Element codes of the same shape.
             a_scale: Scale codes, shape (..., groups, blocks); none where `scale` is ``none``.
             b_scale: Likewise.
+            c: What each sum starts at, shape (...): float32, of which `c_format` has every number. None
+                unless `takes_c`.
 
         Returns:
             binary32 results: shape (..., groups) for ``none``, else (...): groups are accumulated in
@@ -344,9 +366,10 @@ class DotSpec:
             that these formats have.
 
         Raises:
-            TypeError: If codes are not integers.
-            ValueError: If shapes do not fit, a code has a bit above its format, there is no group to
-                accumulate, or there are more blocks than ``exact`` has guard bits for.
+            TypeError: If codes are not integers, or `c` is not float32.
+            ValueError: If shapes do not fit, a code has a bit above its format, `c` is given without
+                `takes_c`, or is missing, there is no group to accumulate, or there are more blocks than
+                ``exact`` has guard bits for.
         """
         codes = [
             fmt.check(array, name)
@@ -371,6 +394,7 @@ class DotSpec:
         *lead, groups, _, _ = shape
         if self.accumulates:
             self.check_groups(groups)
+        starts = self.check_c(c, tuple(lead))
         rows = int(np.prod(lead, dtype=np.int64))
         flat = [array.reshape(rows, groups, *array.shape[len(lead) + 1 :]) for array in codes]
         if not self.accumulates:
@@ -386,7 +410,9 @@ class DotSpec:
         results = np.empty(rows, np.float32)
         for start in range(0, rows, step):
             part = [array[start : start + step] for array in flat]
-            accumulator = self.accumulator((len(part[0]),))
+            accumulator = self.accumulator(
+                (len(part[0]),), None if starts is None else starts.reshape(rows)[start : start + step]
+            )
             for chunk in self._group_chunks(part):
                 accumulator.add(*chunk)
             results[start : start + step] = accumulator.result()
@@ -396,12 +422,41 @@ class DotSpec:
         """Compute what the unit computes, as the bits that it gives.
 
         Args:
-            codes: Those of `compute`; of scales that there are none of, anything.
+            codes: Those of `compute`; of scales that there are none of, anything. Behind them the bits of C,
+                where sums start at that.
 
         Returns:
             As of `compute`.
         """
-        return self.result_format.encode(self.compute(*(codes if self.has_scales else codes[:2])))
+        c = self.c_format.decode(codes[4].astype(np.uint32)) if self.takes_c else None
+        return self.result_format.encode(self.compute(*codes[: 4 if self.has_scales else 2], c=c))
+
+    def check_c(
+        self, c: npt.ArrayLike | None, shape: tuple[int, ...], name: str = "c"
+    ) -> npt.NDArray[np.float32] | None:
+        """Return what sums of that shape start at, None for zero; messages call it by that name.
+
+        Raises:
+            TypeError: As `compute` does.
+            ValueError: As `compute` does.
+        """
+        if self.takes_c != (c is not None):
+            raise ValueError(f"{name} must {'' if self.takes_c else 'not '}be given for {self.name}")
+        if c is None:
+            return None
+        starts = np.asarray(c)
+        if starts.dtype != np.float32:
+            raise TypeError(f"{name} must be float32, not {starts.dtype}")
+        if starts.shape != shape:
+            raise ValueError(f"{name} must be shaped {shape} for {self.name}, not {starts.shape}")
+        form = self.c_format
+        same = (form.decode(form.encode(starts)) == starts) | np.isnan(starts)
+        if not same.all():
+            raise ValueError(
+                f"{name} must have numbers of {form.name} for {self.name}, "
+                f"not {float(starts[~same].flat[0])!r}"
+            )
+        return canonical(starts.copy())
 
     def _scale_codes(self, name: str, codes: npt.ArrayLike | None, a: npt.ArrayLike) -> npt.ArrayLike:
         """Return the codes of scales: those that are given, or those that stand for none."""
@@ -486,8 +541,12 @@ class DotSpec:
         finite = np.isfinite(total)
         return np.where(finite, whole, total), np.where(finite, tail, 0.0)
 
-    def accumulator(self, shape: tuple[int, ...]) -> GroupSums:
+    def accumulator(self, shape: tuple[int, ...], c: npt.NDArray[np.float32] | None = None) -> GroupSums:
         """Return an accumulator for an array of `shape` sums, which takes groups in ascending order.
+
+        Args:
+            shape: The shape.
+            c: What `check_c` gives: where the sums start.
 
         Raises:
             ValueError: If each group gives a result.
@@ -495,4 +554,8 @@ class DotSpec:
         sums = ACCUMULATIONS[self.accumulate].sums
         if sums is None:
             raise ValueError(f"accumulate must be one that sums groups, not {self.accumulate!r}")
-        return sums(self, shape)
+        made = sums(self, shape)
+        if c is not None:
+            assert isinstance(made, StartedSums)  # or there would be no C
+            made.start(c)
+        return made

@@ -9,8 +9,10 @@ from typing import ClassVar, Final, Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from ..base.argument_checks import require_codes
 from ..hw.config import require_hardware
 from ..model import DotSpec, Format
+from ..model.aligned_sum import ResultFormat
 from ..model.specifications import Specification
 
 __all__ = [
@@ -267,6 +269,7 @@ class Stimulus(UnitStimulus):
         b_scale: Scale codes of the same shape.
         first: Which vectors start a sum, shape (vectors,); all of them where nothing is accumulated.
         last: Which vectors ask for a result, shape (vectors,); likewise.
+        c: Where sums start at C: its bits, shape (vectors,); they count with `first` alone. Else None.
         offer: In which cycles an input may be offered, shape (cycles,), repeated without end.
         accept: In which cycles a result is accepted, shape (cycles,), repeated without end.
         source: What gives the same vectors and patterns again, if anything does.
@@ -277,7 +280,7 @@ class Stimulus(UnitStimulus):
             is never true, or `first` and `last` are not all true where nothing is accumulated.
     """
 
-    PARTS: ClassVar[tuple[str, ...]] = ("a", "b", "a_scale", "b_scale", "first", "last")
+    PARTS: ClassVar[tuple[str, ...]] = ("a", "b", "a_scale", "b_scale", "first", "last", "c")
 
     spec: DotSpec
     a: Codes
@@ -286,6 +289,7 @@ class Stimulus(UnitStimulus):
     b_scale: Codes
     first: Bools
     last: Bools
+    c: npt.NDArray[np.uint32] | None = None
 
     def __post_init__(self) -> None:
         spec = self.spec
@@ -311,9 +315,21 @@ class Stimulus(UnitStimulus):
             if array.shape != shape:
                 raise ValueError(f"{name} must be shaped {shape} for {spec.name}, not {array.shape}")
             freeze(self, name, array)
+        self._check_c()
         self._check_patterns()
         if not spec.accumulates and not (self.first.all() and self.last.all()):
             raise ValueError(f"first and last must all be true for {spec.name}, not some false")
+
+    def _check_c(self) -> None:
+        spec = self.spec
+        if spec.takes_c != (self.c is not None):
+            raise ValueError(f"c must {'' if spec.takes_c else 'not '}be given for {spec.name}")
+        if self.c is None:
+            return
+        bits = require_codes("c", self.c, spec.c_format.bits, f"the bits of {spec.c_format.name}")
+        if bits.shape != (self.vectors,):
+            raise ValueError(f"c must be shaped {(self.vectors,)} for {spec.name}, not {bits.shape}")
+        freeze(self, "c", bits.astype(np.uint32))
 
     @property
     def vectors(self) -> int:
@@ -333,7 +349,8 @@ class Stimulus(UnitStimulus):
         for length in np.unique(lengths[lengths > 0]):
             rows = np.flatnonzero(lengths == length)
             groups = starts[rows, np.newaxis] + np.arange(length)
-            results[rows] = spec.result_bits(*(array[groups] for array in codes))
+            c = () if self.c is None else (self.c[starts[rows]],)
+            results[rows] = spec.result_bits(*(array[groups] for array in codes), *c)
         return results
 
     def words(self) -> dict[str, npt.NDArray[np.uint32]]:
@@ -345,25 +362,27 @@ class Stimulus(UnitStimulus):
         """
         formats = self.spec.elements + self.spec.scales
         arrays = (self.a, self.b, self.a_scale, self.b_scale)
-        return {
+        c = {} if self.c is None else {"i_c": pack(self.c[:, np.newaxis], self.spec.c_format.bits)}
+        codes = {
             name: pack(array.reshape(self.vectors, -1), fmt.bits)
             for name, array, fmt in zip(
                 ("i_a", "i_b", "i_a_scale", "i_b_scale"), arrays, formats, strict=True
             )
             if fmt.bits
         }
+        return codes | c
 
     def result_text(self, bits: int) -> str:
         """Return a result in hex and as a number, shortest that reads back the same."""
-        result = self.spec.result_format
-        number = result.decode(np.array([bits], np.uint32))[0]
-        return f"{bits:#0{2 + result.bits // 4}x} ({number!s})"
+        return _number_text(self.spec.result_format, bits)
 
     def vector_text(self, vector: int) -> list[str]:
         """Return the lines that tell what a vector holds."""
         a_format, b_format = self.spec.elements
         a_scale_format, b_scale_format = self.spec.scales
         lines = []
+        if self.c is not None and self.first[vector]:
+            lines.append(f"  vector {vector}: c {_number_text(self.spec.c_format, int(self.c[vector]))}")
         for block in range(self.spec.blocks):
             at = f"vector {vector}" + (f" block {block}" if self.spec.blocks > 1 else "")
             place = (vector, block)
@@ -376,12 +395,18 @@ class Stimulus(UnitStimulus):
         return lines
 
 
+def _number_text(fmt: ResultFormat, bits: int) -> str:
+    number = fmt.decode(np.array([bits], np.uint32))[0]
+    return f"{bits:#0{2 + fmt.bits // 4}x} ({number!s})"
+
+
 def from_blocks(
     spec: DotSpec,
     a: npt.ArrayLike,
     b: npt.ArrayLike,
     a_scale: npt.ArrayLike,
     b_scale: npt.ArrayLike,
+    c: npt.ArrayLike | None = None,
     *,
     stalls: int | None = None,
     tensors: tuple[str, ...] = (),
@@ -396,6 +421,8 @@ def from_blocks(
         b: Element codes of the same shape.
         a_scale: Scale codes, shape (..., groups, blocks).
         b_scale: Scale codes of the same shape.
+        c: What each sum starts at, as for `DotSpec.compute`: float32, shape (...). Where sums start at C and
+            it is None, at zero.
         stalls: Seed of gaps between inputs and of back-pressure; None for neither.
         tensors: Where the codes were read: a's tensor, or a's and b's; empty if they came from no file.
 
@@ -403,8 +430,9 @@ def from_blocks(
         The stimulus.
 
     Raises:
-        TypeError: If codes are not integers.
-        ValueError: If shapes do not fit the specification or each other, or there is no group.
+        TypeError: If codes are not integers, or `c` is not float32.
+        ValueError: If shapes do not fit the specification or each other, there is no group, or `c` is given
+            to a specification that takes none.
     """
     arrays = [np.asarray(array) for array in (a, b, a_scale, b_scale)]
     shape = arrays[0].shape
@@ -418,6 +446,7 @@ def from_blocks(
         if array.shape != wanted:
             raise ValueError(f"{name} must be shaped {wanted} to fit a, not {array.shape}")
     groups = shape[-3]
+    starts = spec.check_c(np.zeros(shape[:-3], np.float32) if c is None and spec.takes_c else c, shape[:-3])
     flat = [array.reshape(-1, *array.shape[len(shape) - 2 :]) for array in arrays]
     group = np.arange(len(flat[0])) % max(groups, 1)
     patterns = {} if stalls is None else draw_patterns(np.random.default_rng(stalls))
@@ -429,6 +458,7 @@ def from_blocks(
         b_scale=flat[3],
         first=(group == 0) | (not spec.accumulates),
         last=(group == groups - 1) | (not spec.accumulates),
+        c=None if starts is None else np.repeat(spec.c_format.encode(starts.reshape(-1)), groups),
         source=StimulusSource(kind="tensor", seed=stalls, stalls=stalls is not None, tensors=tensors)
         if tensors
         else None,
@@ -448,6 +478,9 @@ def random(
     Scales: uniform over the finite codes, near a centre that the whole sum shares, with a product near
     one, or from the corners (zero, least and greatest subnormal, least normal, greatest). One sum in
     16 meets a NaN scale.
+
+    C: about as large as the sum's first group, or what undoes that, any bits, zeros, subnormals, infinities
+    and NaN. Where no sum starts it is any bits.
 
     Sums are 1 to `longest` groups long. One in 16 is given up without a result, and one in 16 asks for a
     result in its midst as well.
@@ -493,6 +526,7 @@ def random(
         b_scale=b_scale,
         first=first,
         last=last,
+        c=_starts(spec, (a, b, a_scale, b_scale), first, rng) if spec.takes_c else None,
         source=StimulusSource(kind="random", count=vectors, seed=seed, longest=longest, stalls=stalls),
         **(draw_patterns(rng) if stalls else {}),
     )
@@ -549,6 +583,7 @@ def bulk(spec: DotSpec, vectors: int, *, seed: int) -> Stimulus:
         b_scale=codes[3],
         first=np.concatenate([directed.first, first]),
         last=np.concatenate([directed.last, last]),
+        c=None if directed.c is None else np.concatenate([directed.c, _any_bits(spec, rest, rng)]),
         offer=directed.offer,
         accept=directed.accept,
     )
@@ -711,6 +746,39 @@ def _undo(
     step = rng.integers(-1, 2, b_scale[rows].shape)
     moved = np.clip(b_scale[rows].astype(np.int64) + step, 0, fmt.largest_code)
     b_scale[rows] = np.where(rng.random((len(rows), 1)) < 0.5, moved, b_scale[rows]).astype(fmt.dtype)
+
+
+def _any_bits(spec: DotSpec, count: int, rng: np.random.Generator) -> npt.NDArray[np.uint32]:
+    return rng.integers(0, 1 << spec.c_format.bits, count, dtype=np.uint32)
+
+
+def _starts(
+    spec: DotSpec, codes: tuple[Codes, Codes, Codes, Codes], first: Bools, rng: np.random.Generator
+) -> npt.NDArray[np.uint32]:
+    """Draw what sums start at, as bits; see `random`."""
+    bits = _any_bits(spec, len(first), rng)
+    rows = np.flatnonzero(first)
+    a, b, a_scale, b_scale = (
+        fmt.values[array[rows]] for fmt, array in zip(spec.elements + spec.scales, codes, strict=True)
+    )
+    with np.errstate(all="ignore"):
+        groups = ((a * b).sum(axis=-1) * a_scale * b_scale).sum(axis=-1)
+    groups[~np.isfinite(groups)] = 1.0
+    fields = spec.c_format.fields
+    kind = rng.choice(5, len(rows), p=[0.4, 0.2, 0.25, 0.1, 0.05])
+    # Near the group: of its size, give or take what shifts it out of sight.
+    size = np.where(groups == 0, 1.0, groups) * rng.uniform(-2, 2, len(rows))
+    far = rng.integers(-fields.fraction_bits - 6, fields.fraction_bits + 7, len(rows))
+    with np.errstate(all="ignore"):
+        near = spec.c_format.encode(np.ldexp(size, far).astype(np.float32))
+        undone = spec.c_format.encode(-groups.astype(np.float32))
+    infinity = fields.infinity_field << fields.fraction_bits
+    sign = rng.integers(0, 2, len(rows), dtype=np.uint32) << np.uint32(fields.bits - 1)
+    fraction = bits[rows] & np.uint32((1 << fields.fraction_bits) - 1)
+    small = np.where(rng.random(len(rows)) < 0.5, 0, fraction) | sign
+    special = np.where(rng.random(len(rows)) < 0.5, 0, fraction) | sign | np.uint32(infinity)
+    bits[rows] = np.choose(kind, [near, undone, bits[rows], small, special]).astype(np.uint32)
+    return bits
 
 
 def _plant(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..hw import DotArray
 from ..model import BlockTensor, DotSpec
-from ..model.matmul import check_operands, scaled
+from ..model.matmul import check_c, check_operands, scaled
 from .engines import cxxrtl
 from .engines.run import BUILD_DIR
 from .stimulus import Bools, pack
@@ -69,17 +69,31 @@ def _numbers(spec: DotSpec, words: npt.NDArray[np.uint32], count: int) -> npt.ND
     return result.decode(halves[:, :count].astype(np.uint32))
 
 
+def _starts(
+    array: DotArray, start: npt.NDArray[np.float32], tile_rows: int, tile_columns: int
+) -> npt.NDArray[np.uint32]:
+    """Return the words that hold what the sums of each tile start at, shape (tile rows, columns, words)."""
+    form = array.spec.c_format
+    rows, columns = tile_rows * array.rows, tile_columns * array.columns
+    bits = np.zeros((rows, columns), np.uint32)
+    bits[: start.shape[0], : start.shape[1]] = form.encode(start)
+    tiles = bits.reshape(tile_rows, array.rows, tile_columns, array.columns).swapaxes(1, 2)
+    words = pack(tiles.reshape(tile_rows * tile_columns, -1), form.bits)
+    return words.reshape(tile_rows, tile_columns, -1)
+
+
 def simulate_matmul(
     array: DotArray,
     A: BlockTensor,
     B: BlockTensor,
+    C: npt.ArrayLike | None = None,
     *,
     offer: Bools | None = None,
     accept: Bools | None = None,
     build_dir: str | os.PathLike[str] = BUILD_DIR,
     held_words: int = 1 << 24,
 ) -> npt.NDArray[np.float32]:
-    """Return ``A @ B.T`` as a simulated tile computes it: the bits of `blockdot.matmul`.
+    """Return ``A @ B.T``, or ``A @ B.T + C``, as a simulated tile computes it: the bits of `blockdot.matmul`.
 
     One tile of the result after another, a group of columns a cycle; rows that a last tile has no use for
     are given zeros. Simulated by CXXRTL, and held to the rules of streams as a unit is.
@@ -88,6 +102,7 @@ def simulate_matmul(
         array: The tile.
         A: Blocked along its last axis, shape (M, K), in the formats that the specification has for a.
         B: Blocked along its last axis, shape (N', K), in the formats that the specification has for b.
+        C: What the sums start at, as for `blockdot.matmul`; None unless the specification takes it.
         offer: In which cycles an input may be offered, repeated without end; by default in every one.
         accept: In which cycles a result is accepted, repeated without end; by default in every one.
         build_dir: Where compiled tiles are kept between runs; made if need be.
@@ -98,8 +113,8 @@ def simulate_matmul(
         binary32 results, shape (M, N').
 
     Raises:
-        TypeError: If A or B is no BlockTensor.
-        ValueError: If a shape or a format does not fit, as for `blockdot.matmul`, or the tile is moved by
+        TypeError: If A or B is no BlockTensor, or C is not float32.
+        ValueError: If C, a shape or a format does not fit, as for `blockdot.matmul`, or the tile is moved by
             something else than its streams.
         ToolError: If a tool is missing.
         EngineError: If the compiler fails.
@@ -107,6 +122,7 @@ def simulate_matmul(
     """
     spec = array.spec
     groups = check_operands(spec, A, B)
+    start = check_c(spec, A, B, C)
     if array.flow != "stream":
         raise ValueError(f"array must have flow 'stream' for an engine, not {array.flow!r}")
     sides = zip("ab", (A, B), (array.rows, array.columns), spec.elements, spec.scales, strict=True)
@@ -119,6 +135,7 @@ def simulate_matmul(
         if scale.bits:
             packed[f"i_{name}_scale"] = _packed(scales, scale.bits, height, groups)
     tile_rows, tile_columns = len(down["i_a"]), len(across["i_b"])
+    starts = None if start is None else _starts(array, start, tile_rows, tile_columns)
     result = np.empty((tile_rows, array.rows, tile_columns, array.columns), np.float32)
     ones = np.ones(1, np.bool_)
     row_words = sum(words.shape[-1] for words in (*down.values(), *across.values()))
@@ -134,6 +151,9 @@ def simulate_matmul(
             for port in ("i_a", "i_b", "i_a_scale", "i_b_scale")  # as the driver reads them
             if port in spread
         }
+        if starts is not None:
+            words = starts[part, :, np.newaxis]
+            ports["i_c"] = np.broadcast_to(words, (*shape, words.shape[-1])).reshape(-1, words.shape[-1])
         group = np.broadcast_to(np.arange(groups), shape).reshape(-1)
         inputs = TileInputs(
             ports=ports,

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import require_int
-from ..model import DequantizerSpec, DotSpec, QuantizerSpec
+from ..model import DequantizerSpec, DotSpec, Format, QuantizerSpec
+from ..model.aligned_sum import ResultFormat
 from ..model.specifications import Specification, parse_specification
 from ..sim.dequantizer_stimulus import DequantizerStimulus
 from ..sim.drawn_stimulus import draw
@@ -31,7 +32,7 @@ VERSION: Final = 1
 """Version of the files; it changes when a file or a key changes its meaning or goes."""
 
 _FLAGS: Final = ("first", "last")
-_LATER: Final = ("term_size", "zero_exponent", "result")
+_LATER: Final = ("term_size", "zero_exponent", "result", "takes_c")
 
 
 def spec_digest(spec: Specification) -> str:
@@ -83,9 +84,17 @@ def _port(name: str, codes: int, bits: int, of: str) -> dict[str, Any]:
 def _of_dot(stimulus: Stimulus, directed: int) -> _Made:
     spec = stimulus.spec
     files: list[tuple[npt.NDArray[np.uint32], dict[str, Any]]] = []
-    formats = [fmt for fmt in spec.elements + spec.scales if fmt.bits]
-    for (port, words), fmt in zip(stimulus.words().items(), formats, strict=True):
-        count = getattr(stimulus, port.removeprefix("i_"))[0].size
+    a, b = spec.elements
+    a_scale, b_scale = spec.scales
+    formats: dict[str, Format | ResultFormat] = {
+        "i_a": a,
+        "i_b": b,
+        "i_a_scale": a_scale,
+        "i_b_scale": b_scale,
+        "i_c": spec.c_format,
+    }
+    for port, words in stimulus.words().items():
+        count, fmt = getattr(stimulus, port.removeprefix("i_"))[0].size, formats[port]
         files.append((words, _port(port, count, fmt.bits, fmt.name)))
     if spec.accumulates:
         for name in _FLAGS:
@@ -254,4 +263,5 @@ def read(
             given = DequantizerStimulus(spec=spec, codes=kept["codes"], scales=kept["scales"])
             return given, as_results(pack(kept["x"], spec.output_format.bits))
         case _:
-            return Stimulus(spec=spec, **{name: kept[name] for name in Stimulus.PARTS}), kept["expected"]
+            parts: dict[str, Any] = {name: kept.get(name) for name in Stimulus.PARTS}
+            return Stimulus(spec=spec, **parts), kept["expected"]

@@ -206,12 +206,12 @@ class TracedStep:
         value: The exact sum of its V.
         special: NaN or an infinity, if that is one; else 0.
         group: The group's own rounding, where it has one (``none`` and ``fp32``) and is not special.
-        before: What was accumulated before; 0 at the start of a sum.
+        before: What was accumulated before; at the start of a sum 0, or C.
         before_special: NaN or an infinity, if that was one; else 0.
         after: What is accumulated then.
         after_special: NaN or an infinity, if that is one; else 0.
-        addition: How it was rounded when it was added (``fp32`` behind the first group, and ``aligned``), if
-            nothing was special.
+        addition: How it was rounded when it was added (``aligned``, and ``fp32``, there not to a first group
+            without C), if nothing was special.
         terms: What ``aligned`` adds, the first being what was accumulated.
         result: The result, where one is asked for; what is special counts as exact.
     """
@@ -398,6 +398,24 @@ def _specials(stimulus: Stimulus) -> dict[tuple[int, int], float]:
     return specials
 
 
+def _starts(stimulus: Stimulus) -> list[TracedSum]:
+    """Return what a sum starts at that starts at each vector; none where that is zero."""
+    spec = stimulus.spec
+    if stimulus.c is None:
+        return []
+    # Bits that sums are not kept with; of a number of their own format they are zeros.
+    lost = (1 << _FRACTION_BITS - spec.sum_format.fields.fraction_bits) - 1
+    starts: list[TracedSum] = []
+    for number in spec.c_format.decode(stimulus.c):
+        bits = int(number.view(np.uint32))
+        if math.isfinite(number):
+            bits &= ~lost
+            starts.append(TracedSum(number_of(bits, unit_exponent(spec)), 0.0, bits))
+        else:
+            starts.append(TracedSum(special=float(number)))
+    return starts
+
+
 def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
     """Tell what happens inside the sums of a stimulus.
 
@@ -411,6 +429,7 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
     unit = unit_exponent(spec)
     up = spec.quantum_exponent - unit
     accounts = _Accounts(stimulus)
+    starts = _starts(stimulus)
     trace = ACCUMULATION_CHECKS[spec.accumulate].trace
     now = TracedSum()
     for vector, (first, last) in enumerate(zip(stimulus.first.tolist(), stimulus.last.tolist(), strict=True)):
@@ -418,7 +437,7 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
         value = sum(block.value for block in blocks) << up
         # 0 stands for any finite number, and Python's floats know Inf - Inf.
         special = sum(block.special for block in blocks)
-        before = TracedSum() if first else now
+        before = (starts[vector] if starts else TracedSum()) if first else now
         terms = functools.partial(accounts.terms, vector, up)
         change = trace(Arrival(spec, unit, first, value, special, terms), before)
         now = change.now

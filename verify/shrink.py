@@ -175,6 +175,15 @@ def _plainer_codes(stimulus: Stimulus) -> Iterator[Stimulus]:
         changed[place] = np.where(liking[name][changed[place]] > liking[name][code], code, changed[place])
         return dataclasses.replace(stimulus, **{name: changed}, source=None)
 
+    if stimulus.c is not None:
+        one = int(stimulus.spec.c_format.encode(np.ones(1, np.float32))[0])
+        for start in (0, one):
+            if not np.isin(stimulus.c, (0, start)).all():
+                yield dataclasses.replace(stimulus, c=np.full_like(stimulus.c, start), source=None)
+                for vector in np.flatnonzero(~np.isin(stimulus.c, (0, start))).tolist():
+                    changed = stimulus.c.copy()
+                    changed[vector] = start
+                    yield dataclasses.replace(stimulus, c=changed, source=None)
     for name in _CODES:
         favourites = np.argsort(liking[name])[:2]
         # All vectors, one vector, one block, one element.

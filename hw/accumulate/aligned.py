@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from ..hierarchy import add_submodule
 from ..leaves.bits import repeat
@@ -22,6 +22,7 @@ from .aligned_products import (
     ScaleTermStep,
     aligned_products,
 )
+from .sum_start import before_group, kept_c
 
 __all__ = ["ALIGNED"]
 
@@ -49,9 +50,13 @@ class AddTermsStep(Step[Accumulating[Magnitudes] | Accumulating[ProductTerms], R
         accumulator = Signal(bits, name="accumulator", reset_less=True)
         adder = self._adder()
         add_submodule(m, platform, "accumulate", adder)
+        # The first of a sum is added to +0, or to C.
+        so_far: Value = accumulator & repeat(~before.first, bits)
+        if before.c is not None:
+            start = kept_c(m, before.c, form.spec.c_format.fields, self.terms.target)
+            so_far = before_group(m, accumulator, before.first, start)
         m.d.comb += [
-            # The first of a sum is added to +0.
-            adder.accumulator.eq(accumulator & repeat(~before.first, bits)),
+            adder.accumulator.eq(so_far),
             adder.negative.eq(Cat(*group.negative)),
             adder.magnitude.eq(Cat(*group.magnitude)),
             adder.exponent.eq(
@@ -112,6 +117,7 @@ def _plan(form: DatapathForm) -> DatapathPlan:
         fraction=spec.fraction,
         target=result.fields,
         nearest=result.nearest,
+        starts_anywhere=spec.takes_c,
     )
     return DatapathPlan(
         [*magnitude_steps(terms), AddTermsStep(form, aligned)],

@@ -37,6 +37,7 @@ class AlignedTerms:
         target: The fields of the sum.
         nearest: Whether a sum is rounded to nearest, ties to even; else it is cut off.
         largest: The largest magnitude; the largest of its width where it is None.
+        starts_anywhere: Whether a sum may start at any number of its format, and not at zero.
     """
 
     count: int
@@ -47,6 +48,7 @@ class AlignedTerms:
     target: FloatFields = BINARY32
     nearest: bool = False
     largest: int | None = None
+    starts_anywhere: bool = False
 
     @property
     def exponent_bits(self) -> int:
@@ -62,7 +64,8 @@ class AlignedTerms:
         bit longer where it is rounded up.
         """
         reach = max(self.term_bits, 1) - 1 + self.sum_bits - 2 - self.fraction + self.nearest
-        return self.exponents.greatest + reach
+        highest = self.exponents.greatest + reach
+        return max(highest, self.target.infinity_field) if self.starts_anywhere else highest
 
     @property
     def overflow(self) -> bool:

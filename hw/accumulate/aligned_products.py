@@ -51,9 +51,9 @@ class AlignedProducts(AlignedTerms):
 
         All that is kept of a term is a multiple of the last place kept below the least exponent of a term,
         and so is every sum. Where that place is a normal number's, no sum is subnormal, and an accumulator
-        that is not zero has at least its exponent.
+        that is not zero has at least its exponent; unless it started lower.
         """
-        if self.exponents.zero_counts:
+        if self.exponents.zero_counts or self.starts_anywhere:
             return self.least_largest
         return max(self.exponents.least - self.fraction, self.least_largest)
 
@@ -89,6 +89,7 @@ def aligned_products(spec: DotSpec) -> AlignedProducts:
         fraction=spec.fraction,
         target=result.fields,
         nearest=result.nearest,
+        starts_anywhere=spec.takes_c,
         blocks=spec.blocks,
         element_bits=exponent_bits(*spec.elements),
         greatest_element=_greatest(spec.elements),

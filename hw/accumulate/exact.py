@@ -4,16 +4,19 @@ import math
 from dataclasses import dataclass, replace
 from typing import Self
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..hierarchy import add_submodule
 from ..leaves.bits import repeat, wire
+from ..leaves.round import BINARY32, FRACTION_BITS, NumberRange
 from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
-from ..steps.records import Accumulating, Change, Special, Step, Window
+from ..steps.records import Accumulating, Change, Result, Special, Step, Window
 from ..steps.rounding import RoundStep, SignedNormaliseStep
 from ..steps.windows import window_numbers, window_steps
 from .accumulator import Accumulator
+from .fused_adder import FusedAdder
+from .sum_start import kept_c
 from .window_adder import CarryAdder, WindowAdder, kept_carries
 
 __all__ = ["EXACT", "ExactSum"]
@@ -35,9 +38,11 @@ class ExactSum(Window):
 
     Attributes:
         carries: Carries that are still to be added, one above each segment; None for none.
+        c: What the sum starts at, still to be added; None where that is zero.
     """
 
     carries: Value | None = None
+    c: Value | None = None
 
     def map(self, change: Change, suffix: str = "") -> Self:
         """See `Record`."""
@@ -47,7 +52,8 @@ class ExactSum(Window):
         infinite = self.special.infinite
         if infinite is not None:
             infinite = change(f"infinite{suffix}", infinite)
-        return replace(self, window=window, special=Special(nan, infinite), carries=carries)
+        c = None if self.c is None else change(f"start{suffix}", self.c)
+        return replace(self, window=window, special=Special(nan, infinite), carries=carries, c=c)
 
 
 class AddWindowStep(Step[Accumulating[Window], ExactSum]):
@@ -58,9 +64,8 @@ class AddWindowStep(Step[Accumulating[Window], ExactSum]):
     def __init__(self, form: DatapathForm) -> None:
         self.form = form
         bits, segment = form.spec.accumulator_bits, form.segment
-        super().__init__(
-            "accumulate", _add_delay(segment or bits, fast=form.fast), bits + kept_carries(bits, segment)
-        )
+        held = bits + kept_carries(bits, segment) + BINARY32.bits * form.spec.takes_c
+        super().__init__("accumulate", _add_delay(segment or bits, fast=form.fast), held)
 
     def build(self, m: Module, platform: object, before: Accumulating[Window]) -> ExactSum:
         spec, segment = self.form.spec, self.form.segment
@@ -94,7 +99,13 @@ class AddWindowStep(Step[Accumulating[Window], ExactSum]):
         if special.infinite is not None:
             infinite = Signal(2, name="accumulator_infinite", reset_less=True)
             m.d.sync += infinite.eq((infinite & repeat(keep, 2)) | (special.infinite & repeat(enable, 2)))
-        return ExactSum(Special(accumulator_nan, infinite), accumulator, carries)
+        c: Value | None = None
+        if before.c is not None:
+            # Kept beside the sum: inside it, every binary32 number would need some 280 bits.
+            c = Signal(BINARY32.bits, name="accumulator_c", reset_less=True)
+            with m.If(before.first & enable):
+                m.d.sync += c.eq(kept_c(m, before.c, BINARY32, BINARY32))
+        return ExactSum(Special(accumulator_nan, infinite), accumulator, carries, c)
 
 
 class ResolveStep(Step[ExactSum, ExactSum]):
@@ -116,7 +127,43 @@ class ResolveStep(Step[ExactSum, ExactSum]):
         add_submodule(m, platform, "resolve", adder)
         assert before.carries is not None  # the step before keeps them where there is a segment
         m.d.comb += [adder.accumulator.eq(before.window), adder.carries.eq(before.carries)]
-        return ExactSum(before.special, adder.total)
+        return ExactSum(before.special, adder.total, c=before.c)
+
+
+class AddCStep(Step[ExactSum, Result]):
+    """Add what a sum starts at to the sum, and round both together, once.
+
+    Args:
+        form: How the datapath is built.
+        numbers: The sums that there can be.
+    """
+
+    def __init__(self, form: DatapathForm, numbers: NumberRange) -> None:
+        self.form = form
+        self.numbers = numbers
+        width = FusedAdder.width(numbers)
+        super().__init__("add_c", StepDelay(12 * math.log2(width) + 20 if form.fast else 2.6 * width), 32)
+
+    def build(self, m: Module, platform: object, before: ExactSum) -> Result:
+        c, window = before.c, before.window
+        assert c is not None  # the step is there for it
+        nan = before.special.nan
+        if before.special.infinite is not None:
+            # An infinite sum stands in the place of C, unless that is infinite the other way.
+            up, down = before.special.infinite
+            infinite = wire(m, up | down, "sum_infinite")
+            no_number = wire(m, c[FRACTION_BITS:31].all(), "c_no_number")
+            nan = wire(m, nan | (up & down) | (no_number & infinite & (c[31] ^ down)), "any_nan")
+            as_c = Cat(Const(0, FRACTION_BITS), Const(255, 8), down)
+            c = wire(m, Mux(infinite & ~no_number, as_c, c), "c_or_infinity")
+        adder = FusedAdder(self.numbers, adder=self.form.adder, rounds_term=False)
+        add_submodule(m, platform, "add_c", adder)
+        m.d.comb += [
+            adder.accumulator.eq(c),
+            adder.save.eq(Cat(window, repeat(window[-1], len(adder.save) - len(window)))),
+            adder.nan.eq(nan),
+        ]
+        return Result(adder.result)
 
 
 def _plan(form: DatapathForm) -> DatapathPlan:
@@ -126,8 +173,12 @@ def _plan(form: DatapathForm) -> DatapathPlan:
     if form.segment is not None:
         steps.append(ResolveStep(form, form.segment))
     numbers = window_numbers(form.spec, bits)
+    widths |= {"accumulator": bits}
+    if form.spec.takes_c:
+        steps.append(AddCStep(form, numbers))
+        return DatapathPlan(steps, widths | {"sum_with_c": FusedAdder.width(numbers)}, numbers)
     steps += [SignedNormaliseStep(form, numbers), RoundStep(numbers, windowed=True, cleared=False)]
-    return DatapathPlan(steps, widths | {"accumulator": bits}, numbers)
+    return DatapathPlan(steps, widths, numbers)
 
 
 EXACT = Accumulator(plan=_plan, keeps_carries=True)

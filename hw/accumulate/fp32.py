@@ -4,13 +4,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from .. import step_delays
 from ..hierarchy import add_submodule
 from ..leaves.bits import repeat, wire
 from ..leaves.multiply import SavedProduct
-from ..leaves.round import FRACTION_BITS, NumberRange
+from ..leaves.round import BINARY32, FRACTION_BITS, NumberRange
 from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
 from ..steps.records import Accumulating, Normalised, Record, Result, SavedSum, SavedSums, Step
@@ -19,6 +19,7 @@ from ..steps.terms import CompressStep, ProductStep, TermForm
 from .accumulator import Accumulator
 from .binary32_adders import Binary32Adder, TwoPathAdder
 from .fused_adder import FusedAdder
+from .sum_start import before_group, kept_c
 
 __all__ = ["FP32", "Operand"]
 
@@ -98,7 +99,7 @@ class AddNumberStep(Step[Accumulating[Result], Result]):
         adder = Binary32Adder(adder=self.form.adder)
         add_submodule(m, platform, "accumulate", adder)
         m.d.comb += [
-            adder.a.eq(_before(m, accumulator, before.first)),
+            adder.a.eq(_before(m, accumulator, before.first, before.c)),
             adder.b.eq(before.group.result),
         ]
         with m.If(before.enable):
@@ -121,10 +122,17 @@ class AddOperandStep(Step[Accumulating[Operand], Result]):
         add_submodule(m, platform, "accumulate", adder)
         hidden = Signal(name="accumulator_normal", reset_less=True)
         operand = before.group
+        if before.c is None:
+            m.d.comb += [adder.a.eq(accumulator), adder.a_normal.eq(hidden), adder.first.eq(before.first)]
+        else:
+            starts = wire(m, before.first & before.enable, "starts")
+            start = kept_c(m, before.c, BINARY32, BINARY32)
+            normal = wire(m, start[FRACTION_BITS:31].any(), "start_normal")
+            m.d.comb += [
+                adder.a.eq(before_group(m, accumulator, starts, start)),
+                adder.a_normal.eq(Mux(starts, normal, hidden)),
+            ]
         m.d.comb += [
-            adder.a.eq(accumulator),
-            adder.a_normal.eq(hidden),
-            adder.first.eq(before.first),
             adder.hold.eq(~before.enable),
             adder.b_negative.eq(operand.negative),
             adder.b_fraction.eq(operand.fraction),
@@ -191,7 +199,7 @@ class FusedStep(Step[Accumulating[SavedSums], Result]):
         add_submodule(m, platform, "accumulate", adder)
         (saved,) = before.group.sum
         m.d.comb += [
-            adder.accumulator.eq(_before(m, accumulator, before.first & before.enable)),
+            adder.accumulator.eq(_before(m, accumulator, before.first & before.enable, before.c)),
             adder.save.eq(saved.save),
             adder.carry.eq(saved.carry),
             adder.exponent.eq(before.group.scale[0].exponents[0]),
@@ -202,8 +210,10 @@ class FusedStep(Step[Accumulating[SavedSums], Result]):
         return Result(accumulator)
 
 
-def _before(m: Module, accumulator: Value, first: Value) -> Value:
-    """Return what a term is added to: the first of a sum to -0, which leaves every number as it is."""
+def _before(m: Module, accumulator: Value, first: Value, c: Value | None) -> Value:
+    """Return what a term is added to: the first of a sum to C, or to -0, which leaves it as it is."""
+    if c is not None:
+        return before_group(m, accumulator, first, kept_c(m, c, BINARY32, BINARY32))
     kept = wire(m, ~first, "keep")
     return Cat(accumulator[:31] & repeat(kept, 31), accumulator[31] | ~kept)
 

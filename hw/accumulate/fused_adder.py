@@ -1,4 +1,4 @@
-"""One addition for a whole block: its term, still two numbers, straight into the binary32 accumulator."""
+"""One addition for a whole term, still two numbers, and a binary32 number."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -34,6 +34,9 @@ class FusedAdder(wiring.Component):
     numbers and the accumulator, inverted if it is negative, become one sum, which is normalised and rounded
     once. The one that an inversion lacks is added where the sum is rounded (see `SignedNormalise`).
 
+    With ``rounds_term=False`` the term is not rounded by itself: it may be of any width, and the sum of both
+    is rounded once.
+
     A term that binary32 holds exactly needs no rounding of its own. Where it can be so small that binary32
     loses bits of it, those are the k lowest, and the accumulator has none there: in their place it gets half
     a unit less one, the bit above them enters as carry, and what is left of them in the sum is cleared.
@@ -41,13 +44,14 @@ class FusedAdder(wiring.Component):
     Combinational.
 
     Args:
-        numbers: The terms that can occur: no wider than a binary32 significand.
-        adder: A prefix adder.
+        numbers: The terms that can occur: no wider than a binary32 significand, if they are rounded.
+        adder: A prefix adder has it take few levels.
+        rounds_term: Whether a term is rounded to binary32 before it is added.
 
     Members:
         accumulator: binary32.
         save, carry: Two numbers whose sum is the term, modulo ``2**width(numbers)``, in two's complement.
-        exponent: The term's exponent, unsigned.
+        exponent: The term's exponent, unsigned; no such port where it is constant.
         nan: The term is NaN.
         hold: The result is the accumulator as it stands, whatever the rest.
         result: The sum, binary32; every NaN is 0x7FC00000. An exact zero is +0, unless both are -0; what
@@ -62,20 +66,21 @@ class FusedAdder(wiring.Component):
     hold: Signal
     result: Signal
 
-    def __init__(self, numbers: NumberRange, *, adder: Adder) -> None:
-        if numbers.magnitude_bits > FRACTION_BITS + 1:
+    def __init__(self, numbers: NumberRange, *, adder: Adder, rounds_term: bool = True) -> None:
+        if rounds_term and numbers.magnitude_bits > FRACTION_BITS + 1:
             raise ValueError(
                 f"numbers must have at most {FRACTION_BITS + 1} bits, not {numbers.magnitude_bits}"
             )
         self.numbers = numbers
         self.adder: Adder = adder
+        self.rounds_term = rounds_term
         width = self.width(numbers)
         super().__init__(
             {
                 "accumulator": In(32),
                 "save": In(width),
                 "carry": In(width),
-                "exponent": In(numbers.exponent_bits),
+                **({"exponent": In(numbers.exponent_bits)} if numbers.exponent_bits else {}),
                 "nan": In(1),
                 "hold": In(1),
                 "result": Out(32),
@@ -89,6 +94,16 @@ class FusedAdder(wiring.Component):
         The term is then less than a quarter of it, so less than half of the last bit one binade below.
         """
         return numbers.magnitude_bits + 2
+
+    @property
+    def _field_bits(self) -> int:
+        """Width of a biased exponent before rounding."""
+        return max(9, (self.numbers.exponents[1] + self._term_field).bit_length())
+
+    @property
+    def _term_field(self) -> int:
+        """Biased exponent of the frame's highest place where a term has exponent 0."""
+        return self.numbers.offset + _LAST_BIT + self._lift(self.numbers)
 
     @classmethod
     def width(cls, numbers: NumberRange) -> int:
@@ -105,7 +120,8 @@ class FusedAdder(wiring.Component):
         term = add(m, list(self.save[:bits]), list(self.carry[:bits]), Const(0), self.adder)
         term = wire(m, Cat(*term[:-1]), "term")
         row: list[Value] = [bit ^ own.negative for bit in above] + [own.negative]
-        lost, unit = self._round_term(m, term, row) if numbers.loses_bits else ([], Const(0))
+        loses_bits = numbers.loses_bits and self.rounds_term
+        lost, unit = self._round_term(m, term, row) if loses_bits else ([], Const(0))
         columns = Columns(len(self.save), balanced=True)
         for number in (self.save, self.carry, row):
             columns.put_all(0, number)
@@ -119,17 +135,18 @@ class FusedAdder(wiring.Component):
         beside = Cat(below ^ repeat(own.negative, len(below)), rows[0])
         field, kept, dropped = self._normalise(m, frame, (beside, Cat(Const(0, len(below)), rows[1])), top)
 
+        overflow = numbers.overflow and self.rounds_term
         rounder = Round(
             fraction_bits=KEPT_BITS,
-            field_bits=9,
+            field_bits=self._field_bits,
             overflow=True,
-            infinite=numbers.overflow,
+            infinite=overflow,
             inverted=True,
             apart=True,
         )
         add_submodule(m, platform, "round", rounder)
         infinite: Value = Const(0)
-        if numbers.overflow:
+        if overflow:
             infinite = wire(m, self._overflows(term), "infinite")
             m.d.comb += rounder.infinite.eq(infinite)
         nan = wire(m, self.nan | (own.infinite & infinite & (term[-1] ^ own.negative)), "no_number")
@@ -156,15 +173,18 @@ class FusedAdder(wiring.Component):
             What of it is above the binary point, without the sign; what is below, with a sticky bit; and the
             exponent field of the frame's highest place.
         """
-        numbers = self.numbers
-        lift = self._lift(numbers)
-        told = Cat(self.exponent, Const(0)).as_signed() + (numbers.offset + _LAST_BIT + lift)
+        lift = self._lift(self.numbers)
+        exponent = self.exponent if self.numbers.exponent_bits else Const(0, 0)
+        told = Cat(exponent, Const(0)).as_signed() + self._term_field
         told = wire(m, told, "term_field").as_signed()
         distance = wire(m, told - own.field, "distance")
         large = wire(m, distance[-1], "large")
         amount = wire(m, distance[:-1] & repeat(~large, len(distance) - 1), "amount")
         top = wire(m, Mux(large, own.field, told)[: max(len(told) - 1, len(own.field))], "top_field")
         aligned, sticky = shift_right_sticky(m, Cat(Const(0, _BELOW + lift), own.significand), amount)
+        if not self.rounds_term:
+            # A frame may be wide then, and without a wire it is built once more for each bit that is read.
+            aligned, sticky = wire(m, aligned, "aligned"), wire(m, sticky, "sticky")
         return aligned[_BELOW:], Cat(sticky, aligned[:_BELOW]), top
 
     def _round_term(self, m: Module, term: Value, row: list[Value]) -> tuple[list[Value], Value]:
@@ -213,9 +233,10 @@ class FusedAdder(wiring.Component):
         shifted, lost = barrel_left_kept(m, digits, places, KEPT_BITS + 1)
         one_more = wire(m, ~limited & ~(shifted[-1] ^ opposite), "one_more")
         kept = wire(m, Mux(one_more, shifted[:-1], shifted[1:]) ^ repeat(opposite, KEPT_BITS), "kept")
-        field = wire(m, Mux(one_more, (top - places - 1)[:9], (top - places)[:9]), "top_bit_field")
+        bits = self._field_bits
+        field = wire(m, Mux(one_more, (top - places - 1)[:bits], (top - places)[:bits]), "top_bit_field")
         dropped = wire(m, lost | (~one_more & shifted[0]), "dropped")
-        return field & repeat(kept[-1], 9), kept, dropped
+        return field & repeat(kept[-1], bits), kept, dropped
 
     def _overflows(self, term: Value) -> Value:
         """Tell whether the term's magnitude is that of an infinity."""

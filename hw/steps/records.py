@@ -351,8 +351,10 @@ class Accumulating(Record, Generic[Before]):
         group: What is to be added.
         first: It starts a sum.
         enable: It is an input, and everything moves; without that, the step keeps its state.
+        c: What a sum starts at, read with `first`; None where that is zero.
     """
 
     group: Before
     first: Value
     enable: Value
+    c: Value | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from ...base.registry import Registry
 if TYPE_CHECKING:  # a specification asks here for its accumulation
     from ..spec import DotSpec
 
-__all__ = ["ACCUMULATIONS", "Accumulation", "GroupSums"]
+__all__ = ["ACCUMULATIONS", "Accumulation", "GroupSums", "StartedSums"]
 
 
 class GroupSums(Protocol):
@@ -27,6 +27,15 @@ class GroupSums(Protocol):
         ...
 
 
+@runtime_checkable
+class StartedSums(GroupSums, Protocol):
+    """Sums that may start at numbers of their own, instead of at zero."""
+
+    def start(self, c: npt.NDArray[np.float32]) -> None:
+        """Start at C, before any group is added: an array shaped as the sums, every NaN 0x7FC00000."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Accumulation:
     """What becomes of groups.
@@ -36,12 +45,14 @@ class Accumulation:
         sums: Makes sums of a specification, an array of that shape; None where each group gives a result.
         guard: Whether a sum holds ``2**guard`` blocks; without that, as many as there are.
         fraction: Whether `DotSpec.fraction` has an effect.
+        starts_at_c: Whether a sum may start at C, see `DotSpec.takes_c`: its sums are `StartedSums` then.
     """
 
     meaning: str
     sums: "Callable[[DotSpec, tuple[int, ...]], GroupSums] | None"
     guard: bool = False
     fraction: bool = False
+    starts_at_c: bool = False
 
 
 ACCUMULATIONS: Final = Registry[Accumulation]("accumulate")

@@ -22,6 +22,10 @@ class AlignedSums:
         self._sum = spec.aligned_sum(shape)
         self._exponents = [read_exponents(fmt) for fmt in spec.scales]
 
+    def start(self, c: npt.NDArray[np.float32]) -> None:
+        """See `StartedSums`."""
+        self._sum.start(c)
+
     def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
         """See `GroupSums`."""
         spec = self._spec
@@ -58,6 +62,10 @@ class AlignedProductSums:
         self._sum = spec.aligned_sum(shape)
         self._exponents = [read_exponents(fmt) for fmt in spec.elements + spec.scales]
 
+    def start(self, c: npt.NDArray[np.float32]) -> None:
+        """See `StartedSums`."""
+        self._sum.start(c)
+
     def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
         """See `GroupSums`."""
         formats = self._spec.elements + self._spec.scales
@@ -85,4 +93,4 @@ def _sums(spec: "DotSpec", shape: tuple[int, ...]) -> AlignedSums | AlignedProdu
     return AlignedProductSums(spec, shape) if spec.term_size == 1 else AlignedSums(spec, shape)
 
 
-ALIGNED = Accumulation(meaning="as in tensor cores", sums=_sums, fraction=True)
+ALIGNED = Accumulation(meaning="as in tensor cores", sums=_sums, fraction=True, starts_at_c=True)

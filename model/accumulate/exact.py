@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..fixed_point import FixedPointSum
+from ..fixed_point import LARGEST_EXPONENT, LEAST_EXPONENT, FixedPointSum
 from .accumulation import Accumulation
 
 if TYPE_CHECKING:  # a specification asks for its accumulation
@@ -15,11 +15,21 @@ __all__ = ["EXACT", "ExactSums"]
 
 
 class ExactSums:
-    """The sum of every V in fixed point, rounded at the end."""
+    """The sum of every V in fixed point, and of C, rounded at the end."""
 
     def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
         self._spec = spec
-        self._sum = FixedPointSum(shape, quantum_exponent=spec.quantum_exponent, bits=spec.accumulator_bits)
+        quantum, bits = spec.quantum_exponent, spec.accumulator_bits
+        if spec.takes_c:
+            # Wide enough for every binary32 number as well, and for a carry.
+            top = max(quantum + bits, LARGEST_EXPONENT + 2) + 1
+            quantum = min(quantum, LEAST_EXPONENT)
+            bits = top - quantum
+        self._sum = FixedPointSum(shape, quantum_exponent=quantum, bits=bits)
+
+    def start(self, c: npt.NDArray[np.float32]) -> None:
+        """See `StartedSums`."""
+        self._sum.add(c.astype(np.float64)[..., np.newaxis])
 
     def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
         """See `GroupSums`."""
@@ -31,4 +41,4 @@ class ExactSums:
         return self._sum.to_binary32()
 
 
-EXACT = Accumulation(meaning="fixed point, rounded once", sums=ExactSums, guard=True)
+EXACT = Accumulation(meaning="fixed point, rounded once", sums=ExactSums, guard=True, starts_at_c=True)

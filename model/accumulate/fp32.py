@@ -15,12 +15,16 @@ __all__ = ["FP32", "Fp32Sums"]
 
 
 class Fp32Sums:
-    """``acc = binary32(acc + R)``, R the rounded group; the first group replaces acc."""
+    """``acc = binary32(acc + R)``, R the rounded group; the first group replaces acc, unless that is C."""
 
     def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
         self._spec = spec
         del shape
         self._sum: npt.NDArray[np.float32] | None = None
+
+    def start(self, c: npt.NDArray[np.float32]) -> None:
+        """See `StartedSums`."""
+        self._sum = c.copy()
 
     def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
         """See `GroupSums`."""
@@ -38,4 +42,4 @@ class Fp32Sums:
         return canonical(self._sum)
 
 
-FP32 = Accumulation(meaning="binary32 addition", sums=Fp32Sums)
+FP32 = Accumulation(meaning="binary32 addition", sums=Fp32Sums, starts_at_c=True)

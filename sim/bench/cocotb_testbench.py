@@ -55,6 +55,7 @@ class Ports:
         i_b: Elements of b.
         i_a_scale: Block scales of a.
         i_b_scale: Block scales of b.
+        i_c: What a sum starts at, where the specification takes it.
         o_valid: A result is offered.
         o_ready: It is taken.
         o_result: The result, binary32.
@@ -71,6 +72,7 @@ class Ports:
     i_b: str = "i_b"
     i_a_scale: str = "i_a_scale"
     i_b_scale: str = "i_b_scale"
+    i_c: str = "i_c"
     o_valid: str = "o_valid"
     o_ready: str = "o_ready"
     o_result: str = "o_result"
@@ -134,13 +136,12 @@ class Scoreboard:
         self._sum = None
         self._expected.clear()
 
-    def take(
-        self, codes: tuple[Codes, Codes, Codes, Codes], *, first: bool = True, last: bool = True
-    ) -> None:
+    def take(self, codes: tuple[Codes, ...], *, first: bool = True, last: bool = True) -> None:
         """Note an input that was taken.
 
         Args:
-            codes: Codes of a and b, shape (blocks, N), and of their scales, shape (blocks,).
+            codes: Codes of a and b, shape (blocks, N), and of their scales, shape (blocks,); and the bits of
+                C, shape (), where the specification takes it.
             first: Whether it starts a sum.
             last: Whether it asks for a result.
         """
@@ -152,7 +153,9 @@ class Scoreboard:
             self._expected.append(None if self._sum is None else self._bits(self._sum))
 
     def _bits(self, groups: list[tuple[Codes, ...]]) -> int:
-        result = self._spec.result_bits(*(np.stack(part) for part in zip(*groups, strict=True)))
+        codes = [np.stack(part) for part in zip(*groups, strict=True)]
+        # Of what sums start at, only that of their first input counts.
+        result = self._spec.result_bits(*codes[:4], *(part[0] for part in codes[4:]))
         return int(result.reshape(-1)[-1])
 
     def give(self, bits: int | None) -> None:
@@ -279,7 +282,7 @@ class Monitor:
         self._waiting: tuple[int | None] | None = None
         self.cycles = self.taken = self.idle = 0
 
-    def _codes(self) -> tuple[Codes, Codes, Codes, Codes]:
+    def _codes(self) -> tuple[Codes, ...]:
         spec = self._spec
         shapes = [(spec.blocks, spec.block_size)] * 2 + [(spec.blocks,)] * 2
         names = ("i_a", "i_b", "i_a_scale", "i_b_scale")
@@ -291,7 +294,11 @@ class Monitor:
             count = int(np.prod(shape))
             codes = [word >> fmt.bits * k & ((1 << fmt.bits) - 1) for k in range(count)]
             arrays.append(np.array(codes, fmt.dtype).reshape(shape))
-        return arrays[0], arrays[1], arrays[2], arrays[3]
+        if spec.takes_c:
+            start = self._pins.word("i_c")
+            assert start is not None, "i_c must be 0 or 1 when an input is offered, not undefined"
+            arrays.append(np.array(start, np.uint32))
+        return tuple(arrays)
 
     async def run(self) -> None:
         """Watch until the test ends.

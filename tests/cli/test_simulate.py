@@ -32,6 +32,14 @@ def test_a_published_tensor_core_agrees_with_the_model(blockdot):
     assert (run["vectors"], run["mismatches"]) == (12, 0)
 
 
+def test_a_unit_whose_sums_start_at_c_agrees_with_the_model(blockdot):
+    done = blockdot("simulate", "--accumulate", "aligned", "--takes-c", *SMALL, "--json")
+    assert done.code == 0
+    run = json.loads(done.out)
+    assert run["unit"] == "blockdot_e2m1_ue5m3_n4_aligned_c_s1"
+    assert (run["vectors"], run["mismatches"]) == (40, 0)
+
+
 def test_a_quantizer_agrees_with_the_model(blockdot, refused):
     quantizer = (
         "simulate",
@@ -193,6 +201,7 @@ def test_a_mismatch_is_told_with_the_command_that_repeats_it(blockdot, monkeypat
             ["--preset", "hopper-e4m3", "--fraction", 9, "--accumulate", "aligned"],
             "--preset must go without options of what is computed, not with e2m1_ue5m3_n16_aligned_f9",
         ),
+        (["--takes-c"], "takes_c must be False for accumulate='none', not True"),
         (
             ["--unit", "quantizer", "--preset", "hopper-e4m3"],
             "--preset must go with --unit dot, not with quantizer",

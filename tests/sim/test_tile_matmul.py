@@ -40,6 +40,7 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
         (DotSpec(element=("e2m1", "e4m3"), scale="ue8m0", block_size=2, accumulate="fp32"), 2, 2, 3),
         # Without scales, and with results of 16 bits, three of which leave half a word over.
         (DotSpec.parse("e2m1xe4m3_none_n2_aligned_f13_t1_z21_binary16"), 1, 3, 1),
+        (DotSpec.parse("e2m1xe4m3_none_n2_aligned_f13_t1_z21_binary16_c"), 1, 3, 1),
     ],
     ids=str,
 )
@@ -48,12 +49,13 @@ def test_a_tile_gives_the_bits_of_the_model(spec, rows, columns, stages, build_d
     # Neither number of rows fills its last tile.
     length = spec.block_size * spec.blocks * (7 if spec.accumulates else 1)
     A, B = (random_tensor(rng, (count, length), spec, k) for k, count in enumerate((17, 23)))
-    expected = matmul(spec, A, B)
+    C = rng.normal(0, 40, (17, 23)).astype(np.float16).astype(np.float32) if spec.takes_c else None
+    expected = matmul(spec, A, B, C)
     assert np.isfinite(expected).any()
-    assert same_bits(simulate_matmul(array, A, B, build_dir=build_dir), expected)
+    assert same_bits(simulate_matmul(array, A, B, C, build_dir=build_dir), expected)
     if stages:
         offer, accept = rng.random(31) < 0.6, rng.random(29) < 0.6
-        stalled = simulate_matmul(array, A, B, offer=offer, accept=accept, build_dir=build_dir)
+        stalled = simulate_matmul(array, A, B, C, offer=offer, accept=accept, build_dir=build_dir)
         assert same_bits(stalled, expected)
 
 

@@ -60,6 +60,7 @@ def test_every_file_says_the_same(fp32):
     [
         DotSpec(scale=("ue4m3", "ue2m1"), block_size=2, blocks=4),
         DotSpec(element=("e2m3", "e5m2"), scale="ue8m0", block_size=2, blocks=2, accumulate="aligned"),
+        DotSpec(block_size=2, accumulate="fp32", takes_c=True),
     ],
     ids=str,
 )
@@ -71,6 +72,8 @@ def test_odd_widths_are_packed_as_ports_are(spec, tmp_path):
         assert (port["codes"], port["bits"], port["format"]) == (codes.shape[1], fmt.bits, fmt.name)
         wanted = [sum(int(code) << fmt.bits * k for k, code in enumerate(row)) for row in codes]
         assert numbers(tmp_path / f"{spec.name}.{port['name']}.hex") == wanted
+    if spec.takes_c:
+        assert numbers(tmp_path / f"{spec.name}.i_c.hex") == stimulus.c.tolist()
 
 
 @pytest.mark.parametrize(

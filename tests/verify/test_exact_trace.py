@@ -16,6 +16,9 @@ SPECS = [
     *(DotSpec(element=("e5m2", "int8"), block_size=32, blocks=2, accumulate=how) for how in ACCUMULATES),
     *(DotSpec(element="e4m3", scale="ue8m0", block_size=8, accumulate=how) for how in ACCUMULATES),
     DotSpec(accumulate="aligned", blocks=4, fraction=12),
+    *(DotSpec(scale="ue8m0", block_size=4, accumulate=how, takes_c=True) for how in ACCUMULATES[1:]),
+    DotSpec.parse("e4m3_none_n4_aligned_f13_t1_z133_e8m13_c"),
+    DotSpec.parse("fp16_none_n2_aligned_f23_t1_z20_binary16_c"),
 ]
 
 
@@ -23,7 +26,8 @@ SPECS = [
 def test_the_account_ends_in_the_model_s_bits(spec, seed):
     stimulus = random(spec, 1500, seed=seed)
     told = [step.result.bits for step in replay(stimulus) if step.result]
-    np.testing.assert_array_equal(np.array(told, np.uint32), stimulus.expected())
+    expected = spec.result_format.decode(stimulus.expected()).view(np.uint32)
+    np.testing.assert_array_equal(np.array(told, np.uint32), expected)
 
 
 @pytest.mark.parametrize(

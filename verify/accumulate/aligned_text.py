@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...model import DotSpec
 from ...model.aligned_sum import ResultFormat
-from ..proofs.description_text import DescriptionModule, binary32
+from ..proofs.description_text import DescriptionModule, binary32, kept_c
 
 __all__ = ["add_terms", "before_reading", "keep_sum"]
 
@@ -14,7 +14,8 @@ def before_reading(m: DescriptionModule, spec: DotSpec, zero: int) -> ResultForm
     result = spec.result_format
     bits, room = result.fields.bits, result.fields.fraction_bits
     m.add(f"reg [{bits - 1}:0] accumulator;")
-    m.wire("before", bits, f"i_first ? {bits}'d0 : accumulator")
+    start = kept_c(spec.c_format.fields, result.fields) if "c" in m.inputs else f"{bits}'d0"
+    m.wire("before", bits, f"i_first ? {start} : accumulator")
     field = f"before[{bits - 2}:{room}]"
     own = f"before[{bits - 2}:0] == 0 ? {zero} : {field} == 0 ? 14'sd1 : {{6'b0, {field}}}"
     m.wire("before_exponent", 14, own, signed=True)
@@ -67,11 +68,14 @@ def add_terms(
 
 
 def keep_sum(m: DescriptionModule, spec: DotSpec, *, highest: int, lowest: int = 0) -> None:
-    """Keep what becomes of the sum; no finite one has an exponent field outside these, zero apart."""
+    """Keep what becomes of the sum; no finite one has an exponent field outside these, zero apart.
+
+    That is so of sums that start at zero.
+    """
     result = spec.result_format
     width, room = result.fields.bits, result.fields.fraction_bits
     top = result.fields.infinity_field
-    for which in ("before", "following"):
+    for which in () if spec.takes_c else ("before", "following"):
         magnitude, field = f"{which}[{width - 2}:0]", f"{which}[{width - 2}:{room}]"
         infinity, nan = f"{width - 1}'h{top << room:x}", f"{width - 1}'h{(2 * top + 1) << room - 1:x}"
         inside: list[str] = []

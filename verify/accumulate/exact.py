@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ...model import DotSpec
+from ...model.fixed_point import LARGEST_EXPONENT, LEAST_EXPONENT
 from ..accumulation_checks import AccumulationChecks, StepCheck
 from ..coverage.bins import BinGroup, Hit, StimulusView
 from ..coverage.reach import Reachable
@@ -10,7 +11,7 @@ from ..coverage.sum_bins import AlignmentBins, ResultBins, RoundingBins, TopBitB
 from ..coverage.sum_maker import DirectedSum, SumMaker
 from ..coverage.sum_recipes import added_sums, dense_sums, long_sums
 from ..exact_trace import Arrival, TracedChange, TracedSum
-from ..proofs.description_text import DescriptionModule
+from ..proofs.description_text import BINARY32, NAN, DescriptionModule, binary32, kept_c
 from ..proofs.steps import StepNetlist
 
 __all__ = ["EXACT"]
@@ -43,6 +44,10 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     m.add("always @(posedge clk) if (i_enable) accumulator_nan <= i_nan | (~i_first & accumulator_nan);")
     m.give("window", "accumulator")
     m.give("nan", "accumulator_nan")
+    if "c" in m.inputs:
+        m.add("reg [31:0] accumulator_c;")
+        m.add(f"always @(posedge clk) if (start) accumulator_c <= {kept_c(BINARY32, BINARY32)};")
+        m.give("start", "accumulator_c")
     if "infinite" in m.inputs:
         m.add("reg [1:0] accumulator_infinite;")
         m.add(
@@ -50,6 +55,31 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
             "accumulator_infinite);"
         )
         m.give("infinite", "accumulator_infinite")
+
+
+def _add_c(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
+    del step, segment
+    width = m.inputs["window"]
+    # So wide that both are whole numbers of the unit, and their sum as well.
+    unit = min(spec.quantum_exponent, LEAST_EXPONENT)
+    whole = max(spec.quantum_exponent + width, LARGEST_EXPONENT + 2) - unit + 1
+    m.wire("window", whole, "$signed(i_window)", signed=True)
+    m.assume(f"(i_window != {{1'b1, {width - 1}'b0}})")
+    m.assume(f"(i_start[30:0] <= 31'h7f800000 | i_start == {NAN})")
+    m.wire("field", 8, "i_start[30:23] == 0 ? 8'd1 : i_start[30:23]")
+    m.wire("c_size", whole, "{i_start[30:23] != 0, i_start[22:0]}")
+    m.wire("placed", whole, f"c_size << (field + {LEAST_EXPONENT - unit - 1})")
+    m.wire("both", whole, f"(window << {spec.quantum_exponent - unit}) + (i_start[31] ? -placed : placed)")
+    m.wire("negative", 1, f"both[{whole - 1}]")
+    m.wire("both_size", whole, "negative ? -both : both")
+    rounded = binary32(m, "both_size", whole, str(unit), nearest=True)
+    up, down = ("i_infinite[0]", "i_infinite[1]") if "infinite" in m.inputs else ("1'b0", "1'b0")
+    m.wire("c_infinite", 1, "i_start[30:0] == 31'h7f800000")
+    m.wire("any_up", 1, f"{up} | (c_infinite & ~i_start[31])")
+    m.wire("any_down", 1, f"{down} | (c_infinite & i_start[31])")
+    m.wire("any_nan", 1, "i_nan | i_start[30:0] > 31'h7f800000 | (any_up & any_down)")
+    infinite = "{any_down, 31'h7f800000}"
+    m.give("result", f"any_nan ? {NAN} : any_up | any_down ? {infinite} : {{negative, {rounded}}}")
 
 
 def _resolve(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
@@ -116,6 +146,9 @@ EXACT = AccumulationChecks(
             "exact accumulator step",
             "fixed-point sum, modulo its width; NaN sticks until the next first",
             _accumulate,
+        ),
+        "add_c": StepCheck(
+            "sum and C", "binary32 of both together, rounded once, to nearest, ties to even", _add_c
         ),
         "resolve": StepCheck("kept carries", "the accumulator and the carries that it kept, added", _resolve),
     },

@@ -24,9 +24,11 @@ from ..exact_trace import (
     unit_exponent,
 )
 from ..proofs.description_text import (
+    BINARY32,
     NAN,
     DescriptionModule,
     binary32,
+    kept_c,
     largest_term,
     scale_exponents,
     sum_binary32,
@@ -49,10 +51,18 @@ def _fused(m: DescriptionModule, spec: DotSpec) -> None:
     m.wire("group", 32, f"i_nan ? {NAN} : {{term < 0, {size}}}")
     m.add("reg [31:0] accumulator;")
     m.assume(f"(accumulator[30:0] <= 31'h7f800000 | accumulator == {NAN})")
-    total = sum_binary32(m, "accumulator", "group")
-    m.wire("following", 32, f"i_first ? group : {total}")
+    _following(m)
     m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
     m.give("result", "accumulator")
+
+
+def _following(m: DescriptionModule) -> None:
+    """Add what becomes of the sum."""
+    if "c" in m.inputs:
+        m.wire("before", 32, f"i_first ? {kept_c(BINARY32, BINARY32)} : accumulator")
+        m.wire("following", 32, sum_binary32(m, "before", "group"))
+    else:
+        m.wire("following", 32, f"i_first ? group : {sum_binary32(m, 'accumulator', 'group')}")
 
 
 def _add_number(m: DescriptionModule, step: StepNetlist) -> None:
@@ -69,8 +79,7 @@ def _add_number(m: DescriptionModule, step: StepNetlist) -> None:
         m.assume("(i_r_nan | i_r_infinite | (i_r_field != 255 & i_r_normal == (i_r_field != 0)))")
         m.assume("~(i_r_nan & i_r_infinite)")
     m.add("reg [31:0] accumulator;")
-    total = sum_binary32(m, "accumulator", "group")
-    m.wire("following", 32, f"i_first ? group : {total}")
+    _following(m)
     m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
     if step.takes is not Result:
         # The hidden bit of the accumulator, kept beside it; without meaning where that is no finite number.
@@ -94,7 +103,7 @@ def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     group, special = rounded_group(arrival)
     if special or before.special or group is None:
         return TracedChange(TracedSum(special=before.special + special), special, group)
-    if arrival.first:
+    if arrival.first and not arrival.spec.takes_c:
         now = TracedSum(number_of(group.bits, unit), 0.0, group.bits)
         return TracedChange(now, special, group, result=group)
     total = before.value + number_of(group.bits, unit)
@@ -139,11 +148,10 @@ class AdditionBins(BinGroup):
     def see(self, view: StimulusView) -> Iterator[Hit]:
         """See `BinGroup`."""
         for step in view.steps:
-            if step.first or step.group is None or step.special or step.before_special:
+            if step.addition is None or step.group is None or step.special or step.before_special:
                 continue
             group = number_of(step.group.bits, self._unit)
             before, vector = step.before, step.vector
-            assert step.addition is not None
             if not group or not before:
                 yield f"{'x' if before else '0'} + {'x' if group else '0'}", vector, 1
                 if not group and not before and step.group.bits:

@@ -10,7 +10,8 @@ from ...sim.stream_rules import Response
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .bins import Bin, BinGroup, MetBins, StimulusView
 from .input_bins import CancellationBins, CodeBins, LaneBins, ScaleShiftBins, SpecialBins, SumBins
-from .reach import Reachable
+from .reach import NOT_DRIVEN, Reachable
+from .start_bins import StartBins
 from .sum_bins import PortBins, SequenceBins, TopBitBins
 
 __all__ = ["BinsSeen", "Coverage"]
@@ -30,8 +31,19 @@ def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]
         *([] if spec.element_is_wide else [CancellationBins(spec)]),
         ScaleShiftBins(spec),
         TopBitBins(reach, sums=False),
+    ]
+    first_of_sums = len(groups)
+    groups += [
         *ACCUMULATION_CHECKS[spec.accumulate].bins(reach),
     ]
+    if spec.takes_c:
+        for group in groups[first_of_sums:]:
+            # What is said of sums is said of those that start at zero.
+            group.bins = {
+                name: f"{NOT_DRIVEN}from zero, {why}" if why and not why.startswith(NOT_DRIVEN) else why
+                for name, why in group.bins.items()
+            }
+        groups.append(StartBins(spec))
     if spec.accumulates:
         groups.append(SequenceBins(spec))
     if latency:

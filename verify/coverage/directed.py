@@ -179,6 +179,28 @@ def _sequence(make: SumMaker) -> list[DirectedSum]:
     return sums
 
 
+def _starts(make: SumMaker) -> Iterator[DirectedSum]:
+    """C of each kind and at every distance from a group, added to it and taken from it."""
+    spec = make.spec
+    form = spec.c_format
+    fields = form.fields
+    infinity = fields.infinity_field << fields.fraction_bits
+    group = make.group([(make.lowest + make.highest >> 1, 1)]) or make.blank()
+    for magnitude in (0, 1, 1 << fields.fraction_bits, infinity - 1, infinity, infinity + 1):
+        for sign in (0, 1 << fields.bits - 1):
+            for first in (group, make.blank(), *make.nan):
+                yield DirectedSum([first], c=magnitude | sign)
+    for exponent in (make.lowest, make.lowest + make.highest >> 1, make.highest):
+        first = make.group([(exponent, 1)])
+        if first is None or not 0 < exponent + fields.bias < fields.infinity_field:
+            continue
+        for places in range(-fields.fraction_bits - 3, fields.fraction_bits + 4):
+            field = exponent + places + fields.bias
+            if 0 < field < fields.infinity_field:
+                for sign in (0, 1 << fields.bits - 1):
+                    yield DirectedSum([first], c=field << fields.fraction_bits | sign)
+
+
 def _candidates(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
     yield from _inputs(make)
     yield from _special(make)
@@ -186,6 +208,8 @@ def _candidates(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
     yield from _powers_of_two(make)
     yield from _rounded(make)
     yield from ACCUMULATION_CHECKS[make.spec.accumulate].sums(make, reach)
+    if make.spec.takes_c:
+        yield from _starts(make)
 
 
 def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Stimulus:
@@ -194,6 +218,8 @@ def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Sti
     groups: list[DirectedGroup] = []
     first: list[bool] = []
     last: list[bool] = []
+    starts: list[int] = []
+    sign = 1 << spec.c_format.bits - 1
     for one in sums:
         count = len(one.groups)
         if limit is not None and count > limit:
@@ -202,6 +228,8 @@ def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Sti
         groups += one.groups
         first += [k == 0 or not spec.accumulates for k in range(count)]
         last += [k in asks or not spec.accumulates for k in range(count)]
+        # Behind the first group it must count for nothing: there it is NaN.
+        starts += [sign if one.c is None else one.c, *[2 * sign - 1] * (count - 1)]
     codes = [np.stack([getattr(group, name) for group in groups]) for name in PARTS]
     return Stimulus(
         spec=spec,
@@ -211,6 +239,7 @@ def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Sti
         b_scale=codes[3],
         first=np.array(first),
         last=np.array(last),
+        c=np.array(starts, np.uint32) if spec.takes_c else None,
         offer=like.offer,
         accept=like.accept,
     )
@@ -230,6 +259,7 @@ def _joined(stimuli: Sequence[Stimulus], kept: Sequence[npt.NDArray[np.int64]]) 
         b_scale=rows("b_scale"),
         first=rows("first"),
         last=rows("last"),
+        c=rows("c") if stimuli[0].c is not None else None,
         offer=stimuli[0].offer,
         accept=stimuli[0].accept,
         source=StimulusSource(kind="directed"),

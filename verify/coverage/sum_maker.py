@@ -57,10 +57,12 @@ class DirectedSum:
     Attributes:
         groups: The inputs.
         asks: Those behind which a result is asked for; the last one where it is None.
+        c: What it starts at, as bits; -0 where it is None, to which every group is added as to nothing.
     """
 
     groups: Sequence[DirectedGroup]
     asks: frozenset[int] | None = None
+    c: int | None = None
 
 
 @cache

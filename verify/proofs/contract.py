@@ -11,7 +11,7 @@ from ...model import DotSpec
 from ...sim.stimulus import Stimulus, random
 from ..coverage.directed import directed
 from .descriptions import describe
-from .pipeline import pipeline
+from .pipeline import data_ports, pipeline
 from .solver import Network, SolverAnswer, network
 from .steps import Chain, StepNetlist
 
@@ -49,9 +49,7 @@ def _described(chain: Chain, unit: DotUnit) -> Network:
                 group[-1].gives,
             )
         )
-    inputs = chain.steps[0].inputs
-    ports = {port: inputs[port] for port in ("a", "b", "a_scale", "b_scale") if port in inputs}
-    return network(texts | {"pipeline.v": pipeline(unit, steps, ports, "pipeline")}, "pipeline")
+    return network(texts | {"pipeline.v": pipeline(unit, steps, data_ports(chain), "pipeline")}, "pipeline")
 
 
 def check_contract(chain: Chain, spec: DotSpec, *, random_inputs: int = 4000) -> tuple[SolverAnswer, int]:

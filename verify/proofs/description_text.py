@@ -17,6 +17,7 @@ __all__ = [
     "as_integer",
     "binary32",
     "finite_values",
+    "kept_c",
     "largest_sum",
     "largest_term",
     "leading",
@@ -194,6 +195,14 @@ class DescriptionModule:
         claims += [f"  assign claim_{name} = {value};\n" for name, value in self.claims.items()]
         body = "".join([*self.lines, *through, *claims])
         return f"module description({', '.join(ports)});\n{body}endmodule\n"
+
+
+def kept_c(given: FloatFields, kept: FloatFields) -> str:
+    """Return C of the one format as sums of the other are kept: one NaN, and bits cut off that these lack."""
+    bits, lost = given.bits - 1, given.fraction_bits - kept.fraction_bits
+    infinity = f"{bits}'h{given.infinity_field << given.fraction_bits:x}"
+    nan = f"{kept.bits}'h{(2 * kept.infinity_field + 1) << kept.fraction_bits - 1:x}"
+    return f"(i_c[{bits - 1}:0] > {infinity} ? {nan} : i_c[{bits}:{lost}])"
 
 
 def leading(m: DescriptionModule, name: str, value: str, width: int) -> None:

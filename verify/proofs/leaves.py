@@ -17,6 +17,7 @@ _REGISTERS: Final = {
     "o_result": "accumulator",
     "o_window": "accumulator",
     "o_carries": "accumulator_carries",
+    "o_start": "accumulator_c",
     "o_nan": "accumulator_nan",
     "o_infinite": "accumulator_infinite",
 }

@@ -11,7 +11,7 @@ from .leaves import register_name
 from .solver import Network, SolverAnswer, always, equal, network, unreachable
 from .steps import Chain, StepNetlist
 
-__all__ = ["check_composition", "check_stream", "pipeline"]
+__all__ = ["check_composition", "check_stream", "data_ports", "pipeline"]
 
 _LANES: Final = 2048
 _CYCLES: Final = 40
@@ -27,14 +27,14 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
     Args:
         unit: The unit, for its stages and ports.
         steps: The steps.
-        ports: Width of each input of the first step.
+        ports: Width of each data port: see `data_ports`.
         name: Name of the module.
     """
     stages, accumulates = unit.stages, unit.spec.accumulates
     (result,) = steps[-1].outputs
     width = steps[-1].outputs[result]
     inputs = [f"input [{bits - 1}:0] i_{port}" for port, bits in ports.items()]
-    live = {port: f"i_{port}" for port in ports}
+    live = {port: f"i_{port}" for port in ports if port != "c"}
     lines: list[str] = []
     if not stages:
         head = [*inputs, f"output [{width - 1}:0] o_result"]
@@ -43,13 +43,14 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
         head += ["input i_first", "input i_last"] if accumulates else []
         head += [*inputs, "output o_valid", "input o_ready", f"output [{width - 1}:0] o_result"]
         lines += ["reg spare_full;", f"reg [{width - 1}:0] spare;", "wire move = ~spare_full;"]
-    valid, first, last = "i_valid", "i_first", "i_last"
+    valid, first, last, c = "i_valid", "i_first", "i_last", "i_c"
     stage = 0
     for k, step in enumerate(steps):
         wires = {f"i_{port}": wire for port, wire in live.items()}
         if step.accumulates:
             lines.append(f"wire enable = move & {valid};")
             wires |= {"i_first": first, "i_enable": "enable"}
+            wires |= {"i_c": c} if "c" in ports else {}
         for port, bits in step.outputs.items():
             lines.append(f"wire [{bits - 1}:0] step_{k}_{port};")
             wires[f"o_{port}"] = f"step_{k}_{port}"
@@ -75,6 +76,12 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
                     held = f"{mark}_{stage}"
                     lines.append(f"reg {held}; always @(posedge clk) if (move) {held} <= {wire};")
                 first, last = f"first_{stage}", f"last_{stage}"
+                if "c" in ports:
+                    held = f"c_{stage}"
+                    lines.append(
+                        f"reg [{ports['c'] - 1}:0] {held}; always @(posedge clk) if (move) {held} <= {c};"
+                    )
+                    c = held
         stage += 1
     if stages:
         lines += [
@@ -88,6 +95,14 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
         lines.append(f"assign o_result = {live[result]};")
     body = "".join(f"  {line}\n" for line in lines)
     return f"module {name}({', '.join(head)});\n{body}endmodule\n"
+
+
+def data_ports(chain: Chain) -> dict[str, int]:
+    """Return the width of each data port of a unit, by its name without ``i_``."""
+    inputs = chain.steps[0].inputs
+    ports = {port: inputs[port] for port in ("a", "b", "a_scale", "b_scale") if port in inputs}
+    spec = chain.unit.spec
+    return ports | ({"c": spec.c_format.bits} if spec.takes_c else {})
 
 
 def check_composition(
@@ -111,11 +126,9 @@ def check_composition(
     Raises:
         SolverError: If there is none.
     """
-    inputs = chain.steps[0].inputs
-    ports = {port: inputs[port] for port in ("a", "b", "a_scale", "b_scale") if port in inputs}
     left = network({"unit.v": text or to_verilog(unit).text}, unit.name)
     right = network(
-        {"steps.il": chain.rtlil, "pipeline.v": pipeline(unit, chain.steps, ports, "pipeline")},
+        {"steps.il": chain.rtlil, "pipeline.v": pipeline(unit, chain.steps, data_ports(chain), "pipeline")},
         "pipeline",
         rename=register_name,
     )

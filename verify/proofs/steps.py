@@ -22,8 +22,8 @@ class StepNetlist:
         module: The module's name. Its ports are ``i_`` and ``o_`` with the name of a live value behind it.
         inputs: Width of each live value that it takes.
         outputs: Width of each that it gives.
-        accumulates: It holds the accumulator, and takes ``first`` and ``enable`` and a clock.
-        takes: What kind of values it takes, those two apart.
+        accumulates: It holds the accumulator, and takes ``first``, ``enable`` and a clock; and ``c``.
+        takes: What kind of values it takes, those apart.
         gives: What kind it gives.
     """
 
@@ -84,7 +84,8 @@ class Chain:
             m = Module()
             takes = type(live)
             if step.accumulates:
-                live = Accumulating(live, Signal(), Signal())
+                c = Signal(spec.c_format.bits) if spec.takes_c else None
+                live = Accumulating(live, Signal(), Signal(), c)
             ports: list[Signal] = []
             inputs = live.map(partial(_port, ports, "i_"))
             given = step.build(m, emitter, inputs)

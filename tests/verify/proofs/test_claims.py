@@ -106,6 +106,24 @@ def test_carries_that_are_kept_belong_to_the_sum(segment):
         assert not check_leaf(faulty, faulty.unit.spec, [name]).holds
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "e2m1_ue2m0_n2_exact_g1_c",
+        pytest.param("e2m1_ue3m2_n2_fp32_c", marks=_SLOW),
+        pytest.param("e2m1_ue3m2_n2_aligned_c", marks=_SLOW),
+    ],
+)
+def test_a_sum_starts_at_c(name):
+    """That both are added as described is proven but for ``exact``, where no solver gets through the sum."""
+    chain = chain_of(name)
+    spec = chain.unit.spec
+    assert chain["accumulate"].inputs["c"] == 32
+    assert check_leaf(chain, spec, ["accumulate"]).holds
+    assert check_contract(chain, spec, random_inputs=500)[0].holds
+    assert check_composition(chain, chain.unit).holds
+
+
 # What each leaf is made of, and a fault there.
 _FAULTS = {
     "element product": ("fp32", ["product"], "component_product", "and", "or"),
