@@ -94,6 +94,16 @@ def area(
             rich_help_panel=_UNITS,
         ),
     ] = None,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="A published tensor core instead of the options above, such as hopper-e4m3; `blockdot tools "
+            "--presets` lists them. Only --takes-c, --stages and --optimise go with it.",
+            rich_help_panel=_UNITS,
+        ),
+    ] = None,
     number: Annotated[
         list[str] | None,
         typer.Option(
@@ -327,8 +337,9 @@ def area(
     from ..base.whole_files import write_whole
     from ..lab.cost.fpga_cost import PLACEMENTS
     from ..lab.cost.placed_cost import CELL_PLACEMENTS
-    from ..lab.price import DequantizerChoices, PriceRequest, QuantizerChoices, UnitChoices, price
+    from ..lab.price import PriceRequest, price
     from ..lab.reports.cost_report import FORMATS, read_report, report_changes
+    from ..lab.unit_choices import DequantizerChoices, PresetChoices, QuantizerChoices, UnitChoices
     from ..synth.physical.placement import ASPECT, UTILISATION, UTILISATIONS
 
     for path in output or ():
@@ -352,14 +363,11 @@ def area(
     if placements is not None and placements < 1:
         raise ValueError(f"placements must be at least 1, not {placements}")
     old = None if compare is None else read_report(compare)
-    common = {"block_sizes": block_size, "stages": stages, "optimise": optimise}
-    of_dot_units = {
-        "blocks": blocks,
-        "accumulates": accumulate,
-        "guards": guard,
-        "segments": segment,
-        "takes_c": [False, True] if takes_c else None,
-    }
+    built = {"stages": stages, "optimise": optimise}
+    common = {"block_sizes": block_size, **built}
+    of_sums = {"takes_c": [False, True] if takes_c else None}
+    of_dot_units = {"blocks": blocks, "accumulates": accumulate, "guards": guard, "segments": segment}
+    of_presets = {"presets": preset}
     of_quantizers = {
         "inputs": number,
         "methods": method,
@@ -370,17 +378,21 @@ def area(
     formats: dict[str, Any] = {"elements": element, "scales": scale}
     units: Sequence[PricedUnit]
     match unit:
+        case "dot" if preset:
+            others = {"block_sizes": block_size} | of_dot_units | of_quantizers | of_dequantizers
+            _require_absent(formats | others, "presets")
+            units = PresetChoices(**_chosen(built | of_presets | of_sums)).units()
         case "dot":
             _require_absent(of_quantizers | of_dequantizers, "dot-product units")
             formats = {
                 name: given and [format_names(one) for one in given] for name, given in formats.items()
             }
-            units = UnitChoices(**_chosen(common | formats | of_dot_units)).units()
+            units = UnitChoices(**_chosen(common | formats | of_dot_units | of_sums)).units()
         case "quantizer":
-            _require_absent(of_dot_units | of_dequantizers, "quantizers")
+            _require_absent(of_presets | of_dot_units | of_sums | of_dequantizers, "quantizers")
             units = QuantizerChoices(**_chosen(common | formats | of_quantizers)).units()
         case "dequantizer":
-            _require_absent(of_dot_units | of_quantizers, "dequantizers")
+            _require_absent(of_presets | of_dot_units | of_sums | of_quantizers, "dequantizers")
             units = DequantizerChoices(**_chosen(common | formats | of_dequantizers)).units()
     libraries = _libraries(library or (), liberty or (), dont_use or (), alone=not target)
     for name, given in of_cells.items():

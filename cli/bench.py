@@ -15,6 +15,7 @@ from .options import (
     SegmentOption,
     SpecArgument,
     StagesOption,
+    count,
     make_config,
     parse_dot,
 )
@@ -31,7 +32,9 @@ def bench(
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
     segment: SegmentOption = None,
-    vectors: Annotated[int, typer.Option("--vectors", help="Inputs of each random test.")] = 300,
+    vectors: Annotated[
+        int, typer.Option("--vectors", metavar="N", parser=count, help="Inputs of each random test.")
+    ] = 300,
     seed: SeedOption = 0,
     trace: Annotated[
         Path | None,

@@ -94,7 +94,7 @@ def coverage(
         )
         return response
 
-    with progress_bar(f"running {unit.name if unit else spec}", None):
+    with progress_bar(f"running {unit.name if unit else parsed.name}", None):
         for stimulus in stimuli:
             seen.add(stimulus, play(stimulus))
     total = sum(stimulus.vectors for stimulus in stimuli)
@@ -111,7 +111,7 @@ def coverage(
             }
         )
     else:
-        _print(seen, unit.name if unit else f"{spec}, the model alone", total, differing, every=every)
+        _print(seen, unit.name if unit else f"{parsed.name}, the model alone", total, differing, every=every)
     if seen.holes or seen.refuted or differing:
         raise typer.Exit(1)
 

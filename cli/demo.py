@@ -34,7 +34,8 @@ def demo(
     then says what each unit costs and what the extra exponent bit adds.
     """
     from ..hw import DotUnit, UnitConfig, to_verilog
-    from ..lab.price import COMPARED_SCALES, PriceRequest, UnitChoices, price
+    from ..lab.price import PriceRequest, price
+    from ..lab.unit_choices import COMPARED_SCALES, UnitChoices
     from ..synth import neutral
 
     out = console()

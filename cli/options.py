@@ -277,7 +277,9 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all random choi
 SpecArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SPEC", help="A specification's name, such as e2m1_ue5m3_n16_fp32.", show_default=False
+        metavar="SPEC",
+        help="A specification's name, such as e2m1_ue5m3_n16_fp32, or a preset's, such as hopper-e4m3.",
+        show_default=False,
     ),
 ]
 WorkersOption = Annotated[

@@ -37,6 +37,7 @@ from .options import (
     StagesOption,
     TakesCOption,
     UnitOption,
+    count,
     make_block_config,
     make_config,
     make_spec,
@@ -109,7 +110,8 @@ def simulate(
         ),
     ] = "cxxrtl",
     vectors: Annotated[
-        int | None, typer.Option("--vectors", help="Random inputs to draw. [default: 10000]")
+        int | None,
+        typer.Option("--vectors", metavar="N", parser=count, help="Random inputs to draw. [default: 10000]"),
     ] = None,
     seed: SeedOption = 0,
     longest: Annotated[
@@ -261,8 +263,8 @@ def _codes(
     if tensor is None:
         if against is not None:
             raise ValueError("against must come with a tensor, not alone")
-        count = _count(vectors)
-        return random(spec, count, seed=seed, longest=LONGEST if longest is None else longest, stalls=stalls)
+        longest = LONGEST if longest is None else longest
+        return random(spec, _count(vectors), seed=seed, longest=longest, stalls=stalls)
     _refuse_vectors(vectors)
     left = read_operand(spec, 0, tensor)
     right = _next_rows(left, spec) if against is None else read_operand(spec, 1, against)

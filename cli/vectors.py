@@ -34,14 +34,15 @@ def vectors(
     """
     from ..verify.conformance import write
 
-    about = write(parse_specification(spec), output, vectors=number, seed=seed, long=long)
+    parsed = parse_specification(spec)
+    about = write(parsed, output, vectors=number, seed=seed, long=long)
     if json:
         print_json(about)
         return
     out = console()
     directed = about["directed"]
     out.print(
-        f"{spec}: {about['vectors']} vectors, the first {directed} of them directed, seed {seed}; "
+        f"{parsed.name}: {about['vectors']} vectors, the first {directed} of them directed, seed {seed}; "
         f"{about['results']} results",
         soft_wrap=True,
     )

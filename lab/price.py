@@ -3,21 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
-from typing import Final, Unpack, cast
+from typing import Unpack
 
 from ..base.argument_checks import require_int
-from ..hw.config import Optimise, UnitConfig, keeps_carries, least_stages
-from ..hw.dequantizer_config import DequantizerConfig
-from ..hw.quantizer_config import QuantizerConfig
-from ..model import DequantizerSpec, DotSpec, QuantizerSpec
-from ..model.accumulate import ACCUMULATIONS
-from ..model.dequantizer import OutputName
-from ..model.formats import Format, require_format
-from ..model.quantize import require_method
-from ..model.quantizer import InputName, QuantizerMethod, QuantizerRounding
-from ..model.spec import Accumulate
+from ..hw.config import UnitConfig
 from ..synth.adder_cells import chosen_adders
 from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
@@ -36,237 +26,10 @@ from .cost.priced_unit import PricedUnit, kin_of
 from .cost.unit_energy import UnitEnergy, energies
 from .reports.cost_report import CostReport
 
-__all__ = [
-    "COMPARED_ACCUMULATES",
-    "COMPARED_SCALES",
-    "DequantizerChoices",
-    "PriceProgress",
-    "PriceRequest",
-    "QuantizerChoices",
-    "UnitChoices",
-    "price",
-]
-
-COMPARED_SCALES: Final = ("ue4m3", "ue5m3")
-"""The scale formats that are compared where none are asked for."""
-
-COMPARED_ACCUMULATES: Final = ("none", "fp32", "exact")
-"""The accumulations that are measured where none are asked for."""
+__all__ = ["PriceProgress", "PriceRequest", "price"]
 
 PriceProgress = Callable[[str, int, int, str], None]
 """Called with what is being done, how many netlists are done, how many there are, and the last one's unit."""
-
-# What one format, or two different ones for a and b, is called by.
-FormatNames = str | tuple[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnitChoices:
-    """Units to measure, as lists of choices: every combination of them is a unit.
-
-    Attributes:
-        elements: Element formats.
-        scales: Scale formats; the first is what the others are compared with.
-        block_sizes: Elements under one scale.
-        blocks: Blocks taken at once.
-        accumulates: Accumulations.
-        guards: Guard bits; they matter to ``exact`` alone.
-        stages: Register stages; None is the least there can be.
-        optimise: Forms of the components, ``area`` or ``delay``.
-        segments: Bits of the accumulator behind which a carry is kept, 0 for none; for ``exact`` alone.
-        takes_c: Whether sums start at C; without effect where there are none.
-    """
-
-    elements: Sequence[FormatNames] = ("e2m1",)
-    scales: Sequence[FormatNames] = COMPARED_SCALES
-    block_sizes: Sequence[int] = (16,)
-    blocks: Sequence[int] = (1,)
-    accumulates: Sequence[str] = COMPARED_ACCUMULATES
-    guards: Sequence[int] = (16,)
-    stages: Sequence[int | None] = (None,)
-    optimise: Sequence[str] = ("area",)
-    segments: Sequence[int] = (0,)
-    takes_c: Sequence[bool] = (False,)
-
-    def units(self) -> list[UnitConfig]:
-        """Return every combination; those that differ in what does not concern them are one.
-
-        Raises:
-            ValueError: If a choice is outside its domain, or a scale format is named twice.
-        """
-        _check_choices(self.optimise, self.scales)
-        units: dict[UnitConfig, None] = {}
-        combinations = product(
-            self.elements,
-            self.block_sizes,
-            self.blocks,
-            self.accumulates,
-            self.guards,
-            self.stages,
-            self.optimise,
-            self.segments,
-            self.takes_c,
-            self.scales,
-        )
-        for element, block_size, blocks, accumulate, guard, stages, form, segment, c, scale in combinations:
-            spec = DotSpec(
-                element=element,
-                scale=scale,
-                block_size=block_size,
-                blocks=blocks,
-                accumulate=cast("Accumulate", accumulate),  # `DotSpec` refuses what is none
-                guard=guard if _has_guard(accumulate) else 16,
-                takes_c=c and ACCUMULATIONS[accumulate].starts_at_c,
-            )
-            unit = UnitConfig(
-                spec,
-                stages=least_stages(spec) if stages is None else stages,
-                optimise=cast("Optimise", form),
-                segment=(segment or None) if keeps_carries(spec) else None,
-            )
-            units[unit] = None
-        return list(units)
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizerChoices:
-    """Quantizers to measure, as lists of choices: every combination of them is a unit.
-
-    A method that a scale format cannot have (``floor`` with ``ue4m3``) is left out for it. Of the units with
-    the same elements, block size, input and form, the first is what the others are compared with: the one of
-    the first method, scale, rounding and tensor scale.
-
-    Attributes:
-        elements: Element formats.
-        scales: Scale formats.
-        block_sizes: Elements under one scale.
-        inputs: Formats of the numbers: ``bf16``, ``fp16``, ``fp32``.
-        methods: How scales are chosen.
-        roundings: How elements are rounded.
-        tensor_scales: Whether there is a tensor scale.
-        stages: Register stages; None is the one register of the outputs.
-        optimise: Forms of the components, ``area`` or ``delay``.
-    """
-
-    elements: Sequence[str] = ("e2m1",)
-    scales: Sequence[str] = COMPARED_SCALES
-    block_sizes: Sequence[int] = (16,)
-    inputs: Sequence[str] = ("bf16",)
-    methods: Sequence[str] = ("absmax",)
-    roundings: Sequence[str] = ("nearest_even",)
-    tensor_scales: Sequence[bool] = (False,)
-    stages: Sequence[int | None] = (None,)
-    optimise: Sequence[str] = ("area",)
-
-    def units(self) -> list[QuantizerConfig]:
-        """Return every combination.
-
-        Raises:
-            ValueError: If a choice is outside its domain, a scale format is named twice, or a method fits
-                none of the scale formats.
-        """
-        _check_choices(self.optimise, self.scales)
-        ways = [
-            (element, method, scale)
-            for element in self.elements
-            for method, scale in self._fitting(require_format("element", element, signed=True))
-        ]
-        combinations = product(
-            self.block_sizes,
-            self.inputs,
-            self.stages,
-            self.optimise,
-            self.tensor_scales,
-            self.roundings,
-            ways,
-        )
-        units: dict[QuantizerConfig, None] = {}
-        for block_size, number, stages, form, tensor_scale, rounding, way in combinations:
-            element, method, scale = way
-            spec = QuantizerSpec(
-                element=element,
-                scale=scale,
-                block_size=block_size,
-                input=cast("InputName", number),  # `QuantizerSpec` refuses what is none, here and below
-                method=cast("QuantizerMethod", method),
-                rounding=cast("QuantizerRounding", rounding),
-                tensor_scale=tensor_scale,
-            )
-            unit = QuantizerConfig(
-                spec, stages=1 if stages is None else stages, optimise=cast("Optimise", form)
-            )
-            units[unit] = None
-        return list(units)
-
-    def _fitting(self, element: Format) -> list[tuple[str, str]]:
-        """Return the methods with the scale formats that each can have; each of both at least once."""
-        found: list[tuple[str, str]] = []
-        misfits: list[tuple[str, str, ValueError]] = []
-        for method, scale in product(self.methods, self.scales):
-            try:
-                require_method(method, element, require_format("scale", scale, signed=False))
-            except ValueError as misfit:
-                misfits.append((method, scale, misfit))
-            else:
-                found.append((method, scale))
-        for method, scale, misfit in misfits:
-            if all(method != one for one, _ in found) or all(scale != one for _, one in found):
-                raise misfit
-        return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class DequantizerChoices:
-    """Dequantizers to measure, as lists of choices: every combination of them is a unit.
-
-    Attributes:
-        elements: Element formats.
-        scales: Scale formats; the first is what the others are compared with.
-        block_sizes: Elements under one scale.
-        output_formats: Formats of the numbers: ``bf16``, ``fp32``.
-        stages: Register stages; None is the one register of the output.
-        optimise: Forms of the components, ``area`` or ``delay``.
-    """
-
-    elements: Sequence[str] = ("e2m1",)
-    scales: Sequence[str] = COMPARED_SCALES
-    block_sizes: Sequence[int] = (16,)
-    output_formats: Sequence[str] = ("bf16",)
-    stages: Sequence[int | None] = (None,)
-    optimise: Sequence[str] = ("area",)
-
-    def units(self) -> list[DequantizerConfig]:
-        """Return every combination.
-
-        Raises:
-            ValueError: If a choice is outside its domain, or a scale format is named twice.
-        """
-        _check_choices(self.optimise, self.scales)
-        combinations = product(
-            self.elements, self.block_sizes, self.output_formats, self.stages, self.optimise, self.scales
-        )
-        units = {
-            DequantizerConfig(
-                DequantizerSpec(
-                    element=element,
-                    scale=scale,
-                    block_size=block_size,
-                    output=cast("OutputName", output),  # `DequantizerSpec` refuses what is none
-                ),
-                stages=1 if stages is None else stages,
-                optimise=cast("Optimise", form),
-            ): None
-            for element, block_size, output, stages, form, scale in combinations
-        }
-        return list(units)
-
-
-def _check_choices(optimise: Sequence[str], scales: Sequence[FormatNames]) -> None:
-    if unknown := set(optimise) - {"area", "delay"}:
-        raise ValueError(f"optimise must be area or delay, not {min(unknown)!r}")
-    if len(set(scales)) != len(scales):
-        named = (scale if isinstance(scale, str) else "x".join(scale) for scale in scales)
-        raise ValueError(f"scales must differ, not be {', '.join(named)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -493,11 +256,6 @@ def _placed(request: PriceRequest, number: int, **measuring: Unpack[Measuring]) 
             aspect=request.aspect,
         )
     return tuple(costs)
-
-
-def _has_guard(accumulate: str) -> bool:
-    """Return whether an accumulation has guard bits; `DotSpec` refuses a name that is none."""
-    return accumulate in ACCUMULATIONS and ACCUMULATIONS[accumulate].guard
 
 
 def _alike(units: Sequence[PricedUnit]) -> list[list[PricedUnit]]:

@@ -679,13 +679,13 @@ def register(fmt: Format) -> Format:
     """
     if not isinstance(fmt, Format):
         raise TypeError(f"format must be a Format, not {fmt!r}")
+    known = _find(fmt.name) if isinstance(fmt.name, str) else None
+    if known is not None and known == fmt:
+        return known  # the wide formats are known, and none like them may be added
     _require_facts(fmt)
-    known = _find(fmt.name)
     if known is None:
         return _NAMED.setdefault(fmt.name, fmt)
-    if known != fmt:
-        raise ValueError(f"format {fmt.name!r} must have a name that is not taken, not that of {known!r}")
-    return known
+    raise ValueError(f"format {fmt.name!r} must have a name that is not taken, not that of {known!r}")
 
 
 def _require_facts(fmt: Format) -> None:

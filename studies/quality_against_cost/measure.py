@@ -43,8 +43,8 @@ from blockdot.lab.language.evaluation import evaluate_text
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.report import EvaluatedWay, EvaluationReport
 from blockdot.lab.language.windows import SEGMENT, cut_windows
-from blockdot.lab.price import QuantizerChoices
 from blockdot.lab.quality.quantization_error import Quantization
+from blockdot.lab.unit_choices import QuantizerChoices
 from blockdot.model import DotSpec
 from blockdot.model.quantize import Method
 from blockdot.synth.flow import Synthesizer

@@ -26,8 +26,8 @@ from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.priced_unit import PricedUnit, unit_record
 from blockdot.lab.demo_weights import real_tensors
-from blockdot.lab.price import QuantizerChoices
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
+from blockdot.lab.unit_choices import QuantizerChoices
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.model.quantize import Method
 from blockdot.synth.installed_libraries import find_library

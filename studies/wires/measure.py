@@ -20,7 +20,7 @@ from blockdot.base.whole_files import write_whole
 from blockdot.lab.cost.jobs import Progress, Runner
 from blockdot.lab.cost.placed_cost import CELL_PLACEMENTS, WiredCost, placed_costs
 from blockdot.lab.cost.priced_unit import unit_record
-from blockdot.lab.price import UnitChoices
+from blockdot.lab.unit_choices import UnitChoices
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
 from blockdot.synth.physical.cell_geometry import CellGeometry, geometry_of

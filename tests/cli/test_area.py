@@ -122,6 +122,10 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--dont-use", "NAND5*"], "cells not to use must be in a library (neutral), not 'NAND5*'"),
         (["--dont-use", "INV_*"], "library must have an inverter, not 'neutral.lib' but INV_* without one"),
         (["--delay-target", 0, *SMALL], "delay targets must be positive, not 0"),
+        (["--preset", "pascal"], "preset must be one of volta-fp16, "),
+        (["--preset", "hopper-e4m3", "--scale", "ue4m3"], "scale must not be given for presets, not ue4m3"),
+        (["--preset", "hopper-e4m3", "--block-size", 16], "block_size must not be given for presets, not 16"),
+        (["--preset", "hopper-e4m3", "--unit", "quantizer"], "preset must not be given for quantizers"),
     ],
 )
 def test_refuses_what_cannot_be(refused, arguments, message):
@@ -332,7 +336,7 @@ def test_dequantizers_are_held_against_the_first_scale(blockdot, small, tmp_path
         (("--output-format", "fp32"), "output_format must not be given for dot-product units, not fp32"),
         (
             ("--unit", "dequantizer", "--method", "ceil"),
-            "method must not be given for dequantizers, not x",
+            "method must not be given for dequantizers, not ceil",
         ),
     ],
 )
@@ -340,3 +344,14 @@ def test_options_of_the_other_kind_are_refused(blockdot, options, message):
     done = blockdot("area", *options)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"blockdot: {message}")
+
+
+def test_presets_are_priced_as_units(refused, monkeypatch):
+    def told(request, _):
+        raise ValueError(", ".join(unit.name for unit in request.units))
+
+    monkeypatch.setattr("blockdot.lab.price.price", told)
+    presets = ("--preset", "volta-fp16", "--preset", "hopper-e4m3")
+    assert refused("area", *presets, "--stages", 1, "--optimise", "delay") == (
+        "fp16_none_n4_aligned_f23_t1_z131_s1_delay, e4m3_none_n32_aligned_f13_t1_z133_e8m13_s1_delay"
+    )

@@ -13,9 +13,9 @@ from blockdot.lab.cost.comparison import Attribution, CostComparison, Delta, Par
 from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
 from blockdot.lab.cost.unit_energy import UnitEnergy
 from blockdot.lab.demo_weights import ACTIVATIONS, WEIGHT
-from blockdot.lab.price import UnitChoices
 from blockdot.lab.reports.cost_report import CostReport
 from blockdot.lab.statistics import Estimate, Summary, relative
+from blockdot.lab.unit_choices import UnitChoices
 from blockdot.sim import Response, Stimulus
 from blockdot.sim.engines import cocotb_engine
 from blockdot.sim.engines.cocotb_engine import TestResult

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 from blockdot.lab.cost import unit_energy
-from blockdot.lab.price import PriceRequest, UnitChoices, price
+from blockdot.lab.price import PriceRequest, price
+from blockdot.lab.unit_choices import UnitChoices
 from blockdot.synth.neutral_library import neutral
 from gate_netlists import timed_cell, with_cells
 from messages import check_messages

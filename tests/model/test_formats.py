@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import reference
-from blockdot.model import formats
+from blockdot.model import DotSpec, formats
 from blockdot.model.formats import Top
 from gfloat.formats import (
     format_info_ocp_e2m1,
@@ -521,6 +521,18 @@ def test_a_format_goes_to_another_process_without_tables_and_is_known_there():
     assert pickle.loads(pickle.dumps(unknown)) == unknown
     with pytest.raises(ValueError, match=r"^format must be one of "):
         formats.get("t4m2_not_sent")
+
+
+@pytest.mark.parametrize("name", [*formats.WIDE_ELEMENTS, "none", "e2m1", "ue3m2"])
+def test_a_format_that_is_known_without_being_registered_comes_back_from_another_process(name):
+    fmt = formats.NO_SCALE if name == "none" else formats.get(name)
+    assert formats.register(fmt) == fmt
+    assert pickle.loads(pickle.dumps(fmt)) == fmt
+
+
+def test_a_wide_format_may_stand_in_a_specification_for_its_name():
+    wide: dict[str, Any] = {"scale": "none", "block_size": 4, "accumulate": "aligned", "term_size": 1}
+    assert DotSpec(element=formats.get("bf16"), **wide) == DotSpec(element="bf16", **wide)
 
 
 def test_formats_that_mean_the_same_by_another_name():

@@ -10,8 +10,8 @@ from blockdot.hw.config import UnitConfig
 from blockdot.lab.language.arithmetic import Arithmetic
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
-from blockdot.lab.price import QuantizerChoices
 from blockdot.lab.quality.quantization_error import Quantization
+from blockdot.lab.unit_choices import QuantizerChoices
 from blockdot.model import DotSpec
 from messages import check_messages
 from tiny_models import write_model, write_text

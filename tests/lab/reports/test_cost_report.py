@@ -14,9 +14,9 @@ from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
 from blockdot.lab.cost.placed_cost import UNSIZED_DELTAS, WIRED_DELTAS, WiredCost, WiredEnergy
 from blockdot.lab.cost.placed_figures import Placing
 from blockdot.lab.cost.unit_energy import energies
-from blockdot.lab.price import UnitChoices
 from blockdot.lab.reports.cost_report import CostReport, read_report, report_changes
 from blockdot.lab.statistics import Estimate, Summary
+from blockdot.lab.unit_choices import UnitChoices
 from blockdot.synth.ice40_placement import LOGIC_CELLS
 from blockdot.synth.metric import FMAX, Metric
 from blockdot.synth.neutral_library import neutral

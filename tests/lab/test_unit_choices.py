@@ -1,0 +1,29 @@
+"""Choices of units."""
+
+import pytest
+from blockdot.lab.unit_choices import PresetChoices
+from blockdot.model import DotSpec
+
+
+def test_presets_are_units_of_the_least_depth_and_those_that_compute_the_same_are_one():
+    units = PresetChoices(presets=["ampere-fp16", "ada-fp16", "blackwell-nvfp4"]).units()
+    assert [(unit.spec, unit.stages) for unit in units] == [
+        (DotSpec.preset("ampere-fp16"), 1),
+        (DotSpec.preset("blackwell-nvfp4"), 1),
+    ]
+    forms = PresetChoices(presets=["volta-fp16"], stages=[1, 2], optimise=["area", "delay"]).units()
+    assert [(unit.stages, unit.optimise) for unit in forms] == [
+        (1, "area"), (1, "delay"), (2, "area"), (2, "delay"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"presets": ["volta-fp16"], "optimise": ["fun"]}, "optimise must be area or delay, not 'fun'"),
+        ({"presets": ["volta-fp16"], "stages": [0]}, "stages must be from 1 to "),
+    ],
+)
+def test_what_no_unit_can_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        PresetChoices(**options).units()
