@@ -38,6 +38,8 @@ from .options import (
     SeedOption,
     WorkersOption,
     expand_methods,
+    given_options,
+    require_preset_alone,
 )
 from .output import check_outputs
 
@@ -59,6 +61,7 @@ _MARGIN: Final = 64
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[
         Path | None,
         typer.Argument(
@@ -257,6 +260,8 @@ def evaluate(
         narrows=narrow or (0,),
         left_alone=_left_alone(leave),
     )
+    if preset:
+        require_preset_alone(given_options(context), "--recipe")
     sweep = chosen.of_presets(preset) if preset else chosen.ways()
     path = model or _installed_model()
     # A worker of a cluster works elsewhere.
@@ -378,20 +383,8 @@ class _Choices:
         """Return the sweep over published tensor cores.
 
         Raises:
-            ValueError: If there is none of a name, or something else was asked for that it says.
+            ValueError: If there is none of a name.
         """
-        for option, value, plain in (
-            ("--element", self.element, None),
-            ("--scale", self.scale, None),
-            ("--block-size", self.block_size, None),
-            ("--recipe", self.recipe, None),
-            ("--accumulate", self.accumulates, None),
-            ("--blocks", self.blocks, 1),
-            ("--guard", self.guard, 16),
-            ("--fraction", self.fraction, 35),
-        ):
-            if value != plain:
-                raise ValueError(f"--preset must go without {option}, which it says itself")
         found: dict[Arithmetic, None] = {}
         for name in names:
             spec = DotSpec.preset(name)

@@ -1,7 +1,7 @@
 """The options that several commands share, each with one name, one default and one help text."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..hw.configurations import Configuration
 
 __all__ = [
+    "DOT_OPTIONS",
     "AccumulateOption",
     "BlockSizeOption",
     "BlockUnitOptions",
@@ -68,13 +69,18 @@ __all__ = [
     "count",
     "expand_methods",
     "format_names",
+    "given_options",
     "make_block_config",
     "make_config",
     "make_spec",
     "parse_config",
     "parse_dot",
+    "require_preset_alone",
     "require_unit",
 ]
+
+DOT_OPTIONS = ("--blocks", "--accumulate", "--guard", "--fraction", "--takes-c", "--preset", "--segment")
+"""What only dot products have, of the options here."""
 
 _SPEC = "What is computed"
 _UNIT = "How it is built"
@@ -368,15 +374,31 @@ def make_spec(
     accumulate: Accumulate,
     guard: int,
     fraction: int = 35,
-    preset: str | None = None,
     takes_c: bool = False,
+    preset: str | None = None,
+    given: Collection[str] = (),
 ) -> DotSpec:
     """Return the specification that the shared options describe.
 
+    Args:
+        element: Element format, or a pair AxB.
+        scale: Scale format, or a pair AxB.
+        block_size: Elements under one scale.
+        blocks: Blocks taken at once.
+        accumulate: The accumulation.
+        guard: Guard bits of ``exact``.
+        fraction: Bits kept by ``aligned``.
+        takes_c: Whether sums start at C.
+        preset: A published tensor core instead.
+        given: The options on the command line.
+
     Raises:
-        ValueError: If it is not a legal one, or a preset comes with another option of what is computed.
+        ValueError: If it is not a legal one, or a preset comes with an option that says what it says.
     """
-    spec = DotSpec(
+    if preset is not None:
+        require_preset_alone(given)
+        return replace(DotSpec.preset(preset), takes_c=takes_c)
+    return DotSpec(
         element=format_names(element),
         scale=format_names(scale),
         block_size=block_size,
@@ -384,13 +406,8 @@ def make_spec(
         accumulate=accumulate,
         guard=guard,
         fraction=fraction,
-        takes_c=takes_c and preset is None,
+        takes_c=takes_c,
     )
-    if preset is None:
-        return spec
-    if spec != DotSpec():
-        raise ValueError(f"--preset must go without options of what is computed, not with {spec.name}")
-    return replace(DotSpec.preset(preset), takes_c=takes_c)
 
 
 def make_config(
@@ -421,20 +438,56 @@ def make_config(
     )
 
 
-def require_unit(unit: str, only: str, given: Mapping[str, tuple[object, object]]) -> None:
+def given_options(context: typer.Context) -> frozenset[str]:
+    """Return the options that stand on the command line, by their long names, also those as by default."""
+    given = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            given += [name for name in parameter.opts if name.startswith("--")][:1]
+    return frozenset(given)
+
+
+def require_unit(unit: str, only: str, options: Iterable[str], given: Collection[str]) -> None:
     """Refuse options that only go with one kind of unit.
 
     Args:
         unit: The kind that is asked for.
         only: The kind that the options go with.
-        given: For each option its value and its default.
+        options: The options.
+        given: Those on the command line.
 
     Raises:
-        ValueError: If the kinds differ and an option is not as by default.
+        ValueError: If the kinds differ and one of the options is given.
     """
-    for name, (value, default) in given.items():
-        if unit != only and value != default:
+    for name in options:
+        if unit != only and name in given:
             raise ValueError(f"{name} must go with --unit {only}, not with {unit}")
+
+
+def require_preset_alone(given: Collection[str], *more: str) -> None:
+    """Refuse options that say what a preset says itself.
+
+    Args:
+        given: The options on the command line.
+        *more: Options of the command that say it, besides those here.
+
+    Raises:
+        ValueError: If one of them says what a preset says.
+    """
+    said = (
+        "--element",
+        "--scale",
+        "--block-size",
+        "--blocks",
+        "--accumulate",
+        "--guard",
+        "--fraction",
+        *more,
+    )
+    for name in said:
+        if name in given:
+            raise ValueError(f"--preset must go without {name}, which it says itself")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -452,6 +505,7 @@ class BlockUnitOptions:
 def make_block_config(
     unit: UnitKind,
     asked: BlockUnitOptions,
+    given: Collection[str],
     *,
     element: str,
     scale: str,
@@ -465,14 +519,24 @@ def make_block_config(
 
     It is combinational by default.
 
+    Args:
+        unit: The kind of unit.
+        asked: What only quantizers and dequantizers have.
+        given: The options on the command line.
+        element: The element format.
+        scale: The scale format.
+        block_size: Elements under one scale.
+        stages: Register stages; None for none.
+        optimise: The form of the components.
+        flow: What moves the pipeline.
+        order: Seed of the order in trees.
+
     Raises:
         ValueError: If it is not a legal one, or an option is given that goes with another kind of unit.
     """
     for field in fields(asked):
         only = "dequantizer" if field.name == "output_format" else "quantizer"
-        require_unit(
-            unit, only, {f"--{field.name.replace('_', '-')}": (getattr(asked, field.name), field.default)}
-        )
+        require_unit(unit, only, [f"--{field.name.replace('_', '-')}"], given)
     if unit == "dot":
         return None
     from ..hw import DequantizerConfig, QuantizerConfig
@@ -481,7 +545,7 @@ def make_block_config(
     built: dict[str, Any] = {"stages": stages or 0, "optimise": optimise, "flow": flow, "order": order}
     if unit == "dequantizer":
         return DequantizerConfig(DequantizerSpec(**block, output=asked.output_format), **built)
-    if asked.rounding != "stochastic" and asked.random_bits != 8:
+    if asked.rounding != "stochastic" and "--random-bits" in given:
         raise ValueError(f"--random-bits must go with --rounding stochastic, not with {asked.rounding}")
     spec = QuantizerSpec(
         **block,

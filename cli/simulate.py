@@ -13,6 +13,7 @@ from ..model.io.checkpoint import read_matrix
 from ..model.io.tensor_files import read_tensor
 from .console import console, print_json, progress_bar
 from .options import (
+    DOT_OPTIONS,
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
@@ -38,6 +39,7 @@ from .options import (
     TakesCOption,
     UnitOption,
     count,
+    given_options,
     make_block_config,
     make_config,
     make_spec,
@@ -81,6 +83,7 @@ class SimulatedRun:
 
 
 def simulate(
+    context: typer.Context,
     unit: UnitOption = "dot",
     element: ElementOption = "e2m1",
     scale: ScaleOption = "ue5m3",
@@ -156,21 +159,8 @@ def simulate(
     Without a tensor the inputs are random: scale codes are drawn uniformly, and corner cases are mixed in. A
     mismatch is printed with its inputs, the expected and the seen bits, and the command that repeats it.
     """
-    require_unit(
-        unit,
-        "dot",
-        {
-            "--blocks": (blocks, 1),
-            "--accumulate": (accumulate, "none"),
-            "--guard": (guard, 16),
-            "--fraction": (fraction, 35),
-            "--takes-c": (takes_c, False),
-            "--preset": (preset, None),
-            "--segment": (segment, None),
-            "--longest": (longest, None),
-            "--against": (against, None),
-        },
-    )
+    given = given_options(context)
+    require_unit(unit, "dot", (*DOT_OPTIONS, "--longest", "--against"), given)
     block = make_block_config(
         unit,
         BlockUnitOptions(
@@ -181,6 +171,7 @@ def simulate(
             tensor_scale=tensor_scale,
             output_format=output_format,
         ),
+        given,
         element=element,
         scale=scale,
         block_size=block_size,
@@ -209,8 +200,9 @@ def simulate(
             accumulate=accumulate,
             guard=guard,
             fraction=fraction,
-            preset=preset,
             takes_c=takes_c,
+            preset=preset,
+            given=given,
         )
         config = make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
         built = config.build()

@@ -9,6 +9,7 @@ import typer
 
 from .console import console, print_json, table
 from .options import (
+    DOT_OPTIONS,
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
@@ -33,6 +34,7 @@ from .options import (
     StagesOption,
     TakesCOption,
     UnitOption,
+    given_options,
     make_block_config,
     make_config,
     make_spec,
@@ -46,6 +48,7 @@ __all__ = ["verilog"]
 
 
 def verilog(
+    context: typer.Context,
     unit: UnitOption = "dot",
     element: ElementOption = "e2m1",
     scale: ScaleOption = "ue5m3",
@@ -108,20 +111,8 @@ def verilog(
     from ..hw import DotArray, to_verilog
     from ..hw.fusesoc_core import core_file, waiver_file
 
-    require_unit(
-        unit,
-        "dot",
-        {
-            "--blocks": (blocks, 1),
-            "--accumulate": (accumulate, "none"),
-            "--guard": (guard, 16),
-            "--fraction": (fraction, 35),
-            "--takes-c": (takes_c, False),
-            "--preset": (preset, None),
-            "--segment": (segment, None),
-            "--tile": (tile, None),
-        },
-    )
+    given = given_options(context)
+    require_unit(unit, "dot", (*DOT_OPTIONS, "--tile"), given)
     config: QuantizerConfig | DequantizerConfig | UnitConfig | None = make_block_config(
         unit,
         BlockUnitOptions(
@@ -132,6 +123,7 @@ def verilog(
             tensor_scale=tensor_scale,
             output_format=output_format,
         ),
+        given,
         element=element,
         scale=scale,
         block_size=block_size,
@@ -149,8 +141,9 @@ def verilog(
             accumulate=accumulate,
             guard=guard,
             fraction=fraction,
-            preset=preset,
             takes_c=takes_c,
+            preset=preset,
+            given=given,
         )
         config = make_config(
             spec,

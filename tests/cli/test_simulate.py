@@ -199,7 +199,20 @@ def test_a_mismatch_is_told_with_the_command_that_repeats_it(blockdot, monkeypat
         (["--tensor", "nowhere.npy"], "tensor file must exist, not 'nowhere.npy'"),
         (
             ["--preset", "hopper-e4m3", "--fraction", 9, "--accumulate", "aligned"],
-            "--preset must go without options of what is computed, not with e2m1_ue5m3_n16_aligned_f9",
+            "--preset must go without --accumulate, which it says itself",
+        ),
+        (
+            # Also where it is what it is by default.
+            ["--preset", "hopper-e4m3", "--block-size", 16],
+            "--preset must go without --block-size, which it says itself",
+        ),
+        (
+            ["--unit", "quantizer", "--accumulate", "none"],
+            "--accumulate must go with --unit dot, not with quantizer",
+        ),
+        (
+            ["--unit", "quantizer", "--random-bits", 8],
+            "--random-bits must go with --rounding stochastic, not with nearest_even",
         ),
         (["--takes-c"], "takes_c must be False for accumulate='none', not True"),
         (

@@ -159,5 +159,5 @@ def test_a_published_tensor_core_by_its_name(refused):
     )
     assert refused("verilog", "--preset", "pascal").startswith("preset must be one of volta-fp16, ")
     assert refused("verilog", "--preset", "hopper-e4m3", "--blocks", 2) == (
-        "--preset must go without options of what is computed, not with e2m1_ue5m3_n16_b2_none"
+        "--preset must go without --blocks, which it says itself"
     )
