@@ -366,7 +366,7 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("optimise", ["area", "delay"])
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_emitted_unit_gives_the_bits_of_the_model(
@@ -378,7 +378,7 @@ def test_the_emitted_unit_gives_the_bits_of_the_model(
     check_groups(spec, codes, evaluate_many(unit, port_values(spec, codes)))
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("order", [0, 1, 2])
 @pytest.mark.parametrize("optimise", ["area", "delay"])
 @pytest.mark.parametrize(
