@@ -60,6 +60,7 @@ __all__ = [
     "ScalesOption",
     "SeedOption",
     "SegmentOption",
+    "SerialOption",
     "SpecArgument",
     "StagesOption",
     "TakesCOption",
@@ -146,6 +147,15 @@ OfTensorOption = Annotated[
         "--tensor-scale",
         help="Of a quantizer: a port for a scale of the whole tensor, by which everything is divided first.",
         rich_help_panel=_SPEC,
+    ),
+]
+SerialOption = Annotated[
+    bool,
+    typer.Option(
+        "--serial",
+        help="A quantizer that takes a number a cycle, and not a whole block; to nearest, by the largest "
+        "magnitude alone.",
+        rich_help_panel=_UNIT,
     ),
 ]
 ElementOption = Annotated[
@@ -499,6 +509,7 @@ class BlockUnitOptions:
     rounding: QuantizerRounding = "nearest_even"
     random_bits: int = 8
     tensor_scale: bool = False
+    serial: bool = False
     output_format: OutputName = "bf16"
 
 
@@ -517,7 +528,7 @@ def make_block_config(
 ) -> "QuantizerConfig | DequantizerConfig | None":
     """Return the configuration of the quantizer or dequantizer that the options describe; None for ``dot``.
 
-    It is combinational by default.
+    It is combinational by default; a serial quantizer has one stage.
 
     Args:
         unit: The kind of unit.
@@ -555,4 +566,6 @@ def make_block_config(
         random_bits=asked.random_bits,
         tensor_scale=asked.tensor_scale,
     )
-    return QuantizerConfig(spec, **built)
+    if asked.serial and stages is None:
+        built["stages"] = 1
+    return QuantizerConfig(spec, **built, serial=asked.serial)

@@ -92,8 +92,8 @@ def _quantizer_words(config: "QuantizerConfig") -> list[str]:
     if spec.stochastic:
         flags["--rounding"] = spec.rounding
         flags["--random-bits"] = spec.random_bits
-    words = _words(flags, config)
-    return [*words, "--tensor-scale"] if spec.tensor_scale else words
+    more = {"--tensor-scale": spec.tensor_scale, "--serial": config.serial}
+    return [*_words(flags, config), *(flag for flag, given in more.items() if given)]
 
 
 def _dequantizer_words(config: "DequantizerConfig") -> list[str]:

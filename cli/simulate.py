@@ -35,6 +35,7 @@ from .options import (
     ScaleOption,
     SeedOption,
     SegmentOption,
+    SerialOption,
     StagesOption,
     TakesCOption,
     UnitOption,
@@ -100,6 +101,7 @@ def simulate(
     random_bits: RandomBitsOption = 8,
     tensor_scale: OfTensorOption = False,
     output_format: OutputFormatOption = "bf16",
+    serial: SerialOption = False,
     stages: StagesOption = None,
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
@@ -169,6 +171,7 @@ def simulate(
             rounding=rounding,
             random_bits=random_bits,
             tensor_scale=tensor_scale,
+            serial=serial,
             output_format=output_format,
         ),
         given,
@@ -179,14 +182,17 @@ def simulate(
         optimise=optimise,
         order=order,
     )
+    from ..sim.serial_stimulus import as_played
+
     built: StreamUnit
     stimulus: UnitStimulus
     if block is not None:
         built = block.build()
         if isinstance(block.spec, QuantizerSpec):
-            stimulus = _numbers(
+            numbers = _numbers(
                 block.spec, vectors, directed=directed, seed=seed, stalls=stalls, tensor=tensor
             )
+            stimulus = as_played(block, numbers)
         elif tensor is not None:
             raise ValueError("--tensor must go with --unit dot or quantizer, not with dequantizer")
         else:

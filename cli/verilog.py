@@ -31,6 +31,7 @@ from .options import (
     ScaleOption,
     SeedOption,
     SegmentOption,
+    SerialOption,
     StagesOption,
     TakesCOption,
     UnitOption,
@@ -59,6 +60,7 @@ def verilog(
     random_bits: RandomBitsOption = 8,
     tensor_scale: OfTensorOption = False,
     output_format: OutputFormatOption = "bf16",
+    serial: SerialOption = False,
     blocks: BlocksOption = 1,
     accumulate: AccumulateOption = "none",
     guard: GuardOption = 16,
@@ -121,6 +123,7 @@ def verilog(
             rounding=rounding,
             random_bits=random_bits,
             tensor_scale=tensor_scale,
+            serial=serial,
             output_format=output_format,
         ),
         given,
@@ -163,8 +166,10 @@ def verilog(
             raise ValueError("--testbench must go with one unit, not with a tile")
         from ..sim.bench.verilog_bench import verilog_bench
         from ..sim.drawn_stimulus import draw
+        from ..sim.serial_stimulus import as_played
 
-        beside[f"{built.name}_tb.v"] = verilog_bench(built, draw(built.spec, testbench, seed=seed))
+        drawn = as_played(config, draw(built.spec, testbench, seed=seed))
+        beside[f"{built.name}_tb.v"] = verilog_bench(built, drawn)
     if fusesoc:
         version = importlib.metadata.version("blockdot")
         beside[f"{built.name}.core"] = core_file(built, version=version, testbench=testbench is not None)

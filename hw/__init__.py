@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .dot_unit import DotUnit
     from .quantizer_config import QuantizerConfig
     from .quantizer_unit import QuantizerUnit
+    from .serial_quantizer_unit import SerialQuantizerUnit
     from .stream_unit import Port
     from .tile import DotArray
     from .verilog import VerilogModule, to_cxxrtl, to_rtlil, to_verilog
@@ -25,6 +26,7 @@ __all__ = [
     "Port",
     "QuantizerConfig",
     "QuantizerUnit",
+    "SerialQuantizerUnit",
     "UnitConfig",
     "VerilogModule",
     "to_cxxrtl",
@@ -40,6 +42,7 @@ _HOMES: Final = {
     "Port": "stream_unit",
     "QuantizerConfig": "quantizer_config",
     "QuantizerUnit": "quantizer_unit",
+    "SerialQuantizerUnit": "serial_quantizer_unit",
     "UnitConfig": "config",
     "VerilogModule": "verilog",
     "to_cxxrtl": "verilog",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FLOWS",
     "OPTIMISE",
+    "PLAIN_NAME",
     "Flow",
     "Optimise",
     "PipelineConfig",
@@ -43,6 +44,8 @@ _PIPELINE: Final = (
 _TILE: Final = r"(?:array(?P<rows>\d+)x(?P<columns>\d+)_)?"
 _SEGMENT: Final = r"(?:_segment(?P<segment>\d+))?"
 _ORDER: Final = r"(?:_order(?P<order>\d+))?"
+PLAIN_NAME: Final = _PIPELINE + _ORDER
+"""The pattern of the name of a configuration that has nothing besides."""
 
 
 class _Named(Protocol):
@@ -72,7 +75,7 @@ class PipelineConfig(ABC, Generic[Spec]):
             different wires.
     """
 
-    _pattern: ClassVar[re.Pattern[str]] = re.compile(_PIPELINE + _ORDER)
+    _pattern: ClassVar[re.Pattern[str]] = re.compile(PLAIN_NAME)
     _spec_class: ClassVar[type[Any]]
     _example: ClassVar[str]
 

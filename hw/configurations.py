@@ -41,5 +41,5 @@ def parse_configuration(name: str) -> Configuration:
     Raises:
         ValueError: If it is no configuration's name, or a part of it is not allowed.
     """
-    kinds = {"quantize": QuantizerConfig, "dequantize": DequantizerConfig}
+    kinds = {"quantize": QuantizerConfig, "serial": QuantizerConfig, "dequantize": DequantizerConfig}
     return kinds.get(name.split("_")[0], UnitConfig).parse(name)

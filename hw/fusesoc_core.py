@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from .dequantizer_unit import DequantizerUnit
-from .quantizer_unit import QuantizerUnit
+from ..model import DequantizerSpec, QuantizerSpec
+from .serial_quantizer_unit import SerialQuantizerUnit
 from .stream_unit import StreamUnit
 from .tile import DotArray
 
@@ -47,9 +47,10 @@ def core_file(unit: StreamUnit, *, version: str, testbench: bool = False) -> str
     library, kind = "dot", "Block dot-product unit"
     if isinstance(unit, DotArray):
         kind = f"Tile of {unit.rows}x{unit.columns} block dot-product units"
-    if isinstance(unit, QuantizerUnit):
-        library, kind = "quantizer", "Quantizer"
-    if isinstance(unit, DequantizerUnit):
+    if isinstance(unit.spec, QuantizerSpec):
+        serial = isinstance(unit, SerialQuantizerUnit)
+        library, kind = "quantizer", "Serial quantizer" if serial else "Quantizer"
+    if isinstance(unit.spec, DequantizerSpec):
         library, kind = "dequantizer", "Dequantizer"
     lines = [
         "CAPI=2:",

@@ -63,7 +63,13 @@ class QuantizerUnit(StreamUnit):
 
     @classmethod
     def of(cls, config: QuantizerConfig) -> Self:
-        """Return the unit of a configuration."""
+        """Return the unit of a configuration.
+
+        Raises:
+            ValueError: If it is that of a serial quantizer.
+        """
+        if config.serial:
+            raise ValueError(f"serial must be False for a unit that takes whole blocks, not {config.serial}")
         return cls(config.spec, **config.form)
 
     @property

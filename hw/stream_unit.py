@@ -110,6 +110,21 @@ class StreamUnit(wiring.Component):
         These are what the result ports carry, the first one's lowest.
         """
 
+    def build_pipeline(self, m: Module, platform: object, move: Signal) -> tuple[Value, Value]:
+        """Build all that moves with `move`: return whether a result is at the end, and that result."""
+        accumulates = self.accumulates
+        control = build_control(
+            m,
+            self.datapath.steps,
+            self._cuts,
+            valid=self.i_valid,
+            move=move,
+            first=self.i_first if accumulates else None,
+            last=self.i_last if accumulates else None,
+            c=self.c_input,
+        )
+        return control.valid, self.build(m, platform, control)
+
     # What is known without elaborating.
 
     @property
@@ -184,18 +199,7 @@ class StreamUnit(wiring.Component):
             m.d.comb += self._results.eq(self.build(m, platform, None))
             return m
         move = Signal()
-        accumulates = self.accumulates
-        control = build_control(
-            m,
-            self.datapath.steps,
-            self._cuts,
-            valid=self.i_valid,
-            move=move,
-            first=self.i_first if accumulates else None,
-            last=self.i_last if accumulates else None,
-            c=self.c_input,
-        )
-        valid, result = control.valid, self.build(m, platform, control)
+        valid, result = self.build_pipeline(m, platform, move)
         match self.flow:
             case "stream":
                 valid, result = build_output(m, valid, result, ready=self.o_ready, move=move)

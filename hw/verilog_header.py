@@ -13,6 +13,7 @@ from ..model.formats import NO_SCALE, Format
 from ..model.quantizer import InputFormat, QuantizerSpec
 from ..model.spec import DotSpec
 from .readable_verilog import COMMENT_WIDTH
+from .serial_quantizer_unit import SerialQuantizerUnit
 from .stream_unit import StreamUnit
 from .tile import DotArray
 
@@ -52,6 +53,12 @@ def _kind(unit: StreamUnit) -> str:
 
 
 def _purpose(unit: StreamUnit) -> str:
+    if isinstance(unit, SerialQuantizerUnit):
+        return (
+            "Serial quantizer: takes the numbers of a block one after the other, and gives their element "
+            "codes so, with the code of their scale beside each. From reset on, every "
+            f"{unit.spec.block_size} numbers are a block."
+        )
     if isinstance(unit.spec, QuantizerSpec):
         return "Quantizer: makes element codes, and the code of their scale, of a block of numbers."
     if isinstance(unit.spec, DequantizerSpec):
@@ -165,9 +172,10 @@ def _latency(unit: StreamUnit) -> str:
         return "Latency: 0. The unit is combinational: it has no clock, and results follow their inputs."
     cycles = "1 cycle" if unit.latency == 1 else f"{unit.latency} cycles"
     last = "the last input of a sum" if unit.accumulates else "an input"
+    gaps = ", if its block comes without a gap" if isinstance(unit, SerialQuantizerUnit) else ""
     return (
-        f"Latency: {cycles} from the one in which {last} is taken to the one in which its result is offered. "
-        f"An input can be taken in every cycle.{_CYCLES[unit.flow]}"
+        f"Latency: {cycles} from the one in which {last} is taken to the one in which its result is "
+        f"offered{gaps}. An input can be taken in every cycle.{_CYCLES[unit.flow]}"
     )
 
 
@@ -195,6 +203,8 @@ def _protocol(unit: StreamUnit) -> Iterator[str]:
             "A sum starts at an input with i_first and ends at one with i_last, which may be the same. "
             f"{start}What comes before the first i_first is undefined. rst clears the valid bits alone."
         )
+    elif isinstance(unit, SerialQuantizerUnit):
+        yield "rst is sampled by clk, and clears the valid bits and how many numbers of a block are there."
     else:
         yield "rst is sampled by clk, and clears the valid bits alone."
 

@@ -19,6 +19,7 @@ from ..hw.stream_unit import StreamUnit
 from ..hw.verilog import plain_verilog
 from ..model import DotSpec
 from ..sim.drawn_stimulus import draw
+from ..sim.serial_stimulus import as_played
 from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import as_number, result_ports
 from ..synth import yosys
@@ -147,7 +148,8 @@ def built(config: Configuration) -> StreamUnit:
 
 def stimuli_for(config: Configuration, vectors: int, seed: int) -> list[UnitStimulus]:
     """Return the inputs that faults are to be found by: directed ones, and so many random ones."""
-    return [directed_stimulus(config.spec), draw(config.spec, vectors, seed=seed)]
+    stimuli = (directed_stimulus(config.spec), draw(config.spec, vectors, seed=seed))
+    return [as_played(config, stimulus) for stimulus in stimuli]
 
 
 def mutate(

@@ -25,7 +25,7 @@ import numpy as np
 from .. import model, sim
 from ..base.argument_checks import require_int
 from ..base.source_digest import source_digest
-from ..hw import UnitConfig
+from ..hw import QuantizerConfig, UnitConfig
 from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
 from ..model import DotSpec
@@ -234,6 +234,8 @@ def _ignore_interrupts() -> None:
 def _single(unit: Configuration) -> StreamUnit:
     if isinstance(unit, UnitConfig) and unit.tile is not None:
         raise ValueError(f"tile must be None for a soak, not {unit.tile}")
+    if isinstance(unit, QuantizerConfig) and unit.serial:
+        raise ValueError(f"serial must be False for a soak, not {unit.serial}")
     return unit.build()
 
 

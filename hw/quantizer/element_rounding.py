@@ -321,7 +321,7 @@ class RoundStep(Step[ComparedElements, QuantizedBlock]):
         scale = self.form.scale
         live = is_live(m, scale, before.nan, before.scale)
         codes: list[Value] = []
-        for k in range(self.form.spec.block_size):
+        for k in range(len(before.binade)):
             magnitude = code_of(m, before.binade[k], before.over[k], f"rounded_{k}")
             if before.beyond is not None:
                 magnitude = magnitude | repeat(before.beyond[k], 3)

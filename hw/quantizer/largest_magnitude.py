@@ -14,7 +14,7 @@ from .form import QuantizerForm
 from .records import BlockInputs, Contest, ExponentContest, Lanes, LargestMagnitude
 from .tensor_scale import read_tensor_scale
 
-__all__ = ["largest_steps", "searched_bits"]
+__all__ = ["largest_steps", "read_magnitude", "searched_bits", "searched_magnitude"]
 
 _FEW: Final = 4
 """Numbers compared at once where time counts: six comparisons beside each other, and one choice."""
@@ -41,6 +41,13 @@ def searched_magnitude(form: QuantizerForm, magnitude: Value) -> Value:
     return Cat(magnitude[:dropped].any(), magnitude[dropped:]) if sticky else magnitude[dropped:]
 
 
+def read_magnitude(form: QuantizerForm, code: Value) -> Value:
+    """Return the magnitude of a number, see `Lanes`."""
+    below = form.input.mantissa_bits - form.kept_bits
+    kept = code[below:-1]
+    return Cat(code[:below].any(), kept) if form.sticky else kept
+
+
 class ReadStep(Step[BlockInputs, Lanes]):
     """Take the numbers apart."""
 
@@ -54,15 +61,9 @@ class ReadStep(Step[BlockInputs, Lanes]):
 
     def build(self, m: Module, platform: object, before: BlockInputs) -> Lanes:
         form = self.form
-        below = form.input.mantissa_bits - form.kept_bits
-        negative: list[Value] = []
-        magnitude: list[Value] = []
-        for k in range(form.spec.block_size):
-            code = before.x.word_select(k, form.input.bits)
-            kept = code[below:-1]
-            whole = Cat(code[:below].any(), kept) if form.sticky else kept
-            magnitude.append(wire(m, whole, f"magnitude_{k}"))
-            negative.append(code[-1])
+        codes = [before.x.word_select(k, form.input.bits) for k in range(form.spec.block_size)]
+        magnitude = [wire(m, read_magnitude(form, code), f"magnitude_{k}") for k, code in enumerate(codes)]
+        negative = [code[-1] for code in codes]
         g = None if before.g is None else read_tensor_scale(m, before.g)
         return Lanes(Cat(*negative), tuple(magnitude), before.random, g)
 

@@ -44,6 +44,8 @@ def key_parts(unit: PricedUnit, order: int) -> list[str]:
     """Return what tells the netlist of a unit in an order from every other."""
     flow = "" if unit.flow == "stream" else f" {unit.flow}"
     own = f" {unit.tile} {unit.segment}" if isinstance(unit, UnitConfig) else ""
+    if isinstance(unit, QuantizerConfig) and unit.serial:
+        own = " serial"
     return [repr(unit.spec), f"{unit.stages} {unit.optimise}{own} {order}{flow}"]
 
 

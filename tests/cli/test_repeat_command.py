@@ -150,6 +150,9 @@ def test_a_quantizer_s_run_is_repeated():
         "blockdot simulate --unit quantizer --input fp16 --element e2m1 --scale ue5m3 --block-size 4 "
         "--method prevent_zero --stages 2 --optimise delay --order 3 --engine pysim --directed"
     )
+    serial = QuantizerConfig(QuantizerSpec(block_size=4), serial=True)
+    line = repeat_command(serial, quantizer_stimulus.directed(serial.spec).source, "pysim")
+    assert str(line).endswith("--stages 1 --serial --engine pysim --directed")
     more = QuantizerConfig(QuantizerSpec(rounding="stochastic", random_bits=4, tensor_scale=True), stages=0)
     assert repeat_command(more, quantizer_stimulus.directed(more.spec).source, "cxxrtl") == (
         "blockdot simulate --unit quantizer --input bf16 --element e2m1 --scale ue4m3 --block-size 16 "

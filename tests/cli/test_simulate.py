@@ -71,6 +71,19 @@ def test_a_quantizer_agrees_with_the_model(blockdot, refused):
     assert refused("simulate", "--method", "ceil") == "--method must go with --unit quantizer, not with dot"
 
 
+def test_a_serial_quantizer_agrees_with_the_model(blockdot, refused):
+    command = ("simulate", "--unit", "quantizer", "--serial", "--scale", "ue2m0", "--block-size", 4)
+    done = blockdot(*command, "--engine", "pysim", "--vectors", 20, "--json")
+    assert done.code == 0
+    run = json.loads(done.out)
+    assert run["unit"] == "blockdot_serial_quantize_bf16_e2m1_ue2m0_n4_absmax_s1"
+    assert (run["vectors"], run["results"], run["mismatches"]) == (80, 80, 0)
+    assert refused(*command, "--rounding", "stochastic") == (
+        "rounding must be nearest_even for a serial quantizer, not stochastic"
+    )
+    assert refused("simulate", "--serial") == "--serial must go with --unit quantizer, not with dot"
+
+
 def test_a_dequantizer_agrees_with_the_model(blockdot, refused):
     command = (
         "simulate",

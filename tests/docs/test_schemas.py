@@ -37,6 +37,7 @@ def refuses_without(name: str, record: dict[str, Any], key: str) -> None:
         ["--accumulate", "aligned", "--stages", "1", "--flow", "valid"],
         ["--scale", "ue4m3xue8m0", "--element", "e2m1xe4m3"],
         ["--unit", "quantizer", "--method", "prevent_zero", "--stages", "1"],
+        ["--unit", "quantizer", "--scale", "ue8m0", "--method", "floor", "--serial"],
         ["--unit", "dequantizer", "--output-format", "fp32"],
     ],
 )

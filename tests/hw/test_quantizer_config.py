@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from blockdot.hw import QuantizerConfig, QuantizerUnit
+from blockdot.hw import QuantizerConfig, QuantizerUnit, SerialQuantizerUnit
 from blockdot.hw.config import FLOWS, OPTIMISE
 from blockdot.model.quantizer import QuantizerMethod, QuantizerSpec
 from hypothesis import given, settings
@@ -91,3 +91,49 @@ def test_the_last_register_is_that_of_the_outputs() -> None:
         unit = QuantizerUnit(NVFP4, stages=stages)
         assert len(unit.registers_after) == stages
         assert unit.registers_after[-1] == unit.steps[-1] == "round"
+
+
+def test_a_serial_one_is_named_so_and_has_a_stage() -> None:
+    config = QuantizerConfig(NVFP4, stages=2, optimise="delay", serial=True)
+    assert config.name == "serial_quantize_bf16_e2m1_ue4m3_n16_absmax_s2_delay"
+    assert config.module_name == "blockdot_serial_quantize_bf16_e2m1_ue4m3_n16_absmax_s2"
+    assert QuantizerConfig.parse(config.name) == config
+    assert QuantizerConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    unit = config.build()
+    assert isinstance(unit, SerialQuantizerUnit)
+    assert (unit.config, unit.name) == (config, config.module_name)
+
+    def build(**parts: object) -> QuantizerConfig:
+        return QuantizerConfig(untyped(QuantizerSpec)(**parts), serial=True)
+
+    methods = "absmax, prevent_zero, floor, ceil"
+    check_messages(
+        [
+            (TypeError, "serial must be a bool, not 1", lambda: untyped(QuantizerConfig)(NVFP4, serial=1)),
+            (
+                ValueError,
+                f"method must be one of {methods} for a serial quantizer, not four_over_six",
+                lambda: build(method="four_over_six"),
+            ),
+            (
+                ValueError,
+                "rounding must be nearest_even for a serial quantizer, not stochastic",
+                lambda: build(rounding="stochastic"),
+            ),
+            (
+                ValueError,
+                "tensor_scale must be False for a serial quantizer, not True",
+                lambda: build(tensor_scale=True),
+            ),
+            (
+                ValueError,
+                "stages must be from 1 to 2 for quantize_bf16_e2m1_ue4m3_n16_absmax, not 0",
+                lambda: QuantizerConfig(NVFP4, stages=0, serial=True),
+            ),
+            (
+                ValueError,
+                "serial must be False for a unit that takes whole blocks, not True",
+                lambda: QuantizerUnit.of(config),
+            ),
+        ]
+    )

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from blockdot.hw import DotArray, DotUnit, QuantizerUnit, to_verilog
+from blockdot.hw import DotArray, DotUnit, QuantizerUnit, SerialQuantizerUnit, to_verilog
 from blockdot.hw.stream_unit import StreamUnit
 from blockdot.hw.verilog_header import verilog_header
 from blockdot.model import DotSpec
@@ -17,6 +17,7 @@ UNITS: list[StreamUnit] = [
     DotArray(DotSpec(block_size=2, accumulate="fp32"), rows=2, columns=3),
     QuantizerUnit(QuantizerSpec(block_size=2, scale="ue8m0", method="floor"), stages=0),
     QuantizerUnit(QuantizerSpec(block_size=2, input="fp16"), stages=2),
+    SerialQuantizerUnit(QuantizerSpec(block_size=2)),
 ]
 units = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 
@@ -149,3 +150,10 @@ def test_the_instance_can_be_copied(unit: StreamUnit) -> None:
     body = written.partition("module around")[2].partition("endmodule")[0]
     pins = re.findall(r"^    \.(\w+)\((\w+)\)", body, re.MULTILINE)
     assert sorted(pins) == sorted((port.name, port.name) for port in unit.ports)
+
+
+def test_a_serial_quantizer_says_what_a_block_is_and_what_its_latency_counts() -> None:
+    text = " ".join(verilog_header(SerialQuantizerUnit(QuantizerSpec(block_size=8), stages=2)))
+    assert "From reset on, every 8 numbers are a block." in re.sub(r"\s+", " ", text)
+    assert "Latency: 10 cycles" in text
+    assert "if its block comes without a gap" in re.sub(r"\s+", " ", text)

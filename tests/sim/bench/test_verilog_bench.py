@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from blockdot.base.external_tools import require_tools, verilator_environment
-from blockdot.hw import DequantizerUnit, DotUnit, QuantizerUnit, to_verilog
+from blockdot.hw import DequantizerUnit, DotUnit, QuantizerUnit, SerialQuantizerUnit, to_verilog
 from blockdot.hw.stream_unit import StreamUnit
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim import random
 from blockdot.sim.bench.verilog_bench import verilog_bench
 from blockdot.sim.drawn_stimulus import draw
+from blockdot.sim.serial_stimulus import as_played
 
 UNITS: list[StreamUnit] = [
     DotUnit(DotSpec(scale="ue5m3", block_size=4), stages=0),
@@ -20,12 +21,13 @@ UNITS: list[StreamUnit] = [
     QuantizerUnit(QuantizerSpec(scale="ue2m1", block_size=2), stages=1),
     QuantizerUnit(QuantizerSpec(scale="ue8m0", block_size=2, method="floor"), stages=0),
     DequantizerUnit(DequantizerSpec(scale="ue8m0", block_size=4), stages=2, flow="valid"),
+    SerialQuantizerUnit(QuantizerSpec(scale="ue2m1", block_size=4), flow="enable"),
 ]
 ICARUS = pytest.mark.skipif(not shutil.which("iverilog"), reason="needs Icarus Verilog: apt install iverilog")
 
 
 def bench(unit: StreamUnit, seed: int) -> str:
-    return verilog_bench(unit, draw(unit.spec, 200, seed=seed))
+    return verilog_bench(unit, as_played(unit.config, draw(unit.spec, 200, seed=seed)))
 
 
 def count_results(text: str) -> int:
