@@ -415,6 +415,7 @@ def area(
         utilisation=UTILISATION if utilisation is None else utilisation / 100,
         aspect=ASPECT if aspect is None else aspect,
         routed=route,
+        drawn=any(path.suffix == ".html" for path in output or ()),
         export=export,
         cache=build_dir / "synthesis",
         workers=workers,

@@ -1,6 +1,6 @@
 """One run of the price lab: which units are measured, on what, and the report that comes of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +15,17 @@ from ..synth.liberty import Library
 from ..synth.physical.cell_geometry import CellGeometry, geometry_of
 from ..synth.physical.detail_router import qrouter_version, require_stack
 from ..synth.physical.placement import ASPECT, UTILISATION, coloquinte_version, require_shape
+from ..synth.recipes import choose
 from .cost.area_delay import AreaDelayCurves, area_delay_curves
 from .cost.comparison import ORDERS, CostComparison, compare_costs
 from .cost.dask_cluster import Cluster
 from .cost.fpga_cost import FpgaCost, fpga
 from .cost.jobs import Measuring, Progress
 from .cost.measurement import seeds_of
-from .cost.placed_cost import WiredCost, export_placed, placed_costs
+from .cost.placed_cost import PLACED_RECIPE, WiredCost, export_placed, placed_costs
 from .cost.priced_unit import PricedUnit, kin_of
 from .cost.unit_energy import UnitEnergy, energies
+from .cost.unit_layout import UnitLayout, lay_out_units
 from .reports.cost_report import CostReport
 
 __all__ = ["PriceProgress", "PriceRequest", "price"]
@@ -54,6 +56,7 @@ class PriceRequest:
         utilisation: The part of a core that is cells.
         aspect: A core's height over its width.
         routed: Whether placed cells are routed in detail too.
+        drawn: Whether a layout of each unit is drawn, for a report that is a page.
         export: Folder for each unit's first netlist as it is placed, for other tools; None for none.
         cache: Folder in which results are kept and looked for.
         workers: Processes that work at once; the number of processors where it is None.
@@ -81,6 +84,7 @@ class PriceRequest:
     utilisation: float = UTILISATION
     aspect: float = ASPECT
     routed: bool = False
+    drawn: bool = False
     export: Path | None = None
     cache: Path | None = None
     workers: int | None = None
@@ -170,6 +174,7 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
     curves: list[tuple[AreaDelayCurves, ...]] = []
     powered: list[tuple[UnitEnergy, ...]] = []
     placed: list[tuple[WiredCost, ...]] = []
+    layouts: list[UnitLayout] = []
     for library in request.libraries:
         comparisons.append(
             compare_costs(
@@ -213,6 +218,8 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
         if request.cell_placements:
             doing = "placing and routing for" if request.routed else "placing for"
             placed.append(_placed(request, len(placed), **measuring(doing, library)))
+            if request.drawn:
+                layouts += _laid_out(request, len(placed) - 1)
     fitted: list[FpgaCost] = []
     if request.fpga_targets:
         doing = "placing and routing on" if request.placements else "synthesizing for"
@@ -226,7 +233,9 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
             cache=request.cache,
             progress=telling(f"{doing} {', '.join(request.fpga_targets)}"),
         )
-    return CostReport(tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted), tuple(placed))
+    return CostReport(
+        tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted), tuple(placed), tuple(layouts)
+    )
 
 
 def _placed(request: PriceRequest, number: int, **measuring: Unpack[Measuring]) -> tuple[WiredCost, ...]:
@@ -256,6 +265,21 @@ def _placed(request: PriceRequest, number: int, **measuring: Unpack[Measuring]) 
             aspect=request.aspect,
         )
     return tuple(costs)
+
+
+def _laid_out(request: PriceRequest, number: int) -> Iterator[UnitLayout]:
+    """Lay out each unit's first netlist on the library of that number, by the recipe that is placed."""
+    (recipe,) = choose([PLACED_RECIPE])
+    return lay_out_units(
+        request.units,
+        request.libraries[number],
+        request.geometries[number],
+        recipe,
+        order=seeds_of(request.orders, request.seed)[0],
+        utilisation=request.utilisation,
+        aspect=request.aspect,
+        routed=request.routed,
+    )
 
 
 def _alike(units: Sequence[PricedUnit]) -> list[list[PricedUnit]]:

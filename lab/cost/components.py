@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 from ...synth.netlist import Netlist
 
-__all__ = ["REST", "Part", "take_apart"]
+__all__ = ["REST", "Part", "module_roles", "take_apart"]
 
 REST: Final = "registers and control"
 """Role of what belongs to the unit itself, and to none of its components."""
@@ -81,6 +81,15 @@ def take_apart(rtlil: str, top: str) -> list[Part]:
         parts.append(Part(label, count, _described(modules[module]), _own_logic(modules, module)))
     parts.append(Part(REST, 1, _described(modules[top]), _own_logic(modules, top)))
     return parts
+
+
+def module_roles(rtlil: str, top: str) -> dict[str, str]:
+    """Return the role of each module of a unit, of several the first; `take_apart` says what that is."""
+    modules = {match[1]: match[2] for match in _MODULE.finditer(rtlil)}
+    roles = {top: REST}
+    for role, module in _instances(modules, top, ""):
+        roles.setdefault(module, role)
+    return roles
 
 
 def _instances(modules: dict[str, str], module: str, within: str) -> Iterator[tuple[str, str]]:

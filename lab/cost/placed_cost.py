@@ -23,25 +23,23 @@ from typing import Any, Final, Unpack
 from ...base.argument_checks import require_int
 from ...base.whole_files import write_whole
 from ...hw.config import UnitConfig
-from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
 from ...synth.metric import Metric
-from ...synth.netlist import Netlist
 from ...synth.physical.cell_geometry import CellGeometry
 from ...synth.physical.detail_router import qrouter_version, require_stack
 from ...synth.physical.exchange_files import PlacedFiles
-from ...synth.physical.layout import lay_out
-from ...synth.physical.placement import ASPECT, UTILISATION, CellPlacer, coloquinte_version
+from ...synth.physical.placement import ASPECT, UTILISATION, coloquinte_version
 from ...synth.recipes import choose, unvaried
 from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
 from .energy_workloads import LANES, Vectors, workloads
 from .jobs import Measuring, measure_all
-from .measurement import CostSample, MeasurementJob, emit, seeds_of
+from .measurement import CostSample, MeasurementJob, seeds_of
 from .placed_figures import PlacedFigures, Placing
 from .priced_unit import PricedUnit, bases_of
 from .routed_cost import RoutedCost, routed_cost
 from .unit_energy import energy_unit
+from .unit_layout import lay_out_units
 
 __all__ = [
     "CELL_PLACEMENTS",
@@ -350,26 +348,17 @@ def export_placed(
     """
     (recipe,) = choose([PLACED_RECIPE])
     folders: list[Path] = []
-    with Synthesizer(library) as synthesizer, CellPlacer() as placer:
-        for unit in units:
-            text, top = emit(unit, order)
-            mapped = synthesizer.map(Netlist(text, top), [recipe])[recipe.name]
-            (wires,) = lay_out(
-                mapped,
-                synthesizer.models,
-                geometry,
-                placer,
-                seeds=[1],
-                utilisation=utilisation,
-                aspect=aspect,
-            )
-            written = PlacedFiles(top, wires, synthesizer.models, utilisation, aspect)
-            place = folder / unit.name
-            place.mkdir(parents=True, exist_ok=True)
-            # What is made here is nowhere else to be had.
-            sources = {source.name: source.decoded for source in library.sources if source.folder is None}
-            files = {(top + name if name[0] == "." else name): text for name, text in written.files().items()}
-            for name, text in (files | dict(geometry.texts) | sources).items():
-                write_whole(place / name, text)
-            folders.append(place)
+    for layout in lay_out_units(
+        units, library, geometry, recipe, order=order, utilisation=utilisation, aspect=aspect
+    ):
+        top = layout.source.top
+        written = PlacedFiles(top, layout.estimate, layout.models, utilisation, aspect)
+        place = folder / layout.unit.name
+        place.mkdir(parents=True, exist_ok=True)
+        # What is made here is nowhere else to be had.
+        sources = {source.name: source.decoded for source in library.sources if source.folder is None}
+        files = {(top + name if name[0] == "." else name): text for name, text in written.files().items()}
+        for name, text in (files | dict(geometry.texts) | sources).items():
+            write_whole(place / name, text)
+        folders.append(place)
     return folders

@@ -12,9 +12,11 @@ from ..cost.comparison import CostComparison
 from ..cost.fpga_cost import FpgaCost
 from ..cost.placed_cost import WiredCost
 from ..cost.unit_energy import UnitEnergy
+from ..cost.unit_layout import UnitLayout
 from .cost_csv import cost_csv
 from .cost_markdown import cost_markdown
 from .cost_page import cost_page
+from .layout_picture import layout_records
 
 __all__ = [
     "FORMATS",
@@ -50,6 +52,7 @@ class CostReport:
         energies: The energies of the units with each, in the same order.
         fpga: What the units take of FPGAs.
         placed: What the units cost with their wires with each library, in the same order.
+        layouts: What is drawn on a page; no part of the record.
     """
 
     comparisons: tuple[CostComparison, ...]
@@ -57,6 +60,7 @@ class CostReport:
     energies: tuple[tuple[UnitEnergy, ...], ...] = ()
     fpga: tuple[FpgaCost, ...] = ()
     placed: tuple[tuple[WiredCost, ...], ...] = ()
+    layouts: tuple[UnitLayout, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole as JSON can hold it: schema `SCHEMA`, version `SCHEMA_VERSION`."""
@@ -88,7 +92,10 @@ class CostReport:
         """
         if ending not in FORMATS:
             raise ValueError(f"report must end in one of {', '.join(FORMATS)}, not {ending!r}")
-        return FORMATS[ending](self.to_dict())
+        record = self.to_dict()
+        if ending == ".html":
+            record["layouts"] = layout_records(self.layouts)
+        return FORMATS[ending](record)
 
 
 def read_report(path: Path) -> dict[str, Any]:

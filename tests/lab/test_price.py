@@ -105,8 +105,13 @@ def test_cells_are_placed_on_each_library_and_written_where_it_is_asked_for(monk
     def exported(_, library, geometry, folder, **options):
         calls.append(("exported", library, geometry, folder, options["order"]))
 
+    def drawn(_, library, geometry, recipe, **options):
+        calls.append(("drawn", library, geometry, recipe.name, options["order"], options["routed"]))
+        return [f"layout {len(calls)}"]
+
     monkeypatch.setattr("blockdot.lab.price.compare_costs", lambda *_, **__: "comparison")
     monkeypatch.setattr("blockdot.lab.price.placed_costs", placed)
+    monkeypatch.setattr("blockdot.lab.price.lay_out_units", drawn)
     monkeypatch.setattr("blockdot.lab.price.export_placed", exported)
     request = PriceRequest(
         units=SMALL,
@@ -115,12 +120,16 @@ def test_cells_are_placed_on_each_library_and_written_where_it_is_asked_for(monk
         seed=3,
         cell_placements=4,
         utilisation=0.6,
+        drawn=True,
         export=tmp_path,
     )
-    assert price(request).placed == (("cost 1",), ("cost 3",))
+    report = price(request)
+    assert report.placed == (("cost 1",), ("cost 4",))
+    assert report.layouts == ("layout 3", "layout 6")
     of_one = [
         ("placed", neutral(), request.geometries[0], 4, 0.6),
         ("exported", neutral(), request.geometries[0], tmp_path / "neutral", 6),
+        ("drawn", neutral(), request.geometries[0], "s1", 6, False),
     ]
     assert calls == of_one * 2
 

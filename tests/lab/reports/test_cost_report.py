@@ -213,6 +213,35 @@ def test_the_page_shows_figures_with_wires(report: CostReport, tmp_path: Path):
 
 
 @needs_chromium
+def test_the_page_shows_layouts_side_by_side(
+    report: CostReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    names = [cost.unit.name for cost in report.comparisons[0].costs[:2]]
+    drawn = [
+        {
+            "library": "neutral",
+            "unit": name,
+            "routed": routed,
+            "colours": {"tree": "#123456"},
+            "svg": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M1 2h3"/></svg>',
+        }
+        for name, routed in zip(names, (True, False), strict=True)
+    ]
+    monkeypatch.setattr("blockdot.lab.reports.cost_report.layout_records", lambda _: drawn)
+    path = tmp_path / "page.html"
+    path.write_text(report.text(".html"))
+    document, console = browse(path, tmp_path)
+    assert console == ""
+    shown = document[document.rindex('id="layouts"') : document.rindex('id="fpga"')]
+    assert shown.count('<path d="M1 2h3">') == 2
+    assert f"{names[0]}, neutral, routed wires" in shown
+    assert f"{names[1]}, neutral, estimated wires" in shown
+    assert shown.count("tree") == 1
+    # Data that are read by others have no pictures.
+    assert "layouts" not in report.to_dict()
+
+
+@needs_chromium
 def test_the_page_shows_what_was_placed(tmp_path: Path):
     unit = UnitChoices(accumulates=["none"], block_sizes=[2]).units()[0]
     cells, fmax = Summary(LOGIC_CELLS, (420.0, 424.0)), Summary(FMAX, (21.0, 22.5))
