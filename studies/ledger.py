@@ -24,16 +24,19 @@ from amaranth.hdl import Module
 from blockdot.base.external_tools import ToolError
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import OPTIMISE, UnitConfig
+from blockdot.hw.dequantizer_config import DequantizerConfig
 from blockdot.hw.hierarchy import Emitter
 from blockdot.hw.leaves.compressor import SumOfProducts
 from blockdot.hw.leaves.element import product_bits
 from blockdot.hw.plain_unit import ObviousUnit, SumUnit
+from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.hw.unit_grid import BLOCK_SIZES, SCALES, variants
 from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement import MeasurementJob, emit
 from blockdot.lab.cost.priced_unit import PricedUnit
-from blockdot.model import DotSpec
+from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
+from blockdot.model.quantizer import QuantizerMethod
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import AREA_RECIPES, DELAY_RECIPES, choose
 from blockdot.synth.yosys import SynthesisError, pyosys_version
@@ -49,6 +52,7 @@ __all__ = [
     "LedgerRow",
     "Rival",
     "adders",
+    "block_units",
     "by_recipe",
     "ledger_changes",
     "ledger_page",
@@ -103,7 +107,7 @@ class LedgerRow:
     """
 
     name: str
-    unit: UnitConfig
+    unit: PricedUnit
     orders: int = 1
     recipes: tuple[tuple[str, ...], tuple[str, ...]] = (("a2",), ("d1",))
 
@@ -140,7 +144,26 @@ def rows() -> list[LedgerRow]:
         LedgerRow("MXFP4 block, binary32 accumulator", UnitConfig(mxfp4, stages=1), ORDERS, whole),
         LedgerRow("the same in 5 stages", UnitConfig(mxfp4, stages=5), ORDERS, whole),
     ]
-    return [*found, *(LedgerRow(unit.name, unit) for unit in variants())]
+    return [*found, *(LedgerRow(unit.name, unit) for unit in (*variants(), *block_units()))]
+
+
+def block_units() -> list[QuantizerConfig | DequantizerConfig]:
+    """Return the main quantizers, which make blocks, and dequantizers, which make numbers of them again."""
+    ways: tuple[tuple[str, QuantizerMethod], ...] = (
+        ("ue4m3", "absmax"),
+        ("ue5m3", "absmax"),
+        ("ue4m3", "prevent_zero"),
+        ("ue4m3", "four_over_six"),
+        ("ue8m0", "floor"),
+    )
+    return [
+        *(QuantizerConfig(QuantizerSpec(scale=scale, method=method), stages=1) for scale, method in ways),
+        *(
+            QuantizerConfig(QuantizerSpec(scale=scale, method=method), stages=1, serial=True)
+            for scale, method in (ways[0], ways[-1])
+        ),
+        *(DequantizerConfig(DequantizerSpec(scale=scale), stages=1) for scale in ("ue4m3", "ue5m3")),
+    ]
 
 
 def adders() -> list[dict[str, Any]]:
@@ -255,8 +278,12 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
         "|---|---:|---:|",
     ]
     units: dict[tuple[str, int, int | None], dict[tuple[str, int], str]] = {}
+    blocks: list[str] = []
     for row in rows():
         cost = costs[row.name]
+        if not isinstance(row.unit, UnitConfig):
+            blocks.append(f"| `{row.name}` | {cost['area']:.0f} | {cost['delay']:.1f} |")
+            continue
         spec = row.unit.spec
         if row.name != row.unit.name:
             lines.append(f"| {row.name} | {cost['area']:.0f} | {cost['delay']:.1f} |")
@@ -292,6 +319,7 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
                 for scale in SCALES
             ),
         ]
+    lines += ["", "Quantizers and dequantizers:", "", "| | area | delay |", "|---|---:|---:|", *blocks]
     return "\n".join([*lines, ""])
 
 

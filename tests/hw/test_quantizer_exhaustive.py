@@ -4,15 +4,20 @@ What is left out depends on a block's size alone: finding the largest of more ma
 sums of more than two elements in ``four_over_six``.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from blockdot.hw import QuantizerUnit
+from blockdot.hw import QuantizerConfig, QuantizerUnit
 from blockdot.hw.config import Optimise
 from blockdot.model.quantizer import QuantizerMethod, QuantizerSpec
+from blockdot.sim import run
 from blockdot.sim.quantizer_stimulus import step_parts
+from blockdot.sim.serial_stimulus import SerialStimulus
+from blockdot.verify import compare
 
 Numbers = npt.NDArray[np.uint64]
 Make = Callable[[QuantizerUnit], Callable[..., dict[str, Numbers]]]
@@ -125,6 +130,33 @@ def test_every_number_under_every_scale(
     spec = of_two(scale, method)
     count = check(QuantizerUnit(spec, stages=0, optimise=optimise), made_of_gates, blocks(spec, 1))
     # Twice for every scale but those at the ends, and on average about half of all magnitudes.
+    assert count > spec.scale_format.largest_code << 14
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize(
+    ("scale", "method", "optimise"),
+    [
+        ("ue4m3", "absmax", "area"),
+        ("ue4m3", "prevent_zero", "delay"),
+        ("ue5m3", "absmax", "delay"),
+        ("ue8m0", "floor", "delay"),
+        ("ue8m0", "ceil", "area"),
+    ],
+)
+def test_every_number_under_every_scale_in_series(
+    scale: str, method: QuantizerMethod, optimise: Optimise, tmp_path: Path
+) -> None:
+    """The same blocks, one number after the other, into a serial quantizer."""
+    config = QuantizerConfig(of_two(scale, method), stages=1, optimise=optimise, serial=True)
+    spec, unit = config.spec, config.build()
+    count = 0
+    for x in chunks(itertools.chain(every_code(spec), blocks(spec, 1))):
+        stimulus = SerialStimulus(spec=spec, x=x.reshape(-1).astype(spec.input_format.dtype))
+        response = run(unit, stimulus, engine="cxxrtl", build_dir=tmp_path)
+        comparison = compare(config, stimulus, response, engine="cxxrtl")
+        assert comparison.equal, str(comparison)
+        count += len(x)
     assert count > spec.scale_format.largest_code << 14
 
 

@@ -30,20 +30,19 @@ def build_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "serial_quantize_fp32_e2m1_ue5m3_n2_prevent_zero_s2_delay",
         "serial_quantize_bf16_e2m1_ue8m0_n8_floor_s1_delay",
         "serial_quantize_fp16_e2m1_ue8m0_n2_ceil_s2",
-        "serial_quantize_fp16_e2m1_ue2m5_n4_absmax_s1_delay",
         "serial_quantize_bf16_e2m1_ue8m0_n16_absmax_s1",
     ],
 )
 def test_the_codes_are_the_model_s(name: str, seed: int) -> None:
     config = QuantizerConfig.parse(name)
-    stimulus = in_series(random(config.spec, 400 // config.spec.block_size, seed=seed))
+    stimulus = in_series(random(config.spec, 160 // config.spec.block_size, seed=seed))
     comparison = compare(config, stimulus, run(config.build(), stimulus, engine="pysim"), engine="pysim")
     assert comparison.equal, str(comparison)
     assert comparison.compared == stimulus.vectors
 
 
 def test_every_engine_gives_the_same_response_to_all_corners(build_dir: Path) -> None:
-    config = QuantizerConfig(QuantizerSpec(scale="ue2m1", block_size=2), stages=2, serial=True)
+    config = QuantizerConfig(QuantizerSpec(scale="ue2m0", block_size=2), stages=2, serial=True)
     drawn = random(config.spec, 100, seed=0)
     stimulus = in_series(dataclasses.replace(directed(config.spec), offer=drawn.offer, accept=drawn.accept))
     responses = []
@@ -112,9 +111,9 @@ def test_a_reset_in_a_block_forgets_what_was_taken() -> None:
 
 def test_no_fault_of_a_small_one_survives(seed: int) -> None:
     config = QuantizerConfig(QuantizerSpec(scale="ue2m0", block_size=2), stages=1, serial=True)
-    done = mutate(config, 25, seed=seed)
+    done = mutate(config, 12, seed=seed)
     assert done.count("survived") == 0
-    assert done.count("killed") > 15
+    assert done.count("killed") > 6
 
 
 def test_what_does_not_fit_is_refused() -> None:
