@@ -11,6 +11,7 @@ import typer
 
 from ..model import DotSpec
 from ..model.accumulate import ACCUMULATIONS
+from ..model.aligned_sum import RESULTS
 from ..model.dequantizer import DEQUANTIZER_OUTPUTS, DequantizerSpec, OutputName
 from ..model.formats import Rounding
 from ..model.quantize import METHODS
@@ -55,6 +56,7 @@ __all__ = [
     "OutputFormatOption",
     "PresetOption",
     "RandomBitsOption",
+    "ResultOption",
     "RoundingOption",
     "ScaleOption",
     "ScalesOption",
@@ -80,7 +82,16 @@ __all__ = [
     "require_unit",
 ]
 
-DOT_OPTIONS = ("--blocks", "--accumulate", "--guard", "--fraction", "--takes-c", "--preset", "--segment")
+DOT_OPTIONS = (
+    "--blocks",
+    "--accumulate",
+    "--guard",
+    "--fraction",
+    "--result",
+    "--takes-c",
+    "--preset",
+    "--segment",
+)
 """What only dot products have, of the options here."""
 
 _SPEC = "What is computed"
@@ -199,6 +210,21 @@ FractionOption = Annotated[
     typer.Option(
         "--fraction",
         help="With aligned: bits kept behind the point of the largest exponent.",
+        rich_help_panel=_SPEC,
+    ),
+]
+ResultOption = Annotated[
+    str,
+    typer.Option(
+        "--result",
+        metavar="|".join(RESULTS),
+        help="What results are: "
+        + "; ".join(
+            f"with {name}: {', '.join(one.sum_formats + one.end_formats)}"
+            for name, one in ((name, ACCUMULATIONS[name]) for name in ACCUMULATIONS)
+            if len(one.sum_formats + one.end_formats) > 1
+        )
+        + ".",
         rich_help_panel=_SPEC,
     ),
 ]
@@ -384,6 +410,7 @@ def make_spec(
     accumulate: Accumulate,
     guard: int,
     fraction: int = 35,
+    result: str = "binary32",
     takes_c: bool = False,
     preset: str | None = None,
     given: Collection[str] = (),
@@ -398,6 +425,7 @@ def make_spec(
         accumulate: The accumulation.
         guard: Guard bits of ``exact``.
         fraction: Bits kept by ``aligned``.
+        result: What results are.
         takes_c: Whether sums start at C.
         preset: A published tensor core instead.
         given: The options on the command line.
@@ -416,6 +444,7 @@ def make_spec(
         accumulate=accumulate,
         guard=guard,
         fraction=fraction,
+        result=result,
         takes_c=takes_c,
     )
 
@@ -493,6 +522,7 @@ def require_preset_alone(given: Collection[str], *more: str) -> None:
         "--accumulate",
         "--guard",
         "--fraction",
+        "--result",
         *more,
     )
     for name in said:

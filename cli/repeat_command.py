@@ -53,7 +53,7 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
 
     spec = config.spec
     flags: dict[str, object] = {}
-    if (spec.term_size, spec.zero_exponent, spec.result) != (UNIT, ZERO_EXPONENT, "binary32"):
+    if (spec.term_size, spec.zero_exponent) != (UNIT, ZERO_EXPONENT):
         # No option tells these: only the name of a tensor core does.
         plain = replace(spec, takes_c=False)
         preset = next((name for name, one in PRESETS.items() if one.spec == plain), None)
@@ -72,6 +72,8 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
         }
         if spec.accumulate == "aligned":
             flags["--fraction"] = spec.fraction
+        if spec.result != "binary32":
+            flags["--result"] = spec.result
     words = _words(flags, config)
     if spec.takes_c:
         words.append("--takes-c")

@@ -119,6 +119,18 @@ def _nearest_binary16(values: _Doubles) -> npt.NDArray[np.float32]:
         return values.astype(np.float16).astype(np.float32)
 
 
+def _nearest_bfloat16(values: _Doubles) -> npt.NDArray[np.float32]:
+    """Round once to bfloat16, ties to even."""
+    # To odd first, with 16 bits more: the rounding to the nearest is then the only one that counts.
+    rounded = _toward_zero(values)
+    bits = rounded.view(np.uint32)
+    bits |= rounded != values
+    bits += np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    bits &= np.uint32(0xFFFF0000)
+    rounded[np.isnan(values)] = np.nan
+    return rounded
+
+
 @dataclass(frozen=True)
 class FloatFields:
     """The fields of a number whose bias and special codes are those of IEEE 754.
@@ -149,7 +161,7 @@ class FloatFields:
 
 @dataclass(frozen=True)
 class ResultFormat:
-    """What totals are rounded to, and sums kept in.
+    """What totals, or sums at their end, are rounded to.
 
     Attributes:
         meaning: The same in a few words.
@@ -176,6 +188,8 @@ class ResultFormat:
         """Return the bits of numbers of this format, as a unit gives them."""
         if self.bits == 32:
             return results.view(np.uint32)
+        if self.fields.exponent_bits == 8:
+            return results.view(np.uint32) >> np.uint32(16)
         with np.errstate(over="ignore"):
             return results.astype(np.float16).view(np.uint16).astype(np.uint32)
 
@@ -183,6 +197,8 @@ class ResultFormat:
         """Return the numbers of bits that a unit gave; every NaN is 0x7FC00000."""
         if self.bits == 32:
             return codes.view(np.float32)
+        if self.fields.exponent_bits == 8:
+            return canonical((codes << np.uint32(16)).view(np.float32))
         return canonical(codes.astype(np.uint16).view(np.float16).astype(np.float32))
 
 
@@ -200,6 +216,9 @@ RESULTS: Final[dict[str, ResultFormat]] = {
     ),
     "binary16": ResultFormat(
         "binary16, to nearest, ties to even", FloatFields(5, 10), True, "binary16", 16, _nearest_binary16
+    ),
+    "bfloat16": ResultFormat(
+        "bfloat16, to nearest, ties to even", FloatFields(8, 7), True, "bfloat16", 16, _nearest_bfloat16
     ),
 }
 """By name."""

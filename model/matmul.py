@@ -62,9 +62,8 @@ def matmul(
     check_operands(spec, A, B)
     start = check_c(spec, A, B, C)
     unit_size = spec.unit_size if spec.accumulate == "aligned" and spec.term_size != 1 else spec.block_size
-    return scaled(
-        product_of(spec, MatmulOperand(A, unit_size), MatmulOperand(B, unit_size), tiling).run(start), A, B
-    )
+    sums = product_of(spec, MatmulOperand(A, unit_size), MatmulOperand(B, unit_size), tiling).run(start)
+    return scaled(spec.rounded_at_end(sums), A, B)
 
 
 def check_operands(spec: DotSpec, A: BlockTensor, B: BlockTensor) -> int:

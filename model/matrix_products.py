@@ -35,7 +35,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .aligned_sum import read_exponents, term_supports
+from .aligned_sum import RESULTS, read_exponents, term_supports
 from .fast.decoder import Decoder
 from .fast.staircases import loops
 from .fixed_point import canonical
@@ -404,7 +404,11 @@ class RoundedProduct(MatrixProduct[list[_Unit]]):
             # More arrays are worked with.
             self.tile = max(1, self.tile[0] // 2), max(1, self.tile[1] // 2)
         # What a unit computes on its own.
-        self.alone = spec if spec.accumulate == "exact" else replace(spec, accumulate="none", takes_c=False)
+        self.alone = (
+            spec
+            if spec.accumulate == "exact"
+            else replace(spec, accumulate="none", result="binary32", takes_c=False)
+        )
 
     def _side(self, index: int, rows: slice) -> list[_Unit]:
         return self._operand(index).units(rows, self.plan, transposed=bool(index))
@@ -647,7 +651,7 @@ class CompiledAlignedProduct(MatrixProduct[_AlignedSide]):
         least = sum(fmt.least_exponent for fmt in spec.scales)
         return (
             product.dtype == np.float32
-            and spec.result == "binary32"
+            and spec.sum_format is RESULTS["binary32"]
             and not spec.takes_c
             and least - 2 * spec.fraction >= -126
             and spec.aligned_sum(()).narrow

@@ -69,9 +69,10 @@ class DotSpec:
             reads 16.
         zero_exponent: The exponent that ``aligned`` reads for what is exactly zero: from -255 to -15. Without
             effect on the others, where it reads -139.
-        result: What ``aligned`` rounds its sums to: ``binary32`` or ``e8m13`` (binary32 with 13 fraction
-            bits), both toward zero, or ``binary16``, to nearest even. Without effect on the others, where it
-            reads ``binary32``.
+        result: What results are: ``binary32``; or ``e8m13`` (binary32 with 13 fraction bits), ``binary16``
+            or ``bfloat16``. ``aligned`` rounds each of its sums to ``binary32`` or ``e8m13`` toward zero, or
+            to ``binary16``, to nearest even. To ``bfloat16`` it rounds at the end of a sum alone, to nearest
+            even, as ``fp32`` does to ``binary16`` and ``bfloat16``. The others give ``binary32``.
         takes_c: Whether a sum starts at a number C of its own instead of at zero: the C of the matrix
             instructions, whose result is A times B plus C. Not for ``none``, which has no sums.
 
@@ -148,7 +149,6 @@ class DotSpec:
             object.__setattr__(self, "fraction", 35)
             object.__setattr__(self, "term_size", UNIT)
             object.__setattr__(self, "zero_exponent", ZERO_EXPONENT)
-            object.__setattr__(self, "result", "binary32")
         self._check_terms()
 
     def _check_terms(self) -> None:
@@ -157,8 +157,11 @@ class DotSpec:
             raise ValueError(f"term_size must be 1 or {UNIT}, not {self.term_size}")
         if not -255 <= self.zero_exponent <= -15:
             raise ValueError(f"zero_exponent must be from -255 to -15, not {self.zero_exponent}")
-        if self.result not in RESULTS:
-            raise ValueError(f"result must be one of {', '.join(RESULTS)}, not {self.result!r}")
+        accumulation = ACCUMULATIONS[self.accumulate]
+        results = accumulation.sum_formats + accumulation.end_formats
+        if self.result not in results:
+            rule = f"one of {', '.join(results)}" if len(results) > 1 else results[0]
+            raise ValueError(f"result must be {rule} for accumulate={self.accumulate!r}, not {self.result!r}")
         scales = [fmt.name for fmt in self.scales]
         if formats.NO_SCALE.name in scales:
             if len(set(scales)) > 1:
@@ -181,8 +184,8 @@ class DotSpec:
 
         ``AxB`` where the formats of a and b differ; ``_b4`` after the block size where `blocks` is not
         1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16; where it is
-        ``aligned``, what is not as by default: ``_f30``, ``_t1`` for a `term_size` of 1, ``_z133`` for a
-        `zero_exponent` of -133, and `result`; and last ``_c`` where sums start at C.
+        ``aligned``, what is not as by default: ``_f30``, ``_t1`` for a `term_size` of 1 and ``_z133`` for a
+        `zero_exponent` of -133; then `result` where it is not ``binary32``, and ``_c`` where sums start at C.
         """
         element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
         scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
@@ -266,14 +269,19 @@ class DotSpec:
         return RESULTS[self.result]
 
     @property
+    def rounds_at_end(self) -> bool:
+        """Whether a binary32 sum is rounded once more, at its end, to `result`."""
+        return self.result in ACCUMULATIONS[self.accumulate].end_formats
+
+    @property
     def sum_format(self) -> ResultFormat:
         """What sums are kept in between two groups; those of ``exact`` are no numbers of a format."""
-        return self.result_format
+        return RESULTS["binary32" if self.rounds_at_end else self.result]
 
     @property
     def c_format(self) -> ResultFormat:
         """The format of C: binary32, or that of ``aligned`` sums that are kept in binary16."""
-        return RESULTS["binary16" if self.result == "binary16" else "binary32"]
+        return RESULTS["binary16" if self.sum_format is RESULTS["binary16"] else "binary32"]
 
     @property
     def accumulates(self) -> bool:
@@ -362,8 +370,8 @@ class DotSpec:
 
         Returns:
             binary32 results: shape (..., groups) for ``none``, else (...): groups are accumulated in
-            ascending order. Every NaN is 0x7FC00000. Those of ``e8m13`` and ``binary16`` are binary32 numbers
-            that these formats have.
+            ascending order. Every NaN is 0x7FC00000. Those of ``e8m13``, ``binary16`` and ``bfloat16`` are
+            binary32 numbers that these formats have.
 
         Raises:
             TypeError: If codes are not integers, or `c` is not float32.
@@ -416,7 +424,13 @@ class DotSpec:
             for chunk in self._group_chunks(part):
                 accumulator.add(*chunk)
             results[start : start + step] = accumulator.result()
-        return results.reshape(lead)
+        return self.rounded_at_end(results.reshape(lead))
+
+    def rounded_at_end(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what results are made of sums: these, or what they are rounded to at their end."""
+        if not self.rounds_at_end:
+            return sums
+        return canonical(self.result_format.rounded(sums.astype(np.float64)))
 
     def result_bits(self, *codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint32]:
         """Compute what the unit computes, as the bits that it gives.
@@ -522,7 +536,7 @@ class DotSpec:
             fraction=self.fraction,
             largest_term=largest,
             zero_exponent=self.zero_exponent,
-            result=self.result_format,
+            result=self.sum_format,
         )
 
     def aligned_terms(

@@ -5,6 +5,7 @@ works in floating point, nor with the hardware: a third account of the contract,
 what went on on the way: what cancelled, what was shifted how far, what was rounded how.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model import DotSpec, Format
+from ..model.aligned_sum import ResultFormat
 from ..sim.stimulus import Stimulus
 from .accumulation_checks import ACCUMULATION_CHECKS
 
@@ -35,7 +37,7 @@ __all__ = [
     "number_of",
     "replay",
     "rounded_group",
-    "rounded_sum",
+    "rounded_to",
     "unit_exponent",
 ]
 
@@ -105,9 +107,8 @@ def chop(value: int, unit: int) -> Rounded:
     return _round(value, unit, to_zero=True)
 
 
-def rounded_sum(spec: DotSpec, value: int, unit: int) -> Rounded:
-    """Round ``value * 2**unit`` to what sums of ``aligned`` are kept in, and return that as binary32."""
-    result = spec.result_format
+def rounded_to(result: ResultFormat, value: int, unit: int) -> Rounded:
+    """Round ``value * 2**unit`` to a format, and return that as binary32."""
     room, least = result.fields.fraction_bits, result.least_exponent - result.fields.fraction_bits
     magnitude = abs(value)
     if not magnitude:
@@ -447,6 +448,10 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
                 result = Rounded(_special_bits(now.special))
             elif change.result is None:
                 result = nearest(now.value, unit)
+            elif spec.rounds_at_end:
+                # A zero keeps its sign.
+                rounded = rounded_to(spec.result_format, now.value, unit)
+                result = dataclasses.replace(rounded, bits=rounded.bits | now.bits & SIGN_BIT)
             else:
                 result = Rounded(now.bits, change.result.kind, change.result.carry)
         yield TracedStep(

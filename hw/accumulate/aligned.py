@@ -11,6 +11,7 @@ from ..leaves.product_term import significand_product_bits
 from ..leaves.scale import AlignedExponents
 from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
+from ..steps.narrowing import narrowed
 from ..steps.records import Accumulating, Magnitudes, ProductTerms, Result, Step
 from ..steps.terms import TermForm, magnitude_steps
 from .accumulator import Accumulator
@@ -72,7 +73,7 @@ class AddTermsStep(Step[Accumulating[Magnitudes] | Accumulating[ProductTerms], R
         with m.If(before.enable):
             m.d.sync += accumulator.eq(adder.result)
         # A binary32 of fewer fraction bits has zeros for the others.
-        zeros = form.spec.result_format.bits - bits
+        zeros = form.spec.sum_format.bits - bits
         return Result(Cat(Const(0, zeros), accumulator) if zeros else accumulator)
 
     def _adder(self) -> AlignedAdder:
@@ -97,14 +98,14 @@ def _product_plan(form: DatapathForm) -> DatapathPlan:
         "term": terms.magnitude_bits + 1,
         "aligned_sum": terms.sum_bits,
     }
-    return DatapathPlan([*steps, AddTermsStep(form, terms)], widths, terms.numbers)
+    return DatapathPlan([*steps, AddTermsStep(form, terms), *narrowed(form)], widths, terms.numbers)
 
 
 def _plan(form: DatapathForm) -> DatapathPlan:
     spec = form.spec
     if spec.term_size == 1:
         return _product_plan(form)
-    result = spec.result_format
+    result = spec.sum_format
     bias = result.fields.bias
     exponents = AlignedExponents.of_factors(spec.scales, spec.zero_exponent, bias=bias)
     terms = TermForm(form=form, lanes=spec.unit_size, aligned=exponents, bias=bias)
@@ -120,7 +121,7 @@ def _plan(form: DatapathForm) -> DatapathPlan:
         starts_anywhere=spec.takes_c,
     )
     return DatapathPlan(
-        [*magnitude_steps(terms), AddTermsStep(form, aligned)],
+        [*magnitude_steps(terms), AddTermsStep(form, aligned), *narrowed(form)],
         terms.widths | {"aligned_sum": aligned.sum_bits},
         aligned.numbers,
     )

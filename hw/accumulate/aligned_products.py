@@ -75,7 +75,7 @@ def aligned_products(spec: DotSpec) -> AlignedProducts:
     scales; its point stands behind the mantissas of all of them.
     """
     factors = spec.elements + spec.scales
-    result = spec.result_format
+    result = spec.sum_format
     bias = result.fields.bias
     magnitude = spec.largest_scale_significand
     for fmt in spec.elements:

@@ -13,6 +13,7 @@ from ..leaves.multiply import SavedProduct
 from ..leaves.round import BINARY32, FRACTION_BITS, NumberRange
 from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
+from ..steps.narrowing import narrowed
 from ..steps.records import Accumulating, Normalised, Record, Result, SavedSum, SavedSums, Step
 from ..steps.rounding import RoundStep, normalised_group, number_specials, term_numbers
 from ..steps.terms import CompressStep, ProductStep, TermForm
@@ -233,7 +234,7 @@ def _fused(form: DatapathForm) -> DatapathPlan | None:
         steps += [tree, SavedProductStep(terms, numbers, tree)]
     else:
         steps.append(CompressStep(terms, sum_bits=FusedAdder.width(numbers)))
-    return DatapathPlan([*steps, FusedStep(form, numbers)], terms.widths, numbers)
+    return DatapathPlan([*steps, FusedStep(form, numbers), *narrowed(form)], terms.widths, numbers)
 
 
 def _plan(form: DatapathForm) -> DatapathPlan:
@@ -248,7 +249,7 @@ def _plan(form: DatapathForm) -> DatapathPlan:
         steps += [UnpackStep(group.round), AddOperandStep(form)]
     else:
         steps += [OperandStep(numbers), AddOperandStep(form)]
-    return DatapathPlan(steps, group.widths, numbers)
+    return DatapathPlan([*steps, *narrowed(form)], group.widths, numbers)
 
 
 FP32 = Accumulator(plan=_plan)

@@ -45,6 +45,8 @@ class Accumulation:
         sums: Makes sums of a specification, an array of that shape; None where each group gives a result.
         guard: Whether a sum holds ``2**guard`` blocks; without that, as many as there are.
         fraction: Whether `DotSpec.fraction` has an effect.
+        sum_formats: What sums may be kept in, by the names of `RESULTS`; fixed point counts as binary32.
+        end_formats: What binary32 sums may be rounded to at their end, likewise.
         starts_at_c: Whether a sum may start at C, see `DotSpec.takes_c`: its sums are `StartedSums` then.
     """
 
@@ -52,6 +54,8 @@ class Accumulation:
     sums: "Callable[[DotSpec, tuple[int, ...]], GroupSums] | None"
     guard: bool = False
     fraction: bool = False
+    sum_formats: tuple[str, ...] = ("binary32",)
+    end_formats: tuple[str, ...] = ()
     starts_at_c: bool = False
 
 

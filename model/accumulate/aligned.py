@@ -93,4 +93,11 @@ def _sums(spec: "DotSpec", shape: tuple[int, ...]) -> AlignedSums | AlignedProdu
     return AlignedProductSums(spec, shape) if spec.term_size == 1 else AlignedSums(spec, shape)
 
 
-ALIGNED = Accumulation(meaning="as in tensor cores", sums=_sums, fraction=True, starts_at_c=True)
+ALIGNED = Accumulation(
+    meaning="as in tensor cores",
+    sums=_sums,
+    fraction=True,
+    sum_formats=("binary32", "e8m13", "binary16"),
+    end_formats=("bfloat16",),
+    starts_at_c=True,
+)

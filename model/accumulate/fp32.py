@@ -42,4 +42,6 @@ class Fp32Sums:
         return canonical(self._sum)
 
 
-FP32 = Accumulation(meaning="binary32 addition", sums=Fp32Sums, starts_at_c=True)
+FP32 = Accumulation(
+    meaning="binary32 addition", sums=Fp32Sums, end_formats=("binary16", "bfloat16"), starts_at_c=True
+)

@@ -218,7 +218,11 @@ def test_what_goes_with_what():
 
     refused("term_size must be 1 or 16, not 8", accumulate="aligned", term_size=8)
     refused("zero_exponent must be from -255 to -15, not 0", accumulate="aligned", zero_exponent=0)
-    refused("result must be one of binary32, e8m13, binary16, not 'fp8'", accumulate="aligned", result="fp8")
+    refused(
+        "result must be one of binary32, e8m13, binary16, bfloat16 for accumulate='aligned', not 'fp8'",
+        accumulate="aligned",
+        result="fp8",
+    )
     refused("scale must be a format for accumulate='fp32', not 'none'", accumulate="fp32", scale="none")
     refused(
         "scale must be none for both of a and b or for neither, not none and ue4m3",
@@ -234,8 +238,12 @@ def test_what_goes_with_what():
         term_size=1,
     )
     # Without effect on the others, where they read as by default.
-    assert DotSpec(accumulate="fp32", term_size=1, zero_exponent=-20, result="e8m13") == DotSpec(
-        accumulate="fp32"
+    assert DotSpec(accumulate="fp32", term_size=1, zero_exponent=-20) == DotSpec(accumulate="fp32")
+    # Unlike those it would change what is computed.
+    refused(
+        "result must be one of binary32, binary16, bfloat16 for accumulate='fp32', not 'e8m13'",
+        accumulate="fp32",
+        result="e8m13",
     )
     spec, a = DotSpec.preset("hopper-e4m3"), np.zeros((1, 1, 32), np.uint8)
     with pytest.raises(ValueError, match=r"^a_scale must not be given for e4m3_none_n32_aligned_"):

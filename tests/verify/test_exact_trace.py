@@ -18,6 +18,9 @@ SPECS = [
     DotSpec(accumulate="aligned", blocks=4, fraction=12),
     *(DotSpec(scale="ue8m0", block_size=4, accumulate=how, takes_c=True) for how in ACCUMULATES[1:]),
     DotSpec.parse("e4m3_none_n4_aligned_f13_t1_z133_e8m13_c"),
+    DotSpec(scale="ue8m0", block_size=4, accumulate="fp32", result="bfloat16"),
+    DotSpec(scale="ue4m3", block_size=4, accumulate="fp32", result="binary16", takes_c=True),
+    DotSpec(scale="ue4m3", block_size=4, accumulate="aligned", result="bfloat16"),
     DotSpec.parse("fp16_none_n2_aligned_f23_t1_z20_binary16_c"),
 ]
 

@@ -20,7 +20,7 @@ from ..exact_trace import (
     TracedTerm,
     exponent_of,
     number_of,
-    rounded_sum,
+    rounded_to,
 )
 from ..proofs.description_text import DescriptionModule, aligned_exponents
 from ..proofs.steps import StepNetlist
@@ -73,9 +73,7 @@ def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     unit = arrival.unit
     spec = arrival.spec
     own = (
-        max(exponent_of(before.bits), spec.result_format.least_exponent)
-        if before.value
-        else spec.zero_exponent
+        max(exponent_of(before.bits), spec.sum_format.least_exponent) if before.value else spec.zero_exponent
     )
     values: list[tuple[int, int, int | None]] = [(before.value, own, None), *arrival.terms()]
     drop = max(max(exponent for _, exponent, _ in values) - arrival.spec.fraction - unit, 0)
@@ -87,7 +85,7 @@ def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     special = before.special + arrival.special
     if special:
         return TracedChange(TracedSum(special=special), arrival.special, terms=terms)
-    addition = rounded_sum(spec, sum(term.value - term.cut for term in terms), unit)
+    addition = rounded_to(spec.sum_format, sum(term.value - term.cut for term in terms), unit)
     if addition.bits & ~SIGN_BIT == INFINITY:
         infinite = TracedSum(special=-math.inf if addition.bits & SIGN_BIT else math.inf)
         return TracedChange(infinite, arrival.special, addition=addition, result=addition, terms=terms)

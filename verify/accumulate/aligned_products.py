@@ -148,7 +148,7 @@ def describe_scaled(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segm
 def add_products(m: DescriptionModule, spec: DotSpec) -> None:
     """Describe the sum of products: each at its own exponent, cut off at the largest one."""
     factors = spec.elements + spec.scales
-    result = spec.result_format
+    result = spec.sum_format
     bias, kept = result.fields.bias, spec.fraction
     count = spec.blocks * spec.block_size
     width = m.inputs["magnitude_0"]
@@ -206,7 +206,7 @@ class AlignedProductBins(AlignedBins):
         super().__init__(spec.fraction + 2)
         self._spec = spec
         self._unit = unit_exponent(spec)
-        result = spec.result_format
+        result = spec.sum_format
         count = spec.blocks * spec.block_size
         cut_below = min(reach.lowest, spec.zero_exponent) - spec.fraction
         least_sum = max(result.least_exponent, reach.quantum, cut_below)
@@ -247,7 +247,7 @@ class AlignedProductBins(AlignedBins):
 
     @staticmethod
     def _narrow(reach: Reachable) -> str:
-        spec, room = reach.spec, reach.spec.result_format.fields.fraction_bits
+        spec, room = reach.spec, reach.spec.sum_format.fields.fraction_bits
         # The bits of several products together: those behind the point, and those before it.
         if min(spec.fraction, reach.top - reach.quantum) > room:
             return ""
@@ -260,7 +260,7 @@ class AlignedProductBins(AlignedBins):
         return f"{NOT_DRIVEN}the largest group is below 2^{reach.top + 1}"
 
     def _inexact(self, sign: str, kind: str) -> str:
-        return f"{sign} result rounded: {kind}" if self._spec.result_format.nearest else f"{sign} result cut"
+        return f"{sign} result rounded: {kind}" if self._spec.sum_format.nearest else f"{sign} result cut"
 
     def _zeros(self, step: TracedStep, largest: int) -> Iterator[str]:
         if any(term.scales is not None and term.scales > largest for term in step.terms):
@@ -275,7 +275,7 @@ class AlignedProductBins(AlignedBins):
 
 def _least_result(spec: DotSpec) -> int:
     """Return the exponent of the least number that a sum can be."""
-    return spec.result_format.least_exponent - spec.result_format.fields.fraction_bits
+    return spec.sum_format.least_exponent - spec.sum_format.fields.fraction_bits
 
 
 def _zero_exponents(spec: DotSpec) -> tuple[int, int]:
@@ -305,9 +305,9 @@ def product_sums(make: SumMaker) -> Iterator[DirectedSum]:
     # The least product there is, beside a zero times the largest number.
     which, _ = _zero_exponents(spec)
     # The largest scales under which a largest product is no infinite sum.
-    top = max(min(scales[1], spec.result_format.fields.bias - 1 - high), scales[0])
+    top = max(min(scales[1], spec.sum_format.fields.bias - 1 - high), scales[0])
     # A sum, and then zeros alone under scales far above it.
-    normal = min(max(scales[0], spec.result_format.least_exponent - low), top)
+    normal = min(max(scales[0], spec.sum_format.least_exponent - low), top)
     for scale in sorted({top, (top + normal) // 2, scales[1]}):
         yield DirectedSum([group({0: (low, 1), 1: (high, 1)}, normal), group({}, scale)])
     # Sums of many bits, just below 4, of which a part is cut off.

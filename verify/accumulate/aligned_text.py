@@ -11,7 +11,7 @@ __all__ = ["add_terms", "before_reading", "keep_sum"]
 
 def before_reading(m: DescriptionModule, spec: DotSpec, zero: int) -> ResultFormat:
     """Add the sum so far, and the exponent that it reads, biased as its format's; return the format."""
-    result = spec.result_format
+    result = spec.sum_format
     bits, room = result.fields.bits, result.fields.fraction_bits
     m.add(f"reg [{bits - 1}:0] accumulator;")
     start = kept_c(spec.c_format.fields, result.fields) if "c" in m.inputs else f"{bits}'d0"
@@ -41,7 +41,7 @@ def add_terms(
         bits: Width of the widest term, shifted up.
         whole: Width of the sum, signed.
     """
-    result, kept = spec.result_format, spec.fraction
+    result, kept = spec.sum_format, spec.fraction
     room, width = result.fields.fraction_bits, result.fields.bits
     field = f"before[{width - 2}:{room}]"
     own = ("own", f"{{{field} != 0, before[{room - 1}:0]}}", room, "before_exponent", f"before[{width - 1}]")
@@ -72,7 +72,7 @@ def keep_sum(m: DescriptionModule, spec: DotSpec, *, highest: int, lowest: int =
 
     That is so of sums that start at zero.
     """
-    result = spec.result_format
+    result = spec.sum_format
     width, room = result.fields.bits, result.fields.fraction_bits
     top = result.fields.infinity_field
     for which in () if spec.takes_c else ("before", "following"):

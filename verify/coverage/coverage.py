@@ -9,6 +9,7 @@ from ...sim.stimulus import Stimulus, UnitStimulus
 from ...sim.stream_rules import Response
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .bins import Bin, BinGroup, MetBins, StimulusView
+from .end_bins import EndBins
 from .input_bins import CancellationBins, CodeBins, LaneBins, ScaleShiftBins, SpecialBins, SumBins
 from .reach import NOT_DRIVEN, Reachable
 from .start_bins import StartBins
@@ -36,6 +37,8 @@ def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]
     groups += [
         *ACCUMULATION_CHECKS[spec.accumulate].bins(reach),
     ]
+    if spec.rounds_at_end:
+        groups.append(EndBins(reach))
     if spec.takes_c:
         for group in groups[first_of_sums:]:
             # What is said of sums is said of those that start at zero.

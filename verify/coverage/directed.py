@@ -16,6 +16,7 @@ from ...sim.stimulus import Stimulus, StimulusSource, negated, random
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .bins import Bin
 from .coverage import Coverage
+from .end_bins import end_sums
 from .input_bins import code_classes
 from .reach import Reachable, cancellations, deepest_run
 from .sum_maker import (
@@ -208,6 +209,8 @@ def _candidates(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
     yield from _powers_of_two(make)
     yield from _rounded(make)
     yield from ACCUMULATION_CHECKS[make.spec.accumulate].sums(make, reach)
+    if make.spec.rounds_at_end:
+        yield from end_sums(make)
     if make.spec.takes_c:
         yield from _starts(make)
 

@@ -131,6 +131,8 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                     "binary32 of an exact number, nearest, ties to even",
                     group,
                 )
+            case "narrow":
+                yield leaf("narrow result", "every binary32: the nearest of the format, ties to even", group)
             case "term":
                 yield leaf(
                     "element product",

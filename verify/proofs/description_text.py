@@ -99,7 +99,7 @@ class AlignedReading:
 
 def aligned_exponents(spec: DotSpec) -> AlignedReading:
     """Return the exponents that terms under scales read as in ``aligned``, biased as the result's."""
-    bias = spec.result_format.fields.bias
+    bias = spec.sum_format.fields.bias
     fields = [[field - fmt.bias for s, field in scale_rows(fmt).values() if s] for fmt in spec.scales]
     return AlignedReading(
         bias + sum(map(min, fields)), bias + sum(map(max, fields)), bias + spec.zero_exponent

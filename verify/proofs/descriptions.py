@@ -18,6 +18,7 @@ from ...model import DotSpec
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .description_text import (
     BIAS,
+    BINARY32,
     NAN,
     DescriptionModule,
     aligned_exponents,
@@ -89,6 +90,8 @@ def describe(
             _join(module, spec)
         case "normalise":
             _round(module, spec, steps)
+        case "narrow":
+            _narrow(module, spec)
         case _:
             own = ACCUMULATION_CHECKS[spec.accumulate].steps
             if name not in own:
@@ -321,6 +324,19 @@ def _join(m: DescriptionModule, spec: DotSpec) -> None:
         m.wire(f"wide_{j}", width, f"$signed(i_window_{j})", signed=True)
     m.lines.sort(key=lambda line: "joined" in line)
     m.give("window", "joined")
+
+
+def _narrow(m: DescriptionModule, spec: DotSpec) -> None:
+    fields = spec.result_format.fields
+    m.wire("field", 8, "i_result[30:23] == 0 ? 8'd1 : i_result[30:23]")
+    m.wire("significand", 24, "{i_result[30:23] != 0, i_result[22:0]}")
+    exponent = f"$signed({{1'b0, field}}) - 14'sd{BIAS + BINARY32.fraction_bits}"
+    size = binary32(m, "significand", 24, exponent, nearest=True, fields=fields)
+    infinity = fields.infinity_field << fields.fraction_bits
+    bits = fields.bits - 1
+    nan = f"{fields.bits}'h{infinity | 1 << fields.fraction_bits - 1:x}"
+    finite = f"i_result[30:23] == 255 ? {bits}'h{infinity:x} : {size}"
+    m.give("result", f"i_result[30:0] > 31'h7f800000 ? {nan} : {{i_result[31], {finite}}}")
 
 
 def _round(m: DescriptionModule, spec: DotSpec, steps: Sequence[StepNetlist]) -> None:

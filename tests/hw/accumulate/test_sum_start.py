@@ -6,8 +6,7 @@ from blockdot.hw.accumulate.fused_adder import FusedAdder
 from blockdot.hw.leaves.round import NumberRange
 from blockdot.hw.verilog_header import verilog_header
 from blockdot.model import DotSpec
-from blockdot.sim import random, run
-from blockdot.verify.compare import compare
+from unit_bits import assert_bits_of_the_model
 
 UNITS = (
     # The small adder, the fast one, and the fused one.
@@ -32,11 +31,7 @@ UNITS = (
 @pytest.mark.one_in(13)
 @pytest.mark.parametrize("name", UNITS)
 def test_a_unit_gives_the_bits_of_the_model(name: str, seed: int) -> None:
-    config = UnitConfig.parse(name)
-    stimulus = random(config.spec, 100, seed=seed, longest=4)
-    compared = compare(config, stimulus, run(config.build(), stimulus), engine="pysim")
-    assert compared.equal, str(compared)
-    assert compared.compared > 12
+    assert_bits_of_the_model(name, seed)
 
 
 def test_the_port_stands_behind_the_scales() -> None:

@@ -106,6 +106,17 @@ def test_carries_that_are_kept_belong_to_the_sum(segment):
         assert not check_leaf(faulty, faulty.unit.spec, [name]).holds
 
 
+@pytest.mark.parametrize("result", ["binary16", "bfloat16"])
+def test_a_sum_is_rounded_to_16_bits_at_its_end(result):
+    name = f"e2m1_ue2m0_n2_aligned_f2_{result}" if result == "bfloat16" else f"e2m1_ue2m0_n2_fp32_{result}"
+    chain = chain_of(name)
+    assert check_leaf(chain, chain.unit.spec, ["narrow"]).holds
+    assert check_contract(chain, chain.unit.spec, random_inputs=300)[0].holds
+    assert check_composition(chain, chain.unit).holds
+    faulty = planted(chain_of(name), "component_narrow", "and", "or")
+    assert not check_leaf(faulty, faulty.unit.spec, ["narrow"]).holds
+
+
 @pytest.mark.parametrize(
     "name",
     [
