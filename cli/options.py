@@ -220,9 +220,9 @@ ResultOption = Annotated[
         metavar="|".join(RESULTS),
         help="What results are: "
         + "; ".join(
-            f"with {name}: {', '.join(one.sum_formats + one.end_formats)}"
-            for name, one in ((name, ACCUMULATIONS[name]) for name in ACCUMULATIONS)
-            if len(one.sum_formats + one.end_formats) > 1
+            f"with {name}: {', '.join(ACCUMULATIONS[name].results)}"
+            for name in ACCUMULATIONS
+            if len(ACCUMULATIONS[name].results) > 1
         )
         + ".",
         rich_help_panel=_SPEC,

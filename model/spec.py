@@ -157,10 +157,9 @@ class DotSpec:
             raise ValueError(f"term_size must be 1 or {UNIT}, not {self.term_size}")
         if not -255 <= self.zero_exponent <= -15:
             raise ValueError(f"zero_exponent must be from -255 to -15, not {self.zero_exponent}")
-        accumulation = ACCUMULATIONS[self.accumulate]
-        results = accumulation.sum_formats + accumulation.end_formats
+        results = ACCUMULATIONS[self.accumulate].results
         if self.result not in results:
-            rule = f"one of {', '.join(results)}" if len(results) > 1 else results[0]
+            rule = f"{'one of ' if len(results) > 1 else ''}{', '.join(results)}"
             raise ValueError(f"result must be {rule} for accumulate={self.accumulate!r}, not {self.result!r}")
         scales = [fmt.name for fmt in self.scales]
         if formats.NO_SCALE.name in scales:

@@ -326,8 +326,8 @@ def _place(bit: str) -> tuple[str, int]:
 def _possible(unit: StreamUnit, registers: Collection[str]) -> list[str]:
     """Return BLIF of a net ``possible``: the accumulator holds what it can hold.
 
-    A binary32 is no other NaN than the quiet one, and a finite one not infinite; a fixed-point sum is not the
-    least number of its width, which the guard bits keep away.
+    A number of the format that sums are kept in is no other NaN than the quiet one, and a finite one not
+    infinite; a fixed-point sum is not the least number of its width, which the guard bits keep away.
     """
     bits = [net for net in registers if _place(net)[0] == "accumulator"]
     if not bits or not isinstance(unit.spec, DotSpec):
@@ -341,17 +341,20 @@ def _possible(unit: StreamUnit, registers: Collection[str]) -> list[str]:
             ".names least possible",
             "0 1",
         ]
-    quiet = "".join(str(0x7FC00000 >> k & 1) for k in range(32))
-    infinite = "0" * 23 + "1" * 8
-    lines = [".names " + " ".join([*bits[23:31], "odd"]), "1" * 8 + " 1"]
+    fields = unit.spec.sum_format.fields
+    fraction, exponent = fields.fraction_bits, fields.exponent_bits
+    field = bits[fraction:-1]
+    infinite = "0" * fraction + "1" * exponent
+    quiet = f"{'0' * (fraction - 1)}1{'1' * exponent}0"
+    lines = [".names " + " ".join([*field, "odd"]), "1" * exponent + " 1"]
     lines += [".names " + " ".join([*bits, "quiet"]), f"{quiet} 1"]
-    lines += [".names " + " ".join([*bits[:31], "huge"]), f"{infinite} 1"]
+    lines += [".names " + " ".join([*bits[:-1], "huge"]), f"{infinite} 1"]
     allowed = ["0-- 1", "-1- 1", *(["--1 1"] if holds == "binary32" else [])]
     lines += [".names odd quiet huge value", *allowed]
     if "accumulator_normal" not in registers:
         return [*lines, ".names value possible", "1 1"]
     # The hidden bit beside it is that of its field, where it is a finite number.
-    lines += [".names " + " ".join([*bits[23:31], "zero"]), "0" * 8 + " 1"]
+    lines += [".names " + " ".join([*field, "zero"]), "0" * exponent + " 1"]
     return [*lines, ".names value odd zero accumulator_normal possible", "11-- 1", "1-01 1", "1-10 1"]
 
 

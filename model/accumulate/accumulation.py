@@ -58,6 +58,11 @@ class Accumulation:
     end_formats: tuple[str, ...] = ()
     starts_at_c: bool = False
 
+    @property
+    def results(self) -> tuple[str, ...]:
+        """What results may be."""
+        return self.sum_formats + self.end_formats
+
 
 ACCUMULATIONS: Final = Registry[Accumulation]("accumulate")
 """By the name that a specification has for it: letters and digits."""

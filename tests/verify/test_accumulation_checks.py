@@ -19,6 +19,8 @@ def test_what_is_claimed_is_of_steps_that_there_are(name: str):
     if ACCUMULATIONS[name].fraction:
         # Where each product is a term, units have other steps.
         specs.append(DotSpec(block_size=2, scale="ue4m3", accumulate=name, term_size=1))
+    if ACCUMULATIONS[name].starts_at_c:
+        specs.append(DotSpec(block_size=2, scale="ue2m0", accumulate=name, takes_c=True))
     segment = 2 if ACCUMULATORS[name].keeps_carries else None
     claimed = ACCUMULATION_CHECKS[name].steps.keys()
     found: set[str] = set()

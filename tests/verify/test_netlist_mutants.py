@@ -122,3 +122,13 @@ def test_every_fault_of_the_source_has_its_line():
 def test_refuses_what_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         mutate(CONFIG, **options)
+
+
+@pytest.mark.parametrize(
+    "name", ["e2m1_none_n2_aligned_f1_t1_z15_binary16", "e2m1_none_n2_aligned_f1_t1_z15_e8m13"]
+)
+def test_a_sum_of_another_format_is_proven_about_as_well(name):
+    """A fault that changes nothing counted as one that survives, as no solver could read the question."""
+    unit = DotUnit(DotSpec.parse(name))
+    netlist = network({"unit.v": to_verilog(unit).text}, unit.name)
+    assert examine_mutant(unit, netlist, netlist) == "equivalent"
