@@ -64,9 +64,7 @@ class DequantizerStimulus(UnitStimulus):
             raise ValueError(f"scales must be shaped {codes.shape[:1]} to fit codes, not {scales.shape}")
         freeze(self, "codes", codes)
         freeze(self, "scales", scales)
-        for name in ("first", "last"):
-            freeze(self, name, np.ones(len(codes), np.bool_))
-        self._check_patterns()
+        self._set_alone()
 
     @property
     def vectors(self) -> int:

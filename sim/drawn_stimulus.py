@@ -1,11 +1,24 @@
 """Random stimulus of whatever a specification is of."""
 
+from types import ModuleType
+
 from ..model import DequantizerSpec, QuantizerSpec
 from ..model.specifications import Specification
 from . import dequantizer_stimulus, quantizer_stimulus, stimulus
 from .stimulus import UnitStimulus
 
 __all__ = ["draw", "draw_bulk"]
+
+
+def _of_kind(spec: Specification) -> ModuleType:
+    """Return the module with the stimulus of a specification's kind."""
+    match spec:
+        case QuantizerSpec():
+            return quantizer_stimulus
+        case DequantizerSpec():
+            return dequantizer_stimulus
+        case _:
+            return stimulus
 
 
 def draw(spec: Specification, vectors: int, *, seed: int) -> UnitStimulus:
@@ -19,13 +32,8 @@ def draw(spec: Specification, vectors: int, *, seed: int) -> UnitStimulus:
     Raises:
         ValueError: If a number is outside its domain.
     """
-    match spec:
-        case QuantizerSpec():
-            return quantizer_stimulus.random(spec, vectors, seed=seed)
-        case DequantizerSpec():
-            return dequantizer_stimulus.random(spec, vectors, seed=seed)
-        case _:
-            return stimulus.random(spec, vectors, seed=seed)
+    drawn: UnitStimulus = _of_kind(spec).random(spec, vectors, seed=seed)
+    return drawn
 
 
 def draw_bulk(spec: Specification, vectors: int, *, seed: int) -> UnitStimulus:
@@ -39,10 +47,5 @@ def draw_bulk(spec: Specification, vectors: int, *, seed: int) -> UnitStimulus:
     Raises:
         ValueError: If a number is outside its domain.
     """
-    match spec:
-        case QuantizerSpec():
-            return quantizer_stimulus.bulk(spec, vectors, seed=seed)
-        case DequantizerSpec():
-            return dequantizer_stimulus.bulk(spec, vectors, seed=seed)
-        case _:
-            return stimulus.bulk(spec, vectors, seed=seed)
+    drawn: UnitStimulus = _of_kind(spec).bulk(spec, vectors, seed=seed)
+    return drawn

@@ -90,9 +90,7 @@ class QuantizerStimulus(UnitStimulus):
             if g.shape != x.shape[:1]:
                 raise ValueError(f"g must be shaped {x.shape[:1]} to fit x, not {g.shape}")
             freeze(self, "g", g)
-        for name in ("first", "last"):
-            freeze(self, name, np.ones(len(x), np.bool_))
-        self._check_patterns()
+        self._set_alone()
 
     @property
     def vectors(self) -> int:

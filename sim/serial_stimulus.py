@@ -44,9 +44,7 @@ class SerialStimulus(UnitStimulus):
         if x.ndim != 1 or len(x) % self.spec.block_size:
             raise ValueError(f"x must be one row of blocks of {self.spec.block_size}, not shaped {x.shape}")
         freeze(self, "x", x)
-        for name in ("first", "last"):
-            freeze(self, name, np.ones(len(x), np.bool_))
-        self._check_patterns()
+        self._set_alone()
 
     @property
     def vectors(self) -> int:

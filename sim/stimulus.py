@@ -181,6 +181,12 @@ class UnitStimulus(ABC):
     accept: Bools = field(default_factory=lambda: np.ones(1, np.bool_))
     source: StimulusSource | None = None
 
+    def _set_alone(self) -> None:
+        """Make every vector one that gives a result of its own, and check and freeze the patterns."""
+        for name in ("first", "last"):
+            freeze(self, name, np.ones(self.vectors, np.bool_))
+        self._check_patterns()
+
     def _check_patterns(self) -> None:
         """Check and freeze the patterns."""
         if not self.vectors:

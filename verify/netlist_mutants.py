@@ -17,7 +17,7 @@ from ..hw import DotUnit, UnitConfig
 from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
 from ..hw.verilog import plain_verilog
-from ..model import DotSpec
+from ..model import DotSpec, QuantizerSpec
 from ..sim.drawn_stimulus import draw
 from ..sim.serial_stimulus import as_played
 from ..sim.stimulus import UnitStimulus
@@ -324,11 +324,22 @@ def _place(bit: str) -> tuple[str, int]:
 
 
 def _possible(unit: StreamUnit, registers: Collection[str]) -> list[str]:
-    """Return BLIF of a net ``possible``: the accumulator holds what it can hold.
+    """Return BLIF of a net ``possible``: inputs are those of the contract, the accumulator holds what it can.
 
-    A number of the format that sums are kept in is no other NaN than the quiet one, and a finite one not
-    infinite; a fixed-point sum is not the least number of its width, which the guard bits keep away.
+    A tensor scale is positive and finite. A number of the format that sums are kept in is no other NaN than
+    the quiet one, and a finite one not infinite; a fixed-point sum is not the least number of its width,
+    which the guard bits keep away.
     """
+    if isinstance(unit.spec, QuantizerSpec) and unit.spec.tensor_scale:
+        g = [f"i_g[{k}]" for k in range(32)]
+        return [
+            ".names " + " ".join([*g[23:31], "g_infinite"]),
+            "1" * 8 + " 1",
+            ".names " + " ".join([*g[:31], "g_zero"]),
+            "0" * 31 + " 1",
+            f".names {g[31]} g_infinite g_zero possible",
+            "000 1",
+        ]
     bits = [net for net in registers if _place(net)[0] == "accumulator"]
     if not bits or not isinstance(unit.spec, DotSpec):
         return [".names possible", "1"]

@@ -76,6 +76,20 @@ def test_what_changes_nothing_is_equivalent(right):
     assert examine_mutant(UNIT, right, wrong) == "refuted"
 
 
+def test_what_only_a_negative_tensor_scale_shows_is_equivalent():
+    spec = QuantizerSpec(scale="ue2m0", block_size=2, tensor_scale=True)
+    unit = QuantizerConfig(spec, stages=1).build()
+    right = network({"unit.v": to_verilog(unit).text}, unit.name)
+    name = next(iter(right.registers))
+    for bit, fate in ((31, "equivalent"), (30, "refuted")):
+        wrong = dataclasses.replace(
+            right,
+            body=[*right.body, f".names {right.registers[name]} i_g[{bit}] changed", "10 1", "01 1"],
+            registers={**right.registers, name: "changed"},
+        )
+        assert examine_mutant(unit, right, wrong) == fate
+
+
 @pytest.mark.parametrize("name", ["ties go up", "sign of a product is that of a"])
 def test_faults_of_the_source(name):
     fault = next(one for one in source_mutants.FAULTS if one.name == name)
