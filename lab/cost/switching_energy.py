@@ -27,7 +27,15 @@ from ...synth.mapped_netlist import CellInstance, MappedNetlist, Net
 from ...synth.static_timing import Loads, Wave, loads, waves_of
 from ...synth.wire_loads import WireLoads
 
-__all__ = ["ENERGY_VERSION", "Activity", "Simulation", "SwitchingEnergy", "energy_of", "lanes_of"]
+__all__ = [
+    "ENERGY_VERSION",
+    "STEPS",
+    "Activity",
+    "Simulation",
+    "SwitchingEnergy",
+    "energy_of",
+    "lanes_of",
+]
 
 ENERGY_VERSION: Final = 1
 """Goes up with every change to what comes out for the same gates and vectors; part of a cache's key."""
@@ -75,12 +83,20 @@ class Simulation:
         netlist: The netlist.
         models: Its library.
         wires: What its wires add; None for none.
+        steps: Steps of time that the slowest path is divided into.
 
     Raises:
         ValueError: If a cell cannot be simulated or timed.
     """
 
-    def __init__(self, netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> None:
+    def __init__(
+        self,
+        netlist: MappedNetlist,
+        models: CellModels,
+        wires: WireLoads | None = None,
+        *,
+        steps: int = STEPS,
+    ) -> None:
         self.netlist = netlist
         self.models = models
         self.loads: Loads = loads(netlist, models, wires)
@@ -100,7 +116,7 @@ class Simulation:
         self.registers = registers
         self._gates = gates
         latest = max((max(self._arrival(net)) for _, _, net, _ in gates), default=0.0)
-        self._step = latest / STEPS if latest > 0 else 1.0
+        self._step = latest / steps if latest > 0 else 1.0
         self._fanout: dict[Net, list[int]] = {}
         self._delay: list[int] = []
         for index, (_, pins, net, _) in enumerate(gates):
@@ -115,6 +131,13 @@ class Simulation:
         arrival = wave.arrival if wave else (0.0, 0.0)
         rise, fall = (time if math.isfinite(time) else 0.0 for time in arrival)
         return rise, fall
+
+    @property
+    def delays(self) -> dict[Net, float]:
+        """The delay of the gate that drives each net, in ps: a whole number of steps."""
+        step = self._step * self.models.library.time_unit_ps
+        gates = zip(self._gates, self._delay, strict=True)
+        return {net: delay * step for (_, _, net, _), delay in gates}
 
     def run(self, inputs: Mapping[str, Sequence[Sequence[int]]], lanes: int, warm: int) -> Activity:
         """Play vectors.
