@@ -41,6 +41,14 @@ def test_a_scoreboard_knows_sums():
     assert (board.owed, board.compared, board.undefined) == (0, 2, 0)
 
 
+def test_a_scoreboard_starts_sums_at_the_c_of_their_first_input():
+    board = Scoreboard(DotSpec(scale="ue4m3", block_size=2, accumulate="fp32", takes_c=True))
+    for first, c in ((True, 0x41200000), (False, 0x7FC00000)):
+        board.take((*group(2, 2), np.array(c, np.uint32)), first=first, last=not first)
+    board.give(0x41600000)  # 10 + 2 + 2
+    assert board.compared == 1
+
+
 def test_a_scoreboard_takes_any_bits_of_what_nothing_started():
     board = Scoreboard(SPEC)
     board.take(group(2, 2), first=False, last=True)
