@@ -1,6 +1,6 @@
 """Sums held exactly in fixed point, and their one rounding to binary32."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,9 @@ __all__ = [
     "LEAST_EXPONENT",
     "QUIET_NAN",
     "FixedPointSum",
+    "Rounding",
     "canonical",
+    "nearest_binary32",
     "round_sum",
     "sign_of_sums",
     "two_sum",
@@ -38,6 +40,15 @@ def canonical(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if nan.any():
         values.view(np.uint32)[nan] = QUIET_NAN
     return values
+
+
+Rounding = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float32]]
+"""Rounds float64 numbers to numbers of at most 24 bits."""
+
+
+def nearest_binary32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Round to binary32, ties to even."""
+    return values.astype(np.float32)
 
 
 class FixedPointSum:
@@ -101,6 +112,10 @@ class FixedPointSum:
 
     def to_binary32(self) -> npt.NDArray[np.float32]:
         """Round each sum once to binary32, ties to even; an exact zero gives +0."""
+        return self.rounded(nearest_binary32)
+
+    def rounded(self, rounding: Rounding) -> npt.NDArray[np.float32]:
+        """Round each sum once; an exact zero gives +0."""
         limbs = self._limbs.copy()
         negative = limbs[-1] < 0
         limbs = np.where(negative, -limbs, limbs)
@@ -120,8 +135,8 @@ class FixedPointSum:
             high[found] = limb[found].astype(np.uint64)
             low[found] = below[found].astype(np.uint64)
             sticky[found] = under[found]
-        # Round to odd first, to 33 bits or more; the rounding to the 24 bits of binary32 is then the only
-        # one that counts (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+        # Round to odd first, to 33 bits or more; rounding to the 24 bits of binary32, or fewer, is then the
+        # only one that counts (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
         value = (high << np.uint64(_LIMB)) | low | sticky
         wide = value >= np.uint64(1 << 53)
         lost = (value & np.uint64(0x7FF)) != 0
@@ -130,7 +145,7 @@ class FixedPointSum:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             magnitude = np.ldexp(value.astype(np.float64), exponent)
             rounded = np.where(negative, -magnitude, magnitude) + self._special
-            return canonical(rounded.astype(np.float32))
+            return canonical(rounding(rounded))
 
 
 def two_sum(
@@ -143,9 +158,13 @@ def two_sum(
 
 
 def round_sum(
-    terms: Sequence[npt.NDArray[np.float64]], *, quantum_exponent: int, bits: int
+    terms: Sequence[npt.NDArray[np.float64]],
+    *,
+    quantum_exponent: int,
+    bits: int,
+    rounding: Rounding = nearest_binary32,
 ) -> npt.NDArray[np.float32]:
-    """Add arrays of one shape exactly, and round each sum once to binary32, ties to even.
+    """Add arrays of one shape exactly, and round each sum once: to binary32, ties to even, unless told.
 
     Does what a `FixedPointSum` does, faster for a few terms.
 
@@ -153,6 +172,7 @@ def round_sum(
         terms: Arrays of one shape; infinities and NaN follow IEEE 754.
         quantum_exponent: Every term is an integer times two to this power.
         bits: Width that holds every sum, sign included.
+        rounding: The rounding.
 
     Returns:
         binary32 sums of that shape; a zero is +0, a NaN 0x7FC00000.
@@ -161,12 +181,12 @@ def round_sum(
     result = np.empty(flat[0].shape, np.float32)
     for start in range(0, result.size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        result[part] = _round_chunk([term[part] for term in flat], quantum_exponent, bits)
+        result[part] = _round_chunk([term[part] for term in flat], quantum_exponent, bits, rounding)
     return result.reshape(terms[0].shape)
 
 
 def _round_chunk(
-    terms: Sequence[npt.NDArray[np.float64]], quantum_exponent: int, bits: int
+    terms: Sequence[npt.NDArray[np.float64]], quantum_exponent: int, bits: int, rounding: Rounding
 ) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         total = terms[0] + 0.0  # -0 becomes +0
@@ -182,12 +202,12 @@ def _round_chunk(
         step = np.where(np.signbit(tail) == np.signbit(total), 1, -1)
         odd = total.view(np.int64) + np.where((tail != 0) & (total.view(np.int64) & 1 == 0), step, 0)
         finite = np.isfinite(plain)
-        rounded = np.where(finite, odd.view(np.float64), plain).astype(np.float32)
+        rounded = rounding(np.where(finite, odd.view(np.float64), plain))
     again = np.nonzero(finite & ~exact)
     if again[0].size:
         fixed = FixedPointSum(again[0].shape, quantum_exponent=quantum_exponent, bits=bits)
         fixed.add(np.stack([term[again] for term in terms], axis=-1))
-        rounded[again] = fixed.to_binary32()
+        rounded[again] = fixed.rounded(rounding)
     return canonical(rounded)
 
 

@@ -696,7 +696,7 @@ def product_of(
     """
     # C may be far above or below all that `exact` adds to it.
     far = spec.takes_c and spec.accumulate == "exact"
-    if spec.accumulate not in _TILINGS or spec.term_size == 1 or far:
+    if spec.accumulate not in _TILINGS or spec.term_size == 1 or far or spec.rounds_to_odd:
         return ComputedProduct(spec, a, b, tiling)
     elements = a.rows * b.rows * a.blocks * a.block_size // _MULTIPLICATIONS
     if spec.accumulate == "aligned":

@@ -21,7 +21,7 @@ from . import formats
 from .accumulate import ACCUMULATIONS, GroupSums, StartedSums
 from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, AlignedSum, ResultFormat
 from .block_terms import BlockTerms
-from .fixed_point import canonical, round_sum, two_sum
+from .fixed_point import Rounding, canonical, nearest_binary32, round_sum, two_sum
 from .formats import Format
 
 __all__ = ["Accumulate", "DotSpec"]
@@ -72,7 +72,8 @@ class DotSpec:
         result: What results are: ``binary32``; or ``e8m13`` (binary32 with 13 fraction bits), ``binary16``
             or ``bfloat16``. ``aligned`` rounds each of its sums to ``binary32`` or ``e8m13`` toward zero, or
             to ``binary16``, to nearest even. To ``bfloat16`` it rounds at the end of a sum alone, to nearest
-            even, as ``fp32`` does to ``binary16`` and ``bfloat16``. The others give ``binary32``.
+            even, as ``fp32`` does to ``binary16`` and ``bfloat16``. ``none`` and ``exact`` round exact values
+            to these, once.
         takes_c: Whether a sum starts at a number C of its own instead of at zero: the C of the matrix
             instructions, whose result is A times B plus C. Not for ``none``, which has no sums.
 
@@ -269,8 +270,13 @@ class DotSpec:
 
     @property
     def rounds_at_end(self) -> bool:
-        """Whether a binary32 sum is rounded once more, at its end, to `result`."""
+        """Whether sums, or values where there are none, are rounded to `result` at their end alone."""
         return self.result in ACCUMULATIONS[self.accumulate].end_formats
+
+    @property
+    def rounds_to_odd(self) -> bool:
+        """Whether hardware rounds exact values to odd first, so that rounding to `result` is the only one."""
+        return self.rounds_at_end and ACCUMULATIONS[self.accumulate].exact
 
     @property
     def sum_format(self) -> ResultFormat:
@@ -503,17 +509,24 @@ class DotSpec:
         """Return exact terms that add up to the V of groups: see `BlockTerms.compute`."""
         return self.exact_terms.compute(*codes)
 
+    @property
+    def end_rounding(self) -> Rounding:
+        """What rounds exact values to results, once."""
+        return self.result_format.rounded if self.rounds_at_end else nearest_binary32
+
     def rounded(self, terms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """Round the sum of the last axis of `terms` once to binary32."""
+        """Round the sum of the last axis of `terms` once: to a result, or to binary32 for a sum of groups."""
         if terms.shape[-1] == 1:
+            rounding = nearest_binary32 if self.accumulates else self.end_rounding
             with np.errstate(over="ignore", under="ignore"):
-                return canonical(terms[..., 0].astype(np.float32))
+                return canonical(rounding(terms[..., 0].astype(np.float64, copy=False)))
         return self.round_terms([terms[..., t] for t in range(terms.shape[-1])])
 
     def round_terms(self, terms: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]:
-        """Add the exact terms of a group, arrays of one shape, and round the sums once to binary32."""
+        """Add the exact terms of a group, arrays of one shape, and round the sums once as `rounded` does."""
         bits = self.window_bits + (self.blocks - 1).bit_length()
-        return round_sum(terms, quantum_exponent=self.quantum_exponent, bits=bits)
+        rounding = nearest_binary32 if self.accumulates else self.end_rounding
+        return round_sum(terms, quantum_exponent=self.quantum_exponent, bits=bits, rounding=rounding)
 
     # The accumulation of `aligned`.
 

@@ -446,12 +446,12 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
         if last:
             if now.special:
                 result = Rounded(_special_bits(now.special))
-            elif change.result is None:
-                result = nearest(now.value, unit)
             elif spec.rounds_at_end:
                 # A zero keeps its sign.
                 rounded = rounded_to(spec.result_format, now.value, unit)
                 result = dataclasses.replace(rounded, bits=rounded.bits | now.bits & SIGN_BIT)
+            elif change.result is None:
+                result = nearest(now.value, unit)
             else:
                 result = Rounded(now.bits, change.result.kind, change.result.carry)
         yield TracedStep(

@@ -11,6 +11,7 @@ from ..leaves.bits import repeat, wire
 from ..leaves.round import BINARY32, FRACTION_BITS, NumberRange
 from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
+from ..steps.narrowing import narrowed
 from ..steps.records import Accumulating, Change, Result, Special, Step, Window
 from ..steps.rounding import RoundStep, SignedNormaliseStep
 from ..steps.windows import window_numbers, window_steps
@@ -156,7 +157,9 @@ class AddCStep(Step[ExactSum, Result]):
             nan = wire(m, nan | (up & down) | (no_number & infinite & (c[31] ^ down)), "any_nan")
             as_c = Cat(Const(0, FRACTION_BITS), Const(255, 8), down)
             c = wire(m, Mux(infinite & ~no_number, as_c, c), "c_or_infinity")
-        adder = FusedAdder(self.numbers, adder=self.form.adder, rounds_term=False)
+        adder = FusedAdder(
+            self.numbers, adder=self.form.adder, rounds_term=False, odd=self.form.spec.rounds_to_odd
+        )
         add_submodule(m, platform, "add_c", adder)
         m.d.comb += [
             adder.accumulator.eq(c),
@@ -175,9 +178,10 @@ def _plan(form: DatapathForm) -> DatapathPlan:
     numbers = window_numbers(form.spec, bits)
     widths |= {"accumulator": bits}
     if form.spec.takes_c:
-        steps.append(AddCStep(form, numbers))
+        steps += [AddCStep(form, numbers), *narrowed(form)]
         return DatapathPlan(steps, widths | {"sum_with_c": FusedAdder.width(numbers)}, numbers)
-    steps += [SignedNormaliseStep(form, numbers), RoundStep(numbers, windowed=True, cleared=False)]
+    rounds = RoundStep(numbers, windowed=True, cleared=False, odd=form.spec.rounds_to_odd)
+    steps += [SignedNormaliseStep(form, numbers), rounds, *narrowed(form)]
     return DatapathPlan(steps, widths, numbers)
 
 

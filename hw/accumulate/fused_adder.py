@@ -47,6 +47,7 @@ class FusedAdder(wiring.Component):
         numbers: The terms that can occur: no wider than a binary32 significand, if they are rounded.
         adder: A prefix adder has it take few levels.
         rounds_term: Whether a term is rounded to binary32 before it is added.
+        odd: Whether the sum is rounded to odd; see `Round`.
 
     Members:
         accumulator: binary32.
@@ -66,7 +67,9 @@ class FusedAdder(wiring.Component):
     hold: Signal
     result: Signal
 
-    def __init__(self, numbers: NumberRange, *, adder: Adder, rounds_term: bool = True) -> None:
+    def __init__(
+        self, numbers: NumberRange, *, adder: Adder, rounds_term: bool = True, odd: bool = False
+    ) -> None:
         if rounds_term and numbers.magnitude_bits > FRACTION_BITS + 1:
             raise ValueError(
                 f"numbers must have at most {FRACTION_BITS + 1} bits, not {numbers.magnitude_bits}"
@@ -74,6 +77,7 @@ class FusedAdder(wiring.Component):
         self.numbers = numbers
         self.adder: Adder = adder
         self.rounds_term = rounds_term
+        self.odd = odd
         width = self.width(numbers)
         super().__init__(
             {
@@ -143,6 +147,7 @@ class FusedAdder(wiring.Component):
             infinite=overflow,
             inverted=True,
             apart=True,
+            odd=self.odd,
         )
         add_submodule(m, platform, "round", rounder)
         infinite: Value = Const(0)

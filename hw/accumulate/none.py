@@ -1,6 +1,7 @@
 """``none``: each group gives a result."""
 
 from ..steps.form import DatapathForm, DatapathPlan
+from ..steps.narrowing import narrowed
 from ..steps.rounding import normalised_group
 from .accumulator import Accumulator
 
@@ -9,7 +10,7 @@ __all__ = ["NONE"]
 
 def _plan(form: DatapathForm) -> DatapathPlan:
     group = normalised_group(form)
-    return DatapathPlan([*group.steps, group.round], group.widths, group.round.numbers)
+    return DatapathPlan([*group.steps, group.round, *narrowed(form)], group.widths, group.round.numbers)
 
 
 NONE = Accumulator(plan=_plan)

@@ -336,6 +336,8 @@ class Round(wiring.Component):
         inverted: Whether the fraction is that of `SignedNormalise`: of a negative number one too small in
             the last place.
         apart: Whether the parent says by itself, and not by the sign, that the fraction is too small.
+        odd: Whether a number that is not exact is cut off, and its last bit set, instead: who rounds that to
+            fewer bits by two at least rounds the number itself.
 
     Members:
         negative: The sign.
@@ -368,9 +370,11 @@ class Round(wiring.Component):
         cleared: bool = False,
         inverted: bool = False,
         apart: bool = False,
+        odd: bool = False,
         target: FloatFields = BINARY32,
     ) -> None:
         self.target = target
+        self.odd = odd
         self.overflow = overflow
         self.inverted = inverted
         self.cleared = cleared
@@ -397,13 +401,21 @@ class Round(wiring.Component):
             tie = self.fraction[dropped - 1]
             more = self.fraction[: dropped - 1].any() if dropped > 1 else Const(0)
             up = tie & (more | fraction[0])
+            below: Value = Const(0)
             if self.inverted:
                 # The one below the last place comes through to the tie where nothing below it was set, and
                 # through that to the fraction if it was set: nothing is left then. If it was not, it is now.
                 below = self.below if "below" in self.signature.members else self.negative
                 up = Mux(below, Mux(more, tie, tie | fraction[0]), up)
             # A carry out of the fraction steps the exponent on, and out of the largest gives infinity.
-            packed = (packed + up)[: self.target.bits - 1]
+            if self.odd:
+                # What is one too small is exact where one more in the last place leaves nothing below.
+                up = below & tie & ~more
+                inexact = Mux(below, ~up, tie | more)
+                packed = (packed + up)[: self.target.bits - 1]
+                packed = Cat(packed[0] | inexact, packed[1:])
+            else:
+                packed = (packed + up)[: self.target.bits - 1]
         asked = self.infinite if "infinite" in self.signature.members else Const(0)
         negative = self.negative & (self.nonzero | asked)
         if not self.cleared:

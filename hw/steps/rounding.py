@@ -33,6 +33,7 @@ def term_numbers(form: DatapathForm) -> NumberRange:
         exponent_bits=exponent_bits(*spec.scales),
         exponents=exponent_range(*spec.scales),
         offset=exponent_offset(*spec.scales) + sum(fmt.quantum_exponent for fmt in spec.elements),
+        nearest=not spec.rounds_to_odd,
     )
 
 
@@ -112,10 +113,12 @@ class RoundStep(Step[Normalised, Result]):
         numbers: The numbers that can occur.
         windowed: Whether they are normalised by `SignedNormaliseStep`.
         cleared: Whether what is no number is a zero until here; see `Round`.
+        odd: Whether they are rounded to odd; see `Round`.
     """
 
-    def __init__(self, numbers: NumberRange, *, windowed: bool, cleared: bool) -> None:
+    def __init__(self, numbers: NumberRange, *, windowed: bool, cleared: bool, odd: bool = False) -> None:
         self.numbers = numbers
+        self.odd = odd
         self.windowed = windowed
         self.cleared = cleared
         depth = step_delays.round_(rounds=numbers.rounds or windowed, special=numbers.overflow)
@@ -129,6 +132,7 @@ class RoundStep(Step[Normalised, Result]):
             infinite=before.special.infinite is not None,
             cleared=self.cleared,
             inverted=self.windowed,
+            odd=self.odd,
         )
         add_submodule(m, platform, "round", rounder)
         nan, infinite, negative = number_specials(m, before.special, before.negative)
@@ -165,7 +169,8 @@ def normalised_group(form: DatapathForm) -> NormalisedGroup:
         steps, widths = window_steps(form)
         numbers = window_numbers(spec, group_bits(spec))
         steps.append(SignedNormaliseStep(form, numbers))
-        return NormalisedGroup(steps, widths, RoundStep(numbers, windowed=True, cleared=False))
+        rounds = RoundStep(numbers, windowed=True, cleared=False, odd=spec.rounds_to_odd)
+        return NormalisedGroup(steps, widths, rounds)
     terms = TermForm(form=form, lanes=spec.block_size)
     numbers = term_numbers(form)
     counts_zeros = form.fast and spec.scale_significand_bits > 1
@@ -174,4 +179,5 @@ def normalised_group(form: DatapathForm) -> NormalisedGroup:
         NormaliseStep(form, numbers, zeros_known=counts_zeros),
     ]
     # One block that is no number is a zero until here; other blocks and accumulators need not be.
-    return NormalisedGroup(steps, terms.widths, RoundStep(numbers, windowed=False, cleared=True))
+    rounds = RoundStep(numbers, windowed=False, cleared=True, odd=spec.rounds_to_odd)
+    return NormalisedGroup(steps, terms.widths, rounds)

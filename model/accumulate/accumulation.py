@@ -46,7 +46,8 @@ class Accumulation:
         guard: Whether a sum holds ``2**guard`` blocks; without that, as many as there are.
         fraction: Whether `DotSpec.fraction` has an effect.
         sum_formats: What sums may be kept in, by the names of `RESULTS`; fixed point counts as binary32.
-        end_formats: What binary32 sums may be rounded to at their end, likewise.
+        end_formats: What sums may be rounded to at their end, likewise.
+        exact: Whether results are exact values, rounded once; else a sum is rounded at its end once more.
         starts_at_c: Whether a sum may start at C, see `DotSpec.takes_c`: its sums are `StartedSums` then.
     """
 
@@ -56,6 +57,7 @@ class Accumulation:
     fraction: bool = False
     sum_formats: tuple[str, ...] = ("binary32",)
     end_formats: tuple[str, ...] = ()
+    exact: bool = False
     starts_at_c: bool = False
 
     @property

@@ -38,7 +38,14 @@ class ExactSums:
 
     def result(self) -> npt.NDArray[np.float32]:
         """See `GroupSums`."""
-        return self._sum.to_binary32()
+        return self._sum.rounded(self._spec.end_rounding)
 
 
-EXACT = Accumulation(meaning="fixed point, rounded once", sums=ExactSums, guard=True, starts_at_c=True)
+EXACT = Accumulation(
+    meaning="fixed point, rounded once",
+    sums=ExactSums,
+    guard=True,
+    end_formats=("binary16", "bfloat16"),
+    exact=True,
+    starts_at_c=True,
+)

@@ -21,6 +21,8 @@ SPECS = [
     DotSpec(scale="ue8m0", block_size=4, accumulate="fp32", result="bfloat16"),
     DotSpec(scale="ue4m3", block_size=4, accumulate="fp32", result="binary16", takes_c=True),
     DotSpec(scale="ue4m3", block_size=4, accumulate="aligned", result="bfloat16"),
+    DotSpec(scale="ue8m0", block_size=4, blocks=2, result="bfloat16"),
+    DotSpec(scale="ue4m3", block_size=4, accumulate="exact", result="binary16", takes_c=True),
     DotSpec.parse("fp16_none_n2_aligned_f23_t1_z20_binary16_c"),
 ]
 

@@ -72,7 +72,7 @@ def _add_c(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int 
     m.wire("both", whole, f"(window << {spec.quantum_exponent - unit}) + (i_start[31] ? -placed : placed)")
     m.wire("negative", 1, f"both[{whole - 1}]")
     m.wire("both_size", whole, "negative ? -both : both")
-    rounded = binary32(m, "both_size", whole, str(unit), nearest=True)
+    rounded = binary32(m, "both_size", whole, str(unit), nearest=True, odd=spec.rounds_to_odd)
     up, down = ("i_infinite[0]", "i_infinite[1]") if "infinite" in m.inputs else ("1'b0", "1'b0")
     m.wire("c_infinite", 1, "i_start[30:0] == 31'h7f800000")
     m.wire("any_up", 1, f"{up} | (c_infinite & ~i_start[31])")
@@ -122,7 +122,8 @@ class ExactSumBins(BinGroup):
 def _bins(reach: Reachable) -> list[BinGroup]:
     groups: list[BinGroup] = [
         ResultBins(reach, growth=reach.doublings),
-        RoundingBins(reach, sums=True),
+        # A sum that is rounded to a narrower result is so at its end.
+        *([] if reach.spec.rounds_at_end else [RoundingBins(reach, sums=True)]),
         TopBitBins(reach, sums=True),
     ]
     if reach.doublings:

@@ -18,7 +18,9 @@ def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
 
 
 def _bins(reach: Reachable) -> list[BinGroup]:
-    return [ResultBins(reach), RoundingBins(reach, sums=False)]
+    # A value that is rounded to a narrower result is so at its end.
+    roundings = [] if reach.spec.rounds_at_end else [RoundingBins(reach, sums=False)]
+    return [ResultBins(reach), *roundings]
 
 
 NONE = AccumulationChecks(

@@ -1,4 +1,4 @@
-"""Bins about the rounding of a binary32 sum at its end, to a narrower result."""
+"""Bins about the rounding of sums, and of values, to a result of 16 bits at their end."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,8 @@ class EndBins(BinGroup):
 
     def __init__(self, reach: Reachable) -> None:
         bits = reach.spec.result_format.fields.fraction_bits + 1
-        few = "" if reach.span > bits + 1 else f"{NOT_DRIVEN}groups have {reach.span} bits"
+        most = reach.rounded_bits
+        few = "" if most > bits + 1 else f"{NOT_DRIVEN}what is rounded has {most} bits, or few more"
         self.bins = dict.fromkeys(_KINDS, few) | {"exact": "", "carry into the exponent": few}
 
     def see(self, view: StimulusView) -> Iterator[Hit]:

@@ -223,13 +223,14 @@ def binary32(
     exponent: str,
     *,
     nearest: bool,
+    odd: bool = False,
     name: str = "",
     fields: FloatFields = BINARY32,
 ) -> str:
     """Add the binary32, without its sign, of ``magnitude * 2**exponent``; return the wire's name.
 
-    What is too large is infinite, rounded to nearest or toward zero. Every wire's name begins with `name`.
-    With other `fields` it is a number of those.
+    What is too large is infinite, rounded to nearest, toward zero or, whatever `nearest` says, to odd. Every
+    wire's name begins with `name`. With other `fields` it is a number of those.
     """
     room, bias = fields.fraction_bits, fields.bias
     lead, unit, field, placed, drop = (
@@ -249,11 +250,15 @@ def binary32(
     m.wire(rest, width + 2, f"{magnitude} & (({width + 2}'d1 << {right}) - 1)")
     m.wire(half, width + 2, f"({width + 2}'d1 << {right}) >> 1")
     up = f"{right} != 0 & ({rest} > {half} | ({rest} == {half} & {kept}[0]))" if nearest else "1'b0"
-    m.wire(rounds, 1, up)
+    m.wire(rounds, 1, "1'b0" if odd else up)
     m.wire(packed, 17 + room, f"{{{placed}[13:0] - 14'd1, {room}'b0}} + {kept}[{room + 1}:0] + {rounds}")
     top, bits = fields.infinity_field, fields.bits - 1
     most = f"{bits}'h{top << room:x}"
     large = f"{packed}[{16 + room}:{room}] >= {top} ? {most} : {packed}[{bits - 1}:0]"
+    if odd:
+        # Beyond the largest finite number there is no last bit to set.
+        m.wire(f"{name}last", 1, f"{packed}[{16 + room}:{room}] < {top} & {right} != 0 & {rest} != 0")
+        large = f"({large}) | {name}last"
     m.wire(size, bits, f"{magnitude} == 0 ? {bits}'d0 : {large}")
     return size
 

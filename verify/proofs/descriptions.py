@@ -358,7 +358,7 @@ def _round(m: DescriptionModule, spec: DotSpec, steps: Sequence[StepNetlist]) ->
     if not windowed:
         void = "i_nan | (i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
         m.assume(f"(~({void}) | i_magnitude_0 == 0)")
-    size = binary32(m, magnitude, width, exponent, nearest=True)
+    size = binary32(m, magnitude, width, exponent, nearest=True, odd=spec.rounds_to_odd)
     if "zeros" in m.inputs:
         # Of a product seen as wide as its factors together, or one less.
         most = [max(s for s, _ in scale_rows(fmt).values()) for fmt in spec.scales]

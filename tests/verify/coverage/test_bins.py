@@ -33,6 +33,8 @@ CLOSED = [
     # Results that are rounded at the end of a sum.
     "e2m1_ue4m3_n2_fp32_binary16",
     "e2m1_ue4m3_n2_aligned_bfloat16",
+    "e2m1_ue4m3_n4_none_bfloat16",
+    "e2m1_ue3m1_n2_exact_g2_binary16_c",
 ]
 
 

@@ -106,6 +106,7 @@ def test_carries_that_are_kept_belong_to_the_sum(segment):
         assert not check_leaf(faulty, faulty.unit.spec, [name]).holds
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("result", ["binary16", "bfloat16"])
 def test_a_sum_is_rounded_to_16_bits_at_its_end(result):
     name = f"e2m1_ue2m0_n2_aligned_f2_{result}" if result == "bfloat16" else f"e2m1_ue2m0_n2_fp32_{result}"
@@ -115,6 +116,17 @@ def test_a_sum_is_rounded_to_16_bits_at_its_end(result):
     assert check_composition(chain, chain.unit).holds
     faulty = planted(chain_of(name), "component_narrow", "and", "or")
     assert not check_leaf(faulty, faulty.unit.spec, ["narrow"]).holds
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("name", ["e2m1_ue8m0_n2_none_binary16", "e2m1_ue3m2_n2_exact_g2_bfloat16"])
+def test_an_exact_value_is_rounded_to_odd_first(name):
+    chain = chain_of(name)
+    assert check_leaf(chain, chain.unit.spec, ["normalise", "round"]).holds
+    assert check_contract(chain, chain.unit.spec, random_inputs=300)[0].holds
+    # Rounded to nearest, as binary32 results are, it would not be.
+    plain = chain_of(name.rpartition("_")[0])
+    assert not check_leaf(plain, chain.unit.spec, ["normalise", "round"]).holds
 
 
 @pytest.mark.parametrize(
