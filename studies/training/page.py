@@ -39,11 +39,12 @@ def _lines(stored: Record, runs: Runs) -> Iterator[str]:
     yield ""
     yield f"![The loss while a small model is trained, by format]({PICTURE})"
     yield ""
+    fp4 = ", and in FP4" if any(way.element == "e2m1" for way in runs.rows) else ""
     yield (
         "Can a model be trained in the formats that units take, and do the sums matter? arXiv 2510.01863 "
         "trains GPT-2 with one-byte elements that share a scale, a power of two, and finds that it works, "
         "and that exact sums help. Here a much smaller GPT is trained with [`blockdot.torch`](pytorch.md): "
-        "in those formats, and in FP4."
+        f"in those formats{fp4}."
     )
     yield ""
     yield (
