@@ -1,7 +1,7 @@
 """What units cost, as tables on the terminal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..synth.liberty import LibraryFacts
 
 __all__ = ["print_changes", "print_comparison", "print_report"]
+
+_GLITCHES: Final = (
+    "Glitches are counted too high: by 11 to 34 % of the energy where that was looked at (docs/pricing.md)."
+)
 
 
 def print_report(out: Console, report: "CostReport") -> None:
@@ -171,6 +175,7 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
             *(_interval(delta) for delta in (one.delta, one.settled_delta)),
         )
     out.print(energies)
+    out.print(_GLITCHES, style="dim")
 
 
 def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFacts") -> None:
@@ -242,6 +247,8 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
     for one in (figures, deltas, energies, routed):
         if one.row_count:
             out.print(one)
+    if energies.row_count:
+        out.print(_GLITCHES, style="dim")
     for cost in costs:
         if cost.routed is not None:
             style = "dim" if cost.routed.figures else "red"
