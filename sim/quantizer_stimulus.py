@@ -36,6 +36,9 @@ _CAREFUL: Final = 1 / 8
 _STALLED: Final = 1 / 4
 # Of so many directed blocks one stands under a tensor scale of any significand, and under a subnormal one.
 _ANY_TURN: Final = 3
+# Directed blocks whose tensor scale is chosen for one of their numbers; of so many one is subnormal or small.
+_CHOSEN: Final = 1500
+_SMALL_TURN: Final = 4
 _SUBNORMAL_TURN: Final = 29
 # Binades that an element of `bulk` lies below its block's largest: a byte chooses.
 _BINADES_BELOW: Final = np.repeat(np.arange(9), [64, 64, 48, 32, 16, 12, 8, 8, 4]).astype(np.uint8)
@@ -377,6 +380,37 @@ def _plant(spec: QuantizerSpec, x: Codes, probability: float, rng: np.random.Gen
     x[met, rng.integers(0, spec.block_size, len(met))] = rng.choice(special, len(met)) | signs
 
 
+def _at_chosen_scales(spec: QuantizerSpec, rng: np.random.Generator) -> tuple[Codes, npt.NDArray[np.float32]]:
+    """Return blocks, shape (blocks, N), and for each the tensor scale that makes a tie of one of its numbers.
+
+    A tensor scale has more bits than most inputs: under any that is given, no number comes near a tie. So the
+    number is drawn, and the scale is the quotient that takes it to a threshold of scales or to a midpoint of
+    elements, to two steps of binary32.
+    """
+    form, size = spec.input_format, spec.block_size
+    number = rng.integers(1, form.infinity_code, _CHOSEN)
+    small = rng.integers(1, min(form.infinity_code, 24 << form.mantissa_bits), _CHOSEN)
+    number = np.where(np.arange(_CHOSEN) % _SMALL_TURN, number, small)
+    value = form.to_float32(number.astype(form.dtype)).astype(np.float64)
+    values, targets = _scale_values(spec), _targets(spec)
+    threshold = rng.choice(np.concatenate(list(scale_thresholds(spec).values())), _CHOSEN)
+    scale, target = (rng.choice(choices[choices > 0], _CHOSEN) for choices in (values, targets))
+    # The largest magnitude at a threshold, or another one at a midpoint, under the scale of the largest.
+    of_elements = np.arange(_CHOSEN) % 2 == 1
+    with np.errstate(over="ignore"):
+        g = (value / np.where(of_elements, scale * target, threshold)).astype(np.float32)
+    bits = g.view(np.uint32).astype(np.int64) + rng.integers(-2, 3, _CHOSEN)
+    g = np.clip(bits, 1, 0x7F7FFFFF).astype(np.uint32).view(np.float32)
+    largest = _nearest(spec, scale * spec.element_format.largest * g.astype(np.float64))
+    largest = np.where(of_elements, np.maximum(largest, number), number).astype(form.dtype)
+    x = rng.integers(0, number[:, np.newaxis] + 1, (_CHOSEN, size)).astype(form.dtype)
+    rows, place = np.arange(_CHOSEN), rng.integers(0, size, _CHOSEN)
+    x[rows, place] = number
+    x[rows, np.where(of_elements, (place + 1) % size, place)] = largest
+    x |= rng.integers(0, 2, x.shape).astype(form.dtype) << form.dtype.type(form.bits - 1)
+    return x, g
+
+
 def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     """Return blocks that go to every threshold of scales and every midpoint of elements under every scale.
 
@@ -384,7 +418,8 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     one lane after another. Under every scale, as far as the input format reaches it, each midpoint of
     elements, each element and what is one step beside them stand in all lanes, with both signs; random bits,
     where there are any, are 0, all ones, drawn, the least that takes the element up, or one less. With a
-    tensor scale, all of it stands there under 1 and 1.375, and some under others, subnormal ones too.
+    tensor scale, all of it stands there under 1 and 1.375, and some under others, subnormal ones too; and
+    numbers stand under the very scale that makes a tie of them, and under those beside it.
     Subnormal and largest numbers, infinities and NaNs stand alone in each lane.
     """
     size = spec.block_size
@@ -441,8 +476,9 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
         exponent = rng.integers(117, 137, len(some))
         exponent[len(whole[::_ANY_TURN]) :] = 0
         others = np.maximum(exponent << 23 | drawn, 1).astype(np.uint32).view(np.float32)
-        x = np.concatenate([x, _nearest(spec, some * others[:, np.newaxis].astype(np.float64))])
-        g = np.concatenate([g, others])
+        tied, chosen = _at_chosen_scales(spec, rng)
+        x = np.concatenate([x, _nearest(spec, some * others[:, np.newaxis].astype(np.float64)), tied])
+        g = np.concatenate([g, others, chosen])
     corners = _corners(spec)
     x = np.concatenate([x, corners])
     g = None if g is None else np.concatenate([g, np.ones(len(corners), np.float32)])

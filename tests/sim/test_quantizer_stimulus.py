@@ -3,7 +3,14 @@ import itertools
 import numpy as np
 import pytest
 from blockdot.model import QuantizerSpec
-from blockdot.sim.quantizer_stimulus import QuantizerStimulus, bulk, directed, from_numbers, random
+from blockdot.sim.quantizer_stimulus import (
+    QuantizerStimulus,
+    bulk,
+    directed,
+    from_numbers,
+    random,
+    scale_thresholds,
+)
 from blockdot.sim.stimulus import pack
 from messages import check_messages
 
@@ -192,3 +199,26 @@ def test_what_is_refused():
             (ValueError, "seed must be at least 0, not -1", lambda: bulk(spec, 8, seed=-1)),
         ]
     )
+
+
+@pytest.mark.parametrize("scale", ["ue2m1", "ue8m0"])
+def test_numbers_stand_at_ties_under_a_tensor_scale_and_just_beside_them(scale: str) -> None:
+    spec = QuantizerSpec(scale=scale, block_size=2, tensor_scale=True)
+    stimulus = directed(spec)
+    assert stimulus.g is not None
+    magnitude = stimulus.x & np.uint16(0x7FFF)
+    values = spec.input_format.to_float32(np.where(magnitude < 0x7F80, magnitude, 0)).astype(np.float64)
+    g = stimulus.g.astype(np.float64)
+    thresholds = scale_thresholds(spec)[6.0]
+    # How far the largest magnitude is from the nearest threshold, in parts of it.
+    quotients = values.max(axis=1)[:, np.newaxis] / g[:, np.newaxis] / thresholds
+    off = np.take_along_axis(quotients - 1, np.abs(quotients - 1).argmin(axis=1)[:, np.newaxis], axis=1)[:, 0]
+    many_bits = stimulus.g.view(np.uint32) & np.uint32(0xFFFF) != 0
+    for side in (off < 0, off > 0):
+        assert (side & many_bits & (np.abs(off) < 2.0**-21)).sum() > 100
+    # Elements too: the magnitude over scale and tensor scale is at a midpoint, or a few parts in 2**21 away.
+    factor = np.nan_to_num(spec.scale_format.values[stimulus.codes[1]]) * g
+    parts = values / np.where(factor > 0, factor, 1)[:, np.newaxis]
+    middles = np.array([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5])
+    near = np.abs(parts[..., np.newaxis] / middles - 1).min(axis=-1)
+    assert ((near < 2.0**-21) & many_bits[:, np.newaxis]).sum() > 200
