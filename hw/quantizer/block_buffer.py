@@ -1,7 +1,5 @@
 """What a serial quantizer does before it rounds elements: it keeps a block until its scale is known."""
 
-from typing import Any
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..leaves.bits import wire
@@ -67,11 +65,8 @@ def build_block_buffer(
         return held
 
     with m.If(taken & is_last):
-        held = {
-            "nan": keep("nan", midpoints.nan),
-            "scale": keep("scale", midpoints.scale),
-            "multiple": midpoints.multiple.map(keep),
-        }
+        nan, scale = keep("nan", midpoints.nan), keep("scale", midpoints.scale)
+        multiple = midpoints.multiple.map(keep)
 
     places: list[Value] = []
     whole = Cat(magnitude, code[-1])
@@ -81,9 +76,7 @@ def build_block_buffer(
             m.d.sync += place.eq(whole)
         places.append(place)
     left = wire(m, _at(m, places, read), "leaves")
-    lanes = Lanes(left[-1], (left[:-1],))
-    made: dict[str, Any] = held
-    return reading, leaves_last, Midpoints(lanes, **made)
+    return reading, leaves_last, Midpoints(Lanes(left[-1], (left[:-1],)), nan, scale, multiple)
 
 
 def _at(m: Module, values: list[Value], place: Value) -> Value:
