@@ -1,7 +1,7 @@
 """What units cost, as tables on the terminal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from ..synth.liberty import LibraryFacts
 
 __all__ = ["print_changes", "print_comparison", "print_report"]
-
-_GLITCHES: Final = (
-    "Glitches are counted too high: by 11 to 34 % of the energy where that was looked at (docs/pricing.md)."
-)
 
 
 def print_report(out: Console, report: "CostReport") -> None:
@@ -164,6 +160,8 @@ def _energy_table(what: str) -> ResultTable:
 
 
 def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "LibraryFacts") -> None:
+    from ..lab.cost.switching_energy import GLITCHES
+
     unit = found[0].total.metric.unit
     energies = _energy_table(f"[{unit}] on {library.name}")
     for one in found:
@@ -175,10 +173,12 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
             *(_interval(delta) for delta in (one.delta, one.settled_delta)),
         )
     out.print(energies)
-    out.print(_GLITCHES, style="dim")
+    out.print(GLITCHES, style="dim")
 
 
 def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFacts") -> None:
+    from ..lab.cost.switching_energy import GLITCHES
+
     placing = costs[0].placing
     geometry = placing.geometry
     several = f"{len(placing.seeds)} seeds" if len(placing.seeds) > 1 else "one seed"
@@ -248,7 +248,7 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         if one.row_count:
             out.print(one)
     if energies.row_count:
-        out.print(_GLITCHES, style="dim")
+        out.print(GLITCHES, style="dim")
     for cost in costs:
         if cost.routed is not None:
             style = "dim" if cost.routed.figures else "red"
