@@ -69,7 +69,8 @@ def nearest(value: Fraction | float, result: str) -> int:
 def test_an_exact_value_is_rounded_once(name: str, seed: int) -> None:
     spec = DotSpec.parse(name)
     stimulus = random(spec, 300, seed=seed, longest=4)
-    dot = Dot(*(fmt.name for fmt in spec.elements + spec.scales), spec.accumulate)
+    (element_a, element_b), (scale_a, scale_b) = spec.elements, spec.scales
+    dot = Dot(element_a.name, element_b.name, scale_a.name, scale_b.name, spec.accumulate)
     expected = []
     for start, end in zip(*stimulus.sums, strict=True):
         total: Fraction | float = Fraction(0) if stimulus.c is None else from_binary32(int(stimulus.c[start]))

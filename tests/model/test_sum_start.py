@@ -48,7 +48,8 @@ def canonical(bits: int) -> int:
 def test_fp32_and_exact_sums_are_those_of_fractions(name: str, seed: int) -> None:
     spec = DotSpec.parse(name)
     stimulus = random(spec, 400, seed=seed, longest=5)
-    dot = Dot(*(fmt.name for fmt in spec.elements + spec.scales), spec.accumulate)
+    (element_a, element_b), (scale_a, scale_b) = spec.elements, spec.scales
+    dot = Dot(element_a.name, element_b.name, scale_a.name, scale_b.name, spec.accumulate)
     expected = []
     for c, codes in sums_of(stimulus):
         groups = [dot.group(*group) for group in zip(*codes, strict=True)]

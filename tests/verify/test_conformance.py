@@ -73,6 +73,8 @@ def test_odd_widths_are_packed_as_ports_are(spec, tmp_path):
         wanted = [sum(int(code) << fmt.bits * k for k, code in enumerate(row)) for row in codes]
         assert numbers(tmp_path / f"{spec.name}.{port['name']}.hex") == wanted
     if spec.takes_c:
+        assert isinstance(stimulus, Stimulus)
+        assert stimulus.c is not None
         assert numbers(tmp_path / f"{spec.name}.i_c.hex") == stimulus.c.tolist()
 
 

@@ -35,7 +35,7 @@ def estimate(models: CellModels, geometry: CellGeometry) -> Wires:
         {"i": (INPUT,)}, {"o": (OUTPUT,)}, (CellInstance("INV_X1", {"A": INPUT, "Y": OUTPUT}),)
     )
     core = core_of(netlist, geometry, utilisation=0.1)
-    placement = Placement(core, *(np.array([value]) for value in (3, 0, 4)), 1)
+    placement = Placement(core, np.array([3]), np.array([0]), np.array([4]), 1)
     return steiner_wires(Connections(netlist, models, geometry), placement)
 
 
