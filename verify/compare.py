@@ -122,9 +122,17 @@ def compare(
 
     Returns:
         The comparison.
+
+    Raises:
+        ValueError: If the results have another shape than those expected, or are more: then the response is
+            not one to this stimulus.
     """
     wanted = stimulus.expected() if expected is None else expected
     count = len(response.results)
+    if count and (response.results.shape[1:] != wanted.shape[1:] or count > len(wanted)):
+        raise ValueError(
+            f"results must be at most {wanted.shape} as expected ones are, not {response.results.shape}"
+        )
     starts, ends = stimulus.sums
     defined = np.arange(len(wanted)) >= stimulus.undefined_count
     unequal = response.results != wanted[:count]

@@ -1,3 +1,6 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from blockdot.hw import UnitConfig
@@ -106,3 +109,19 @@ def test_a_long_sum_is_told_by_its_ends(rng):
     told = [line.split(":")[0].strip() for line in text.splitlines() if line.startswith("  vector")]
     assert told == [f"vector {v} block {block}" for v in (0, 1, 7, 8) for block in (0, 1)]
     assert text.count("  ... 5 more vectors\n") == 1
+
+
+def test_a_response_to_another_stimulus_is_refused(seed):
+    unit = UnitConfig(DotSpec(block_size=4), stages=1)
+    stimulus = random(unit.spec, 50, seed=seed)
+    response = perfect(stimulus)
+    for results, shape in (
+        # What numpy would compare, each result with every word of the other.
+        (response.results[:, np.newaxis], (50, 1)),
+        (np.append(response.results, np.uint32(0)), (51,)),
+    ):
+        other = replace(response, results=results)
+        with pytest.raises(
+            ValueError, match=rf"^results must be at most \(50,\) .* not {re.escape(str(shape))}$"
+        ):
+            compare(unit, stimulus, other, engine="pysim")
