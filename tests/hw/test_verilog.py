@@ -112,7 +112,7 @@ def test_a_unit_emitted_twice_gives_the_same_text_each_time() -> None:
 # What the text holds, and what it does not.
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @units
 def test_the_header_has_the_ports_of_the_unit_in_order(unit: StreamUnit) -> None:
     module = emit(unit)
@@ -127,6 +127,7 @@ def test_the_header_has_the_ports_of_the_unit_in_order(unit: StreamUnit) -> None
     assert not re.search(r"^  (?:input|output) ", body, re.MULTILINE)
 
 
+@pytest.mark.one_in(2)
 @units
 def test_the_text_is_plain_and_tells_nothing_of_the_machine(unit: StreamUnit) -> None:
     module = emit(unit)
@@ -166,6 +167,7 @@ def test_the_text_is_plain_and_tells_nothing_of_the_machine(unit: StreamUnit) ->
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.one_in(2)
 @units
 def test_reset_reaches_the_control_state_alone(unit: StreamUnit) -> None:
     text = re.sub(r"^//.*\n", "", emit(unit).text, flags=re.MULTILINE)
@@ -336,6 +338,7 @@ def verilator(path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.one_in(2)
 @units
 def test_verilator_finds_nothing_but_what_is_waived(unit: StreamUnit, tmp_path: Path) -> None:
     path, _ = emit(unit).write(tmp_path)
@@ -349,6 +352,7 @@ def test_every_waiver_is_needed(tmp_path: Path) -> None:
     assert set(codes) == set(WAIVERS)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog: apt install iverilog")
 @units
 def test_icarus_reads_the_text_as_verilog_2001_without_a_warning(unit: StreamUnit, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_there_are_a_hundred_over_every_accumulation_form_depth_and_flow():
         assert {unit["stages"] for unit in of} >= {1, 2, 3, 4, 5}
 
 
+@pytest.mark.matrix
 def test_what_changed_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -116,6 +116,7 @@ def test_the_picture_is_the_same_each_time(stored, tmp_path):
     assert not draw_amortised(stored | {"errors": []}, tmp_path / "c.svg")
 
 
+@pytest.mark.matrix
 def test_a_small_measurement(synthesis_cache, tmp_path):
     found = measure_quantizers(
         ["neutral"],

@@ -42,6 +42,7 @@ def test_an_estimate_is_near_what_synthesis_gives(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.matrix
 def test_the_command_prints_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["e2m1_ue2m0_n2_none", "--optimise", "area"]) == 0
     lines = capsys.readouterr().out.splitlines()

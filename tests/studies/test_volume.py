@@ -73,6 +73,7 @@ def test_the_record_is_of_the_units_that_there_are(name: str) -> None:
     assert netlist(DotUnit.of(variant)) == kept["netlist"], f"{name} is another: run make volume"
 
 
+@pytest.mark.matrix
 def test_what_came_of_each_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

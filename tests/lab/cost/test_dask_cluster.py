@@ -29,6 +29,7 @@ def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runni
         yield running
 
 
+@pytest.mark.matrix
 @needs_dask
 @pytest.mark.filterwarnings("ignore")  # what a scheduler's client warns of is not this project's
 def test_a_sweep_on_a_cluster_loses_nothing_when_a_worker_is_killed(

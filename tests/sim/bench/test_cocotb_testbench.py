@@ -95,6 +95,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("simulator", SIMULATORS[:1])
 def test_a_faulty_unit_fails(simulator, fault, build_dir, seed):
