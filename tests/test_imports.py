@@ -17,8 +17,8 @@ MAY_IMPORT["synth"] = {"base"}
 MAY_IMPORT["frameworks"] = {"base", "model"}  # no room imports it: `blockdot.torch` does
 for _room in ("sim", "verify", "lab", "cli"):  # `synth` stands beside `hw`: the rooms above may run Yosys
     MAY_IMPORT[_room] |= {"synth"}
-for _room in ("studies", "benchmarks"):
-    MAY_IMPORT[_room] = {*STAIR, "synth"}
+for _room in ("studies", "benchmarks"):  # they use what is installed, all of it
+    MAY_IMPORT[_room] = {*STAIR, "synth", "frameworks"}
 
 
 def imported_modules(path: Path, package: str) -> list[str]:

@@ -407,15 +407,14 @@ class Round(wiring.Component):
                 # through that to the fraction if it was set: nothing is left then. If it was not, it is now.
                 below = self.below if "below" in self.signature.members else self.negative
                 up = Mux(below, Mux(more, tie, tie | fraction[0]), up)
-            # A carry out of the fraction steps the exponent on, and out of the largest gives infinity.
             if self.odd:
                 # What is one too small is exact where one more in the last place leaves nothing below.
                 up = below & tie & ~more
+            # A carry out of the fraction steps the exponent on, and out of the largest gives infinity.
+            packed = (packed + up)[: self.target.bits - 1]
+            if self.odd:
                 inexact = Mux(below, ~up, tie | more)
-                packed = (packed + up)[: self.target.bits - 1]
                 packed = Cat(packed[0] | inexact, packed[1:])
-            else:
-                packed = (packed + up)[: self.target.bits - 1]
         asked = self.infinite if "infinite" in self.signature.members else Const(0)
         negative = self.negative & (self.nonzero | asked)
         if not self.cleared:
