@@ -8,9 +8,10 @@ function element(name, attributes = {}, ...inside) {
   return made;
 }
 
-// A table in a box that scrolls by itself where there is no room.
+// A table in a box that scrolls by itself where there is no room; a cell is an element, or a text.
 function scrollingTable(head, rows) {
-  const line = (kind, cells) => element("tr", {}, ...cells.map(cell => element(kind, {}, String(cell))));
+  const inside = cell => cell instanceof Node ? cell : String(cell);
+  const line = (kind, cells) => element("tr", {}, ...cells.map(cell => element(kind, {}, inside(cell))));
   return element("div", { class: "scroll" },
     element("table", {}, line("th", head), ...rows.map(row => line("td", row))));
 }
