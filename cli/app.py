@@ -3,12 +3,16 @@
 import functools
 import importlib.metadata
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from ..base.external_tools import ToolError
 from .area import area
@@ -29,9 +33,50 @@ from .verilog import verilog
 __all__ = ["main", "run"]
 
 _INTERRUPTED: Final = 130
+_TERMINATED: Final = 128 + signal.SIGTERM
+# What an option takes, as help texts have it, by its type.
+_VALUES: Final[dict[Any, str]] = {bool: "", int: "N", float: "X", str: "NAME", Path: "PATH"}
+# What a value of an option must be that could not be read, by pydantic's name for the fault.
+_RULES: Final = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+}
+
+
+def _value(kind: Any) -> str | None:
+    """Return what an option of a type takes, as help texts have it; None for choices, which help lists."""
+    while get_origin(kind) is list or NoneType in get_args(kind):
+        kind = next(one for one in get_args(kind) if one is not NoneType)
+    return _VALUES.get(kind)
+
+
+def _with_values(options: list[Any], callback: Callable[..., Any] | None) -> list[Any]:
+    """Return the options of a command, each with a word for what it takes, and a flag with none."""
+    kinds = {} if callback is None else get_type_hints(callback)
+    for option in options:
+        if option.param_type_name == "option" and option.metavar is None:
+            option.metavar = _value(kinds.get(option.name, bool))
+    return options
+
+
+class _Command(TyperCommand):
+    """A command whose help has a word for what each option takes, and none for a flag."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_values(super().get_params(ctx), self.callback)
+
+
+class _Group(TyperGroup):
+    """The same of the command above all others."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_values(super().get_params(ctx), self.callback)
+
 
 app = typer.Typer(
     name="blockdot",
+    cls=_Group,
     help="Design, check and price FP4 block dot-product units.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -77,7 +122,7 @@ def _naming_its_extra(command: Callable[..., None], extra: str) -> Callable[...,
 
 
 for _command, _extra in _COMMANDS.items():
-    app.command()(_command if _extra is None else _naming_its_extra(_command, _extra))
+    app.command(cls=_Command)(_command if _extra is None else _naming_its_extra(_command, _extra))
 
 
 def _version(asked: bool) -> None:
@@ -98,9 +143,14 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code.
 
-    See `run`.
+    See `run`. Ended by SIGTERM, it ends the programs that it started, and leaves with 143.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(arguments))
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(_TERMINATED)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -135,7 +185,22 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _one_line(error: BaseException) -> str:
     told = getattr(error, "format_message", None)  # what typer and click errors say of themselves
-    text = told() if told else str(error)
+    text = _wrong_value(error) or (told() if told else str(error))
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.strerror}: {error.filename}"
     return " ".join(text.split()) or type(error).__name__
+
+
+def _wrong_value(error: BaseException) -> str | None:
+    """Return which option must be what, where a value cannot be read; None of any other error."""
+    option = getattr(error, "param", None)
+    if option is None or not isinstance(error, typer.BadParameter):
+        return None
+    name = next((one for one in option.opts if one.startswith("--")), option.name)
+    faults: Callable[[], list[dict[str, Any]]] | None = getattr(error.__cause__, "errors", None)
+    if faults is None:
+        return f"{name} {error.message}" if error.message else None
+    fault = faults()[0]
+    choices = [one for one in get_args(option.type_descriptor.annotation) if isinstance(one, str)]
+    rule = f"one of {', '.join(choices)}" if choices else _RULES.get(fault["type"])
+    return None if rule is None else f"{name} must be {rule}, not {fault['input']!r}"

@@ -9,7 +9,7 @@ import typer
 from ..model.accumulate import ACCUMULATIONS
 from ..model.quantizer import QUANTIZER_METHODS, QUANTIZER_ROUNDINGS
 from .console import console, print_json, progress_bar
-from .options import BuildDirOption, JsonOption, LibertyOption, SeedOption, UnitKind, format_names
+from .options import BuildDirOption, JsonOption, SeedOption, UnitKind, format_names
 from .print_costs import print_changes, print_report
 
 if TYPE_CHECKING:
@@ -152,7 +152,16 @@ def area(
             rich_help_panel=_ON,
         ),
     ] = None,
-    liberty: LibertyOption = None,
+    liberty: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--liberty",
+            metavar="FILE",
+            help="Liberty file of the cells, plain or .gz; repeated where a library comes in several files. "
+            "[default: the built-in technology-neutral library]",
+            rich_help_panel=_ON,
+        ),
+    ] = None,
     dont_use: Annotated[
         list[str] | None,
         typer.Option(
@@ -346,7 +355,7 @@ def area(
         if path.suffix not in FORMATS:
             raise ValueError(f"report must end in one of {', '.join(FORMATS)}, not {str(path)!r}")
     if not threshold >= 0:
-        raise ValueError(f"threshold must not be negative, not {threshold:g}")
+        raise ValueError(f"threshold must be at least 0, not {threshold:g}")
     of_cells = {
         "lef": lef and lef[0],
         "utilisation": utilisation,
@@ -354,9 +363,7 @@ def area(
         "route": route or None,
         "export": export,
     }
-    for name, given in {"placements": placements, **of_cells}.items():
-        if given is not None and not place:
-            raise ValueError(f"{name} must be given with --place, not alone: {given}")
+    _require({"placements": placements, **of_cells}, "--place", there=place)
     least, most = UTILISATIONS
     if utilisation is not None and not 100 * least <= utilisation <= 100 * most:
         raise ValueError(f"utilisation must be from {100 * least:g} to {100 * most:g} %, not {utilisation:g}")
@@ -395,9 +402,14 @@ def area(
             _require_absent(of_presets | of_dot_units | of_sums | of_quantizers, "dequantizers")
             units = DequantizerChoices(**_chosen(common | formats | of_dequantizers)).units()
     libraries = _libraries(library or (), liberty or (), dont_use or (), alone=not target)
-    for name, given in of_cells.items():
-        if given is not None and not libraries:
-            raise ValueError(f"{name} must be given with a library, not for FPGAs alone: {given}")
+    of_libraries = {
+        "energy": energy or None,
+        "curve": curve or None,
+        "delay-target": delay_target or None,
+        "adders": adders or None,
+    }
+    _require(of_cells | of_libraries, "a library, not with FPGAs alone", there=bool(libraries))
+    _require({"adders": adders or None}, "cells that are not placed", there=not (place and libraries))
     request = PriceRequest(
         units=units,
         libraries=libraries,
@@ -443,6 +455,13 @@ def area(
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:
     """Return the choices that were made; those that were not are left to their defaults."""
     return {name: choices for name, choices in given.items() if choices}
+
+
+def _require(given: dict[str, Any], what: str, *, there: bool) -> None:
+    """Raise ValueError for an option that was given without what it goes with."""
+    for name, value in given.items():
+        if value is not None and not there:
+            raise ValueError(f"--{name} must go with {what}")
 
 
 def _require_absent(given: dict[str, Any], kind: str) -> None:

@@ -74,6 +74,8 @@ def coverage(
     parsed = parse_specification(spec)
     if long and not isinstance(parsed, DotSpec):
         raise ValueError(f"--long must go with a dot product, not with {spec}")
+    if vectors < 0:
+        raise ValueError(f"vectors must be at least 0, not {vectors}")
     if not directed and not vectors:
         raise ValueError("vectors must be given where there are no directed ones, not 0")
     unit: StreamUnit | None = None

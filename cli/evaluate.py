@@ -39,6 +39,7 @@ from .options import (
     WorkersOption,
     expand_methods,
     given_options,
+    require_effect,
     require_preset_alone,
 )
 from .output import check_outputs
@@ -260,8 +261,11 @@ def evaluate(
         narrows=narrow or (0,),
         left_alone=_left_alone(leave),
     )
+    given = given_options(context)
     if preset:
-        require_preset_alone(given_options(context), "--recipe")
+        require_preset_alone(given, "--recipe")
+    else:
+        require_effect(accumulate or ["none"], given)
     sweep = chosen.of_presets(preset) if preset else chosen.ways()
     path = model or _installed_model()
     # A worker of a cluster works elsewhere.

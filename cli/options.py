@@ -46,7 +46,6 @@ __all__ = [
     "GuardOption",
     "InputOption",
     "JsonOption",
-    "LibertyOption",
     "MethodsOption",
     "OfElementsOption",
     "OfQuantizerOption",
@@ -78,6 +77,7 @@ __all__ = [
     "make_spec",
     "parse_config",
     "parse_dot",
+    "require_effect",
     "require_preset_alone",
     "require_unit",
 ]
@@ -218,9 +218,9 @@ ResultOption = Annotated[
     typer.Option(
         "--result",
         metavar="|".join(RESULTS),
-        help="What results are: "
+        help="Format of the results. "
         + "; ".join(
-            f"with {name}: {', '.join(ACCUMULATIONS[name].results)}"
+            f"{name}: {', '.join(ACCUMULATIONS[name].results)}"
             for name in ACCUMULATIONS
             if len(ACCUMULATIONS[name].results) > 1
         )
@@ -267,16 +267,6 @@ FlowOption = Annotated[
         "--flow",
         help="What moves the pipeline. stream: valid and ready; valid: every cycle, no back-pressure; "
         "enable: cycles with `en` high.",
-        rich_help_panel=_UNIT,
-    ),
-]
-LibertyOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--liberty",
-        metavar="FILE",
-        help="Liberty file of the cells, plain or .gz; repeated where a library comes in several files. "
-        "[default: the built-in technology-neutral library]",
         rich_help_panel=_UNIT,
     ),
 ]
@@ -345,7 +335,7 @@ def count(text: str) -> int:
         number = Decimal(text)
         if number == number.to_integral_value() and abs(number) < 10**18:
             return int(number)
-    raise typer.BadParameter(f"number must be a whole one, such as 100000 or 1e8, not {text!r}")
+    raise typer.BadParameter(f"must be a whole number, such as 100000 or 1e8, not {text!r}")
 
 
 def parse_config(
@@ -431,11 +421,13 @@ def make_spec(
         given: The options on the command line.
 
     Raises:
-        ValueError: If it is not a legal one, or a preset comes with an option that says what it says.
+        ValueError: If it is not a legal one, a preset comes with an option that says what it says, or an
+            option has no effect on the accumulation.
     """
     if preset is not None:
         require_preset_alone(given)
         return replace(DotSpec.preset(preset), takes_c=takes_c)
+    require_effect([accumulate], given)
     return DotSpec(
         element=format_names(element),
         scale=format_names(scale),
@@ -528,6 +520,26 @@ def require_preset_alone(given: Collection[str], *more: str) -> None:
     for name in said:
         if name in given:
             raise ValueError(f"--preset must go without {name}, which it says itself")
+
+
+def require_effect(accumulates: Iterable[str], given: Collection[str]) -> None:
+    """Refuse options that have no effect on any of these accumulations.
+
+    Args:
+        accumulates: Their names.
+        given: The options on the command line.
+
+    Raises:
+        ValueError: If one of them is given. A name that is none is left to whoever takes it.
+    """
+    names = list(accumulates)
+    with_guard = [name for name in ACCUMULATIONS if ACCUMULATIONS[name].guard]
+    with_fraction = [name for name in ACCUMULATIONS if ACCUMULATIONS[name].fraction]
+    for option, having in (("--guard", with_guard), ("--fraction", with_fraction)):
+        if option in given and set(names) <= set(ACCUMULATIONS) - set(having):
+            raise ValueError(
+                f"{option} must go with --accumulate {' or '.join(having)}, not with {', '.join(names)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["check_outputs"]
+__all__ = ["check_folder", "check_outputs"]
 
 
 def check_outputs(paths: Sequence[Path], suffixes: Sequence[str]) -> None:
@@ -18,3 +18,9 @@ def check_outputs(paths: Sequence[Path], suffixes: Sequence[str]) -> None:
     for path in paths:
         if sum(path == other for other in paths) > 1:
             raise ValueError(f"outputs must differ, not be {path} twice")
+
+
+def check_folder(path: Path) -> None:
+    """Raise ValueError for a folder that could not be made, because there is a file of that name."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"output must be a folder, not the file {path}")

@@ -70,7 +70,7 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
         "unit",
         "component",
         "area>",
-        "ports~",
+        "ports that differ~",
         keys=2,
     )
     for cost in comparison.costs:
@@ -93,8 +93,7 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
             attributed = ("" if attribution.agrees else "! ") + attribution.relative.text()
             for part in attribution.parts:
                 if not part.equal and any(part.area.values):
-                    before, after = part.base_ports, part.other_ports
-                    ports = f"{before or 'none'} | {after or 'none'}" if before != after else "the same"
+                    ports = _differing_ports(part.base_ports, part.other_ports)
                     parts.add_row(cost.unit.name, part.role, part.area.text(), ports)
             parts.add_row(cost.unit.name, "across components", attribution.across.text(), "")
             parts.add_row(cost.unit.name, "sum", attribution.whole.absolute.text(), "the whole")
@@ -126,6 +125,28 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
         out.print(parts)
 
 
+def _differing_ports(before: str, after: str) -> str:
+    """Return the ports of a component whose widths differ, as ``exponent 5 to 6``.
+
+    Args:
+        before: Its ports with their widths in the base, such as ``a 7, b 7 -> exponent 5``; empty where it
+            is not there.
+        after: Those in the other unit.
+    """
+    if not before or not after:
+        return "in this unit alone" if after else "not in this unit"
+    old, new = (
+        dict(port.rsplit(" ", 1) for side in text.split(" -> ") for port in side.split(", ") if port)
+        for text in (before, after)
+    )
+    told = [
+        f"{name} {old.get(name, 'none')} to {new.get(name, 'none')}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+    return ", ".join(told) or "none"
+
+
 def _print_curves(out: Console, found: "AreaDelayCurves", library: "LibraryFacts") -> None:
     first = found.curves[0]
     metric = next((area.metric for area in first.areas if area is not None), None)
@@ -154,7 +175,7 @@ def _energy_table(what: str) -> ResultTable:
         "energy>",
         "without glitches>",
         "difference>",
-        "without glitches>",
+        "difference without glitches>",
         keys=2,
     )
 

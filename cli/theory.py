@@ -62,7 +62,8 @@ def theory(
         ),
     ] = None,
     between: Annotated[
-        tuple[float, float], typer.Option("--between", help="The sigmas that pictures span.")
+        tuple[float, float],
+        typer.Option("--between", metavar="LEAST GREATEST", help="The sigmas that pictures span."),
     ] = (1e-6, 1.0),
     points: Annotated[int, typer.Option("--points", help="Points a decade in pictures.")] = 12,
     blocks: Annotated[
@@ -95,6 +96,9 @@ def theory(
     """
     outputs = output or []
     check_outputs(outputs, (*RECORDS, *PICTURES))
+    spanned = sigmas_between(*between, points)
+    if blocks < 2:
+        raise ValueError(f"blocks must be at least 2 for a standard error, not {blocks}")
     pictures = [path for path in outputs if path.suffix.lower() in PICTURES]
     if pictures:
         require_matplotlib()
@@ -108,7 +112,6 @@ def theory(
         e2m1 = formats.get(element).equals(formats.get("e2m1"))
         known = [name for name in _DRAWN if e2m1 or name != "four_over_six"]
         drawn = combinations(scales, sizes, expand_methods(method or known), element, rounding)
-        spanned = sigmas_between(*between, points)
         with progress_bar("computing curves", len(drawn) * len(spanned)) as report:
             wide = tabulate(drawn, spanned, distribution, **sampling, progress=report)
         for path in pictures:

@@ -8,6 +8,7 @@ import typer
 from ..model.specifications import parse_specification
 from .console import console, print_json
 from .options import JsonOption, SeedOption, SpecArgument, count
+from .output import check_folder
 
 __all__ = ["vectors"]
 
@@ -35,6 +36,7 @@ def vectors(
     from ..verify.conformance import write
 
     parsed = parse_specification(spec)
+    check_folder(output)
     about = write(parsed, output, vectors=number, seed=seed, long=long)
     if json:
         print_json(about)

@@ -42,6 +42,7 @@ from .options import (
     make_spec,
     require_unit,
 )
+from .output import check_folder
 
 if TYPE_CHECKING:
     from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
@@ -117,6 +118,9 @@ def verilog(
 
     given = given_options(context)
     require_unit(unit, "dot", (*DOT_OPTIONS, "--tile"), given)
+    if testbench is not None and tile is not None:
+        raise ValueError("--testbench must go with one unit, not with a tile")
+    check_folder(output)
     config: QuantizerConfig | DequantizerConfig | UnitConfig | None = make_block_config(
         unit,
         BlockUnitOptions(
@@ -165,8 +169,7 @@ def verilog(
     # All of it is made before any of it is written.
     beside: dict[str, str] = {}
     if testbench is not None:
-        if isinstance(built, DotArray):
-            raise ValueError("--testbench must go with one unit, not with a tile")
+        assert not isinstance(built, DotArray)
         from ..sim.bench.verilog_bench import verilog_bench
         from ..sim.drawn_stimulus import draw
         from ..sim.serial_stimulus import as_played

@@ -46,15 +46,24 @@ def test_every_command_explains_itself(blockdot, command):
     [
         (["frobnicate"], "No such command 'frobnicate'."),
         (["verilog", "--zigzag"], "No such option: --zigzag"),
+        (["verilog", "--block-size", "many"], "--block-size must be a whole number, not 'many'"),
+        (["theory", "--sigma", "small"], "--sigma must be a number, not 'small'"),
+        (["prove"], "Missing argument 'SPEC'."),
         (
-            ["verilog", "--block-size", "many"],
-            "Invalid value for '--block-size': Input should be a valid integer, "
-            "unable to parse string as an integer",
+            ["simulate", "--engine", "modelsim"],
+            "--engine must be one of pysim, cxxrtl, verilator, icarus, not 'modelsim'",
         ),
     ],
 )
 def test_a_wrong_command_line_is_told_in_one_line(refused, arguments, message):
     assert refused(*arguments) == message
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_has_words_for_what_options_take(blockdot, command):
+    told = blockdot(*([] if command is None else [command]), "--help").out
+    assert "<bool>" not in told
+    assert "list[" not in told
 
 
 def test_the_module_runs_as_the_command_does():

@@ -1,5 +1,6 @@
 """Hostile surroundings: any specification, any bytes, a disk that fills, runs that are killed or meet."""
 
+import contextlib
 import json
 import os
 import resource
@@ -133,6 +134,35 @@ def test_a_killed_run_leaves_a_folder_that_the_next_one_uses(tmp_path):
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["mismatches"] == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the test looks for processes in /proc")
+def test_a_run_that_is_terminated_ends_what_it_started(tmp_path):
+    place = tmp_path / "tmp"
+    place.mkdir()
+    options = ["--target", "ice40", "--scale", "ue4m3", "--accumulate", "exact", "--orders", "2"]
+    process = subprocess.Popen(
+        [*COMMAND, "area", *options],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(place)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(1200):  # until Yosys is at work
+            if list(place.glob("blockdot-*/job*/job.json")):
+                break
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+    assert list(place.glob("blockdot-*")) == []
+    environments = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            environments.append(entry.read_bytes())
+    assert not any(f"TMPDIR={place}".encode() in one for one in environments)
 
 
 def test_two_runs_in_one_folder_at_once(tmp_path):

@@ -72,7 +72,7 @@ def test_a_mismatch_is_a_failure_and_is_printed_as_a_test(blockdot, monkeypatch)
         (["e2m1_ue5m3_n16_fp32", "--vectors", 7], "vectors must be at least 8, not 7"),
         (
             ["e2m1_ue5m3_n16_fp32", "--vectors", "1.5"],
-            "Invalid value for '--vectors': number must be a whole one, such as 100000 or 1e8, not '1.5'",
+            "--vectors must be a whole number, such as 100000 or 1e8, not '1.5'",
         ),
         (["e2m1_ue5m3_n16_fp32", "--workers", 0], "workers must be at least 1, not 0"),
     ],

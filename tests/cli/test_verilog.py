@@ -105,7 +105,12 @@ def test_a_quantizer_is_written_as_a_dot_unit_is(blockdot, tmp_path):
             ["--accumulate", "fp32", "--stages", 0],
             "stages must be from 1 to 7 for e2m1_ue5m3_n16_fp32, not 0",
         ),
-        (["-o", "matrix.npy"], "File exists: matrix.npy"),
+        (["-o", "matrix.npy"], "output must be a folder, not the file matrix.npy"),
+        (["--guard", 5], "--guard must go with --accumulate exact, not with none"),
+        (
+            ["--accumulate", "exact", "--fraction", 9],
+            "--fraction must go with --accumulate aligned, not with exact",
+        ),
     ],
 )
 def test_refuses_what_cannot_be(refused, arguments, message):
