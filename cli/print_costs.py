@@ -181,8 +181,6 @@ def _energy_table(what: str) -> ResultTable:
 
 
 def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "LibraryFacts") -> None:
-    from ..lab.cost.switching_energy import GLITCHES
-
     unit = found[0].total.metric.unit
     energies = _energy_table(f"[{unit}] on {library.name}")
     for one in found:
@@ -194,12 +192,9 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
             *(_interval(delta) for delta in (one.delta, one.settled_delta)),
         )
     out.print(energies)
-    out.print(GLITCHES, style="dim")
 
 
 def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFacts") -> None:
-    from ..lab.cost.switching_energy import GLITCHES
-
     placing = costs[0].placing
     geometry = placing.geometry
     several = f"{len(placing.seeds)} seeds" if len(placing.seeds) > 1 else "one seed"
@@ -268,8 +263,6 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
     for one in (figures, deltas, energies, routed):
         if one.row_count:
             out.print(one)
-    if energies.row_count:
-        out.print(GLITCHES, style="dim")
     for cost in costs:
         if cost.routed is not None:
             style = "dim" if cost.routed.figures else "red"

@@ -2,11 +2,10 @@
 
     python -m studies.glitches [--library NAME] [--block-size N] [--vectors N]
 
-maps a unit without registers and plays the same vectors several times. `Simulation` has one delay for each
-gate, rounded to a step of time; it is run in its own steps and in finer ones. Icarus Verilog is given the
-delays of the finer one, and then those of each path through each gate to its rising and its falling output,
-at the slopes and the load that static timing finds. All let no pulse pass that is shorter than a gate's
-delay. What each net did is weighted by the same tables.
+maps a unit without registers and plays the same vectors twice: in `ActivitySimulation`, which follows sorted
+arrays of edges through one gate after the other, and in Icarus Verilog, event by event, with the delays of
+each path through each gate in a specify block. Both let no pulse pass that is shorter than a gate's delay.
+What each net did is weighted by the same tables.
 """
 
 import argparse
@@ -23,16 +22,16 @@ from blockdot.base.external_tools import require_tools
 from blockdot.hw.config import UnitConfig
 from blockdot.lab.cost.energy_workloads import workloads
 from blockdot.lab.cost.measurement import emit
-from blockdot.lab.cost.switching_energy import STEPS, Activity, Simulation, lanes_of
+from blockdot.lab.cost.switching_activity import TICK, Activity, ActivitySimulation, Bits, lanes_of
+from blockdot.lab.cost.switching_energy import weighted
 from blockdot.model import DotSpec
-from blockdot.synth.cell_models import CellModel
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import CellFunction, Library
-from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist, Net
+from blockdot.synth.mapped_netlist import MappedNetlist, Net
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.recipes import choose
-from blockdot.synth.static_timing import analyse
+from blockdot.synth.static_timing import analyse, path_delays
 
 from .commands import exit_code_of
 
@@ -40,7 +39,6 @@ __all__ = ["GlitchComparison", "compare_glitches", "main", "waves_by_icarus"]
 
 VECTORS: Final = 100
 BLOCK_SIZE: Final = 4
-FINER: Final = 32
 _RECIPE: Final = "a2"
 _SECONDS: Final = 500
 _OPERATORS: Final = str.maketrans({"!": "~", "*": "&", "+": "|"})
@@ -48,13 +46,13 @@ _OPERATORS: Final = str.maketrans({"!": "~", "*": "&", "+": "|"})
 
 @dataclass(frozen=True)
 class GlitchComparison:
-    """A unit's energy of an input, by several simulations on the same vectors.
+    """A unit's energy of an input, by both simulations on the same vectors.
 
     Attributes:
         unit: The unit.
         library: What it was mapped to.
         vectors: How many vectors were counted.
-        settled: The energy without glitches, the same in all.
+        settled: The energy without glitches, the same in both.
         ways: Of each simulation by its name, the energy, and how many edges all nets have on all vectors.
     """
 
@@ -99,52 +97,33 @@ def compare_glitches(library: Library, block_size: int, vectors: int) -> GlitchC
         models = synthesizer.models
     (workload,) = workloads(unit.spec, 0, None, lanes=vectors)
     inputs = {
-        port: lanes_of(workload.words[port][:vectors].reshape(1, vectors, -1).transpose(1, 0, 2), len(nets))
+        port: lanes_of(workload.words[port][:vectors].reshape(vectors, 1, -1), len(nets))
         for port, nets in mapped.inputs.items()
     }
-    ours, fine = Simulation(mapped, models), Simulation(mapped, models, steps=FINER * STEPS)
+    simulation = ActivitySimulation(mapped, models)
     found = {
-        f"ours, {STEPS} steps": ours.run(inputs, 1, 1),
-        f"ours, {FINER * STEPS} steps": fine.run(inputs, 1, 1),
-        "Icarus, the same delays": _by_events(fine, inputs, one_delay=True),
-        "Icarus, delays of paths": _by_events(fine, inputs, one_delay=False),
+        "blockdot": simulation.run(inputs, 1),
+        "Icarus Verilog": _by_events(simulation, inputs),
     }
-    first, *others = found.values()
-    if any(one.settled != first.settled for one in others):
-        raise RuntimeError("all simulations must settle alike, not differently")
+    first, other = found.values()
+    if first.settled != other.settled:
+        raise RuntimeError("both simulations must settle alike, not differently")
     return GlitchComparison(
         unit.name,
         library.name,
         first.vectors,
-        ours.energy(first).settled,
+        weighted(simulation, first).settled,
         {
-            name: (ours.energy(one).total, sum(map(sum, one.transitions.values())))
+            name: (weighted(simulation, one).total, sum(map(sum, one.transitions.values())))
             for name, one in found.items()
         },
     )
 
 
-def _path_delays(
-    instance: CellInstance, model: CellModel, pin: str, simulation: Simulation
-) -> Iterator[tuple[str, float, float]]:
-    """Yield each input pin of an output with the delays of its rising and falling edge, in ps."""
-    load = simulation.loads.get(instance.pins[pin], (0.0, 0.0))
-    unit = simulation.models.library.time_unit_ps
-    found: dict[str, list[float]] = {}
-    for arc in model.arcs_to(pin):
-        wave = simulation.waves.get(instance.pins.get(arc.source, MappedNetlist.ZERO))
-        if wave is not None:
-            longest = found.setdefault(arc.source, [0.0, 0.0])
-            for one, two in arc.pairs:
-                delay, _ = arc.look_up(two, wave.slope[one], load[two])
-                longest[two] = max(longest[two], delay * unit)
-    for source, (rise, fall) in found.items():
-        yield source, rise, fall
-
-
-def _cells(simulation: Simulation, *, one_delay: bool) -> Iterator[str]:
-    """Yield a module for each cell of the netlist."""
-    models, delays = simulation.models, simulation.delays
+def _cells(simulation: ActivitySimulation) -> Iterator[str]:
+    """Yield a module for each cell of the netlist, with its delays in ps."""
+    models = simulation.models
+    unit = models.library.time_unit_ps
     for number, instance in enumerate(simulation.netlist.instances):
         model = models[instance.cell]
         texts = dict(models.library.cells[instance.cell].functions)
@@ -154,21 +133,19 @@ def _cells(simulation: Simulation, *, one_delay: bool) -> Iterator[str]:
         for pin in outputs:
             # Verilog does not read one inversion behind another.
             function = str(CellFunction(texts[pin])).replace("!!", "").translate(_OPERATORS)
-            late = f" #({delays[instance.pins[pin]]:.3f})" if one_delay else ""
-            yield f"  assign{late} {pin} = {function};"
-        if not one_delay:
-            yield "  specify"
-            for pin in outputs:
-                for source, rise, fall in _path_delays(instance, model, pin, simulation):
-                    yield f"    ({source} => {pin}) = ({rise:.3f}, {fall:.3f});"
-            yield "  endspecify"
+            yield f"  assign {pin} = {function};"
+        yield "  specify"
+        for pin in outputs:
+            found = path_delays(instance, model, pin, simulation.waves, simulation.loads)
+            for source, (rise, fall) in found.items():
+                yield f"    ({source} => {pin}) = ({rise * unit:.3f}, {fall * unit:.3f});"
+        yield "  endspecify"
         yield "endmodule"
 
 
-def _bench(
-    mapped: MappedNetlist, inputs: Mapping[str, Sequence[Sequence[int]]], period: float
-) -> Iterator[str]:
+def _bench(simulation: ActivitySimulation, inputs: Mapping[str, Bits], period: float) -> Iterator[str]:
     """Yield the netlist with its vectors, one after each period."""
+    mapped = simulation.netlist
 
     def name(net: Net) -> str:
         return {MappedNetlist.ZERO: "1'b0", MappedNetlist.ONE: "1'b1"}.get(net, f"n{net}")
@@ -176,32 +153,32 @@ def _bench(
     driven = {net for nets in mapped.inputs.values() for net in nets}
     nets = {net for one in mapped.instances for net in one.pins.values() if net >= 0} | driven
     yield "module bench;"
-    for net in sorted(nets):
-        yield f"  {'reg' if net in driven else 'wire'} n{net};"
+    yield from (f"  wire n{net};" for net in sorted(nets))
+    for net in sorted(driven):
+        rise, fall = simulation.starts(net)
+        yield f"  reg port{net}; assign #({rise * TICK:.3f}, {fall * TICK:.3f}) n{net} = port{net};"
     for number, instance in enumerate(mapped.instances):
         pins = ", ".join(f".{pin}({name(net)})" for pin, net in instance.pins.items())
         yield f"  cell{number} u{number}({pins});"
-    yield '  initial begin\n    $dumpfile("waves.vcd");\n    $dumpvars(1, bench);'
+    dumped = ", ".join(f"n{net}" for net in sorted(nets))
+    yield f'  initial begin\n    $dumpfile("waves.vcd");\n    $dumpvars(1, {dumped});'
     cycles = min(len(values) for values in inputs.values())
     for cycle in range(cycles):
         shown = [
-            f"n{net} = {bit};"
+            f"port{net} = {bit};"
             for port, nets_of in mapped.inputs.items()
-            for net, bit in zip(nets_of, inputs[port][cycle], strict=True)
+            for net, bit in zip(nets_of, inputs[port][cycle, :, 0], strict=True)
         ]
         yield f"    {' '.join(shown)} #{period:.3f};"
     yield "    $finish;\n  end\nendmodule"
 
 
-def _by_events(
-    simulation: Simulation, inputs: Mapping[str, Sequence[Sequence[int]]], *, one_delay: bool
-) -> Activity:
+def _by_events(simulation: ActivitySimulation, inputs: Mapping[str, Bits]) -> Activity:
     """Return what Icarus finds that the netlist does."""
-    mapped = simulation.netlist
     # A whole number, so that no cycle begins a rounding earlier than its vector.
-    period = math.ceil(2 * analyse(mapped, simulation.models).period)
+    period = math.ceil(2 * analyse(simulation.netlist, simulation.models).period)
     vectors = min(len(values) for values in inputs.values())
-    lines = ["`timescale 1ps/1fs", *_cells(simulation, one_delay=one_delay), *_bench(mapped, inputs, period)]
+    lines = ["`timescale 1ps/1fs", *_cells(simulation), *_bench(simulation, inputs, period)]
     waves = waves_by_icarus("\n".join([*lines, ""]))
     transitions, settled = _counted(_vcd_changes(waves.splitlines()), period, vectors)
     return Activity(transitions, settled, vectors - 1)

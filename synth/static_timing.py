@@ -30,7 +30,19 @@ from .mapped_netlist import CellInstance, MappedNetlist, Net
 from .registers import LibraryRegister, find_register
 from .wire_loads import WireLoads
 
-__all__ = ["PATHS", "Loads", "PathTiming", "analyse", "gates_delay", "loads", "register_overhead", "waves_of"]
+__all__ = [
+    "PATHS",
+    "Loads",
+    "Pair",
+    "PathTiming",
+    "Wave",
+    "analyse",
+    "gates_delay",
+    "loads",
+    "path_delays",
+    "register_overhead",
+    "waves_of",
+]
 
 PATHS: Final = (
     "input to register",
@@ -441,6 +453,45 @@ def waves_of(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None
                 waves[net] = clock_to_output(model, pin, clock, load.get(net, _NO_LOAD))
     _propagate(_gates(netlist, models, wires), load, waves)
     return waves
+
+
+def path_delays(
+    gate: CellInstance,
+    model: CellModel,
+    target: str,
+    waves: Mapping[Net, Wave],
+    load: Loads,
+    late: tuple[Mapping[str, float], float] = ({}, 0.0),
+) -> dict[str, Pair]:
+    """Return the delays from each input pin of a gate to the rising and the falling edge of an output.
+
+    Of the edges of an input that lead to the same one the slower counts.
+
+    Args:
+        gate: The gate.
+        model: Its model.
+        target: The output pin.
+        waves: What `waves_of` returned.
+        load: What `loads` returned.
+        late: How much later than at its driver an edge comes to each pin, and `WireLoads.slope_factor`.
+
+    Returns:
+        The delays of every pin that edges come to, in the library's unit.
+    """
+    driven = load.get(gate.pins[target], _NO_LOAD)
+    pins, factor = late
+    found: dict[str, Pair] = {}
+    for arc in model.arcs_to(target):
+        wave = waves.get(gate.pins.get(arc.source, _NOWHERE))
+        if wave is None:
+            continue
+        slope = wave.delayed(pins.get(arc.source, 0.0), factor).slope
+        slowest = list(found.get(arc.source, (0.0, 0.0)))
+        for one, two in arc.pairs:
+            delay, _ = arc.look_up(two, slope[one], driven[two])
+            slowest[two] = max(slowest[two], delay)
+        found[arc.source] = slowest[0], slowest[1]
+    return found
 
 
 _STARTS: Final = ("input", "register")

@@ -21,7 +21,7 @@ __all__ = ["LANES", "Vectors", "Workload", "stimulus_of", "workloads"]
 
 Vectors = Literal["real", "uniform"]
 
-LANES: Final = 2048
+LANES: Final = 1024
 """Vectors side by side. A cycle takes as long for many as for few, so there are few cycles."""
 
 # Of each vector; the first one is not counted.

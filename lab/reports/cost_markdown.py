@@ -5,7 +5,6 @@ from typing import Any
 
 from ..cost.fpga_cost import PLACED, RESOURCES
 from ..cost.placed_cost import WIRED_DELTAS
-from ..cost.switching_energy import GLITCHES
 from .records import markdown_lines
 
 __all__ = ["cost_markdown"]
@@ -242,8 +241,6 @@ def _energy_lines(what: str, energies: Sequence[tuple[str, dict[str, Any]]]) -> 
             for unit, energy in energies
         ],
     )
-    yield ""
-    yield GLITCHES
     yield ""
 
 

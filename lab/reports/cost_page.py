@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Final
 
-from ..cost.switching_energy import GLITCHES
 from .data_page import data_page
 
 __all__ = ["cost_page"]
@@ -13,4 +12,4 @@ _PAGE: Final = Path(__file__).with_name("page.html")
 
 def cost_page(report: dict[str, Any]) -> str:
     """Return a page that shows a report, which stands inside it as JSON."""
-    return data_page(_PAGE, report | {"glitches": GLITCHES})
+    return data_page(_PAGE, report)

@@ -31,6 +31,7 @@ from blockdot.lab.cost.energy_workloads import LANES
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.measurement import emit, seeds_of
 from blockdot.lab.cost.priced_unit import kin_of, unit_record
+from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 from blockdot.lab.cost.tile_cost import TileCost, tiles
 from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
 from blockdot.lab.demo_weights import real_tensors
@@ -256,6 +257,7 @@ def _facts(library: Library) -> dict[str, Any]:
         "energy_unit": energy_unit(library),
         "pyosys": pyosys_version(),
         "flow": FLOW_VERSION,
+        "energies": ENERGY_VERSION,
     }
 
 

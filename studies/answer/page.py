@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any, Final
 
 from blockdot.hw.unit_grid import SCALES
+from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 from blockdot.lab.demo_weights import WEIGHT
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.model.accumulate import ACCUMULATIONS
@@ -134,6 +135,7 @@ def answer_files(stored: AnswerRow, *, drawn: bool = True) -> dict[str, str]:
     found = stored.get("schema"), stored.get("version")
     if found != (SCHEMA, VERSION):
         raise ValueError(f"results must be {SCHEMA} version {VERSION}, not {found[0]} version {found[1]}")
+    stored = _without_older_energies(stored)
     files = {
         PAGE: "\n".join(_page(stored, drawn=drawn)) + "\n",
         UNITS_PAGE: "\n".join(_units_page(stored)) + "\n",
@@ -141,6 +143,18 @@ def answer_files(stored: AnswerRow, *, drawn: bool = True) -> dict[str, str]:
     }
     bars = _bars(stored)
     return files | ({COST_PICTURE: cost_chart(bars)} if bars else {})
+
+
+def _older_energies(library: AnswerRow) -> bool:
+    """Return whether a library's energies were found in another way than they are today."""
+    return library.get("energies") != ENERGY_VERSION
+
+
+def _without_older_energies(stored: AnswerRow) -> AnswerRow:
+    """Return results without energies that do not compare with those of today."""
+    older = {library["name"] for library in stored["libraries"] if _older_energies(library)}
+    rows = [row | {"energy": {}} if row["library"] in older else row for row in stored["rows"]]
+    return stored | {"rows": rows}
 
 
 def _synthesis(libraries: list[AnswerRow]) -> str:

@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from blockdot.lab.cost.switching_energy import STEPS
 from blockdot.synth.neutral_library import neutral
 
 from studies.glitches import compare_glitches, main, waves_by_icarus
@@ -54,19 +53,18 @@ def test_a_bench_that_is_none_is_an_error():
 
 
 @needs_icarus
-def test_with_the_same_delays_both_simulations_count_the_same_glitches():
-    found = compare_glitches(neutral(), 2, 8)
-    assert found.vectors == 7
-    coarse, fine, same, paths = found.ways.values()
-    assert all(energy > 2 * found.settled for energy, _ in found.ways.values())
-    assert fine[1] == pytest.approx(same[1], rel=0.02)
-    assert fine[0] == pytest.approx(same[0], rel=0.02)
-    # Coarse steps let pulses pass that are as long as a delay by rounding alone.
-    assert coarse[1] > fine[1]
-    assert coarse[0] != paths[0]
+def test_both_simulations_count_much_the_same_glitches():
+    found = compare_glitches(neutral(), 2, 30)
+    assert found.vectors == 29
+    ours, events = found.ways.values()
+    assert ours[0] > 2 * found.settled
+    # They differ in one rule: see the document of prices.
+    assert ours[1] == pytest.approx(events[1], rel=0.08)
+    assert ours[0] == pytest.approx(events[0], rel=0.08)
     lines = found.text.splitlines()
-    assert lines[0] == "e2m1_ue5m3_n2_none_s0 on neutral, 7 vectors: energy of an input, and edges"
-    assert lines[2].startswith(f"  ours, {STEPS} steps ")
+    assert lines[0] == "e2m1_ue5m3_n2_none_s0 on neutral, 29 vectors: energy of an input, and edges"
+    assert lines[2].startswith("  blockdot ")
+    assert lines[3].startswith("  Icarus Verilog ")
     assert " +0.0 % " in lines[-1]
 
 

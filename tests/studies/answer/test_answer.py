@@ -249,6 +249,16 @@ def test_what_is_measured_is_added_to_what_was(stored, synthesis_cache: Path):
     assert measure_answer(["neutral"], [], cache=synthesis_cache, before=old | {"version": 4})["rows"] == []
 
 
+def test_energies_that_were_found_in_another_way_are_left_out(stored):
+    assert "Switching energy" in answer_files(stored)[UNITS_PAGE]
+    (facts,) = stored["libraries"]
+    old = answer_files(stored | {"libraries": [facts | {"energies": 1}]})
+    assert "Switching energy" not in old[UNITS_PAGE]
+    assert "- `neutral`, energy: N = 8, 16, 32" in old[PAGE]
+    lines = csv.DictReader(StringIO(old[FIGURES]))
+    assert {line["energy_real_total"] for line in lines} == {""}
+
+
 def test_a_page_of_another_flow_says_so(stored):
     facts = stored["libraries"][0]
     old = answer_files(stored | {"libraries": [facts | {"flow": 0}, facts | {"name": "other"}]})
