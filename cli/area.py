@@ -135,6 +135,14 @@ def area(
             "--tensor-scale", help="With a tensor scale too, beside without.", rich_help_panel=_QUANTIZERS
         ),
     ] = False,
+    serial: Annotated[
+        bool,
+        typer.Option(
+            "--serial",
+            help="Quantizers that take a number a cycle, and not a whole block.",
+            rich_help_panel=_QUANTIZERS,
+        ),
+    ] = False,
     output_format: Annotated[
         list[str] | None,
         typer.Option(
@@ -380,6 +388,7 @@ def area(
         "methods": method,
         "roundings": rounding,
         "tensor_scales": [False, True] if tensor_scale else None,
+        "serials": [True] if serial else None,
     }
     of_dequantizers = {"output_formats": output_format}
     formats: dict[str, Any] = {"elements": element, "scales": scale}

@@ -9,6 +9,7 @@ from .console import console, print_json, progress_bar, table
 from .options import (
     BuildDirOption,
     JsonOption,
+    OfSerialOption,
     OptimiseOption,
     OrderOption,
     SeedOption,
@@ -16,8 +17,7 @@ from .options import (
     SpecArgument,
     StagesOption,
     count,
-    make_config,
-    parse_dot,
+    parse_config,
 )
 
 __all__ = ["bench"]
@@ -32,6 +32,7 @@ def bench(
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
     segment: SegmentOption = None,
+    serial: OfSerialOption = False,
     vectors: Annotated[
         int, typer.Option("--vectors", metavar="N", parser=count, help="Inputs of each random test.")
     ] = 300,
@@ -43,32 +44,38 @@ def bench(
     build_dir: BuildDirOption = Path("build"),
     json: JsonOption = False,
 ) -> None:
-    """Run the cocotb tests on a unit's Verilog: corners, stalls, resets in mid-stream, sums, NaN.
+    """Run the cocotb tests on a unit's Verilog: corners, stalls, resets in mid-stream; sums, NaN in them.
 
     Exit code 1 says that one failed. The drivers, the monitor and the scoreboard are those of
     `blockdot.sim.bench.cocotb_testbench`, for use on other designs too.
     """
-    from ..hw import DotUnit
     from ..sim.engines.cocotb_engine import Design, run_tests
+    from ..verify.netlist_mutants import built
 
     if trace is not None and trace.suffix != ".fst":
         raise ValueError(f"trace must be a .fst file, not {str(trace)!r}")
-    parsed = parse_dot(spec, "bench", "`blockdot verilog --testbench` has a bench")
-    config = make_config(
-        parsed, stages=1 if stages is None else stages, optimise=optimise, order=order, segment=segment
+    config = parse_config(
+        spec,
+        stages=1 if stages is None else stages,
+        optimise=optimise,
+        order=order,
+        segment=segment,
+        serial=serial,
     )
     if not config.stages:
         raise ValueError("stages must be at least 1, as a test bench needs streams, not 0")
-    unit = DotUnit.of(config)
+    unit = built(config)
     design = Design.of(unit)
     folder = build_dir / "sim"
     with progress_bar(f"testing {unit.name} on {engine}", None):
-        results = run_tests(design, parsed, simulator=engine, build_dir=folder, vectors=vectors, seed=seed)
+        results = run_tests(
+            design, config.spec, serial=serial, simulator=engine, build_dir=folder, vectors=vectors, seed=seed
+        )
         failed = [result.name for result in results if result.outcome == "failed"]
         if failed and trace is not None:
             run_tests(
-                design, parsed, simulator=engine, build_dir=folder, vectors=vectors, seed=seed,
-                trace=trace.resolve(), tests=failed,
+                design, config.spec, serial=serial, simulator=engine, build_dir=folder, vectors=vectors,
+                seed=seed, trace=trace.resolve(), tests=failed,
             )  # fmt: skip
     if json:
         print_json({"unit": unit.name, "engine": engine, "seed": seed, "tests": results})

@@ -11,6 +11,7 @@ from .console import console, print_json, progress_bar, table
 from .options import (
     BuildDirOption,
     JsonOption,
+    OfSerialOption,
     OptimiseOption,
     OrderOption,
     SeedOption,
@@ -42,6 +43,7 @@ def coverage(
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
     segment: SegmentOption = None,
+    serial: OfSerialOption = False,
     vectors: Annotated[
         int, typer.Option("--vectors", metavar="N", parser=count, help="Random inputs to add.")
     ] = 0,
@@ -66,6 +68,7 @@ def coverage(
     from ..hw.stream_unit import StreamUnit
     from ..sim import run
     from ..sim.drawn_stimulus import draw
+    from ..sim.serial_stimulus import as_played
     from ..sim.stimulus import UnitStimulus
     from ..verify.compare import compare
     from ..verify.directed_stimulus import directed_stimulus
@@ -78,9 +81,13 @@ def coverage(
         raise ValueError(f"vectors must be at least 0, not {vectors}")
     if not directed and not vectors:
         raise ValueError("vectors must be given where there are no directed ones, not 0")
+    if serial and engine == "model":
+        raise ValueError("--serial must go with an engine that runs a unit, not with model")
     unit: StreamUnit | None = None
     if engine != "model":
-        config = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+        config = parse_config(
+            spec, stages=stages, optimise=optimise, order=order, segment=segment, serial=serial
+        )
         unit = built(config)
     seen = _bins(parsed, unit.latency if unit else None, long=long)
     stimuli = [directed_stimulus(parsed, long=long)] if directed else []
@@ -90,10 +97,9 @@ def coverage(
     def play(stimulus: UnitStimulus) -> "Response | None":
         if unit is None or engine == "model":
             return None
-        response = run(unit, stimulus, engine=engine, build_dir=build_dir / "sim")
-        differing.extend(
-            map(mismatch_text, compare(unit.config, stimulus, response, engine=engine).mismatches)
-        )
+        played = as_played(unit.config, stimulus)
+        response = run(unit, played, engine=engine, build_dir=build_dir / "sim")
+        differing.extend(map(mismatch_text, compare(unit.config, played, response, engine=engine).mismatches))
         return response
 
     with progress_bar(f"running {unit.name if unit else parsed.name}", None):

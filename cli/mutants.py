@@ -8,6 +8,7 @@ import typer
 from .console import console, print_json, progress_bar, table
 from .options import (
     JsonOption,
+    OfSerialOption,
     OptimiseOption,
     OrderOption,
     SeedOption,
@@ -30,6 +31,7 @@ def mutants(
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
     segment: SegmentOption = None,
+    serial: OfSerialOption = False,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -41,7 +43,7 @@ def mutants(
     from ..verify.netlist_mutants import FATES, mutate
     from ..verify.source_mutants import plant
 
-    unit = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+    unit = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment, serial=serial)
     start = time.perf_counter()
     with progress_bar(f"mutating {unit.module_name}", None) as report:
         of_netlist = mutate(unit, count, seed=seed, progress=report)

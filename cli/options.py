@@ -160,15 +160,12 @@ OfTensorOption = Annotated[
         rich_help_panel=_SPEC,
     ),
 ]
-SerialOption = Annotated[
-    bool,
-    typer.Option(
-        "--serial",
-        help="A quantizer that takes a number a cycle, and not a whole block; to nearest, by the largest "
-        "magnitude alone.",
-        rich_help_panel=_UNIT,
-    ),
-]
+_SERIAL_HELP = (
+    "A quantizer that takes a number a cycle, and not a whole block; to nearest, by the largest magnitude "
+    "alone."
+)
+SerialOption = Annotated[bool, typer.Option("--serial", help=_SERIAL_HELP, rich_help_panel=_UNIT)]
+OfSerialOption = Annotated[bool, typer.Option("--serial", help=_SERIAL_HELP)]
 ElementOption = Annotated[
     str, typer.Option("--element", help="Element format, or a pair AxB.", rich_help_panel=_SPEC)
 ]
@@ -345,6 +342,7 @@ def parse_config(
     optimise: "Optimise" = "area",
     order: int = 0,
     segment: int | None = None,
+    serial: bool = False,
 ) -> "Configuration":
     """Return the configuration of the unit, of any kind, whose specification has that name.
 
@@ -354,11 +352,17 @@ def parse_config(
     from ..hw.configurations import configure
 
     spec = parse_specification(name)
+    if serial and not isinstance(spec, QuantizerSpec):
+        raise ValueError(f"--serial must go with a quantizer, not with {name}")
     if isinstance(spec, DotSpec):
         return make_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
     if segment is not None:
         raise ValueError(f"--segment must go with a dot product, not with {name}")
-    return configure(spec, stages=stages or 0, optimise=optimise, order=order)
+    form: dict[str, Any] = {"stages": stages or 0, "optimise": optimise, "order": order}
+    if serial:
+        # The least that such a unit has.
+        form |= {"stages": 1 if stages is None else stages, "serial": True}
+    return configure(spec, **form)
 
 
 def parse_dot(name: str, command: str, instead: str) -> DotSpec:

@@ -11,6 +11,7 @@ from .console import console, print_json, progress_bar
 from .options import (
     BuildDirOption,
     JsonOption,
+    OfSerialOption,
     OptimiseOption,
     OrderOption,
     SeedOption,
@@ -36,6 +37,7 @@ def soak(
     optimise: OptimiseOption = "area",
     order: OrderOption = 0,
     segment: SegmentOption = None,
+    serial: OfSerialOption = False,
     workers: WorkersOption = None,
     build_dir: BuildDirOption = Path("build"),
     json: JsonOption = False,
@@ -49,7 +51,7 @@ def soak(
     from ..verify.soak import blocks_taken, explain
     from ..verify.soak import soak as run
 
-    unit = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment)
+    unit = parse_config(spec, stages=stages, optimise=optimise, order=order, segment=segment, serial=serial)
     start = time.perf_counter()
     with progress_bar(f"soaking {unit.module_name}, seed {seed}", vectors) as report:
         done = run(unit, vectors, seed=seed, workers=workers, build_dir=build_dir / "sim", progress=report)
@@ -69,7 +71,8 @@ def soak(
     else:
         out = console()
         products = f" ({done.products} block products)" if blocks > 1 else ""
-        out.print(f"{unit.module_name}: {done.vectors} inputs{products}, seed {seed}", soft_wrap=True)
+        inputs = "blocks, one number after the other" if serial else "inputs"
+        out.print(f"{unit.module_name}: {done.vectors} {inputs}{products}, seed {seed}", soft_wrap=True)
         if failure is None:
             out.print(f"{done.results} of {done.results} results equal the model's, bit for bit")
         what = "block products" if isinstance(unit.spec, DotSpec) else "blocks"

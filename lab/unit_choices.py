@@ -157,6 +157,7 @@ class QuantizerChoices:
         tensor_scales: Whether there is a tensor scale.
         stages: Register stages; None is the one register of the outputs.
         optimise: Forms of the components, ``area`` or ``delay``.
+        serials: Whether they take a number a cycle, and not a whole block.
     """
 
     elements: Sequence[str] = ("e2m1",)
@@ -168,6 +169,7 @@ class QuantizerChoices:
     tensor_scales: Sequence[bool] = (False,)
     stages: Sequence[int | None] = (None,)
     optimise: Sequence[str] = ("area",)
+    serials: Sequence[bool] = (False,)
 
     def units(self) -> list[QuantizerConfig]:
         """Return every combination.
@@ -187,12 +189,13 @@ class QuantizerChoices:
             self.inputs,
             self.stages,
             self.optimise,
+            self.serials,
             self.tensor_scales,
             self.roundings,
             ways,
         )
         units: dict[QuantizerConfig, None] = {}
-        for block_size, number, stages, form, tensor_scale, rounding, way in combinations:
+        for block_size, number, stages, form, serial, tensor_scale, rounding, way in combinations:
             element, method, scale = way
             spec = QuantizerSpec(
                 element=element,
@@ -204,7 +207,10 @@ class QuantizerChoices:
                 tensor_scale=tensor_scale,
             )
             unit = QuantizerConfig(
-                spec, stages=1 if stages is None else stages, optimise=cast("Optimise", form)
+                spec,
+                stages=1 if stages is None else stages,
+                optimise=cast("Optimise", form),
+                serial=serial,
             )
             units[unit] = None
         return list(units)

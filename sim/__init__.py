@@ -4,6 +4,7 @@ from ..base.external_tools import Tool, ToolError
 from .dequantizer_stimulus import DequantizerStimulus
 from .engines.run import BUILD_DIR, ENGINES, Engine, run
 from .quantizer_stimulus import QuantizerStimulus
+from .serial_stimulus import SerialStimulus
 from .simulated_quantize import simulate_quantize
 from .stimulus import Stimulus, from_blocks, random
 from .stream_rules import EngineError, Response, StreamError, StreamRule
@@ -17,6 +18,7 @@ __all__ = [
     "EngineError",
     "QuantizerStimulus",
     "Response",
+    "SerialStimulus",
     "Stimulus",
     "StreamError",
     "StreamRule",

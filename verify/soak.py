@@ -25,12 +25,12 @@ import numpy as np
 from .. import model, sim
 from ..base.argument_checks import require_int
 from ..base.source_digest import source_digest
-from ..hw import QuantizerConfig, UnitConfig
+from ..hw import UnitConfig
 from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
 from ..model import DotSpec
 from ..model.specifications import Specification
-from ..sim import dequantizer_stimulus, drawn_stimulus, quantizer_stimulus
+from ..sim import dequantizer_stimulus, drawn_stimulus, quantizer_stimulus, serial_stimulus
 from ..sim.engines import cxxrtl_lanes, run
 from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import EngineError, StreamError
@@ -75,7 +75,7 @@ class Soak:
     Attributes:
         unit: Name of the unit.
         seed: The seed.
-        vectors: Inputs that were put in, those of earlier runs included.
+        vectors: Inputs that were put in, those of earlier runs included; of a serial quantizer, blocks.
         products: Block products in them; blocks, where the unit multiplies none.
         results: Results that equal the model's, bit for bit; of the batches that are whole.
         resumed: Inputs that an earlier run had put in already.
@@ -123,7 +123,7 @@ def _batch(spec: Specification, seed: int, batch: int, vectors: int) -> cxxrtl_l
 
 
 def _play(built: cxxrtl_lanes.BuiltUnit, seed: int, batch: int, vectors: int) -> _Part:
-    played = _batch(built.spec, seed, batch, vectors)
+    played = _batch(built.spec, seed, batch, vectors).as_played(built)
     answer = cxxrtl_lanes.run(built, played)
     failing = answer.failing(played.stimulus.expected())
     return _Part(
@@ -196,6 +196,7 @@ def _model_digest() -> str:
         sim.stimulus,
         quantizer_stimulus,
         dequantizer_stimulus,
+        serial_stimulus,
         drawn_stimulus,
         cxxrtl_lanes,
         sys.modules[__name__],
@@ -234,8 +235,6 @@ def _ignore_interrupts() -> None:
 def _single(unit: Configuration) -> StreamUnit:
     if isinstance(unit, UnitConfig) and unit.tile is not None:
         raise ValueError(f"tile must be None for a soak, not {unit.tile}")
-    if isinstance(unit, QuantizerConfig) and unit.serial:
-        raise ValueError(f"serial must be False for a soak, not {unit.serial}")
     return unit.build()
 
 
@@ -253,7 +252,7 @@ def soak(
 
     Args:
         unit: How the unit is built.
-        vectors: How many inputs, at least 8.
+        vectors: How many inputs, at least 8; blocks, where the unit is a serial quantizer.
         seed: Seed of everything random; not negative.
         batch: Inputs in a batch, at least 16. Another number means other inputs.
         workers: How many processes work at once; as many as there are processors where it is None.
@@ -357,11 +356,12 @@ def explain(
     batch, vectors, lane = soaked.failure
 
     def fails(stimuli: Sequence[UnitStimulus]) -> list[bool]:
-        played = cxxrtl_lanes.Batch.join(stimuli)
+        played = cxxrtl_lanes.Batch.join(stimuli).as_played(built)
         failing = cxxrtl_lanes.run(built, played).failing(played.stimulus.expected())
         return np.isin(np.arange(played.lanes), failing).tolist()
 
-    least = shrink(_batch(unit.spec, soaked.seed, batch, vectors).lane(lane), fails)
+    lane_alone = _batch(unit.spec, soaked.seed, batch, vectors).lane(lane)
+    least = serial_stimulus.as_played(unit, shrink(lane_alone, fails))
     others: tuple[run.Engine, ...] = ("pysim", "cxxrtl")
     for engine in others:
         try:

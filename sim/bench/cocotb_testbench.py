@@ -1,4 +1,4 @@
-"""A cocotb 2 test bench for dot-product units: those of blockdot, and anybody's that keep its contract.
+"""A cocotb 2 test bench for units of every kind: those of blockdot, and anybody's that keep its contract.
 
 `Testbench` joins the parts: `Source` puts vectors on the input stream, `Sink` accepts results, `Monitor`
 watches both streams and holds them to their rules, and `Scoreboard` knows from the model what must come. A
@@ -16,27 +16,23 @@ with the falling edge of the clock, and everything is read before the rising edg
 """
 
 import itertools
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import cocotb
-import numpy as np
-import numpy.typing as npt
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from ...model import DotSpec
-from ..stimulus import Stimulus
+from ...model.specifications import Specification
+from ..stimulus import Codes, UnitStimulus
 from ..stream_rules import RESET_CYCLES
+from .scoreboard import Scoreboard, scoreboard_for
 
-__all__ = ["PERIOD_NS", "Monitor", "Ports", "Scoreboard", "Sink", "Source", "Testbench"]
+__all__ = ["PERIOD_NS", "Monitor", "Ports", "Sink", "Source", "Testbench"]
 
 PERIOD_NS: Final = 10
 """The clock's period, where `Testbench` drives it."""
-
-Codes = npt.NDArray[np.unsignedinteger]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +52,19 @@ class Ports:
         i_a_scale: Block scales of a.
         i_b_scale: Block scales of b.
         i_c: What a sum starts at, where the specification takes it.
+        i_x: Of a quantizer, the numbers, number k at bits [wk+w-1 : wk]; of a serial one the next number.
+        i_random: Of a quantizer, the random bits of each, where it takes them.
+        i_g: Of a quantizer, the tensor scale, binary32, likewise.
+        i_codes: Of a dequantizer, the elements' codes.
+        i_scale: Of a dequantizer, the scale's code.
         o_valid: A result is offered.
         o_ready: It is taken.
-        o_result: The result, binary32.
+        o_result: The result of a dot product.
+        o_codes: Of a quantizer, the elements' codes.
+        o_code: Of a serial quantizer, the element's code.
+        o_scale: Of either, the scale's code.
+        o_last: Of a serial quantizer, whether the element is its block's last.
+        o_x: Of a dequantizer, the numbers.
     """
 
     clk: str = "clk"
@@ -73,12 +79,24 @@ class Ports:
     i_a_scale: str = "i_a_scale"
     i_b_scale: str = "i_b_scale"
     i_c: str = "i_c"
+    i_x: str = "i_x"
+    i_random: str = "i_random"
+    i_g: str = "i_g"
+    i_codes: str = "i_codes"
+    i_scale: str = "i_scale"
     o_valid: str = "o_valid"
     o_ready: str = "o_ready"
     o_result: str = "o_result"
+    o_codes: str = "o_codes"
+    o_code: str = "o_code"
+    o_scale: str = "o_scale"
+    o_last: str = "o_last"
+    o_x: str = "o_x"
 
 
 _PORTS: Final = Ports()
+
+_Spec = TypeVar("_Spec", bound=Specification)
 
 
 class _Pins:
@@ -108,76 +126,6 @@ class _Pins:
         return str(self.rst.value) != str(1 - self._ports.rst_active)
 
 
-class Scoreboard:
-    """What must come, as the model computes it from what was taken.
-
-    Args:
-        spec: What the unit computes.
-
-    Attributes:
-        compared: Results that were compared.
-        undefined: Results of sums that nothing had started since reset, of which any bits will do.
-    """
-
-    def __init__(self, spec: DotSpec) -> None:
-        self._spec = spec
-        self._sum: list[tuple[Codes, ...]] | None = None
-        self._expected: deque[int | None] = deque()
-        self.compared = 0
-        self.undefined = 0
-
-    @property
-    def owed(self) -> int:
-        """Results that the unit has still to give."""
-        return len(self._expected)
-
-    def reset(self) -> None:
-        """Forget what was taken."""
-        self._sum = None
-        self._expected.clear()
-
-    def take(self, codes: tuple[Codes, ...], *, first: bool = True, last: bool = True) -> None:
-        """Note an input that was taken.
-
-        Args:
-            codes: Codes of a and b, shape (blocks, N), and of their scales, shape (blocks,); and the bits of
-                C, shape (), where the specification takes it.
-            first: Whether it starts a sum.
-            last: Whether it asks for a result.
-        """
-        if first:
-            self._sum = []
-        if self._sum is not None:
-            self._sum.append(codes)
-        if last:
-            self._expected.append(None if self._sum is None else self._bits(self._sum))
-
-    def _bits(self, groups: list[tuple[Codes, ...]]) -> int:
-        codes = [np.stack(part) for part in zip(*groups, strict=True)]
-        # Of what sums start at, only that of their first input counts.
-        result = self._spec.result_bits(*codes[:4], *(part[0] for part in codes[4:]))
-        return int(result.reshape(-1)[-1])
-
-    def give(self, bits: int | None) -> None:
-        """Compare a result.
-
-        Args:
-            bits: Its bits; None where one was neither 0 nor 1.
-
-        Raises:
-            AssertionError: If none is owed, or the model computes another.
-        """
-        assert self._expected, f"result must follow an input that asks for it, not come unasked with {bits}"
-        expected = self._expected.popleft()
-        if expected is None:
-            self.undefined += 1
-            return
-        number = self.compared
-        assert bits is not None, f"result {number} must be {expected:#010x}, not undefined"
-        assert bits == expected, f"result {number} must be {expected:#010x}, not {bits:#010x}"
-        self.compared += 1
-
-
 class Source:
     """Puts vectors on the input stream.
 
@@ -186,25 +134,25 @@ class Source:
 
     Args:
         dut: The design under test.
-        spec: What it computes.
         ports: Its ports.
+        sums: Whether inputs say that they start a sum, and that they ask for its result.
     """
 
-    def __init__(self, dut: Any, spec: DotSpec, ports: Ports) -> None:
+    def __init__(self, dut: Any, ports: Ports, *, sums: bool) -> None:
         self._pins = _Pins(dut, ports)
-        self._spec = spec
+        self._sums = sums
 
-    def _words(self, stimulus: Stimulus) -> dict[str, list[int]]:
+    def _words(self, stimulus: UnitStimulus) -> dict[str, list[int]]:
         columns = {
             name: [int.from_bytes(row.tobytes(), "little") for row in words]
             for name, words in stimulus.words().items()
         }
-        if self._spec.accumulates:
+        if self._sums:
             columns["i_first"] = stimulus.first.astype(int).tolist()
             columns["i_last"] = stimulus.last.astype(int).tolist()
         return columns
 
-    async def send(self, stimulus: Stimulus) -> None:
+    async def send(self, stimulus: UnitStimulus) -> None:
         """Offer every vector in order, in the cycles that ``stimulus.offer`` allows, until it is taken.
 
         A vector that a reset comes upon is offered again after it.
@@ -260,7 +208,6 @@ class Monitor:
 
     Args:
         dut: The design under test.
-        spec: What it computes.
         ports: Its ports.
         scoreboard: What to tell of transfers.
         patience: Cycles within which something must be transferred while an input or a result waits for the
@@ -272,33 +219,31 @@ class Monitor:
         idle: Cycles since the last transfer, without those in which the bench held everything up.
     """
 
-    def __init__(
-        self, dut: Any, spec: DotSpec, ports: Ports, scoreboard: Scoreboard, *, patience: int
-    ) -> None:
+    def __init__(self, dut: Any, ports: Ports, scoreboard: Scoreboard, *, patience: int) -> None:
         self._pins = _Pins(dut, ports)
-        self._spec = spec
         self._scoreboard = scoreboard
         self._patience = patience
         self._waiting: tuple[int | None] | None = None
         self.cycles = self.taken = self.idle = 0
 
     def _codes(self) -> tuple[Codes, ...]:
-        spec = self._spec
-        shapes = [(spec.blocks, spec.block_size)] * 2 + [(spec.blocks,)] * 2
-        names = ("i_a", "i_b", "i_a_scale", "i_b_scale")
         arrays: list[Codes] = []
-        for name, fmt, shape in zip(names, spec.elements + spec.scales, shapes, strict=True):
-            # Where there are no scales, there is no such port.
-            word = self._pins.word(name) if fmt.bits else 0
-            assert word is not None, f"{name} must be 0 or 1 when an input is offered, not undefined"
-            count = int(np.prod(shape))
-            codes = [word >> fmt.bits * k & ((1 << fmt.bits) - 1) for k in range(count)]
-            arrays.append(np.array(codes, fmt.dtype).reshape(shape))
-        if spec.takes_c:
-            start = self._pins.word("i_c")
-            assert start is not None, "i_c must be 0 or 1 when an input is offered, not undefined"
-            arrays.append(np.array(start, np.uint32))
+        for port in self._scoreboard.inputs:
+            word = self._pins.word(port.name) if port.bits else 0
+            assert word is not None, f"{port.name} must be 0 or 1 when an input is offered, not undefined"
+            arrays.append(port.codes(word))
         return tuple(arrays)
+
+    def _result(self) -> int | None:
+        """Return the bits of the result ports, each from a 32-bit word of its own on; None if undefined."""
+        result, place = 0, 0
+        for name in self._scoreboard.results:
+            word = self._pins.word(name)
+            if word is None:
+                return None
+            result |= word << place
+            place += -(-len(getattr(self._pins, name)) // 32) * 32
+        return result
 
     async def run(self) -> None:
         """Watch until the test ends.
@@ -325,14 +270,15 @@ class Monitor:
         excused = not ready or not (pins.level("i_valid") or board.owed)
         if take:
             flags = {}
-            if self._spec.accumulates:
+            if board.sums:
                 flags = {"first": pins.level("i_first"), "last": pins.level("i_last")}
             board.take(self._codes(), **flags)
             self.taken += 1
-        result = pins.word("o_result") if valid else None
+        result = self._result() if valid else None
         if self._waiting is not None:
             assert valid, "o_valid must hold until o_ready, not fall"
-            assert (result,) == self._waiting, "o_result must hold until o_ready, not change"
+            names = " and ".join(board.results)
+            assert (result,) == self._waiting, f"{names} must hold until o_ready, not change"
         self._waiting = (result,) if valid and not ready else None
         if valid and ready:
             board.give(result)
@@ -347,7 +293,7 @@ class Monitor:
         )
 
 
-class Testbench:
+class Testbench(Generic[_Spec]):
     """All of it around one unit.
 
     Args:
@@ -356,6 +302,7 @@ class Testbench:
         ports: Its ports.
         patience: Cycles that a unit may keep an input or a result waiting without any transfer.
         clock: Whether to drive the clock; otherwise something else does.
+        serial: Whether it is a quantizer that takes a number a cycle.
 
     Attributes:
         spec: The same.
@@ -369,17 +316,18 @@ class Testbench:
     def __init__(
         self,
         dut: Any,
-        spec: DotSpec,
+        spec: _Spec,
         *,
         ports: Ports = _PORTS,
         patience: int = 1000,
         clock: bool = True,
+        serial: bool = False,
     ) -> None:
         self.spec = spec
-        self.scoreboard = Scoreboard(spec)
-        self.monitor = Monitor(dut, spec, ports, self.scoreboard, patience=patience)
+        self.scoreboard = scoreboard_for(spec, serial=serial)
+        self.monitor = Monitor(dut, ports, self.scoreboard, patience=patience)
         self.sink = Sink(dut, ports)
-        self._source = Source(dut, spec, ports)
+        self._source = Source(dut, ports, sums=self.scoreboard.sums)
         self._pins = _Pins(dut, ports)
         self._ports = ports
         self._patience = patience
@@ -409,7 +357,7 @@ class Testbench:
         for _ in range(cycles):
             await FallingEdge(self._pins.clk)
 
-    async def play(self, stimulus: Stimulus) -> None:
+    async def play(self, stimulus: UnitStimulus) -> None:
         """Send a stimulus, accept as it says, and wait for every result.
 
         Raises:

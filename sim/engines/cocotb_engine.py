@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 from ...base import external_tools
 from ...hw import to_verilog
 from ...hw.stream_unit import StreamUnit
-from ...model import DotSpec
+from ...model.specifications import Specification
 from ..stimulus import UnitStimulus
 from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads, result_ports
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, read_answer
@@ -366,8 +366,9 @@ class TestResult:
 
 def run_tests(
     design: Design,
-    spec: DotSpec,
+    spec: Specification,
     *,
+    serial: bool = False,
     simulator: Simulator,
     build_dir: Path,
     vectors: int = 300,
@@ -380,6 +381,7 @@ def run_tests(
     Args:
         design: The design, with valid/ready streams under blockdot's own names.
         spec: What it should compute.
+        serial: Whether it is a quantizer that takes a number a cycle.
         simulator: ``verilator`` or ``icarus``.
         build_dir: Where built simulators are kept.
         vectors: Vectors of the random tests, at least 8.
@@ -402,7 +404,7 @@ def run_tests(
     build_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".tests-") as folder:
         results = Path(folder).resolve() / "results.xml"
-        settings = {"spec": spec.name, "vectors": vectors, "seed": seed}
+        settings = {"spec": spec.name, "serial": serial, "vectors": vectors, "seed": seed}
         printed = simulate(
             design,
             "blockdot.verify.cocotb_tests",

@@ -15,7 +15,7 @@ from typing import Literal
 __all__ = ["RESULTS_VARIABLE", "SETTINGS_VARIABLE", "Order", "Simulator"]
 
 SETTINGS_VARIABLE = "BLOCKDOT_TESTBENCH"
-"""Environment variable with the settings of `cocotb_tests` as JSON: ``spec``, ``vectors``, ``seed``."""
+"""Environment variable with the settings of `cocotb_tests`: JSON of spec, serial, vectors and seed."""
 
 RESULTS_VARIABLE = "BLOCKDOT_RESULTS"
 """Environment variable with the path to which cocotb is to write how its tests ended."""

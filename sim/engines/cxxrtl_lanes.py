@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...base import external_tools
-from ...hw import to_rtlil
+from ...hw import SerialQuantizerUnit, to_rtlil
 from ...hw.stream_unit import Port, StreamUnit
 from ...model.specifications import Specification
 from ...synth import yosys
+from ..quantizer_stimulus import QuantizerStimulus
+from ..serial_stimulus import in_series
 from ..stimulus import UnitStimulus
 from ..stream_rules import Limits, Response, RunOutcome, result_ports, result_words
 from .cxxrtl import NEEDS as CXXRTL_NEEDS
@@ -59,6 +61,7 @@ class BuiltUnit:
         latency: Its latency in cycles.
         result_words: 32-bit words of a result.
         library: The shared library.
+        serial: It is a quantizer that takes a number a cycle.
     """
 
     spec: Specification
@@ -67,6 +70,7 @@ class BuiltUnit:
     latency: int
     result_words: int
     library: Path
+    serial: bool = False
 
 
 def _bits(port: Port) -> str:
@@ -114,7 +118,8 @@ def build(unit: StreamUnit, build_dir: Path) -> BuiltUnit:
         suffix="-lanes",
         headers={"cxxrtl/cxxrtl.h": source_beside("lanes.h")},
     )
-    return BuiltUnit(unit.spec, unit.name, unit.stages, unit.latency, result_words(unit), library)
+    serial = isinstance(unit, SerialQuantizerUnit)
+    return BuiltUnit(unit.spec, unit.name, unit.stages, unit.latency, result_words(unit), library, serial)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +163,13 @@ class Batch:
         whole = stimuli[0].join(stimuli[1:])
         starts = np.cumsum([0, *(one.vectors for one in stimuli[:-1])])
         return cls(whole, starts, np.zeros((len(stimuli), 2), np.int64))
+
+    def as_played(self, built: BuiltUnit) -> "Batch":
+        """Return the batch as a unit takes it: blocks one number after the other where it is serial."""
+        if not built.serial:
+            return self
+        assert isinstance(self.stimulus, QuantizerStimulus)
+        return Batch(in_series(self.stimulus), self.starts * self.stimulus.spec.block_size, self.phases)
 
     @property
     def lanes(self) -> int:

@@ -350,6 +350,11 @@ def test_dequantizers_are_held_against_the_first_scale(blockdot, small, tmp_path
         (("--unit", "quantizer", "--method", "floor"), "scale must be ue8m0 for method 'floor', not 'ue4m3'"),
         (("--unit", "quantizer", "--energy"), "energy must be of dot-product units, not of quantize_bf16"),
         (("--output-format", "fp32"), "output_format must not be given for dot-product units, not fp32"),
+        (("--serial",), "serial must not be given for dot-product units, not True"),
+        (
+            ("--unit", "quantizer", "--serial", "--tensor-scale"),
+            "tensor_scale must be False for a serial quantizer, not True",
+        ),
         (
             ("--unit", "dequantizer", "--method", "ceil"),
             "method must not be given for dequantizers, not ceil",

@@ -31,6 +31,15 @@ def test_all_passed(blockdot, ended):
     assert len(asked) == 1
 
 
+def test_quantizers_too(blockdot, ended):
+    asked = ended("passed")
+    name = "quantize_bf16_e2m1_ue2m0_n2_absmax"
+    for options, unit in (((), f"{name}_s1"), (("--serial", "--stages", 2), f"serial_{name}_s2")):
+        done = blockdot("bench", name, *options, "--json")
+        assert (done.code, json.loads(done.out)["unit"]) == (0, f"blockdot_{unit}")
+    assert [one["serial"] for one in asked] == [False, True]
+
+
 def test_a_failure_is_run_again_for_its_waveforms(blockdot, ended, tmp_path):
     asked = ended("passed", "failed")
     done = blockdot("bench", "e2m1_ue4m3_n2_fp32", "--trace", "x.fst")
@@ -47,6 +56,7 @@ def test_a_failure_is_run_again_for_its_waveforms(blockdot, ended, tmp_path):
         (["--trace", "x.vcd"], "trace must be a .fst file, not 'x.vcd'"),
         (["--vectors", 3], "vectors must be at least 8, not 3"),
         (["--seed", -1], "seed must be at least 0, not -1"),
+        (["--serial"], "--serial must go with a quantizer, not with e2m1_ue4m3_n2_none"),
     ],
 )
 def test_refuses_what_cannot_be(refused, arguments, message):

@@ -29,6 +29,19 @@ def test_a_quantizer_s_corners_are_met(blockdot, refused):
     assert refused("coverage", name, "--long") == f"--long must go with a dot product, not with {name}"
 
 
+def test_a_serial_quantizer_s_corners_are_met(blockdot, refused):
+    name = "quantize_bf16_e2m1_ue2m0_n2_absmax"
+    done = blockdot("coverage", name, "--serial", "--json")
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert told["unit"] == f"blockdot_serial_{name}_s1"
+    assert (told["mismatches"], [one for one in told["bins"] if not one["count"]]) == ([], [])
+    assert (
+        refused("coverage", name, "--serial", "--engine", "model")
+        == "--serial must go with an engine that runs a unit, not with model"
+    )
+
+
 def test_a_dequantizer_s_corners_are_met(blockdot, refused):
     name = "dequantize_e2m1_ue2m0_n2_bf16"
     done = blockdot("coverage", name, "--stages", 1)

@@ -33,6 +33,19 @@ def test_a_quantizer_is_soaked_by_its_name(blockdot, refused):
     assert refused("soak", name, "--segment", 4) == f"--segment must go with a dot product, not with {name}"
 
 
+def test_a_serial_quantizer_is_soaked_by_blocks(blockdot, refused):
+    name = "quantize_bf16_e2m1_ue2m0_n2_absmax"
+    done = blockdot("soak", name, "--serial", "--vectors", "4e3", "--workers", 1)
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[:2] == [
+        f"blockdot_serial_{name}_s1: 4000 blocks, one number after the other, seed 0",
+        "8000 of 8000 results equal the model's, bit for bit",
+    ]
+    dot = "e2m1_ue2m0_n2_none"
+    assert refused("soak", dot, "--serial") == f"--serial must go with a quantizer, not with {dot}"
+
+
 def test_a_dequantizer_too(blockdot):
     name = "dequantize_e2m1_ue2m0_n2_fp32"
     done = blockdot("soak", name, "--vectors", "1e4", "--workers", 1)

@@ -1,20 +1,17 @@
-"""The reusable cocotb bench: its scoreboard alone, and its tests on a right unit and on faulty ones."""
+"""The reusable cocotb bench: its tests on right units and on faulty ones."""
 
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from blockdot.hw import DotUnit
+from blockdot.hw.configurations import parse_configuration
 from blockdot.model import DotSpec
 from blockdot.sim.engines.cocotb_engine import Design, run_tests, simulate
 from blockdot.sim.engines.cocotb_process import RESULTS_VARIABLE
 from blockdot.sim.engines.run import problem
 
 pytest.importorskip("cocotb")
-
-from blockdot.sim.bench.cocotb_testbench import Scoreboard
-from blockdot.sim.stimulus import Codes
 
 SPEC = DotSpec(scale="ue4m3", block_size=2, accumulate="fp32")
 SIMULATORS = [
@@ -24,60 +21,6 @@ SIMULATORS = [
 ]
 
 
-def group(a: int, b: int, scale: int = 0x38) -> tuple[Codes, Codes, Codes, Codes]:
-    """Both elements of a and b, and 1.0 as the scales unless told otherwise."""
-    scales = np.full(1, scale, np.uint8)
-    return np.full((1, 2), a, np.uint8), np.full((1, 2), b, np.uint8), scales, scales
-
-
-def test_a_scoreboard_knows_sums():
-    board = Scoreboard(SPEC)
-    board.take(group(2, 2), first=True, last=False)  # 1 * 1 twice
-    board.take(group(4, 2), first=False, last=True)  # 2 * 1 twice
-    board.take(group(2, 2, 0x7F), first=True, last=True)
-    assert board.owed == 2
-    board.give(0x40C00000)
-    board.give(0x7FC00000)
-    assert (board.owed, board.compared, board.undefined) == (0, 2, 0)
-
-
-def test_a_scoreboard_starts_sums_at_the_c_of_their_first_input():
-    board = Scoreboard(DotSpec(scale="ue4m3", block_size=2, accumulate="fp32", takes_c=True))
-    for first, c in ((True, 0x41200000), (False, 0x7FC00000)):
-        board.take((*group(2, 2), np.array(c, np.uint32)), first=first, last=not first)
-    board.give(0x41600000)  # 10 + 2 + 2
-    assert board.compared == 1
-
-
-def test_a_scoreboard_takes_any_bits_of_what_nothing_started():
-    board = Scoreboard(SPEC)
-    board.take(group(2, 2), first=False, last=True)
-    board.give(None)
-    assert (board.compared, board.undefined) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("bits", "message"),
-    [
-        (0x40000001, r"^result 0 must be 0x40000000, not 0x40000001$"),
-        (None, r"^result 0 must be 0x40000000, not undefined$"),
-    ],
-)
-def test_a_scoreboard_refuses_other_bits(bits, message):
-    board = Scoreboard(SPEC)
-    board.take(group(2, 2))
-    with pytest.raises(AssertionError, match=message):
-        board.give(bits)
-
-
-def test_a_scoreboard_refuses_what_nothing_asked_for():
-    board = Scoreboard(SPEC)
-    board.take(group(2, 2))
-    board.reset()
-    with pytest.raises(AssertionError, match=r"^result must follow an input that asks for it, not come un"):
-        board.give(0x40000000)
-
-
 # One simulator here: both play the same Verilog in test_engines, and a build by Verilator takes its time.
 @pytest.mark.parametrize("simulator", SIMULATORS[:1])
 def test_a_right_unit_passes_every_test(simulator, build_dir, seed):
@@ -85,6 +28,48 @@ def test_a_right_unit_passes_every_test(simulator, build_dir, seed):
     results = run_tests(design, SPEC, simulator=simulator, build_dir=build_dir, vectors=40, seed=seed)
     assert {result.outcome for result in results} == {"passed"}, results
     assert len(results) == 7
+
+
+OTHER_KINDS = {
+    "quantize_bf16_e2m1_ue2m0_n2_absmax_stochastic4_tensor_s2": ["random_with_stalls", "back_to_back"],
+    "serial_quantize_bf16_e2m1_ue2m0_n2_absmax_s1": ["random_with_stalls", "reset_in_mid_stream"],
+    "dequantize_e2m1_ue2m0_n2_bf16_s1": ["directed_corners", "results_held_back"],
+}
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("name", OTHER_KINDS)
+@pytest.mark.parametrize("simulator", SIMULATORS[:1])
+def test_a_right_unit_of_another_kind_passes(simulator, name, build_dir, seed):
+    config = parse_configuration(name)
+    results = run_tests(
+        Design.of(config.build()), config.spec, serial=name.startswith("serial"), simulator=simulator,
+        build_dir=build_dir, vectors=20, seed=seed, tests=OTHER_KINDS[name],
+    )  # fmt: skip
+    assert [result.outcome for result in results] == ["passed", "passed"], results
+
+
+QUANTIZER_FAULTS = {
+    "o_codes": ("quantize_bf16_e2m1_ue2m0_n2_absmax_s1", "10'h010"),
+    "o_scale": ("quantize_bf16_e2m1_ue2m0_n2_absmax_s1", "10'h100"),
+    "o_last": ("serial_quantize_bf16_e2m1_ue2m0_n2_absmax_s1", "7'h40"),
+}
+
+
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("port", QUANTIZER_FAULTS)
+@pytest.mark.parametrize("simulator", SIMULATORS[:1])
+def test_a_fault_at_any_port_of_a_quantizer_is_found(simulator, port, build_dir, seed):
+    name, turned = QUANTIZER_FAULTS[port]
+    config = parse_configuration(name)
+    right = Design.of(config.build())
+    text, found = re.subn(r"(assign \{ o_[^}]*\} = )(.*);", rf"\g<1>{turned} ^ (\g<2>);", right.text)
+    assert found == 1
+    (failed,) = run_tests(
+        Design(right.top, text, right.ports), config.spec, serial=name.startswith("serial"),
+        simulator=simulator, build_dir=build_dir, vectors=20, seed=seed, tests=["random_with_stalls"],
+    )  # fmt: skip
+    assert (failed.outcome, "must be 0x" in failed.message) == ("failed", True)
 
 
 FAULTS = {
