@@ -170,6 +170,16 @@ def area(
             rich_help_panel=_ON,
         ),
     ] = None,
+    corner: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corner",
+            metavar="FILES",
+            help="Liberty files, with a comma between them, of the library's cells at another corner of the "
+            "process: the same netlists are timed there too. Repeatable.",
+            rich_help_panel=_ON,
+        ),
+    ] = None,
     dont_use: Annotated[
         list[str] | None,
         typer.Option(
@@ -410,7 +420,7 @@ def area(
         case "dequantizer":
             _require_absent(of_presets | of_dot_units | of_sums | of_quantizers, "dequantizers")
             units = DequantizerChoices(**_chosen(common | formats | of_dequantizers)).units()
-    libraries = _libraries(library or (), liberty or (), dont_use or (), alone=not target)
+    libraries = _libraries(library or (), liberty or (), dont_use or (), corner or (), alone=not target)
     of_libraries = {
         "energy": energy or None,
         "curve": curve or None,
@@ -480,7 +490,12 @@ def _require_absent(given: dict[str, Any], kind: str) -> None:
 
 
 def _libraries(
-    names: Sequence[str], liberty: Sequence[Path], dont_use: Sequence[str], *, alone: bool
+    names: Sequence[str],
+    liberty: Sequence[Path],
+    dont_use: Sequence[str],
+    corners: Sequence[str],
+    *,
+    alone: bool,
 ) -> "list[Library]":
     """Return the libraries asked for; without any, the built-in one if there is no other target."""
     from ..synth.cell_choice import choose_cells, leave_out
@@ -490,4 +505,9 @@ def _libraries(
     libraries = [find_library(name) for name in names]
     if liberty:
         libraries.append(choose_cells(Library.read(*liberty)))
-    return leave_out(libraries or ([find_library("neutral")] if alone else []), dont_use)
+    libraries = leave_out(libraries or ([find_library("neutral")] if alone else []), dont_use)
+    if not corners:
+        return libraries
+    if len(libraries) != 1:
+        raise ValueError(f"--corner must go with one library, not {len(libraries)}")
+    return [libraries[0].with_corners(find_library(name) for name in corners)]

@@ -10,6 +10,7 @@ from .console import ResultTable, table
 if TYPE_CHECKING:
     from ..lab.cost.area_delay import AreaDelayCurves
     from ..lab.cost.comparison import CostComparison, Delta
+    from ..lab.cost.corner_cost import CornerCost
     from ..lab.cost.fpga_cost import FpgaCost
     from ..lab.cost.placed_cost import WiredCost
     from ..lab.cost.unit_energy import UnitEnergy
@@ -27,6 +28,9 @@ def print_report(out: Console, report: "CostReport") -> None:
     for comparison, several in zip(report.comparisons, report.curves, strict=False):
         for one in several:
             _print_curves(out, one, comparison.library)
+    for comparison, cornered in zip(report.comparisons, report.corners, strict=False):
+        if cornered:
+            _print_corners(out, cornered, comparison.library)
     for comparison, powered in zip(report.comparisons, report.energies, strict=False):
         _print_energies(out, powered, comparison.library)
     for comparison, wired in zip(report.comparisons, report.placed, strict=False):
@@ -192,6 +196,38 @@ def _print_energies(out: Console, found: "Sequence[UnitEnergy]", library: "Libra
             *(_interval(delta) for delta in (one.delta, one.settled_delta)),
         )
     out.print(energies)
+
+
+def _print_corners(out: Console, costs: "Sequence[CornerCost]", library: "LibraryFacts") -> None:
+    from ..lab.cost.corner_cost import CORNER_DELTAS
+
+    leaking = any("leakage" in cost.figures for cost in costs)
+    corners = table(
+        "The same netlists at each corner: median (least to greatest)",
+        "unit",
+        "corner",
+        f"delay [{library.delay_unit}]>",
+        f"period [{library.delay_unit}]>",
+        *(["leakage [nW]>"] if leaking else []),
+        "delay>",
+        "period>",
+        keys=2,
+    )
+    for cost in costs:
+        leakage = cost.figures.get("leakage")
+        corners.add_row(
+            cost.unit.name,
+            cost.corner,
+            _spread(cost.figures["delay"]),
+            _spread(cost.figures["period"]) + (" !" if cost.slowest else ""),
+            *(["" if leakage is None else _spread(leakage)] if leaking else []),
+            *(
+                _interval(delta)
+                for delta in ([None, None] if cost.deltas is None else map(cost.deltas.get, CORNER_DELTAS))
+            ),
+        )
+    out.print(corners)
+    out.print("! the corner where the unit is slowest", style="dim")
 
 
 def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFacts") -> None:

@@ -18,6 +18,7 @@ from ..synth.physical.placement import ASPECT, UTILISATION, coloquinte_version, 
 from ..synth.recipes import choose
 from .cost.area_delay import AreaDelayCurves, area_delay_curves
 from .cost.comparison import ORDERS, CostComparison, compare_costs
+from .cost.corner_cost import CornerCost, corner_costs
 from .cost.dask_cluster import Cluster
 from .cost.fpga_cost import FpgaCost, fpga
 from .cost.jobs import Measuring, Progress
@@ -40,7 +41,7 @@ class PriceRequest:
 
     Attributes:
         units: The units. Of those that `kin_of` finds alike, the first is what the others are compared with.
-        libraries: The cell libraries that they are mapped to.
+        libraries: The cell libraries that they are mapped to; of one with corners, units are timed at each.
         orders: How many netlists are made of each unit, at least 2.
         variants: In how many ways each netlist is mapped for area.
         adders: Whether units are mapped to the libraries' adder cells too.
@@ -172,6 +173,7 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
 
     comparisons: list[CostComparison] = []
     curves: list[tuple[AreaDelayCurves, ...]] = []
+    cornered: list[tuple[CornerCost, ...]] = []
     powered: list[tuple[UnitEnergy, ...]] = []
     placed: list[tuple[WiredCost, ...]] = []
     layouts: list[UnitLayout] = []
@@ -201,6 +203,20 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
                     )
                     for alike in _alike(request.units)
                 )
+            )
+        if any(one.corners for one in request.libraries):
+            cornered.append(
+                tuple(
+                    corner_costs(
+                        request.units,
+                        library,
+                        orders=request.orders,
+                        seed=request.seed,
+                        **measuring("corners of", library),
+                    )
+                )
+                if library.corners
+                else ()
             )
         if request.energy:
             powered.append(
@@ -234,7 +250,13 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
             progress=telling(f"{doing} {', '.join(request.fpga_targets)}"),
         )
     return CostReport(
-        tuple(comparisons), tuple(curves), tuple(powered), tuple(fitted), tuple(placed), tuple(layouts)
+        tuple(comparisons),
+        tuple(curves),
+        tuple(powered),
+        tuple(fitted),
+        tuple(placed),
+        tuple(layouts),
+        tuple(cornered),
     )
 
 

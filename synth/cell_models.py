@@ -313,6 +313,12 @@ class CellModels:
         match = re.fullmatch(r"([\d.]+) *([munpf]?)W", text)
         return float(match[1]) * 1e9 * _PREFIXES[match[2]] if match else None
 
+    def leakage_nw(self, cells: Iterable[str]) -> float | None:
+        """Return the leakage power of cells together in nW; None where the library states no unit of it."""
+        if not self.leakage_unit_nw:
+            return None
+        return math.fsum(self[cell].leakage for cell in cells) * self.leakage_unit_nw
+
     def _read(self, name: str) -> CellModel:
         return _Model(self.library.cell_group(name)).build()
 

@@ -9,7 +9,7 @@ import functools
 import importlib.metadata
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ... import hw, model
 from ...base.argument_checks import require_int
 from ...base.source_digest import source_digest
 from ...synth.cache import Cache, entry, read_record, write_record
+from ...synth.cell_models import CellModels
 from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
 from ...synth.mapped_netlist import MappedNetlist
@@ -29,6 +30,7 @@ from ...synth.synthesis_point import Counts, SynthesisPoint, synthesis_point_of
 from ...synth.wire_loads import WireLoads
 from ...synth.yosys import pyosys_version
 from .components import take_apart
+from .corner_figures import corner_figures
 from .energy_workloads import Workload
 from .placed_figures import PlacedFigures, Placing, placed_figures
 from .priced_unit import PricedUnit, key_parts
@@ -94,6 +96,7 @@ class MeasurementJob:
         workloads: What it is fed with to measure its energy; nothing for no energy.
         powered: How the whole is synthesized whose energy is measured without wires.
         placing: How the whole is placed, for figures with wires; those of energy are on the workloads.
+        cornered: How the whole is synthesized that is timed at each corner of the library.
     """
 
     unit: PricedUnit
@@ -103,6 +106,7 @@ class MeasurementJob:
     workloads: tuple[Workload, ...] = ()
     powered: Recipe | None = None
     placing: Placing | None = None
+    cornered: Recipe | None = None
 
     def parts_of_key(self) -> list[str]:
         """Return what tells this job from every other."""
@@ -121,6 +125,8 @@ class MeasurementJob:
             parts += [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.key}", *fed]
         if self.placing is not None:
             parts += [*self.placing.parts_of_key(), f"energy {ENERGY_VERSION}", *fed]
+        if self.cornered is not None:
+            parts += ["corners", f"{self.cornered.name} {self.cornered.key}"]
         return parts
 
 
@@ -155,6 +161,7 @@ class CostSample:
         parts: Its components, if they were asked for.
         energies: The energy of one input, for each workload in their order, without wires.
         placed: What came of each placement, if it was asked for.
+        corners: What `corner_figures` gives at the corner of the library, then at each other.
     """
 
     netlist: str
@@ -162,6 +169,7 @@ class CostSample:
     parts: tuple[PartSample, ...] = ()
     energies: tuple[SwitchingEnergy, ...] = ()
     placed: tuple[PlacedFigures, ...] = ()
+    corners: tuple[Mapping[str, float], ...] = ()
 
     @classmethod
     def of(cls, record: Any) -> "CostSample":
@@ -177,6 +185,8 @@ class CostSample:
             tuple(SwitchingEnergy(**energy) for energy in record["energies"]),
             # Records of before there were placements have none.
             tuple(map(PlacedFigures.of, record.get("placed", ()))),
+            # The same holds for corners.
+            tuple(dict(corner) for corner in record.get("corners", ())),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -207,6 +217,7 @@ class MeasurementBench:
         self._synthesizer: Synthesizer | None = None
         self._placer: CellPlacer | None = None
         self._router: DetailRouter | None = None
+        self._corners: list[CellModels] | None = None
 
     def close(self) -> None:
         """End what is running, and remove what lies about; may be called from another thread."""
@@ -245,6 +256,7 @@ class MeasurementBench:
                 *self._context("sample"),
                 generator(),
                 *job.parts_of_key(),
+                *(corner.key for corner in self.library.corners if job.cornered is not None),
             ],
         )
 
@@ -286,7 +298,12 @@ class MeasurementBench:
             )
         points = tuple(whole[recipe.name] for recipe in job.recipes)
         sample = CostSample(
-            netlist.sha256, points, parts, self._energies(job, netlist), self._placed(job, netlist)
+            netlist.sha256,
+            points,
+            parts,
+            self._energies(job, netlist),
+            self._placed(job, netlist),
+            self._cornered(job, netlist),
         )
         self.keep(job, sample)
         return sample
@@ -313,6 +330,15 @@ class MeasurementBench:
             )
             for workload in job.workloads
         )
+
+    def _cornered(self, job: MeasurementJob, netlist: Netlist) -> tuple[Mapping[str, float], ...]:
+        """Return what the whole takes at each corner of the library."""
+        if job.cornered is None:
+            return ()
+        mapped = self._started().map(netlist, [job.cornered])[job.cornered.name]
+        if self._corners is None:
+            self._corners = [self._started().models, *map(CellModels, self.library.corners)]
+        return tuple(corner_figures(mapped, models) for models in self._corners)
 
     def _placed(self, job: MeasurementJob, netlist: Netlist) -> tuple[PlacedFigures, ...]:
         """Return what comes of a job's placements."""

@@ -76,12 +76,11 @@ def weighted(simulation: ActivitySimulation, activity: Activity) -> SwitchingEne
             rises, falls = counts.get(net, (0, 0))
             sums.append(half * (rises * load[0] + falls * load[1]))
     ticking = math.fsum(clock) * unit
-    leakage = math.fsum(models[instance.cell].leakage for instance in simulation.netlist.instances)
     return SwitchingEnergy(
         total=math.fsum(total) * unit / activity.vectors + ticking,
         settled=math.fsum(settled) * unit / activity.vectors + ticking,
         clock=ticking,
-        leakage_nw=leakage * models.leakage_unit_nw if models.leakage_unit_nw else None,
+        leakage_nw=models.leakage_nw(instance.cell for instance in simulation.netlist.instances),
     )
 
 

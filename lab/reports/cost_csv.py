@@ -71,6 +71,12 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield row
         for energy in result["energies"]:
             yield from _energy_rows(units[energy["unit"]], energy, "")
+        for cost in result["corners"]:
+            for metric, figures in cost["figures"].items():
+                row = units[cost["unit"]] | _figures(f"at {cost['corner']}, {metric}", figures)
+                if cost["base"] and metric in cost["deltas"]:
+                    row |= {"base": cost["base"]} | _ends("delta_percent", cost["deltas"][metric])
+                yield row
         for cost in result["placed"]:
             for metric, figures in cost["figures"].items():
                 row = units[cost["unit"]] | _figures(f"{_WIRED}, {metric}", figures)

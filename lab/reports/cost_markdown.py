@@ -76,6 +76,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
                 ],
             )
             yield ""
+        if result["corners"]:
+            yield from _corner_lines(result["corners"], library)
         if result["energies"]:
             yield from _energy_lines("energy", [(one["unit"], one) for one in result["energies"]])
         if result["placed"]:
@@ -103,6 +105,38 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             yield ""
     if report["fpga"]:
         yield from _fpga_lines(report["fpga"])
+
+
+def _corner_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> Iterator[str]:
+    yield "The same netlists at each corner; of each unit the slowest is marked."
+    yield ""
+    leaking = any("leakage" in cost["figures"] for cost in costs)
+    yield from markdown_lines(
+        (
+            "unit",
+            "corner",
+            f"delay [{library['delay_unit']}]",
+            f"period [{library['delay_unit']}]",
+            *(["leakage [nW]"] if leaking else []),
+            "delay",
+            "period",
+        ),
+        [
+            (
+                cost["unit"],
+                cost["corner"],
+                f"{cost['figures']['delay']['median']:.3f}",
+                f"{cost['figures']['period']['median']:.3f}" + (" slowest" if cost["slowest"] else ""),
+                *([_median(cost["figures"].get("leakage"), ".1f")] if leaking else []),
+                *(
+                    _interval(cost["deltas"][name], 2) if cost["deltas"] else ""
+                    for name in ("delay", "period")
+                ),
+            )
+            for cost in costs
+        ],
+    )
+    yield ""
 
 
 def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> Iterator[str]:
@@ -283,6 +317,10 @@ def _fpga_lines(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
         ],
     )
     yield ""
+
+
+def _median(figures: dict[str, Any] | None, form: str) -> str:
+    return "" if figures is None else f"{figures['median']:{form}}"
 
 
 def _interval(estimate: dict[str, Any], digits: int) -> str:

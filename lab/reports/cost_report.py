@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..cost.area_delay import AreaDelayCurves
 from ..cost.comparison import CostComparison
+from ..cost.corner_cost import CornerCost
 from ..cost.fpga_cost import FpgaCost
 from ..cost.placed_cost import WiredCost
 from ..cost.unit_energy import UnitEnergy
@@ -53,6 +54,7 @@ class CostReport:
         fpga: What the units take of FPGAs.
         placed: What the units cost with their wires with each library, in the same order.
         layouts: What is drawn on a page; no part of the record.
+        corners: What the units take at each corner of each library, in the same order.
     """
 
     comparisons: tuple[CostComparison, ...]
@@ -61,12 +63,14 @@ class CostReport:
     fpga: tuple[FpgaCost, ...] = ()
     placed: tuple[tuple[WiredCost, ...], ...] = ()
     layouts: tuple[UnitLayout, ...] = ()
+    corners: tuple[tuple[CornerCost, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole as JSON can hold it: schema `SCHEMA`, version `SCHEMA_VERSION`."""
         curves = self.curves or ((),) * len(self.comparisons)
         energies = self.energies or ((),) * len(self.comparisons)
         placed = self.placed or ((),) * len(self.comparisons)
+        corners = self.corners or ((),) * len(self.comparisons)
         return {
             "schema": SCHEMA,
             "version": SCHEMA_VERSION,
@@ -76,9 +80,10 @@ class CostReport:
                     "curves": [one.to_dict() for one in several],
                     "energies": [one.to_dict() for one in powered],
                     "placed": [one.to_dict() for one in wired],
+                    "corners": [one.to_dict() for one in cornered],
                 }
-                for comparison, several, powered, wired in zip(
-                    self.comparisons, curves, energies, placed, strict=True
+                for comparison, several, powered, wired, cornered in zip(
+                    self.comparisons, curves, energies, placed, corners, strict=True
                 )
             ],
             "fpga": [cost.to_dict() for cost in self.fpga],

@@ -170,6 +170,7 @@ class Library:
         delay_unit_ps: That unit, in ps.
         left_out: The cells that no design is to be mapped to by choice, whatever the files say of them, with
             the rule that names them before each.
+        corners: The same cells at other corners of the process, for netlists to be timed at as well.
         attributes: The library's own attributes; of several files, the first that has one counts.
         groups: The group of each cell, with the file that it is in.
     """
@@ -184,6 +185,7 @@ class Library:
     delay_unit: str = "ns"
     delay_unit_ps: float = 1000.0
     left_out: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    corners: tuple["Library", ...] = field(default=(), repr=False, compare=False)
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     groups: Mapping[str, tuple[LibertyGroup, "_Home"]] = field(
         default_factory=dict, repr=False, compare=False
@@ -277,6 +279,27 @@ class Library:
         made._require_cells()
         return made
 
+    def with_corners(self, corners: Iterable["Library"]) -> Self:
+        """Return the library with others that hold its cells at other corners of the process.
+
+        Raises:
+            ValueError: If two are of one name, or one lacks a cell or has it with another area or function.
+        """
+        names = [self.name]
+        found: list[Library] = []
+        for corner in corners:
+            if corner.name in names:
+                raise ValueError(f"corners must differ in name, not be {corner.name} twice")
+            for name, cell in self.cells.items():
+                other = corner.cells.get(name)
+                if cell.usable and (other is None or not _same_cell(cell, other)):
+                    told = "lack it" if other is None else "have another"
+                    raise ValueError(f"corner {corner.name} must have cell {name} of {self.name}, not {told}")
+            names.append(corner.name)
+            alike = {name: getattr(self, name) for name in ("output_load_ff", "delay_unit", "delay_unit_ps")}
+            found.append(replace(corner, area_unit=self.area_unit, **alike))
+        return replace(self, corners=tuple(found))
+
     def _require_cells(self) -> None:
         # abc maps with nothing less.
         needed = {"a 2-input NAND": (2, _NAND2), "an inverter": (1, _INVERTER), "a buffer": (1, _BUFFER)}
@@ -288,7 +311,7 @@ class Library:
     def __reduce__(self) -> tuple[Any, ...]:
         # Its cells are read again where it is sent to: its files say all of them.
         changed = (self.output_load_ff, self.area_unit, self.delay_unit, self.delay_unit_ps, self.left_out)
-        return _restored, (type(self), self.sources, *changed)
+        return _restored, (type(self), self.sources, *changed, self.corners)
 
     # What it has.
 
@@ -406,6 +429,10 @@ class Library:
         return area / self.nand2.area
 
 
+def _same_cell(one: LibraryCell, other: LibraryCell) -> bool:
+    return (one.area, one.functions) == (other.area, other.functions)
+
+
 def _restored(
     kind: type[Library],
     sources: tuple[LibrarySource, ...],
@@ -414,6 +441,7 @@ def _restored(
     delay_unit: str,
     delay_unit_ps: float,
     left_out: tuple[tuple[str, tuple[str, ...]], ...],
+    corners: tuple[Library, ...],
 ) -> Library:
     return replace(
         kind.parse(*sources).without(dict(left_out)),
@@ -421,6 +449,7 @@ def _restored(
         area_unit=area_unit,
         delay_unit=delay_unit,
         delay_unit_ps=delay_unit_ps,
+        corners=corners,
     )
 
 

@@ -12,6 +12,7 @@ from blockdot.lab.cost.measurement import MeasurementBench
 from blockdot.synth import ice40_placement
 from blockdot.synth.neutral_library import liberty_text
 
+ROOT = Path(__file__).parents[2]
 SMALL = ("--block-size", 2, "--accumulate", "none", "--orders", 2, "--workers", 1)
 
 
@@ -205,6 +206,31 @@ def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
     monkeypatch.setattr("blockdot.lab.cost.measurement.write_record", lambda *_: None)
     monkeypatch.setattr("blockdot.synth.cache.write_record", lambda *_: None)
     assert "No space left on device" in refused("area", *small, "-o", "report.json")
+
+
+def test_corners_are_told_in_every_report(blockdot, refused, small, tmp_path):
+    text = liberty_text().replace("library (neutral)", "library (slow)").replace('"1ps"', '"10ps"')
+    (tmp_path / "slow.lib").write_text(text)
+    done = blockdot("area", *small, "--corner", "slow.lib", "-o", "a.json", "-o", "a.csv", "-o", "a.md")
+    assert done.code == 0
+    assert "The same netlists at each corner" in done.out
+    assert "! the corner where the unit is slowest" in done.out
+    (result,) = json.loads((tmp_path / "a.json").read_text())["results"]
+    own, slow, *_ = result["corners"]
+    assert (own["corner"], slow["corner"], slow["slowest"]) == ("neutral", "slow", True)
+    period = slow["figures"]["period"]["median"]
+    assert period == pytest.approx(10 * own["figures"]["period"]["median"], abs=1e-5)
+    assert (
+        f"| slow | {slow['figures']['delay']['median']:.3f} | {period:.3f} slowest |"
+        in (tmp_path / "a.md").read_text()
+    )
+    assert f',"at slow, period",FO4,{period},' in (tmp_path / "a.csv").read_text()
+    schema = json.loads((ROOT / "docs" / "schemas" / "area-report.schema.json").read_text())
+    pytest.importorskip("jsonschema").validate(json.loads((tmp_path / "a.json").read_text()), schema)
+    two = ("--library", "neutral", "--library", "slow.lib", "--corner", "slow.lib")
+    assert "--corner must go with one library, not 2" in refused("area", *small, *two)
+    same = "corners must differ in name, not be neutral twice"
+    assert same in refused("area", *small, "--corner", "neutral")
 
 
 def test_energy_is_told_beside_area(blockdot, small, tmp_path, monkeypatch):
