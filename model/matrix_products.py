@@ -35,6 +35,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .accumulate.chain import chain_is_exact
 from .aligned_sum import RESULTS, read_exponents, term_supports
 from .fast.decoder import Decoder
 from .fast.staircases import loops
@@ -694,6 +695,8 @@ def product_of(
         b: The right one.
         tiling: How to cut up the work; None for what is fastest.
     """
+    if spec.accumulate == "chain" and chain_is_exact(spec):
+        spec = replace(spec, accumulate="fp32")
     # C may be far above or below all that `exact` adds to it.
     far = spec.takes_c and spec.accumulate == "exact"
     if spec.accumulate not in _TILINGS or spec.term_size == 1 or far or spec.rounds_to_odd:

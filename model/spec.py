@@ -57,8 +57,9 @@ class DotSpec:
         block_size: Elements under one scale: a power of two from 2 to 128.
         blocks: Blocks taken at once, added exactly before the one rounding: 1, 2, 4 or 8.
         accumulate: ``none`` (each group gives a result), ``fp32`` (binary32 addition of the rounded
-            groups, in order), ``exact`` (a fixed-point sum of all blocks, rounded at the end) or ``aligned``
-            (each group and the sum so far shifted to the largest exponent and cut off: see `aligned`).
+            groups, in order), ``exact`` (a fixed-point sum of all blocks, rounded at the end), ``aligned``
+            (each group and the sum so far shifted to the largest exponent and cut off: see `aligned`) or
+            ``chain`` (as ``fp32``, with one block a group, whose value is a chain of binary32 operations).
         guard: ``exact`` holds the sum of at most ``2**guard`` blocks: from 0 to 30, and one group at least.
             Without effect on the others, where it reads 16.
         fraction: ``aligned`` keeps so many bits after the point of the largest exponent: from 0 (at least
@@ -132,6 +133,11 @@ class DotSpec:
         if self.blocks not in (1, 2, 4, 8):
             raise ValueError(f"blocks must be 1, 2, 4 or 8, not {self.blocks}")
         accumulation = ACCUMULATIONS[self.accumulate]
+        if accumulation.most_blocks is not None and self.blocks > accumulation.most_blocks:
+            raise ValueError(
+                f"blocks must be at most {accumulation.most_blocks} for accumulate={self.accumulate!r}, "
+                f"not {self.blocks}"
+            )
         if not 0 <= self.guard <= 30:
             raise ValueError(f"guard must be from 0 to 30, not {self.guard}")
         if accumulation.guard and self.blocks > 1 << self.guard:

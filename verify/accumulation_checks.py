@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # these ask here for the accumulation of a specification
     from .proofs.description_text import DescriptionModule
     from .proofs.steps import StepNetlist
 
-__all__ = ["ACCUMULATION_CHECKS", "AccumulationChecks", "StepCheck"]
+__all__ = ["ACCUMULATION_CHECKS", "AccumulationChecks", "StepCheck", "step_stem"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class AccumulationChecks:
         trace: Tells what becomes of a sum when a group arrives; see `exact_trace`.
         bins: Gives the bins about what groups and sums are rounded to, and about what is its own.
         sums: Yields the sums that meet those, as far as they are not met by what every unit is driven to.
-        steps: Its own steps, by name.
+        steps: Its own steps, by name; those that differ in a number behind it, ``fma_3``, share one.
         holds: What its accumulator holds: any binary32, one that is infinite only where an element can be,
             or a number in fixed point.
         reads_exponents: Whether exponents are read as numbers, that of a zero being the specification's; else
@@ -55,6 +55,22 @@ class AccumulationChecks:
     steps: Mapping[str, StepCheck] = field(default_factory=dict)
     holds: Literal["binary32", "finite binary32", "fixed point"] = "binary32"
     reads_exponents: bool = False
+
+    def step(self, name: str) -> StepCheck:
+        """Return the check of one of its own steps: of ``fma_3`` that of ``fma``.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        check = self.steps.get(step_stem(name))
+        if check is None:
+            raise ValueError(f"step must be one that is described, not {name!r}")
+        return check
+
+
+def step_stem(name: str) -> str:
+    """Return the name that a step shares with those that differ from it in a number alone."""
+    return name.rstrip("0123456789").removesuffix("_")
 
 
 ACCUMULATION_CHECKS: Final = Registry[AccumulationChecks]("accumulate")

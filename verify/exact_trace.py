@@ -215,6 +215,7 @@ class TracedStep:
             without C), if nothing was special.
         terms: What ``aligned`` adds, the first being what was accumulated.
         result: The result, where one is asked for; what is special counts as exact.
+        links: How ``chain`` rounded each sum of products, and that times each scale, as far as that went.
     """
 
     vector: int
@@ -231,6 +232,7 @@ class TracedStep:
     addition: Rounded | None
     terms: tuple[TracedTerm, ...]
     result: Rounded | None
+    links: tuple[Rounded, ...]
 
 
 @dataclass(slots=True)
@@ -254,6 +256,8 @@ class Arrival:
         special: NaN or an infinity, if that is one; else 0.
         terms: Gives the exact value of each product, or of up to 16 elements of each block, the exponent that
             ``aligned`` reads for it, and what it would read were it not exactly zero.
+        factors: Gives the first block's products, as integers of their quantum, and significand and exponent
+            of each of its scales.
     """
 
     spec: DotSpec
@@ -262,6 +266,7 @@ class Arrival:
     value: int
     special: float
     terms: Callable[[], list[tuple[int, int, int]]]
+    factors: Callable[[], tuple[list[int], list[tuple[int, int]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +281,7 @@ class TracedChange:
         result: How the binary32 number that is accumulated was rounded last; None for a sum that is still to
             be rounded.
         terms: See `TracedStep`.
+        links: See `TracedStep`.
     """
 
     now: TracedSum
@@ -284,6 +290,7 @@ class TracedChange:
     addition: Rounded | None = None
     result: Rounded | None = None
     terms: tuple[TracedTerm, ...] = ()
+    links: tuple[Rounded, ...] = ()
 
 
 def rounded_group(arrival: Arrival) -> tuple[Rounded | None, float]:
@@ -317,6 +324,7 @@ class _Accounts:
         self.negative = np.where(products < 0, -products, 0).sum(axis=-1).tolist()
         scales = (stimulus.a_scale, stimulus.b_scale)
         split = [fmt.split(codes) for fmt, codes in zip(spec.scales, scales, strict=True)]
+        self.scales = [(significand.tolist(), exponent.tolist()) for significand, exponent in split]
         quanta = [fmt.quantum_exponent for fmt in spec.scales]
         self.significand = (split[0][0] * split[1][0]).tolist()
         self.shift = (split[0][1] + split[1][1] - sum(quanta)).tolist()
@@ -344,6 +352,11 @@ class _Accounts:
             self.shift[vector][j],
             self.special.get((vector, j), 0.0),
         )
+
+    def factors(self, vector: int) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the products of the first block, and significand and exponent of its scales."""
+        scales = [(significand[vector][0], exponent[vector][0]) for significand, exponent in self.scales]
+        return [int(product) for product in self.products[vector, 0]], scales
 
     def terms(self, vector: int, up: int) -> list[tuple[int, int, int]]:
         """Return value, shifted up so far, and exponents of each 16 elements of each block."""
@@ -440,7 +453,8 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
         special = sum(block.special for block in blocks)
         before = (starts[vector] if starts else TracedSum()) if first else now
         terms = functools.partial(accounts.terms, vector, up)
-        change = trace(Arrival(spec, unit, first, value, special, terms), before)
+        factors = functools.partial(accounts.factors, vector)
+        change = trace(Arrival(spec, unit, first, value, special, terms, factors), before)
         now = change.now
         result = None
         if last:
@@ -469,4 +483,5 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
             change.addition,
             change.terms,
             result,
+            change.links,
         )

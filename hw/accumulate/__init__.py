@@ -2,6 +2,7 @@
 
 from .accumulator import ACCUMULATORS, Accumulator
 from .aligned import ALIGNED
+from .chain import CHAIN
 from .exact import EXACT
 from .fp32 import FP32
 from .none import NONE
@@ -12,3 +13,4 @@ ACCUMULATORS.register("none", NONE)
 ACCUMULATORS.register("fp32", FP32)
 ACCUMULATORS.register("exact", EXACT)
 ACCUMULATORS.register("aligned", ALIGNED)
+ACCUMULATORS.register("chain", CHAIN)

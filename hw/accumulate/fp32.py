@@ -15,14 +15,14 @@ from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
 from ..steps.narrowing import narrowed
 from ..steps.records import Accumulating, Normalised, Record, Result, SavedSum, SavedSums, Step
-from ..steps.rounding import RoundStep, normalised_group, number_specials, term_numbers
+from ..steps.rounding import NormalisedGroup, RoundStep, normalised_group, number_specials, term_numbers
 from ..steps.terms import CompressStep, ProductStep, TermForm
 from .accumulator import Accumulator
 from .binary32_adders import Binary32Adder, TwoPathAdder
 from .fused_adder import FusedAdder
 from .sum_start import before_group, kept_c
 
-__all__ = ["FP32", "Operand"]
+__all__ = ["FP32", "Operand", "added_group"]
 
 _SMALL = StepDelay(108.5)
 _FAST = StepDelay(46)
@@ -240,9 +240,13 @@ def _fused(form: DatapathForm) -> DatapathPlan | None:
 def _plan(form: DatapathForm) -> DatapathPlan:
     if plan := _fused(form):
         return plan
-    group = normalised_group(form)
+    return added_group(form, normalised_group(form))
+
+
+def added_group(form: DatapathForm, group: NormalisedGroup) -> DatapathPlan:
+    """Return the datapath that rounds a group's value and adds it to the sum."""
     numbers = group.round.numbers
-    steps = group.steps
+    steps = list(group.steps)
     if not form.fast:
         steps += [group.round, AddNumberStep(form)]
     elif numbers.rounds or group.round.windowed:

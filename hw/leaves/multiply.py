@@ -45,6 +45,7 @@ class MagnitudeTerm(wiring.Component):
     """
 
     total: Signal
+    significand_0: Signal
     negative: Signal
     magnitude: Signal
 

@@ -97,6 +97,7 @@ class ScaleProduct(wiring.Component):
         infinite: Whether the sum of products can be infinite.
         aligned: The exponents as ``aligned`` reads them; None where they are not asked for.
         bias: What those are biased by.
+        apart: Whether the exponents are not added.
         adder: Of the significands' product; a prefix adder has it end a balanced tree.
         order: Seed of the order in which partial products enter the tree; changes no product.
 
@@ -107,7 +108,8 @@ class ScaleProduct(wiring.Component):
             and ``b_significand``.
         exponent: Sum of the exponent fields, each at least 1 where the format has subnormals: the product
             is ``significand * 2**(exponent + exponent_offset)``. Or the sum of the exponents as ``aligned``
-            reads them; without meaning where a scale is zero.
+            reads them; without meaning where a scale is zero. Or, where they stay `apart`, ``a_exponent`` and
+            ``b_exponent``.
         nonzero: Neither scale is zero; no such port without `aligned`.
         nan: The block is NaN: a scale or the sum of products is, or an infinite sum meets a scale of zero.
         infinite: The block is infinite; no such port where the sum cannot be.
@@ -121,6 +123,8 @@ class ScaleProduct(wiring.Component):
     a_significand: Signal
     b_significand: Signal
     exponent: Signal
+    a_exponent: Signal
+    b_exponent: Signal
     nonzero: Signal
     nan: Signal
     infinite: Signal
@@ -135,6 +139,7 @@ class ScaleProduct(wiring.Component):
         infinite: bool = False,
         aligned: AlignedExponents | None = None,
         bias: int = BIAS,
+        apart: bool = False,
         adder: Adder = "ripple",
         order: int = 0,
     ) -> None:
@@ -151,6 +156,11 @@ class ScaleProduct(wiring.Component):
             }
         else:
             significands = {"significand": Out(significand_bits)}
+        if apart:
+            exponents = {"a_exponent": Out(a_format.exponent_bits), "b_exponent": Out(b_format.exponent_bits)}
+        else:
+            both = exponent_bits(a_format, b_format) if aligned is None else aligned.shape
+            exponents = {"exponent": Out(both)}
         super().__init__(
             {
                 "a": In(a_format.bits),
@@ -158,7 +168,7 @@ class ScaleProduct(wiring.Component):
                 **({"sum_nan": In(1)} if nan else {}),
                 **({"sum_infinite": In(1)} if infinite else {}),
                 **significands,
-                "exponent": Out(exponent_bits(a_format, b_format) if aligned is None else aligned.shape),
+                **exponents,
                 **({} if aligned is None else {"nonzero": Out(1)}),
                 "nan": Out(1),
                 **({"infinite": Out(1)} if infinite else {}),
@@ -180,7 +190,11 @@ class ScaleProduct(wiring.Component):
             m.d.comb += self.infinite.eq(self.sum_infinite & ~nan)
         # One factor of zero is enough.
         a_significand = wire(m, _clear(a.significand, void), "a_cleared")
-        m.d.comb += [self.exponent.eq(self._exponent(a, b)), self.nan.eq(nan)]
+        m.d.comb += self.nan.eq(nan)
+        if "a_exponent" in members:
+            m.d.comb += [self.a_exponent.eq(a.exponent), self.b_exponent.eq(b.exponent)]
+        else:
+            m.d.comb += self.exponent.eq(self._exponent(a, b))
         if self.aligned is not None:
             m.d.comb += self.nonzero.eq(a.significand.any() & b.significand.any())
         if "significand" not in members:

@@ -153,7 +153,8 @@ class Special(Record):
 class ScaleFactors(Record):
     """The scales of a block: significands, to be multiplied by one after the other, and one exponent.
 
-    In ``aligned`` a block of several terms has as many exponents: a term that is zero has another.
+    In ``aligned`` a block of several terms has as many exponents: a term that is zero has another. Where the
+    scales stay apart, there is an exponent for each.
     """
 
     significand: tuple[Value, ...]

@@ -45,12 +45,14 @@ class TermForm:
         lanes: Elements under one term: a block's, or an equal part of them.
         aligned: A term's exponents as ``aligned`` reads them; None for the plain exponents of scales.
         bias: What those are biased by.
+        apart: Whether the two scales of a block stay apart, each to be multiplied on its own.
     """
 
     form: DatapathForm
     lanes: int
     aligned: AlignedExponents | None = None
     bias: int = BIAS
+    apart: bool = False
 
     @property
     def count(self) -> int:
@@ -73,9 +75,14 @@ class TermForm:
         return product_bits(*self.form.spec.elements)
 
     @property
+    def multiplied(self) -> bool:
+        """Whether the significands of the scales are multiplied with each other first."""
+        return self.form.fast and not self.apart
+
+    @property
     def significand_bits(self) -> list[int]:
         """Widths of the significands that a sum is multiplied by, one after the other."""
-        if self.form.fast:
+        if self.multiplied:
             return [self.form.spec.scale_significand_bits]
         return [fmt.significand_bits for fmt in self.form.spec.scales]
 
@@ -146,11 +153,12 @@ class ProductStep(Step[Codes, Products]):
                 products.append(product)
             scale = ScaleProduct(
                 *spec.scales,
-                significand_bits=spec.scale_significand_bits if form.fast else None,
+                significand_bits=spec.scale_significand_bits if terms.multiplied else None,
                 nan=form.nan_possible,
                 infinite=form.infinite_possible,
                 aligned=terms.aligned,
                 bias=terms.bias,
+                apart=terms.apart,
                 adder=form.adder,
                 order=form.order,
             )
@@ -167,8 +175,12 @@ class ProductStep(Step[Codes, Products]):
                         Cat(*(product.magnitude for product in lanes)),
                     )
                 )
-            factors = (scale.significand,) if form.fast else (scale.a_significand, scale.b_significand)
-            exponent = scale.exponent if terms.aligned is None else self._aligned(m, scale, products, j)
+            factors = (scale.significand,) if terms.multiplied else (scale.a_significand, scale.b_significand)
+            exponent: Value | tuple[Value, ...]
+            if terms.apart:
+                exponent = (scale.a_exponent, scale.b_exponent)
+            else:
+                exponent = scale.exponent if terms.aligned is None else self._aligned(m, scale, products, j)
             scales.append(ScaleFactors(factors, exponent))
             if form.nan_possible:
                 sum_nan = Cat(*(product.nan for product in products)).any()

@@ -2,6 +2,7 @@
 
 from .accumulation import ACCUMULATIONS, Accumulation, GroupSums, StartedSums
 from .aligned import ALIGNED
+from .chain import CHAIN
 from .exact import EXACT
 from .fp32 import FP32
 from .none import NONE
@@ -12,3 +13,4 @@ ACCUMULATIONS.register("none", NONE)
 ACCUMULATIONS.register("fp32", FP32)
 ACCUMULATIONS.register("exact", EXACT)
 ACCUMULATIONS.register("aligned", ALIGNED)
+ACCUMULATIONS.register("chain", CHAIN)

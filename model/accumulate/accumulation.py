@@ -49,6 +49,7 @@ class Accumulation:
         end_formats: What sums may be rounded to at their end, likewise.
         exact: Whether results are exact values, rounded once; else a sum is rounded at its end once more.
         starts_at_c: Whether a sum may start at C, see `DotSpec.takes_c`: its sums are `StartedSums` then.
+        most_blocks: The most blocks that a group may have; None for as many as a specification may.
     """
 
     meaning: str
@@ -59,6 +60,7 @@ class Accumulation:
     end_formats: tuple[str, ...] = ()
     exact: bool = False
     starts_at_c: bool = False
+    most_blocks: int | None = None
 
     @property
     def results(self) -> tuple[str, ...]:

@@ -26,9 +26,13 @@ class Fp32Sums:
         """See `StartedSums`."""
         self._sum = c.copy()
 
+    def rounded(self, *codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float32]:
+        """Return R of groups: `add`'s arguments."""
+        return self._spec.rounded(self._spec.block_terms(*codes))
+
     def add(self, *codes: npt.NDArray[np.unsignedinteger]) -> None:
         """See `GroupSums`."""
-        rounded = self._spec.rounded(self._spec.block_terms(*codes))
+        rounded = self.rounded(*codes)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for g in range(rounded.shape[-1]):
                 if self._sum is None:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import Optimise, UnitConfig, least_stages
-from blockdot.hw.unit_grid import SCALES
+from blockdot.hw.unit_grid import ACCUMULATES, SCALES
 from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
 from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
 from blockdot.lab.cost.energy_workloads import LANES
@@ -38,7 +38,6 @@ from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.statistics import Estimate
 from blockdot.model import DotSpec
-from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.model.quantize import Method
 from blockdot.model.spec import Accumulate
 from blockdot.synth.installed_libraries import find_library
@@ -97,7 +96,7 @@ class MeasuringRound:
     orders: int
     variants: int = 1
     block_sizes: tuple[int, ...] = BLOCK_SIZES
-    accumulates: tuple[Accumulate, ...] = tuple(ACCUMULATIONS)
+    accumulates: tuple[Accumulate, ...] = ACCUMULATES
     stages: tuple[int | None, ...] = (None,)
     scales: tuple[str, ...] = SCALES
     optimise: Optimise = "area"
@@ -405,7 +404,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--only", action="append", choices=list(ROUNDS), help="round to measure; all")
     measuring.add_argument("--orders", type=int, help="netlists of each unit, instead of the round's own")
     measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
-    measuring.add_argument("--accumulate", action="append", choices=tuple(ACCUMULATIONS))
+    measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
     measuring.add_argument("--scale", action="append", choices=SCALES)
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 from blockdot.hw import DotUnit, UnitConfig
-from blockdot.hw.unit_grid import BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
+from blockdot.hw.unit_grid import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
 from blockdot.model import DotSpec
-from blockdot.model.accumulate import ACCUMULATIONS
 
 from studies.volume import KEPT, classes, every, main, netlist, read_volume
 
@@ -15,7 +14,7 @@ from studies.volume import KEPT, classes, every, main, netlist, read_volume
 def test_every_unit_is_there_in_both_forms() -> None:
     found = list(every())
     assert len({variant.name for variant in found}) == len(found)
-    stages = MOST_STAGES * len(tuple(ACCUMULATIONS)) + 1
+    stages = MOST_STAGES * len(ACCUMULATES) + 1
     kept = len(SEGMENTS) * MOST_STAGES
     assert len(found) == 2 * len(SCALES) * (len(BLOCK_SIZES) * stages + kept)
     names = {"e2m1_ue5m3_n16_fp32_s1_delay", "e2m1_ue8m0_n32_aligned_s5", "e2m1_ue4m3_n16_exact_s2_segment8"}

@@ -274,10 +274,34 @@ class Dot:
             bits = toward_zero32(sum(truncate(Fraction(value) / step) for value, _ in parts) * step)
         return bits
 
+    def chain(self, a: list[int], b: list[int], a_scale: int, b_scale: int) -> int:
+        """The bits of one block: its products added in turn, then a's scale, then b's, all in binary32."""
+        of_a, of_b, of_sa, of_sb = self.values
+        bits = 0
+        for x, y in zip(a, b, strict=True):
+            product, total = multiply(of_a[x], of_b[y]), from_binary32(bits)
+            both = add(total, product)
+            # A zero is never -0: the sum before it was +0, or cancels.
+            bits = special32(both) if isinstance(both, float) else binary32(both)
+        for scale in (of_sa[a_scale], of_sb[b_scale]):
+            value = multiply(from_binary32(bits), scale)
+            # What is rounded to zero keeps its sign; what is exactly zero has none.
+            sign = bits & 0x80000000 if scale else 0
+            bits = special32(value) if isinstance(value, float) else binary32(value) | sign
+        return bits
+
     def __call__(self, a: list, b: list, a_scale: list, b_scale: list) -> int | list[int]:
         """The bits of one accumulated result, or of each group's result."""
         if self.accumulate == "aligned":
             return self.aligned(a, b, a_scale, b_scale)
+        if self.accumulate == "chain":
+            blocks = [
+                self.chain(*(part[0] for part in group)) for group in zip(a, b, a_scale, b_scale, strict=True)
+            ]
+            result = blocks[0]
+            for block in blocks[1:]:
+                result = add32(result, block)
+            return result
         groups = [self.group(*group) for group in zip(a, b, a_scale, b_scale, strict=True)]
         if self.accumulate == "none":
             return [self.rounded(group) for group in groups]

@@ -6,6 +6,7 @@ from blockdot.hw.accumulate import ACCUMULATORS
 from blockdot.model import DotSpec
 from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.verify import ACCUMULATION_CHECKS
+from blockdot.verify.accumulation_checks import step_stem
 from blockdot.verify.proofs.steps import Chain
 
 
@@ -19,6 +20,12 @@ def test_what_is_claimed_is_of_steps_that_there_are(name: str):
     if ACCUMULATIONS[name].fraction:
         # Where each product is a term, units have other steps.
         specs.append(DotSpec(block_size=2, scale="ue4m3", accumulate=name, term_size=1))
+    if name == "chain":
+        # Where it is not fp32.
+        specs += [
+            DotSpec(element=element, block_size=4, scale=scale, accumulate=name)
+            for element, scale in (("e2m1", "ue8m0"), ("e4m3", "ue4m3"))
+        ]
     if ACCUMULATIONS[name].starts_at_c:
         specs.append(DotSpec(block_size=2, scale="ue2m0", accumulate=name, takes_c=True))
     segment = 2 if ACCUMULATORS[name].keeps_carries else None
@@ -26,7 +33,7 @@ def test_what_is_claimed_is_of_steps_that_there_are(name: str):
     found: set[str] = set()
     for spec in specs:
         chain = Chain(DotUnit(spec, stages=int(spec.accumulates), segment=segment))
-        steps = {step.name: step.accumulates for step in chain.steps}
+        steps = {step_stem(step.name): step.accumulates for step in chain.steps}
         found |= steps.keys()
         assert any(steps.values()) == spec.accumulates
         assert all(own in claimed for own, accumulates in steps.items() if accumulates)

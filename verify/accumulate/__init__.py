@@ -2,6 +2,7 @@
 
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .aligned import ALIGNED
+from .chain import CHAIN
 from .exact import EXACT
 from .fp32 import FP32
 from .none import NONE
@@ -12,3 +13,4 @@ ACCUMULATION_CHECKS.register("none", NONE)
 ACCUMULATION_CHECKS.register("fp32", FP32)
 ACCUMULATION_CHECKS.register("exact", EXACT)
 ACCUMULATION_CHECKS.register("aligned", ALIGNED)
+ACCUMULATION_CHECKS.register("chain", CHAIN)

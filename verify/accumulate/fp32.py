@@ -15,6 +15,7 @@ from ..coverage.sum_recipes import added_sums, dense_sums
 from ..exact_trace import (
     SIGN_BIT,
     Arrival,
+    Rounded,
     TracedChange,
     TracedSum,
     exponent_of,
@@ -36,7 +37,7 @@ from ..proofs.description_text import (
 )
 from ..proofs.steps import StepNetlist
 
-__all__ = ["FP32"]
+__all__ = ["FP32", "AdditionBins", "added"]
 
 
 def _fused(m: DescriptionModule, spec: DotSpec) -> None:
@@ -99,8 +100,12 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
 
 
 def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
+    return added(arrival, before, *rounded_group(arrival))
+
+
+def added(arrival: Arrival, before: TracedSum, group: Rounded | None, special: float) -> TracedChange:
+    """Tell what becomes of a sum when a rounded group is added to it, or what is special of that."""
     unit = arrival.unit
-    group, special = rounded_group(arrival)
     if special or before.special or group is None:
         return TracedChange(TracedSum(special=before.special + special), special, group)
     if arrival.first and not arrival.spec.takes_c:

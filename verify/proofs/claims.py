@@ -19,7 +19,7 @@ from ...hw.config import UnitConfig, least_stages
 from ...hw.steps.records import SavedSums
 from ...model import DotSpec
 from ...synth.yosys import SynthesisError
-from ..accumulation_checks import ACCUMULATION_CHECKS
+from ..accumulation_checks import ACCUMULATION_CHECKS, step_stem
 from .algebra import check_saved_product, check_tree
 from .contract import check_contract, grouped
 from .descriptions import tree_offset
@@ -147,8 +147,9 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
                     ("element_exponent", "exponent", "significand", "nan", "infinite"),
                 )
             case name:
-                own = ACCUMULATION_CHECKS[spec.accumulate].steps[name]
-                yield leaf(own.leaf, own.claim, group)
+                own = ACCUMULATION_CHECKS[spec.accumulate].step(name)
+                number = name.removeprefix(step_stem(name)).replace("_", " ")
+                yield leaf(own.leaf + number, own.claim, group)
 
 
 def _tree_claim(chain: Chain, spec: DotSpec) -> Claim:

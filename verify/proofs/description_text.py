@@ -17,6 +17,7 @@ __all__ = [
     "as_integer",
     "binary32",
     "finite_values",
+    "give_number",
     "kept_c",
     "largest_sum",
     "largest_term",
@@ -261,6 +262,23 @@ def binary32(
         large = f"({large}) | {name}last"
     m.wire(size, bits, f"{magnitude} == 0 ? {bits}'d0 : {large}")
     return size
+
+
+def give_number(m: DescriptionModule, value: str) -> None:
+    """Say what binary32 number is given, as it stands or taken apart."""
+    m.wire("value", 32, value)
+    if "result" in m.outputs:
+        m.give("result", "value")
+        return
+    m.give("r_nan", "value[30:0] > 31'h7f800000")
+    m.give("r_infinite", "value[30:0] == 31'h7f800000")
+    m.give("r_negative", "value[31]")
+    m.give("r_fraction", "value[22:0]")
+    m.give("r_field", "value[30:23]")
+    m.give("r_normal", "value[30:23] != 0")
+    m.care("r_negative", "(value[30:0] <= 31'h7f800000)")
+    for name in ("fraction", "field", "normal"):
+        m.care(f"r_{name}", "(value[30:23] != 255)")
 
 
 def largest_term(spec: DotSpec) -> int:

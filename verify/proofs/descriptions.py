@@ -13,7 +13,7 @@ takes nothing that is not).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...hw.steps.records import AbsoluteSums, Result, SavedSums, Window
+from ...hw.steps.records import AbsoluteSums, SavedSums, Window
 from ...model import DotSpec
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .description_text import (
@@ -25,6 +25,7 @@ from .description_text import (
     as_integer,
     binary32,
     finite_values,
+    give_number,
     largest_sum,
     largest_term,
     leading,
@@ -93,10 +94,7 @@ def describe(
         case "narrow":
             _narrow(module, spec)
         case _:
-            own = ACCUMULATION_CHECKS[spec.accumulate].steps
-            if name not in own:
-                raise ValueError(f"step must be one that is described, not {name!r}")
-            own[name].describe(module, spec, steps[0], segment)
+            ACCUMULATION_CHECKS[spec.accumulate].step(name).describe(module, spec, steps[0], segment)
     return Description(str(module), tuple(module.cares), tuple(module.claims))
 
 
@@ -201,8 +199,12 @@ def _scales(m: DescriptionModule, spec: DotSpec) -> None:
                 m.wire(f"read_{j}_{t}", 14, of_scales, signed=True)
                 code = aligned_exponents(spec).code
                 m.give(name, f"({products}) & ~{zero} ? read_{j}_{t} : {code}")
-            else:
+            elif name == f"exponent_{j}":
                 m.give(name, of_scales)
+            else:
+                # The scales stay apart.
+                side, code, fmt = ("a", a, spec.scales[0]) if t == 0 else ("b", b, spec.scales[1])
+                m.give(name, f"exponent_{side}({code}) + {fmt.bias - 256}")
             m.care(name, f"~scales_{j}_bad")
     m.give("nan", " | ".join(every_nan))
     if "infinite" in m.outputs:
@@ -371,16 +373,4 @@ def _round(m: DescriptionModule, spec: DotSpec, steps: Sequence[StepNetlist]) ->
         nan, infinite = "(i_nan | i_infinite == 3)", "(i_infinite != 0)"
         negative = f"(i_infinite != 0 ? i_infinite[1] : {negative})"
     m.wire("sign", 1, f"{negative} & ({magnitude} != 0 | {infinite})")
-    m.wire("value", 32, f"{nan} ? {NAN} : {infinite} ? {{sign, 31'h7f800000}} : {{sign, {size}}}")
-    if steps[-1].gives is Result:
-        m.give("result", "value")
-        return
-    m.give("r_nan", "value[30:0] > 31'h7f800000")
-    m.give("r_infinite", "value[30:0] == 31'h7f800000")
-    m.give("r_negative", "value[31]")
-    m.give("r_fraction", "value[22:0]")
-    m.give("r_field", "value[30:23]")
-    m.give("r_normal", "value[30:23] != 0")
-    m.care("r_negative", "(value[30:0] <= 31'h7f800000)")
-    for name in ("fraction", "field", "normal"):
-        m.care(f"r_{name}", "(value[30:23] != 255)")
+    give_number(m, f"{nan} ? {NAN} : {infinite} ? {{sign, 31'h7f800000}} : {{sign, {size}}}")

@@ -19,6 +19,8 @@ CLOSED = [
     "e2m1_ue4m3_n16_aligned",
     "e2m1_ue4m3xue2m0_n2_b4_fp32",
     "e2m1_ue8m0_n2_fp32",
+    "e2m1_ue8m0_n2_chain",
+    "e4m3_ue4m3_n4_chain",
     "e2m1_ue3m1_n4_exact_g1",
     "e5m2_ue4m3_n8_none",
     "int8_ue4m3_full_n4_exact_g3",
