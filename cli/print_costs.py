@@ -9,8 +9,9 @@ from .console import ResultTable, table
 
 if TYPE_CHECKING:
     from ..lab.cost.area_delay import AreaDelayCurves
-    from ..lab.cost.comparison import CostComparison, Delta
+    from ..lab.cost.comparison import CostComparison
     from ..lab.cost.corner_cost import CornerCost
+    from ..lab.cost.cost_delta import Delta
     from ..lab.cost.fpga_cost import FpgaCost
     from ..lab.cost.placed_cost import WiredCost
     from ..lab.cost.unit_energy import UnitEnergy

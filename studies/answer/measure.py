@@ -26,13 +26,14 @@ from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import Optimise, UnitConfig, least_stages
 from blockdot.hw.unit_grid import ACCUMULATES, SCALES
 from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
-from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
+from blockdot.lab.cost.comparison import CostComparison, compare_costs
 from blockdot.lab.cost.energy_workloads import LANES
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.measurement import emit, seeds_of
 from blockdot.lab.cost.priced_unit import kin_of, unit_record
 from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 from blockdot.lab.cost.tile_cost import TileCost, tiles
+from blockdot.lab.cost.unit_cost import UnitCost
 from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
 from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors

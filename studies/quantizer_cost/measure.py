@@ -22,9 +22,10 @@ from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import UnitConfig
 from blockdot.hw.dequantizer_config import DequantizerConfig
 from blockdot.hw.quantizer_config import QuantizerConfig
-from blockdot.lab.cost.comparison import CostComparison, UnitCost, compare_costs
+from blockdot.lab.cost.comparison import CostComparison, compare_costs
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.priced_unit import PricedUnit, unit_record
+from blockdot.lab.cost.unit_cost import UnitCost
 from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
 from blockdot.lab.unit_choices import QuantizerChoices

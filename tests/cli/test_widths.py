@@ -9,8 +9,11 @@ import pytest
 from blockdot.hw import DotUnit
 from blockdot.lab import price
 from blockdot.lab.cost.area_delay import AreaDelayCurve, AreaDelayCurves, AreaDelayDelta
-from blockdot.lab.cost.comparison import Attribution, CostComparison, Delta, PartDelta, UnitCost
+from blockdot.lab.cost.attribution import Attribution, PartDelta
+from blockdot.lab.cost.comparison import CostComparison
+from blockdot.lab.cost.cost_delta import Delta
 from blockdot.lab.cost.fpga_cost import RESOURCES, FpgaCost, PlacedCost
+from blockdot.lab.cost.unit_cost import UnitCost
 from blockdot.lab.cost.unit_energy import UnitEnergy
 from blockdot.lab.demo_weights import ACTIVATIONS, WEIGHT
 from blockdot.lab.reports.cost_report import CostReport
