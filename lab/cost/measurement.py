@@ -9,7 +9,7 @@ import functools
 import importlib.metadata
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,16 +115,23 @@ class MeasurementJob:
             *(f"{recipe.name} {recipe.key}" for recipe in self.recipes),
             "parts",
             *(f"{recipe.name} {recipe.key}" for recipe in self.part_recipes),
-            *self._energy_of_key(),
+            *self.parts_of_energy_key(),
+            *self._parts_of_other_keys(),
         ]
 
-    def _energy_of_key(self) -> list[str]:
+    def parts_of_energy_key(self) -> list[str]:
+        """Return what the energy without wires hangs on beside the netlist."""
+        if self.powered is None:
+            return []
+        return [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.key}", *self._fed()]
+
+    def _fed(self) -> list[str]:
+        return [f"{workload.lanes} {workload.sha256}" for workload in self.workloads]
+
+    def _parts_of_other_keys(self) -> list[str]:
         parts: list[str] = []
-        fed = [f"{workload.lanes} {workload.sha256}" for workload in self.workloads]
-        if self.powered is not None:
-            parts += [f"energy {ENERGY_VERSION}", f"{self.powered.name} {self.powered.key}", *fed]
         if self.placing is not None:
-            parts += [*self.placing.parts_of_key(), f"energy {ENERGY_VERSION}", *fed]
+            parts += [*self.placing.parts_of_key(), f"energy {ENERGY_VERSION}", *self._fed()]
         if self.cornered is not None:
             parts += ["corners", f"{self.cornered.name} {self.cornered.key}"]
         return parts
@@ -260,17 +267,11 @@ class MeasurementBench:
             ],
         )
 
-    def _part_path(self, netlist: Netlist, recipes: tuple[Recipe, ...]) -> Path | None:
+    def _netlist_path(self, kind: str, netlist: Netlist, parts: Iterable[str]) -> Path | None:
+        """Return where a result of a kind is that hangs on a netlist, whatever generated it, and on parts."""
         if self._place is None:
             return None
-        return entry(
-            self._place,
-            [
-                *self._context("part"),
-                *(recipe.key for recipe in recipes),
-                netlist.sha256,
-            ],
-        )
+        return entry(self._place, [*self._context(kind), *parts, netlist.sha256])
 
     def _started(self) -> Synthesizer:
         if self._synthesizer is None:
@@ -312,8 +313,16 @@ class MeasurementBench:
         """Return the energy of one input on each of a job's workloads."""
         if job.powered is None:
             return ()
+        key = [*job.parts_of_energy_key(), f"{job.unit.stages}"]
+        path = self._netlist_path("energy", netlist, key)
+        if path is not None and (record := read_record(path)) is not None:
+            with contextlib.suppress(TypeError, ValueError):
+                return tuple(SwitchingEnergy(**energy) for energy in record)
         mapped = self._started().map(netlist, [job.powered])[job.powered.name]
-        return self._energies_of(job, mapped)
+        energies = self._energies_of(job, mapped)
+        if path is not None:
+            write_record(path, [asdict(energy) for energy in energies])
+        return energies
 
     def _energies_of(
         self, job: MeasurementJob, mapped: MappedNetlist, wires: WireLoads | None = None
@@ -368,7 +377,8 @@ class MeasurementBench:
 
     def _part_counts(self, netlists: list[Netlist], recipes: tuple[Recipe, ...]) -> list[list[Counts]]:
         """Return the cells of each netlist by each recipe, of equal ones the same; several in one process."""
-        paths = {netlist: self._part_path(netlist, recipes) for netlist in netlists}
+        keys = [recipe.key for recipe in recipes]
+        paths = {netlist: self._netlist_path("part", netlist, keys) for netlist in netlists}
         found: dict[Netlist, list[Counts]] = {}
         for netlist, path in paths.items():
             if path is not None and (record := read_record(path)) is not None:

@@ -57,6 +57,13 @@ def test_energy_is_measured_once_by_as_many_processes_as_there_are(tmp_path: Pat
     with monkeypatch.context() as patch:
         patch.setattr(MeasurementBench, "measure", again)
         assert energies_of(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
+    # Nor is it where the sources have changed, but not the netlists.
+    with monkeypatch.context() as patch:
+        patch.setattr(measurement, "generator", lambda: "another")
+        patch.setattr(measurement, "energy_of", again)
+        assert energies_of(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
+    with monkeypatch.context() as patch:
+        patch.setattr(MeasurementBench, "measure", again)
         # Of other vectors nothing is known, nor of another way to count.
         with pytest.raises(AssertionError):
             energies(UNITS[:1], neutral(), orders=2, lanes=16, workers=1, cache=tmp_path)
