@@ -22,6 +22,7 @@ from ..step_delays import StepDelay
 from ..steps.form import DatapathForm, DatapathPlan
 from ..steps.records import (
     Normalised,
+    ProductRow,
     Products,
     Record,
     ScaleFactors,
@@ -36,6 +37,8 @@ from .chain_adder import ChainAdder, ChainWidths, RoundedTotal
 from .fp32 import FP32, added_group
 
 __all__ = ["CHAIN", "ScaledOnce"]
+
+_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -59,89 +62,101 @@ class ScaledOnce(Record):
     scaled: Value
 
 
-class _ChainStep(Step[Any, Any]):
-    """What adding products has in common.
+class ChainStep(Step[Products | ChainedProducts, ChainedProducts | Totals]):
+    """Add some products in turn, and round each sum.
+
+    The first of these steps begins with as many products as never need to be rounded, and one more, at once.
 
     Args:
         terms: The block's one term.
-        products: How many products have been added behind it.
+        products: How many products have been added before it and how many behind it.
     """
 
-    def __init__(self, terms: TermForm, products: int) -> None:
+    def __init__(self, terms: TermForm, products: tuple[int, int]) -> None:
         self.terms = terms
         self.products = products
         self.chain = ChainWidths(terms.form.spec)
-        width = self.chain.exact(products)
-        log = math.log2(width)
-        depth = StepDelay(4 * log + 14, hidden=3) if terms.form.fast else StepDelay(2.6 * width, hidden=width)
-        left = terms.lanes - products
-        bits = self.chain.rounded(products) + left * (terms.product_bits + 1) + terms.scales
-        super().__init__(f"fma_{products}", depth, bits)
+        before, behind = products
+        width = self.chain.exact(behind)
+        one = 4 * math.log2(width) + 14 if terms.form.fast else 2.6 * width
+        left = terms.lanes - behind
+        bits = self.chain.rounded(behind) + left * (terms.product_bits + 1) + terms.scales
+        links = behind - max(before, self.chain.begun - 1)
+        super().__init__(f"fma_{behind}", StepDelay(links * one, hidden=3), bits)
 
-    def _rounded(self, m: Module, platform: object, exact: Value) -> Value:
-        rounder = RoundedTotal(
-            exact_bits=len(exact),
-            total_bits=self.chain.rounded(self.products),
-            adder=self.terms.form.adder,
-        )
-        add_submodule(m, platform, f"round_{self.products}", rounder)
-        m.d.comb += rounder.exact.eq(exact)
-        return rounder.total
-
-    def _following(
-        self, before: Products | ChainedProducts, total: Value, negative: Value, magnitude: Value
+    def build(
+        self, m: Module, platform: object, before: Products | ChainedProducts
     ) -> ChainedProducts | Totals:
-        if not len(negative):
+        bits = self.terms.product_bits
+        taken, behind = self.products
+        if isinstance(before, ChainedProducts):
+            (total,) = before.total
+            negative, magnitude = before.negative, before.magnitude
+            first = taken + 1
+        else:
+            (row,) = before.term
+            negative, magnitude = row.negative, row.magnitude
+            first = self.chain.begun
+            total = self._rounded(m, platform, first, self._begun(m, platform, row))
+            first += 1
+        for k in range(first, behind + 1):
+            adder = ChainAdder(
+                total_bits=len(total),
+                magnitude_bits=bits,
+                exact_bits=self.chain.exact(k),
+                adder=self.terms.form.adder,
+            )
+            add_submodule(m, platform, f"add_{k}", adder)
+            m.d.comb += [
+                adder.total.eq(total),
+                adder.negative.eq(negative[k - 1 - taken]),
+                adder.magnitude.eq(magnitude.word_select(k - 1 - taken, bits)),
+            ]
+            total = self._rounded(m, platform, k, adder.exact)
+        if behind == self.terms.lanes:
             return Totals(before.scale, before.special, (total,))
-        return ChainedProducts(before.scale, before.special, (total,), negative, magnitude)
+        count = behind - taken
+        return ChainedProducts(
+            before.scale, before.special, (total,), negative[count:], magnitude[count * bits :]
+        )
 
-
-class BeginStep(_ChainStep):
-    """Add as many products as never need to be rounded, and one more, and round."""
-
-    def __init__(self, terms: TermForm) -> None:
-        super().__init__(terms, ChainWidths(terms.form.spec).begun)
-
-    def build(self, m: Module, platform: object, before: Products) -> ChainedProducts | Totals:
-        form, count, bits = self.terms.form, self.products, self.terms.product_bits
+    def _begun(self, m: Module, platform: object, row: ProductRow) -> Value:
+        """Return the exact sum of the products that the first rounding is of."""
+        form, count, bits = self.terms.form, self.chain.begun, self.terms.product_bits
         width = self.chain.exact(count)
-        (row,) = before.term
         tree = SumOfProducts(
             lanes=count, magnitude_bits=bits, sum_bits=width, balanced=form.fast, order=form.order
         )
-        add_submodule(m, platform, "tree_0", tree)
         adder = FinalAdder(width=width, adder=form.adder)
-        add_submodule(m, platform, "add_0", adder)
+        for name, leaf in (("tree_0", tree), ("add_0", adder)):
+            add_submodule(m, platform, name, leaf)
         m.d.comb += [
             tree.negative.eq(row.negative[:count]),
             tree.magnitude.eq(row.magnitude[: count * bits]),
             adder.save.eq(tree.save),
             adder.carry.eq(tree.carry),
         ]
-        total = self._rounded(m, platform, adder.total)
-        return self._following(before, total, row.negative[count:], row.magnitude[count * bits :])
+        return adder.total
 
-
-class ChainStep(_ChainStep):
-    """Add a product, and round."""
-
-    def build(self, m: Module, platform: object, before: ChainedProducts) -> ChainedProducts | Totals:
-        (so_far,) = before.total
-        bits = self.terms.product_bits
-        adder = ChainAdder(
-            total_bits=len(so_far),
-            magnitude_bits=bits,
-            exact_bits=self.chain.exact(self.products),
+    def _rounded(self, m: Module, platform: object, products: int, exact: Value) -> Value:
+        rounder = RoundedTotal(
+            exact_bits=len(exact),
+            total_bits=self.chain.rounded(products),
             adder=self.terms.form.adder,
         )
-        add_submodule(m, platform, f"add_{self.products}", adder)
-        m.d.comb += [
-            adder.total.eq(so_far),
-            adder.negative.eq(before.negative[0]),
-            adder.magnitude.eq(before.magnitude[:bits]),
-        ]
-        total = self._rounded(m, platform, adder.exact)
-        return self._following(before, total, before.negative[1:], before.magnitude[bits:])
+        add_submodule(m, platform, f"round_{products}", rounder)
+        m.d.comb += rounder.exact.eq(exact)
+        return rounder.total
+
+
+def _chain_steps(terms: TermForm) -> list[Step[Any, Any]]:
+    """Return the steps that add products in turn: so few that registers are soon placed."""
+    begun, size = ChainWidths(terms.form.spec).begun, terms.lanes
+    links = size - begun + 1
+    count = min(links, _STEPS)
+    # As even as they can be.
+    ends = [begun - 1 + (k + 1) * links // count for k in range(count)]
+    return [ChainStep(terms, pair) for pair in zip([0, *ends], ends, strict=False)]
 
 
 class PowerScaleStep(Step[Totals, Normalised]):
@@ -335,14 +350,12 @@ def _plan(form: DatapathForm) -> DatapathPlan:
     if chain_is_exact(spec):
         return FP32.plan(form)
     terms = TermForm(form=form, lanes=spec.block_size, apart=True)
-    chain = ChainWidths(spec)
     steps: list[Step[Any, Any]] = [ProductStep(terms)]
     if exact_products(spec) == spec.block_size:
         steps += [CompressStep(terms, sum_bits=terms.alone.sum_bits), AddStep(terms)]
     else:
-        steps.append(BeginStep(terms))
-        steps += [ChainStep(terms, k) for k in range(chain.begun + 1, spec.block_size + 1)]
-    widths = terms.widths | {"sum": chain.rounded(spec.block_size)}
+        steps += _chain_steps(terms)
+    widths = terms.widths | {"sum": ChainWidths(spec).rounded(spec.block_size)}
     powers = spec.scale_significand_bits == 1 and not any(0 in fmt.values for fmt in spec.scales)
     if powers and first_scale_is_exact(spec, but_overflow=True) and spec.scales[1].largest >= 1:
         numbers = term_numbers(form)

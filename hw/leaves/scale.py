@@ -190,11 +190,11 @@ class ScaleProduct(wiring.Component):
             m.d.comb += self.infinite.eq(self.sum_infinite & ~nan)
         # One factor of zero is enough.
         a_significand = wire(m, _clear(a.significand, void), "a_cleared")
-        m.d.comb += self.nan.eq(nan)
         if "a_exponent" in members:
             m.d.comb += [self.a_exponent.eq(a.exponent), self.b_exponent.eq(b.exponent)]
         else:
             m.d.comb += self.exponent.eq(self._exponent(a, b))
+        m.d.comb += self.nan.eq(nan)
         if self.aligned is not None:
             m.d.comb += self.nonzero.eq(a.significand.any() & b.significand.any())
         if "significand" not in members:

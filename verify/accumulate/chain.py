@@ -30,46 +30,48 @@ from .fp32 import FP32, AdditionBins, added
 __all__ = ["CHAIN"]
 
 
-def _rounded_total(m: DescriptionModule, exact: str, width: int) -> str:
-    """Add a sum rounded to 24 bits; return the name of a wire that is one bit wider."""
-    m.wire("size", width, f"{exact} < 0 ? -{exact} : {exact}")
-    leading(m, "lead", "size", width)
-    m.wire("drop", 14, f"lead > {BINARY32_BITS - 1} ? lead - {BINARY32_BITS - 1} : 14'd0")
-    m.wire("kept", width + 1, "size >> drop")
-    m.wire("rest", width + 1, f"size - (({width + 1}'d0 | kept) << drop)")
-    m.wire("half", width + 1, f"({width + 1}'d1 << drop) >> 1")
-    m.wire("up", 1, "drop != 0 & (rest > half | (rest == half & kept[0]))")
-    m.wire("rounded", width + 1, "(kept + up) << drop")
-    return m.wire("total", width + 1, f"{exact} < 0 ? -rounded : rounded", signed=True)
+def _rounded_total(m: DescriptionModule, exact: str, width: int, k: int) -> str:
+    """Add the k-th sum rounded to 24 bits; return the name of its wire."""
+    lead, drop, kept, rest, half, up, size = (
+        f"{what}_{k}" for what in ("lead", "drop", "kept", "rest", "half", "up", "size")
+    )
+    m.wire(size, width, f"{exact} < 0 ? -{exact} : {exact}")
+    leading(m, lead, size, width)
+    m.wire(drop, 14, f"{lead} > {BINARY32_BITS - 1} ? {lead} - {BINARY32_BITS - 1} : 14'd0")
+    m.wire(kept, width, f"{size} >> {drop}")
+    m.wire(rest, width, f"{size} - ({kept} << {drop})")
+    m.wire(half, width, f"({width}'d1 << {drop}) >> 1")
+    m.wire(up, 1, f"{drop} != 0 & ({rest} > {half} | ({rest} == {half} & {kept}[0]))")
+    m.wire(f"rounded_{k}", width, f"({kept} + {up}) << {drop}")
+    return m.wire(f"total_{k}", width, f"{exact} < 0 ? -rounded_{k} : rounded_{k}", signed=True)
 
 
 def _products(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
-    """Describe a step that adds products: the first ones, or one to the sum so far."""
+    """Describe a step that adds products to the sum so far, or begins with the first ones."""
     del segment
-    count = int(step.name.removeprefix("fma_"))
     begins = "total_0" not in m.inputs
     signs, magnitudes = ("negative_0", "magnitude_0") if begins else ("negative", "magnitude")
     bits = m.inputs[magnitudes] // m.inputs[signs]
-    width = m.outputs["total_0"] + 1
-    addends: list[str] = []
+    behind = int(step.name.removeprefix("fma_"))
+    count = m.inputs[signs] - m.outputs.get("negative", 0)
+    # A place for the sign, and one for a carry.
+    width = max(m.outputs["total_0"], m.inputs.get("total_0", 0)) + 2
+    total = m.wire("before", width, "0" if begins else "$signed(i_total_0)", signed=True)
     # Where an element is no number its product has no meaning.
     can: list[str] = []
     if not begins:
-        m.wire("so_far", width, "$signed(i_total_0)", signed=True)
-        m.wire("so_far_size", width, "so_far < 0 ? -so_far : so_far")
-        can.append(f"(so_far_size <= {chain_bounds(spec)[count - 2]})")
-        addends.append("so_far")
-    for k in range(count if begins else 1):
+        m.wire("before_size", width, "before < 0 ? -before : before")
+        can.append(f"(before_size <= {chain_bounds(spec)[behind - count - 1]})")
+    for k in range(count):
         part = m.wire(f"lane_{k}", width, f"i_{magnitudes}[{bits * k} +: {bits}]", signed=True)
         can.append(f"({part} <= {largest_sum(spec, 1)})")
-        addends.append(f"(i_{signs}[{k}] ? -{part} : {part})")
-    m.wire("exact", width, " + ".join(addends), signed=True)
-    m.give("total_0", _rounded_total(m, "exact", width))
+        exact = m.wire(f"exact_{k}", width, f"{total} + (i_{signs}[{k}] ? -{part} : {part})", signed=True)
+        total = _rounded_total(m, exact, width, k)
+    m.give("total_0", total)
     m.care("total_0", " & ".join(can))
     if "negative" in m.outputs:
-        taken = count if begins else 1
-        m.give("negative", f"i_{signs} >> {taken}")
-        m.give("magnitude", f"i_{magnitudes} >> {taken * bits}")
+        m.give("negative", f"i_{signs} >> {count}")
+        m.give("magnitude", f"i_{magnitudes} >> {count * bits}")
 
 
 def _size(m: DescriptionModule) -> tuple[str, int]:
@@ -245,7 +247,9 @@ CHAIN = AccumulationChecks(
     sums=FP32.sums,
     steps={
         **FP32.steps,
-        "fma": StepCheck("fused multiply-add", "the sum and a product, to the nearest of 24 bits", _products),
+        "fma": StepCheck(
+            "fused multiply-add", "the sum and a product, to the nearest of 24 bits, in turn", _products
+        ),
         "scale": StepCheck("scales", "times both powers of two, rounded once; or infinite", _scale),
         "scale_a": StepCheck("scale of a", "times the scale, rounded to binary32", _scale_a),
         "scale_b": StepCheck("scale of b", "times the scale, rounded to binary32", _scale_b),
