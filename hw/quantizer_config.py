@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from ..base.argument_checks import require_bool
 from ..model.quantizer import QuantizerSpec
 from .config import PLAIN_NAME, Optimise, PipelineConfig
 
@@ -65,10 +66,8 @@ class QuantizerConfig(PipelineConfig[QuantizerSpec]):
 
     def _check_form(self) -> None:
         super()._check_form()
-        serial: object = self.serial
-        if not isinstance(serial, bool):
-            raise TypeError(f"serial must be a bool, not {serial!r}")
-        if not serial:
+        object.__setattr__(self, "serial", require_bool("serial", self.serial))
+        if not self.serial:
             return
         spec = self.spec
         for name, value, allowed in (

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..base.argument_checks import cast_exactly, require_codes, require_int
+from ..base.argument_checks import cast_exactly, require_bool, require_codes, require_int
 from ..base.array_places import index_text
 from ..base.foreign_arrays import as_codes
 
@@ -696,8 +696,7 @@ def _require_facts(fmt: Format) -> None:
     for name in ("exponent_bits", "mantissa_bits", "bias"):
         require_int(f"{name} of {label}", getattr(fmt, name))
     for name in ("signed", "subnormals", "twos_complement"):
-        if not isinstance(getattr(fmt, name), bool):
-            raise TypeError(f"{name} of {label} must be a bool, not {getattr(fmt, name)!r}")
+        require_bool(f"{name} of {label}", getattr(fmt, name))
     if not isinstance(fmt.top, Top):
         raise TypeError(f"top of {label} must be a Top, not {fmt.top!r}")
     pattern, kind = (_ELEMENT_NAME, "an element") if fmt.signed else (_SCALE_NAME, "a scale")

@@ -8,7 +8,7 @@ from typing import Final, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..base.argument_checks import cast_exactly, require_codes, require_int
+from ..base.argument_checks import cast_exactly, require_bool, require_codes, require_int
 from ..base.chunks import CHUNK
 from .block_formats import BlockFormats
 from .formats import Format
@@ -190,8 +190,7 @@ class QuantizerSpec(BlockFormats):
         # Up to here a quotient by S * g rounded to float64 has the same position, to the last of these bits.
         if not 1 <= self.random_bits <= 16:
             raise ValueError(f"random_bits must be from 1 to 16, not {self.random_bits}")
-        if not isinstance(tensor_scale, bool):
-            raise TypeError(f"tensor_scale must be a bool, not {tensor_scale!r}")
+        object.__setattr__(self, "tensor_scale", require_bool("tensor_scale", tensor_scale))
         # One name, one specification: what has no effect must not tell two apart.
         if rounding == "nearest_even":
             object.__setattr__(self, "random_bits", 8)

@@ -195,6 +195,7 @@ def page_text(errors: Sequence[AccumulatorError], costs: Sequence[TensorCoreCost
         table.append([_named(name), fraction, *map(_told, figures), *ends])
     hopper, ada, plain = (_of(name, errors)[-1] for name in ("hopper-e4m3", "ada-e4m3", "blackwell-e4m3"))
     ours, nvfp4 = (_of(name, errors)[-1] for name in ("fp32 unit, nvfp4", "blackwell-nvfp4"))
+    ratio = hopper.relative / plain.relative
     grows = hopper.relative / _of("hopper-e4m3", errors)[0].relative
     first, long = lengths[0], lengths[-1]
     exact = [name for name in names if not any(error.relative for error in _of(name, errors))]
@@ -209,30 +210,29 @@ def page_text(errors: Sequence[AccumulatorError], costs: Sequence[TensorCoreCost
         "",
         "- FP8 on Hopper keeps 13 fraction bits, on Blackwell 25. On the same E4M3 operands, with",
         f"  K = {long}, Hopper is off by {_told(hopper.relative)} of the results' norm and Blackwell by",
-        f"  {_told(plain.relative)}, {hopper.relative / plain.relative:,.0f} times less.",
+        f"  {_told(plain.relative)}, about {float(f'{ratio:.1e}'):.0f} times less.",
         f"- Hopper's error is {hopper.relative / hopper.quantization:.1%} of what quantizing the operands to",
         f"  E4M3 changes. It grows with the sum: {grows:.1f} times from K = {first} to K = {long}.",
         f"- Ada adds 16 products in a step where Hopper adds 32, and is off by {_told(ada.relative)}.",
-        f"- {len(exact)} of {len(names)} rows are exact: their operands have few bits, so that nothing is",
+        f"- {len(exact)} of {len(names)} rows are exact: their operands have so few bits that nothing is",
         f"  cut off. NVFP4 is {_whether_exact(nvfp4)} on Blackwell and {_whether_exact(ours)} in an",
         "  fp32 unit.",
         "",
         *markdown_lines(heads, table),
         "",
-        "- **error**: the norm of all differences from the exact results, over the norm of those. The exact",
-        "  results are those of the same quantized operands.",
-        "- **largest**: the largest difference, over the sum of the magnitudes of what was added there.",
+        "- **error**: the norm of all differences from the exact results, over the norm of the exact ones.",
+        "  The exact results are those of the same quantized operands.",
+        "- **largest**: the largest difference, over the sum of the magnitudes that were added there.",
         "- **bias**: the mean difference in the direction of the exact result, over the mean magnitude.",
         "  Below zero, results are too small on average.",
-        "- **quantizing**: what quantizing the operands changes, over the norm of the results without.",
+        "- **quantizing**: the change that quantizing the operands makes, over the norm without it.",
         "",
         f"The operands are those of MiniLM's first feed-forward layer, {ROWS} rows each. K = {first}:",
         f"`{ACTIVATIONS}`, for activations, times",
-        f"`{WEIGHT}`. K = {long}: what the whole of that layer gives, behind GELU, times",
-        f"`{SECOND_WEIGHT}`. FP8, FP6 and FP4 without block scales have a scale for each tensor.",
+        f"`{WEIGHT}`. K = {long}: the output of that layer after GELU, times",
+        f"`{SECOND_WEIGHT}`. FP8, FP6 and FP4 without block scales have one scale for each tensor.",
         "MX formats have UE8M0 scales by the rule of OCP MX. NVFP4 has UE4M3 scales and a tensor scale.",
-        "Presets with a binary16 result are left out: their sums overflow unless somebody chooses scales for",
-        "them.",
+        "Presets with a binary16 result are left out: their sums overflow without scales chosen for them.",
         "",
         *(cost_lines(costs, _longest(errors), COST_PICTURE) if costs else []),
         "`python -m studies.tensor_core_error` measures the errors, and with `--cost` the costs. Both write",

@@ -43,6 +43,11 @@ function axisMarks(low, high, count, logarithmic) {
   return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
 }
 
+// What stands beside such a value: without the last digits that its arithmetic leaves.
+function markText(mark) {
+  return Number(mark.toPrecision(6)).toLocaleString("en", { maximumFractionDigits: 12 });
+}
+
 // Draw again whenever there is another width.
 function drawAgainAtEachWidth(draw) {
   let drawn = pageWidth();

@@ -75,20 +75,21 @@ def _lines(stored: Record) -> Iterator[str]:
     yield ""
     yield (
         f"[The same picture at any reuse, model width and kind of sum]({FRONT_PAGE}): a page that finds the "
-        "front anew at each choice, by the same rule, and needs no network."
+        "front again at each choice, by the same rule, and needs no network."
     )
     yield ""
     yield (
-        "What does a better format buy, or a better choice of scales, and what does it cost? Here the "
-        "perplexity of a small language model stands against the area that computes its products."
+        "How much does a better format improve a language model, or a better choice of scales, and what does "
+        "it cost? This page compares the perplexity of a small model with the area that computes its "
+        "products."
     )
     yield ""
     yield "## In short"
     yield ""
     yield (
-        "*Wide* is the model as it is, *narrow* the one with narrower matrices. *Lower* and *higher* are of "
-        "perplexity, in blocks of so many elements, where the interval of 95 % says so; *open* is what it "
-        "leaves open. [The differences](#the-differences) has the intervals."
+        "*Wide* is the model as it is, *narrow* the one with narrower matrices. *Lower at 8* says that the "
+        "perplexity is lower in blocks of 8 elements, by an interval of 95 %. *Open* says that the interval "
+        "includes zero. [The differences](#the-differences) has the intervals."
     )
     yield ""
     compared = _comparisons(stored)
@@ -117,9 +118,9 @@ def _compared(stored: Record, plain: Record) -> Iterator[str]:
         f"- **Quality** is the perplexity of a text above that of the model as it is: {stored['model']}, "
         f"{plain['scored']} scored tokens of the {stored['text']}. Intervals of 95 % are a bootstrap's over "
         f"{len(plain['segments'])} segments of the text, paired. **The model's weights were 4-bit already** "
-        "(Q4_1): a model in 16 bits would lose something else. The second row of pictures is the same model "
+        "(Q4_1): the losses of a model in 16 bits would differ. The second row of pictures is the same model "
         f"with matrices {2**NARROW} times narrower, as other models have them: `--narrow {NARROW}` divides "
-        "them before they are quantized, and multiplies what comes of them."
+        "them before they are quantized, and multiplies their products again."
     )
     yield (
         "- **Weights and activations** are quantized, as a unit takes codes of both; the head and the "
@@ -128,19 +129,19 @@ def _compared(stored: Record, plain: Record) -> Iterator[str]:
     )
     yield (
         f"- **Cost** is area for each product, in NAND2 equivalents of the `{LIBRARY}` library, of gates "
-        "after synthesis, without wires. To the dot-product unit comes the quantizer of the activations "
+        "after synthesis, without wires. The quantizer of the activations is added to the dot-product unit "
         "(`bf16` numbers, one block of N a cycle): where R dot products use a block, a product pays for "
         "1/(N R) of it. Weights are quantized once, by software, and cost no area. In the picture sums are "
-        f"binary32: of a unit that takes one block a cycle or of one that takes {PRODUCTS} products, "
-        "whichever is cheaper for each product. Other sums have a table below."
+        f"binary32, and the unit takes either one block a cycle or {PRODUCTS} products, whichever is cheaper "
+        "for each product. A table below has other sums."
     )
     yield (
-        "- **The front** joins what no other point beats by the plain estimate: none that costs no more has "
-        "a lower perplexity. A point off it is *beaten* (faint) if one that costs no more is better for "
-        "sure, by the paired interval of their difference. Otherwise it is *undecided* (hollow): another "
-        "looks better, and may not be. Each interval alone is one of 95 %; of many that show a difference, "
-        "a few do so by chance. Areas are taken as they stand: the netlists of one unit differ by "
-        f"{_spread(stored)} % here."
+        "- **The front** joins the points that no other beats by the plain estimate: none that costs the "
+        "same or less has a lower perplexity. Any other point is *beaten* (faint) if one that costs the same "
+        "or less is better for sure, by the paired interval of their difference. Otherwise it is *undecided* "
+        "(hollow): another looks better, but the interval includes zero. Each interval is one of 95 %, so of "
+        "many differences a few are found by chance. Areas have no interval here: the netlists of one unit "
+        f"differ by {_spread(stored)} %."
     )
     if missing := _unpriced(stored):
         yield f"- **Not in the picture**, as these quantizers were not synthesized yet: {missing}."
@@ -329,7 +330,7 @@ def _of_exact_sums(stored: Record) -> Iterator[str]:
             told.append(f"{min(more):+.1f} to {max(more):+.1f} % under {scale}")
     if told:
         yield f"**Exact sums** against binary32, in area of the unit of one block: {', '.join(told)}." + (
-            " What they and the others make of perplexity, on a short text: "
+            " Their effect on perplexity, and that of other sums, on a short text: "
             + ", ".join(
                 f"`{row['accumulate']}` {_small(difference(unit_rows[0], row))}" for row in unit_rows[1:]
             )
@@ -346,8 +347,8 @@ def _differences(compared: Sequence[_Comparison]) -> Iterator[str]:
     yield "## The differences"
     yield ""
     yield (
-        "Of perplexity, with intervals of 95 %; below zero, the first named is better. `~` marks one that "
-        "cannot be told from none."
+        "Differences in perplexity, with intervals of 95 %. Below zero, the first named is better. `~` marks "
+        "a difference that cannot be told from zero."
     )
     yield ""
     rows = [
@@ -380,10 +381,10 @@ def _of_fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
         for k, point in enumerate(always)
     ]
     yield (
-        f"**The front, {name}**, from cheap to good, at every reuse: {', '.join(steps)}"
-        + (f"; besides {only}" if only else "")
+        f"**The front, {name}**, from the cheapest to the best, at every reuse: {', '.join(steps)}"
+        + (f"; at some reuses also {only}" if only else "")
         + f". Of {len(choices)} points {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} are "
-        "undecided, by the reuse. `~`: no better for sure than the one before."
+        "undecided, depending on the reuse. `~`: not surely better than the one before."
     )
 
 
@@ -424,8 +425,8 @@ def _fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
     yield f"## The front: model {name}"
     yield ""
     yield (
-        "Binary32 sums. Each line is a point on the front, from the cheapest on; the last column compares it "
-        "with the line above it."
+        "Sums are binary32. Each line is a point on the front, the cheapest first. The last column compares "
+        "it with the line above."
     )
     yield ""
     rows = []
@@ -461,8 +462,8 @@ def _areas(stored: Record) -> Iterator[str]:
     yield ""
     yield (
         "The dot-product units, in NAND2 equivalents for each product, and how many blocks they take a "
-        "cycle: of those with binary32 sums the cheaper one. Several blocks are summed exactly before they "
-        "are rounded, which costs a wide scale more than a narrow one."
+        "cycle; for binary32 sums it is the cheaper unit. Several blocks are summed exactly before they are "
+        "rounded, which costs more under a scale format of wide range."
     )
     yield ""
 
@@ -483,7 +484,7 @@ def _areas(stored: Record) -> Iterator[str]:
         numbers=(False, False, True, True, True),
     )
     yield ""
-    yield "Quantizers of one block a cycle; a product pays for 1/(N R) of one:"
+    yield "Quantizers that take one block a cycle. A product pays for 1/(N R) of one:"
     yield ""
     yield from markdown_lines(
         ("scale", "method", *(f"blocks of {size}" for size in _SIZES)),
@@ -512,7 +513,7 @@ def _perplexities(stored: Record, operands: str, name: str) -> Iterator[str]:
     yield f"The model as it is: {plain['perplexity']:.2f}."
     if operands == "weights":
         yield (
-            "Activations stay in float32, so no unit computes such products: the figures say what is lost in "
+            "Activations stay in float32, so no unit computes such products. The figures show the loss by "
             "the weights alone, and there is no accumulation to choose."
         )
     yield ""

@@ -41,18 +41,18 @@ def _lines(stored: Record, runs: Runs) -> Iterator[str]:
     yield ""
     fp4 = ", and in FP4" if any(way.element == "e2m1" for way in runs.rows) else ""
     yield (
-        "Can a model be trained in the formats that units take, and do the sums matter? arXiv 2510.01863 "
-        "trains GPT-2 with one-byte elements that share a scale, a power of two, and finds that it works, "
-        "and that exact sums help. Here a much smaller GPT is trained with [`blockdot.torch`](pytorch.md): "
-        f"in those formats{fp4}."
+        "Can a model be trained in the formats of these units, and do the sums matter? arXiv 2510.01863 "
+        "trains GPT-2 with one-byte elements in blocks that share a power of two as their scale. It finds "
+        "that this works, and that exact sums help. Here a much smaller GPT is trained in those formats"
+        f"{fp4}, with [`blockdot.torch`](pytorch.md)."
     )
     yield ""
     yield (
-        "Differences are of the loss of a held-out text after training, in per cent of it, with intervals of "
-        "95 %. `~` marks what cannot be told from zero."
+        "All differences are in the loss of a held-out text after training, in per cent, with intervals of "
+        "95 %. `~` marks a difference that cannot be told from zero."
     )
     yield ""
-    for title, findings in (("Held against the paper", _of_the_paper(runs)), ("FP4", _of_fp4(runs))):
+    for title, findings in (("Compared with the paper", _of_the_paper(runs)), ("FP4", _of_fp4(runs))):
         lines = [f"{number}. {line}" for number, line in enumerate(findings, 1)]
         if lines:
             yield f"## {title}"
@@ -67,8 +67,8 @@ def _lines(stored: Record, runs: Runs) -> Iterator[str]:
     yield ""
     yield (
         "`make training` writes this page from `studies/training/results.jsonl`, and `make training-measure` "
-        "trains what is not there. It installs torch into an environment of its own, keeps each run as soon "
-        "as it is done, and goes on where it was stopped."
+        "trains what is missing there. It installs torch into an environment of its own, keeps each run as "
+        "soon as it is done, and continues where it was stopped."
     )
 
 
@@ -181,34 +181,34 @@ def _trained(stored: Record, runs: Runs) -> Iterator[str]:
     characters = stored["steps"] * stored["batch"] * stored["context"]
     yield (
         f"- **The model** is a GPT of {stored['layers']} layers of width {stored['width']}, "
-        f"{stored['parameters']} parameters, with characters for tokens and {stored['context']} of them in "
-        "sight. It is as small as it is because every product goes through codes in numpy, which takes "
-        "several times as long as float32, and each way is trained from several seeds."
+        f"{stored['parameters']} parameters. Its tokens are characters, and it sees {stored['context']} of "
+        "them at once. It is so small because every product goes through codes in numpy, which takes several "
+        "times as long as float32, and because each way is trained from several seeds."
     )
     yield (
         f"- **The text** is {stored['text']}. Each run sees {characters} characters ({stored['steps']} steps "
-        f"of {stored['batch']} windows), by AdamW with a learning rate of {stored['rate']:g} that falls like "
-        f"a cosine. The loss is told of {stored['held_out_characters']} characters of a work that is not "
-        f"trained on, `{stored['held_out_work']}`."
+        f"of {stored['batch']} windows). AdamW has a learning rate of {stored['rate']:g} with cosine decay. "
+        f"The loss is measured on {stored['held_out_characters']} characters of a work that is not trained "
+        f"on, `{stored['held_out_work']}`."
     )
     yield (
-        "- **Products** of the linear layers are quantized forwards and backwards, but for the head. "
+        "- **Products** of all linear layers but the head are quantized, forwards and backwards. "
         "Embeddings, norms and the two products of attention stay in float32, and so do the weights that "
         "AdamW updates. Each product has blocks along the axis that it sums over, so a gradient is quantized "
         "twice: once for the gradient of the activations, once for that of the weights."
     )
     yield (
-        "- **Weights and gradients alone**: activations stay in float32. *Activations too*: every operand is "
-        "codes. A power of two is shared by 32 elements and chosen as the OCP's formats have it (`floor`); "
-        "other scales by 16, by `absmax`. In FP4 gradients are rounded at random."
+        "- **Weights and gradients alone**: activations stay in float32. *Activations too*: all operands "
+        "are quantized. UE8M0 scales are shared by 32 elements and chosen by the rule of OCP MX (`floor`). "
+        "Other scales are shared by 16 elements and chosen by `absmax`. FP4 gradients are rounded at random."
     )
     yield (
-        "- **Sums** are torch's float32 sums of what the codes are worth. Where a way names its sums, they "
-        "are a unit's, to the bit."
+        "- **Sums** are torch's float32 sums of the dequantized products. Where a way names its sums, they "
+        "have the bits of a unit."
     )
     yield (
         f"- **Intervals** are Student's over {len(runs.seeds)} seeds. Runs from one seed start from the same "
-        "weights and see the same windows, and differences are taken seed by seed. So few seeds give wide "
+        "weights and see the same windows, and differences are taken seed by seed. Few seeds give wide "
         "intervals."
     )
     yield ""
@@ -244,8 +244,8 @@ def _left_open(stored: Record, runs: Runs) -> Iterator[str]:
     if runs.missing:
         yield f"- Not trained yet: {'; '.join(way.label for way in runs.missing)}."
     yield (
-        "- GPT-2, which the paper trains, has a thousand times as many parameters. What a format loses there "
-        "does not follow from what it loses here."
+        "- The paper trains GPT-2, which has a thousand times as many parameters. What a format loses here "
+        "does not say what it loses there."
     )
     yield (f"- {stored['steps']} steps are few. A way that goes wrong only later looks good here.")
     yield "- Activations in 16 bits were not tried: here they are float32 or codes."
