@@ -159,10 +159,10 @@ def test_the_page_and_the_picture(stored, tmp_path):
     more = short | {"accumulate": "fp32", "segments": [value + 0.1 for value in short["segments"]]}
     stored["ways"] += [more, short, short | {"accumulate": "exact"}]
     longer = page_text(stored)
-    assert "in area of the unit of one block: +25.0 to +25.0 % under ue4m3. What" in longer
+    assert "in area of the unit of one block: +25.0 to +25.0 % under ue4m3. Their" in longer
     assert "on a short text: `fp32` +1.005 % (+1.005 to +1.005), `exact` less than 0.001 %." in longer
     assert "| R = 1 | ue4m3 N=16 absmax | 120 |" in text
-    assert "**The front, wide**, from cheap to good, at every reuse: *ue4m3 N=16 absmax* (+65 %)" in text
+    assert "from the cheapest to the best, at every reuse: *ue4m3 N=16 absmax* (+65 %)" in text
     finer = 100 * np.expm1((sum(stored["ways"][1]["segments"]) - sum(stored["ways"][3]["segments"])) / 100)
     assert re.search(rf"\| finer blocks: .* \| wide, ue4m3 \| {re.escape(f'{finer:+.1f}')} % \(", text)
     (told,) = re.findall(r"\*\*Finer blocks: .*\*\* (.*)\n", text)
