@@ -65,11 +65,19 @@ def area(
     ] = None,
     guard: Annotated[
         list[int] | None,
-        typer.Option("--guard", help="With exact: log2 of the blocks. [default: 16]", rich_help_panel=_UNITS),
+        typer.Option(
+            "--guard",
+            help="With exact: room for the sum of 2**GUARD blocks. [default: 16]",
+            rich_help_panel=_UNITS,
+        ),
     ] = None,
     takes_c: Annotated[
         bool,
-        typer.Option("--takes-c", help="Also units whose sums start at C, a port.", rich_help_panel=_UNITS),
+        typer.Option(
+            "--takes-c",
+            help="Also price each unit with a port for C, at which its sums start.",
+            rich_help_panel=_UNITS,
+        ),
     ] = False,
     stages: Annotated[
         list[int] | None,
@@ -89,8 +97,8 @@ def area(
         list[int] | None,
         typer.Option(
             "--segment",
-            help="With exact: bits of the accumulator behind which a carry is kept; 1 is a carry-save "
-            "register, 0 keeps none. [default: 0]",
+            help="With exact: segments of N bits of the accumulator, whose carries are added in the next "
+            "cycle; 1 is a carry-save register, 0 keeps no carry. [default: 0]",
             rich_help_panel=_UNITS,
         ),
     ] = None,
@@ -201,7 +209,7 @@ def area(
         list[str] | None,
         typer.Option(
             "--target",
-            help="FPGA family: ice40, ecp5, xilinx. Without a library, of FPGAs alone.",
+            help="FPGA family: ice40, ecp5, xilinx. Without --library, FPGAs alone are measured.",
             rich_help_panel=_ON,
         ),
     ] = None,
@@ -209,8 +217,8 @@ def area(
         bool,
         typer.Option(
             "--place",
-            help="Place cells, for area, delay, period and energy with wires; with the target ice40 place "
-            "and route on an HX8K, for packed logic cells and fmax.",
+            help="Place cells, and count wires in area, delay, period and energy. With --target ice40: "
+            "place and route on an HX8K, for packed logic cells and fmax.",
             rich_help_panel=_ON,
         ),
     ] = False,
@@ -255,7 +263,7 @@ def area(
             "--export",
             metavar="DIR",
             help="With --place: write each unit's first netlist there as Verilog, DEF, SDC, SPEF, a "
-            "picture, and what OpenROAD and LibreLane begin with.",
+            "picture, and input for OpenROAD and LibreLane.",
             rich_help_panel=_OUT,
         ),
     ] = None,
@@ -269,7 +277,8 @@ def area(
         list[float] | None,
         typer.Option(
             "--delay-target",
-            help="Delay (clock period with registers) in the library's unit to read the curves off at.",
+            help="As --curve, compared at this delay (with registers: this clock period), in the library's "
+            "unit; may be repeated.",
             rich_help_panel=_FIGURES,
         ),
     ] = None,
@@ -346,7 +355,9 @@ def area(
     ] = None,
     threshold: Annotated[
         float,
-        typer.Option("--threshold", help="In percent of the old figure.", rich_help_panel=_OUT),
+        typer.Option(
+            "--threshold", help="Growth that is accepted, in percent of the old figure.", rich_help_panel=_OUT
+        ),
     ] = 1.0,
     json: JsonOption = False,
 ) -> None:

@@ -27,7 +27,7 @@ def demo(
         typer.Option(metavar="FILE", help="model.safetensors of MiniLM. [default: the installed package's]"),
     ] = None,
 ) -> None:
-    """Do the main job on real input: quantize, generate, simulate, price.
+    """Quantize a real weight matrix, simulate the units that multiply it, and price them.
 
     A weight matrix of the MiniLM transformer is quantized with UE4M3 and with UE5M3 scales. Every block of it
     goes through the simulated hardware of both formats, against rows of the word-embedding table. A table

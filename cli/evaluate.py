@@ -87,15 +87,15 @@ def evaluate(
         int,
         typer.Option(
             "--window",
-            help="Tokens that the model sees at once, with the one that some models want at the front.",
+            help="Tokens that the model sees at once, including the one that some models need at the front.",
         ),
     ] = 512,
     stride: Annotated[
         int | None,
         typer.Option(
             "--stride",
-            help="Tokens from the beginning of a window to that of the next; fewer than a window give every "
-            "token more before it, and take longer. [default: the window]",
+            help="Tokens from the beginning of a window to that of the next; a stride shorter than the "
+            "window gives each scored token more context, and takes longer. [default: the window]",
         ),
     ] = None,
     element: Annotated[
@@ -143,8 +143,8 @@ def evaluate(
         typer.Option(
             "--accumulate",
             metavar="|".join(ACCUMULATIONS),
-            help="none: products in float32 of what the codes are worth; the others: the bits of a unit that "
-            "accumulates so, which takes long; repeat it to compare. [default: none]",
+            help="none: float32 products of the dequantized values; the others: the bits of a unit that "
+            "accumulates so, which takes longer; repeat it to compare. [default: none]",
         ),
     ] = None,
     blocks: BlocksOption = 1,
@@ -163,9 +163,8 @@ def evaluate(
         bool,
         typer.Option(
             "--layers",
-            help="Quantize each layer alone too, and say what that makes of its matrices and of the "
-            "perplexity: as many evaluations as there are layers, for each way. Tables of .csv and .md "
-            "files are of layers then.",
+            help="Also quantize each layer alone, and report its error and its effect on the perplexity: "
+            "one evaluation for each layer and way. Files in .csv and .md then have the table of layers.",
         ),
     ] = False,
     narrow: Annotated[
@@ -188,7 +187,8 @@ def evaluate(
     segment: Annotated[
         int,
         typer.Option(
-            "--segment", help="Scored tokens of a segment of the text, which intervals are drawn over."
+            "--segment",
+            help="Scored tokens in a segment of the text; intervals are a bootstrap over segments.",
         ),
     ] = SEGMENT,
     simulate: Annotated[
@@ -229,7 +229,7 @@ def evaluate(
     activations, quantized in every way that is asked for. Differences are paired, segment by segment of the
     text, and have intervals of 95 % by bootstrap. Architectures: Llama, Qwen 2, Qwen 3, Gemma 3, GPT-2.
 
-    What is computed is kept in the build directory, part by part: a sweep that was broken off goes on there.
+    What is computed is kept in the build directory, part by part: an interrupted sweep continues from there.
     Products of attention's queries, keys and values stay in float32.
     """
     from ..lab.language.evaluation import evaluate_text

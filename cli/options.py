@@ -103,8 +103,8 @@ UnitOption = Annotated[
     UnitKind,
     typer.Option(
         "--unit",
-        help="dot: block dot products; quantizer: blocks of numbers to element codes and a scale code; "
-        "dequantizer: these to numbers again.",
+        help="dot: block dot products; quantizer: numbers to element codes and a scale code; dequantizer: "
+        "codes back to numbers.",
         rich_help_panel=_SPEC,
     ),
 ]
@@ -229,7 +229,7 @@ TakesCOption = Annotated[
     bool,
     typer.Option(
         "--takes-c",
-        help="A sum starts at a number C of its own, a port, instead of at zero.",
+        help="Sums start at a number C, given at a port, instead of at zero.",
         rich_help_panel=_SPEC,
     ),
 ]
@@ -280,8 +280,8 @@ SegmentOption = Annotated[
     int | None,
     typer.Option(
         "--segment",
-        help="With exact: bits of the accumulator behind which a carry is kept, and added in the next cycle; "
-        "1 is a carry-save register. [default: no carry is kept]",
+        help="With exact: cut the accumulator into segments of N bits, whose carries are added in the next "
+        "cycle; 1 is a carry-save register. [default: no carry is kept]",
         rich_help_panel=_UNIT,
     ),
 ]

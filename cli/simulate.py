@@ -145,7 +145,8 @@ def simulate(
         typer.Option(
             "--against",
             metavar="FILE[:NAME]",
-            help="The other operand: row i of the tensor meets row i of this one, modulo its rows. "
+            help="The other operand: row i of the tensor is multiplied by row i of this one, which begins "
+            "again at its end. "
             "[default: the tensor's own next row]",
         ),
     ] = None,

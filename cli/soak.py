@@ -30,7 +30,7 @@ def soak(
     spec: SpecArgument,
     vectors: Annotated[
         int,
-        typer.Option("--vectors", metavar="N", parser=count, help="Inputs to put in, such as 1e8."),
+        typer.Option("--vectors", metavar="N", parser=count, help="Number of inputs, such as 1e8."),
     ] = 10_000_000,
     seed: SeedOption = 0,
     stages: StagesOption = None,

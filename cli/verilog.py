@@ -79,7 +79,7 @@ def verilog(
         str | None,
         typer.Option(
             metavar="ROWSxCOLUMNS",
-            help="A tile instead of one unit: the dot products of so many vectors a with so many vectors b.",
+            help="A tile instead of one unit: the dot products of ROWS vectors a with COLUMNS vectors b.",
         ),
     ] = None,
     testbench: Annotated[
@@ -109,8 +109,8 @@ def verilog(
     """Write a unit as plain Verilog, with a JSON file that describes it.
 
     DIR/NAME.v holds the module NAME. DIR/NAME.json holds its specification, latency, ports and widths. The
-    same options give the same bytes on every machine. ``--unit quantizer`` makes the unit whose blocks the
-    others multiply, ``--unit dequantizer`` the one that makes numbers of them again.
+    same options give the same bytes on every machine. ``--unit quantizer`` makes a unit that turns numbers
+    into blocks, ``--unit dequantizer`` one that turns blocks back into numbers.
     """
     from ..base.whole_files import write_whole
     from ..hw import DotArray, to_verilog
