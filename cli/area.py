@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..model.accumulate import ACCUMULATIONS
+from ..model.aligned_sum import RESULTS
 from ..model.quantizer import QUANTIZER_METHODS, QUANTIZER_ROUNDINGS
 from .console import console, print_json, progress_bar
 from .options import BuildDirOption, JsonOption, SeedOption, UnitKind, format_names
@@ -70,6 +71,10 @@ def area(
             help="With exact: room for the sum of 2**GUARD blocks. [default: 16]",
             rich_help_panel=_UNITS,
         ),
+    ] = None,
+    result: Annotated[
+        list[str] | None,
+        typer.Option("--result", help=f"{', '.join(RESULTS)}. [default: binary32]", rich_help_panel=_UNITS),
     ] = None,
     takes_c: Annotated[
         bool,
@@ -402,7 +407,13 @@ def area(
     built = {"stages": stages, "optimise": optimise}
     common = {"block_sizes": block_size, **built}
     of_sums = {"takes_c": [False, True] if takes_c else None}
-    of_dot_units = {"blocks": blocks, "accumulates": accumulate, "guards": guard, "segments": segment}
+    of_dot_units = {
+        "blocks": blocks,
+        "accumulates": accumulate,
+        "guards": guard,
+        "segments": segment,
+        "results": result,
+    }
     of_presets = {"presets": preset}
     of_quantizers = {
         "inputs": number,

@@ -49,6 +49,7 @@ class UnitChoices:
         stages: Register stages; None is the least there can be.
         optimise: Forms of the components, ``area`` or ``delay``.
         segments: Bits of the accumulator behind which a carry is kept, 0 for none; for ``exact`` alone.
+        results: What results are.
         takes_c: Whether sums start at C; without effect where there are none.
     """
 
@@ -61,6 +62,7 @@ class UnitChoices:
     stages: Sequence[int | None] = (None,)
     optimise: Sequence[str] = ("area",)
     segments: Sequence[int] = (0,)
+    results: Sequence[str] = ("binary32",)
     takes_c: Sequence[bool] = (False,)
 
     def units(self) -> list[UnitConfig]:
@@ -80,10 +82,22 @@ class UnitChoices:
             self.stages,
             self.optimise,
             self.segments,
-            self.takes_c,
+            product(self.results, self.takes_c),
             self.scales,
         )
-        for element, block_size, blocks, accumulate, guard, stages, form, segment, c, scale in combinations:
+        for (
+            element,
+            block_size,
+            blocks,
+            accumulate,
+            guard,
+            stages,
+            form,
+            segment,
+            ends,
+            scale,
+        ) in combinations:
+            result, c = ends
             accumulation = ACCUMULATIONS[accumulate]
             spec = DotSpec(
                 element=element,
@@ -92,6 +106,7 @@ class UnitChoices:
                 blocks=blocks,
                 accumulate=cast("Accumulate", accumulate),
                 guard=guard if accumulation.guard else 16,
+                result=result,
                 takes_c=c and accumulation.starts_at_c,
             )
             unit = UnitConfig(

@@ -238,7 +238,9 @@ def _second_numbers(spec: DotSpec) -> NumberRange:
     significand = int(fmt.split(fmt.codes)[0].max())
     least, greatest = _exponents(fmt)
     top = min(first.exponents[1] + first.top_field + 1, 2 * BIAS)
+    # What was rounded may be ones all over.
     return NumberRange(
+        full=True,
         magnitude_bits=(((2 << FRACTION_BITS) - 1) * significand).bit_length(),
         exponent_bits=(2 * BIAS + 1 + (1 << fmt.exponent_bits) - 1).bit_length(),
         exponents=(max(first.least_field, 1) + least, top + greatest),
@@ -335,7 +337,7 @@ class SecondScaleStep(Step[ScaledOnce, Normalised]):
         counts = wire(m, before.significand.any(), "scale_counts")
         negative = wire(m, scaled[31] & counts, "scaled_negative")
         special, nonzero = before.special, normalise.nonzero
-        if self.first.loses_bits:
+        if self.first.least_field < 1 - FRACTION_BITS:
             nonzero = nonzero | negative
         if self.first.overflow:
             large = wire(m, field.all(), "scaled_infinite")

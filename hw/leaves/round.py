@@ -42,6 +42,8 @@ class NumberRange:
         exponents: The least and the greatest exponent that occur.
         offset: See above.
         nearest: Whether they are rounded to nearest, which some can be early; else they are cut off.
+        full: Whether a magnitude of as many bits as binary32 has can have all of them set. Just below the
+            least normal number it rounds up to that.
         target: The fields of the result; where the text says binary32, it is another format's then.
     """
 
@@ -50,6 +52,7 @@ class NumberRange:
     exponents: tuple[int, int]
     offset: int
     nearest: bool = True
+    full: bool = False
     target: FloatFields = BINARY32
 
     @property
@@ -182,8 +185,10 @@ class Normalise(wiring.Component):
             fraction, placed_field = Cat(Const(0, padding), shifted[:-1]), field & repeat(top, len(field))
             if numbers.exact_above:
                 below, rounded = self._below(m, exponent)
-                fraction = Mux(below, rounded, fraction)
+                fraction = Mux(below, rounded[: numbers.target.fraction_bits], fraction)
                 placed_field = placed_field & repeat(~below, len(field))
+                if numbers.full:
+                    placed_field = placed_field | (below & rounded[-1])
             m.d.comb += [self.fraction.eq(fraction), self.field.eq(placed_field)]
             return m
         # How far the top bit lies below the least normal number: negative for a normal result.
@@ -221,7 +226,7 @@ class Normalise(wiring.Component):
         # It loses bits only where it has fewer than the magnitude: the carry goes no further.
         up = wire(m, half & (sticky | value[0]), "below_up")
         low = wire(m, (value[:width] + up)[:width], "below_rounded")
-        return below, Cat(low, value[width:])[:room]
+        return below, Cat(low, value[width:])
 
     def _shift(
         self, m: Module, zeros: Value, limit: Value | None, *, exact: bool

@@ -1,7 +1,7 @@
 """Choices of units."""
 
 import pytest
-from blockdot.lab.unit_choices import PresetChoices
+from blockdot.lab.unit_choices import PresetChoices, UnitChoices
 from blockdot.model import DotSpec
 
 
@@ -15,6 +15,18 @@ def test_presets_are_units_of_the_least_depth_and_those_that_compute_the_same_ar
     assert [(unit.stages, unit.optimise) for unit in forms] == [
         (1, "area"), (1, "delay"), (2, "area"), (2, "delay"),
     ]  # fmt: skip
+
+
+def test_units_of_each_result():
+    choices = UnitChoices(scales=["ue4m3"], accumulates=["none", "fp32"], results=["binary32", "bfloat16"])
+    assert [unit.spec.name for unit in choices.units()] == [
+        "e2m1_ue4m3_n16_none",
+        "e2m1_ue4m3_n16_none_bfloat16",
+        "e2m1_ue4m3_n16_fp32",
+        "e2m1_ue4m3_n16_fp32_bfloat16",
+    ]
+    with pytest.raises(ValueError, match=r"^result must be one of binary32, binary16, bfloat16 for "):
+        UnitChoices(accumulates=["fp32"], results=["e8m13"]).units()
 
 
 @pytest.mark.parametrize(

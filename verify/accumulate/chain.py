@@ -66,7 +66,9 @@ def _products(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: i
         part = m.wire(f"lane_{k}", width, f"i_{magnitudes}[{bits * k} +: {bits}]", signed=True)
         can.append(f"({part} <= {largest_sum(spec, 1)})")
         exact = m.wire(f"exact_{k}", width, f"{total} + (i_{signs}[{k}] ? -{part} : {part})", signed=True)
-        total = _rounded_total(m, exact, width, k)
+        # Of the first sums nothing is rounded; a product by itself has few bits that are set.
+        exactly = behind - count + k < exact_products(spec)
+        total = exact if exactly else _rounded_total(m, exact, width, k)
     m.give("total_0", total)
     m.care("total_0", " & ".join(can))
     if "negative" in m.outputs:
@@ -144,6 +146,9 @@ def _scale_b(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: in
     top = (chain_bounds(spec)[-1] * max(significand for significand, _ in rows_a)).bit_length()
     greatest = quantum + max(field for _, field in rows_a) + top
     m.assume(f"(i_scaled[30:0] == 0 | i_scaled[30:23] >= {max(least, 0)} & i_scaled[30:23] <= {greatest})")
+    if least > -BINARY32.fraction_bits:
+        # No number becomes zero by rounding, and a zero has no sign.
+        m.assume("(i_scaled != 32'h80000000)")
     m.wire("field", 8, "i_scaled[30:23] == 0 ? 8'd1 : i_scaled[30:23]")
     m.wire("part", 24, "{i_scaled[30:23] != 0, i_scaled[22:0]}")
     wide = 24 + fmt.significand_bits

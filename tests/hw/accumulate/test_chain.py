@@ -6,7 +6,10 @@ from amaranth.sim import Simulator
 from blockdot.hw import UnitConfig, to_verilog
 from blockdot.hw.accumulate.chain_adder import ChainWidths, RoundedTotal
 from blockdot.hw.datapath import make_datapath
+from blockdot.hw.leaves.round import Normalise, NumberRange
 from blockdot.model import DotSpec
+from blockdot.sim import from_blocks, run
+from blockdot.verify import compare
 from unit_bits import assert_bits_of_the_model
 
 UNITS = (
@@ -41,6 +44,35 @@ def test_where_nothing_else_is_rounded_it_is_the_unit_of_fp32() -> None:
     ]
     chain, fp32 = (text[text.index("module ") :] for text in texts)
     assert chain.replace("_chain_", "_fp32_") == fp32
+
+
+def test_what_the_scale_of_a_rounds_to_zero_keeps_its_sign() -> None:
+    """-2^-32 times 2^-127 is less than half of the least binary32 number; C of -0 shows the sign."""
+    spec = DotSpec(element="e5m2", scale="ue8m0", block_size=2, accumulate="chain", takes_c=True)
+    a, b = np.array([[[[0x81, 0]]]], np.uint8), np.array([[[[1, 0]]]], np.uint8)
+    low, one = np.zeros((1, 1, 1), np.uint8), np.full((1, 1, 1), 127, np.uint8)
+    stimulus = from_blocks(spec, a, b, low, one, np.array([-0.0], np.float32))
+    assert stimulus.expected().tolist() == [0x80000000]
+    config = UnitConfig(spec, stages=1)
+    assert compare(config, stimulus, run(config.build(), stimulus), engine="pysim").equal
+
+
+def test_ones_all_over_just_below_the_least_normal_number_round_up_to_it() -> None:
+    numbers = NumberRange(magnitude_bits=24, exponent_bits=8, exponents=(0, 254), offset=-200, full=True)
+    normalise = Normalise(numbers)
+    found = []
+
+    async def bench(ctx):
+        for magnitude, field in ((0xFFFFFF, 50), (0xFFFFFF, 49), (0xFFFFFE, 50), (0xFFFFFF, 51)):
+            ctx.set(normalise.magnitude, magnitude)
+            ctx.set(normalise.exponent, field)
+            found.append((ctx.get(normalise.field) << 23) + ctx.get(normalise.fraction))
+
+    simulator = Simulator(normalise)
+    simulator.add_testbench(bench)
+    simulator.run()
+    # 2^24 - 1 times 2^-150 is a tie, whose even neighbour is the least normal number.
+    assert found == [0x800000, 0x400000, 0x7FFFFF, 0xFFFFFF]
 
 
 def test_sums_are_as_wide_as_they_can_be() -> None:
