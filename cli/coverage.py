@@ -69,7 +69,7 @@ def coverage(
     from ..sim import run
     from ..sim.drawn_stimulus import draw
     from ..sim.serial_stimulus import as_played
-    from ..sim.stimulus import UnitStimulus
+    from ..sim.unit_stimulus import UnitStimulus
     from ..verify.compare import compare
     from ..verify.directed_stimulus import directed_stimulus
     from ..verify.netlist_mutants import built

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..hw.config import PipelineConfig
     from ..hw.configurations import Configuration
     from ..sim.engines.run import Engine
-    from ..sim.stimulus import StimulusSource
+    from ..sim.unit_stimulus import StimulusSource
     from ..verify.compare import Mismatch
 
 __all__ = ["mismatch_text", "repeat_command"]
@@ -121,7 +121,7 @@ def _words(flags: dict[str, object], config: "PipelineConfig[Any]") -> list[str]
 
 
 def _stimulus_words(source: "StimulusSource") -> list[str]:
-    from ..sim.stimulus import LONGEST
+    from ..sim.unit_stimulus import LONGEST
 
     words: list[str] = ["--directed"] if source.kind == "directed" else []
     for flag, tensor in zip(("--tensor", "--against"), source.tensors, strict=False):

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from ..hw.stream_unit import StreamUnit
     from ..sim import Engine, QuantizerStimulus, Stimulus
     from ..sim.dequantizer_stimulus import DequantizerStimulus
-    from ..sim.stimulus import UnitStimulus
+    from ..sim.unit_stimulus import UnitStimulus
 
 __all__ = ["SimulatedRun", "simulate", "simulate_tensors"]
 
@@ -255,7 +255,7 @@ def _codes(
 ) -> "Stimulus":
     """Return what is put into a dot product."""
     from ..sim import random
-    from ..sim.stimulus import LONGEST
+    from ..sim.unit_stimulus import LONGEST
     from ..verify.coverage.directed import directed as directed_stimulus
 
     if directed:
@@ -309,7 +309,7 @@ def _numbers(
 ) -> "QuantizerStimulus":
     """Return what is put into a quantizer."""
     from ..sim import quantizer_stimulus
-    from ..sim.stimulus import StimulusSource
+    from ..sim.unit_stimulus import StimulusSource
 
     if directed:
         if tensor is not None or vectors is not None:

@@ -4,9 +4,10 @@ from ..base.external_tools import Tool, ToolError
 from .dequantizer_stimulus import DequantizerStimulus
 from .engines.run import BUILD_DIR, ENGINES, Engine, run
 from .quantizer_stimulus import QuantizerStimulus
+from .random_stimulus import random
 from .serial_stimulus import SerialStimulus
 from .simulated_quantize import simulate_quantize
-from .stimulus import Stimulus, from_blocks, random
+from .stimulus import Stimulus, from_blocks
 from .stream_rules import EngineError, Response, StreamError, StreamRule
 from .tile_matmul import simulate_matmul
 

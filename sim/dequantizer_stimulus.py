@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.dequantizer import DequantizerSpec
-from .stimulus import (
+from .unit_stimulus import (
     Codes,
     StimulusSource,
     UnitStimulus,

@@ -4,8 +4,8 @@ from types import ModuleType
 
 from ..model import DequantizerSpec, QuantizerSpec
 from ..model.specifications import Specification
-from . import dequantizer_stimulus, quantizer_stimulus, stimulus
-from .stimulus import UnitStimulus
+from . import dequantizer_stimulus, quantizer_stimulus, random_stimulus
+from .unit_stimulus import UnitStimulus
 
 __all__ = ["draw", "draw_bulk"]
 
@@ -18,7 +18,7 @@ def _of_kind(spec: Specification) -> ModuleType:
         case DequantizerSpec():
             return dequantizer_stimulus
         case _:
-            return stimulus
+            return random_stimulus
 
 
 def draw(spec: Specification, vectors: int, *, seed: int) -> UnitStimulus:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..base.argument_checks import cast_exactly, require_codes
 from ..model import QuantizerSpec
-from .stimulus import (
+from .unit_stimulus import (
     Codes,
     StimulusSource,
     UnitStimulus,

@@ -11,7 +11,7 @@ from ..hw import QuantizerConfig
 from ..hw.configurations import Configuration
 from ..model.quantizer import QuantizerSpec
 from .quantizer_stimulus import QuantizerStimulus
-from .stimulus import Codes, UnitStimulus, codes_text, freeze
+from .unit_stimulus import Codes, UnitStimulus, codes_text, freeze
 
 __all__ = ["SerialStimulus", "as_played", "in_series"]
 

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw.stream_unit import Port, StreamUnit
-from .stimulus import Inputs
+from .unit_stimulus import Inputs
 
 __all__ = [
     "RESET_CYCLES",

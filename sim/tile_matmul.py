@@ -12,8 +12,8 @@ from ..model import BlockTensor, DotSpec
 from ..model.matmul import check_c, check_operands, scaled
 from .engines import cxxrtl
 from .engines.run import BUILD_DIR
-from .stimulus import Bools, pack
 from .stream_rules import Limits
+from .unit_stimulus import Bools, pack
 
 __all__ = ["TileInputs", "simulate_matmul"]
 

@@ -19,8 +19,10 @@ from ..sim.bench.cocotb_testbench import PERIOD_NS, Testbench
 from ..sim.drawn_stimulus import draw
 from ..sim.engines.cocotb_process import SETTINGS_VARIABLE
 from ..sim.quantizer_stimulus import QuantizerStimulus
+from ..sim.random_stimulus import random
 from ..sim.serial_stimulus import in_series
-from ..sim.stimulus import LONGEST, UnitStimulus, from_blocks, random
+from ..sim.stimulus import from_blocks
+from ..sim.unit_stimulus import LONGEST, UnitStimulus
 from .directed_stimulus import directed_stimulus
 
 _SETTINGS: Final[dict[str, Any]] = json.loads(os.environ.get(SETTINGS_VARIABLE, "{}"))

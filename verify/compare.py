@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from ..hw.configurations import Configuration
 from ..sim.engines.run import Engine
-from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import Response, as_number
+from ..sim.unit_stimulus import UnitStimulus
 
 __all__ = ["SHOWN", "Comparison", "Mismatch", "compare"]
 

@@ -23,7 +23,8 @@ from ..model.specifications import Specification, parse_specification
 from ..sim.dequantizer_stimulus import DequantizerStimulus
 from ..sim.drawn_stimulus import draw
 from ..sim.quantizer_stimulus import QuantizerStimulus
-from ..sim.stimulus import Stimulus, UnitStimulus, as_results, pack
+from ..sim.stimulus import Stimulus
+from ..sim.unit_stimulus import UnitStimulus, as_results, pack
 from .directed_stimulus import directed_stimulus
 
 __all__ = ["VERSION", "read", "spec_digest", "write"]

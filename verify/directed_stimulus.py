@@ -3,7 +3,7 @@
 from ..model import DequantizerSpec, DotSpec, QuantizerSpec
 from ..model.specifications import Specification
 from ..sim import dequantizer_stimulus, quantizer_stimulus
-from ..sim.stimulus import UnitStimulus
+from ..sim.unit_stimulus import UnitStimulus
 from .coverage import directed
 
 __all__ = ["directed_stimulus"]

@@ -20,8 +20,8 @@ from ..hw.verilog import plain_verilog
 from ..model import DotSpec, QuantizerSpec
 from ..sim.drawn_stimulus import draw
 from ..sim.serial_stimulus import as_played
-from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import as_number, result_ports
+from ..sim.unit_stimulus import UnitStimulus
 from ..synth import yosys
 from .accumulation_checks import ACCUMULATION_CHECKS
 from .directed_stimulus import directed_stimulus

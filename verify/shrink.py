@@ -12,7 +12,8 @@ from ..hw.configurations import Configuration
 from ..sim.dequantizer_stimulus import DequantizerStimulus
 from ..sim.engines.run import Engine
 from ..sim.quantizer_stimulus import QuantizerStimulus
-from ..sim.stimulus import Stimulus, UnitStimulus
+from ..sim.stimulus import Stimulus
+from ..sim.unit_stimulus import UnitStimulus
 
 __all__ = ["Fails", "as_test", "shrink"]
 

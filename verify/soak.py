@@ -22,7 +22,7 @@ from typing import IO, Final
 
 import numpy as np
 
-from .. import model, sim
+from .. import model
 from ..base.argument_checks import require_int
 from ..base.source_digest import source_digest
 from ..hw import UnitConfig
@@ -30,10 +30,18 @@ from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
 from ..model import DotSpec
 from ..model.specifications import Specification
-from ..sim import dequantizer_stimulus, drawn_stimulus, quantizer_stimulus, serial_stimulus
+from ..sim import (
+    dequantizer_stimulus,
+    drawn_stimulus,
+    quantizer_stimulus,
+    random_stimulus,
+    serial_stimulus,
+    stimulus,
+    unit_stimulus,
+)
 from ..sim.engines import cxxrtl_lanes, run
-from ..sim.stimulus import UnitStimulus
 from ..sim.stream_rules import EngineError, StreamError
+from ..sim.unit_stimulus import UnitStimulus
 from .compare import compare
 from .shrink import as_test, shrink
 
@@ -193,7 +201,9 @@ def _model_digest() -> str:
     """Return a hash of all that the inputs and the expected results come from."""
     return source_digest(
         model,
-        sim.stimulus,
+        unit_stimulus,
+        stimulus,
+        random_stimulus,
         quantizer_stimulus,
         dequantizer_stimulus,
         serial_stimulus,

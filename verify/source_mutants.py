@@ -19,7 +19,7 @@ from .. import base, hw, model
 from ..hw import DequantizerConfig, QuantizerConfig, to_verilog
 from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
-from ..sim.stimulus import UnitStimulus
+from ..sim.unit_stimulus import UnitStimulus
 from .netlist_mutants import Fate, Mutant, agree, built, examine_mutant, play, stimuli_for
 from .proofs.solver import Network, network
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...model import DotSpec, quantize
-from ...sim.stimulus import Stimulus, from_blocks, random
+from ...sim.random_stimulus import random
+from ...sim.stimulus import Stimulus, from_blocks
 from ..demo_weights import Tensors
 
 __all__ = ["LANES", "Vectors", "Workload", "stimulus_of", "workloads"]

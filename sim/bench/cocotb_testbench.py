@@ -25,8 +25,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from ...model.specifications import Specification
-from ..stimulus import Codes, UnitStimulus
 from ..stream_rules import RESET_CYCLES
+from ..unit_stimulus import Codes, UnitStimulus
 from .scoreboard import Scoreboard, scoreboard_for
 
 __all__ = ["PERIOD_NS", "Monitor", "Ports", "Sink", "Source", "Testbench"]

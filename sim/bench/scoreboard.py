@@ -13,8 +13,8 @@ from ...model.specifications import Specification
 from ..dequantizer_stimulus import DequantizerStimulus
 from ..quantizer_stimulus import QuantizerStimulus
 from ..serial_stimulus import SerialStimulus
-from ..stimulus import Codes, UnitStimulus
 from ..stream_rules import as_number
+from ..unit_stimulus import Codes, UnitStimulus
 
 __all__ = ["BlockScoreboard", "CodePort", "Scoreboard", "SumScoreboard", "scoreboard_for"]
 

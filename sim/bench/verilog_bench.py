@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hw.stream_unit import StreamUnit
-from ..stimulus import UnitStimulus
 from ..stream_rules import as_number, payloads, result_ports
+from ..unit_stimulus import UnitStimulus
 
 __all__ = ["verilog_bench"]
 

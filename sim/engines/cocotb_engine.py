@@ -22,8 +22,8 @@ from ...base import external_tools
 from ...hw import to_verilog
 from ...hw.stream_unit import StreamUnit
 from ...model.specifications import Specification
-from ..stimulus import UnitStimulus
 from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads, result_ports
+from ..unit_stimulus import UnitStimulus
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, read_answer
 from .cocotb_process import RESULTS_VARIABLE, SETTINGS_VARIABLE, Order, Simulator
 

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from ...base import external_tools
 from ...hw import to_cxxrtl
 from ...hw.stream_unit import Port, StreamUnit
-from ..stimulus import Inputs
 from ..stream_rules import (
     EngineError,
     Limits,
@@ -26,6 +25,7 @@ from ..stream_rules import (
     result_ports,
     result_words,
 )
+from ..unit_stimulus import Inputs
 from .cxxrtl_source import CUT_LENGTHS, CutLengths, divide
 
 __all__ = ["FLAGS", "JOB", "NEEDS", "Runs", "build", "compiled", "member", "run", "source_beside"]

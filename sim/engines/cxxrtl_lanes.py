@@ -23,8 +23,8 @@ from ...model.specifications import Specification
 from ...synth import yosys
 from ..quantizer_stimulus import QuantizerStimulus
 from ..serial_stimulus import in_series
-from ..stimulus import UnitStimulus
 from ..stream_rules import Limits, Response, RunOutcome, result_ports, result_words
+from ..unit_stimulus import UnitStimulus
 from .cxxrtl import NEEDS as CXXRTL_NEEDS
 from .cxxrtl import Runs, compiled, member, source_beside
 from .cxxrtl_source import divide

@@ -9,7 +9,6 @@ from amaranth.hdl import Cat, ClockDomain, Const, Module
 from amaranth.sim import Simulator, SimulatorContext
 
 from ...hw.stream_unit import StreamUnit
-from ..stimulus import Inputs
 from ..stream_rules import (
     RESET_CYCLES,
     Limits,
@@ -23,6 +22,7 @@ from ..stream_rules import (
     result_ports,
     result_words,
 )
+from ..unit_stimulus import Inputs
 
 __all__ = ["run"]
 

@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from ...base import external_tools
 from ...hw.stream_unit import StreamUnit
-from ..stimulus import UnitStimulus
 from ..stream_rules import Limits, Response
+from ..unit_stimulus import UnitStimulus
 from . import cocotb_engine, cxxrtl, pysim
 
 __all__ = ["BUILD_DIR", "ENGINES", "Engine", "problem", "run"]

@@ -11,7 +11,7 @@ from blockdot.sim.quantizer_stimulus import (
     random,
     scale_thresholds,
 )
-from blockdot.sim.stimulus import pack
+from blockdot.sim.unit_stimulus import pack
 from messages import check_messages
 
 WHOLE = QuantizerSpec(

@@ -4,7 +4,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from blockdot.model import DotSpec, formats
-from blockdot.sim.stimulus import Stimulus, StimulusSource, from_blocks, negated, pack, random
+from blockdot.sim.random_stimulus import random
+from blockdot.sim.stimulus import Stimulus, from_blocks, negated
+from blockdot.sim.unit_stimulus import StimulusSource, pack
 
 SPECS = [
     DotSpec(scale="ue4m3", block_size=8),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec
-from blockdot.sim.stimulus import random
+from blockdot.sim.random_stimulus import random
 from blockdot.sim.stream_rules import (
     Limits,
     Response,

@@ -13,7 +13,7 @@ from blockdot.base import external_tools
 from blockdot.hw import DotUnit, to_verilog
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim import DequantizerStimulus, QuantizerStimulus, Stimulus, quantizer_stimulus
-from blockdot.sim.stimulus import random
+from blockdot.sim.random_stimulus import random
 from blockdot.verify.conformance import read, spec_digest, write
 from blockdot.verify.coverage.directed import directed
 

@@ -10,7 +10,7 @@ import pytest
 from blockdot.hw import DotUnit, UnitConfig
 from blockdot.model import DotSpec
 from blockdot.sim.engines import cxxrtl_lanes
-from blockdot.sim.stimulus import bulk
+from blockdot.sim.random_stimulus import bulk
 from blockdot.sim.stream_rules import EngineError
 from blockdot.verify.soak import explain
 from blockdot.verify.soak import soak as soak_in_batches

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from ...model import DotSpec
-from ...sim.stimulus import Stimulus, UnitStimulus
+from ...sim.stimulus import Stimulus
 from ...sim.stream_rules import Response
+from ...sim.unit_stimulus import UnitStimulus
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .bins import Bin, BinGroup, MetBins, StimulusView
 from .end_bins import EndBins

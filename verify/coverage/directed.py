@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...model import DotSpec, Format
-from ...sim.stimulus import Stimulus, StimulusSource, negated, random
+from ...sim.random_stimulus import random
+from ...sim.stimulus import Stimulus, negated
+from ...sim.unit_stimulus import StimulusSource
 from ..accumulation_checks import ACCUMULATION_CHECKS
 from .bins import Bin
 from .coverage import Coverage

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from ...hw import DotUnit
 from ...hw.config import least_stages
 from ...model import DotSpec
-from ...sim.stimulus import Stimulus, random
+from ...sim.random_stimulus import random
+from ...sim.stimulus import Stimulus
 from ..coverage.directed import directed
 from .descriptions import describe
 from .pipeline import data_ports, pipeline

@@ -10,7 +10,7 @@ from blockdot.hw import DotUnit, to_rtlil
 from blockdot.lab.cost.switching_activity import TICK, ActivitySimulation, Bits, lanes_of
 from blockdot.lab.cost.switching_energy import weighted
 from blockdot.model import DotSpec
-from blockdot.sim.stimulus import random
+from blockdot.sim.random_stimulus import random
 from blockdot.synth.cell_models import CellModels
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim.bench.scoreboard import CodePort, SumScoreboard, scoreboard_for
-from blockdot.sim.stimulus import Codes
 from blockdot.sim.stream_rules import as_number
+from blockdot.sim.unit_stimulus import Codes
 
 SPEC = DotSpec(scale="ue4m3", block_size=2, accumulate="fp32")
 

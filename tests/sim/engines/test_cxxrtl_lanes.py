@@ -9,7 +9,7 @@ from blockdot.model import DotSpec
 from blockdot.sim import EngineError, StreamError, StreamRule, random, run
 from blockdot.sim.engines import cxxrtl_lanes
 from blockdot.sim.engines.cxxrtl_lanes import LANES, Batch
-from blockdot.sim.stimulus import bulk
+from blockdot.sim.random_stimulus import bulk
 from blockdot.sim.stream_rules import Limits
 
 UNITS = [

@@ -9,7 +9,7 @@ import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec, quantize
 from blockdot.sim import Stimulus, from_blocks, random, run
-from blockdot.sim.stimulus import StimulusSource
+from blockdot.sim.unit_stimulus import StimulusSource
 from blockdot.verify.coverage.coverage import Coverage
 from blockdot.verify.coverage.directed import directed
 from blockdot.verify.coverage.reach import LONG, cancellations
