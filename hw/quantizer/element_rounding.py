@@ -27,8 +27,11 @@ __all__ = [
 ]
 
 
-_DEEP = 12
-"""From so many binades of subnormals on, a normaliser by halves is smaller than a place for each of them."""
+_DEEP = 6
+"""Above so many binades of subnormals, a normaliser by halves is smaller than a place for each of them."""
+
+_DEEP_FAST = 12
+"""The same where time counts."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _normalised(
     if not depth:
         return field, kept, Const(0)
     subnormal = wire(m, ~field.any(), f"{name}subnormal_{lane}")
-    if depth > _DEEP:
+    if depth > (_DEEP_FAST if form.fast else _DEEP):
         return _normalised_deep(m, form, field, Cat(kept, ~subnormal), f"{name}lane_{lane}")
     # The leading one of a subnormal, at place 1 to `depth` behind the point, or further behind.
     leads = [

@@ -241,8 +241,11 @@ def least_bits(form: QuantizerForm) -> int:
 
     It is a field of the input's, which is large enough as no scale's exponent is above that of the largest
     magnitude; with a sign above where a midpoint may be below the input's normal numbers. Under a tensor
-    scale it may be anywhere.
+    scale it may be anywhere, and saturates: at the top it is above every magnitude, and at the bottom so far
+    below every one that their distance has a digit that is not told apart.
     """
+    bits = form.input.exponent_bits + (form.element_depth > 0)
     if form.spec.tensor_scale:
-        return form.exponent_room
-    return form.input.exponent_bits + (form.element_depth > 0)
+        depth = (1 << form.binade_bits) + form.input.mantissa_bits + 1
+        return max(bits, depth.bit_length() + 1)
+    return bits

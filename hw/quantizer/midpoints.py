@@ -6,7 +6,7 @@ from typing import Final
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
-from ..leaves.bits import normalise, wire
+from ..leaves.bits import normalise, repeat, wire
 from ..leaves.comparison import any_of
 from ..leaves.decode import decode
 from ..step_delays import StepDelay
@@ -100,7 +100,15 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
             own.eq(decoded.exponent - zeros),
             least.eq(own + g.exponent + wraps_once + offset),
         ]
-        return ScaledScale(own, significand, fraction, least.as_unsigned())
+        return ScaledScale(own, significand, fraction, self._saturated(m, least))
+
+    def _saturated(self, m: Module, least: Value) -> Value:
+        """Return the least midpoint's exponent in as many bits as `least_bits` says."""
+        bits = least_bits(self.form)
+        sign, above = least[-1], least[bits - 1 : -1]
+        over, under = ~sign & above.any(), sign & ~above.all()
+        low = (least[: bits - 1] | repeat(over, bits - 1)) & repeat(~under, bits - 1)
+        return wire(m, Cat(low, sign), "saturated_least")
 
     def scaled_multiples(self, m: Module, scaled: ScaledScale) -> ScaleMultiples:
         """Return the multiples of a scale times a tensor scale."""
@@ -109,16 +117,21 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
             return ScaleMultiples(least, (fraction,), None)
         whole = wire(m, Cat(fraction, Const(1, 1)), "scaled_whole")
         kept = form.input.mantissa_bits
-        fractions: list[Value] = [fraction[len(fraction) - kept :]]
-        exact: list[Value] = [~fraction[: len(fraction) - kept].any()]
+        cut = len(fraction) - kept
+        fractions: list[Value] = [fraction[cut:]]
+        # An odd multiple has as many zeros at its end as the number itself: of what is cut off a multiple, no
+        # more than carries is ever made.
+        ends_in_zeros: list[Value] = [wire(m, ~fraction[:cut].any(), f"ends_in_{cut}_zeros")]
+        for k in range(cut, cut + max(more for _, more in form.factors)):
+            ends_in_zeros.append(wire(m, ends_in_zeros[-1] & ~fraction[k], f"ends_in_{k + 1}_zeros"))
+        exact = ends_in_zeros[:1]
         wraps: list[Value] = []
         for factor, more in form.factors:
-            bits = len(fraction) + more
             product = times(m, whole, factor, f"times_{factor}", fast=form.fast)
             wraps.append(product[-1])
-            below = wire(m, Mux(product[-1], product[:-1], Cat(Const(0, 1), product[:-2])), f"below_{factor}")
-            fractions.append(wire(m, below[bits - kept :], f"fraction_{factor}"))
-            exact.append(~below[: bits - kept].any())
+            top = product[-kept - 2 : -1]
+            fractions.append(wire(m, Mux(product[-1], top[1:], top[:-1]), f"fraction_{factor}"))
+            exact.append(Mux(product[-1], ends_in_zeros[more], ends_in_zeros[more - 1]))
         return ScaleMultiples(least, tuple(fractions), Cat(*wraps), wire(m, Cat(*exact), "exact"))
 
 

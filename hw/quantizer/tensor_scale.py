@@ -135,6 +135,9 @@ def divided_scale(
         found: list[Value] = []
         for k in range(digits):
             rest, taken = difference(m, left, divisor, 1, len(divisor) - 1, f"digit_{k}", fast=fast)
+            if not k:
+                # Known before: A * 2**n is from D to below 2 D, and where it was shifted, below D.
+                taken = normal
             rest = wire(m, Mux(taken, rest, left[:-1]), f"left_{k}")
             left = wire(m, Cat(Const(0, 1), rest), f"twice_left_{k}")
             found.insert(0, taken)
