@@ -10,6 +10,7 @@ from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.lab.cost.measurement import emit
 from blockdot.synth.netlist import Netlist
 
+from studies.quantizer_cost import steps
 from studies.quantizer_cost.measure import STORED, measure_quantizers
 from studies.quantizer_cost.page import PAGE, PICTURE, amortised, crossing, draw_amortised, page_text
 from studies.records import read_records, write_records
@@ -170,3 +171,13 @@ def test_the_page_is_of_what_is_stored_and_that_of_the_hardware_there_is():
     # A small unit is elaborated soon; all are made from the same sources.
     (first, *_) = [one for one in kept["quantizers"] if one["method"] == "absmax"]
     assert Netlist(*emit(QuantizerConfig.parse(first["unit"]), 0)).sha256 == first["netlist"]
+
+
+def test_steps_are_priced_one_by_one(capsys):
+    assert steps.main(["quantize_bf16_e2m1_ue8m0_n2_floor"]) == 0
+    shown = capsys.readouterr().out
+    areas = {row[1]: int(row[3]) for line in shown.splitlines() if len(row := line.split()) == 7}
+    assert list(areas) == ["read", "largest_exponent", "scale", "midpoints", "compare", "round"]
+    # Two lanes are compared with a scale that one adder tells; to read them is to take bits apart.
+    assert areas["compare"] > areas["scale"] > areas["read"] == 0
+    assert steps.main(["quantize_e2m1"]) == 2
