@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..base.argument_checks import cast_exactly, require_codes
 from ..model import QuantizerSpec
+from ..model.scale_selection import ScaleRule
 from .unit_stimulus import (
     Codes,
     StimulusSource,
@@ -40,6 +41,9 @@ _ANY_TURN: Final = 3
 _CHOSEN: Final = 1500
 _SMALL_TURN: Final = 4
 _SUBNORMAL_TURN: Final = 29
+# Blocks that are drawn for errors that are all but equal, and how many of them are kept.
+_DRAWN_FOR_TIES: Final = 1 << 17
+_NEAR_TIES: Final = 200
 # Binades that an element of `bulk` lies below its block's largest: a byte chooses.
 _BINADES_BELOW: Final = np.repeat(np.arange(9), [64, 64, 48, 32, 16, 12, 8, 8, 4]).astype(np.uint8)
 
@@ -245,6 +249,36 @@ def _corners(spec: QuantizerSpec) -> Codes:
     return np.array(blocks).astype(form.dtype)
 
 
+def _near_ties(spec: QuantizerSpec, rng: np.random.Generator) -> Codes:
+    """Return blocks whose errors under the scales of 6 and of 4 are all but equal, shape (blocks, N).
+
+    Of many drawn blocks these are the ones with the least difference, in units of what a last bit of a sum of
+    products makes of it. Most numbers are in the least binade that has elements above zero, where a last bit
+    of a sum is one of the number's own, and that bit is set.
+    """
+    form, element, values = spec.input_format, spec.element_format, spec.scale_format.values
+    rule = ScaleRule(element, spec.scale_format)
+    scales = _scale_values(spec)
+    shape = (_DRAWN_FOR_TIES, spec.block_size)
+    binades = np.where(rng.random(shape) < 0.4, rng.uniform(-1.4, -1, shape), rng.uniform(-2, 2.6, shape))
+    largest = rng.uniform(2.5, 2.7, len(binades))
+    binades[np.arange(len(binades)), rng.integers(0, shape[1], len(binades))] = largest
+    x = _nearest(spec, rng.choice(scales[scales > 0], (len(binades), 1)) * 2.0**binades) | form.dtype.type(1)
+    rows = form.to_float32(x)
+    sides: list[_Doubles] = []
+    factors: list[_Doubles] = []
+    for top in (6.0, 4.0):
+        codes = rule.round_scales(rows.max(axis=1), top)
+        factor = values[codes]
+        made = element.values[rule.compared(rows, codes)] * factor[:, np.newaxis]
+        sides.append((made * (made - 2 * rows.astype(np.float64))).sum(axis=1))
+        factors.append(factor)
+    last = 2.0 ** (np.frexp(factors[0])[1] - 3 - form.mantissa_bits) * (factors[1] - factors[0])
+    two = (factors[0] > 0) & (last > 0)
+    off = np.where(two, np.abs(sides[0] - sides[1]) / np.where(two, last, 1), np.inf)
+    return x[np.argsort(off, kind="stable")[:_NEAR_TIES]]
+
+
 def _targets(spec: QuantizerSpec) -> _Doubles:
     """Return all midpoints of neighbouring element magnitudes, and the magnitudes themselves."""
     element = spec.element_format
@@ -420,7 +454,8 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     where there are any, are 0, all ones, drawn, the least that takes the element up, or one less. With a
     tensor scale, all of it stands there under 1 and 1.375, and some under others, subnormal ones too; and
     numbers stand under the very scale that makes a tie of them, and under those beside it.
-    Subnormal and largest numbers, infinities and NaNs stand alone in each lane.
+    Subnormal and largest numbers, infinities and NaNs stand alone in each lane. With ``four_over_six`` there
+    are blocks whose errors under both scales differ by a last bit or none.
     """
     size = spec.block_size
     values, targets = _scale_values(spec), _targets(spec)
@@ -480,6 +515,8 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
         x = np.concatenate([x, _nearest(spec, some * others[:, np.newaxis].astype(np.float64)), tied])
         g = np.concatenate([g, others, chosen])
     corners = _corners(spec)
+    if spec.method == "four_over_six":
+        corners = np.concatenate([corners, _near_ties(spec, np.random.default_rng(1))])
     x = np.concatenate([x, corners])
     g = None if g is None else np.concatenate([g, np.ones(len(corners), np.float32)])
     draws = _draws(spec, x.shape, rng)

@@ -222,3 +222,14 @@ def test_numbers_stand_at_ties_under_a_tensor_scale_and_just_beside_them(scale: 
     middles = np.array([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5])
     near = np.abs(parts[..., np.newaxis] / middles - 1).min(axis=-1)
     assert ((near < 2.0**-21) & many_bits[:, np.newaxis]).sum() > 200
+
+
+@pytest.mark.parametrize("input_format", ["bf16", "fp16"])
+def test_a_last_bit_in_any_two_lanes_decides_between_two_scales_in_some_directed_block(input_format):
+    spec = QuantizerSpec(scale="ue4m3", method="four_over_six", input=input_format)
+    x = directed(spec).x[-200:]
+    scales = spec.compute(x)[1]
+    for lane in range(0, spec.block_size, 2):
+        beside = x.copy()
+        beside[:, lane : lane + 2] ^= 1
+        assert (spec.compute(beside)[1] != scales).any(), lane
