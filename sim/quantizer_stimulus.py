@@ -253,7 +253,7 @@ def _near_ties(spec: QuantizerSpec, rng: np.random.Generator) -> Codes:
     """Return blocks whose errors under the scales of 6 and of 4 are all but equal, shape (blocks, N).
 
     Of many drawn blocks these are the ones with the least difference, in units of what a last bit of a sum of
-    products makes of it. Most numbers are in the least binade that has elements above zero, where a last bit
+    products makes of it. Many numbers are in the least binade that has elements above zero, where a last bit
     of a sum is one of the number's own, and that bit is set.
     """
     form, element, values = spec.input_format, spec.element_format, spec.scale_format.values
