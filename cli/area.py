@@ -10,8 +10,9 @@ from ..model.accumulate import ACCUMULATIONS
 from ..model.aligned_sum import RESULTS
 from ..model.quantizer import QUANTIZER_METHODS, QUANTIZER_ROUNDINGS
 from .console import console, print_json, progress_bar
-from .options import BuildDirOption, JsonOption, SeedOption, UnitKind, format_names
+from .options import BuildDirOption, JsonOption, SeedOption, UnitKind
 from .print_costs import print_changes, print_report
+from .requested_unit import format_names
 
 if TYPE_CHECKING:
     from ..lab.cost.priced_unit import PricedUnit

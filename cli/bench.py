@@ -17,8 +17,8 @@ from .options import (
     SpecArgument,
     StagesOption,
     count,
-    parse_config,
 )
+from .requested_unit import parse_config
 
 __all__ = ["bench"]
 

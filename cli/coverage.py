@@ -19,9 +19,9 @@ from .options import (
     SpecArgument,
     StagesOption,
     count,
-    parse_config,
 )
 from .repeat_command import mismatch_text
+from .requested_unit import parse_config
 
 if TYPE_CHECKING:
     from ..model.specifications import Specification

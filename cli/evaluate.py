@@ -39,10 +39,9 @@ from .options import (
     WorkersOption,
     expand_methods,
     given_options,
-    require_effect,
-    require_preset_alone,
 )
 from .output import check_outputs
+from .requested_unit import require_effect, require_preset_alone
 
 if TYPE_CHECKING:
     from ..lab.language.model import LanguageModel

@@ -15,8 +15,8 @@ from .options import (
     SegmentOption,
     SpecArgument,
     StagesOption,
-    parse_config,
 )
+from .requested_unit import parse_config
 
 __all__ = ["mutants"]
 

@@ -15,9 +15,8 @@ from .options import (
     SegmentOption,
     SpecArgument,
     WorkersOption,
-    make_config,
-    parse_dot,
 )
+from .requested_unit import make_config, parse_dot
 
 __all__ = ["prove"]
 

@@ -13,11 +13,9 @@ from ..model.io.checkpoint import read_matrix
 from ..model.io.tensor_files import read_tensor
 from .console import console, print_json, progress_bar
 from .options import (
-    DOT_OPTIONS,
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
-    BlockUnitOptions,
     BuildDirOption,
     ElementOption,
     FractionOption,
@@ -42,12 +40,16 @@ from .options import (
     UnitOption,
     count,
     given_options,
+)
+from .repeat_command import mismatch_text
+from .requested_unit import (
+    DOT_OPTIONS,
+    BlockUnitOptions,
     make_block_config,
     make_config,
     make_spec,
     require_unit,
 )
-from .repeat_command import mismatch_text
 
 if TYPE_CHECKING:
     from ..hw import DotUnit

@@ -20,8 +20,8 @@ from .options import (
     StagesOption,
     WorkersOption,
     count,
-    parse_config,
 )
+from .requested_unit import parse_config
 
 __all__ = ["soak"]
 

@@ -9,11 +9,9 @@ import typer
 
 from .console import console, print_json, table
 from .options import (
-    DOT_OPTIONS,
     AccumulateOption,
     BlockSizeOption,
     BlocksOption,
-    BlockUnitOptions,
     ElementOption,
     FlowOption,
     FractionOption,
@@ -37,12 +35,16 @@ from .options import (
     TakesCOption,
     UnitOption,
     given_options,
+)
+from .output import check_folder
+from .requested_unit import (
+    DOT_OPTIONS,
+    BlockUnitOptions,
     make_block_config,
     make_config,
     make_spec,
     require_unit,
 )
-from .output import check_folder
 
 if TYPE_CHECKING:
     from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
