@@ -140,7 +140,7 @@ def test_a_killed_run_leaves_a_folder_that_the_next_one_uses(tmp_path):
 def test_a_run_that_is_terminated_ends_what_it_started(tmp_path):
     place = tmp_path / "tmp"
     place.mkdir()
-    options = ["--target", "ice40", "--scale", "ue4m3", "--accumulate", "exact", "--orders", "2"]
+    options = ["--target", "ice40", "--scale", "ue4m3", "--block-size", "4", "--accumulate", "fp32"]
     process = subprocess.Popen(
         [*COMMAND, "area", *options],
         cwd=tmp_path,
