@@ -296,7 +296,7 @@ def test_names_that_are_left_alone():
         (
             lambda: quantize_model(torch.nn.Linear(16, 4), DotSpec()),
             ValueError,
-            "spec must have an accumulation that sums groups, fp32, exact, aligned, "
+            "spec must have an accumulation that sums groups, fp32, exact, aligned, chain, "
             "not be e2m1_ue5m3_n16_none",
         ),
         (

@@ -60,7 +60,7 @@ def test_the_label_says_what_is_not_as_by_default():
         (
             {"spec": DotSpec()},
             ValueError,
-            "spec must have an accumulation that sums groups, fp32, exact, aligned, "
+            "spec must have an accumulation that sums groups, fp32, exact, aligned, chain, "
             "not be e2m1_ue5m3_n16_none",
         ),
         (

@@ -509,7 +509,7 @@ def test_messages():
             (ValueError, "blocks must be 1, 2, 4 or 8, not 16", lambda: DotSpec(blocks=16)),
             (
                 ValueError,
-                "accumulate must be one of none, fp32, exact, aligned, not 'fp16'",
+                "accumulate must be one of none, fp32, exact, aligned, chain, not 'fp16'",
                 lambda: DotSpec(accumulate=untyped("fp16")),
             ),
             (ValueError, "guard must be from 0 to 30, not 31", lambda: DotSpec(accumulate="exact", guard=31)),
