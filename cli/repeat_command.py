@@ -4,6 +4,8 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..model.accumulate import ACCUMULATIONS
+
 if TYPE_CHECKING:
     from ..hw import DequantizerConfig, QuantizerConfig, UnitConfig
     from ..hw.config import PipelineConfig
@@ -67,11 +69,13 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
             "--block-size": spec.block_size,
             "--blocks": spec.blocks,
             "--accumulate": spec.accumulate,
-            "--guard": spec.guard,
-            "--stages": config.stages,
         }
-        if spec.accumulate == "aligned":
+        accumulation = ACCUMULATIONS[spec.accumulate]
+        if accumulation.guard:
+            flags["--guard"] = spec.guard
+        if accumulation.fraction:
             flags["--fraction"] = spec.fraction
+        flags["--stages"] = config.stages
         if spec.result != "binary32":
             flags["--result"] = spec.result
     words = _words(flags, config)

@@ -47,7 +47,7 @@ def repeated(line: str) -> tuple[DotSpec, argparse.Namespace, Stimulus]:
         block_size=flags.block_size,
         blocks=flags.blocks,
         accumulate=flags.accumulate,
-        guard=flags.guard,
+        guard=16 if flags.guard is None else flags.guard,
         fraction=35 if flags.fraction is None else flags.fraction,
     )
     longest = {} if flags.longest is None else {"longest": flags.longest}
@@ -82,7 +82,7 @@ def test_the_command_names_what_does_not_change_the_numbers_as_well():
     unit = DotUnit(spec, stages=1, optimise="delay", order=3)
     assert repeat_command(unit.config, random(spec, 5, seed=0).source, "pysim") == (
         "blockdot simulate --element e2m1 --scale ue5m3 --block-size 2 --blocks 1 --accumulate none "
-        "--guard 16 --stages 1 --optimise delay --order 3 --engine pysim --seed 0 --vectors 5"
+        "--stages 1 --optimise delay --order 3 --engine pysim --seed 0 --vectors 5"
     )
     spec = DotSpec(block_size=2, accumulate="exact")
     unit = DotUnit(spec, segment=8)
