@@ -80,14 +80,14 @@ def agree(unit: DotUnit, seed: int, build_dir: Path) -> None:
     assert comparison.compared > VECTORS // (100 if unit.spec.accumulates else 1) - 1
 
 
-@pytest.mark.one_in(5)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize(("scale", "accumulate", "block_size", "stages"), MATRIX)
 def test_the_hardware_gives_the_bits_of_the_model(scale, accumulate, block_size, stages, seed, tmp_path):
     spec = DotSpec(scale=scale, accumulate=accumulate, block_size=block_size)
     agree(DotUnit(spec, stages=stages), seed, tmp_path)
 
 
-@pytest.mark.one_in(5)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize(
     ("spec", "stages", "optimise"),
     [*OTHERS, *(pytest.param(*unit, marks=pytest.mark.matrix) for unit in LARGE)],

@@ -48,7 +48,7 @@ def test_the_hardware_computes_the_model_s_bits(unit, seed):
         assert (response.result_cycles - asked).max() > unit.latency + 2
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("engine", "unit"),
     [
@@ -81,7 +81,7 @@ def test_every_engine_sees_wrong_bits(engine, faulty, build_dir, seed):
 _broken: dict[str, StreamError] = {}
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("engine", "fault", "rule"),
     [
