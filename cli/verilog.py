@@ -122,6 +122,8 @@ def verilog(
     require_unit(unit, "dot", (*DOT_OPTIONS, "--tile"), given)
     if testbench is not None and tile is not None:
         raise ValueError("--testbench must go with one unit, not with a tile")
+    if testbench is None and "--seed" in given:
+        raise ValueError("--seed must go with --testbench, whose vectors it draws")
     check_folder(output)
     config: QuantizerConfig | DequantizerConfig | UnitConfig | None = make_block_config(
         unit,

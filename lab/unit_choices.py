@@ -69,7 +69,8 @@ class UnitChoices:
         """Return every combination; those that differ in what does not concern them are one.
 
         Raises:
-            ValueError: If a choice is outside its domain, or a scale format is named twice.
+            ValueError: If a choice is outside its domain or concerns none of the units, or a scale format is
+                named twice.
         """
         _check_choices(self.optimise, self.scales)
         units: dict[UnitConfig, None] = {}
@@ -116,7 +117,22 @@ class UnitChoices:
                 segment=(segment or None) if keeps_carries(spec) else None,
             )
             units[unit] = None
+        self._require_effect(list(units))
         return list(units)
+
+    def _require_effect(self, units: Sequence[UnitConfig]) -> None:
+        """Raise ValueError for a choice that no unit has, as none of the accumulations has such a thing."""
+        for name, choices, had in (
+            ("guards", self.guards, {unit.spec.guard for unit in units}),
+            ("segments", self.segments, {unit.segment or 0 for unit in units}),
+            ("takes_c", self.takes_c, {unit.spec.takes_c for unit in units}),
+        ):
+            for choice in choices:
+                if choice not in had:
+                    accumulates = ", ".join(self.accumulates)
+                    raise ValueError(
+                        f"{name} must go with an accumulation that has them, not {choice} with {accumulates}"
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)

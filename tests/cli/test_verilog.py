@@ -107,6 +107,7 @@ def test_a_quantizer_is_written_as_a_dot_unit_is(blockdot, tmp_path):
         ),
         (["-o", "matrix.npy"], "output must be a folder, not the file matrix.npy"),
         (["--guard", 5], "--guard must go with --accumulate exact, not with none"),
+        (["--seed", 1], "--seed must go with --testbench, whose vectors it draws"),
         (
             ["--accumulate", "exact", "--fraction", 9],
             "--fraction must go with --accumulate aligned, not with exact",

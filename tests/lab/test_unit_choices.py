@@ -30,6 +30,20 @@ def test_units_of_each_result():
 
 
 @pytest.mark.parametrize(
+    ("accumulates", "choice", "told"),
+    [
+        (["none"], {"guards": [16, 8]}, "guards must go with an accumulation that has them, not 8 with none"),
+        (["none", "fp32"], {"segments": [0, 8]}, "segments .*, not 8 with none, fp32"),
+        (["none"], {"takes_c": [False, True]}, "takes_c .*, not True with none"),
+    ],
+)
+def test_a_choice_that_concerns_no_unit_is_refused(accumulates, choice, told):
+    with pytest.raises(ValueError, match=f"^{told}$"):
+        UnitChoices(accumulates=accumulates, **choice).units()
+    assert len(UnitChoices(accumulates=["none", "exact"], **choice).units()) == 2 + 2 * 2
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"presets": ["volta-fp16"], "optimise": ["fun"]}, "optimise must be area or delay, not 'fun'"),
