@@ -7,11 +7,10 @@ from functools import partial
 from io import StringIO
 from typing import Any, Final
 
-from blockdot.hw.unit_grid import SCALES
+from blockdot.hw.unit_grid import ACCUMULATES, SCALES
 from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 from blockdot.lab.demo_weights import WEIGHT
 from blockdot.lab.reports.records import markdown_lines
-from blockdot.model.accumulate import ACCUMULATIONS
 from blockdot.synth.metric import fmax_of
 from blockdot.synth.recipes import FLOW_VERSION
 
@@ -55,7 +54,7 @@ Question = tuple[int, int, int, str, int]
 """Number of the accumulation, blocks, elements under one scale, form of the components, stages."""
 
 
-_ACCUMULATIONS: Final = tuple(ACCUMULATIONS)
+_ACCUMULATIONS: Final = ACCUMULATES
 _DEPTHS: Final = {0: "combinational", 1: "1 stage"}
 
 
