@@ -204,20 +204,19 @@ def price(request: PriceRequest, progress: PriceProgress | None = None) -> CostR
                     for alike in _alike(request.units)
                 )
             )
-        if any(one.corners for one in request.libraries):
-            cornered.append(
-                tuple(
-                    corner_costs(
-                        request.units,
-                        library,
-                        orders=request.orders,
-                        seed=request.seed,
-                        **measuring("corners of", library),
-                    )
+        cornered.append(
+            tuple(
+                corner_costs(
+                    request.units,
+                    library,
+                    orders=request.orders,
+                    seed=request.seed,
+                    **measuring("corners of", library),
                 )
-                if library.corners
-                else ()
             )
+            if library.corners
+            else ()
+        )
         if request.energy:
             powered.append(
                 tuple(

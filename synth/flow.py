@@ -139,10 +139,7 @@ class _Mapped:
 
 def _point(recipe: str, raw: AbcFigures, timing: PathTiming, library: Library) -> SynthesisPoint:
     cells = [(library.cells[name], count) for name, count in raw.counts]
-
-    def reported(ps: float) -> float:
-        return round(ps / library.delay_unit_ps, 6)
-
+    reported = library.reported_delay
     return SynthesisPoint(
         recipe=recipe,
         area=math.fsum(cell.area * count for cell, count in cells),

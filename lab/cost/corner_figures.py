@@ -26,7 +26,9 @@ def corner_figures(mapped: MappedNetlist, models: CellModels) -> dict[str, float
         timing = analyse(mapped, models)
     except ValueError as error:
         raise SynthesisError(f"corner {library.name} must time every cell: {error}") from error
-    found = {"delay": timing.gates, "period": timing.period}
-    figures = {name: round(ps / library.delay_unit_ps, 6) for name, ps in found.items()}
+    figures = {
+        "delay": library.reported_delay(timing.gates),
+        "period": library.reported_delay(timing.period),
+    }
     leakage = models.leakage_nw(instance.cell for instance in mapped.instances)
     return figures if leakage is None else figures | {"leakage": leakage}

@@ -278,6 +278,9 @@ class MeasurementBench:
             self._synthesizer = Synthesizer(self.library)
         return self._synthesizer
 
+    def _mapped(self, netlist: Netlist, recipe: Recipe) -> MappedNetlist:
+        return self._started().map(netlist, [recipe])[recipe.name]
+
     def measure(self, job: MeasurementJob) -> CostSample:
         """Do a job.
 
@@ -318,8 +321,7 @@ class MeasurementBench:
         if path is not None and (record := read_record(path)) is not None:
             with contextlib.suppress(TypeError, ValueError):
                 return tuple(SwitchingEnergy(**energy) for energy in record)
-        mapped = self._started().map(netlist, [job.powered])[job.powered.name]
-        energies = self._energies_of(job, mapped)
+        energies = self._energies_of(job, self._mapped(netlist, job.powered))
         if path is not None:
             write_record(path, [asdict(energy) for energy in energies])
         return energies
@@ -344,7 +346,7 @@ class MeasurementBench:
         """Return what the whole takes at each corner of the library."""
         if job.cornered is None:
             return ()
-        mapped = self._started().map(netlist, [job.cornered])[job.cornered.name]
+        mapped = self._mapped(netlist, job.cornered)
         if self._corners is None:
             self._corners = [self._started().models, *map(CellModels, self.library.corners)]
         return tuple(corner_figures(mapped, models) for models in self._corners)
@@ -353,15 +355,14 @@ class MeasurementBench:
         """Return what comes of a job's placements."""
         if job.placing is None:
             return ()
-        synthesizer = self._started()
-        mapped = synthesizer.map(netlist, [job.placing.recipe])[job.placing.recipe.name]
+        mapped = self._mapped(netlist, job.placing.recipe)
         if self._placer is None:
             self._placer = CellPlacer()
         if job.placing.routed and self._router is None:
             self._router = DetailRouter()
         return placed_figures(
             mapped,
-            synthesizer.models,
+            self._started().models,
             job.placing,
             self._placer,
             lambda wires: self._energies_of(job, mapped, wires),

@@ -12,7 +12,7 @@ once: behind those that drive it.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -24,10 +24,13 @@ from ...synth.mapped_netlist import CellInstance, MappedNetlist, Net
 from ...synth.static_timing import Loads, Wave, loads, path_delays, waves_of
 from ...synth.wire_loads import WireLoads
 
-__all__ = ["TICK", "Activity", "ActivitySimulation", "Bits", "lanes_of"]
+__all__ = ["TICK", "Activity", "ActivitySimulation", "Bits", "StillCycle", "lanes_of"]
 
 Bits = npt.NDArray[np.uint8]
 """Zeros and ones, one for each lane in the last axis."""
+
+States = npt.NDArray[np.uint32]
+"""States of a gate's pins, one for each lane: each pin that is 1 sets its bit."""
 
 Times = npt.NDArray[np.int64]
 """Edges of a net in one cycle, in `TICK`, sorted: each lane's, shifted by the lane's number times a span."""
@@ -54,6 +57,18 @@ class Activity:
     transitions: Mapping[Net, tuple[int, int]]
     settled: Mapping[Net, tuple[int, int]]
     vectors: int
+
+
+class StillCycle(NamedTuple):
+    """What a netlist shows in one cycle when all is still.
+
+    Attributes:
+        values: What each net shows in each lane.
+        states: For each output of a gate, in the gates' order, the state of the gate's pins in each lane.
+    """
+
+    values: Mapping[Net, Bits]
+    states: Sequence[States]
 
 
 class _Input(NamedTuple):
@@ -89,7 +104,7 @@ class _Output:
     values: Bits
     delays: Times
 
-    def state(self, values: Mapping[Net, Bits], lanes: int) -> npt.NDArray[np.uint32]:
+    def state(self, values: Mapping[Net, Bits], lanes: int) -> States:
         """Return the state of the pins in each lane."""
         state = np.full(lanes, self.constant, np.uint32)
         for pin in self.inputs:
@@ -210,30 +225,31 @@ class ActivitySimulation:
         transitions, settled = _Counts(), _Counts()
         for first in range(0, lanes, _CHUNK):
             some = {port: values[:, :, first : first + _CHUNK] for port, values in inputs.items()}
-            before: dict[Net, Bits] = {}
-            for cycle, values in enumerate(self.still(some)):
+            before = StillCycle({}, [])
+            for cycle, after in enumerate(self.still(some)):
                 if cycle >= warm:
-                    self._follow(before, values, transitions)
-                    for net, now in values.items():
-                        settled.add(net, *_moves(before[net], now))
-                before = values
+                    moves = {net: _moves(before.values[net], now) for net, now in after.values.items()}
+                    for net, (rises, falls) in moves.items():
+                        settled.add(net, rises, falls)
+                    self._follow(before, after, moves, transitions)
+                before = after
         return Activity(transitions.counts, settled.counts, lanes * (cycles - warm))
 
-    def still(self, inputs: Mapping[str, Bits]) -> Iterator[dict[Net, Bits]]:
-        """Yield the value of every net in each lane when all is still, cycle by cycle.
+    def still(self, inputs: Mapping[str, Bits]) -> Iterator[StillCycle]:
+        """Yield what the netlist shows when all is still, cycle by cycle.
 
         Args:
             inputs: As `run` takes them.
         """
         lanes = min((values.shape[-1] for values in inputs.values()), default=0)
         cycles = min((len(values) for values in inputs.values()), default=0)
-        states = [np.zeros(lanes, np.uint8) for _ in self._registers]
+        held = [np.zeros(lanes, np.uint8) for _ in self._registers]
         values: dict[Net, Bits] = {}
         for cycle in range(cycles):
             if cycle:
-                states = [
+                held = [
                     self._following(register, state, values)
-                    for register, state in zip(self._registers, states, strict=True)
+                    for register, state in zip(self._registers, held, strict=True)
                 ]
             values = {
                 MappedNetlist.ZERO: np.zeros(lanes, np.uint8),
@@ -242,14 +258,16 @@ class ActivitySimulation:
             for port, nets in self.netlist.inputs.items():
                 if port in inputs:
                     values |= dict(zip(nets, inputs[port][cycle], strict=True))
-            for (instance, model), state in zip(self._registers, states, strict=True):
+            for (instance, model), state in zip(self._registers, held, strict=True):
                 pins = self._pins(instance, model, state, values)
                 for pin, function in model.functions.items():
                     if pin in instance.pins:
                         values[instance.pins[pin]] = _bits(function(*pins), lanes)
+            states: list[States] = []
             for out in self._outputs:
-                values[out.net] = out.values[out.state(values, lanes)]
-            yield values
+                states.append(out.state(values, lanes))
+                values[out.net] = out.values[states[-1]]
+            yield StillCycle(values, states)
 
     def _pins(
         self, instance: CellInstance, model: CellModel, state: Bits, values: Mapping[Net, Bits]
@@ -266,25 +284,35 @@ class ActivitySimulation:
             raise ValueError(f"flip-flop {model.name} must have a next state, not none")
         return _bits(model.next_state(*self._pins(instance, model, state, values)), len(state))
 
-    def _follow(self, before: Mapping[Net, Bits], after: Mapping[Net, Bits], counts: _Counts) -> None:
-        """Follow all edges of one cycle from the input ports and registers through the gates."""
-        lanes = len(after[MappedNetlist.ZERO])
+    def _follow(
+        self, before: StillCycle, after: StillCycle, moves: Mapping[Net, tuple[int, int]], counts: _Counts
+    ) -> None:
+        """Follow all edges of one cycle from the input ports and registers through the gates.
+
+        Args:
+            before: What was still before the cycle.
+            after: What is still after it.
+            moves: In how many lanes each net is higher, and lower, than before.
+            counts: What the edges are added to.
+        """
+        lanes = len(after.values[MappedNetlist.ZERO])
         shifts = np.arange(lanes) * self._span
         left = dict(self._readers)
         edges: dict[Net, Times] = {}
         driven = {out.net for out in self._outputs}
-        for net, now in after.items():
+        for net, now in after.values.items():
             if net in driven:
                 continue
-            moved = np.flatnonzero(before[net] != now)
+            moved = np.flatnonzero(before.values[net] != now)
             rise, fall = self.starts(net)
             edges[net] = shifts[moved] + np.where(now[moved], rise, fall)
-            counts.add(net, *_moves(before[net], now))
-        for out in self._outputs:
-            edges[out.net], rises = self._through(out, edges, before, after, shifts)
+            counts.add(net, *moves[net])
+        for out, left_state, state in zip(self._outputs, before.states, after.states, strict=True):
+            edges[out.net], rises = self._through(out, edges, left_state, state, shifts)
             falls = len(edges[out.net]) - rises
             counts.add(out.net, rises, falls)
-            if rises - falls != int(after[out.net].sum(dtype=int)) - int(before[out.net].sum(dtype=int)):
+            higher, lower = moves[out.net]
+            if rises - falls != higher - lower:
                 raise RuntimeError(f"edges of net {out.net} must lead to the values that it settles to")
             for pin in out.inputs:
                 left[pin.net] -= 1
@@ -297,19 +325,19 @@ class ActivitySimulation:
         self,
         out: _Output,
         edges: Mapping[Net, Times],
-        before: Mapping[Net, Bits],
-        after: Mapping[Net, Bits],
+        before: States,
+        after: States,
         shifts: Times,
     ) -> tuple[Times, int]:
-        """Return the edges of a gate's output, and how many of them rise."""
+        """Return the edges of a gate's output, and how many of them rise, between two states of its pins."""
         coming = [(pin, edges[pin.net]) for pin in out.inputs if len(edges[pin.net])]
         if not coming:
             return _NO_EDGES, 0
         lanes = len(shifts)
         # Before the edges of each lane stands a mark that turns the state that the lane before has left into
         # the one in which this lane begins.
-        marks = out.state(before, lanes)
-        marks[1:] ^= out.state(after, lanes)[:-1]
+        marks = before.copy()
+        marks[1:] ^= after[:-1]
         times = np.concatenate(
             [shifts - self._span // 4, *(some + pin.late if pin.late else some for pin, some in coming)]
         )

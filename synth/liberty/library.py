@@ -408,6 +408,10 @@ class Library:
         """Delay as it is reported for this library."""
         return Metric("delay", self.delay_unit, "lower", 3 if self.delay_unit == "ns" else 2)
 
+    def reported_delay(self, ps: float) -> float:
+        """Return a time in ps as `delay` reports it: in the library's unit, rounded to six digits."""
+        return round(ps / self.delay_unit_ps, 6)
+
     @cached_property
     def facts(self) -> LibraryFacts:
         """What a record of results says of this library."""

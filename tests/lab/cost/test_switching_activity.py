@@ -206,7 +206,7 @@ def test_what_settles_is_what_the_hardware_computes(accumulate: str, stages: int
     simulated = ActivitySimulation(mapped, MODELS)
     results = [
         sum(int(values[net][0]) << k for k, net in enumerate(mapped.outputs["o_result"]))
-        for values in simulated.still(inputs)
+        for values, _ in simulated.still(inputs)
         if stages == 0 or values[mapped.outputs["o_valid"][0]][0]
     ]
     expected = [int(bits) for bits in stimulus.expected()]
