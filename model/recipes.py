@@ -126,11 +126,10 @@ class _CompressedTensors(_Recipe):
         return self.element.encode_nearest(quotients + np.float32(0))
 
 
-class _ModelOpt(_Recipe):
-    """ModelOpt 0.47, on float32 weights.
+class _DividingRecipe(_Recipe):
+    """A recipe whose scale for the tensor is a divisor of all numbers.
 
-    A block of zeros has the scale 1, and no scale is below 2**-9. A number that rounds to zero keeps its
-    sign, but zero has none. Where its tensor scale would be zero, and so its scales NaN, 1 stands here.
+    Where the package's own would be zero, and so its scales NaN, 1 stands here.
     """
 
     @cached_property
@@ -141,6 +140,14 @@ class _ModelOpt(_Recipe):
     @property
     def tensor_scale(self) -> float:
         return float(self._factor)
+
+
+class _ModelOpt(_DividingRecipe):
+    """ModelOpt 0.47, on float32 weights.
+
+    A block of zeros has the scale 1, and no scale is below 2**-9. A number that rounds to zero keeps its
+    sign, but zero has none.
+    """
 
     def choose(self, blocks: Blocks) -> _Codes:
         with np.errstate(over="ignore", under="ignore"):
@@ -154,20 +161,8 @@ class _ModelOpt(_Recipe):
         return self.element.encode_nearest(quotients + np.float32(0))
 
 
-class _TorchAO(_Recipe):
-    """torchao 0.18's ``nvfp4_quantize`` with a scale for the tensor.
-
-    No scale is below 2**-6. Where its tensor scale would be zero, and so its scales NaN, 1 stands here.
-    """
-
-    @cached_property
-    def _factor(self) -> np.float32:
-        with np.errstate(under="ignore"):
-            return np.float32(self.largest) / _RANGE or np.float32(1)
-
-    @property
-    def tensor_scale(self) -> float:
-        return float(self._factor)
+class _TorchAO(_DividingRecipe):
+    """torchao 0.18's ``nvfp4_quantize`` with a scale for the tensor; no scale is below 2**-6."""
 
     def choose(self, blocks: Blocks) -> _Codes:
         with np.errstate(over="ignore", under="ignore"):

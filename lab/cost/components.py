@@ -16,8 +16,12 @@ from ...synth.netlist import Netlist
 
 __all__ = ["REST", "Part", "module_roles", "take_apart"]
 
-REST: Final = "registers and control"
-"""Role of what belongs to the unit itself, and to none of its components."""
+REST: Final = "own logic and registers"
+"""Role of what stands in the unit's own module, and in none of its components.
+
+Of most units that is registers and what controls them; where a datapath is not divided into modules, as in a
+quantizer of four over six, it is the datapath too.
+"""
 
 # The name of every part's module, so that equal components are equal texts.
 _TOP: Final = "part"

@@ -29,7 +29,7 @@ from ...synth.recipes import FLOW_VERSION, Recipe
 from ...synth.synthesis_point import Counts, SynthesisPoint, synthesis_point_of
 from ...synth.wire_loads import WireLoads
 from ...synth.yosys import pyosys_version
-from .components import take_apart
+from .components import REST, take_apart
 from .corner_figures import corner_figures
 from .energy_workloads import Workload
 from .placed_figures import PlacedFigures, Placing, placed_figures
@@ -113,7 +113,8 @@ class MeasurementJob:
         return [
             *key_parts(self.unit, self.order),
             *(f"{recipe.name} {recipe.key}" for recipe in self.recipes),
-            "parts",
+            # The name stands in what is kept.
+            f"parts, {REST}",
             *(f"{recipe.name} {recipe.key}" for recipe in self.part_recipes),
             *self.parts_of_energy_key(),
             *self._parts_of_other_keys(),

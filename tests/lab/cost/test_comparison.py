@@ -298,7 +298,7 @@ def test_a_difference_is_attributed_to_the_components_that_differ(cache: Path):
     assert attribution is not None
     assert comparison.attribution(UNITS[0]) is None
     plain, wide, rest = attribution.parts
-    assert [part.role for part in attribution.parts] == ["plain", "wide", "registers and control"]
+    assert [part.role for part in attribution.parts] == ["plain", "wide", "own logic and registers"]
     assert (plain.base_count, plain.other_count, plain.equal) == (2, 2, True)
     assert plain.area.values == rest.area.values == (0.0,) * 4
     assert (wide.base_ports, wide.other_ports) == (
