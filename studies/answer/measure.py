@@ -50,7 +50,9 @@ from blockdot.synth.yosys import pyosys_version
 from ..commands import exit_code_of, progress_bars
 from ..intervals import interval_of
 from ..records import read_records, write_records
-from .page import BIT, BLOCK_SIZES, SCHEMA, VERSION, WORTH_PICTURE, answer_files
+from .answer_rows import BIT, BLOCK_SIZES, SCHEMA, VERSION
+from .file_names import WORTH_PICTURE
+from .page import answer_files
 from .picture import draw_answer
 
 __all__ = ["ROUNDS", "STORED", "WRITTEN", "MeasuringRound", "main", "measure_answer"]

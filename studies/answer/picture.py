@@ -6,7 +6,7 @@ from typing import Final
 from blockdot.model.accumulate import ACCUMULATIONS
 
 from ..pictures import svg_figure
-from .page import AnswerRow, areas, selection
+from .answer_rows import AnswerRow, areas, selection
 
 __all__ = ["draw_answer"]
 

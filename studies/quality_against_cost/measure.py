@@ -56,7 +56,8 @@ from blockdot.synth.yosys import pyosys_version
 from ..commands import exit_code_of, progress_bars
 from ..records import Record, read_records, write_records
 from .front_page import FRONT_PAGE, front_page
-from .page import PAGE, PICTURE, draw, page_text
+from .page import PAGE, page_text
+from .picture import PICTURE, draw
 from .points import ACCUMULATES, LIBRARY, NARROW, PRODUCTS
 
 __all__ = ["STORED", "main", "measure_areas", "measure_quality", "ways"]

@@ -32,14 +32,18 @@ __all__ = [
     "NARROW",
     "PRODUCTS",
     "REUSES",
+    "SCALES",
+    "SIZES",
     "Areas",
     "Place",
     "Point",
     "difference",
     "evaluated",
+    "methods_text",
     "percent",
     "places",
     "points",
+    "unit_rows",
 ]
 
 LIBRARY: Final = "neutral"
@@ -59,6 +63,12 @@ NARROW: Final = 4
 
 MODELS: Final = {0: "as it is", NARROW: f"matrices {2**NARROW} times narrower"}
 """What the model's width is called."""
+
+SIZES: Final = (8, 16, 32)
+"""Elements of a block."""
+
+SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
+"""Scale formats, in the order in which they are shown."""
 
 Place = Literal["front", "undecided", "beaten"]
 
@@ -85,6 +95,18 @@ def _joined(parts: Sequence[Record]) -> Record:
     segments = [value for part in parts for value in part["segments"]]
     scored = sum(part["scored"] for part in parts)
     return parts[0] | {"segments": segments, "scored": scored, "perplexity": exp(sum(segments) / scored)}
+
+
+def unit_rows(stored: Record) -> list[Record]:
+    """Return what was evaluated with the bits of units, behind the same codes in float32."""
+    longest = max(row["tokens"] for row in stored["ways"])
+    rows = [row for row in stored["ways"] if row["tokens"] != longest and row["scale"] is not None]
+    return sorted(rows, key=lambda row: row["accumulate"] != "none")
+
+
+def methods_text(method: str, activation_method: str | None) -> str:
+    """Return a name for how scales of weights and of activations are chosen."""
+    return method if activation_method in (None, method) else f"{method} / {activation_method}"
 
 
 def difference(before: Record, after: Record) -> Estimate:

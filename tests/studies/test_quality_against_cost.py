@@ -18,7 +18,8 @@ from tiny_models import write_model, write_text
 
 from studies.quality_against_cost import measure
 from studies.quality_against_cost.measure import STORED, Job, measure_areas, measure_quality
-from studies.quality_against_cost.page import PAGE, PICTURE, draw, page_text
+from studies.quality_against_cost.page import PAGE, page_text
+from studies.quality_against_cost.picture import PICTURE, draw
 from studies.quality_against_cost.points import Areas, difference, evaluated, percent, places, points
 from studies.records import read_records, write_records
 

@@ -18,8 +18,9 @@ from messages import whole
 
 from studies.answer import measure as answer
 from studies.answer.cost_chart import CostBar, cost_chart
+from studies.answer.file_names import COST_PICTURE, FIGURES, PAGE, UNITS_PAGE, WORTH_PICTURE
 from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
-from studies.answer.page import COST_PICTURE, FIGURES, PAGE, UNITS_PAGE, WORTH_PICTURE, answer_files
+from studies.answer.page import answer_files
 from studies.answer.picture import draw_answer
 from studies.records import read_records
 

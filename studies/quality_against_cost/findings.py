@@ -1,0 +1,123 @@
+"""What wins where, and how sure that is, in words: the lines at the top of the page."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from ..records import Record
+from .comparisons import BIT, BOTH, NAMES, TENSOR, TITLES, WEIGHTS, WayComparison, told_small_difference
+from .points import (
+    ACCUMULATES,
+    REUSES,
+    SCALES,
+    SIZES,
+    Areas,
+    difference,
+    percent,
+    places,
+    points,
+    unit_rows,
+)
+
+__all__ = ["findings"]
+
+
+def findings(stored: Record, compared: Sequence[WayComparison]) -> Iterator[str]:
+    """Yield what wins where, and how sure that is; what was not evaluated is left out."""
+    more = {
+        BIT: f" The bit's area: {_bit(stored)}.",
+        WEIGHTS: " That costs no area: weights are quantized by software.",
+        BOTH: f" {_better(stored)}",
+        TENSOR: " It needs a second pass over the activations, whose cost is not measured here.",
+    }
+    for title in TITLES:
+        verdicts = [f"*{one.verdict()}*" for one in compared if one.title == title]
+        if verdicts:
+            yield f"**{title[0].upper()}{title[1:]}.** {'. '.join(verdicts)}.{more.get(title, '')}".rstrip()
+    yield from _of_exact_sums(stored)
+    for narrow, name in NAMES.items():
+        yield from _of_fronts(stored, narrow, name)
+    pairs = [
+        difference(a.row, b.row)
+        for narrow in NAMES
+        for a, b in combinations(points(stored, narrow=narrow), 2)
+    ]
+    if pairs:
+        open_pairs = sum(not pair.resolved for pair in pairs)
+        yield (
+            f"**How sure.** Of {len(pairs)} pairs of points in one row of pictures, {open_pairs} cannot be "
+            "told apart on this text. It is one model, at two widths, and one text. The widths of a model "
+            "decide what the exponent bit is worth."
+        )
+
+
+def _of_exact_sums(stored: Record) -> Iterator[str]:
+    """Yield what exact sums cost, and what the units' bits make of perplexity."""
+    areas, rows = Areas(stored["areas"]), unit_rows(stored)
+    told = []
+    for scale in SCALES:
+        pairs = [[areas.single(scale, size, kind) for kind in ("fp32", "exact")] for size in SIZES]
+        more = [100 * (exact / rounded - 1) for rounded, exact in pairs if rounded and exact]
+        if more:
+            told.append(f"{min(more):+.1f} to {max(more):+.1f} % under {scale}")
+    if told:
+        yield f"**Exact sums** against binary32, in area of the unit of one block: {', '.join(told)}." + (
+            " Their effect on perplexity, and that of other sums, on a short text: "
+            + ", ".join(
+                f"`{row['accumulate']}` {told_small_difference(difference(rows[0], row))}" for row in rows[1:]
+            )
+            + "."
+            if rows
+            else ""
+        )
+
+
+def _of_fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
+    """Yield which choices are on the front, over all reuses."""
+    choices = points(stored, narrow=narrow)
+    if not choices:
+        return
+    found = {reuse: places(choices, reuse) for reuse in REUSES}
+    always = [point for k, point in enumerate(choices) if all(at[k] == "front" for at in found.values())]
+    always.sort(key=lambda point: point.cost(REUSES[-1]))
+    some = {
+        point.label: [reuse for reuse, at in found.items() if at[k] == "front"]
+        for k, point in enumerate(choices)
+        if point not in always and any(at[k] == "front" for at in found.values())
+    }
+    only = "; ".join(f"*{label}* at R = {', '.join(map(str, at))}" for label, at in some.items())
+    counts = sorted({sum(place == "undecided" for place in at) for at in found.values()})
+    steps = [
+        f"*{point.label}* ({percent(point.loss)[0]:+.0f} %)"
+        + ("" if not k or difference(always[k - 1].row, point.row).resolved else " ~")
+        for k, point in enumerate(always)
+    ]
+    yield (
+        f"**The front, {name}**, from the cheapest to the best, at every reuse: {', '.join(steps)}"
+        + (f"; at some reuses also {only}" if only else "")
+        + f". Of {len(choices)} points {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} are "
+        "undecided, depending on the reuse. `~`: not surely better than the one before."
+    )
+
+
+def _bit(stored: Record) -> str:
+    """Return what the exponent bit costs in area, by accumulation."""
+    areas = Areas(stored["areas"])
+    told = []
+    for accumulate in ACCUMULATES:
+        pairs = [[areas.dot(scale, size, accumulate) for scale in ("ue4m3", "ue5m3")] for size in SIZES]
+        more = [100 * (b[0] / a[0] - 1) for a, b in pairs if a and b]
+        if more:
+            told.append(f"{min(more):+.1f} to {max(more):+.1f} % with `{accumulate}`")
+    return ", ".join(told)
+
+
+def _better(stored: Record) -> str:
+    """Return how much larger a quantizer is that chooses the better of two scales."""
+    areas = Areas(stored["areas"])
+    told = []
+    for size in SIZES:
+        plain = areas.quantizer("ue4m3", size, "absmax", tensor_scale=False)
+        better = areas.quantizer("ue4m3", size, "four_over_six", tensor_scale=False)
+        if plain and better:
+            told.append(f"{better / plain:.1f} times in blocks of {size}")
+    return f"Its quantizer is larger: {', '.join(told)}." if told else ""
