@@ -114,7 +114,7 @@ def told_difference(before: Record, after: Record) -> str:
 
 
 def told_small_difference(estimate: Estimate) -> str:
-    """Return a difference with three digits; one that is smaller than any worth telling, as less than that."""
+    """Return a difference with three digits, or that it is less than any that is told."""
     mean, low, high = percent(estimate)
     if max(abs(low), abs(high)) < _LEAST:
         return f"less than {_LEAST} %"
