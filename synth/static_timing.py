@@ -1,46 +1,38 @@
 """Static timing of a mapped netlist: through the gates alone, and from clock edge to clock edge.
 
-abc's ``stime`` knows gates only. What it says is found again here by the same rules (`gates`), and then what
-a pipelined unit needs is added (`clocked`): the delay from the clock to a flip-flop's output, at the load
-that output really has, and the setup time that a flip-flop wants before the next edge, both out of the
+abc's ``stime`` knows gates only. What it says is found again here by the same rules (`gates_delay`), and then
+what a pipelined unit needs is added (`analyse`): the delay from the clock to a flip-flop's output, at the
+load that output really has, and the setup time that a flip-flop wants before the next edge, both out of the
 library's tables.
 
 With `WireLoads` wires count: the load of a net grows by its wire's capacitance, and an edge comes to each pin
 later, and less steep, than it leaves the driver. Without them loads are those of the pins.
 
 The rules: the slowest of all arcs counts, by edge, and the slowest slope on a net counts for all paths
-through it, as in OpenSTA. A path through a gate whose delay the
-library does not tell is an error. Each input port is driven by the library's `driving_cell`, of which the
-part that the load adds counts; each output port drives `output_load_ff`.
-
-Between registers: the clock reaches all of them at once, with the slope that the driving cell gives to four
-clock pins; of its edges the one counts at which a register moves. A unit stands among others like it, so each
-of its inputs comes out of a register, by way of the driving cell, and each of its outputs goes into one: the
-cell that Yosys maps a plain register to. The clock's tree, its skew and jitter are not counted.
+through it, as in OpenSTA. A path through a gate whose delay the library does not tell is an error. Each input
+port is driven by the library's `driving_cell`, of which the part that the load adds counts; each output port
+drives `output_load_ff`. What stands around a unit between registers, `timing_context` says.
 """
 
-import functools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .cell_models import Arc, CellModel, CellModels
+from .cell_models import CellModels
+from .cell_tables import Arc, CellModel
+from .edge_waves import NEVER, NO_LOAD, NOWHERE, Pair, PinDelays, Wave, through_arcs
 from .mapped_netlist import CellInstance, MappedNetlist, Net
-from .registers import LibraryRegister, find_register
+from .timing_context import TimingContext, clock_to_output, needed_time
 from .wire_loads import WireLoads
 
 __all__ = [
     "PATHS",
     "Loads",
-    "Pair",
     "PathTiming",
-    "Wave",
     "analyse",
     "gates_delay",
     "loads",
     "path_delays",
-    "register_overhead",
     "waves_of",
 ]
 
@@ -51,42 +43,6 @@ PATHS: Final = (
     "input to output",
 )
 """The four kinds of path through a unit."""
-
-# How many clock pins share a driving cell.
-_CLOCK_FANOUT: Final = 4
-
-Pair = tuple[float, float]
-"""A figure for a rising and for a falling edge."""
-
-_NEVER: Final = -math.inf
-# A net that no pin is on.
-_NOWHERE: Final = -3
-
-
-class Wave(NamedTuple):
-    """The latest edges on a net.
-
-    Attributes:
-        arrivals: When the rising and the falling one come, for each kind of start; all share the slopes.
-        slope: How long each takes.
-    """
-
-    arrivals: tuple[Pair, ...]
-    slope: Pair
-
-    @property
-    def arrival(self) -> Pair:
-        """When the rising and the falling one come, whatever their start."""
-        return max(rise for rise, _ in self.arrivals), max(fall for _, fall in self.arrivals)
-
-    def delayed(self, delay: float, factor: float) -> "Wave":
-        """Return the wave at the end of a wire, by the wire's delay and `WireLoads.slope_factor`."""
-        grown = (delay * factor) ** 2
-        rise, fall = self.slope
-        return Wave(
-            tuple((up + delay, down + delay) for up, down in self.arrivals),
-            (math.sqrt(rise * rise + grown), math.sqrt(fall * fall + grown)),
-        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +69,6 @@ class PathTiming:
 
 
 Loads = dict[Net, Pair]
-_NO_LOAD: Final = (0.0, 0.0)
 
 
 def loads(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> Loads:
@@ -122,7 +77,7 @@ def loads(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = 
     port = _port_load(models)
     for nets in netlist.outputs.values():
         for net in nets:
-            rise, fall = total.get(net, _NO_LOAD)
+            rise, fall = total.get(net, NO_LOAD)
             total[net] = rise + port, fall + port
     return total
 
@@ -135,7 +90,7 @@ def _pin_loads(
         capacitance = models[instance.cell].capacitance
         for pin, net in instance.pins.items():
             if pin in capacitance and net >= 0:
-                rise, fall = total.get(net, _NO_LOAD)
+                rise, fall = total.get(net, NO_LOAD)
                 more_rise, more_fall = capacitance[pin]
                 total[net] = rise + more_rise, fall + more_fall
     return total
@@ -145,190 +100,17 @@ def _port_load(models: CellModels) -> float:
     return models.library.output_load_ff / models.library.capacitance_unit_ff
 
 
-class _PinDelays(NamedTuple):
-    """How late edges come to the pins of a cell, and what their slopes grow by."""
-
-    delays: Mapping[str, float]
-    factor: float
-
-
-def _through(
-    arcs: tuple[Arc, ...],
-    pins: Mapping[str, Net],
-    waves: Mapping[Net, Wave],
-    load: Pair,
-    late: _PinDelays | None = None,
-) -> Wave | None:
-    """Return the latest edges at the end of arcs, by the waves on the nets that their pins are on.
-
-    None where no wave comes in.
-    """
-    arrivals: list[list[float]] = []
-    slope = [0.0, 0.0]
-    for arc in arcs:
-        wave = waves.get(pins.get(arc.source, _NOWHERE))
-        if wave is None:
-            continue
-        if late is not None and (delay := late.delays.get(arc.source)):
-            wave = wave.delayed(delay, late.factor)
-        came, steep = wave
-        if not arrivals:
-            arrivals = [[_NEVER, _NEVER] for _ in came]
-        for one, two in arc.pairs:
-            # There are two kinds of start at most.
-            if came[0][one] == _NEVER and came[-1][one] == _NEVER:
-                continue
-            delay, after = arc.look_up(two, steep[one], load[two])
-            for to, at in zip(arrivals, came, strict=True):
-                end = at[one] + delay
-                if end > to[two]:
-                    to[two] = end
-            if after > slope[two]:
-                slope[two] = after
-    return Wave(tuple((rise, fall) for rise, fall in arrivals), (slope[0], slope[1])) if arrivals else None
-
-
-class Surroundings(NamedTuple):
-    """What stands around a unit, in the library's unit, for a rising and a falling edge.
-
-    Attributes:
-        clock_slope: The clock's slopes; None in a library without a register.
-        driver_slope: The slopes at the inputs of the driving cells.
-        input_arrival: When the edges come out of a driving cell that has no load.
-    """
-
-    clock_slope: Pair | None
-    driver_slope: Pair
-    input_arrival: Pair
-
-
-class TimingContext:
-    """What stands around a unit: what drives its inputs, and the registers before and behind it."""
-
-    def __init__(self, models: CellModels) -> None:
-        self._models = models
-        self.driver = models[models.library.driving_cell.name]
-        (self._pin,) = self.driver.capacitance
-        (output,) = self.driver.functions
-        self._arcs = self.driver.arcs_to(output)
-        self._still = Wave(((0.0, 0.0),), (0.0, 0.0))
-        self._unloaded = self._driven(self._still, (0.0, 0.0)).arrival
-
-    def _driven(self, wave: Wave, load: Pair) -> Wave:
-        driven = _through(self._arcs, {self._pin: 0}, {0: wave}, load)
-        if driven is None:
-            raise ValueError(f"cell {self.driver.name} must have a delay from {self._pin}, not none")
-        return driven
-
-    def input(self, load: Pair) -> Wave:
-        """The wave at an input port when only the gates count: what the load adds to the driving cell."""
-        wave = self._driven(self._still, load)
-        rise, fall = (a - b for a, b in zip(wave.arrival, self._unloaded, strict=True))
-        return Wave(((rise, fall),), wave.slope)
-
-    def clock_wave(self, register: CellModel) -> Wave:
-        """The clock's edges at a register: at time 0, with the slope of a loaded driving cell."""
-        rise, fall = register.capacitance[register.clock or ""]
-        slope = self._driven(self._still, (_CLOCK_FANOUT * rise, _CLOCK_FANOUT * fall)).slope
-        return Wave(((0.0, 0.0),), slope)
-
-    @functools.cached_property
-    def register(self) -> tuple[LibraryRegister, CellModel, Wave] | None:
-        """The library's register, its model, and the clock at it."""
-        found = find_register(self._models.library)
-        if found is None:
-            return None
-        model = self._models[found.cell]
-        return found, model, self.clock_wave(model)
-
-    def _launched(self) -> Wave | None:
-        """The wave at the driving cell of an input port; None in a library without a register."""
-        if self.register is None:
-            return None
-        register, model, clock = self.register
-        return clock_to_output(model, register.output, clock, self.driver.capacitance[self._pin])
-
-    def registered(self, load: Pair) -> tuple[Wave, float]:
-        """The wave at an input port behind a register and the driving cell, and its clock-to-output part."""
-        out = self._launched()
-        if out is None:
-            return self._driven(self._still, load), 0.0
-        return self._driven(out, load), max(out.arrival)
-
-    def surroundings(self) -> "Surroundings":
-        """What other tools must be told to reckon with the same inputs and clock."""
-        out = self._launched() or self._still
-        clock = None if self.register is None else self.register[2].slope
-        return Surroundings(clock, out.slope, self._driven(out, _NO_LOAD).arrival)
-
-    def setup_times(self, wave: Wave) -> Pair:
-        """The setup times of the register behind an output port, for a rising and a falling edge there."""
-        if self.register is None:
-            return _NO_LOAD
-        register, model, clock = self.register
-        rise, fall = _setup_times(model, register.data, wave, clock)
-        return rise, fall
-
-    def taken(self, wave: Wave, start: int = 0) -> tuple[float, float] | None:
-        """When a wave at an output port is early enough for a register behind it: see `_setup`."""
-        if self.register is None:
-            late = max(wave.arrivals[start])
-            return None if late == _NEVER else (late, 0.0)
-        register, model, clock = self.register
-        return _setup(model, register.data, wave, clock, start)
-
-
-def clock_to_output(register: CellModel, pin: str, clock: Wave, load: Pair) -> Wave:
-    """Return the edges at a register's output after the clock's at time 0.
-
-    Raises:
-        ValueError: If the library does not tell when one of them comes.
-    """
-    arcs = tuple(arc for arc in register.arcs_to(pin) if arc.clock_edge == register.clock_edge)
-    wave = _through(arcs, {arc.source: 0 for arc in arcs}, {0: clock}, load)
-    if wave is None or _NEVER in wave.arrival:
-        raise ValueError(f"flip-flop {register.name} must have a delay from its clock to {pin}, not none")
-    return wave
-
-
-def _setup(
-    register: CellModel, pin: str, wave: Wave, clock: Wave, start: int = 0
-) -> tuple[float, float] | None:
-    """Return when a wave at a data pin is early enough for the next edge, and the setup part of that.
-
-    None if nothing comes from that start.
-    """
-    times = _setup_times(register, pin, wave, clock)
-    ends = [
-        (arrival + setup, setup)
-        for arrival, setup in zip(wave.arrivals[start], times, strict=True)
-        if arrival > _NEVER
-    ]
-    return max(ends, default=None)
-
-
-def _setup_times(register: CellModel, pin: str, wave: Wave, clock: Wave) -> list[float]:
-    """Return the setup times of a rising and a falling edge at a data pin."""
-    tables = register.setup.get(pin)
-    if tables is None:
-        raise ValueError(f"flip-flop {register.name} must have a setup time at {pin}, not none")
-    return [
-        max(table(slope, clock.slope[register.clock_edge]) for table in edge)
-        for edge, slope in zip(tables, wave.slope, strict=True)
-    ]
-
-
 class _Gate(NamedTuple):
     pins: Mapping[str, Net]
     outputs: list[tuple[Net, tuple[Arc, ...]]]
-    late: _PinDelays | None
+    late: PinDelays | None
 
 
 def _propagate(gates: Sequence[_Gate], load: Loads, waves: dict[Net, Wave]) -> None:
     """Add the waves of every net behind gates."""
     for gate in gates:
         for net, arcs in gate.outputs:
-            wave = _through(arcs, gate.pins, waves, load.get(net, _NO_LOAD), gate.late)
+            wave = through_arcs(arcs, gate.pins, waves, load.get(net, NO_LOAD), gate.late)
             # What comes out of constants alone never moves.
             if wave is not None:
                 waves[net] = wave
@@ -345,10 +127,10 @@ def _gates(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None) 
         gate = netlist.instances[place]
         model = models[gate.cell]
         for pin, target in model.untimed.items():
-            if gate.pins.get(pin, _NOWHERE) >= 0 and target in gate.pins:
+            if gate.pins.get(pin, NOWHERE) >= 0 and target in gate.pins:
                 raise ValueError(f"cell {gate.cell} must have a delay from {pin} to {target}, not none")
         outputs = [(gate.pins[pin], model.arcs_to(pin)) for pin in model.functions if pin in gate.pins]
-        late = None if wires is None else _PinDelays(wires.delays[place], wires.slope_factor)
+        late = None if wires is None else PinDelays(wires.delays[place], wires.slope_factor)
         found.append(_Gate(gate.pins, outputs, late))
     return found
 
@@ -356,11 +138,11 @@ def _gates(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None) 
 class _Register(NamedTuple):
     instance: CellInstance
     model: CellModel
-    late: _PinDelays | None
+    late: PinDelays | None
 
     def wave_at(self, pin: str, waves: Mapping[Net, Wave]) -> Wave | None:
         """Return the wave at one of its pins; None where none comes."""
-        wave = waves.get(self.instance.pins.get(pin, _NOWHERE))
+        wave = waves.get(self.instance.pins.get(pin, NOWHERE))
         if wave is None or self.late is None:
             return wave
         return wave.delayed(self.late.delays.get(pin, 0.0), self.late.factor)
@@ -369,29 +151,11 @@ class _Register(NamedTuple):
 def _registers(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None) -> list[_Register]:
     return [
         _Register(
-            instance, model, None if wires is None else _PinDelays(wires.delays[place], wires.slope_factor)
+            instance, model, None if wires is None else PinDelays(wires.delays[place], wires.slope_factor)
         )
         for place, instance in enumerate(netlist.instances)
         if (model := models[instance.cell]).clock is not None
     ]
-
-
-def register_overhead(models: CellModels) -> float:
-    """Return what the library's register takes of a clock period, in ps; 0 in a library without one.
-
-    From the clock's edge to its output on a driving cell, and the setup time of what comes out of that.
-
-    Raises:
-        ValueError: If no flip-flop of the library will do, or it has no delay or no setup time.
-    """
-    surroundings = TimingContext(models)
-    if surroundings.register is None:
-        return 0.0
-    register, model, _ = surroundings.register
-    wave, launched = surroundings.registered(model.capacitance[register.data])
-    taken = surroundings.taken(wave)
-    assert taken is not None
-    return (launched + taken[1]) * models.library.time_unit_ps
 
 
 def gates_delay(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> float:
@@ -419,7 +183,7 @@ def gates_delay(netlist: MappedNetlist, models: CellModels, wires: WireLoads | N
     load = _pin_loads((one for one in netlist.instances if models[one.cell].clock is None), models, wires)
     port_load = _port_load(models)
     for net in ends.keys() & driven:
-        rise, fall = load.get(net, _NO_LOAD)
+        rise, fall = load.get(net, NO_LOAD)
         load[net] = rise + port_load, fall + port_load
     surroundings = TimingContext(models)
     starts = {net for gate in gates for net in gate.pins.values() if net >= 0} - driven
@@ -440,7 +204,7 @@ def waves_of(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None
     load = loads(netlist, models, wires)
     surroundings = TimingContext(models)
     waves = {
-        net: surroundings.registered(load.get(net, _NO_LOAD))[0]
+        net: surroundings.registered(load.get(net, NO_LOAD))[0]
         for nets in netlist.inputs.values()
         for net in nets
     }
@@ -450,7 +214,7 @@ def waves_of(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None
         for pin in model.functions:
             if pin in instance.pins:
                 net = instance.pins[pin]
-                waves[net] = clock_to_output(model, pin, clock, load.get(net, _NO_LOAD))
+                waves[net] = clock_to_output(model, pin, clock, load.get(net, NO_LOAD))
     _propagate(_gates(netlist, models, wires), load, waves)
     return waves
 
@@ -478,11 +242,11 @@ def path_delays(
     Returns:
         The delays of every pin that edges come to, in the library's unit.
     """
-    driven = load.get(gate.pins[target], _NO_LOAD)
+    driven = load.get(gate.pins[target], NO_LOAD)
     pins, factor = late
     found: dict[str, Pair] = {}
     for arc in model.arcs_to(target):
-        wave = waves.get(gate.pins.get(arc.source, _NOWHERE))
+        wave = waves.get(gate.pins.get(arc.source, NOWHERE))
         if wave is None:
             continue
         slope = wave.delayed(pins.get(arc.source, 0.0), factor).slope
@@ -512,19 +276,19 @@ def analyse(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None 
     registers = _registers(netlist, models, wires)
     clocks = {model.name: surroundings.clock_wave(model) for _, model, _ in registers}
     longest: dict[str, tuple[float, float, float]] = {}
-    never = (_NEVER, _NEVER)
+    never = (NEVER, NEVER)
 
     waves: dict[Net, Wave] = {}
     launched = [0.0, 0.0]
     for nets in netlist.inputs.values():
         for net in nets:
-            wave, launched[0] = surroundings.registered(load.get(net, _NO_LOAD))
+            wave, launched[0] = surroundings.registered(load.get(net, NO_LOAD))
             waves[net] = Wave((wave.arrival, never), wave.slope)
     for instance, model, _ in registers:
         for pin in model.functions:
             net = instance.pins.get(pin)
             if net is not None:
-                wave = clock_to_output(model, pin, clocks[model.name], load.get(net, _NO_LOAD))
+                wave = clock_to_output(model, pin, clocks[model.name], load.get(net, NO_LOAD))
                 waves[net] = Wave((never, wave.arrival), wave.slope)
                 launched[1] = max(launched[1], *wave.arrival)
     _propagate(_gates(netlist, models, wires), load, waves)
@@ -539,7 +303,7 @@ def analyse(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None 
             for pin in model.data:
                 wave = register.wave_at(pin, waves)
                 if wave is not None:
-                    end = _setup(model, pin, wave, clocks[model.name], place)
+                    end = needed_time(model, pin, wave, clocks[model.name], place)
                     note(f"{start} to register", end, launched[place])
         for port, nets in netlist.outputs.items():
             for bit, net in enumerate(nets):

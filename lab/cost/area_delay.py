@@ -15,7 +15,7 @@ from ...hw.config import OPTIMISE
 from ...synth.cell_models import CellModels
 from ...synth.liberty import Library
 from ...synth.recipes import RECIPES, Recipe, choose
-from ...synth.static_timing import register_overhead
+from ...synth.timing_context import register_overhead
 from ..statistics import Estimate, Summary, relative
 from .jobs import Measuring, measure_all
 from .measurement import CostSample, MeasurementJob, seeds_of

@@ -19,9 +19,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...synth.cell_models import CellModel, CellModels
+from ...synth.cell_models import CellModels
+from ...synth.cell_tables import CellModel
+from ...synth.edge_waves import Wave
 from ...synth.mapped_netlist import CellInstance, MappedNetlist, Net
-from ...synth.static_timing import Loads, Wave, loads, path_delays, waves_of
+from ...synth.static_timing import Loads, loads, path_delays, waves_of
 from ...synth.wire_loads import WireLoads
 
 __all__ = ["TICK", "Activity", "ActivitySimulation", "Bits", "StillCycle", "lanes_of"]

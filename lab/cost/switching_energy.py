@@ -17,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ...synth.cell_models import CellModel, CellModels
+from ...synth.cell_models import CellModels
+from ...synth.cell_tables import CellModel
 from ...synth.mapped_netlist import CellInstance, MappedNetlist
 from ...synth.wire_loads import WireLoads
 from .switching_activity import Activity, ActivitySimulation, Bits, lanes_of

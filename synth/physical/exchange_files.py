@@ -13,7 +13,8 @@ from typing import Final
 
 from ..cell_models import CellModels
 from ..mapped_netlist import MappedNetlist, Net
-from ..static_timing import TimingContext, analyse, waves_of
+from ..static_timing import analyse, waves_of
+from ..timing_context import TimingContext
 from ..wire_loads import WireLoads
 from .placement import Side
 from .wires import Wires

@@ -18,7 +18,8 @@ from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import RECIPES, choose
 from blockdot.synth.registers import find_register
-from blockdot.synth.static_timing import PATHS, TimingContext, analyse
+from blockdot.synth.static_timing import PATHS, analyse
+from blockdot.synth.timing_context import TimingContext
 
 pytestmark = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
 

@@ -7,7 +7,7 @@ from blockdot.synth.flow import synthesize
 from blockdot.synth.liberty import Library, LibrarySource
 from blockdot.synth.neutral_library import liberty_text, neutral
 from blockdot.synth.registers import LibraryRegister, find_register
-from blockdot.synth.static_timing import register_overhead
+from blockdot.synth.timing_context import register_overhead
 
 OSU = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 REGISTER = "module top(input clk, input d, output reg q); always @(posedge clk) q <= !d; endmodule"

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blockdot.synth.cell_models import AbcCellModels, Arc, CellModel, CellModels, Table
+from blockdot.synth.cell_models import AbcCellModels, CellModels
+from blockdot.synth.cell_tables import Arc, CellModel, Table
 from blockdot.synth.flow import Synthesizer, synthesize
 from blockdot.synth.liberty import Library, LibrarySource
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
