@@ -7,7 +7,7 @@ import pytest
 from blockdot.hw import DequantizerConfig, DotUnit, QuantizerConfig, UnitConfig, to_verilog
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim import random
-from blockdot.verify import source_mutants
+from blockdot.verify import source_faults, source_mutants
 from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
 from blockdot.verify.proofs.solver import network
 
@@ -92,7 +92,7 @@ def test_what_only_a_negative_tensor_scale_shows_is_equivalent():
 
 @pytest.mark.parametrize("name", ["ties go up", "sign of a product is that of a"])
 def test_faults_of_the_source(name):
-    fault = next(one for one in source_mutants.FAULTS if one.name == name)
+    fault = next(one for one in source_faults.FAULTS if one.name == name)
     # With so few digits nothing is ever rounded, and the line is not used.
     expected = [] if fault.component == "round" else ["killed"]
     assert [one.fate for one in source_mutants.plant(CONFIG, faults=(fault,))] == expected
@@ -106,21 +106,21 @@ def test_no_mutant_of_a_small_dequantizer_survives(seed):
 
 
 def test_a_fault_of_a_dequantizer_s_source():
-    fault = next(one for one in source_mutants.DEQUANTIZER_FAULTS if one.name == "a NaN has a sign")
+    fault = next(one for one in source_faults.DEQUANTIZER_FAULTS if one.name == "a NaN has a sign")
     assert [one.fate for one in source_mutants.plant(DEQUANTIZER, faults=(fault,))] == ["killed"]
 
 
 def test_a_fault_of_a_quantizer_s_source():
-    fault = next(one for one in source_mutants.QUANTIZER_FAULTS if one.name == "ties of elements go up")
+    fault = next(one for one in source_faults.QUANTIZER_FAULTS if one.name == "ties of elements go up")
     assert [one.fate for one in source_mutants.plant(QUANTIZER, faults=(fault,))] == ["killed"]
 
 
 def test_every_fault_of_the_source_has_its_line():
     folder = Path(str(hw.__file__)).parent
     for fault in (
-        *source_mutants.FAULTS,
-        *source_mutants.QUANTIZER_FAULTS,
-        *source_mutants.DEQUANTIZER_FAULTS,
+        *source_faults.FAULTS,
+        *source_faults.QUANTIZER_FAULTS,
+        *source_faults.DEQUANTIZER_FAULTS,
     ):
         assert (folder / fault.file).read_text(encoding="utf-8").count(fault.right) == 1, fault.name
         assert fault.right != fault.wrong

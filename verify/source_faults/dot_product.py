@@ -1,0 +1,298 @@
+"""Faults in the source of dot-product units."""
+
+from typing import Final
+
+from .source_fault import SourceFault
+
+__all__ = ["FAULTS"]
+
+FAULTS: Final = (
+    SourceFault(
+        "element", "sign of a product is that of a", "leaves/element.py", "self.a[3] ^ self.b[3]", "self.a[3]"
+    ),
+    SourceFault(
+        "element", "a gate of the small product", "leaves/element.py", "gate(~(g9 ^ g8))", "gate(~(g9 | g8))"
+    ),
+    SourceFault(
+        "element",
+        "a decoded subnormal has a hidden bit",
+        "leaves/element.py",
+        'wire(m, code[1:3].any(), "normal")',
+        'wire(m, code[0:3].any(), "normal")',
+    ),
+    SourceFault(
+        "decode",
+        "a subnormal scale has exponent 0",
+        "leaves/decode.py",
+        "Cat(field[0] | ~normal, field[1:])",
+        "Cat(field[0], field[1:])",
+    ),
+    SourceFault(
+        "decode",
+        "every scale has a hidden bit",
+        "leaves/decode.py",
+        "return Decoded(negative, Cat(mantissa, normal), exponent",
+        "return Decoded(negative, Cat(mantissa, Const(1)), exponent",
+    ),
+    SourceFault("scale", "NaN of a alone counts", "leaves/scale.py", "nan = a.nan | b.nan", "nan = a.nan"),
+    SourceFault(
+        "scale",
+        "exponent of a counts twice",
+        "leaves/scale.py",
+        "total = a.exponent + b.exponent",
+        "total = a.exponent + a.exponent",
+    ),
+    SourceFault(
+        "compressor",
+        "a full adder's carry lacks a and b",
+        "leaves/bits.py",
+        "(a & b) | (half & c)",
+        "half & c",
+    ),
+    SourceFault(
+        "compressor",
+        "a half adder's carry is its sum",
+        "leaves/bits.py",
+        'wire(m, a & b, f"{name}_carry")',
+        'wire(m, a ^ b, f"{name}_carry")',
+    ),
+    SourceFault(
+        "compressor",
+        "a negative product lacks the one of its negation",
+        "leaves/compressor.py",
+        "    columns.put_all(0, count)\n",
+        "",
+    ),
+    SourceFault(
+        "term",
+        "a negative sum lacks the one of its negation",
+        "leaves/multiply.py",
+        "columns.put_all(0, [negative & bit for bit in significand])",
+        "pass",
+    ),
+    SourceFault(
+        "window",
+        "a window one place up",
+        "steps/windows.py",
+        "least_exponent=exponent_range(*spec.scales)[0]",
+        "least_exponent=exponent_range(*spec.scales)[0] - 1",
+    ),
+    SourceFault(
+        "normalise",
+        "subnormals are normalised",
+        "leaves/round.py",
+        "(exponent + (top_field - 1))",
+        "(exponent + top_field)",
+    ),
+    SourceFault(
+        "normalise",
+        "a zero has the field of a number",
+        "leaves/round.py",
+        "field & repeat(top, len(field))",
+        "field",
+    ),
+    SourceFault("round", "ties go up", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie"),
+    SourceFault(
+        "round", "ties go down", "leaves/round.py", "up = tie & (more | fraction[0])", "up = tie & more"
+    ),
+    SourceFault(
+        "round",
+        "nothing is rounded up",
+        "leaves/round.py",
+        "packed = (packed + up)",
+        "packed = (packed + Const(0))",
+    ),
+    SourceFault(
+        "round",
+        "a negation lacks its one where bits were lost",
+        "leaves/round.py",
+        "Mux(more, tie, tie | fraction[0])",
+        "Mux(more, tie, tie & fraction[0])",
+    ),
+    SourceFault(
+        "normalise",
+        "minus one is taken for zero",
+        "leaves/round.py",
+        "digits = Cat(Const(0, 1), self.value[:-1])",
+        "digits = Cat(Const(1, 1), self.value[:-1])",
+    ),
+    SourceFault(
+        "normalise",
+        "what a shifter drops is not looked at",
+        "leaves/bits.py",
+        "lost = lost | (~take & value[:dropped].any())",
+        "lost = lost | (take & value[:dropped].any())",
+    ),
+    SourceFault(
+        "round",
+        "a sum of zero keeps a sign",
+        "leaves/round.py",
+        "negative = self.negative & (self.nonzero | asked)",
+        "negative = self.negative",
+    ),
+    SourceFault(
+        "round",
+        "NaN is not quiet",
+        "leaves/round.py",
+        "Const(0, fraction_bits - 1), self.nan,",
+        "Const(0, fraction_bits - 1), Const(0),",
+    ),
+    SourceFault(
+        "adder",
+        "the sticky bit is lost",
+        "accumulate/binary32_adders.py",
+        "addend = wire(m, Cat(sticky, aligned)",
+        "addend = wire(m, Cat(Const(0), aligned)",
+    ),
+    SourceFault(
+        "adder",
+        "a difference lacks its carry",
+        "accumulate/binary32_adders.py",
+        "list(addend), subtract, self.adder)",
+        "list(addend), Const(0), self.adder)",
+    ),
+    SourceFault(
+        "adder",
+        "operands are swapped by exponent alone",
+        "accumulate/binary32_adders.py",
+        "self.a[:31] < self.b[:31]",
+        "self.a[FRACTION_BITS:31] < self.b[FRACTION_BITS:31]",
+    ),
+    SourceFault(
+        "adder",
+        "opposite infinities are no NaN",
+        "accumulate/binary32_adders.py",
+        "nan[0] | nan[1] | (infinite[0] & infinite[1] & subtract)",
+        "nan[0] | nan[1]",
+    ),
+    SourceFault(
+        "adder",
+        "an exact zero has the sign of a",
+        "accumulate/binary32_adders.py",
+        "Mux(zero, self.a[31] & self.b[31], large[31])",
+        "Mux(zero, self.a[31], large[31])",
+    ),
+    SourceFault(
+        "exact",
+        "a window is not sign-extended",
+        "accumulate/window_adder.py",
+        "repeat(self.window[-1], guard)",
+        "repeat(Const(0), guard)",
+    ),
+    SourceFault(
+        "exact", "NaN sticks for ever", "accumulate/exact.py", "(accumulator_nan & keep)", "accumulator_nan"
+    ),
+    SourceFault(
+        "exact",
+        "a sum does not start anew",
+        "accumulate/exact.py",
+        "accumulator & repeat(keep, len(accumulator))",
+        "accumulator",
+    ),
+    SourceFault(
+        "exact",
+        "a sum that waits adds its window",
+        "accumulate/exact.py",
+        "window & repeat(enable, len(window))",
+        "window",
+    ),
+    SourceFault(
+        "exact",
+        "a kept carry outlives its sum",
+        "accumulate/exact.py",
+        "carries & repeat(keep, len(carries))",
+        "carries",
+    ),
+    SourceFault(
+        "exact",
+        "the lowest kept carry is lost",
+        "accumulate/window_adder.py",
+        "Cat(*kept[:-1])",
+        "Cat(0, *kept[1:-1])",
+    ),
+    SourceFault(
+        "aligned",
+        "the sum so far is not aligned",
+        "accumulate/aligned_adder.py",
+        "(largest - exponent)[: self._distance_bits]",
+        "(largest - largest)[: self._distance_bits]",
+    ),
+    SourceFault(
+        "aligned",
+        "what is too large is not infinite",
+        "accumulate/aligned_adder.py",
+        "special | field[:exponent_bits].all() | field[exponent_bits:].any()",
+        "special",
+    ),
+    SourceFault(
+        "products",
+        "a product of zero has an exponent",
+        "leaves/product_term.py",
+        "self.exponent.eq(exponent & repeat(nonzero, len(self.exponent)))",
+        "self.exponent.eq(exponent)",
+    ),
+    SourceFault(
+        "products",
+        "the exponent of a counts twice",
+        "leaves/product_term.py",
+        "(a.exponent + b.exponent)[: len(self.exponent)]",
+        "(a.exponent + a.exponent)[: len(self.exponent)]",
+    ),
+    SourceFault(
+        "products",
+        "a block of zeros is ahead",
+        "accumulate/aligned_products.py",
+        "Mux(there & (level < count), count, level)",
+        "Mux(level < count, count, level)",
+    ),
+    SourceFault(
+        "products",
+        "what is far is shifted as if it were near",
+        "accumulate/aligned_products.py",
+        "count[:bits] | repeat(far, bits)",
+        "count[:bits]",
+    ),
+    SourceFault(
+        "products",
+        "the least bit of a sum is not kept",
+        "accumulate/aligned_adder.py",
+        "kept = shift_right(m, placed, distance, ",
+        "kept = shift_right(m, placed & ~1, distance, ",
+    ),
+    SourceFault(
+        "aligned",
+        "zeros have the exponent of their scales",
+        "steps/terms.py",
+        "Mux(wire(m, nonzero, name), scale.exponent, aligned.zero_code)",
+        "scale.exponent",
+    ),
+    SourceFault(
+        "aligned",
+        "zeros under a scale of zero have its exponent",
+        "steps/terms.py",
+        ".any() & scale.nonzero",
+        ".any()",
+    ),
+    SourceFault(
+        "control",
+        "an input that ends no sum gives a result",
+        "pipeline.py",
+        "before = before & last",
+        "before = before | last",
+    ),
+    SourceFault(
+        "control",
+        "an accumulator takes what is not valid",
+        "pipeline.py",
+        "first, move & before",
+        "first, move",
+    ),
+    SourceFault(
+        "control",
+        "what is refused is not kept",
+        "pipeline.py",
+        "m.d.sync += spare_full.eq(offered & ~ready)",
+        "m.d.sync += spare_full.eq(0)",
+    ),
+)
+"""The faults; one whose line a unit does not use makes the unit itself, and is equivalent."""
