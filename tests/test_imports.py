@@ -4,6 +4,7 @@ import ast
 import importlib.resources
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def test_every_folder_with_code_has_a_place_on_the_stair():
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
     folders = {name.split("/")[0] for name in listed.stdout.split()}
     assert folders - {"blockdot", "docs", "tests", "typings"} == set(MAY_IMPORT)
+
+
+def test_every_package_is_in_the_wheel():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {"blockdot": "blockdot"}
+    for room in MAY_IMPORT.keys() - {"studies", "benchmarks"}:
+        for file in (ROOT / room).rglob("__init__.py"):
+            folder = file.parent.relative_to(ROOT).as_posix()
+            folders[f"blockdot.{folder.replace('/', '.')}"] = folder
+    assert setuptools["package-dir"] == folders
+    assert sorted(setuptools["packages"]) == sorted(folders)
 
 
 @pytest.mark.parametrize(
