@@ -23,14 +23,19 @@ def progress_bars() -> Iterator[Callable[[str], Progress]]:
         yield bar
 
 
-def exit_code_of(name: str, work: Callable[[], None]) -> int:
-    """Do a command's work and return its exit code; what went wrong is one line behind the command's name."""
+def exit_code_of(name: str, work: Callable[[], int | None], kept: str = "what was measured is kept") -> int:
+    """Do a command's work and return its exit code; what went wrong is one line behind the command's name.
+
+    Args:
+        name: The command's name.
+        work: Its work; gives the exit code where that is not 0.
+        kept: What an interruption leaves.
+    """
     try:
-        work()
+        return work() or 0
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; what was measured is kept", file=sys.stderr)
+        print(f"{name}: interrupted; {kept}", file=sys.stderr)
         return 130
-    return 0

@@ -21,7 +21,6 @@ from statistics import median
 from typing import Any, Final, Literal
 
 from amaranth.hdl import Module
-from blockdot.base.external_tools import ToolError
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import OPTIMISE, UnitConfig
 from blockdot.hw.dequantizer_config import DequantizerConfig
@@ -43,6 +42,7 @@ from blockdot.synth.yosys import SynthesisError, pyosys_version
 from rich.console import Console
 from rich.progress import Progress
 
+from .commands import exit_code_of
 from .records import read_records, write_records
 
 __all__ = [
@@ -375,7 +375,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--liberty", type=Path, metavar="FILE", help="Liberty file for it")
     chosen = parser.parse_args(arguments)
     selected = [row for row in rows() if fnmatchcase(row.name, chosen.only)]
-    try:
+
+    def work() -> int:
         kept = read_ledger() if KEPT.exists() else {"rows": {}}
         if chosen.recipe is not None:
             for row in selected:
@@ -410,13 +411,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_records(KEPT, "make ledger-write", kept | {"rows": table})
         if len(kept["rows"]) == len(names):
             write_whole(PAGE, ledger_page(kept))
-    except (OSError, SynthesisError, ToolError, ValueError) as error:
-        print(f"ledger: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ledger: interrupted; what was synthesized is kept", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return exit_code_of("ledger", work, "what was synthesized is kept")
 
 
 if __name__ == "__main__":

@@ -19,18 +19,17 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from blockdot.base.external_tools import ToolError
 from blockdot.hw import DotUnit
 from blockdot.hw.config import OPTIMISE, UnitConfig
 from blockdot.hw.unit_grid import variants
 from blockdot.hw.verilog import to_rtlil
 from blockdot.model import DotSpec, Format
 from blockdot.sim.engines.run import BUILD_DIR
-from blockdot.sim.stream_rules import EngineError
 from blockdot.verify.soak import batches, soak
 from rich.console import Console
 from rich.progress import Progress
 
+from .commands import exit_code_of
 from .records import read_records, write_records
 
 __all__ = ["KEPT", "classes", "every", "main", "netlist", "read_volume"]
@@ -181,8 +180,9 @@ def main(
     vectors = int(chosen.vectors)
     selected = [config for config in every() if fnmatchcase(config.name, chosen.only)]
     heading = {"vectors": vectors, "seed": chosen.seed}
-    differ = 0
-    try:
+
+    def work() -> int:
+        differ = 0
         kept: dict[str, Any] = {}
         if chosen.keep.exists():
             kept = read_volume(chosen.keep)
@@ -202,14 +202,10 @@ def main(
                 kept["units"] = dict(sorted(kept["units"].items()))
                 kept["classes"] = dict(sorted(kept["classes"].items()))
                 _write(chosen.keep, kept)
-    except (ToolError, EngineError, OSError, ValueError) as error:
-        print(f"volume: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("volume: interrupted; what was done is kept", file=sys.stderr)
-        return 130
-    print(f"{len(selected)} units, {vectors} inputs each: {differ} differ from the model")
-    return int(differ > 0)
+        print(f"{len(selected)} units, {vectors} inputs each: {differ} differ from the model")
+        return int(differ > 0)
+
+    return exit_code_of("volume", work, "what was done is kept")
 
 
 if __name__ == "__main__":
