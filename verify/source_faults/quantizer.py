@@ -139,8 +139,8 @@ QUANTIZER_FAULTS: Final = (
         "choose",
         "equal errors take S4",
         "quantizer/four_over_six/choice.py",
-        "_take_away(columns, i, of_four & repeat(bit, len(of_four)))",
-        "_take_away(columns, i, of_four & repeat(bit, len(of_four))); columns.put_constant(-(not i))",
+        "take_away(columns, i, of_four & repeat(bit, len(of_four)))",
+        "take_away(columns, i, of_four & repeat(bit, len(of_four))); columns.put_constant(-(not i))",
     ),
     SourceFault(
         "choose",
