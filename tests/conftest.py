@@ -25,11 +25,17 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.getoption('--seed')} (repeat with --seed={config.getoption('--seed')})"
 
 
+def _case(item: pytest.Item) -> str:
+    """What a test's name has behind the function's: its parameters."""
+    return item.nodeid.partition("[")[2]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to `make matrix` what the marker ``one_in(n)`` takes out of `make test`.
 
-    A share of 1/n of a test's cases stays. The seed draws which: another one tries others.
+    A share of 1/n of a test's cases stays. The seed draws which: another one tries others. Tests of the same
+    cases keep the same ones, so that what they share of a case is made once.
     """
     seed = config.getoption("--seed")
     cases: dict[str, list[pytest.Item]] = {}
@@ -39,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for of_one in cases.values():
         marker = of_one[0].get_closest_marker("one_in")
         assert marker is not None
-        drawn = sorted(of_one, key=lambda item: zlib.crc32(f"{seed} {item.nodeid}".encode()))
+        drawn = sorted(of_one, key=lambda item: zlib.crc32(f"{seed} {_case(item)}".encode()))
         for item in drawn[-(-len(drawn) // marker.args[0]) :]:
             item.add_marker("matrix")
 

@@ -259,6 +259,7 @@ def test_the_verilog_and_its_sidecar_tell_the_ports() -> None:
     assert 'description: "Quantizer quantize_bf16_e2m1_ue4m3_n2_absmax, 1 register stages"' in core
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("method", "optimise", "rounding", "tensor_scale"),
     [

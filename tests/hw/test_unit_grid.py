@@ -97,6 +97,7 @@ def test_so_do_the_others(spec, stages, optimise, seed, tmp_path):
     agree(DotUnit(spec, stages=stages, optimise=optimise), seed, tmp_path)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("scale", "blocks", "stages", "optimise", "segment"),
     [("ue3m2", 1, 1, "area", 1), ("ue4m3", 2, 3, "area", 5), ("ue3m2", 1, 9, "delay", 8)],

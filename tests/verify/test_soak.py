@@ -35,6 +35,7 @@ def journal(folder):
     return path
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_all_is_compared_and_nothing_differs(folder, seed, workers):
     seen: list[tuple[int, int]] = []
@@ -97,6 +98,7 @@ def test_two_runs_do_not_write_one_journal(folder, seed):
     soak(UNIT, 4000, seed=seed, workers=1, build_dir=folder, progress=another)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("stages", [0, 1])
 def test_a_fault_is_found_made_small_and_told_as_a_test(build_dir, seed, stages):
     unit = FaultyConfig(UNIT.spec, stages=stages)

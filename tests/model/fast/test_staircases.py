@@ -360,6 +360,7 @@ def test_matmul_leaves_to_numpy_what_the_loops_cannot_do(rng):
     check_matmul(infinite, dataclasses.replace(A, codes=codes), B, applies=False)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("cpu", ["host", "generic"])
 def test_on_other_processors(cpu, tmp_path):
     """With short vectors, and where there are no vectors of that length and no fused additions."""

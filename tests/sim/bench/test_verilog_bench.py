@@ -82,6 +82,7 @@ def test_a_unit_that_gives_nothing_fails(seed: int, tmp_path: Path) -> None:
     assert re.fullmatch(rf"FAIL {unit.name}: 0 of \d+ results, 0 wrong\n", icarus(unit, text, tmp_path))
 
 
+@pytest.mark.matrix  # as FuseSoC does in tests/hw/test_fusesoc_core.py
 def test_the_bench_runs_in_verilator_too(seed: int, tmp_path: Path) -> None:
     unit = UNITS[1]
     tools = require_tools("verilator", "make", "c++")
