@@ -22,7 +22,7 @@ from .cost.corner_cost import CornerCost, corner_costs
 from .cost.dask_cluster import Cluster
 from .cost.fpga_cost import FpgaCost, fpga
 from .cost.jobs import Measuring, Progress
-from .cost.measurement import seeds_of
+from .cost.measurement_job import seeds_of
 from .cost.placed_cost import PLACED_RECIPE, WiredCost, export_placed, placed_costs
 from .cost.priced_unit import PricedUnit, kin_of
 from .cost.unit_energy import UnitEnergy, energies

@@ -21,7 +21,7 @@ from typing import Final
 from blockdot.base.external_tools import require_tools
 from blockdot.hw.config import UnitConfig
 from blockdot.lab.cost.energy_workloads import workloads
-from blockdot.lab.cost.measurement import emit
+from blockdot.lab.cost.measurement_job import emit
 from blockdot.lab.cost.switching_activity import TICK, Activity, ActivitySimulation, Bits, lanes_of
 from blockdot.lab.cost.switching_energy import weighted
 from blockdot.model import DotSpec

@@ -32,7 +32,7 @@ from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.hw.unit_grid import BLOCK_SIZES, SCALES, variants
 from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import MeasurementJob, emit
+from blockdot.lab.cost.measurement_job import MeasurementJob, emit
 from blockdot.lab.cost.priced_unit import PricedUnit
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.model.quantizer import QuantizerMethod

@@ -17,8 +17,9 @@ from ...synth.liberty import Library
 from ...synth.recipes import RECIPES, Recipe, choose
 from ...synth.timing_context import register_overhead
 from ..statistics import Estimate, Summary, relative
+from .cost_sample import CostSample
 from .jobs import Measuring, measure_all
-from .measurement import CostSample, MeasurementJob, seeds_of
+from .measurement_job import MeasurementJob, seeds_of
 from .priced_unit import PricedUnit, kin_of, unit_record
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..statistics import Estimate, relative
 from .cost_delta import Delta
-from .measurement import CostSample
+from .cost_sample import CostSample
 from .unit_cost import mean_area, points_for_area
 
 __all__ = ["Attribution", "PartDelta", "attribute"]

@@ -23,7 +23,7 @@ from ..statistics import LEVEL
 from .attribution import Attribution, attribute
 from .cost_delta import Delta, cost_deltas
 from .jobs import Measuring, measure_all
-from .measurement import MeasurementJob, seeds_of
+from .measurement_job import MeasurementJob, seeds_of
 from .priced_unit import PricedUnit, bases_of
 from .unit_cost import UnitCost, unit_cost
 

@@ -14,7 +14,7 @@ from ...synth.metric import Metric
 from ...synth.recipes import choose
 from ..statistics import Estimate, Summary, relative
 from .jobs import Measuring, measure_all
-from .measurement import MeasurementJob, seeds_of
+from .measurement_job import MeasurementJob, seeds_of
 from .priced_unit import PricedUnit, bases_of
 
 __all__ = ["CORNER_DELTAS", "CornerCost", "corner_costs"]

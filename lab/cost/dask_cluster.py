@@ -11,7 +11,9 @@ from functools import lru_cache
 from ...synth.liberty import Library
 from ...synth.yosys import SynthesisError
 from ..dask_client import CONNECT_SECONDS, DASK_NEEDED, RETRIES, connected, dask_installed
-from .measurement import CostSample, MeasurementBench, MeasurementJob
+from .cost_sample import CostSample
+from .measurement_bench import MeasurementBench
+from .measurement_job import MeasurementJob
 
 __all__ = ["Cluster"]
 

@@ -32,7 +32,7 @@ from ...synth.metric import FMAX, Metric
 from ...synth.netlist import Netlist
 from ...synth.yosys import pyosys_version
 from ..statistics import Estimate, Summary, relative
-from .measurement import Make, MeasurementJob, emit, generator, seeds_of
+from .measurement_job import Make, MeasurementJob, emit, generator, seeds_of
 from .priced_unit import PricedUnit, bases_of, unit_record
 
 __all__ = ["PLACED", "PLACEMENTS", "RESOURCES", "FpgaCost", "PlacedCost", "fpga"]

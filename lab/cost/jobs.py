@@ -20,7 +20,9 @@ from ...base.processors import processors
 from ...base.worker_processes import as_done, end_with_parent, worker_processes
 from ...synth.liberty import Library
 from ...synth.yosys import SynthesisError
-from .measurement import CostSample, Make, MeasurementBench, MeasurementJob, emit
+from .cost_sample import CostSample
+from .measurement_bench import MeasurementBench
+from .measurement_job import Make, MeasurementJob, emit
 
 __all__ = ["Measuring", "Pool", "Progress", "Runner", "measure_all"]
 

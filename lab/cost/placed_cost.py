@@ -32,9 +32,10 @@ from ...synth.physical.placement import ASPECT, UTILISATION, coloquinte_version
 from ...synth.recipes import choose, unvaried
 from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
+from .cost_sample import CostSample
 from .energy_workloads import LANES, Vectors, workloads
 from .jobs import Measuring, measure_all
-from .measurement import CostSample, MeasurementJob, seeds_of
+from .measurement_job import MeasurementJob, seeds_of
 from .placed_figures import PlacedFigures, Placing
 from .priced_unit import PricedUnit, bases_of
 from .routed_cost import RoutedCost, routed_cost

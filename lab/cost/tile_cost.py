@@ -16,7 +16,7 @@ from ...synth.recipes import choose
 from ..statistics import Estimate, Summary, relative
 from .comparison import PART_RECIPE
 from .jobs import Measuring, measure_all
-from .measurement import MeasurementJob, seeds_of
+from .measurement_job import MeasurementJob, seeds_of
 from .priced_unit import bases_of, unit_record
 
 __all__ = ["TileCost", "tiles"]

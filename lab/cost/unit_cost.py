@@ -10,7 +10,7 @@ from ...synth.metric import FMAX, fmax_of
 from ...synth.recipes import unvaried
 from ...synth.synthesis_point import FLIP_FLOPS, SynthesisPoint
 from ..statistics import Summary
-from .measurement import CostSample
+from .cost_sample import CostSample
 from .priced_unit import PricedUnit, unit_record
 
 __all__ = ["PartCost", "UnitCost", "mean_area", "points_for_area", "unit_cost"]

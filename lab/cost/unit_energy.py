@@ -15,7 +15,7 @@ from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
 from .energy_workloads import LANES, Vectors, workloads
 from .jobs import Measuring, measure_all
-from .measurement import MeasurementJob, seeds_of
+from .measurement_job import MeasurementJob, seeds_of
 from .priced_unit import bases_of
 
 __all__ = ["UnitEnergy", "energies", "energy_unit"]

@@ -15,7 +15,7 @@ from ...synth.physical.placement import ASPECT, UTILISATION, CellPlacer
 from ...synth.physical.wires import Wires
 from ...synth.recipes import Recipe
 from .cell_components import cell_components
-from .measurement import emit
+from .measurement_job import emit
 from .priced_unit import PricedUnit
 
 __all__ = ["UnitLayout", "lay_out_units"]

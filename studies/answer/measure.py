@@ -29,7 +29,7 @@ from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
 from blockdot.lab.cost.comparison import CostComparison, compare_costs
 from blockdot.lab.cost.energy_workloads import LANES
 from blockdot.lab.cost.jobs import Progress
-from blockdot.lab.cost.measurement import emit, seeds_of
+from blockdot.lab.cost.measurement_job import emit, seeds_of
 from blockdot.lab.cost.priced_unit import kin_of, unit_record
 from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 from blockdot.lab.cost.tile_cost import TileCost, tiles

@@ -27,7 +27,7 @@ from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import UnitConfig
 from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.lab.cost.jobs import Progress
-from blockdot.lab.cost.measurement import emit
+from blockdot.lab.cost.measurement_job import emit
 from blockdot.lab.cost.priced_unit import PricedUnit, unit_record
 from blockdot.lab.language.arithmetic import Arithmetic, Operands
 from blockdot.lab.language.default_model import (

@@ -8,7 +8,7 @@ import pytest
 from blockdot.base import external_tools
 from blockdot.base.external_tools import Tool
 from blockdot.lab.cost import fpga_cost, unit_energy
-from blockdot.lab.cost.measurement import MeasurementBench
+from blockdot.lab.cost.measurement_bench import MeasurementBench
 from blockdot.synth import ice40_placement
 from blockdot.synth.neutral_library import liberty_text
 
@@ -203,7 +203,7 @@ def test_a_full_disk_leaves_no_half_of_a_report(refused, small, monkeypatch):
 
     # What is measured is kept by another way than reports are.
     monkeypatch.setattr("blockdot.base.whole_files.Path.replace", full)
-    monkeypatch.setattr("blockdot.lab.cost.measurement.write_record", lambda *_: None)
+    monkeypatch.setattr("blockdot.lab.cost.measurement_bench.write_record", lambda *_: None)
     monkeypatch.setattr("blockdot.synth.cache.write_record", lambda *_: None)
     assert "No space left on device" in refused("area", *small, "-o", "report.json")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from blockdot.hw.quantizer_config import QuantizerConfig
-from blockdot.lab.cost.measurement import emit
+from blockdot.lab.cost.measurement_job import emit
 from blockdot.synth.netlist import Netlist
 
 from studies.quantizer_cost import steps

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blockdot.lab.cost.measurement import CostSample, MeasurementJob
+from blockdot.lab.cost.cost_sample import CostSample
+from blockdot.lab.cost.measurement_job import MeasurementJob
 from blockdot.lab.cost.placed_cost import PLACED_RECIPE
 from blockdot.lab.cost.placed_figures import PlacedFigures
 from blockdot.synth.neutral_library import neutral

@@ -4,7 +4,7 @@ import pytest
 from blockdot.hw.config import UnitConfig
 from blockdot.lab.cost.cell_components import cell_components
 from blockdot.lab.cost.components import REST, module_roles, take_apart
-from blockdot.lab.cost.measurement import emit
+from blockdot.lab.cost.measurement_job import emit
 from blockdot.model import DotSpec
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.netlist import Netlist

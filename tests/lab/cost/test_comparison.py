@@ -13,7 +13,7 @@ from blockdot.hw.hierarchy import Emitter, add_submodule
 from blockdot.lab.cost.attribution import Attribution
 from blockdot.lab.cost.comparison import COMPARED_RECIPES, compare_costs, jobs_of
 from blockdot.lab.cost.cost_delta import Delta
-from blockdot.lab.cost.measurement import MeasurementBench
+from blockdot.lab.cost.measurement_bench import MeasurementBench
 from blockdot.lab.cost.unit_cost import UnitCost
 from blockdot.lab.statistics import Estimate, Summary
 from blockdot.model import DotSpec, formats

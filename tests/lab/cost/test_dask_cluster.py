@@ -10,7 +10,7 @@ from blockdot.lab import dask_client
 from blockdot.lab.cost.dask_cluster import Cluster
 from blockdot.lab.cost.energy_workloads import workloads
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import MeasurementJob
+from blockdot.lab.cost.measurement_job import MeasurementJob
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import choose

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from blockdot.hw import UnitConfig
-from blockdot.lab.cost import measurement
+from blockdot.lab.cost import measurement_bench
 from blockdot.lab.cost.jobs import measure_all
-from blockdot.lab.cost.measurement import MeasurementBench, MeasurementJob
+from blockdot.lab.cost.measurement_bench import MeasurementBench
+from blockdot.lab.cost.measurement_job import MeasurementJob
 from blockdot.model import DotSpec
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.neutral_library import neutral
@@ -74,7 +75,7 @@ def test_another_generator_makes_netlists_anew_and_finds_equal_ones(tmp_path: Pa
     counted = Counted(monkeypatch)
     first = measure_all(jobs("ue4m3"), neutral(), workers=1, cache=tmp_path)
     made = counted.netlists
-    monkeypatch.setattr(measurement, "generator", lambda: "another")
+    monkeypatch.setattr(measurement_bench, "generator", lambda: "another")
     assert measure_all(jobs("ue4m3"), neutral(), workers=1, cache=tmp_path) == first
     assert counted.netlists == made
 
@@ -125,7 +126,7 @@ SWEEP = """
     from blockdot.synth import neutral
     from blockdot.synth.recipes import choose
     from blockdot.hw import UnitConfig
-    from blockdot.lab.cost.measurement import MeasurementJob
+    from blockdot.lab.cost.measurement_job import MeasurementJob
     from blockdot.lab.cost.jobs import measure_all
     from blockdot.model import DotSpec
 

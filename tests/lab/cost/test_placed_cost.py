@@ -12,7 +12,9 @@ import pytest
 from blockdot.cli.print_costs import print_report
 from blockdot.hw.config import UnitConfig
 from blockdot.lab.cost.comparison import compare_costs
-from blockdot.lab.cost.measurement import CostSample, MeasurementBench, MeasurementJob
+from blockdot.lab.cost.cost_sample import CostSample
+from blockdot.lab.cost.measurement_bench import MeasurementBench
+from blockdot.lab.cost.measurement_job import MeasurementJob
 from blockdot.lab.cost.placed_cost import (
     PLACED_RECIPE,
     UNSIZED_DELTAS,

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blockdot.hw import UnitConfig
-from blockdot.lab.cost import measurement, unit_energy
+from blockdot.lab.cost import measurement_bench, measurement_job, unit_energy
 from blockdot.lab.cost.energy_workloads import stimulus_of, workloads
-from blockdot.lab.cost.measurement import MeasurementBench
+from blockdot.lab.cost.measurement_bench import MeasurementBench
 from blockdot.lab.cost.unit_energy import energies
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
@@ -59,15 +59,15 @@ def test_energy_is_measured_once_by_as_many_processes_as_there_are(tmp_path: Pat
         assert energies_of(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
     # Nor is it where the sources have changed, but not the netlists.
     with monkeypatch.context() as patch:
-        patch.setattr(measurement, "generator", lambda: "another")
-        patch.setattr(measurement, "energy_of", again)
+        patch.setattr(measurement_bench, "generator", lambda: "another")
+        patch.setattr(measurement_bench, "energy_of", again)
         assert energies_of(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path) == alone
     with monkeypatch.context() as patch:
         patch.setattr(MeasurementBench, "measure", again)
         # Of other vectors nothing is known, nor of another way to count.
         with pytest.raises(AssertionError):
             energies(UNITS[:1], neutral(), orders=2, lanes=16, workers=1, cache=tmp_path)
-        patch.setattr(measurement, "ENERGY_VERSION", 16)
+        patch.setattr(measurement_job, "ENERGY_VERSION", 16)
         with pytest.raises(AssertionError):
             energies_of(UNITS[:1], neutral(), orders=2, workers=1, cache=tmp_path)
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from blockdot.lab.cost import unit_energy
-from blockdot.lab.cost.measurement import emit
+from blockdot.lab.cost.measurement_job import emit
 from blockdot.synth.netlist import Netlist
 from messages import whole
 
