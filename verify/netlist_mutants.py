@@ -25,7 +25,9 @@ from ..sim.unit_stimulus import UnitStimulus
 from ..synth import yosys
 from .accumulation_checks import ACCUMULATION_CHECKS
 from .directed_stimulus import directed_stimulus
-from .proofs.solver import Network, SolverError, equal, network
+from .proofs.gate_network import Network, network
+from .proofs.solver import equal
+from .proofs.solver_error import SolverError
 
 __all__ = [
     "FATES",

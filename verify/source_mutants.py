@@ -20,7 +20,7 @@ from ..hw.configurations import Configuration
 from ..hw.stream_unit import StreamUnit
 from ..sim.unit_stimulus import UnitStimulus
 from .netlist_mutants import Fate, Mutant, agree, built, examine_mutant, play, stimuli_for
-from .proofs.solver import Network, network
+from .proofs.gate_network import Network, network
 from .source_faults import DEQUANTIZER_FAULTS, FAULTS, QUANTIZER_FAULTS, SourceFault
 
 __all__ = ["plant"]

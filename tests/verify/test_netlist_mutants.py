@@ -9,7 +9,7 @@ from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim import random
 from blockdot.verify import source_faults, source_mutants
 from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
-from blockdot.verify.proofs.solver import network
+from blockdot.verify.proofs.gate_network import network
 
 from blockdot import hw
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .solver import Network, SolverAnswer
+from .gate_network import Network
+from .solver import SolverAnswer
 from .steps import StepNetlist
 
 __all__ = ["AdderCell", "check_saved_product", "check_tree", "find_cells", "rewrite"]

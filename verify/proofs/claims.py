@@ -23,9 +23,11 @@ from ..accumulation_checks import ACCUMULATION_CHECKS, step_stem
 from .algebra import check_saved_product, check_tree
 from .contract import check_contract, grouped
 from .descriptions import tree_offset
+from .gate_network import Network, network
 from .leaves import check_leaf
 from .pipeline import check_composition, check_stream
-from .solver import Network, SolverAnswer, SolverError, network
+from .solver import SolverAnswer
+from .solver_error import SolverError
 from .steps import Chain, StepNetlist
 
 __all__ = ["Claim", "Proof", "ProofOutcome", "claims", "prove", "settle"]

@@ -12,8 +12,9 @@ from ...sim.random_stimulus import random
 from ...sim.stimulus import Stimulus
 from ..coverage.directed import directed
 from .descriptions import describe
+from .gate_network import Network, network
 from .pipeline import data_ports, pipeline
-from .solver import Network, SolverAnswer, network
+from .solver import SolverAnswer
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_contract", "grouped"]

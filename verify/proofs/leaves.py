@@ -5,7 +5,8 @@ from typing import Final
 
 from ...model import DotSpec
 from .descriptions import Description, describe
-from .solver import Network, SolverAnswer, always, everywhere, network
+from .gate_network import Network, network
+from .solver import SolverAnswer, always, everywhere
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_leaf", "leaf_network", "register_name"]

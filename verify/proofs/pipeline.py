@@ -7,8 +7,9 @@ from typing import Final
 
 from ...hw import DotUnit, to_verilog
 from ...synth.yosys import SynthesisError
+from .gate_network import Network, network
 from .leaves import register_name
-from .solver import Network, SolverAnswer, always, equal, network, unreachable
+from .solver import SolverAnswer, always, equal, unreachable
 from .steps import Chain, StepNetlist
 
 __all__ = ["check_composition", "check_stream", "data_ports", "pipeline"]

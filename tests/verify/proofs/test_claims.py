@@ -11,9 +11,11 @@ from blockdot.verify.proofs import claims, contract, prove
 from blockdot.verify.proofs.algebra import check_saved_product, check_tree
 from blockdot.verify.proofs.contract import check_contract, grouped
 from blockdot.verify.proofs.descriptions import Description, describe, tree_offset
+from blockdot.verify.proofs.gate_network import network
 from blockdot.verify.proofs.leaves import check_leaf, leaf_network
 from blockdot.verify.proofs.pipeline import check_composition, check_stream, pipeline
-from blockdot.verify.proofs.solver import SolverError, always, network
+from blockdot.verify.proofs.solver import always
+from blockdot.verify.proofs.solver_error import SolverError
 from blockdot.verify.proofs.steps import Chain, StepNetlist
 
 _SMALL = {"fp32": "e2m1_ue3m2_n2_fp32", "exact": "e2m1_ue3m2_n2_exact_g2", "aligned": "e2m1_ue3m2_n2_aligned"}
