@@ -17,7 +17,7 @@ else: no figure is written by hand.
 import argparse
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,33 +25,23 @@ from typing import Any, Final
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import Optimise, UnitConfig, least_stages
 from blockdot.hw.unit_grid import ACCUMULATES, SCALES
-from blockdot.lab.cost.area_delay import AreaDelayCurves, area_delay_curves
-from blockdot.lab.cost.comparison import CostComparison, compare_costs
+from blockdot.lab.cost.area_delay import area_delay_curves
+from blockdot.lab.cost.comparison import compare_costs
 from blockdot.lab.cost.energy_workloads import LANES
 from blockdot.lab.cost.jobs import Progress
-from blockdot.lab.cost.measurement_job import emit, seeds_of
-from blockdot.lab.cost.priced_unit import kin_of, unit_record
-from blockdot.lab.cost.switching_energy import ENERGY_VERSION
-from blockdot.lab.cost.tile_cost import TileCost, tiles
-from blockdot.lab.cost.unit_cost import UnitCost
-from blockdot.lab.cost.unit_energy import UnitEnergy, energies, energy_unit
-from blockdot.lab.demo_weights import real_tensors
-from blockdot.lab.quality.quantization_error import Quantization, measure_errors
-from blockdot.lab.statistics import Estimate
+from blockdot.lab.cost.measurement_job import seeds_of
+from blockdot.lab.cost.priced_unit import kin_of
+from blockdot.lab.cost.tile_cost import tiles
+from blockdot.lab.cost.unit_energy import UnitEnergy, energies
 from blockdot.model import DotSpec
-from blockdot.model.quantize import Method
 from blockdot.model.spec import Accumulate
 from blockdot.synth.installed_libraries import find_library
-from blockdot.synth.liberty import Library
-from blockdot.synth.netlist import Netlist
-from blockdot.synth.recipes import FLOW_VERSION
-from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
-from ..intervals import interval_of
 from ..records import read_records, write_records
 from .answer_rows import BIT, BLOCK_SIZES, SCHEMA, VERSION
 from .file_names import WORTH_PICTURE
+from .measured_rows import curve_rows, error_rows, library_facts, merged, tile_row, unit_row
 from .page import answer_files
 from .picture import draw_answer
 
@@ -64,17 +54,6 @@ TILE: Final = (4, 4)
 _BIT: Final = ("ue4m3", BIT)
 # Blocks that an aligned unit takes at once: with one there would be nothing to align.
 _ALIGNED_BLOCKS: Final = 2
-
-# Errors of the same data: the scales alone, and what UE4M3 can be helped with.
-_METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
-    ("ue4m3", "absmax", False),
-    ("ue4m3", "absmax", True),
-    ("ue4m3", "four_over_six", True),
-    ("ue5m3", "absmax", False),
-    ("ue5m3", "four_over_six", False),
-    ("ue4m4", "absmax", False),
-    ("ue8m0", "ceil", False),
-)
 
 
 @dataclass(frozen=True)
@@ -179,16 +158,16 @@ def measure_answer(
         "again": [],
         "tiles": [],
         "curves": [],
-        "errors": _errors(sorted(BLOCK_SIZES)),
+        "errors": error_rows(sorted(BLOCK_SIZES)),
     }
-    facts = {library.name: _facts(library) for library in found}
+    facts = {library.name: library_facts(library) for library in found}
     if before is not None and before.get("version") == VERSION:
         known: list[dict[str, Any]] = before["libraries"]
         stored["libraries"] = [facts.get(old["name"], old) for old in known]
         changed = {old["name"] for old in known if facts.get(old["name"], old) != old}
         for key in ("rows", "again", "tiles", "curves"):
             stored[key] = [row for row in before[key] if row["library"] not in changed]
-    stored["libraries"] = _merged(stored["libraries"], facts.values(), "name")
+    stored["libraries"] = merged(stored["libraries"], facts.values(), "name")
 
     def following(what: str) -> Progress | None:
         return None if progress is None else progress(what)
@@ -208,8 +187,8 @@ def measure_answer(
                         progress=following(f"{where}: area at equal delay"),
                         **options,
                     )
-                    rows = list(_curve_rows(library.name, made, one))
-                    stored["curves"] = _merged(stored["curves"], rows, "library", "unit")
+                    rows = list(curve_rows(library.name, made, seeds_of(one.orders, one.seed)))
+                    stored["curves"] = merged(stored["curves"], rows, "library", "unit")
                 if keep is not None:
                     keep(stored)
                 continue
@@ -232,166 +211,21 @@ def measure_answer(
                     **options,
                 )
             rows = [
-                _row(comparison, cost, [energy for energy in powered if energy.unit == cost.unit])
+                unit_row(comparison, cost, [energy for energy in powered if energy.unit == cost.unit])
                 for cost in comparison.costs
             ]
             name = "again" if one.seed else "rows"
-            stored[name] = _merged(stored[name], rows, "library", "unit")
+            stored[name] = merged(stored[name], rows, "library", "unit")
             if one.tile is not None:
                 chosen = [replace(unit, tile=one.tile) for unit in units if unit.spec.scales[0].name in _BIT]
                 of_tiles = tiles(
                     chosen, library, orders=one.orders, progress=following(f"{where}: tiles"), **options
                 )
-                rows = [_tile_row(library.name, cost) | {"orders": one.orders} for cost in of_tiles]
-                stored["tiles"] = _merged(stored["tiles"], rows, "library", "unit")
+                rows = [tile_row(library.name, cost) | {"orders": one.orders} for cost in of_tiles]
+                stored["tiles"] = merged(stored["tiles"], rows, "library", "unit")
             if keep is not None:
                 keep(stored)
     return stored
-
-
-def _facts(library: Library) -> dict[str, Any]:
-    return {
-        "name": library.name,
-        "sha256": library.sha256,
-        "area_unit": library.area_unit,
-        "nand2_area": library.nand2.area,
-        "delay_unit": library.delay_unit,
-        "energy_unit": energy_unit(library),
-        "pyosys": pyosys_version(),
-        "flow": FLOW_VERSION,
-        "energies": ENERGY_VERSION,
-    }
-
-
-def _merged(old: Iterable[dict[str, Any]], new: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
-    """Return records in the order of their keys' first appearance, the better of two with the same."""
-    records = {tuple(record[key] for key in keys): record for record in old}
-    for record in new:
-        key = tuple(record[key] for key in keys)
-        records[key] = _better(records[key], record) if key in records else record
-    return list(records.values())
-
-
-def _better(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return the new record, unless the old one is of the same hardware and of more netlists."""
-    if "netlist" not in old or old["netlist"] != new["netlist"]:
-        return new
-    better = old if _netlists(old) > _netlists(new) else new
-    if "energy" not in new:
-        return better
-    kinds = old["energy"] | new["energy"]
-    return better | {"energy": {kind: _better_energy(old, new, kind) for kind in kinds}}
-
-
-def _better_energy(old: dict[str, Any], new: dict[str, Any], kind: str) -> dict[str, Any]:
-    found = [row["energy"][kind] for row in (new, old) if kind in row["energy"]]
-    return max(found, key=lambda energy: energy["netlists"])
-
-
-def _netlists(row: dict[str, Any]) -> int:
-    first, end = row["orders"]
-    return (end - first) * row.get("variants", 1)
-
-
-def _row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
-    unit = cost.unit
-    row: dict[str, Any] = {
-        "library": comparison.library.name,
-        **unit_record(unit),
-        "netlist": cost.netlist,
-        "area": cost.area.median,
-        "nand2": cost.nand2.median,
-        "delay": cost.delay.median,
-        "period": cost.period.median,
-        "flip_flops": cost.flip_flops.median,
-        "deltas": {},
-        "energy": {},
-    }
-    for metric in ("area", "delay", "period"):
-        if delta := comparison.delta(unit, metric):
-            row["deltas"][metric] = _short(delta.relative)
-    if attribution := comparison.attribution(unit):
-        row["attribution"] = {
-            "agrees": attribution.agrees,
-            "relative": _short(attribution.relative),
-            "across": _short(attribution.across_relative),
-            "across_area": _short(attribution.across),
-            "whole_area": _short(attribution.whole.absolute),
-            "parts": {part.role: _short(part.area) for part in attribution.parts if any(part.area.values)},
-            "cells": {name: round(more, 1) for name, more in attribution.cells[:8]},
-        }
-    for one in powered:
-        row["energy"][one.vectors] = {
-            "netlists": len(one.total.values),
-            "total": one.total.median,
-            "settled": one.settled.median,
-            "deltas": {
-                name: _short(delta)
-                for name, delta in (("total", one.delta), ("settled", one.settled_delta))
-                if delta is not None
-            },
-        }
-    orders = comparison.orders
-    return row | {"orders": [orders[0], orders[-1] + 1], "variants": comparison.variants}
-
-
-def _curve_rows(library: str, made: AreaDelayCurves, one: MeasuringRound) -> Iterator[dict[str, Any]]:
-    (base, *others) = made.curves
-    order = seeds_of(one.orders, one.seed)[0]
-    for other in others:
-        deltas = {delta.delay: delta for delta in made.deltas if delta.other == other.unit}
-        yield {
-            "library": library,
-            **unit_record(other.unit),
-            "netlist": Netlist(*emit(other.unit, order)).sha256,
-            "base": base.unit.name,
-            "orders": [order, order + one.orders],
-            "points": [
-                {
-                    "delay": delay,
-                    "base": ours.median,
-                    "area": theirs.median,
-                    "delta": _short(deltas[delay].relative),
-                }
-                for delay, ours, theirs in zip(made.delays, base.areas, other.areas, strict=True)
-                if ours is not None and theirs is not None
-            ],
-        }
-
-
-def _tile_row(library: str, cost: TileCost) -> dict[str, Any]:
-    return {
-        "library": library,
-        **unit_record(cost.unit),
-        "area": cost.area.median,
-        "nand2": cost.nand2.median,
-        **({} if cost.delta is None else {"delta": _short(cost.delta)}),
-    }
-
-
-def _short(estimate: Estimate) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in interval_of(estimate).items()}
-
-
-def _errors(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """Measure what each format makes of a real weight matrix."""
-    tensors = real_tensors()
-    if tensors is None:
-        return []
-    found = []
-    for (scale, method, tensor_scale), block_size in itertools.product(_METHODS, block_sizes):
-        way = Quantization(scale=scale, block_size=block_size, method=method, tensor_scale=tensor_scale)
-        mse = measure_errors(tensors[0], way).mse
-        found.append(
-            {
-                "scale": scale,
-                "method": method,
-                "tensor_scale": tensor_scale,
-                "block_size": block_size,
-                "mse": mse,
-            }
-        )
-    return found
 
 
 def _keep(stored: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from blockdot.synth.netlist import Netlist
 from messages import whole
 
 from studies.answer import measure as answer
+from studies.answer import measured_rows
 from studies.answer.cost_chart import CostBar, cost_chart
 from studies.answer.file_names import COST_PICTURE, FIGURES, PAGE, UNITS_PAGE, WORTH_PICTURE
 from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
@@ -46,7 +47,7 @@ def stored(synthesis_cache: Path, kept: list[int]) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         tensors = np.random.default_rng(1).normal(0, 0.01, (2, 16, 64)).astype(np.float32)
         patch.setattr(unit_energy, "real_tensors", lambda: tuple(tensors))
-        patch.setattr(answer, "real_tensors", lambda: tuple(tensors))
+        patch.setattr(measured_rows, "real_tensors", lambda: tuple(tensors))
         found = measure_answer(
             ["neutral"],
             [
