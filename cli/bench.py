@@ -49,7 +49,8 @@ def bench(
     Exit code 1 says that one failed. The drivers, the monitor and the scoreboard are those of
     `blockdot.sim.bench.cocotb_testbench`, for use on other designs too.
     """
-    from ..sim.engines.cocotb_engine import Design, run_tests
+    from ..sim.engines.cocotb_engine import Design
+    from ..sim.engines.cocotb_test_run import run_tests
     from ..verify.netlist_mutants import built
 
     if trace is not None and trace.suffix != ".fst":

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shlex
@@ -15,27 +14,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
-from xml.etree import ElementTree
+from typing import Final
 
 from ...base import external_tools
 from ...hw import to_verilog
 from ...hw.stream_unit import StreamUnit
-from ...model.specifications import Specification
 from ..stream_rules import EngineError, Limits, Response, RunOutcome, payloads, result_ports
 from ..unit_stimulus import UnitStimulus
 from .cocotb_job import ANSWER_VARIABLE, JOB_VARIABLE, PlayJob, read_answer
-from .cocotb_process import RESULTS_VARIABLE, SETTINGS_VARIABLE, Order, Simulator
+from .cocotb_process import Order, Simulator
 
 __all__ = [
     "NEEDS",
+    "TAIL",
     "Design",
-    "TestResult",
     "build",
     "carry_out",
     "folder_without_spaces",
     "run",
-    "run_tests",
+    "seconds_for",
     "simulate",
 ]
 
@@ -53,7 +50,9 @@ _BUILD_SECONDS: Final = 900
 # Far above what Icarus takes for the largest unit.
 _RUN_SECONDS: Final = 300
 _RUN_SECONDS_PER_VECTOR: Final = 0.5
-_TAIL: Final = 2000
+TAIL: Final = 2000
+"""Characters at the end of what a simulator printed that an error shows."""
+
 _MOST: Final = 400
 _ERROR: Final = re.compile(r"%Error|\berror:|\*\*\* ", re.IGNORECASE)
 _NO_LIBRARY: Final = "!<arch>\n"
@@ -287,6 +286,11 @@ def simulate(
         return printed
 
 
+def seconds_for(vectors: int) -> float:
+    """Return how long a simulator is waited for that plays so many vectors."""
+    return _RUN_SECONDS + _RUN_SECONDS_PER_VECTOR * vectors
+
+
 def run(
     unit: StreamUnit,
     stimulus: UnitStimulus,
@@ -334,104 +338,12 @@ def run(
             {JOB_VARIABLE: str(job), ANSWER_VARIABLE: str(answer)},
             simulator=simulator,
             build_dir=build_dir,
-            seconds=_RUN_SECONDS + _RUN_SECONDS_PER_VECTOR * stimulus.vectors,
+            seconds=seconds_for(stimulus.vectors),
             trace=trace,
         )
         if not answer.is_file():
             raise EngineError(
                 f"{simulator} must play the bench for {unit.name} to its end, not stop before: "
-                f"{printed.strip()[-_TAIL:]}"
+                f"{printed.strip()[-TAIL:]}"
             )
         return read_answer(answer)
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """How one cocotb test ended.
-
-    Attributes:
-        name: Its name.
-        outcome: ``passed``, ``failed`` or ``skipped``.
-        seconds: How long it took.
-        message: What went wrong; empty if nothing did.
-    """
-
-    __test__ = False  # not a test of pytest's, whatever its name
-
-    name: str
-    outcome: Literal["passed", "failed", "skipped"]
-    seconds: float
-    message: str
-
-
-def run_tests(
-    design: Design,
-    spec: Specification,
-    *,
-    serial: bool = False,
-    simulator: Simulator,
-    build_dir: Path,
-    vectors: int = 300,
-    seed: int = 0,
-    trace: Path | None = None,
-    tests: Sequence[str] = (),
-) -> list[TestResult]:
-    """Run the tests of `cocotb_tests` on a design.
-
-    Args:
-        design: The design, with valid/ready streams under blockdot's own names.
-        spec: What it should compute.
-        serial: Whether it is a quantizer that takes a number a cycle.
-        simulator: ``verilator`` or ``icarus``.
-        build_dir: Where built simulators are kept.
-        vectors: Vectors of the random tests, at least 8.
-        seed: Seed of all that is random; not negative.
-        trace: A waveform file to write, or None.
-        tests: Names of the tests; all of them where it is empty.
-
-    Returns:
-        How each test ended.
-
-    Raises:
-        ValueError: If a number is outside its domain.
-        ToolError: If a tool is missing or too old.
-        EngineError: If the simulator fails, or takes far too long.
-    """
-    for name, value, least in (("vectors", vectors, 8), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
-    external_tools.require_tools(*NEEDS[simulator])
-    build_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=build_dir, prefix=".tests-") as folder:
-        results = Path(folder).resolve() / "results.xml"
-        settings = {"spec": spec.name, "serial": serial, "vectors": vectors, "seed": seed}
-        printed = simulate(
-            design,
-            "blockdot.verify.cocotb_tests",
-            {SETTINGS_VARIABLE: json.dumps(settings), RESULTS_VARIABLE: str(results)},
-            simulator=simulator,
-            build_dir=build_dir,
-            seconds=_RUN_SECONDS + 10 * _RUN_SECONDS_PER_VECTOR * vectors,
-            trace=trace,
-            tests=tests,
-        )
-        if not results.is_file():
-            raise EngineError(
-                f"{simulator} must run the tests of {design.top} to their end, not stop before: "
-                f"{printed.strip()[-_TAIL:]}"
-            )
-        return [_result(case) for case in ElementTree.parse(results).iter("testcase")]
-
-
-def _result(case: ElementTree.Element) -> TestResult:
-    failure = case.find("failure") if case.find("failure") is not None else case.find("error")
-    outcome = "failed" if failure is not None else "skipped" if case.find("skipped") is not None else "passed"
-    # The assertion's own words, from the last line of its traceback.
-    lines = ((failure.text or failure.get("message", "")) if failure is not None else "").strip().splitlines()
-    message = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "")
-    return TestResult(
-        case.get("name", ""),
-        outcome,
-        float(case.get("time", 0)),
-        message.strip(),
-    )

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from blockdot.sim.engines import cocotb_engine
-from blockdot.sim.engines.cocotb_engine import TestResult
+from blockdot.sim.engines import cocotb_test_run
+from blockdot.sim.engines.cocotb_test_run import TestResult
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def ended(monkeypatch):
             asked.append(options)
             return results
 
-        monkeypatch.setattr(cocotb_engine, "run_tests", run)
+        monkeypatch.setattr(cocotb_test_run, "run_tests", run)
         return asked
 
     return end

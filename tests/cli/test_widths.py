@@ -20,8 +20,8 @@ from blockdot.lab.reports.cost_report import CostReport
 from blockdot.lab.statistics import Estimate, Summary, relative
 from blockdot.lab.unit_choices import UnitChoices
 from blockdot.sim import Response, Stimulus
-from blockdot.sim.engines import cocotb_engine
-from blockdot.sim.engines.cocotb_engine import TestResult
+from blockdot.sim.engines import cocotb_test_run
+from blockdot.sim.engines.cocotb_test_run import TestResult
 from blockdot.synth.ice40_placement import LOGIC_CELLS
 from blockdot.synth.metric import FMAX, Metric
 from blockdot.synth.neutral_library import neutral
@@ -152,7 +152,7 @@ def files(tmp_path, rng, monkeypatch):
         TestResult("test_resets_in_mid_stream", "failed", 12.34, "AssertionError: result 17 is 0x7fc00000"),
         TestResult("test_corners", "passed", 0.1, ""),
     ]
-    monkeypatch.setattr(cocotb_engine, "run_tests", lambda *_, **__: results)
+    monkeypatch.setattr(cocotb_test_run, "run_tests", lambda *_, **__: results)
     claim = "every product of two e2m1 codes, as an integer in units of a quarter"
     proven = [
         Proof("multiply", claim, "SAT, 8 bits", "proven", True, "", 1234.5),

@@ -7,8 +7,9 @@ import pytest
 from blockdot.hw import DotUnit
 from blockdot.hw.configurations import parse_configuration
 from blockdot.model import DotSpec
-from blockdot.sim.engines.cocotb_engine import Design, run_tests, simulate
+from blockdot.sim.engines.cocotb_engine import Design, simulate
 from blockdot.sim.engines.cocotb_process import RESULTS_VARIABLE
+from blockdot.sim.engines.cocotb_test_run import run_tests
 from blockdot.sim.engines.run import problem
 
 pytest.importorskip("cocotb")
