@@ -1,5 +1,7 @@
 """Products of block-scaled matrices, with the bits of a specification."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,7 +10,7 @@ from .matrix_products import MatmulOperand, Tiling, product_of
 from .spec import DotSpec
 from .tensor import BlockTensor
 
-__all__ = ["check_c", "check_operands", "matmul", "scaled"]
+__all__ = ["check_c", "check_operands", "matmul", "scaled", "tensor_factor"]
 
 
 def _check_operand(spec: DotSpec, tensor: object, index: int) -> None:
@@ -40,7 +42,8 @@ def matmul(
 
     Every element of the result is `spec.compute` on the blocks of one row of A and one of B, in groups of
     `spec.blocks` in ascending k. Then the tensor scales apply: unless both are 1, the result is multiplied,
-    in binary32, by their product in binary32.
+    in binary32, by their product in binary32. A specification with a `tensor_scale` has units that do that
+    themselves, where g is that product: the bits are the same with it and without.
 
     Args:
         spec: What a dot product computes; ``none`` takes matrices of one group only.
@@ -61,6 +64,7 @@ def matmul(
     """
     check_operands(spec, A, B)
     start = check_c(spec, A, B, C)
+    spec = replace(spec, tensor_scale=False)
     unit_size = spec.unit_size if spec.accumulate == "aligned" and spec.term_size != 1 else spec.block_size
     sums = product_of(spec, MatmulOperand(A, unit_size), MatmulOperand(B, unit_size), tiling).run(start)
     return scaled(spec.rounded_at_end(sums), A, B)
@@ -113,5 +117,11 @@ def scaled(result: npt.NDArray[np.float32], A: BlockTensor, B: BlockTensor) -> n
     if A.tensor_scale == 1 and B.tensor_scale == 1:
         return result
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        result *= np.float32(A.tensor_scale) * np.float32(B.tensor_scale)
+        result *= tensor_factor(A, B)
     return canonical(result)
+
+
+def tensor_factor(A: BlockTensor, B: BlockTensor) -> np.float32:
+    """Return the product of two tensor scales, rounded to binary32: zero and infinite ones are possible."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.float32(A.tensor_scale) * np.float32(B.tensor_scale)

@@ -34,7 +34,7 @@ _NAME: Final = re.compile(
     r"(?P<element>[a-z0-9]+)_(?P<scale>[a-z0-9_]+)"
     r"_n(?P<block_size>\d+)(?:_b(?P<blocks>\d+))?_(?P<accumulate>[a-z0-9]+)(?:_g(?P<guard>\d+))?"
     r"(?:_f(?P<fraction>\d+))?(?:_t(?P<term_size>\d+))?(?:_z(?P<zero_exponent>\d+))?"
-    rf"(?:_(?P<result>{'|'.join(RESULTS)}))?(?P<takes_c>_c)?"
+    rf"(?:_(?P<result>{'|'.join(RESULTS)}))?(?P<takes_c>_c)?(?P<tensor_scale>_tensor)?"
 )
 
 
@@ -77,6 +77,11 @@ class DotSpec:
             to these, once.
         takes_c: Whether a sum starts at a number C of its own instead of at zero: the C of the matrix
             instructions, whose result is A times B plus C. Not for ``none``, which has no sums.
+        tensor_scale: Whether each result is multiplied by a number g, the second level of scales: that of
+            two NVFP4 tensors, or one for each slice of K, where a sum is a slice. A result of binary32, as it
+            is without that, times g is rounded once more, to nearest even: what `matmul` does with the tensor
+            scales of `BlockTensor`. Not where `result` is another, nor where a sum starts at C, which would
+            be multiplied as well.
 
     Raises:
         TypeError: If a parameter is of the wrong kind.
@@ -94,6 +99,7 @@ class DotSpec:
     zero_exponent: int
     result: str
     takes_c: bool
+    tensor_scale: bool
 
     def __init__(
         self,
@@ -109,6 +115,7 @@ class DotSpec:
         zero_exponent: int = ZERO_EXPONENT,
         result: str = "binary32",
         takes_c: bool = False,
+        tensor_scale: bool = False,
     ) -> None:
         for name, value in (("element", element), ("scale", scale)):
             pair = _pair(value, name)
@@ -128,6 +135,7 @@ class DotSpec:
         object.__setattr__(self, "accumulate", accumulate)
         object.__setattr__(self, "result", result)
         object.__setattr__(self, "takes_c", require_bool("takes_c", takes_c))
+        object.__setattr__(self, "tensor_scale", require_bool("tensor_scale", tensor_scale))
         if self.block_size not in (2, 4, 8, 16, 32, 64, 128):
             raise ValueError(f"block_size must be a power of two from 2 to 128, not {self.block_size}")
         if self.blocks not in (1, 2, 4, 8):
@@ -157,6 +165,16 @@ class DotSpec:
             object.__setattr__(self, "term_size", UNIT)
             object.__setattr__(self, "zero_exponent", ZERO_EXPONENT)
         self._check_terms()
+        self._check_tensor_scale()
+
+    def _check_tensor_scale(self) -> None:
+        """Check what does not go together with a tensor scale."""
+        if not self.tensor_scale:
+            return
+        if self.takes_c:
+            raise ValueError("tensor_scale must be False where takes_c is True, not True")
+        if self.result != "binary32":
+            raise ValueError(f"tensor_scale must be False for result={self.result!r}, not True")
 
     def _check_terms(self) -> None:
         """Check what ``aligned`` alone has, and what goes with it alone."""
@@ -191,7 +209,8 @@ class DotSpec:
         ``AxB`` where the formats of a and b differ; ``_b4`` after the block size where `blocks` is not
         1; ``_g20`` at the end where `accumulate` is ``exact`` and `guard` is not 16; where it is
         ``aligned``, what is not as by default: ``_f30``, ``_t1`` for a `term_size` of 1 and ``_z133`` for a
-        `zero_exponent` of -133; then `result` where it is not ``binary32``, and ``_c`` where sums start at C.
+        `zero_exponent` of -133; then `result` where it is not ``binary32``, ``_c`` where sums start at C, and
+        ``_tensor`` where there is a tensor scale.
         """
         element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
         scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
@@ -201,8 +220,9 @@ class DotSpec:
         terms = f"_t{self.term_size}" if self.term_size != UNIT else ""
         terms += f"_z{-self.zero_exponent}" if self.zero_exponent != ZERO_EXPONENT else ""
         terms += f"_{self.result}" if self.result != "binary32" else ""
-        c = "_c" if self.takes_c else ""
-        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}{terms}{c}"
+        terms += "_c" if self.takes_c else ""
+        terms += "_tensor" if self.tensor_scale else ""
+        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}{terms}"
 
     def __str__(self) -> str:
         return self.name
@@ -234,6 +254,7 @@ class DotSpec:
             zero_exponent=-int(part["zero_exponent"] or -ZERO_EXPONENT),
             result=part["result"] or "binary32",
             takes_c=part["takes_c"] is not None,
+            tensor_scale=part["tensor_scale"] is not None,
         )
 
     @classmethod
@@ -368,6 +389,7 @@ class DotSpec:
         a_scale: npt.ArrayLike | None = None,
         b_scale: npt.ArrayLike | None = None,
         c: npt.ArrayLike | None = None,
+        g: npt.ArrayLike | None = None,
     ) -> npt.NDArray[np.float32]:
         """Compute what the unit computes, bit for bit.
 
@@ -378,6 +400,8 @@ class DotSpec:
             b_scale: Likewise.
             c: What each sum starts at, shape (...): float32, of which `c_format` has every number. None
                 unless `takes_c`.
+            g: What each result is multiplied by, shaped as the results: any float32. None unless there is a
+                `tensor_scale`.
 
         Returns:
             binary32 results: shape (..., groups) for ``none``, else (...): groups are accumulated in
@@ -385,10 +409,10 @@ class DotSpec:
             binary32 numbers that these formats have.
 
         Raises:
-            TypeError: If codes are not integers, or `c` is not float32.
+            TypeError: If codes are not integers, or `c` or `g` is not float32.
             ValueError: If shapes do not fit, a code has a bit above its format, `c` is given without
-                `takes_c`, or is missing, there is no group to accumulate, or there are more blocks than
-                ``exact`` has guard bits for.
+                `takes_c`, or is missing, or `g` without `tensor_scale`, there is no group to accumulate, or
+                there are more blocks than ``exact`` has guard bits for.
         """
         codes = [
             fmt.check(array, name)
@@ -414,6 +438,7 @@ class DotSpec:
         if self.accumulates:
             self.check_groups(groups)
         starts = self.check_c(c, tuple(lead))
+        factors = self.check_g(g, tuple(lead) if self.accumulates else (*lead, groups))
         rows = int(np.prod(lead, dtype=np.int64))
         flat = [array.reshape(rows, groups, *array.shape[len(lead) + 1 :]) for array in codes]
         if not self.accumulates:
@@ -424,7 +449,7 @@ class DotSpec:
                 or [np.empty((1, 0), np.float32)],
                 axis=1,
             )
-            return results.reshape(*lead, groups)
+            return self.multiplied(results.reshape(*lead, groups), factors)
         step = max(1, CHUNK // max(1, groups * self.blocks * self.block_size))
         results = np.empty(rows, np.float32)
         for start in range(0, rows, step):
@@ -435,7 +460,7 @@ class DotSpec:
             for chunk in self._group_chunks(part):
                 accumulator.add(*chunk)
             results[start : start + step] = accumulator.result()
-        return self.rounded_at_end(results.reshape(lead))
+        return self.multiplied(self.rounded_at_end(results.reshape(lead)), factors)
 
     def rounded_at_end(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return what results are made of sums: these, or what they are rounded to at their end."""
@@ -443,18 +468,29 @@ class DotSpec:
             return sums
         return canonical(self.result_format.rounded(sums.astype(np.float64)))
 
+    def multiplied(
+        self, results: npt.NDArray[np.float32], g: npt.NDArray[np.float32] | None
+    ) -> npt.NDArray[np.float32]:
+        """Return results times what `check_g` gives: rounded to binary32, ties to even, subnormals kept."""
+        if g is None:
+            return results
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return canonical(np.multiply(results, g, dtype=np.float32))
+
     def result_bits(self, *codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint32]:
         """Compute what the unit computes, as the bits that it gives.
 
         Args:
             codes: Those of `compute`; of scales that there are none of, anything. Behind them the bits of C,
-                where sums start at that.
+                where sums start at that, or those of g, where results are multiplied by that.
 
         Returns:
             As of `compute`.
         """
-        c = self.c_format.decode(codes[4].astype(np.uint32)) if self.takes_c else None
-        return self.result_format.encode(self.compute(*codes[: 4 if self.has_scales else 2], c=c))
+        more = codes[4].astype(np.uint32) if self.takes_c or self.tensor_scale else None
+        c = None if more is None or self.tensor_scale else self.c_format.decode(more)
+        g = None if more is None or self.takes_c else more.view(np.float32)
+        return self.result_format.encode(self.compute(*codes[: 4 if self.has_scales else 2], c=c, g=g))
 
     def check_c(
         self, c: npt.ArrayLike | None, shape: tuple[int, ...], name: str = "c"
@@ -482,6 +518,24 @@ class DotSpec:
                 f"not {float(starts[~same].flat[0])!r}"
             )
         return canonical(starts.copy())
+
+    def check_g(self, g: npt.ArrayLike | None, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
+        """Return what results of that shape are multiplied by, None for nothing.
+
+        Raises:
+            TypeError: As `compute` does.
+            ValueError: As `compute` does.
+        """
+        if self.tensor_scale != (g is not None):
+            raise ValueError(f"g must {'' if self.tensor_scale else 'not '}be given for {self.name}")
+        if g is None:
+            return None
+        factors = np.asarray(g)
+        if factors.dtype != np.float32:
+            raise TypeError(f"g must be float32, not {factors.dtype}")
+        if factors.shape != shape:
+            raise ValueError(f"g must be shaped {shape} for {self.name}, not {factors.shape}")
+        return factors
 
     def _scale_codes(self, name: str, codes: npt.ArrayLike | None, a: npt.ArrayLike) -> npt.ArrayLike:
         """Return the codes of scales: those that are given, or those that stand for none."""
