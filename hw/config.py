@@ -309,6 +309,8 @@ class UnitConfig(PipelineConfig[DotSpec]):
         for name, value in zip(("rows", "columns"), sides, strict=True):
             if not 1 <= value <= _MOST_ROWS:
                 raise ValueError(f"{name} must be from 1 to {_MOST_ROWS}, not {value}")
+        if self.spec.tensor_scale:
+            raise ValueError(f"tile must be None for {self.spec.name}, whose results a unit multiplies")
         object.__setattr__(self, "tile", sides)
 
     @property

@@ -8,6 +8,7 @@ from .config import Optimise, UnitConfig
 from .leaves.round import NumberRange
 from .steps.form import DatapathForm
 from .steps.records import Step
+from .steps.tensor_scale import tensor_scaled
 
 __all__ = ["Datapath", "make_datapath"]
 
@@ -16,7 +17,7 @@ class Datapath:
     """The steps from a group's codes to a binary32 result: those that its accumulation says.
 
     The first step takes `Codes`, the last one gives a `Result`. A step that accumulates takes an
-    `Accumulating`.
+    `Accumulating`, one that multiplies results a `Scaling`.
 
     Args:
         spec: What to compute.
@@ -50,7 +51,7 @@ class Datapath:
             whole=whole,
             segment=segment,
         )
-        plan = ACCUMULATORS[spec.accumulate].plan(form)
+        plan = tensor_scaled(form, ACCUMULATORS[spec.accumulate].plan(form))
         self.spec = spec
         self.steps: list[Step[Any, Any]] = list(plan.steps)
         self.widths: dict[str, int] = dict(plan.widths)

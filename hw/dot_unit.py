@@ -8,7 +8,8 @@ from ..model import DotSpec
 from .config import Flow, Optimise, UnitConfig
 from .datapath import make_datapath
 from .pipeline import PipelineControl, build_data
-from .steps.records import Codes
+from .steps.records import Codes, Factor
+from .steps.tensor_scale import read_factor
 from .stream_unit import Port, StreamUnit, vector_meaning
 
 __all__ = ["DotUnit"]
@@ -30,7 +31,8 @@ class DotUnit(StreamUnit):
     Where the specification accumulates, a sum starts at an input with `i_first` and ends at the one with
     `i_last`. An input before the first `i_first` after reset adds to an undefined sum. A new sum may
     start in the cycle after `i_last`. Where the specification takes C, a sum starts at `i_c`, which counts
-    with `i_first` alone.
+    with `i_first` alone. Where it has a tensor scale, a result is multiplied by `i_g`, which counts with
+    `i_last` alone; where nothing is accumulated, with every input.
 
     Args:
         spec: What to compute.
@@ -57,6 +59,7 @@ class DotUnit(StreamUnit):
     i_a_scale: Signal
     i_b_scale: Signal
     i_c: Signal
+    i_g: Signal
     o_result: Signal
 
     def __init__(
@@ -101,12 +104,18 @@ class DotUnit(StreamUnit):
         if spec.takes_c:
             form = spec.c_format
             ports.append(Port("i_c", form.bits, "in", f"what a sum that starts here starts at, {form.name}"))
+        if spec.tensor_scale:
+            ports.append(Port("i_g", 32, "in", "what the result is multiplied by, binary32"))
         return tuple(ports)
 
     @property
     def c_input(self) -> Value | None:
         """See `StreamUnit`."""
         return self.i_c if self.spec.takes_c else None
+
+    def build_factor(self, m: Module, platform: object) -> Factor | None:
+        """See `StreamUnit`."""
+        return read_factor(m, platform, self.i_g) if self.spec.tensor_scale else None
 
     @property
     def result_ports(self) -> tuple[Port, ...]:
@@ -123,4 +132,5 @@ class DotUnit(StreamUnit):
         """Build the datapath and return the result."""
         scales = (self.i_a_scale, self.i_b_scale) if self.spec.has_scales else (None, None)
         codes = Codes(self.i_a, self.i_b, *scales)
-        return build_data(m, platform, self.datapath.steps, self._cuts, codes, control).result
+        g = self.build_factor(m, platform) if control is None else control.g
+        return build_data(m, platform, self.datapath.steps, self._cuts, codes, control, g).result

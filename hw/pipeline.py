@@ -3,12 +3,12 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
 from .config import Optimise
-from .steps.records import Accumulating, Record, Step
+from .steps.records import Accumulating, Factor, Record, Result, Scaling, Step
 
 __all__ = ["PipelineControl", "build_control", "build_data", "build_output", "place_registers", "run_length"]
 
@@ -18,6 +18,8 @@ def run_length(steps: Sequence[Step[Any, Any]]) -> float:
     along = sum(step.depth.alone - (step.depth.hidden if k else 0) for k, step in enumerate(steps))
     return max([along, *(step.depth.beside for step in steps)])
 
+
+_Live = TypeVar("_Live", bound=Record)
 
 # The share of a unit's area that is its registers: a quarter, give or take, from 2 to 5 stages.
 _SHARE: Final = 1 / 4
@@ -57,7 +59,7 @@ def place_registers(
     given = {i for i, step in enumerate(steps) if step.accumulates}
     if last_cut and stages:
         given.add(len(steps) - 1)
-    # There are no more than ten steps, and so no more than 252 ways.
+    # There are no more than 14 steps, and so no more than 3432 ways.
     return frozenset(
         min(
             (cuts for cuts in itertools.combinations(range(len(steps)), stages) if given.issubset(cuts)),
@@ -76,6 +78,7 @@ class PipelineControl:
         enable: It is an input, and moves; likewise.
         valid: A result is at the end.
         c: What a sum starts at, where it starts at the accumulator; None where that is zero.
+        g: What a result is multiplied by, where it is; None where it is not.
     """
 
     move: Value
@@ -83,6 +86,7 @@ class PipelineControl:
     enable: Value
     valid: Value
     c: Value | None = None
+    g: Factor | None = None
 
 
 def build_control(
@@ -95,6 +99,7 @@ def build_control(
     first: Value | None = None,
     last: Value | None = None,
     c: Value | None = None,
+    g: Factor | None = None,
 ) -> PipelineControl:
     """Build the valid bits of a pipeline, and what goes with them.
 
@@ -107,7 +112,9 @@ def build_control(
         first: The input starts a sum; where a step accumulates.
         last: It ends one; likewise.
         c: What that starts at; None where it is zero.
+        g: What the result of an input is multiplied by; None where it is not.
     """
+    multiplied_at = next((i for i, step in enumerate(steps) if step.multiplies), None)
     at_accumulator, enable = Const(0), Const(0)
     c_at_accumulator: Value | None = None
     for stage, i in enumerate(sorted(cuts)):
@@ -129,7 +136,10 @@ def build_control(
                 held = Signal(len(c), name=f"c_{stage}", reset_less=True)
                 m.d.sync += held.eq(c)
                 c = held
-    return PipelineControl(move, at_accumulator, enable, valid, c_at_accumulator)
+        if g is not None and multiplied_at is not None and i < multiplied_at:
+            # The accumulator's result is there behind its register, and so is what it is multiplied by.
+            g = _registers(m, g, move, stage)
+    return PipelineControl(move, at_accumulator, enable, valid, c_at_accumulator, g)
 
 
 def build_data(
@@ -139,6 +149,7 @@ def build_data(
     cuts: frozenset[int],
     inputs: Record,
     control: PipelineControl | None,
+    g: Factor | None = None,
 ) -> Any:
     """Build the steps, with registers behind those that are cut.
 
@@ -149,6 +160,7 @@ def build_data(
         cuts: What `place_registers` chose.
         inputs: What the first step takes.
         control: What moves the data; None where nothing is cut.
+        g: What a result is multiplied by, where it is; None where it is not.
 
     Returns:
         The record that the last step gives.
@@ -160,6 +172,10 @@ def build_data(
             live = step.build(m, platform, Accumulating(live, control.first, control.enable, control.c))
             stage += 1
             continue
+        if step.multiplies:
+            assert g is not None
+            assert isinstance(live, Result)  # the step before gives it
+            live = Scaling(live, g)
         live = step.build(m, platform, live)
         if control is not None and i in cuts:
             live = _registers(m, live, control.move, stage)
@@ -167,7 +183,7 @@ def build_data(
     return live
 
 
-def _registers(m: Module, live: Record, move: Value, stage: int) -> Record:
+def _registers(m: Module, live: _Live, move: Value, stage: int) -> _Live:
     def register(name: str, value: Value) -> Value:
         shape = signed(len(value)) if value.shape().signed else len(value)
         # Data needs no reset: a register counts only where its valid bit is set.

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import Flow, Optimise, PipelineConfig
 from .pipeline import PipelineControl, build_control, build_output, place_registers
-from .steps.records import Step
+from .steps.records import Factor, Step
 
 __all__ = ["Port", "StreamDatapath", "StreamUnit", "vector_meaning"]
 
@@ -122,6 +122,7 @@ class StreamUnit(wiring.Component):
             first=self.i_first if accumulates else None,
             last=self.i_last if accumulates else None,
             c=self.c_input,
+            g=self.build_factor(m, platform),
         )
         return control.valid, self.build(m, platform, control)
 
@@ -165,6 +166,11 @@ class StreamUnit(wiring.Component):
     @property
     def c_input(self) -> Value | None:
         """What a sum that starts here starts at; None where that is zero."""
+        return None
+
+    def build_factor(self, m: Module, platform: object) -> Factor | None:
+        """Return what the result of an input is multiplied by; None where it is not."""
+        del m, platform
         return None
 
     @property

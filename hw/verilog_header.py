@@ -108,6 +108,8 @@ def _dot_facts(spec: DotSpec) -> _Facts:
     more += f"; a zero reads exponent {spec.zero_exponent}" if spec.zero_exponent != ZERO_EXPONENT else ""
     more += f"; a sum starts at C, {spec.c_format.name}" if spec.takes_c else ""
     yield "accumulation", f"{spec.accumulate}, {accumulation.meaning}{more}"
+    if spec.tensor_scale:
+        yield "tensor scale", "a binary32 number, by which each result is multiplied, rounded once more"
     result = spec.result_format
     # Of binary32 the accumulation says how it is rounded.
     meaning = result.name if spec.result == result.name == "binary32" else result.meaning
@@ -199,9 +201,11 @@ def _protocol(unit: StreamUnit) -> Iterator[str]:
             yield "A result is there while o_valid is high, and goes with the next cycle with en high."
     if unit.accumulates:
         start = "" if unit.c_input is None else "It starts at i_c, which counts with i_first alone. "
+        scaled = isinstance(unit.spec, DotSpec) and unit.spec.tensor_scale
+        end = "Its result is multiplied by i_g, which counts with i_last alone. " if scaled else ""
         yield (
             "A sum starts at an input with i_first and ends at one with i_last, which may be the same. "
-            f"{start}What comes before the first i_first is undefined. rst clears the valid bits alone."
+            f"{start}{end}What comes before the first i_first is undefined. rst clears the valid bits alone."
         )
     elif isinstance(unit, SerialQuantizerUnit):
         yield "rst is sampled by clk, and clears the valid bits and how many numbers of a block are there."

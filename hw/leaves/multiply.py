@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ __all__ = [
     "LeadingZeros",
     "Magnitude",
     "MagnitudeTerm",
+    "PartialProducts",
     "Product",
     "SavedProduct",
     "SignedTerm",
@@ -122,6 +123,83 @@ class Product(wiring.Component):
             columns.put_all(i, [bit & other for other in self.a])
         m.d.comb += self.product.eq(columns.total(m, self.adder))
         return m
+
+
+class PartialProducts(wiring.Component):
+    """Multiply two unsigned numbers, giving two numbers.
+
+    The smaller form takes two bits of b at a time, as a digit from -2 to 2 (MacSorley, 1961): half the rows,
+    each of a bit more gates. At 24 by 24 bits it is a sixth smaller and slower by a third. A row with a
+    gate for each pair of bits is the faster form, and by recipes for delay no larger.
+
+    Combinational.
+
+    Args:
+        a_bits: Width of a.
+        b_bits: Width of b.
+        balanced: Prefer few levels to few gates.
+        order: Seed of the order in which bits enter the tree; changes no product.
+
+    Members:
+        a, b: The numbers.
+        save, carry: Two numbers whose sum is the product, ``a_bits + b_bits`` wide, taken modulo that.
+    """
+
+    a: Signal
+    b: Signal
+    save: Signal
+    carry: Signal
+
+    def __init__(self, *, a_bits: int, b_bits: int, balanced: bool, order: int = 0) -> None:
+        self.balanced = balanced
+        self.order = order
+        super().__init__(
+            {
+                "a": In(a_bits),
+                "b": In(b_bits),
+                "save": Out(a_bits + b_bits),
+                "carry": Out(a_bits + b_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        columns = Columns(len(self.save), order=self.order, balanced=self.balanced)
+        if self.balanced:
+            for i, bit in enumerate(self.b):
+                columns.put_all(i, [bit & other for other in self.a])
+        else:
+            for i in range(0, len(self.b) + 1, 2):
+                self._put_digit(m, columns, i)
+        save, carry = columns.carry_save(m)
+        m.d.comb += [self.save.eq(save), self.carry.eq(carry)]
+        return m
+
+    def _put_digit(self, m: Module, columns: Columns, place: int) -> None:
+        """Put the product of a with the digit at two places of b, which the bit below them adds to."""
+        low, middle, high = (self.b[k] if 0 <= k < len(self.b) else None for k in range(place - 1, place + 2))
+        if middle is None:
+            # Behind an even width the bit below is all there is.
+            if low is not None:
+                columns.put_all(place, [low & bit for bit in self.a])
+            return
+        one = wire(m, middle if low is None else low ^ middle, f"one_{place}")
+        if high is None:
+            two = wire(m, Const(0) if low is None else low & middle, f"two_{place}")
+            columns.put_all(place, self._times(one, two))
+            return
+        two = wire(m, (high ^ middle) & ~one, f"two_{place}")
+        row = wire(m, Cat(*(bit ^ high for bit in self._times(one, two))), f"row_{place}")
+        columns.put_all(place, row)
+        # Inverted it lacks one, and what is above it: -s * 2**k is ~s * 2**k - 2**k.
+        columns.put(place, high)
+        columns.put(place + len(row), ~high)
+        columns.put_constant(-1 << (place + len(row)))
+
+    def _times(self, one: Value, two: Value) -> list[Value]:
+        """Return the bits of a, or of twice a, or of zero."""
+        doubled = [Const(0), *self.a]
+        return [(one & bit) | (two & below) for bit, below in zip([*self.a, Const(0)], doubled, strict=True)]
 
 
 class LeadingZeros(wiring.Component):

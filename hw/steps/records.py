@@ -15,6 +15,7 @@ __all__ = [
     "AbsoluteSums",
     "Accumulating",
     "Codes",
+    "Factor",
     "Magnitudes",
     "Normalised",
     "PairedMagnitudes",
@@ -26,6 +27,7 @@ __all__ = [
     "SavedSum",
     "SavedSums",
     "ScaleFactors",
+    "Scaling",
     "Special",
     "Step",
     "Terms",
@@ -108,9 +110,11 @@ class Step(ABC, Generic[Before, After]):
 
     Attributes:
         accumulates: It is a sum's loop, and ends in the accumulator; it takes an `Accumulating`.
+        multiplies: It is where results meet what they are multiplied by; it takes a `Scaling`.
     """
 
     accumulates: ClassVar[bool] = False
+    multiplies: ClassVar[bool] = False
 
     def __init__(self, name: str, depth: StepDelay, bits: int) -> None:
         self.name = name
@@ -359,3 +363,22 @@ class Accumulating(Record, Generic[Before]):
     first: Value
     enable: Value
     c: Value | None = None
+
+
+@dataclass(frozen=True)
+class Factor(Record):
+    """What results are multiplied by, in the parts that the multiplier takes; see `ReadFactor`."""
+
+    negative: Value = dataclasses.field(metadata={"wire": "g_negative"})
+    exponent: Value = dataclasses.field(metadata={"wire": "g_exponent"})
+    significand: Value = dataclasses.field(metadata={"wire": "g_significand"})
+    nan: Value = dataclasses.field(metadata={"wire": "g_nan"})
+    infinite: Value = dataclasses.field(metadata={"wire": "g_infinite"})
+
+
+@dataclass(frozen=True)
+class Scaling(Record):
+    """What the step that multiplies takes: a result, and its factor."""
+
+    unscaled: Result
+    g: Factor
