@@ -38,6 +38,9 @@ def random(
     C: about as large as the sum's first group, or what undoes that, any bits, zeros, subnormals, infinities
     and NaN. Where no sum starts it is any bits.
 
+    g: a power of two, near one, what makes results subnormal or overflow, any bits, zeros, subnormals,
+    infinities and NaN.
+
     Sums are 1 to `longest` groups long. One in 16 is given up without a result, and one in 16 asks for a
     result in its midst as well.
 
@@ -83,6 +86,7 @@ def random(
         first=first,
         last=last,
         c=_starts(spec, (a, b, a_scale, b_scale), first, rng) if spec.takes_c else None,
+        g=_factors(vectors, rng) if spec.tensor_scale else None,
         source=StimulusSource(kind="random", count=vectors, seed=seed, longest=longest, stalls=stalls),
         **(draw_patterns(rng) if stalls else {}),
     )
@@ -132,6 +136,7 @@ def bulk(spec: DotSpec, vectors: int, *, seed: int) -> Stimulus:
         first=np.concatenate([directed.first, first]),
         last=np.concatenate([directed.last, last]),
         c=None if directed.c is None else np.concatenate([directed.c, _any_bits(spec, rest, rng)]),
+        g=None if directed.g is None else np.concatenate([directed.g, _factors(rest, rng)]),
         offer=directed.offer,
         accept=directed.accept,
     )
@@ -317,6 +322,31 @@ def _starts(
     special = np.where(rng.random(len(rows)) < 0.5, 0, fraction) | sign | np.uint32(infinity)
     bits[rows] = np.choose(kind, [near, undone, bits[rows], small, special]).astype(np.uint32)
     return bits
+
+
+def _factors(count: int, rng: np.random.Generator) -> npt.NDArray[np.uint32]:
+    """Draw what results are multiplied by, as bits; see `random`."""
+    bits = rng.integers(0, 1 << 32, count, dtype=np.uint32)
+    sign, fraction = bits & np.uint32(1 << 31), bits & np.uint32((1 << 23) - 1)
+    kind = rng.choice(6, count, p=[0.35, 0.2, 0.2, 0.1, 0.1, 0.05])
+    field = np.choose(
+        kind,
+        [
+            bits >> np.uint32(23) & np.uint32(255),  # uniform over the codes
+            rng.integers(117, 138, count),  # near one
+            rng.integers(1, 40, count),  # most results are about as large as the least normal number
+            rng.integers(230, 255, count),  # most overflow
+            np.zeros(count, np.int64),
+            np.full(count, 255),
+        ],
+    ).astype(np.uint32)
+    # Few bits that are set, or clear, at the ends: powers of two, their neighbours, and ties.
+    low = np.uint32(1) << rng.integers(0, 23, count).astype(np.uint32)
+    ends = np.choose(
+        rng.integers(0, 4, count), [np.zeros_like(low), low, low - np.uint32(1), -low & 0x7FFFFF]
+    )
+    fraction = np.where(rng.random(count) < 0.5, fraction, ends.astype(np.uint32))
+    return (sign | field << np.uint32(23) | fraction).astype(np.uint32)
 
 
 def _plant(

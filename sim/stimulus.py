@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..base.argument_checks import require_codes
 from ..hw.config import require_hardware
 from ..model import DotSpec, Format
-from ..model.aligned_sum import ResultFormat
+from ..model.aligned_sum import RESULTS, ResultFormat
 from .unit_stimulus import Bools, Codes, StimulusSource, UnitStimulus, codes_text, draw_patterns, freeze, pack
 
 __all__ = [
@@ -43,6 +43,8 @@ class Stimulus(UnitStimulus):
         first: Which vectors start a sum, shape (vectors,); all of them where nothing is accumulated.
         last: Which vectors ask for a result, shape (vectors,); likewise.
         c: Where sums start at C: its bits, shape (vectors,); they count with `first` alone. Else None.
+        g: Where results are multiplied by a tensor scale: its bits, shape (vectors,); they count with `last`
+            alone. Else None.
         offer: In which cycles an input may be offered, shape (cycles,), repeated without end.
         accept: In which cycles a result is accepted, shape (cycles,), repeated without end.
         source: What gives the same vectors and patterns again, if anything does.
@@ -53,7 +55,7 @@ class Stimulus(UnitStimulus):
             is never true, or `first` and `last` are not all true where nothing is accumulated.
     """
 
-    PARTS: ClassVar[tuple[str, ...]] = ("a", "b", "a_scale", "b_scale", "first", "last", "c")
+    PARTS: ClassVar[tuple[str, ...]] = ("a", "b", "a_scale", "b_scale", "first", "last", "c", "g")
 
     spec: DotSpec
     a: Codes
@@ -63,6 +65,7 @@ class Stimulus(UnitStimulus):
     first: Bools
     last: Bools
     c: npt.NDArray[np.uint32] | None = None
+    g: npt.NDArray[np.uint32] | None = None
 
     def __post_init__(self) -> None:
         spec = self.spec
@@ -88,21 +91,25 @@ class Stimulus(UnitStimulus):
             if array.shape != shape:
                 raise ValueError(f"{name} must be shaped {shape} for {spec.name}, not {array.shape}")
             freeze(self, name, array)
-        self._check_c()
+        self._check_number("c", spec.c_format, given=spec.takes_c)
+        self._check_number("g", RESULTS["binary32"], given=spec.tensor_scale)
         self._check_patterns()
         if not spec.accumulates and not (self.first.all() and self.last.all()):
             raise ValueError(f"first and last must all be true for {spec.name}, not some false")
 
-    def _check_c(self) -> None:
-        spec = self.spec
-        if spec.takes_c != (self.c is not None):
-            raise ValueError(f"c must {'' if spec.takes_c else 'not '}be given for {spec.name}")
-        if self.c is None:
+    def _check_number(self, name: str, form: ResultFormat, *, given: bool) -> None:
+        """Check and freeze the bits of a number that comes with each vector, where one does."""
+        number = getattr(self, name)
+        if given != (number is not None):
+            raise ValueError(f"{name} must {'' if given else 'not '}be given for {self.spec.name}")
+        if number is None:
             return
-        bits = require_codes("c", self.c, spec.c_format.bits, f"the bits of {spec.c_format.name}")
+        bits = require_codes(name, number, form.bits, f"the bits of {form.name}")
         if bits.shape != (self.vectors,):
-            raise ValueError(f"c must be shaped {(self.vectors,)} for {spec.name}, not {bits.shape}")
-        freeze(self, "c", bits.astype(np.uint32))
+            raise ValueError(
+                f"{name} must be shaped {(self.vectors,)} for {self.spec.name}, not {bits.shape}"
+            )
+        freeze(self, name, bits.astype(np.uint32))
 
     @property
     def vectors(self) -> int:
@@ -114,7 +121,7 @@ class Stimulus(UnitStimulus):
         spec = self.spec
         codes = (self.a, self.b, self.a_scale, self.b_scale)
         if not spec.accumulates:
-            return spec.result_bits(*codes)
+            return spec.result_bits(*codes, *(() if self.g is None else (self.g,)))
         starts, ends = self.sums
         lengths = np.where(starts < 0, 0, ends - starts + 1)
         results = np.zeros(len(starts), np.uint32)
@@ -122,8 +129,9 @@ class Stimulus(UnitStimulus):
         for length in np.unique(lengths[lengths > 0]):
             rows = np.flatnonzero(lengths == length)
             groups = starts[rows, np.newaxis] + np.arange(length)
-            c = () if self.c is None else (self.c[starts[rows]],)
-            results[rows] = spec.result_bits(*(array[groups] for array in codes), *c)
+            more = () if self.c is None else (self.c[starts[rows]],)
+            more += () if self.g is None else (self.g[ends[rows]],)
+            results[rows] = spec.result_bits(*(array[groups] for array in codes), *more)
         return results
 
     def words(self) -> dict[str, npt.NDArray[np.uint32]]:
@@ -135,7 +143,8 @@ class Stimulus(UnitStimulus):
         """
         formats = self.spec.elements + self.spec.scales
         arrays = (self.a, self.b, self.a_scale, self.b_scale)
-        c = {} if self.c is None else {"i_c": pack(self.c[:, np.newaxis], self.spec.c_format.bits)}
+        numbers = (("i_c", self.c, self.spec.c_format.bits), ("i_g", self.g, 32))
+        more = {port: pack(bits[:, np.newaxis], width) for port, bits, width in numbers if bits is not None}
         codes = {
             name: pack(array.reshape(self.vectors, -1), fmt.bits)
             for name, array, fmt in zip(
@@ -143,7 +152,7 @@ class Stimulus(UnitStimulus):
             )
             if fmt.bits
         }
-        return codes | c
+        return codes | more
 
     def result_text(self, bits: int) -> str:
         """Return a result in hex and as a number, shortest that reads back the same."""
@@ -156,6 +165,8 @@ class Stimulus(UnitStimulus):
         lines = []
         if self.c is not None and self.first[vector]:
             lines.append(f"  vector {vector}: c {_number_text(self.spec.c_format, int(self.c[vector]))}")
+        if self.g is not None and self.last[vector]:
+            lines.append(f"  vector {vector}: g {_number_text(RESULTS['binary32'], int(self.g[vector]))}")
         for block in range(self.spec.blocks):
             at = f"vector {vector}" + (f" block {block}" if self.spec.blocks > 1 else "")
             place = (vector, block)
@@ -180,6 +191,7 @@ def from_blocks(
     a_scale: npt.ArrayLike,
     b_scale: npt.ArrayLike,
     c: npt.ArrayLike | None = None,
+    g: npt.ArrayLike | None = None,
     *,
     stalls: int | None = None,
     tensors: tuple[str, ...] = (),
@@ -196,6 +208,8 @@ def from_blocks(
         b_scale: Scale codes of the same shape.
         c: What each sum starts at, as for `DotSpec.compute`: float32, shape (...). Where sums start at C and
             it is None, at zero.
+        g: What each result is multiplied by, as for `DotSpec.compute`: float32, shaped as the results. Where
+            there is a tensor scale and it is None, by 1.
         stalls: Seed of gaps between inputs and of back-pressure; None for neither.
         tensors: Where the codes were read: a's tensor, or a's and b's; empty if they came from no file.
 
@@ -203,9 +217,9 @@ def from_blocks(
         The stimulus.
 
     Raises:
-        TypeError: If codes are not integers, or `c` is not float32.
-        ValueError: If shapes do not fit the specification or each other, there is no group, or `c` is given
-            to a specification that takes none.
+        TypeError: If codes are not integers, or `c` or `g` is not float32.
+        ValueError: If shapes do not fit the specification or each other, there is no group, or `c` or `g` is
+            given to a specification that takes none.
     """
     arrays = [np.asarray(array) for array in (a, b, a_scale, b_scale)]
     shape = arrays[0].shape
@@ -220,6 +234,8 @@ def from_blocks(
             raise ValueError(f"{name} must be shaped {wanted} to fit a, not {array.shape}")
     groups = shape[-3]
     starts = spec.check_c(np.zeros(shape[:-3], np.float32) if c is None and spec.takes_c else c, shape[:-3])
+    results = shape[:-3] if spec.accumulates else shape[:-2]
+    factors = spec.check_g(np.ones(results, np.float32) if g is None and spec.tensor_scale else g, results)
     flat = [array.reshape(-1, *array.shape[len(shape) - 2 :]) for array in arrays]
     group = np.arange(len(flat[0])) % max(groups, 1)
     patterns = {} if stalls is None else draw_patterns(np.random.default_rng(stalls))
@@ -232,6 +248,10 @@ def from_blocks(
         first=(group == 0) | (not spec.accumulates),
         last=(group == groups - 1) | (not spec.accumulates),
         c=None if starts is None else np.repeat(spec.c_format.encode(starts.reshape(-1)), groups),
+        # Each input of a sum has the factor of its result; it counts with the last one.
+        g=None
+        if factors is None
+        else np.repeat(factors.reshape(-1).view(np.uint32), groups if spec.accumulates else 1),
         source=StimulusSource(kind="tensor", seed=stalls, stalls=stalls is not None, tensors=tensors)
         if tensors
         else None,

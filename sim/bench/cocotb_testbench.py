@@ -54,7 +54,7 @@ class Ports:
         i_c: What a sum starts at, where the specification takes it.
         i_x: Of a quantizer, the numbers, number k at bits [wk+w-1 : wk]; of a serial one the next number.
         i_random: Of a quantizer, the random bits of each, where it takes them.
-        i_g: Of a quantizer, the tensor scale, binary32, likewise.
+        i_g: The tensor scale, binary32: of a quantizer, or of a dot product, where the specification has one.
         i_codes: Of a dequantizer, the elements' codes.
         i_scale: Of a dequantizer, the scale's code.
         o_valid: A result is offered.

@@ -109,8 +109,8 @@ class Scoreboard(ABC):
 class SumScoreboard(Scoreboard):
     """What a dot-product unit must give.
 
-    An input is codes of a and b, shape (blocks, N), and of their scales, shape (blocks,); and the bits of C,
-    shape (), where the specification takes it.
+    An input is codes of a and b, shape (blocks, N), and of their scales, shape (blocks,); and the bits of C
+    or of g, shape (), where the specification takes one.
 
     Args:
         spec: What the unit computes.
@@ -126,6 +126,8 @@ class SumScoreboard(Scoreboard):
         ]
         if spec.takes_c:
             ports.append(CodePort("i_c", 32, (), np.uint32))
+        if spec.tensor_scale:
+            ports.append(CodePort("i_g", 32, (), np.uint32))
         super().__init__(tuple(ports), ("o_result",), sums=spec.accumulates)
         self._spec = spec
         self._sum: list[tuple[Codes, ...]] | None = None
@@ -146,8 +148,11 @@ class SumScoreboard(Scoreboard):
 
     def _bits(self, groups: list[tuple[Codes, ...]]) -> int:
         codes = [np.stack(part) for part in zip(*groups, strict=True)]
-        # Of what sums start at, only that of their first input counts.
-        result = self._spec.result_bits(*codes[:4], *(part[0] for part in codes[4:]))
+        # Of what sums start at, only that of their first input counts; of what results are multiplied by,
+        # only that of their last one. Without sums, each group has one.
+        counts = np.s_[-1] if self._spec.accumulates else np.s_[:]
+        counts = np.s_[0] if self._spec.takes_c else counts
+        result = self._spec.result_bits(*codes[:4], *(part[counts] for part in codes[4:]))
         return int(result.reshape(-1)[-1])
 
 

@@ -35,6 +35,17 @@ def test_a_scoreboard_starts_sums_at_the_c_of_their_first_input():
     assert board.compared == 1
 
 
+def test_a_scoreboard_multiplies_a_sum_by_the_g_of_its_last_input():
+    board = SumScoreboard(DotSpec(scale="ue4m3", block_size=2, accumulate="fp32", tensor_scale=True))
+    for first, g in ((True, 0x7FC00000), (False, 0x3FC00000)):
+        board.take((*group(2, 2), np.array(g, np.uint32)), first=first, last=not first)
+    board.give(0x40C00000)  # 4 times 1.5
+    board = SumScoreboard(DotSpec(scale="ue4m3", block_size=2, tensor_scale=True))
+    board.take((*group(2, 2), np.array(0xC0000000, np.uint32)))
+    board.give(0xC0800000)  # 2 times -2
+    assert board.compared == 1
+
+
 def test_a_scoreboard_takes_any_bits_of_what_nothing_started():
     board = SumScoreboard(SPEC)
     board.take(group(2, 2), first=False, last=True)
