@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..base.argument_checks import require_int
 from ..model import DequantizerSpec, DotSpec, Format, QuantizerSpec
-from ..model.aligned_sum import ResultFormat
+from ..model.aligned_sum import RESULTS, ResultFormat
 from ..model.specifications import Specification, parse_specification
 from ..sim.dequantizer_stimulus import DequantizerStimulus
 from ..sim.drawn_stimulus import draw
@@ -33,7 +33,7 @@ VERSION: Final = 1
 """Version of the files; it changes when a file or a key changes its meaning or goes."""
 
 _FLAGS: Final = ("first", "last")
-_LATER: Final = ("term_size", "zero_exponent", "result", "takes_c")
+_LATER: Final = ("term_size", "zero_exponent", "result", "takes_c", "tensor_scale")
 
 
 def spec_digest(spec: Specification) -> str:
@@ -93,6 +93,7 @@ def _of_dot(stimulus: Stimulus, directed: int) -> _Made:
         "i_a_scale": a_scale,
         "i_b_scale": b_scale,
         "i_c": spec.c_format,
+        "i_g": RESULTS["binary32"],
     }
     for port, words in stimulus.words().items():
         count, fmt = getattr(stimulus, port.removeprefix("i_"))[0].size, formats[port]

@@ -216,6 +216,7 @@ class TracedStep:
         terms: What ``aligned`` adds, the first being what was accumulated.
         result: The result, where one is asked for; what is special counts as exact.
         links: How ``chain`` rounded each sum of products, and that times each scale, as far as that went.
+        scaled: The result times the tensor scale, where there is one: `result` is what is multiplied.
     """
 
     vector: int
@@ -233,6 +234,7 @@ class TracedStep:
     terms: tuple[TracedTerm, ...]
     result: Rounded | None
     links: tuple[Rounded, ...]
+    scaled: Rounded | None
 
 
 @dataclass(slots=True)
@@ -430,6 +432,19 @@ def _starts(stimulus: Stimulus) -> list[TracedSum]:
     return starts
 
 
+def _times(result: int, g: int) -> Rounded:
+    """Return the product of two binary32 numbers, rounded to nearest."""
+    sign = (result ^ g) & SIGN_BIT
+    sizes = [bits & ~SIGN_BIT for bits in (result, g)]
+    if max(sizes) > _INFINITY or (max(sizes) == _INFINITY and not min(sizes)):
+        return Rounded(NAN)
+    if max(sizes) == _INFINITY:
+        return Rounded(_INFINITY | sign)
+    a, b = (number_of(size, _LEAST) for size in sizes)
+    rounded = nearest(a * b, 2 * _LEAST)
+    return dataclasses.replace(rounded, bits=rounded.bits | sign)
+
+
 def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
     """Tell what happens inside the sums of a stimulus.
 
@@ -484,4 +499,5 @@ def replay(stimulus: Stimulus) -> Iterator[TracedStep]:
             change.terms,
             result,
             change.links,
+            None if result is None or stimulus.g is None else _times(result.bits, int(stimulus.g[vector])),
         )

@@ -185,6 +185,9 @@ def _plainer_codes(stimulus: Stimulus) -> Iterator[Stimulus]:
                     changed = stimulus.c.copy()
                     changed[vector] = start
                     yield dataclasses.replace(stimulus, c=changed, source=None)
+    if stimulus.g is not None:
+        one = int(np.ones(1, np.float32).view(np.uint32)[0])
+        yield from cast("Iterator[Stimulus]", _plainer_parts(stimulus, {"g": (one, 0)}))
     for name in _CODES:
         favourites = np.argsort(liking[name])[:2]
         # All vectors, one vector, one block, one element.

@@ -61,6 +61,7 @@ def test_every_file_says_the_same(fp32):
         DotSpec(scale=("ue4m3", "ue2m1"), block_size=2, blocks=4),
         DotSpec(element=("e2m3", "e5m2"), scale="ue8m0", block_size=2, blocks=2, accumulate="aligned"),
         DotSpec(block_size=2, accumulate="fp32", takes_c=True),
+        DotSpec(scale="ue2m0", block_size=2, accumulate="fp32", tensor_scale=True),
     ],
     ids=str,
 )
@@ -76,6 +77,10 @@ def test_odd_widths_are_packed_as_ports_are(spec, tmp_path):
         assert isinstance(stimulus, Stimulus)
         assert stimulus.c is not None
         assert numbers(tmp_path / f"{spec.name}.i_c.hex") == stimulus.c.tolist()
+    if spec.tensor_scale:
+        assert isinstance(stimulus, Stimulus)
+        assert stimulus.g is not None
+        assert numbers(tmp_path / f"{spec.name}.i_g.hex") == stimulus.g.tolist()
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,15 @@ SPECS = [
     DotSpec(scale="ue8m0", block_size=4, blocks=2, result="bfloat16"),
     DotSpec(scale="ue4m3", block_size=4, accumulate="exact", result="binary16", takes_c=True),
     DotSpec.parse("fp16_none_n2_aligned_f23_t1_z20_binary16_c"),
+    *(DotSpec(scale="ue8m0", block_size=4, accumulate=how, tensor_scale=True) for how in ACCUMULATES[::2]),
+    DotSpec(scale="ue4m3", block_size=4, accumulate="fp32", tensor_scale=True),
 ]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_the_account_ends_in_the_model_s_bits(spec, seed):
     stimulus = random(spec, 1500, seed=seed)
-    told = [step.result.bits for step in replay(stimulus) if step.result]
+    told = [(step.scaled or step.result).bits for step in replay(stimulus) if step.result]
     expected = spec.result_format.decode(stimulus.expected()).view(np.uint32)
     np.testing.assert_array_equal(np.array(told, np.uint32), expected)
 

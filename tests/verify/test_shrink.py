@@ -89,6 +89,15 @@ def test_what_sums_start_at_becomes_plain_where_it_does_not_matter(seed):
         assert least.c.tolist() == [c]
 
 
+def test_what_results_are_multiplied_by_becomes_plain_where_it_does_not_matter(seed):
+    spec = DotSpec(block_size=2, tensor_scale=True)
+    stimulus = random(spec, 40, seed=seed)
+    for fails, g in ((lambda s: s.last.any(), 0x3F800000), (lambda s: (s.g >> 31 > 0).any(), 1 << 31)):
+        least = shrunk(stimulus, fails)
+        assert least.g is not None
+        assert least.g.tolist() == [g]
+
+
 def test_the_test_plays_the_same_stimulus(seed):
     stimulus = random(SPEC, 3, seed=seed)
     unit = UnitConfig(SPEC, stages=2, order=5)

@@ -15,6 +15,7 @@ from .input_bins import CancellationBins, CodeBins, LaneBins, ScaleShiftBins, Sp
 from .reach import NOT_DRIVEN, Reachable
 from .start_bins import StartBins
 from .sum_bins import PortBins, SequenceBins, TopBitBins
+from .tensor_scale_bins import TensorScaleBins
 
 __all__ = ["BinsSeen", "Coverage"]
 
@@ -48,6 +49,8 @@ def _groups(spec: DotSpec, latency: int | None, *, long: bool) -> list[BinGroup]
                 for name, why in group.bins.items()
             }
         groups.append(StartBins(spec))
+    if spec.tensor_scale:
+        groups.append(TensorScaleBins(reach))
     if spec.accumulates:
         groups.append(SequenceBins(spec))
     if latency:

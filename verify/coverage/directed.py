@@ -16,6 +16,7 @@ from ...sim.random_stimulus import random
 from ...sim.stimulus import Stimulus, negated
 from ...sim.unit_stimulus import StimulusSource
 from ..accumulation_checks import ACCUMULATION_CHECKS
+from ..exact_trace import SIGN_BIT
 from .bins import Bin
 from .coverage import Coverage
 from .end_bins import end_sums
@@ -32,6 +33,7 @@ from .sum_maker import (
     split_products,
     staircase,
 )
+from .tensor_scale_bins import ONE, tensor_scale_sums
 
 __all__ = ["directed"]
 
@@ -215,6 +217,8 @@ def _candidates(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
         yield from end_sums(make)
     if make.spec.takes_c:
         yield from _starts(make)
+    if make.spec.tensor_scale:
+        yield from tensor_scale_sums(make)
 
 
 def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Stimulus:
@@ -224,6 +228,7 @@ def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Sti
     first: list[bool] = []
     last: list[bool] = []
     starts: list[int] = []
+    factors: list[int] = []
     sign = 1 << spec.c_format.bits - 1
     for one in sums:
         count = len(one.groups)
@@ -235,6 +240,10 @@ def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Sti
         last += [k in asks or not spec.accumulates for k in range(count)]
         # Behind the first group it must count for nothing: there it is NaN.
         starts += [sign if one.c is None else one.c, *[2 * sign - 1] * (count - 1)]
+        # And so it must where no result is asked for.
+        factors += [
+            (ONE if one.g is None else one.g) if k in asks else 2 * SIGN_BIT - 1 for k in range(count)
+        ]
     codes = [np.stack([getattr(group, name) for group in groups]) for name in PARTS]
     return Stimulus(
         spec=spec,
@@ -245,6 +254,7 @@ def _stimulus(spec: DotSpec, sums: Iterable[DirectedSum], like: Stimulus) -> Sti
         first=np.array(first),
         last=np.array(last),
         c=np.array(starts, np.uint32) if spec.takes_c else None,
+        g=np.array(factors, np.uint32) if spec.tensor_scale else None,
         offer=like.offer,
         accept=like.accept,
     )
@@ -265,6 +275,7 @@ def _joined(stimuli: Sequence[Stimulus], kept: Sequence[npt.NDArray[np.int64]]) 
         first=rows("first"),
         last=rows("last"),
         c=rows("c") if stimuli[0].c is not None else None,
+        g=rows("g") if stimuli[0].g is not None else None,
         offer=stimuli[0].offer,
         accept=stimuli[0].accept,
         source=StimulusSource(kind="directed"),

@@ -58,11 +58,13 @@ class DirectedSum:
         groups: The inputs.
         asks: Those behind which a result is asked for; the last one where it is None.
         c: What it starts at, as bits; -0 where it is None, to which every group is added as to nothing.
+        g: What its result is multiplied by, as bits; 1 where it is None.
     """
 
     groups: Sequence[DirectedGroup]
     asks: frozenset[int] | None = None
     c: int | None = None
+    g: int | None = None
 
 
 @cache

@@ -18,7 +18,14 @@ from .gate_network import Network
 from .solver import SolverAnswer
 from .steps import StepNetlist
 
-__all__ = ["AdderCell", "check_saved_product", "check_tree", "find_cells", "rewrite"]
+__all__ = [
+    "AdderCell",
+    "check_partial_products",
+    "check_saved_product",
+    "check_tree",
+    "find_cells",
+    "rewrite",
+]
 
 Polynomial = dict[frozenset[str], int]
 """Coefficients of products of nets; the empty product is the constant."""
@@ -251,7 +258,7 @@ def check_tree(question: Network, step: StepNetlist, *, offset: int) -> SolverAn
                 magnitude = _bit(f"i_magnitude_{t}", lane * bits + k, lanes * bits)
                 _add(wanted, frozenset({magnitude}), 1 << k, modulus)
                 _add(wanted, frozenset({magnitude, sign}), -2 << k, modulus)
-        answer = _sum_is(question, step, t, wanted)
+        answer = _sum_is(question, step, wanted, t)
         if not answer.holds:
             return answer
     return SolverAnswer(True, "algebra")
@@ -276,27 +283,47 @@ def check_saved_product(question: Network, step: StepNetlist) -> SolverAnswer:
         for word in ("i_save_0", "i_carry_0"):
             for k in range(width):
                 _add(wanted, frozenset({_bit(word, k, width), significand}), 1 << (j + k), modulus)
-    return _sum_is(question, step, 0, wanted)
+    return _sum_is(question, step, wanted, 0)
 
 
-def _sum_is(question: Network, step: StepNetlist, t: int, wanted: Polynomial) -> SolverAnswer:
-    """Tell whether a step's two numbers add up to a polynomial in its inputs."""
-    width = step.outputs[f"save_{t}"]
+def check_partial_products(question: Network, step: StepNetlist) -> SolverAnswer:
+    """Prove that two numbers add up to the product of two others, modulo their width.
+
+    Args:
+        question: The network of the step.
+        step: The step.
+
+    Returns:
+        The answer, as of `check_tree`.
+    """
+    modulus = 1 << step.outputs["save"]
+    words = [(f"i_significand_{k}", step.inputs[f"significand_{k}"]) for k in range(2)]
+    wanted: Polynomial = {}
+    for i, j in itertools.product(*(range(width) for _, width in words)):
+        bits = (_bit(word, k, width) for (word, width), k in zip(words, (i, j), strict=True))
+        _add(wanted, frozenset(bits), 1 << (i + j), modulus)
+    return _sum_is(question, step, wanted)
+
+
+def _sum_is(question: Network, step: StepNetlist, wanted: Polynomial, t: int | None = None) -> SolverAnswer:
+    """Tell whether a step's two numbers, of several those of term t, add up to a polynomial in its inputs."""
+    save, carry = ("o_save", "o_carry") if t is None else (f"o_save_{t}", f"o_carry_{t}")
+    width = step.outputs[save.removeprefix("o_")]
     total: Polynomial = {}
-    for word in (f"o_save_{t}", f"o_carry_{t}"):
+    for word in (save, carry):
         for k, bit in enumerate(question.word(word)):
             _add(total, frozenset({bit}), 1 << k, 1 << width)
     try:
         seen = rewrite(question, total, width)
     except OverflowError as error:
-        return SolverAnswer(False, "algebra", f"o_save_{t} + o_carry_{t}: {error}")
+        return SolverAnswer(False, "algebra", f"{save} + {carry}: {error}")
     if seen == wanted:
         return SolverAnswer(True, "algebra")
     other = min(
         (term for term in seen.keys() | wanted.keys() if seen.get(term, 0) != wanted.get(term, 0)),
         key=lambda term: (len(term), sorted(term)),
     )
-    told = f"o_save_{t} + o_carry_{t}: coefficient of {' * '.join(sorted(other)) or 'the constant'}"
+    told = f"{save} + {carry}: coefficient of {' * '.join(sorted(other)) or 'the constant'}"
     return SolverAnswer(False, "algebra", f"{told}, {seen.get(other, 0)} and not {wanted.get(other, 0)}")
 
 

@@ -20,7 +20,7 @@ from ...hw.steps.records import SavedSums
 from ...model import DotSpec
 from ...synth.yosys import SynthesisError
 from ..accumulation_checks import ACCUMULATION_CHECKS, step_stem
-from .algebra import check_saved_product, check_tree
+from .algebra import check_partial_products, check_saved_product, check_tree
 from .contract import check_contract, grouped
 from .descriptions import tree_offset
 from .gate_network import Network, network
@@ -82,6 +82,7 @@ class Proof:
 
 
 _PRODUCTS: Final = ("element product", "scale decode and product")
+_TENSOR_SCALE: Final = "tensor scale: "
 
 
 def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
@@ -94,8 +95,36 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
             lambda seconds: check_leaf(chain, spec, names, only=only, seconds=seconds),
         )
 
-    for group in grouped(chain.steps):
+    for group in grouped(chain.steps if chain.factor is None else [chain.factor, *chain.steps]):
         match group[0].name:
+            case "read_g":
+                yield leaf(
+                    f"{_TENSOR_SCALE}g",
+                    "every binary32: sign, exponent and significand, whose top bit is set; NaN, infinity",
+                    group,
+                )
+            case "tensor_read":
+                yield leaf(
+                    f"{_TENSOR_SCALE}result and exponent",
+                    "every result that can occur: the same, and the sum of the exponents; NaN, infinity",
+                    group,
+                )
+            case "tensor_compress":
+                yield _sum_claim(
+                    chain,
+                    spec,
+                    group[0],
+                    (f"{_TENSOR_SCALE}tree", "two numbers whose sum is the significands' product"),
+                    check_partial_products,
+                )
+            case "tensor_add":
+                yield leaf(f"{_TENSOR_SCALE}adder", "sum of the tree's two numbers", group)
+            case "tensor_normalise":
+                yield leaf(
+                    f"{_TENSOR_SCALE}normalise, round",
+                    "binary32 of every product and exponent, nearest, ties to even",
+                    group,
+                )
             case "product":
                 yield leaf(
                     "element product",
@@ -196,7 +225,11 @@ def claims(config: UnitConfig) -> list[Claim]:
     if len(units) == 1 or units[1].steps == units[0].steps:
         return _claims(chain, spec, units)
     # A unit of one stage is made of other steps, behind the same products.
-    whole = [claim for claim in _claims(chain, spec, units[:1]) if claim.leaf not in _PRODUCTS]
+    whole = [
+        claim
+        for claim in _claims(chain, spec, units[:1])
+        if claim.leaf not in _PRODUCTS and not claim.leaf.startswith(_TENSOR_SCALE)
+    ]
     named = [
         replace(claim, leaf=f"{claim.leaf}, in one stage") for claim in whole if "stages" not in claim.leaf
     ]

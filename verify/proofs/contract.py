@@ -24,7 +24,7 @@ def grouped(steps: Sequence[StepNetlist]) -> list[list[StepNetlist]]:
     """Return the steps as they are described: normalising and rounding together, the others alone."""
     groups: list[list[StepNetlist]] = []
     for step in steps:
-        if step.name == "round":
+        if step.name in ("round", "tensor_round"):
             groups[-1].append(step)
         else:
             groups.append([step])
@@ -35,6 +35,9 @@ def _described(chain: Chain, unit: DotUnit) -> Network:
     texts: dict[str, str] = {}
     steps: list[StepNetlist] = []
     groups = grouped(chain.steps)
+    if chain.factor is not None:
+        # Beside the others: nothing is in a row with it.
+        groups.insert(0, [chain.factor])
     for k, group in enumerate(groups):
         following = groups[k + 1][0] if k + 1 < len(groups) else None
         module = f"described_{k}"
@@ -49,9 +52,12 @@ def _described(chain: Chain, unit: DotUnit) -> Network:
                 group[0].accumulates,
                 group[0].takes,
                 group[-1].gives,
+                group[0].multiplies,
             )
         )
-    return network(texts | {"pipeline.v": pipeline(unit, steps, data_ports(chain), "pipeline")}, "pipeline")
+    factor = steps.pop(0) if chain.factor is not None else None
+    row = pipeline(unit, steps, data_ports(chain), "pipeline", factor)
+    return network(texts | {"pipeline.v": row}, "pipeline")
 
 
 def check_contract(chain: Chain, spec: DotSpec, *, random_inputs: int = 4000) -> tuple[SolverAnswer, int]:

@@ -35,6 +35,7 @@ from .description_text import (
     term_offset,
 )
 from .steps import StepNetlist
+from .tensor_scale_text import describe_tensor_scale
 
 __all__ = ["Description", "describe", "tree_offset"]
 
@@ -93,6 +94,8 @@ def describe(
             _round(module, spec, steps)
         case "narrow":
             _narrow(module, spec)
+        case "read_g" | "tensor_read" | "tensor_compress" | "tensor_add" | "tensor_normalise":
+            describe_tensor_scale(module, spec, name)
         case _:
             ACCUMULATION_CHECKS[spec.accumulate].step(name).describe(module, spec, steps[0], segment)
     return Description(str(module), tuple(module.cares), tuple(module.claims))

@@ -118,7 +118,7 @@ def check_leaf(
         SolverError: If there is none.
     """
     steps = [chain[name] for name in names]
-    place = chain.steps.index(steps[-1]) + 1
+    place = chain.steps.index(steps[-1]) + 1 if steps[-1] in chain.steps else len(chain.steps)
     following = chain.steps[place] if place < len(chain.steps) else None
     question = leaf_network(chain, steps, describe(spec, steps, following, segment=chain.unit.segment))
     outputs = [bit for bit in question.outputs if bit.startswith("ok_")]

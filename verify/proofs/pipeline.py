@@ -18,7 +18,13 @@ _LANES: Final = 2048
 _CYCLES: Final = 40
 
 
-def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int], name: str) -> str:
+def pipeline(
+    unit: DotUnit,
+    steps: Sequence[StepNetlist],
+    ports: dict[str, int],
+    name: str,
+    factor: StepNetlist | None = None,
+) -> str:
     """Return Verilog of steps in a row behind streams: the contract of `DotUnit`, written a second time.
 
     A register stands behind each step that the unit names. Everything moves unless a result waits in the
@@ -30,12 +36,14 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
         steps: The steps.
         ports: Width of each data port: see `data_ports`.
         name: Name of the module.
+        factor: What takes g, and gives what a result is multiplied by. That goes beside the input, register
+            by register, to the step that multiplies. None for nothing.
     """
     stages, accumulates = unit.stages, unit.spec.accumulates
     (result,) = steps[-1].outputs
     width = steps[-1].outputs[result]
     inputs = [f"input [{bits - 1}:0] i_{port}" for port, bits in ports.items()]
-    live = {port: f"i_{port}" for port in ports if port != "c"}
+    live = {port: f"i_{port}" for port in ports if port not in ("c", "g")}
     lines: list[str] = []
     if not stages:
         head = [*inputs, f"output [{width - 1}:0] o_result"]
@@ -45,6 +53,12 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
         head += [*inputs, "output o_valid", "input o_ready", f"output [{width - 1}:0] o_result"]
         lines += ["reg spare_full;", f"reg [{width - 1}:0] spare;", "wire move = ~spare_full;"]
     valid, first, last, c = "i_valid", "i_first", "i_last", "i_c"
+    g: dict[str, str] = {}
+    if factor is not None:
+        lines += [f"wire [{bits - 1}:0] read_{port};" for port, bits in factor.outputs.items()]
+        g = {port: f"read_{port}" for port in factor.outputs}
+        tied = {f"o_{port}": wire for port, wire in g.items()}
+        lines.append(factor.instance("reader", {"i_g": "i_g"} | tied).rstrip())
     stage = 0
     for k, step in enumerate(steps):
         wires = {f"i_{port}": wire for port, wire in live.items()}
@@ -52,6 +66,9 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
             lines.append(f"wire enable = move & {valid};")
             wires |= {"i_first": first, "i_enable": "enable"}
             wires |= {"i_c": c} if "c" in ports else {}
+        if step.multiplies:
+            wires |= {f"i_{port}": wire for port, wire in g.items()}
+            g = {}
         for port, bits in step.outputs.items():
             lines.append(f"wire [{bits - 1}:0] step_{k}_{port};")
             wires[f"o_{port}"] = f"step_{k}_{port}"
@@ -83,6 +100,11 @@ def pipeline(unit: DotUnit, steps: Sequence[StepNetlist], ports: dict[str, int],
                         f"reg [{ports['c'] - 1}:0] {held}; always @(posedge clk) if (move) {held} <= {c};"
                     )
                     c = held
+        for port, wire in g.items():
+            held = f"{port}_{stage}"
+            bits = factor.outputs[port] if factor is not None else 0
+            lines.append(f"reg [{bits - 1}:0] {held}; always @(posedge clk) if (move) {held} <= {wire};")
+            g[port] = held
         stage += 1
     if stages:
         lines += [
@@ -103,7 +125,7 @@ def data_ports(chain: Chain) -> dict[str, int]:
     inputs = chain.steps[0].inputs
     ports = {port: inputs[port] for port in ("a", "b", "a_scale", "b_scale") if port in inputs}
     spec = chain.unit.spec
-    return ports | ({"c": spec.c_format.bits} if spec.takes_c else {})
+    return ports | ({"c": spec.c_format.bits} if spec.takes_c else {}) | ({"g": 32} if chain.factor else {})
 
 
 def check_composition(
@@ -128,8 +150,9 @@ def check_composition(
         SolverError: If there is none.
     """
     left = network({"unit.v": text or to_verilog(unit).text}, unit.name)
+    row = pipeline(unit, chain.steps, data_ports(chain), "pipeline", chain.factor)
     right = network(
-        {"steps.il": chain.rtlil, "pipeline.v": pipeline(unit, chain.steps, data_ports(chain), "pipeline")},
+        {"steps.il": chain.rtlil, "pipeline.v": row},
         "pipeline",
         rename=register_name,
     )

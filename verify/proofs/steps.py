@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal, Value, signed
 
 from ...hw import DotUnit
 from ...hw.hierarchy import Emitter
-from ...hw.steps.records import Accumulating, Codes, Record
+from ...hw.step_delays import StepDelay
+from ...hw.steps.records import Accumulating, Codes, Factor, Record, Result, Scaling, Step
+from ...hw.steps.tensor_scale import read_factor
 
 __all__ = ["Chain", "StepNetlist"]
 
@@ -23,6 +26,7 @@ class StepNetlist:
         inputs: Width of each live value that it takes.
         outputs: Width of each that it gives.
         accumulates: It holds the accumulator, and takes ``first``, ``enable`` and a clock; and ``c``.
+        multiplies: It takes what results are multiplied by as well.
         takes: What kind of values it takes, those apart.
         gives: What kind it gives.
     """
@@ -34,6 +38,7 @@ class StepNetlist:
     accumulates: bool
     takes: type[Record] = Record
     gives: type[Record] = Record
+    multiplies: bool = False
 
     def instance(self, name: str, wires: dict[str, str]) -> str:
         """Return a Verilog instance of the step.
@@ -53,6 +58,23 @@ def _port(ports: list[Signal], prefix: str, name: str, value: Value) -> Signal:
     return ports[-1]
 
 
+@dataclass(frozen=True)
+class _Number(Record):
+    """A binary32 number."""
+
+    g: Value
+
+
+class _ReadFactorStep(Step[_Number, Factor]):
+    """What a unit makes of g at its input."""
+
+    def __init__(self) -> None:
+        super().__init__("read_g", StepDelay(0), 0)
+
+    def build(self, m: Module, platform: object, before: _Number) -> Factor:
+        return read_factor(m, platform, before.g)
+
+
 class Chain:
     """The steps of a unit, each built alone by what builds it inside the unit.
 
@@ -64,6 +86,8 @@ class Chain:
 
     Attributes:
         steps: The steps in order.
+        factor: What makes of g what results are multiplied by, beside the first step; None where they are
+            not.
         rtlil: All of them, and the components that they share.
     """
 
@@ -79,34 +103,49 @@ class Chain:
             Signal(spec.blocks * spec.scales[1].bits) if spec.has_scales else None,
         )
         self.steps: list[StepNetlist] = []
-        texts: list[str] = []
+        self.factor: StepNetlist | None = None
+        self._emitter = emitter
+        self._texts: list[str] = []
+        g: Record | None = None
+        if spec.tensor_scale:
+            self.factor, g = self._netlist(_ReadFactorStep(), _Number(Signal(32)), _Number)
         for step in unit.datapath.steps:
-            m = Module()
             takes = type(live)
             if step.accumulates:
                 c = Signal(spec.c_format.bits) if spec.takes_c else None
                 live = Accumulating(live, Signal(), Signal(), c)
-            ports: list[Signal] = []
-            inputs = live.map(partial(_port, ports, "i_"))
-            given = step.build(m, emitter, inputs)
-            live = given.map(partial(_port, ports, "o_"))
-            taken, made, values = inputs.named(), live.named(), given.named()
-            m.d.comb += [port.eq(values[name]) for name, port in made.items()]
-            module = f"step_{step.name}"
-            texts.append(rtlil.convert(m, name=module, ports=ports, platform=emitter, emit_src=False))
-            self.steps.append(
-                StepNetlist(
-                    step.name,
-                    module,
-                    {name: len(port) for name, port in taken.items()},
-                    {name: len(port) for name, port in made.items()},
-                    step.accumulates,
-                    takes,
-                    type(live),
-                )
-            )
-        self.rtlil = emitter.modules + "".join(texts)
+            elif step.multiplies:
+                assert isinstance(live, Result)
+                assert isinstance(g, Factor)
+                live = Scaling(live, g)
+            netlist, live = self._netlist(step, live, takes)
+            self.steps.append(netlist)
+        self.rtlil = emitter.modules + "".join(self._texts)
+
+    def _netlist(self, step: Step[Any, Any], live: Record, takes: type[Record]) -> tuple[StepNetlist, Record]:
+        """Build a step alone, and return it, and the values that it gives, as signals."""
+        m = Module()
+        ports: list[Signal] = []
+        inputs = live.map(partial(_port, ports, "i_"))
+        given = step.build(m, self._emitter, inputs)
+        gives = given.map(partial(_port, ports, "o_"))
+        taken, made, values = inputs.named(), gives.named(), given.named()
+        m.d.comb += [port.eq(values[name]) for name, port in made.items()]
+        module = f"step_{step.name}"
+        self._texts.append(rtlil.convert(m, name=module, ports=ports, platform=self._emitter, emit_src=False))
+        netlist = StepNetlist(
+            step.name,
+            module,
+            {name: len(port) for name, port in taken.items()},
+            {name: len(port) for name, port in made.items()},
+            step.accumulates,
+            takes,
+            type(gives),
+            step.multiplies,
+        )
+        return netlist, gives
 
     def __getitem__(self, name: str) -> StepNetlist:
         """Return the step of a name."""
-        return next(step for step in self.steps if step.name == name)
+        every = self.steps if self.factor is None else [self.factor, *self.steps]
+        return next(step for step in every if step.name == name)

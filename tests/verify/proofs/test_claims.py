@@ -8,7 +8,7 @@ from blockdot.hw import DotUnit, to_verilog
 from blockdot.hw.config import Optimise, UnitConfig
 from blockdot.model import DotSpec
 from blockdot.verify.proofs import claims, contract, prove
-from blockdot.verify.proofs.algebra import check_saved_product, check_tree
+from blockdot.verify.proofs.algebra import check_partial_products, check_saved_product, check_tree
 from blockdot.verify.proofs.contract import check_contract, grouped
 from blockdot.verify.proofs.descriptions import Description, describe, tree_offset
 from blockdot.verify.proofs.gate_network import network
@@ -146,6 +146,55 @@ def test_a_sum_starts_at_c(name):
     assert check_leaf(chain, spec, ["accumulate"]).holds
     assert check_contract(chain, spec, random_inputs=500)[0].holds
     assert check_composition(chain, chain.unit).holds
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "e2m1_ue2m0_n2_none_tensor",
+        pytest.param("e2m1_ue3m2_n2_fp32_tensor", marks=_SLOW),
+        pytest.param("e2m1_ue8m0_n2_fp32_tensor", marks=_SLOW),
+        pytest.param("e2m1_ue3m2_n2_exact_g2_tensor", marks=_SLOW),
+    ],
+)
+def test_a_result_is_multiplied_by_a_tensor_scale(name):
+    """All of the multiplier is proven at its full width: the tree by algebra, the rest by a solver."""
+    chain = chain_of(name)
+    spec = chain.unit.spec
+    for steps in (["read_g"], ["tensor_read"], ["tensor_add"], ["tensor_normalise", "tensor_round"]):
+        answer = check_leaf(chain, spec, steps)
+        assert answer.holds, (steps, str(answer))
+    tree = chain["tensor_compress"]
+    assert check_partial_products(network({"steps.il": chain.rtlil}, tree.module), tree).holds
+    assert check_contract(chain, spec, random_inputs=300)[0].holds
+    # Registers beside all steps but the last ones, where there are sums; else none.
+    stages = chain.unit.max_stages if spec.accumulates else 0
+    assert check_composition(chain, DotUnit(spec, stages=stages)).holds
+
+
+@pytest.mark.parametrize(
+    ("steps", "module", "old", "new"),
+    [
+        (["read_g"], "component_read_g", "mux", "mux"),
+        (["tensor_read"], "component_read_result", "reduce_and", "reduce_or"),
+        (["tensor_normalise", "tensor_round"], "component_tensor_normalise", "mux", "mux"),
+        pytest.param(
+            ["tensor_normalise", "tensor_round"], "component_tensor_round", "and", "or", marks=_SLOW
+        ),
+    ],
+)
+def test_a_fault_in_the_multiplier_makes_its_claim_fail(steps, module, old, new):
+    chain = chain_of("e2m1_ue2m0_n2_none_tensor")
+    faulty = swapped(chain, module) if old == "mux" else planted(chain, module, old, new)
+    assert not check_leaf(faulty, faulty.unit.spec, steps).holds
+
+
+def test_a_fault_in_the_multiplier_s_tree():
+    chain = planted(chain_of("e2m1_ue2m0_n2_none_tensor"), "component_tensor_tree", "xor", "and", which=3)
+    tree = chain["tensor_compress"]
+    answer = check_partial_products(network({"steps.il": chain.rtlil}, tree.module), tree)
+    assert not answer.holds
+    assert "coefficient of i_significand_" in str(answer)
 
 
 # What each leaf is made of, and a fault there.
