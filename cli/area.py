@@ -146,7 +146,10 @@ def area(
     tensor_scale: Annotated[
         bool,
         typer.Option(
-            "--tensor-scale", help="With a tensor scale too, beside without.", rich_help_panel=_QUANTIZERS
+            "--tensor-scale",
+            help="Quantizers and dot products: with a tensor scale too, beside without. A dot product "
+            "multiplies each result by it.",
+            rich_help_panel=_QUANTIZERS,
         ),
     ] = False,
     serial: Annotated[
@@ -408,6 +411,7 @@ def area(
     built = {"stages": stages, "optimise": optimise}
     common = {"block_sizes": block_size, **built}
     of_sums = {"takes_c": [False, True] if takes_c else None}
+    of_scaled = {"tensor_scales": [False, True] if tensor_scale else None}
     of_dot_units = {
         "blocks": blocks,
         "accumulates": accumulate,
@@ -415,33 +419,31 @@ def area(
         "segments": segment,
         "results": result,
     }
-    of_presets = {"presets": preset}
     of_quantizers = {
         "inputs": number,
         "methods": method,
         "roundings": rounding,
-        "tensor_scales": [False, True] if tensor_scale else None,
         "serials": [True] if serial else None,
     }
-    of_dequantizers = {"output_formats": output_format}
+    of_presets, of_dequantizers = {"presets": preset}, {"output_formats": output_format}
     formats: dict[str, Any] = {"elements": element, "scales": scale}
     units: Sequence[PricedUnit]
     match unit:
         case "dot" if preset:
             others = {"block_sizes": block_size} | of_dot_units | of_quantizers | of_dequantizers
             _require_absent(formats | others, "presets")
-            units = PresetChoices(**_chosen(built | of_presets | of_sums)).units()
+            units = PresetChoices(**_chosen(built | of_presets | of_sums | of_scaled)).units()
         case "dot":
             _require_absent(of_quantizers | of_dequantizers, "dot-product units")
             formats = {
                 name: given and [format_names(one) for one in given] for name, given in formats.items()
             }
-            units = UnitChoices(**_chosen(common | formats | of_dot_units | of_sums)).units()
+            units = UnitChoices(**_chosen(common | formats | of_dot_units | of_sums | of_scaled)).units()
         case "quantizer":
             _require_absent(of_presets | of_dot_units | of_sums | of_dequantizers, "quantizers")
-            units = QuantizerChoices(**_chosen(common | formats | of_quantizers)).units()
+            units = QuantizerChoices(**_chosen(common | formats | of_quantizers | of_scaled)).units()
         case "dequantizer":
-            _require_absent(of_presets | of_dot_units | of_sums | of_quantizers, "dequantizers")
+            _require_absent(of_presets | of_dot_units | of_sums | of_quantizers | of_scaled, "dequantizers")
             units = DequantizerChoices(**_chosen(common | formats | of_dequantizers)).units()
     libraries = _libraries(library or (), liberty or (), dont_use or (), corner or (), alone=not target)
     of_libraries = {

@@ -125,7 +125,8 @@ OfTensorOption = Annotated[
     bool,
     typer.Option(
         "--tensor-scale",
-        help="Of a quantizer: a port for a scale of the whole tensor, by which everything is divided first.",
+        help="A port for a scale of the whole tensor. A quantizer divides everything by it first; a dot "
+        "product multiplies each result by it, in binary32.",
         rich_help_panel=_SPEC,
     ),
 ]

@@ -61,8 +61,11 @@ def print_comparison(out: Console, comparison: "CostComparison") -> None:
     )
     quantizers = any(isinstance(cost.unit, QuantizerConfig) for cost in comparison.costs)
     first = "quantizer with the first method and" if quantizers else "same unit with the first"
+    # Of those with a tensor scale the unit without one is the first.
+    scaled = any(getattr(cost.unit.spec, "tensor_scale", False) for cost in comparison.costs)
+    without = " and no tensor scale" if scaled and not quantizers else ""
     deltas = table(
-        f"Difference from the {first} scale format: mean over paired netlists, 95 % interval",
+        f"Difference from the {first} scale format{without}: mean over paired netlists, 95 % interval",
         "unit",
         "against",
         "area, whole>",

@@ -57,7 +57,7 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
     flags: dict[str, object] = {}
     if (spec.term_size, spec.zero_exponent) != (UNIT, ZERO_EXPONENT):
         # No option tells these: only the name of a tensor core does.
-        plain = replace(spec, takes_c=False)
+        plain = replace(spec, takes_c=False, tensor_scale=False)
         preset = next((name for name, one in PRESETS.items() if one.spec == plain), None)
         if preset is None:
             return None
@@ -81,6 +81,8 @@ def _unit_words(config: "UnitConfig") -> list[str] | None:
     words = _words(flags, config)
     if spec.takes_c:
         words.append("--takes-c")
+    if spec.tensor_scale:
+        words.append("--tensor-scale")
     return words if config.segment is None else [*words, "--segment", str(config.segment)]
 
 

@@ -113,6 +113,7 @@ def make_spec(
     fraction: int = 35,
     result: str = "binary32",
     takes_c: bool = False,
+    tensor_scale: bool = False,
     preset: str | None = None,
     given: Collection[str] = (),
 ) -> DotSpec:
@@ -128,6 +129,7 @@ def make_spec(
         fraction: Bits kept by ``aligned``.
         result: What results are.
         takes_c: Whether sums start at C.
+        tensor_scale: Whether results are multiplied by a tensor scale.
         preset: A published tensor core instead.
         given: The options on the command line.
 
@@ -137,7 +139,7 @@ def make_spec(
     """
     if preset is not None:
         require_preset_alone(given)
-        return replace(DotSpec.preset(preset), takes_c=takes_c)
+        return replace(DotSpec.preset(preset), takes_c=takes_c, tensor_scale=tensor_scale)
     require_effect([accumulate], given)
     return DotSpec(
         element=format_names(element),
@@ -149,6 +151,7 @@ def make_spec(
         fraction=fraction,
         result=result,
         takes_c=takes_c,
+        tensor_scale=tensor_scale,
     )
 
 
@@ -245,7 +248,10 @@ def require_effect(accumulates: Iterable[str], given: Collection[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockUnitOptions:
-    """What is asked of quantizers alone, and of dequantizers alone; the defaults are those of the options."""
+    """What is asked of quantizers alone, and of dequantizers alone; the defaults are those of the options.
+
+    A tensor scale may be asked of a dot product as well.
+    """
 
     input: InputName = "bf16"
     method: QuantizerMethod = "absmax"
@@ -290,6 +296,8 @@ def make_block_config(
     """
     for field in fields(asked):
         only = "dequantizer" if field.name == "output_format" else "quantizer"
+        if field.name == "tensor_scale" and unit == "dot":
+            continue
         require_unit(unit, only, [f"--{field.name.replace('_', '-')}"], given)
     if unit == "dot":
         return None

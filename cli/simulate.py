@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from ..model import BlockTensor, DequantizerSpec, DotSpec, QuantizerSpec, quantize
 from ..model.io.checkpoint import read_matrix
 from ..model.io.tensor_files import read_tensor
+from ..model.matmul import tensor_factor
 from .console import console, print_json, progress_bar
 from .options import (
     AccumulateOption,
@@ -213,6 +215,7 @@ def simulate(
             fraction=fraction,
             result=result,
             takes_c=takes_c,
+            tensor_scale=tensor_scale,
             preset=preset,
             given=given,
         )
@@ -413,9 +416,19 @@ def tensor_stimulus(
         codes[1][other].reshape(*groups, spec.block_size),
         scales[0].reshape(groups),
         scales[1][other].reshape(groups),
+        g=_factors(spec, left, right, groups),
         stalls=stalls,
         tensors=tensors,
     )
+
+
+def _factors(
+    spec: DotSpec, left: BlockTensor, right: BlockTensor, groups: tuple[int, int, int]
+) -> npt.NDArray[np.float32] | None:
+    """Return the product of both tensor scales for each result; None where the unit has no such input."""
+    if not spec.tensor_scale:
+        return None
+    return np.full(groups[:1] if spec.accumulates else groups[:2], tensor_factor(left, right), np.float32)
 
 
 def read_operand(spec: DotSpec, operand: int, source: str) -> BlockTensor:

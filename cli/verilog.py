@@ -156,6 +156,7 @@ def verilog(
             fraction=fraction,
             result=result,
             takes_c=takes_c,
+            tensor_scale=tensor_scale,
             preset=preset,
             given=given,
         )

@@ -51,6 +51,8 @@ class UnitChoices:
         segments: Bits of the accumulator behind which a carry is kept, 0 for none; for ``exact`` alone.
         results: What results are.
         takes_c: Whether sums start at C; without effect where there are none.
+        tensor_scales: Whether results are multiplied by a tensor scale; not where sums start at C, and not of
+            results that are not binary32.
     """
 
     elements: Sequence[FormatNames] = ("e2m1",)
@@ -64,6 +66,7 @@ class UnitChoices:
     segments: Sequence[int] = (0,)
     results: Sequence[str] = ("binary32",)
     takes_c: Sequence[bool] = (False,)
+    tensor_scales: Sequence[bool] = (False,)
 
     def units(self) -> list[UnitConfig]:
         """Return every combination; those that differ in what does not concern them are one.
@@ -84,7 +87,7 @@ class UnitChoices:
             self.optimise,
             self.segments,
             product(self.results, self.takes_c),
-            self.scales,
+            product(self.scales, self.tensor_scales),
         )
         for (
             element,
@@ -96,9 +99,9 @@ class UnitChoices:
             form,
             segment,
             ends,
-            scale,
+            scales,
         ) in combinations:
-            result, c = ends
+            (result, c), (scale, tensor_scale) = ends, scales
             accumulation = ACCUMULATIONS[accumulate]
             spec = DotSpec(
                 element=element,
@@ -109,6 +112,7 @@ class UnitChoices:
                 guard=guard if accumulation.guard else 16,
                 result=result,
                 takes_c=c and accumulation.starts_at_c,
+                tensor_scale=tensor_scale,
             )
             unit = UnitConfig(
                 spec,
@@ -142,12 +146,14 @@ class PresetChoices:
     Attributes:
         presets: Their names, see `DotSpec.preset`.
         takes_c: Whether sums start at C.
+        tensor_scales: Whether results are multiplied by a tensor scale.
         stages: Register stages; None is the least there can be.
         optimise: Forms of the components, ``area`` or ``delay``.
     """
 
     presets: Sequence[str]
     takes_c: Sequence[bool] = (False,)
+    tensor_scales: Sequence[bool] = (False,)
     stages: Sequence[int | None] = (None,)
     optimise: Sequence[str] = ("area",)
 
@@ -158,7 +164,10 @@ class PresetChoices:
             ValueError: If a choice is outside its domain.
         """
         _check_forms(self.optimise)
-        specs = [replace(DotSpec.preset(name), takes_c=c) for name, c in product(self.presets, self.takes_c)]
+        specs = [
+            replace(DotSpec.preset(name), takes_c=c, tensor_scale=scaled)
+            for name, c, scaled in product(self.presets, self.takes_c, self.tensor_scales)
+        ]
         units = {
             UnitConfig(
                 spec,

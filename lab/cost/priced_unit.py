@@ -19,7 +19,8 @@ _Unit = TypeVar("_Unit", UnitConfig, QuantizerConfig, DequantizerConfig, PricedU
 def kin_of(unit: PricedUnit) -> tuple[object, ...]:
     """Return what a unit has in common with all that it is compared with.
 
-    Dot-product units and dequantizers differ in their scale format alone. Quantizers differ in how they
+    Dequantizers differ in their scale format alone; dot-product units in that, and whether there is a tensor
+    scale. Quantizers differ in how they
     choose scales and round: in scale format, method, rounding, and whether there is a tensor scale.
     """
     if isinstance(unit, QuantizerConfig):
@@ -27,7 +28,7 @@ def kin_of(unit: PricedUnit) -> tuple[object, ...]:
     elif isinstance(unit, DequantizerConfig):
         spec = ("dequantizer", unit.spec.element, unit.spec.block_size, unit.spec.output)
     else:
-        spec = replace(unit.spec, scale="ue4m3")
+        spec = replace(unit.spec, scale="ue4m3", tensor_scale=False)
     return (spec, *(getattr(unit, field.name) for field in fields(unit) if field.name != "spec"))
 
 
@@ -83,4 +84,5 @@ def unit_record(unit: PricedUnit) -> dict[str, Any]:
         **built,
         "tile": None if unit.tile is None else list(unit.tile),
         "segment": unit.segment,
+        "tensor_scale": spec.tensor_scale,
     }

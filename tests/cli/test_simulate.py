@@ -229,6 +229,14 @@ def test_a_mismatch_is_told_with_the_command_that_repeats_it(blockdot, monkeypat
         ),
         (["--takes-c"], "takes_c must be False for accumulate='none', not True"),
         (
+            ["--tensor-scale", "--result", "binary16"],
+            "tensor_scale must be False for result='binary16', not True",
+        ),
+        (
+            ["--unit", "dequantizer", "--tensor-scale"],
+            "--tensor-scale must go with --unit quantizer, not with dequantizer",
+        ),
+        (
             ["--unit", "quantizer", "--preset", "hopper-e4m3"],
             "--preset must go with --unit dot, not with quantizer",
         ),

@@ -1,6 +1,7 @@
 """Choices of units."""
 
 import pytest
+from blockdot.lab.cost.priced_unit import bases_of, unit_record
 from blockdot.lab.unit_choices import PresetChoices, UnitChoices
 from blockdot.model import DotSpec
 
@@ -27,6 +28,20 @@ def test_units_of_each_result():
     ]
     with pytest.raises(ValueError, match=r"^result must be one of binary32, binary16, bfloat16 for "):
         UnitChoices(accumulates=["fp32"], results=["e8m13"]).units()
+
+
+def test_units_with_a_tensor_scale_stand_beside_those_without_and_are_compared_with_the_first():
+    units = UnitChoices(accumulates=["fp32"], tensor_scales=[False, True]).units()
+    assert [unit.spec.name for unit in units] == [
+        "e2m1_ue4m3_n16_fp32",
+        "e2m1_ue4m3_n16_fp32_tensor",
+        "e2m1_ue5m3_n16_fp32",
+        "e2m1_ue5m3_n16_fp32_tensor",
+    ]
+    assert bases_of(units) == dict.fromkeys(units[1:], units[0])
+    assert unit_record(units[1])["tensor_scale"]
+    (step,) = PresetChoices(presets=["blackwell-nvfp4"], tensor_scales=[True]).units()
+    assert step.spec.tensor_scale
 
 
 @pytest.mark.parametrize(
