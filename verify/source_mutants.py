@@ -21,7 +21,13 @@ from ..hw.stream_unit import StreamUnit
 from ..sim.unit_stimulus import UnitStimulus
 from .netlist_mutants import Fate, Mutant, agree, built, examine_mutant, play, stimuli_for
 from .proofs.gate_network import Network, network
-from .source_faults import DEQUANTIZER_FAULTS, FAULTS, QUANTIZER_FAULTS, SourceFault
+from .source_faults import (
+    DEQUANTIZER_FAULTS,
+    FAULTS,
+    QUANTIZER_FAULTS,
+    TENSOR_SCALE_FAULTS,
+    SourceFault,
+)
 
 __all__ = ["plant"]
 
@@ -114,7 +120,7 @@ def _faults_of(unit: Configuration) -> Sequence[SourceFault]:
         case DequantizerConfig():
             return DEQUANTIZER_FAULTS
         case _:
-            return FAULTS
+            return FAULTS + TENSOR_SCALE_FAULTS if unit.spec.tensor_scale else FAULTS
 
 
 def _fate(unit: StreamUnit, right: Network, emitted: str | None, stimuli: Sequence[UnitStimulus]) -> Fate:

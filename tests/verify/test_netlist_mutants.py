@@ -119,6 +119,7 @@ def test_every_fault_of_the_source_has_its_line():
     folder = Path(str(hw.__file__)).parent
     for fault in (
         *source_faults.FAULTS,
+        *source_faults.TENSOR_SCALE_FAULTS,
         *source_faults.QUANTIZER_FAULTS,
         *source_faults.DEQUANTIZER_FAULTS,
     ):
