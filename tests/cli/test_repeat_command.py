@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,18 @@ def test_the_command_names_what_does_not_change_the_numbers_as_well():
     assert repeat_command(unit.config, random(spec, 5, seed=0).source, "pysim") == (
         "blockdot simulate --element e2m1 --scale ue5m3 --block-size 2 --blocks 1 --accumulate exact "
         "--guard 16 --stages 1 --segment 8 --engine pysim --seed 0 --vectors 5"
+    )
+
+
+def test_the_command_names_a_tensor_scale():
+    spec = DotSpec(block_size=2, tensor_scale=True)
+    line = repeat_command(UnitConfig(spec), random(spec, 5, seed=0).source, "cxxrtl")
+    assert str(line).endswith(
+        "--accumulate none --stages 1 --tensor-scale --engine cxxrtl --seed 0 --vectors 5"
+    )
+    step = replace(DotSpec.preset("blackwell-mx-e4m3"), tensor_scale=True)
+    assert str(repeat_command(UnitConfig(step), random(step, 5, seed=0).source, "cxxrtl")).startswith(
+        "blockdot simulate --preset blackwell-mx-e4m3 --stages 1 --tensor-scale --engine cxxrtl"
     )
 
 

@@ -5,8 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from blockdot.cli.simulate import tensor_stimulus
 from blockdot.hw import DotUnit
-from blockdot.model import DotSpec, quantize
+from blockdot.model import DotSpec, matmul, quantize
 from blockdot.model.io.checkpoint import write_checkpoint
 from blockdot.sim import Response
 from messages import untyped
@@ -140,6 +141,18 @@ def test_a_row_is_one_sum_where_the_unit_accumulates(blockdot, matrix, rng):
     )  # fmt: skip
     run = json.loads(done.out)
     assert (run["vectors"], run["results"], run["mismatches"]) == (12, 6, 0)
+
+
+def test_tensor_scales_of_both_operands_multiply_each_result(rng):
+    spec = DotSpec(scale="ue4m3", block_size=4, accumulate="fp32", tensor_scale=True)
+    pair = [
+        quantize(rng.normal(size=(3, 8)).astype(np.float32), scale="ue4m3", block_size=4, tensor_scale=True)
+        for _ in range(2)
+    ]
+    stimulus = tensor_stimulus(spec, *pair)
+    wanted = np.diag(matmul(spec, *pair))
+    assert pair[0].tensor_scale != 1
+    np.testing.assert_array_equal(stimulus.expected(), wanted.copy().view(np.uint32))
 
 
 def test_the_whole_of_a_tensor_agrees_on_the_compiled_engine(blockdot, matrix, tmp_path):

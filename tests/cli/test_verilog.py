@@ -20,6 +20,19 @@ def test_writes_the_verilog_and_its_sidecar(blockdot, tmp_path):
     assert "i_a_scale" in done.out
 
 
+def test_a_unit_with_a_tensor_scale_has_a_port_for_it_and_says_when_it_counts(blockdot, tmp_path):
+    options = ("--scale", "ue4m3", "--block-size", 2, "--accumulate", "fp32", "--tensor-scale")
+    printed = json.loads(blockdot("verilog", *options, "-o", "out", "--json").out)
+    assert printed["name"] == "blockdot_e2m1_ue4m3_n2_fp32_tensor_s1"
+    assert printed["spec"]["tensor_scale"]
+    (port,) = (port for port in printed["ports"] if port["name"] == "i_g")
+    assert (port["direction"], port["width"]) == ("in", 32)
+    head = (tmp_path / "out" / f"{printed['name']}.v").read_text().partition("*/")[2][:4000]
+    words = " ".join(head.replace("//", " ").split())
+    assert "tensor scale a binary32 number, by which each result is multiplied, rounded once more" in words
+    assert "Its result is multiplied by i_g, which counts with i_last alone." in words
+
+
 def test_json_prints_what_the_sidecar_holds(blockdot, tmp_path):
     done = blockdot("verilog", "--block-size", 2, "-o", "out", "--json")
     printed = json.loads(done.out)
