@@ -387,7 +387,7 @@ def area(
     from ..lab.price import PriceRequest, price
     from ..lab.reports.cost_report import FORMATS, read_report, report_changes
     from ..lab.unit_choices import DequantizerChoices, PresetChoices, QuantizerChoices, UnitChoices
-    from ..synth.physical.placement import ASPECT, UTILISATION, UTILISATIONS
+    from ..synth.physical.core_area import ASPECT, UTILISATION, UTILISATIONS
 
     for path in output or ():
         if path.suffix not in FORMATS:

@@ -13,8 +13,9 @@ from ..synth.fpga import FPGA_TARGETS
 from ..synth.ice40_placement import PLACE_TARGET, nextpnr_version
 from ..synth.liberty import Library
 from ..synth.physical.cell_geometry import CellGeometry, geometry_of
+from ..synth.physical.core_area import ASPECT, UTILISATION, require_shape
 from ..synth.physical.detail_router import qrouter_version, require_stack
-from ..synth.physical.placement import ASPECT, UTILISATION, coloquinte_version, require_shape
+from ..synth.physical.placement import coloquinte_version
 from ..synth.recipes import choose
 from .cost.area_delay import AreaDelayCurves, area_delay_curves
 from .cost.comparison import ORDERS, CostComparison, compare_costs

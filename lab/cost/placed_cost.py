@@ -26,9 +26,10 @@ from ...hw.config import UnitConfig
 from ...synth.liberty import Library
 from ...synth.metric import Metric
 from ...synth.physical.cell_geometry import CellGeometry
+from ...synth.physical.core_area import ASPECT, UTILISATION
 from ...synth.physical.detail_router import qrouter_version, require_stack
 from ...synth.physical.exchange_files import PlacedFiles
-from ...synth.physical.placement import ASPECT, UTILISATION, coloquinte_version
+from ...synth.physical.placement import coloquinte_version
 from ...synth.recipes import choose, unvaried
 from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative

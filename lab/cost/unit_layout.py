@@ -9,9 +9,10 @@ from ...synth.flow import Synthesizer
 from ...synth.liberty import Library
 from ...synth.netlist import Netlist
 from ...synth.physical.cell_geometry import CellGeometry
+from ...synth.physical.core_area import ASPECT, UTILISATION
 from ...synth.physical.detail_router import DetailRouter
 from ...synth.physical.layout import lay_out
-from ...synth.physical.placement import ASPECT, UTILISATION, CellPlacer
+from ...synth.physical.placement import CellPlacer
 from ...synth.physical.wires import Wires
 from ...synth.recipes import Recipe
 from .cell_components import cell_components

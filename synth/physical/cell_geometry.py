@@ -19,7 +19,8 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from ..liberty import Library
-from .lef import LefFile, LefLayer, LefMacro, LefSite, LefVia, parse_lef, read_lef
+from .lef import LefFile, LefLayer, LefMacro, LefSite, LefVia
+from .lef_reader import parse_lef, read_lef
 from .neutral_geometry import NAND2_SITES, neutral_lef_text
 from .routing_layers import EXTRACTED_VIAS, RoutingLayer, WireLayer, routing_layers
 

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from ..cell_models import CellModels
-from .placement import Connections, Integers, Placement
-from .steiner import steiner_trees
+from .placement import Connections, Placement
+from .steiner import Integers, steiner_trees
 
 __all__ = ["CLOCK_FANOUT", "ClockTree", "clock_buffers", "clock_tree"]
 

@@ -16,7 +16,7 @@ from ..mapped_netlist import MappedNetlist, Net
 from ..static_timing import analyse, waves_of
 from ..timing_context import TimingContext
 from ..wire_loads import WireLoads
-from .placement import Side
+from .core_area import Side
 from .wires import Wires
 
 __all__ = ["PlacedFiles", "net_names"]

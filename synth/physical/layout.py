@@ -6,7 +6,8 @@ from ..cell_models import CellModels
 from ..mapped_netlist import MappedNetlist
 from .cell_geometry import CellGeometry
 from .clock_tree import clock_buffers
-from .placement import ASPECT, UTILISATION, CellPlacer, Connections, core_of
+from .core_area import ASPECT, UTILISATION, core_of
+from .placement import CellPlacer, Connections
 from .wires import Wires, steiner_wires
 
 __all__ = ["lay_out"]

@@ -1,8 +1,6 @@
 """Cells in rows: a mapped netlist placed by coloquinte, and the result checked.
 
-The core is as large as the utilisation says, and as high against its width as the aspect. The pins of a unit
-stand around it, evenly and in the order of its ports, inputs before outputs, clockwise from the lower left
-corner. Every other row is upside down, as rows share their rails.
+Every other row of the core is upside down, as rows share their rails.
 
 A placer left alone packs cells together and leaves the rest of the core empty, where a real one spreads them
 to leave room for wires. Cells are therefore widened while they are placed, so that they fill `FILL` of the
@@ -14,14 +12,13 @@ The clock's net is left aside: see `clock_tree`.
 
 import itertools
 import json
-import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,51 +28,30 @@ from ..cell_models import CellModels
 from ..mapped_netlist import MappedNetlist, Net
 from ..yosys import SynthesisError, YosysSession
 from .cell_geometry import CellGeometry
+from .core_area import Core
 from .steiner import Integers
 
 __all__ = [
-    "ASPECT",
     "FILL",
     "PLACEMENT_VERSION",
-    "UTILISATION",
-    "UTILISATIONS",
     "CellPlacer",
     "Connections",
-    "Core",
-    "CorePin",
     "Placement",
     "coloquinte_version",
-    "core_of",
-    "require_shape",
     "to_sites",
 ]
 
 PLACEMENT_VERSION: Final = 1
 """Goes up with every change to where cells come to stand, or to what is made of it; part of a cache's key."""
 
-UTILISATION: Final = 0.7
-"""The part of the core that is cells, where nothing is said of it."""
-
-ASPECT: Final = 1.0
-"""The core's height over its width, where nothing is said of it."""
-
-UTILISATIONS: Final = (0.1, 0.95)
-"""The least and the most of the core that can be cells."""
-
 FILL: Final = 0.9
 """The part of the core that cells fill while they are placed."""
 
-_LEAST_ASPECT: Final = 0.2
-_MOST_ASPECT: Final = 5.0
 # Twice the effort takes twice as long for half a percent less wire.
 _EFFORT: Final = 3
 _PACKAGE: Final = "coloquinte"
 _NO_ROOM: Final = "Not all cells have been placed"
 _WORKER: Final = str(Path(__file__).with_name("coloquinte_worker.py"))
-
-Side = Literal["left", "top", "right", "bottom"]
-PortBit = tuple[str, int]
-"""A port and the number of one of its bits."""
 
 
 def coloquinte_version() -> str:
@@ -85,116 +61,6 @@ def coloquinte_version() -> str:
         ToolError: If it is not installed.
     """
     return require_tools(_PACKAGE)[_PACKAGE].version or "unknown"
-
-
-class CorePin(NamedTuple):
-    """Where a bit of a port enters the core, in database units."""
-
-    x: int
-    y: int
-    side: Side
-
-
-@dataclass(frozen=True)
-class Core:
-    """What cells are placed in.
-
-    Attributes:
-        geometry: The cells.
-        rows: How many rows there are.
-        sites: How many sites each has.
-        pins: Where each bit of each port is.
-    """
-
-    geometry: CellGeometry
-    rows: int
-    sites: int
-    pins: Mapping[PortBit, CorePin]
-
-    @property
-    def width(self) -> int:
-        """Its width, in database units."""
-        return self.sites * self.geometry.site_width
-
-    @property
-    def height(self) -> int:
-        """Its height, in database units."""
-        return self.rows * self.geometry.row_height
-
-    @property
-    def area(self) -> float:
-        """Its area, in the unit of the library's areas."""
-        return self.rows * self.sites * self.geometry.site_area
-
-
-def require_shape(utilisation: float, aspect: float) -> None:
-    """Raise ValueError unless a core may have that utilisation and that height over its width."""
-    least, most = UTILISATIONS
-    if not least <= utilisation <= most:
-        raise ValueError(f"utilisation must be from {least:g} to {most:g}, not {utilisation:g}")
-    if not _LEAST_ASPECT <= aspect <= _MOST_ASPECT:
-        raise ValueError(f"aspect must be from {_LEAST_ASPECT:g} to {_MOST_ASPECT:g}, not {aspect:g}")
-
-
-def core_of(
-    netlist: MappedNetlist,
-    geometry: CellGeometry,
-    *,
-    utilisation: float = UTILISATION,
-    aspect: float = ASPECT,
-    reserved: int = 0,
-) -> Core:
-    """Return the core for a netlist.
-
-    Args:
-        netlist: What is to be placed.
-        geometry: The geometry of its cells.
-        utilisation: The part of the core that is cells.
-        aspect: Its height over its width; met as nearly as whole rows do.
-        reserved: How many sites there must be for cells that are not placed.
-
-    Raises:
-        ValueError: If a parameter is outside its domain, or a cell has no geometry.
-    """
-    require_shape(utilisation, aspect)
-    widths = [geometry.shape(instance.cell).width for instance in netlist.instances]
-    sites = (sum(widths) // geometry.site_width + reserved) / utilisation
-    rows = max(1, round(math.sqrt(sites * geometry.site_width * aspect / geometry.row_height)))
-    widest = max(widths, default=0) // geometry.site_width
-    across = max(math.ceil(sites / rows - 1e-9), widest, 1)
-    bits = [
-        (port, bit)
-        for ports in (netlist.inputs, netlist.outputs)
-        for port, nets in ports.items()
-        for bit in range(len(nets))
-    ]
-    core = Core(geometry, rows, across, {})
-    return Core(geometry, rows, across, dict(zip(bits, _around(core, len(bits)), strict=True)))
-
-
-def _around(core: Core, count: int) -> list[CorePin]:
-    """Return evenly spaced places around a core: up its left side, along the top, down and back."""
-    width, height = core.width, core.height
-    pins: list[CorePin] = []
-    # On a track of its layer, where tracks are close enough for each pin to have its own.
-    spacing = 2 * (width + height) / max(count, 1)
-
-    def on_track(at: float, pitch: int, end: int) -> int:
-        place = (math.floor(at / pitch) + 0.5) * pitch if spacing >= pitch else at
-        return min(max(round(place), 0), end)
-
-    level, upright = core.geometry.level.pitch, core.geometry.upright.pitch
-    for number in range(count):
-        at = (number + 0.5) * spacing
-        if at < height:
-            pins.append(CorePin(0, on_track(at, level, height), "left"))
-        elif at < height + width:
-            pins.append(CorePin(on_track(at - height, upright, width), height, "top"))
-        elif at < 2 * height + width:
-            pins.append(CorePin(width, on_track(2 * height + width - at, level, height), "right"))
-        else:
-            pins.append(CorePin(on_track(2 * (width + height) - at, upright, width), 0, "bottom"))
-    return pins
 
 
 class Connections:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..mapped_netlist import Net
 from ..yosys import SynthesisError
-from .placement import Core
+from .core_area import Core
 from .steiner import Integers, SteinerTree, least_lengths
 from .wires import NetWire, Wires
 

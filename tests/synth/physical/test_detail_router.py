@@ -10,8 +10,9 @@ from blockdot.synth.cell_models import CellModels
 from blockdot.synth.mapped_netlist import MappedNetlist
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.physical.cell_geometry import geometry_of
+from blockdot.synth.physical.core_area import core_of
 from blockdot.synth.physical.detail_router import DetailRouter, require_stack, routes_of
-from blockdot.synth.physical.placement import CellPlacer, Connections, core_of
+from blockdot.synth.physical.placement import CellPlacer, Connections
 from blockdot.synth.physical.routing import MARGIN, Route, RoutingGrid
 from blockdot.synth.physical.steiner import half_perimeters
 from blockdot.synth.physical.wires import Wires, steiner_wires

@@ -17,8 +17,9 @@ from blockdot.synth.liberty import Library
 from blockdot.synth.mapped_netlist import MappedNetlist
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.physical.cell_geometry import geometry_of
+from blockdot.synth.physical.core_area import core_of
 from blockdot.synth.physical.exchange_files import PlacedFiles
-from blockdot.synth.physical.placement import CellPlacer, Connections, core_of
+from blockdot.synth.physical.placement import CellPlacer, Connections
 from blockdot.synth.physical.wires import steiner_wires
 from blockdot.synth.recipes import choose
 from blockdot.synth.static_timing import analyse

@@ -7,7 +7,8 @@ import pytest
 from blockdot.synth.cell_models import CellModels
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.physical.cell_geometry import CellGeometry, geometry_of
-from blockdot.synth.physical.placement import CellPlacer, Connections, Placement, core_of, to_sites
+from blockdot.synth.physical.core_area import core_of
+from blockdot.synth.physical.placement import CellPlacer, Connections, Placement, to_sites
 from blockdot.synth.yosys import SynthesisError
 
 

@@ -7,7 +7,8 @@ import pytest
 from blockdot.synth.cell_models import CellModels
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.physical.cell_geometry import CellGeometry, geometry_of
-from blockdot.synth.physical.placement import Connections, Placement, core_of
+from blockdot.synth.physical.core_area import core_of
+from blockdot.synth.physical.placement import Connections, Placement
 from blockdot.synth.physical.routing import MARGIN, Route, Routing, RoutingGrid, routed
 from blockdot.synth.physical.routing_layers import Via
 from blockdot.synth.physical.wires import Wires, steiner_wires

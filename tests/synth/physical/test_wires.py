@@ -7,7 +7,8 @@ from blockdot.synth.cell_models import CellModels
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.physical.clock_tree import CLOCK_FANOUT, clock_buffers, clock_tree
-from blockdot.synth.physical.placement import CellPlacer, Connections, Placement, core_of
+from blockdot.synth.physical.core_area import core_of
+from blockdot.synth.physical.placement import CellPlacer, Connections, Placement
 from blockdot.synth.physical.steiner import SteinerTree
 from blockdot.synth.physical.wires import NetWire, steiner_wires
 from blockdot.synth.static_timing import analyse, gates_delay, loads

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from blockdot.synth.physical.lef import parse_lef, read_lef
+from blockdot.synth.physical.lef_reader import parse_lef, read_lef
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "lef"
 
