@@ -13,7 +13,7 @@ from ..model.spec import Accumulate
 from .console import console, fixed, progress_bar, table
 from .options import BuildDirOption
 from .print_costs import print_report
-from .simulate import SimulatedRun, simulate_tensors
+from .simulated_run import SimulatedRun, simulate_tensors
 
 __all__ = ["demo"]
 

@@ -1,11 +1,10 @@
 import dataclasses
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
-from blockdot.cli.simulate import tensor_stimulus
+from blockdot.cli.simulated_inputs import read_operand, tensor_stimulus
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec, matmul, quantize
 from blockdot.model.io.checkpoint import write_checkpoint
@@ -175,8 +174,7 @@ def test_an_nvfp4_checkpoint_s_own_blocks_go_through_the_unit(blockdot, refused,
             "--build-dir", tmp_path / "made",
         )  # fmt: skip
         assert "24 of 24 results equal the model's, bit for bit" in done.out
-    command = sys.modules["blockdot.cli.simulate"]  # the package's attribute of that name is the function
-    seen = command.read_operand(DotSpec(scale="ue4m3"), 0, f"{path}:layer.0")
+    seen = read_operand(DotSpec(scale="ue4m3"), 0, f"{path}:layer.0")
     np.testing.assert_array_equal(seen.scales, tensor.scales)
     assert refused("simulate", "--scale", "ue5m3", "--tensor", f"{path}:layer.0") == (
         f"tensor {path}:layer.0 must be e2m1 with ue5m3 scales in blocks of 16 for e2m1_ue5m3_n16_none, "
