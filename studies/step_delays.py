@@ -14,13 +14,15 @@ from multiprocessing import get_context
 from typing import Any, Final
 
 from amaranth.back import rtlil
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, signed
 from blockdot.base.external_tools import ToolError
 from blockdot.hw.config import OPTIMISE, UnitConfig
 from blockdot.hw.datapath import Datapath
 from blockdot.hw.hierarchy import Emitter
+from blockdot.hw.leaves.binary32_product import EXPONENT_BITS
+from blockdot.hw.leaves.round import FRACTION_BITS
 from blockdot.hw.pipeline import run_length
-from blockdot.hw.steps.records import Accumulating, Codes, Record, Step
+from blockdot.hw.steps.records import Accumulating, Codes, Factor, Record, Result, Scaling, Step
 from blockdot.model import DotSpec
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.netlist import Netlist
@@ -84,6 +86,17 @@ def runs(config: UnitConfig) -> list[StepRun]:
     return found
 
 
+def _factor() -> Factor:
+    """Return what a result is multiplied by, as it comes out of a register."""
+    return Factor(
+        Signal(name="g_negative"),
+        Signal(signed(EXPONENT_BITS), name="g_exponent"),
+        Signal(FRACTION_BITS + 1, name="g_significand"),
+        Signal(name="g_nan"),
+        Signal(name="g_infinite"),
+    )
+
+
 def _netlist(run: StepRun) -> Netlist:
     spec = run.config.spec
     emitter = Emitter(_TOP)
@@ -92,9 +105,12 @@ def _netlist(run: StepRun) -> Netlist:
         *(Signal(count * fmt.bits) for fmt in spec.elements),
         *(Signal(spec.blocks * fmt.bits) for fmt in spec.scales),
     )
-    first, enable = Signal(name="first"), Signal(name="enable")
+    first, enable, factor = Signal(name="first"), Signal(name="enable"), _factor()
 
     def build(step: Step[Any, Any], m: Module, before: Record) -> Record:
+        if step.multiplies:
+            assert isinstance(before, Result)
+            return step.build(m, emitter, Scaling(before, factor))
         return step.build(m, emitter, Accumulating(before, first, enable) if step.accumulates else before)
 
     for step in run.whole[: run.first]:
@@ -108,6 +124,8 @@ def _netlist(run: StepRun) -> Netlist:
     values = live.named()
     m.d.comb += [port.eq(values[name]) for name, port in outputs.named().items()]
     ports = [*inputs.named().values(), first, enable, *outputs.named().values()]
+    if any(step.multiplies for step in run.steps):
+        ports += factor.named().values()
     text = rtlil.convert(m, name=_TOP, ports=ports, platform=emitter, emit_src=False)
     return Netlist(emitter.modules + text, _TOP)
 

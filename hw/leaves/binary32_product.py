@@ -129,7 +129,12 @@ class NormaliseProduct(wiring.Component):
         lowest = len(self.product) + padding - PRODUCT_BITS
         kept = Cat(Const(0, padding), self.product[lowest:])
         below = wire(m, (self.exponent[-1] | ~self.exponent.any()), "below")
-        distance = wire(m, (1 - self.exponent)[: FIELD_BITS - 1] & repeat(below, FIELD_BITS - 1), "distance")
+        # The least exponent is -171: at most 172 places. A distance that takes more digits than those of the
+        # bits kept counts as the largest of so many digits, which shifts them all out as well.
+        digits = PRODUCT_BITS.bit_length()
+        wide = wire(m, (1 - self.exponent)[: (172).bit_length()], "wide_distance")
+        far = wire(m, wide[digits:].any(), "far")
+        distance = wire(m, (wide[:digits] | repeat(far, digits)) & repeat(below, digits), "distance")
         placed, lost = shift_right_sticky(m, kept, distance)
         high, hidden = placed[-1], placed[-2]
         sticky = wire(m, lost | self.product[:lowest].any() | (high & placed[0]), "sticky")

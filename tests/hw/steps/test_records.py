@@ -6,15 +6,18 @@ from blockdot.hw.accumulate.exact import ExactSum
 from blockdot.hw.steps.records import (
     Accumulating,
     Codes,
+    Factor,
     Magnitudes,
     Normalised,
     PairedMagnitudes,
     ProductRow,
     Products,
     Record,
+    Result,
     SavedSum,
     SavedSums,
     ScaleFactors,
+    Scaling,
     Special,
 )
 
@@ -48,6 +51,10 @@ NAMES: list[tuple[Record, str]] = [
     (Normalised(Special(S(), None), S(), S(), S(), S()), "nan negative_0 nonzero fraction field"),
     (ExactSum(Special(S(), S()), S(), S()), "window nan carries infinite"),
     (Accumulating(Special(S(), None), S(), S()), "nan first enable"),
+    (
+        Scaling(Result(S()), Factor(S(), S(), S(), S(), S())),
+        "result g_negative g_exponent g_significand g_nan g_infinite",
+    ),
 ]
 
 
