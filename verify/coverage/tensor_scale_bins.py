@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...model.aligned_sum import RESULTS
+from ..accumulation_checks import ACCUMULATION_CHECKS
 from ..exact_trace import NAN, SIGN_BIT, number_of
 from .bins import BinGroup, Hit, StimulusView
 from .reach import BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL, Reachable
@@ -45,8 +46,10 @@ class TensorScaleBins(BinGroup):
 
     def __init__(self, reach: Reachable) -> None:
         spec = reach.spec
-        results = ResultBins(reach).bins
-        infinite, small = results["+infinity"], results["+subnormal"]
+        # What the accumulation says of its results.
+        groups = ACCUMULATION_CHECKS[spec.accumulate].bins(reach)
+        results = next((group.bins for group in groups if isinstance(group, ResultBins)), {})
+        infinite, small, nan = (results.get(kind, "") for kind in ("+infinity", "+subnormal", "NaN"))
         self.bins = {f"g {kind}": "" for kind in (*_KINDS, "NaN, quiet", "NaN, signaling")}
         self.bins |= {f"product {kind}": "" for kind in (*_KINDS, "NaN")}
         for normal in ("normal", "subnormal"):
@@ -62,8 +65,8 @@ class TensorScaleBins(BinGroup):
             "infinite result times a number": infinite,
             "zero times an infinite g": "",
             "number times an infinite g": "",
-            "NaN result times zero": results["NaN"],
-            "NaN result times an infinite g": results["NaN"],
+            "NaN result times zero": nan,
+            "NaN result times an infinite g": nan,
         }
         if spec.accumulates and spec.most_groups != 1:
             self.bins["a number where no result is asked for"] = ""
