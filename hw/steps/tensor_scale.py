@@ -153,10 +153,9 @@ class PartialProductsStep(Step[Factors, SavedProducts]):
     def __init__(self, form: DatapathForm, results: UnscaledResults) -> None:
         self.form = form
         self.results = results
-        rows = results.significand_bits
-        # Nothing is inverted on the way into the tree, as products that have a sign are.
-        fast = StepDelay(4.4 * math.log(rows, 1.5) - 6, hidden=10)
-        delay = fast if form.fast else step_delays.compress(rows, FRACTION_BITS + 1, fast=False)
+        # A row for each bit of the result, of which none is inverted on its way; or digits of g, told first.
+        rows = results.significand_bits if form.fast else FRACTION_BITS // 2 + 2
+        delay = StepDelay(4.4 * math.log(rows, 1.5) + (-6 if form.fast else 14), hidden=10)
         super().__init__("tensor_compress", delay, _KNOWN_BITS + 2 * results.product_bits)
 
     def build(self, m: Module, platform: object, before: Factors) -> SavedProducts:
@@ -191,9 +190,11 @@ class AddProductStep(Step[SavedProducts, ScaledProduct]):
 class NormaliseProductStep(Step[ScaledProduct, PlacedProduct]):
     """Bring the product to the position that binary32 gives it."""
 
-    def __init__(self, results: UnscaledResults) -> None:
+    def __init__(self, form: DatapathForm, results: UnscaledResults) -> None:
         self.width = results.product_bits
-        super().__init__("tensor_normalise", StepDelay(20, hidden=6), FRACTION_BITS + 2 + FIELD_BITS - 1 + 3)
+        # Most of it waits for no carry: where that ripples, the product's first bits are there long before.
+        delay = StepDelay(21, hidden=9 if form.fast else 18)
+        super().__init__("tensor_normalise", delay, FRACTION_BITS + 2 + FIELD_BITS - 1 + 3)
 
     def build(self, m: Module, platform: object, before: ScaledProduct) -> PlacedProduct:
         normalise = NormaliseProduct(self.width)
@@ -235,7 +236,7 @@ def tensor_scaled(form: DatapathForm, plan: DatapathPlan) -> DatapathPlan:
         ReadResultStep(results),
         PartialProductsStep(form, results),
         AddProductStep(form, results),
-        NormaliseProductStep(results),
+        NormaliseProductStep(form, results),
         RoundProductStep(),
     ]
     return dataclasses.replace(
