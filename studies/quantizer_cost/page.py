@@ -120,7 +120,7 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
         yield ""
     for library in _libraries(stored):
         yield from _of_library(stored, library, errors)
-    yield "[The hardware](hardware.md#the-quantizer) says what these units are made of, and what was tried."
+    yield "[The hardware](quantizer-hardware.md) says what these units are made of, and what was tried."
     yield ""
     yield "`make quantizer-cost` writes this page from `studies/quantizer_cost/results.jsonl`."
 
