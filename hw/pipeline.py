@@ -59,7 +59,7 @@ def place_registers(
     given = {i for i, step in enumerate(steps) if step.accumulates}
     if last_cut and stages:
         given.add(len(steps) - 1)
-    # There are no more than 14 steps, and so no more than 3432 ways.
+    # There are no more than 15 steps, and so no more than 6435 ways.
     return frozenset(
         min(
             (cuts for cuts in itertools.combinations(range(len(steps)), stages) if given.issubset(cuts)),
