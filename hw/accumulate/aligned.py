@@ -15,7 +15,7 @@ from ..steps.narrowing import narrowed
 from ..steps.records import Accumulating, Magnitudes, ProductTerms, Result, Step
 from ..steps.terms import TermForm, magnitude_steps
 from .accumulator import Accumulator
-from .aligned_adder import AlignedAdder, AlignedTerms
+from .aligned_adder import AlignedAdder
 from .aligned_products import (
     AlignedProducts,
     ProductAdder,
@@ -23,6 +23,7 @@ from .aligned_products import (
     ScaleTermStep,
     aligned_products,
 )
+from .aligned_terms import AlignedTerms
 from .sum_start import before_group, kept_c
 
 __all__ = ["ALIGNED"]

@@ -16,7 +16,8 @@ from ..leaves.product_term import ProductTerm, significand_product_bits
 from ..leaves.scale import AlignedExponents, ScaleProduct, exponent_bits
 from ..steps.form import DatapathForm
 from ..steps.records import Codes, ProductTerms, Special, Step
-from .aligned_adder import AlignedAdder, AlignedTerms
+from .aligned_adder import AlignedAdder
+from .aligned_terms import AlignedTerms, ExponentSearch
 
 __all__ = ["AlignedProducts", "ProductAdder", "ProductTermStep", "ScaleTermStep", "aligned_products"]
 
@@ -104,35 +105,15 @@ def _greatest(pair: tuple[Format, Format]) -> int:
     return sum(int(fmt.split(fmt.codes)[1].max()) + fmt.bias + fmt.mantissa_bits for fmt in pair)
 
 
-class ProductAdder(AlignedAdder):
-    """Add products to a sum, aligned to the largest exponent and truncated.
+class ProductSearch(ExponentSearch):
+    """The part of a component that looks for the largest exponent where each term is a product.
 
-    Combinational. Exponents are compared as they come: the largest of a block's is found among the elements'
-    parts alone, as the scales' part is the same for all of them. With one block, the accumulator's exponent
-    is brought to the same count instead of each term's to that of the accumulator. What is exactly zero is
-    never compared: the accumulator, which always is, reads no less than a zero does, or is zero itself. So
-    all that tells of a term that is zero is that nothing of its block is below it; where zeros can be ahead
-    of every number the accumulator reads no less than they do.
-
-    Args:
-        terms: What a group brings.
-        adder: The adder at the end of the tree; a prefix adder has it take few levels.
-        infinite: Whether a term can be infinite.
-        order: Seed of the order in which bits enter the tree; changes no sum.
-
-    Members:
-        accumulator, negative, magnitude, nan, infinite, result: As those of `AlignedAdder`.
-        exponent: The elements' part of each term's exponent, `element_bits` each.
-        scale: The scales' part of each block's, `scale_bits` each; no such port without scales.
+    Exponents are compared as they come: the largest of a block's is found among the elements' parts alone, as
+    the scales' part is the same for all of them.
     """
 
+    products: AlignedProducts
     scale: Signal
-
-    def __init__(
-        self, terms: AlignedProducts, *, adder: Adder, infinite: bool = False, order: int = 0
-    ) -> None:
-        self.products = terms
-        super().__init__(terms, adder=adder, infinite=infinite, order=order)
 
     def _exponent_ports(self) -> dict[str, wiring.Member]:
         products = self.products
@@ -215,6 +196,37 @@ class ProductAdder(AlignedAdder):
             ]
             depth += 1
         return level[0]
+
+
+class ProductAdder(ProductSearch, AlignedAdder):
+    """Add products to a sum, aligned to the largest exponent and truncated.
+
+    Combinational. Exponents are compared as they come: the largest of a block's is found among the elements'
+    parts alone, as the scales' part is the same for all of them. With one block, the accumulator's exponent
+    is brought to the same count instead of each term's to that of the accumulator. What is exactly zero is
+    never compared: the accumulator, which always is, reads no less than a zero does, or is zero itself. So
+    all that tells of a term that is zero is that nothing of its block is below it; where zeros can be ahead
+    of every number the accumulator reads no less than they do.
+
+    Args:
+        terms: What a group brings.
+        adder: The adder at the end of the tree; a prefix adder has it take few levels.
+        infinite: Whether a term can be infinite.
+        order: Seed of the order in which bits enter the tree; changes no sum.
+
+    Members:
+        accumulator, negative, magnitude, nan, infinite, result: As those of `AlignedAdder`.
+        exponent: The elements' part of each term's exponent, `element_bits` each.
+        scale: The scales' part of each block's, `scale_bits` each; no such port without scales.
+    """
+
+    scale: Signal
+
+    def __init__(
+        self, terms: AlignedProducts, *, adder: Adder, infinite: bool = False, order: int = 0
+    ) -> None:
+        self.products = terms
+        super().__init__(terms, adder=adder, infinite=infinite, order=order)
 
     def _put(self, m: Module, columns: Columns, k: int, negative: Value, inverted: Value) -> None:
         if columns.balanced or k == self.products.count:

@@ -213,7 +213,7 @@ FAULTS: Final = (
     SourceFault(
         "aligned",
         "the sum so far is not aligned",
-        "accumulate/aligned_adder.py",
+        "accumulate/aligned_terms.py",
         "(largest - exponent)[: self._distance_bits]",
         "(largest - largest)[: self._distance_bits]",
     ),

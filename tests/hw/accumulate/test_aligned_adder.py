@@ -4,7 +4,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import reference
-from blockdot.hw.accumulate.aligned_adder import AlignedAdder, AlignedTerms
+from blockdot.hw.accumulate.aligned_adder import AlignedAdder
+from blockdot.hw.accumulate.aligned_terms import AlignedTerms
 from blockdot.hw.leaves.compressor import Adder
 from blockdot.hw.leaves.scale import AlignedExponents, ScaleProduct
 from blockdot.model import formats
