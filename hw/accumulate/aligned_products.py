@@ -46,18 +46,6 @@ class AlignedProducts(AlignedTerms):
     greatest_scale: int
     offset: int
 
-    @property
-    def least_number(self) -> int:
-        """The least that the largest of all exponents can be where the sum is not zero.
-
-        All that is kept of a term is a multiple of the last place kept below the least exponent of a term,
-        and so is every sum. Where that place is a normal number's, no sum is subnormal, and an accumulator
-        that is not zero has at least its exponent; unless it started lower.
-        """
-        if self.exponents.zero_counts or self.starts_anywhere:
-            return self.least_largest
-        return max(self.exponents.least - self.fraction, self.least_largest)
-
 
 def _read(factors: tuple[Format, ...], zero_exponent: int, bias: int) -> AlignedExponents:
     """Return the exponents of products, and one that stands for that of a zero.

@@ -92,8 +92,15 @@ class AlignedTerms:
 
     @property
     def least_number(self) -> int:
-        """The least that the largest of all exponents can be where the sum is not zero."""
-        return self.least_largest
+        """The least that the largest of all exponents can be where the sum is not zero.
+
+        All that is kept of a term is a multiple of the last place kept below the least exponent of a term,
+        and so is every sum. Where that place is a normal number's, no sum is subnormal, and an accumulator
+        that is not zero has at least its exponent; unless it started lower.
+        """
+        if self.exponents.zero_counts or self.starts_anywhere:
+            return self.least_largest
+        return max(self.exponents.least - self.fraction, self.least_largest)
 
     @property
     def numbers(self) -> NumberRange:

@@ -66,7 +66,9 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     term_bits = max(width - point + kept, 1)
     sum_bits = (terms * ((1 << term_bits) - 1) + (2 << kept) - 1).bit_length()
     highest = reading.greatest + term_bits - 1 + sum_bits - 1 - kept + result.nearest
-    keep_sum(m, spec, highest=highest)
+    # What is kept of any term is a multiple of the last place kept of the least one: so is every sum.
+    lowest = reading.least - kept if reading.code != reading.zero else 0
+    keep_sum(m, spec, highest=highest, lowest=lowest)
 
 
 def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:

@@ -74,10 +74,10 @@ def any_length(bits: int, rng: np.random.Generator) -> int:
     return int(rng.integers(1 << length)) | (1 << length >> 1)
 
 
-def any_accumulator(exponent: int, highest: int, rng: np.random.Generator) -> int:
-    """Zero, subnormal, anything, or a number whose exponent is about that of a term."""
-    near = min(max(exponent + int(rng.integers(-40, 41)), 0), highest)
-    field = [0, 0, int(rng.integers(0, highest + 1)), near]
+def any_accumulator(exponent: int, lowest: int, highest: int, rng: np.random.Generator) -> int:
+    """Zero, subnormal, anything, or a number whose exponent is about that of a term, as far as there are."""
+    near = min(max(exponent + int(rng.integers(-40, 41)), lowest), highest)
+    field = [0, lowest, int(rng.integers(lowest, highest + 1)), near]
     kind = int(rng.integers(4))
     fraction = 0 if kind == 0 else int(rng.integers(1 << 23))
     return int(rng.integers(2)) << 31 | field[kind] << 23 | fraction
@@ -92,6 +92,8 @@ def test_terms_are_cut_off_at_the_largest_exponent_and_rounded_toward_zero(
     terms = TERMS[name]
     least, greatest = terms.exponents.least, terms.exponents.greatest
     highest = min(terms.highest, 254)
+    # No sum is subnormal where the last place kept of every term is a normal number's.
+    lowest = terms.least_number if terms.least_number > 1 else 0
     rows, expected = [], []
     for _ in range(3000):
         middle = int(rng.integers(least, greatest, endpoint=True))
@@ -109,7 +111,7 @@ def test_terms_are_cut_off_at_the_largest_exponent_and_rounded_toward_zero(
         for k in range(terms.count):
             if rng.random() < 0.15:  # what cancelled before, and what is exactly zero
                 group[k] = (0, 0, group[k][2] if rng.random() < 0.3 else None)
-        accumulator = any_accumulator(middle, highest, rng)
+        accumulator = any_accumulator(middle, lowest, highest, rng)
         expected.append(aligned_sum(terms, accumulator, group))
         rows.append(row(terms, accumulator, group))
     seen = [result for (result,) in evaluate_many(AlignedAdder(terms, adder=adder), rows)]
