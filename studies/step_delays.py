@@ -103,7 +103,7 @@ def _netlist(run: StepRun) -> Netlist:
     count = spec.block_size * spec.blocks
     live: Record = Codes(
         *(Signal(count * fmt.bits) for fmt in spec.elements),
-        *(Signal(spec.blocks * fmt.bits) for fmt in spec.scales),
+        *(Signal(spec.blocks * fmt.bits) if spec.has_scales else None for fmt in spec.scales),
     )
     first, enable, factor = Signal(name="first"), Signal(name="enable"), _factor()
 

@@ -16,6 +16,7 @@ from ..steps.records import Accumulating, Magnitudes, ProductTerms, Result, Step
 from ..steps.terms import TermForm, magnitude_steps
 from .accumulator import Accumulator
 from .aligned_adder import AlignedAdder
+from .aligned_pipeline import has_loop_steps, loop_steps
 from .aligned_products import (
     AlignedProducts,
     ProductAdder,
@@ -85,6 +86,13 @@ class AddTermsStep(Step[Accumulating[Magnitudes] | Accumulating[ProductTerms], R
         return AlignedAdder(self.terms, **options)
 
 
+def _added(form: DatapathForm, steps: list[Step[Any, Any]], terms: AlignedTerms) -> list[Step[Any, Any]]:
+    """Return the steps to a group's terms, and those from there to the sum."""
+    if has_loop_steps(form, terms):
+        return [*steps, *loop_steps(form, terms, steps[-1].bits)]
+    return [*steps, AddTermsStep(form, terms)]
+
+
 def _product_plan(form: DatapathForm) -> DatapathPlan:
     spec = form.spec
     terms = aligned_products(spec)
@@ -99,7 +107,7 @@ def _product_plan(form: DatapathForm) -> DatapathPlan:
         "term": terms.magnitude_bits + 1,
         "aligned_sum": terms.sum_bits,
     }
-    return DatapathPlan([*steps, AddTermsStep(form, terms), *narrowed(form)], widths, terms.numbers)
+    return DatapathPlan([*_added(form, steps, terms), *narrowed(form)], widths, terms.numbers)
 
 
 def _plan(form: DatapathForm) -> DatapathPlan:
@@ -122,7 +130,7 @@ def _plan(form: DatapathForm) -> DatapathPlan:
         starts_anywhere=spec.takes_c,
     )
     return DatapathPlan(
-        [*magnitude_steps(terms), AddTermsStep(form, aligned), *narrowed(form)],
+        [*_added(form, magnitude_steps(terms), aligned), *narrowed(form)],
         terms.widths | {"aligned_sum": aligned.sum_bits},
         aligned.numbers,
     )

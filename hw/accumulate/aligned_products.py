@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -109,39 +109,89 @@ class ProductSearch(ExponentSearch):
         return {"exponent": In(products.count * products.element_bits), **scale}
 
     def _distances(self, m: Module, own_exponent: Value) -> tuple[Value, list[Value]]:
+        own, ahead = self._compared(m, own_exponent)
+        distances = self._below_count(m, ahead)
+        return self._exponent_of(m, ahead), [*distances, (ahead - own)[: self._distance_bits]]
+
+    def _searched(self, m: Module) -> Value:
+        _, ahead = self._compared(m, Const(self.products.least_largest))
+        return self._exponent_of(m, ahead)
+
+    def _below(self, m: Module, largest: Value) -> list[Value]:
+        ahead = Signal(self._count_shape, name="ahead")
+        m.d.comb += ahead.eq(largest - self._base)
+        return self._below_count(m, ahead)
+
+    @property
+    def _base(self) -> Value:
+        """What a count of a sole block, or of all blocks, is above an exponent."""
+        products = self.products
+        return self._scale(0) + products.offset if products.blocks == 1 else Const(products.offset)
+
+    @property
+    def _lowest(self) -> int:
+        products = self.products
+        alone = products.blocks == 1
+        return min(products.least_largest - products.offset - products.greatest_scale * alone, 0)
+
+    @property
+    def _count_shape(self) -> Shape:
+        """The shape of the largest count."""
+        products = self.products
+        greatest = products.greatest_element + products.greatest_scale * (products.blocks > 1)
+        return Shape.cast(
+            range(self._lowest, max(products.target.infinity_field - products.offset, greatest) + 1)
+        )
+
+    def _compared(self, m: Module, own_exponent: Value) -> tuple[Value, Value]:
+        """Return an exponent of the sum so far as a count like those of products, and the largest count."""
         products = self.products
         lanes = products.count // products.blocks
-        elements = [self.exponent.word_select(k, products.element_bits) for k in range(products.count)]
-        scales = [self._scale(j) for j in range(products.blocks)]
+        elements, base = self._elements, self._base
         alone = products.blocks == 1
-        base = scales[0] + products.offset if alone else Const(products.offset)
-        lowest = min(products.least_largest - products.offset - products.greatest_scale * alone, 0)
-        highest = products.target.infinity_field - products.offset
-        own = Signal(range(lowest, highest + 1), name="accumulator_count")
+        own = Signal(
+            range(self._lowest, products.target.infinity_field - products.offset + 1),
+            name="accumulator_count",
+        )
         m.d.comb += own.eq(own_exponent - base)
         level: Value = own
         if products.exponents.zero > 1:
             level = self._no_less_than_zeros(m, elements, own, own_exponent, base)
-        greatest = products.greatest_element + products.greatest_scale * (not alone)
-        ahead = Signal(range(lowest, max(highest, greatest) + 1), name="ahead")
+        ahead = Signal(self._count_shape, name="ahead")
         for j in range(products.blocks):
             largest = self._largest_element(m, elements[j * lanes : (j + 1) * lanes], j)
             # A block of zeros has no exponent.
             there = wire(m, largest.any(), f"block_{j}_there")
-            count = largest if alone else largest + scales[j]
+            count = largest if alone else largest + self._scale(j)
             one = Signal(ahead.shape(), name=f"ahead_{j}")
             m.d.comb += one.eq(Mux(there & (level < count), count, level))
             level = one
         m.d.comb += ahead.eq(level)
+        return own, ahead
+
+    def _below_count(self, m: Module, ahead: Value) -> list[Value]:
+        """Return how far each term lies below a count."""
+        products = self.products
+        lanes = products.count // products.blocks
         distances: list[Value] = []
         for j in range(products.blocks):
-            near = self._near(m, ahead if alone else ahead - scales[j], j)
-            mine = elements[j * lanes : (j + 1) * lanes]
+            near = self._near(m, ahead if products.blocks == 1 else ahead - self._scale(j), j)
+            mine = self._elements[j * lanes : (j + 1) * lanes]
             distances += [(near - element)[: len(near)] for element in mine]
+        return distances
+
+    def _exponent_of(self, m: Module, ahead: Value) -> Value:
+        """Return the exponent that a count stands for."""
+        products = self.products
         least, most = products.least_largest, max(products.target.infinity_field, products.exponents.greatest)
         largest = Signal(range(min(least, 0), most + 1), name="largest")
-        m.d.comb += largest.eq(ahead + base)
-        return largest, [*distances, (ahead - own)[: self._distance_bits]]
+        m.d.comb += largest.eq(ahead + self._base)
+        return largest
+
+    @property
+    def _elements(self) -> list[Value]:
+        products = self.products
+        return [self.exponent.word_select(k, products.element_bits) for k in range(products.count)]
 
     def _near(self, m: Module, above: Value, j: int) -> Value:
         """Return a count from which a block's terms are below the largest by as much, but for what is far.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -76,6 +76,23 @@ class AlignedTerms:
         return self.magnitude_bits - self.point + self.fraction
 
     @property
+    def largest_shape(self) -> Shape:
+        """The shape of the largest exponent of the terms alone."""
+        exponents = self.exponents
+        least = min(self.least_largest, exponents.least, exponents.zero_code, 0)
+        return Shape.cast(range(least, max(exponents.greatest, self.least_largest) + 1))
+
+    @property
+    def count_bits(self) -> int:
+        """Width of a count of terms."""
+        return self.count.bit_length()
+
+    def placed(self, magnitude: Value) -> Value:
+        """Return a magnitude as it is kept where its exponent is the largest, `term_bits` wide."""
+        places = self.fraction - self.point
+        return Cat(Const(0, max(places, 0)), magnitude)[max(-places, 0) :]
+
+    @property
     def accumulator_bits(self) -> int:
         """Width of the sum so far, likewise."""
         return 1 + self.fraction
@@ -131,14 +148,27 @@ class ExponentSearch:
 
     def _distances(self, m: Module, own_exponent: Value) -> tuple[Value, list[Value]]:
         """Return the largest exponent, and how far each term lies below it, the sum so far as the last."""
+        largest = self._largest(m, [own_exponent, *self._exponents])
+        return largest, [
+            *self._below(m, largest),
+            (largest - own_exponent)[: self._distance_bits],
+        ]
+
+    def _searched(self, m: Module) -> Value:
+        """Return the largest exponent of the terms alone; or the least that a sum so far can have."""
+        return self._largest(m, [Const(self.terms.least_largest), *self._exponents])
+
+    def _below(self, m: Module, largest: Value) -> list[Value]:
+        """Return how far each term lies below the largest exponent."""
+        del m
+        # No distance of a number is below zero, and what a zero is shifted by does not count.
+        return [(largest - exponent)[: self._distance_bits] for exponent in self._exponents]
+
+    @property
+    def _exponents(self) -> list[Value]:
         terms = self.terms
         words = [self.exponent.word_select(k, terms.exponent_bits) for k in range(terms.count)]
-        exponents = [word.as_signed() if terms.exponents.shape.signed else word for word in words]
-        largest = self._largest(m, [own_exponent, *exponents])
-        # No distance of a number is below zero, and what a zero is shifted by does not count.
-        return largest, [
-            (largest - exponent)[: self._distance_bits] for exponent in (*exponents, own_exponent)
-        ]
+        return [word.as_signed() if terms.exponents.shape.signed else word for word in words]
 
     @property
     def _distance_bits(self) -> int:

@@ -248,14 +248,30 @@ def shift_left(m: Module, value: Value, distance: Value, *, least: int, width: i
     return Cat(value, repeat(fill, whole - len(value)))[least:]
 
 
-def shift_right(m: Module, value: Value, amount: Value, name: str = "") -> Value:
-    """Shift right by `amount`, unsigned, dropping what is shifted out; see `shift_right_sticky`."""
+def shift_right(
+    m: Module, value: Value, amount: Value, name: str = "", *, fill: Value | None = None
+) -> Value:
+    """Shift right by `amount`, unsigned, dropping what is shifted out; see `shift_right_sticky`.
+
+    Args:
+        m: The module to build in.
+        value: The bits to shift.
+        amount: The distance, unsigned.
+        name: What the wires' names begin with.
+        fill: The bit that comes in above: its sign; zero where it is None.
+    """
     width = len(value)
     useful = width.bit_length()
     for k in range(min(len(amount), useful)):
         step = min(1 << k, width)
-        value = wire(m, Mux(amount[k], Cat(value[step:], Const(0, step)), value), f"{name}right_{k}")
-    return value & repeat(~amount[useful:].any(), width) if len(amount) > useful else value
+        above = Const(0, step) if fill is None else repeat(fill, step)
+        value = wire(m, Mux(amount[k], Cat(value[step:], above), value), f"{name}right_{k}")
+    if len(amount) <= useful:
+        return value
+    beyond = amount[useful:].any()
+    if fill is None:
+        return value & repeat(~beyond, width)
+    return Mux(beyond, repeat(fill, width), value)
 
 
 def shift_right_sticky(m: Module, value: Value, amount: Value, name: str = "") -> tuple[Value, Value]:
