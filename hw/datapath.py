@@ -1,5 +1,6 @@
 """What a unit computes in a cycle, as a row of steps between which pipeline registers may stand."""
 
+import itertools
 from typing import Any
 
 from ..model import DotSpec
@@ -54,6 +55,10 @@ class Datapath:
         plan = tensor_scaled(form, ACCUMULATORS[spec.accumulate].plan(form))
         self.spec = spec
         self.steps: list[Step[Any, Any]] = list(plan.steps)
+        if spec.takes_c:
+            # It passes every register before the accumulator.
+            for step in itertools.takewhile(lambda step: not step.accumulates, self.steps):
+                step.bits += spec.c_format.bits
         self.widths: dict[str, int] = dict(plan.widths)
         self.numbers: NumberRange = plan.numbers
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # these ask here for the accumulation of a specification
     from .coverage.sum_maker import DirectedSum, SumMaker
     from .exact_trace import Arrival, TracedChange, TracedSum
     from .proofs.description_text import DescriptionModule
+    from .proofs.solver import Network, SolverAnswer
     from .proofs.steps import StepNetlist
 
 __all__ = ["ACCUMULATION_CHECKS", "AccumulationChecks", "StepCheck", "step_stem"]
@@ -27,11 +28,15 @@ class StepCheck:
         claim: What is claimed.
         describe: Puts what the step computes into a module: given the specification, the step, and bits of
             the accumulator behind which a carry is kept.
+        algebra: Proves sums of many bits, out of the step's network; None for nothing.
+        settled: What the names of the outputs begin with that this is about.
     """
 
     leaf: str
     claim: str
     describe: "Callable[[DescriptionModule, DotSpec, StepNetlist, int | None], None]"
+    algebra: "Callable[[Network, StepNetlist], SolverAnswer] | None" = None
+    settled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

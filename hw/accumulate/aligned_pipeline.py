@@ -71,10 +71,11 @@ class SearchStep(Step[Magnitudes | ProductTerms, SearchedTerms]):
 
     def __init__(self, terms: AlignedTerms, bits: int) -> None:
         self.terms = terms
-        levels = (terms.count - 1).bit_length()
-        width = terms.element_bits if isinstance(terms, AlignedProducts) else terms.exponent_bits
-        depth = levels * (2 * math.log2(width) + 4)
-        super().__init__("search", StepDelay(depth), bits + terms.largest_shape.width)
+        levels = (terms.count - 1).bit_length() + 1
+        # Exponents of scales come with the products, long before the terms of which they are.
+        hidden = 7 if isinstance(terms, AlignedProducts) else 26
+        depth = StepDelay(7.3 * levels + 6.2, hidden=hidden)
+        super().__init__("search", depth, bits + terms.largest_shape.width)
 
     def build(self, m: Module, platform: object, before: Magnitudes | ProductTerms) -> SearchedTerms:
         terms = self.terms
@@ -94,7 +95,9 @@ class AlignStep(Step[SearchedTerms, AlignedTermValues]):
     def __init__(self, terms: AlignedTerms) -> None:
         self.terms = terms
         held = terms.count * (terms.term_bits + 1) + terms.largest_shape.width
-        super().__init__("align", StepDelay(2.4 * math.log2(max(terms.term_bits, 2)) + 16), held)
+        depth = 2.4 * math.log2(terms.term_bits) + 2.2 * math.log2(terms.count) + 1.5
+        depth += 4 * isinstance(terms, AlignedProducts)
+        super().__init__("align", StepDelay(depth, hidden=3), held)
 
     def build(self, m: Module, platform: object, before: SearchedTerms) -> AlignedTermValues:
         terms, group = self.terms, before.group
@@ -128,7 +131,7 @@ class CountStep(Step[AlignedTermValues, AlignedRows]):
         self.form = form
         self.terms = terms
         held = terms.count_bits * (terms.term_bits + 1) + terms.largest_shape.width
-        super().__init__("count", StepDelay(9.5 * math.log2(terms.count), hidden=3), held)
+        super().__init__("count", StepDelay(6 * math.log2(terms.count) - 1.5, hidden=3), held)
 
     def build(self, m: Module, platform: object, before: AlignedTermValues) -> AlignedRows:
         terms, form = self.terms, self.form
@@ -151,8 +154,11 @@ class AddRowsStep(Step[Accumulating[AlignedRows] | Accumulating[Magnitudes], Unn
     def __init__(self, form: DatapathForm, terms: AlignedTerms) -> None:
         self.form = form
         self.terms = terms
-        depth = 5 * math.log2(terms.sum_bits) + 30 + 6 * (terms.count > 1) * math.log2(terms.count_bits + 2)
-        super().__init__("accumulate", StepDelay(depth), terms.sum_bits + sum_exponents(terms).width)
+        depth = 1.5 * math.log2(terms.sum_bits) + 39.7 + 7.5 * terms.numbers.subnormal
+        if terms.count > 1:
+            depth += 4.3 * math.log2(terms.count_bits + 2)
+        held = terms.sum_bits + sum_exponents(terms).width
+        super().__init__("accumulate", StepDelay(depth, hidden=12), held)
 
     def build(
         self, m: Module, platform: object, before: Accumulating[AlignedRows] | Accumulating[Magnitudes]
@@ -230,8 +236,8 @@ class ResultStep(Step[UnnormalisedSum, Result]):
     def __init__(self, form: DatapathForm, terms: AlignedTerms) -> None:
         self.form = form
         self.terms = terms
-        depth = 7 * math.log2(terms.sum_bits - 1) + 5
-        super().__init__("result", StepDelay(depth), terms.target.bits)
+        depth = 1.5 * math.log2(terms.sum_bits) + 13.6 + 9 * terms.numbers.subnormal
+        super().__init__("result", StepDelay(depth, hidden=2), terms.target.bits)
 
     def build(self, m: Module, platform: object, before: UnnormalisedSum) -> Result:
         terms = self.terms

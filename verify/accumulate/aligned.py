@@ -22,11 +22,13 @@ from ..exact_trace import (
     number_of,
     rounded_to,
 )
-from ..proofs.description_text import DescriptionModule, aligned_exponents
+from ..proofs.algebra import check_counts
+from ..proofs.description_text import DescriptionModule
 from ..proofs.steps import StepNetlist
 from .aligned_bins import AlignedBins
+from .aligned_blocks import add_blocks
+from .aligned_loop import add_in_loop, describe_aligned, describe_counts, describe_result, describe_search
 from .aligned_products import AlignedProductBins, add_products, describe_scaled, describe_terms, product_sums
-from .aligned_text import add_terms, before_reading, keep_sum
 
 __all__ = ["ALIGNED"]
 
@@ -36,39 +38,12 @@ GROWTH: Final = BINARY32_BITS
 
 def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
     del step, segment
-    if spec.term_size == 1:
+    if "sum_magnitude" in m.outputs:
+        add_in_loop(m, spec)
+    elif spec.term_size == 1:
         add_products(m, spec)
-        return
-    terms = sum(name.startswith("magnitude_") for name in m.inputs)
-    width = m.inputs["magnitude_0"]
-    kept = spec.fraction
-    point = sum(fmt.mantissa_bits for fmt in spec.scales) - sum(fmt.quantum_exponent for fmt in spec.elements)
-    reading = aligned_exponents(spec)
-    result = before_reading(m, spec, reading.zero)
-    largest = "before_exponent"
-    for t, name in enumerate(name for name in m.inputs if name.startswith("exponent_")):
-        m.wire(f"given_{t}", 14, f"$signed(i_{name})" if reading.code < 0 else f"i_{name}", signed=True)
-        zero = f"(given_{t} == {reading.code} & i_magnitude_{t} == 0)"
-        m.assume(f"(i_nan | (given_{t} >= {reading.least} & given_{t} <= {reading.greatest}) | {zero})")
-        exponent = m.wire(
-            f"exponent_{t}", 14, f"given_{t} == {reading.code} ? {reading.zero} : given_{t}", signed=True
-        )
-        largest = m.wire(f"largest_{t}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
-    if reading.code != reading.zero:
-        # Below the exponents of numbers there are zeros alone, whose sum is zero at any exponent.
-        largest = m.wire("largest", 14, f"{largest} < 1 ? 14'sd1 : {largest}", signed=True)
-    bits = max(width + kept, result.fields.fraction_bits + 1 + kept)
-    whole = bits + 1 + terms.bit_length()
-    placed = [(f"term_{t}", f"i_magnitude_{t}", point, f"given_{t}", f"i_negative_{t}") for t in range(terms)]
-    add_terms(m, spec, placed, largest, bits=bits, whole=whole)
-    # A sum above every bit of every term no longer grows, and one below is no longer than its bits: where
-    # that is below infinity, none comes there.
-    term_bits = max(width - point + kept, 1)
-    sum_bits = (terms * ((1 << term_bits) - 1) + (2 << kept) - 1).bit_length()
-    highest = reading.greatest + term_bits - 1 + sum_bits - 1 - kept + result.nearest
-    # What is kept of any term is a multiple of the last place kept of the least one: so is every sum.
-    lowest = reading.least - kept if reading.code != reading.zero else 0
-    keep_sum(m, spec, highest=highest, lowest=lowest)
+    else:
+        add_blocks(m, spec)
 
 
 def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
@@ -274,6 +249,20 @@ ALIGNED = AccumulationChecks(
             "aligned adder",
             "terms cut at the largest exponent, their sum rounded toward zero",
             _accumulate,
+        ),
+        "search": StepCheck("largest exponent", "the largest exponent of a group's terms", describe_search),
+        "align": StepCheck("aligned terms", "terms cut at the largest of their exponents", describe_aligned),
+        "count": StepCheck(
+            "column counts",
+            "how many terms have a one in each column",
+            describe_counts,
+            algebra=check_counts,
+            settled=("row_", "negatives"),
+        ),
+        "result": StepCheck(
+            "normalise, cut off",
+            "the number of the result's format next to the sum toward zero",
+            describe_result,
         ),
         "term": StepCheck(
             "product terms", "every pair of codes: the exact product, and its exponent", describe_terms

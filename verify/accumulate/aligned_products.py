@@ -11,9 +11,18 @@ from ..exact_trace import TracedStep, unit_exponent
 from ..proofs.description_text import DescriptionModule, scale_rows, table
 from ..proofs.steps import StepNetlist
 from .aligned_bins import AlignedBins
-from .aligned_text import add_terms, before_reading, keep_sum
+from .aligned_text import PlacedTerm, TermLimits, add_terms, before_reading, keep_sum
 
-__all__ = ["AlignedProductBins", "add_products", "describe_scaled", "describe_terms", "product_sums"]
+__all__ = [
+    "AlignedProductBins",
+    "add_products",
+    "describe_scaled",
+    "describe_terms",
+    "odd_group",
+    "product_limits",
+    "product_sums",
+    "read_products",
+]
 
 _TABLE_BITS = 8
 
@@ -145,54 +154,74 @@ def describe_scaled(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segm
         m.care(f"magnitude_{k}", f"(i_magnitude_{k} <= {largest}) & ({significand} <= {most})")
 
 
-def add_products(m: DescriptionModule, spec: DotSpec) -> None:
-    """Describe the sum of products: each at its own exponent, cut off at the largest one."""
+def product_limits(spec: DotSpec) -> TermLimits:
+    """Return what is known of terms that are products, and of their sums."""
     factors = spec.elements + spec.scales
-    result = spec.sum_format
-    bias, kept = result.fields.bias, spec.fraction
-    count = spec.blocks * spec.block_size
-    width = m.inputs["magnitude_0"]
-    point = sum(fmt.mantissa_bits for fmt in factors)
-    offset = bias - sum(fmt.bias for fmt in factors)
     ends = [(min(fields), max(fields)) for fields in map(_fields, factors)]
+    bias = spec.sum_format.fields.bias
+    offset = bias - sum(fmt.bias for fmt in factors)
     least, greatest = (offset + sum(end[k] for end in ends) for k in range(2))
-    of_elements = [sum(end[k] for end in ends[:2]) for k in range(2)]
-    of_scales = [sum(end[k] for end in ends[2:]) for k in range(2)]
-    zero = bias + spec.zero_exponent
-    before_reading(m, spec, zero)
-    odd = "(i_nan | i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
-    largest_magnitude = 1
+    most = 1
     for fmt in factors:
-        largest_magnitude *= _largest_significand(fmt)
+        most *= _largest_significand(fmt)
+    return TermLimits(
+        spec=spec,
+        count=spec.blocks * spec.block_size,
+        width=most.bit_length(),
+        most=most,
+        point=sum(fmt.mantissa_bits for fmt in factors),
+        least=least,
+        greatest=greatest,
+        zero=bias + spec.zero_exponent,
+    )
+
+
+def read_products(m: DescriptionModule, limits: TermLimits) -> list[PlacedTerm]:
+    """Add the exponents of products, and what holds of those that can occur; return the terms."""
+    spec = limits.spec
+    factors = spec.elements + spec.scales
+    offset = spec.sum_format.fields.bias - sum(fmt.bias for fmt in factors)
+    ends = [(min(fields), max(fields)) for fields in map(_fields, factors)]
+    of_elements, of_scales = (
+        [sum(end[k] for end in part) for k in range(2)] for part in (ends[:2], ends[2:])
+    )
+    odd = odd_group(m)
     scaled = "exponent_0" in m.inputs
-    largest = "before_exponent"
-    placed: list[tuple[str, str, int, str, str]] = []
+    placed: list[PlacedTerm] = []
     for j in range(spec.blocks if scaled else 0):
         m.assume(f"({odd} | (i_exponent_{j} >= {of_scales[0]} & i_exponent_{j} <= {of_scales[1]}))")
-    for k in range(count):
+    for k in range(limits.count):
         element, magnitude = f"i_element_exponent_{k}", f"i_magnitude_{k}"
         scale = f" + i_exponent_{k // spec.block_size}" if scaled else ""
         inside = f"({element} >= {of_elements[0]} & {element} <= {of_elements[1]} & {magnitude} != 0)"
         m.assume(f"({odd} | {inside} | ({element} == 0 & {magnitude} == 0))")
-        m.assume(f"({odd} | {magnitude} <= {largest_magnitude})")
+        m.assume(f"({odd} | {magnitude} <= {limits.most})")
         exponent = m.wire(
             f"exponent_of_{k}",
             14,
-            f"{element} == 0 ? {zero} : {element} + 14'd0{scale} + {offset}",
+            f"{element} == 0 ? {limits.zero} : {element} + 14'd0{scale} + {offset}",
             signed=True,
         )
+        placed.append((f"term_{k}", magnitude, limits.point, exponent, f"i_negative_{k}"))
+    return placed
+
+
+def odd_group(m: DescriptionModule) -> str:
+    """Return whether a group is no number."""
+    return "(i_nan | i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
+
+
+def add_products(m: DescriptionModule, spec: DotSpec) -> None:
+    """Describe the sum of products: each at its own exponent, cut off at the largest one."""
+    limits = product_limits(spec)
+    result = before_reading(m, spec, limits.zero)
+    largest = "before_exponent"
+    placed = read_products(m, limits)
+    for k, (_, _, _, exponent, _) in enumerate(placed):
         largest = m.wire(f"largest_{k}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
-        placed.append((f"term_{k}", magnitude, point, exponent, f"i_negative_{k}"))
-    bits = max(width, result.fields.fraction_bits + 1) + kept
-    add_terms(m, spec, placed, largest, bits=bits, whole=bits + 1 + count.bit_length())
-    # As of terms that are sums; a term is of one product, which is smaller than its width allows.
-    term = largest_magnitude << max(kept - point, 0) >> max(point - kept, 0)
-    term_bits = max(width - point + kept, 1)
-    sum_bits = (count * term + (2 << kept) - 1).bit_length()
-    highest = greatest + term_bits - 1 + sum_bits - 1 - kept + result.nearest
-    # What is kept of any product is a multiple of the last place kept of the least one: so is every sum.
-    lowest = least - kept if least >= 1 >= zero else 0
-    keep_sum(m, spec, highest=highest, lowest=lowest)
+    bits = max(limits.width, result.fields.fraction_bits + 1) + spec.fraction
+    add_terms(m, spec, placed, largest, bits=bits, whole=bits + 1 + limits.count.bit_length())
+    keep_sum(m, limits)
 
 
 class AlignedProductBins(AlignedBins):

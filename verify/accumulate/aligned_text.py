@@ -1,21 +1,95 @@
 """What descriptions of ``aligned`` have in common, whatever a term is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ...model import DotSpec
 from ...model.aligned_sum import ResultFormat
 from ..proofs.description_text import DescriptionModule, binary32, kept_c
 
-__all__ = ["add_terms", "before_reading", "keep_sum"]
+__all__ = [
+    "PlacedTerm",
+    "TermLimits",
+    "add_terms",
+    "before_reading",
+    "hold_sum",
+    "keep_sum",
+    "signed_term",
+]
+
+PlacedTerm = tuple[str, str, int, str, str]
+"""A term's name, its magnitude, the bits of that behind its point, its exponent and its sign."""
+
+
+@dataclass(frozen=True)
+class TermLimits:
+    """What is known of the terms of a group, and of the sums that they make.
+
+    Attributes:
+        spec: What is computed.
+        count: How many terms there are.
+        width: Width of a magnitude.
+        most: The largest magnitude.
+        point: Bits of a magnitude behind its point.
+        least: The least exponent of a term that is not zero, biased as the result's.
+        greatest: The greatest.
+        zero: That of what is exactly zero.
+    """
+
+    spec: DotSpec
+    count: int
+    width: int
+    most: int
+    point: int
+    least: int
+    greatest: int
+    zero: int
+
+    @property
+    def zero_counts(self) -> bool:
+        """Whether a zero can have a larger exponent than a number, or a number one that no sum has."""
+        return not self.least >= 1 >= self.zero
+
+    @property
+    def floor(self) -> int:
+        """The least exponent of a sum so far; what is below that of every number is as good as the least."""
+        return min(max(self.zero, min(self.least, 1)), 1) if self.zero_counts else 1
+
+    @property
+    def largest_group(self) -> int:
+        """The largest sum of the terms of a group, in units of the last place kept."""
+        places = self.spec.fraction - self.point
+        return self.count * (self.most << max(places, 0) >> max(-places, 0))
+
+    @property
+    def highest(self) -> int:
+        """The greatest exponent field of a finite sum.
+
+        A sum above every bit of every term no longer grows, and one below is no longer than its bits: where
+        that is below infinity, none comes there.
+        """
+        kept = self.spec.fraction
+        term_bits = max(self.width - self.point + kept, 1)
+        sum_bits = (self.largest_group + (2 << kept) - 1).bit_length()
+        return self.greatest + term_bits - 1 + sum_bits - 1 - kept + self.spec.sum_format.nearest
+
+    @property
+    def lowest(self) -> int:
+        """The least exponent field of a sum that is not zero, or 0.
+
+        What is kept of any term is a multiple of the last place kept of the least one: so is every sum.
+        """
+        return 0 if self.zero_counts else self.least - self.spec.fraction
 
 
 def before_reading(m: DescriptionModule, spec: DotSpec, zero: int) -> ResultFormat:
     """Add the sum so far, and the exponent that it reads, biased as its format's; return the format."""
     result = spec.sum_format
-    bits, room = result.fields.bits, result.fields.fraction_bits
+    bits = result.fields.bits
     m.add(f"reg [{bits - 1}:0] accumulator;")
     start = kept_c(spec.c_format.fields, result.fields) if "c" in m.inputs else f"{bits}'d0"
     m.wire("before", bits, f"i_first ? {start} : accumulator")
+    room = result.fields.fraction_bits
     field = f"before[{bits - 2}:{room}]"
     own = f"before[{bits - 2}:0] == 0 ? {zero} : {field} == 0 ? 14'sd1 : {{6'b0, {field}}}"
     m.wire("before_exponent", 14, own, signed=True)
@@ -25,7 +99,7 @@ def before_reading(m: DescriptionModule, spec: DotSpec, zero: int) -> ResultForm
 def add_terms(
     m: DescriptionModule,
     spec: DotSpec,
-    terms: Sequence[tuple[str, str, int, str, str]],
+    terms: Sequence[PlacedTerm],
     largest: str,
     *,
     bits: int,
@@ -36,7 +110,7 @@ def add_terms(
     Args:
         m: The module.
         spec: What is computed.
-        terms: For each a name, its magnitude, the bits of that behind its point, its exponent and its sign.
+        terms: The terms.
         largest: The largest exponent.
         bits: Width of the widest term, shifted up.
         whole: Width of the sum, signed.
@@ -45,13 +119,7 @@ def add_terms(
     room, width = result.fields.fraction_bits, result.fields.bits
     field = f"before[{width - 2}:{room}]"
     own = ("own", f"{{{field} != 0, before[{room - 1}:0]}}", room, "before_exponent", f"before[{width - 1}]")
-    addends: list[str] = []
-    for name, magnitude, places, exponent, negative in [*terms, own]:
-        distance = f"{name}_distance"
-        m.wire(distance, 14, f"{largest} - {exponent} + {places}")
-        placed = f"({{{bits}'b0, {magnitude}}} << {kept}) >> {distance}"
-        m.wire(f"{name}_cut", whole, placed)
-        addends.append(m.wire(f"{name}_signed", whole, f"{negative} ? -{name}_cut : {name}_cut", signed=True))
+    addends = [signed_term(m, spec, term, largest, bits=bits, whole=whole) for term in (*terms, own)]
     m.wire("total", whole, " + ".join(addends), signed=True)
     m.wire("total_size", whole, "total < 0 ? -total : total")
     unit = f"{largest} - {result.fields.bias + kept}"
@@ -67,15 +135,54 @@ def add_terms(
     m.wire("following", width, f"i_nan | own_nan | (up_any & down_any) ? {nan} : {plain}")
 
 
-def keep_sum(m: DescriptionModule, spec: DotSpec, *, highest: int, lowest: int = 0) -> None:
+def signed_term(
+    m: DescriptionModule,
+    spec: DotSpec,
+    term: PlacedTerm,
+    largest: str,
+    *,
+    bits: int,
+    whole: int,
+) -> str:
+    """Add a term cut off at the largest exponent, with its sign; return the wire's name. See `add_terms`."""
+    name, magnitude, places, exponent, negative = term
+    distance = f"{name}_distance"
+    m.wire(distance, 14, f"{largest} - {exponent} + {places}")
+    placed = f"({{{bits}'b0, {magnitude}}} << {spec.fraction}) >> {distance}"
+    m.wire(f"{name}_cut", whole, placed)
+    return m.wire(f"{name}_signed", whole, f"{negative} ? -{name}_cut : {name}_cut", signed=True)
+
+
+def keep_sum(m: DescriptionModule, limits: TermLimits) -> None:
     """Keep what becomes of the sum; no finite one has an exponent field outside these, zero apart.
 
     That is so of sums that start at zero.
     """
+    result = limits.spec.sum_format
+    size = f"[{result.fields.bits - 2}:0] == 0"
+    held = hold_sum(m, limits, {which: f"{which}{size}" for which in ("before", "following")})
+    if held:
+        m.assume(held[0])
+        m.claim("accumulator", held[1])
+    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
+    zeros = result.bits - result.fields.bits
+    m.give("result", f"{{accumulator, {zeros}'b0}}" if zeros else "accumulator")
+
+
+def hold_sum(m: DescriptionModule, limits: TermLimits, sums: Mapping[str, str]) -> list[str]:
+    """Return what holds of each wire with a sum; nothing where a sum may start anywhere.
+
+    Args:
+        m: The module.
+        limits: What is known of terms and sums.
+        sums: The wires, each with what says that the sum is zero.
+    """
+    spec, highest, lowest = limits.spec, limits.highest, limits.lowest
     result = spec.sum_format
     width, room = result.fields.bits, result.fields.fraction_bits
     top = result.fields.infinity_field
-    for which in () if spec.takes_c else ("before", "following"):
+    found: list[str] = []
+    for which, zero in () if spec.takes_c else sums.items():
         magnitude, field = f"{which}[{width - 2}:0]", f"{which}[{width - 2}:{room}]"
         infinity, nan = f"{width - 1}'h{top << room:x}", f"{width - 1}'h{(2 * top + 1) << room - 1:x}"
         inside: list[str] = []
@@ -83,12 +190,7 @@ def keep_sum(m: DescriptionModule, spec: DotSpec, *, highest: int, lowest: int =
             infinite = f" | {magnitude} == {infinity}" if "infinite" in m.inputs else ""
             inside.append(f"({field} <= {highest} | {magnitude} == {nan}{infinite})")
         if lowest > 1:
-            inside.append(f"({field} >= {lowest} | {magnitude} == 0)")
-        bounded = " & ".join(inside)
-        if bounded and which == "before":
-            m.assume(f"({bounded})")
-        elif bounded:
-            m.claim("accumulator", bounded)
-    m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
-    zeros = result.bits - width
-    m.give("result", f"{{accumulator, {zeros}'b0}}" if zeros else "accumulator")
+            inside.append(f"({field} >= {lowest} | {zero})")
+        if inside:
+            found.append(f"({' & '.join(inside)})")
+    return found

@@ -20,6 +20,7 @@ from .steps import StepNetlist
 
 __all__ = [
     "AdderCell",
+    "check_counts",
     "check_partial_products",
     "check_saved_product",
     "check_tree",
@@ -305,6 +306,38 @@ def check_partial_products(question: Network, step: StepNetlist) -> SolverAnswer
     return _sum_is(question, step, wanted)
 
 
+def check_counts(question: Network, step: StepNetlist) -> SolverAnswer:
+    """Prove that the digits of counts are those of the ones in each column of terms, and of their signs.
+
+    A term's bits are inverted where it is negative. A count is less than its digits can tell, so it is enough
+    that it is right modulo that.
+
+    Args:
+        question: The network of the step.
+        step: The step.
+
+    Returns:
+        The answer, as of `check_tree`.
+    """
+    digits, width = step.outputs["negatives"], step.outputs["row_0"]
+    modulus = 1 << digits
+    count = sum(name.startswith("aligned_") for name in step.inputs)
+    for i in range(width):
+        wanted: Polynomial = {}
+        for k in range(count):
+            bit, sign = _bit(f"i_aligned_{k}", i, width), f"i_negative_{k}"
+            _add(wanted, frozenset({bit}), 1, modulus)
+            _add(wanted, frozenset({sign}), 1, modulus)
+            _add(wanted, frozenset({bit, sign}), -2, modulus)
+        total = {frozenset({_bit(f"o_row_{j}", i, width)}): 1 << j for j in range(digits)}
+        answer = _total_is(question, total, digits, wanted, f"column {i}")
+        if not answer.holds:
+            return answer
+    signs = {frozenset({f"i_negative_{k}"}): 1 for k in range(count)}
+    total = {frozenset({_bit("o_negatives", j, digits)}): 1 << j for j in range(digits)}
+    return _total_is(question, total, digits, signs, "o_negatives")
+
+
 def _sum_is(question: Network, step: StepNetlist, wanted: Polynomial, t: int | None = None) -> SolverAnswer:
     """Tell whether a step's two numbers, of several those of term t, add up to a polynomial in its inputs."""
     save, carry = ("o_save", "o_carry") if t is None else (f"o_save_{t}", f"o_carry_{t}")
@@ -313,17 +346,24 @@ def _sum_is(question: Network, step: StepNetlist, wanted: Polynomial, t: int | N
     for word in (save, carry):
         for k, bit in enumerate(question.word(word)):
             _add(total, frozenset({bit}), 1 << k, 1 << width)
+    return _total_is(question, total, width, wanted, f"{save} + {carry}")
+
+
+def _total_is(
+    question: Network, total: Polynomial, width: int, wanted: Polynomial, what: str
+) -> SolverAnswer:
+    """Tell whether a polynomial in a step's outputs is another in its inputs, modulo a width."""
     try:
         seen = rewrite(question, total, width)
     except OverflowError as error:
-        return SolverAnswer(False, "algebra", f"{save} + {carry}: {error}")
+        return SolverAnswer(False, "algebra", f"{what}: {error}")
     if seen == wanted:
         return SolverAnswer(True, "algebra")
     other = min(
         (term for term in seen.keys() | wanted.keys() if seen.get(term, 0) != wanted.get(term, 0)),
         key=lambda term: (len(term), sorted(term)),
     )
-    told = f"{save} + {carry}: coefficient of {' * '.join(sorted(other)) or 'the constant'}"
+    told = f"{what}: coefficient of {' * '.join(sorted(other)) or 'the constant'}"
     return SolverAnswer(False, "algebra", f"{told}, {seen.get(other, 0)} and not {wanted.get(other, 0)}")
 
 

@@ -19,7 +19,7 @@ from ...hw.config import UnitConfig, least_stages
 from ...hw.steps.records import SavedSums
 from ...model import DotSpec
 from ...synth.yosys import SynthesisError
-from ..accumulation_checks import ACCUMULATION_CHECKS, step_stem
+from ..accumulation_checks import ACCUMULATION_CHECKS, StepCheck, step_stem
 from .algebra import check_partial_products, check_saved_product, check_tree
 from .contract import check_contract, grouped
 from .descriptions import tree_offset
@@ -180,7 +180,26 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
             case name:
                 own = ACCUMULATION_CHECKS[spec.accumulate].step(name)
                 number = name.removeprefix(step_stem(name)).replace("_", " ")
-                yield leaf(own.leaf + number, own.claim, group)
+                if own.algebra is None:
+                    yield leaf(own.leaf + number, own.claim, group)
+                else:
+                    yield _algebra_claim(chain, spec, group[0], own)
+
+
+def _algebra_claim(chain: Chain, spec: DotSpec, step: StepNetlist, own: StepCheck) -> Claim:
+    """Claim of a step what algebra shows of some outputs, and what its description says of the others."""
+    algebra = own.algebra
+    assert algebra is not None
+    others = [name for name in step.outputs if not name.startswith(own.settled)]
+
+    def check(seconds: float) -> SolverAnswer:
+        answer = algebra(network({"steps.il": chain.rtlil}, step.module), step)
+        if not answer.holds:
+            return answer
+        rest = check_leaf(chain, spec, [step.name], only=others, seconds=seconds)
+        return answer if rest.holds else rest
+
+    return Claim(own.leaf, own.claim, "", check)
 
 
 def _tree_claim(chain: Chain, spec: DotSpec) -> Claim:

@@ -145,6 +145,7 @@ class DescriptionModule:
         lines: Its text so far, line by line.
         cares: When an output, or a register, has a meaning; always for one that is not here.
         claims: What else holds wherever the input can occur, by name.
+        leading: See `Description`.
     """
 
     def __init__(self, inputs: dict[str, int], outputs: dict[str, int], *, clocked: bool) -> None:
@@ -155,6 +156,7 @@ class DescriptionModule:
         self.assumed: list[str] = []
         self.cares: dict[str, str] = {}
         self.claims: dict[str, str] = {}
+        self.leading = ""
         self.given: set[str] = set()
 
     def add(self, text: str) -> None:

@@ -48,11 +48,13 @@ class Description:
         text: The Verilog of the module ``description``.
         cares: The outputs, and registers, that have a ``care_`` port.
         claims: What is claimed besides the outputs, each with a ``claim_`` port.
+        leading: The register the place of whose leading one is asked for case by case; empty for none.
     """
 
     text: str
     cares: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
+    leading: str = ""
 
 
 def describe(
@@ -98,7 +100,7 @@ def describe(
             describe_tensor_scale(module, spec, name)
         case _:
             ACCUMULATION_CHECKS[spec.accumulate].step(name).describe(module, spec, steps[0], segment)
-    return Description(str(module), tuple(module.cares), tuple(module.claims))
+    return Description(str(module), tuple(module.cares), tuple(module.claims), module.leading)
 
 
 def _products(m: DescriptionModule, spec: DotSpec) -> None:

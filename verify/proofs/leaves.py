@@ -1,6 +1,7 @@
 """The claims on single steps, each against its description."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ...model import DotSpec
@@ -21,6 +22,9 @@ _REGISTERS: Final = {
     "o_start": "accumulator_c",
     "o_nan": "accumulator_nan",
     "o_infinite": "accumulator_infinite",
+    "o_sum_magnitude": "accumulator",
+    "o_sum_negative": "accumulator_negative",
+    "o_sum_exponent": "accumulator_exponent",
 }
 
 
@@ -99,6 +103,26 @@ def leaf_network(chain: Chain, steps: Sequence[StepNetlist], description: Descri
     return made
 
 
+def _cases(question: Network, register: str) -> Iterator[Network]:
+    """Yield the network for each place of a register's leading one, and for zero; itself where it has none.
+
+    One of these is so, whatever the register holds: the bits above that place are zero, and that one is set.
+    """
+    bits = [bit for bit in question.inputs if bit.rpartition(".")[2].partition("[")[0] == register]
+    if not register or not bits:
+        yield question
+        return
+    bits.sort(key=lambda bit: int(bit.rpartition("[")[2].rstrip("]")))
+    for leading in range(-1, len(bits)):
+        fixed = {bit: k == leading for k, bit in enumerate(bits) if k >= leading}
+        body = [line for bit, one in fixed.items() for line in (f".names {bit}", *("1" for _ in range(one)))]
+        yield replace(
+            question,
+            inputs=[bit for bit in question.inputs if bit not in fixed],
+            body=[*question.body, *body],
+        )
+
+
 def check_leaf(
     chain: Chain, spec: DotSpec, names: Sequence[str], *, only: Sequence[str] = (), seconds: float = 300
 ) -> SolverAnswer:
@@ -109,7 +133,7 @@ def check_leaf(
         spec: What it computes.
         names: Names of the steps, in a row.
         only: Beginnings of the names of the outputs to look at; all of them where it is empty.
-        seconds: How long the solver may take.
+        seconds: How long the solver may take; over each case, where a description says that there are some.
 
     Returns:
         The answer.
@@ -120,7 +144,8 @@ def check_leaf(
     steps = [chain[name] for name in names]
     place = chain.steps.index(steps[-1]) + 1 if steps[-1] in chain.steps else len(chain.steps)
     following = chain.steps[place] if place < len(chain.steps) else None
-    question = leaf_network(chain, steps, describe(spec, steps, following, segment=chain.unit.segment))
+    description = describe(spec, steps, following, segment=chain.unit.segment)
+    question = leaf_network(chain, steps, description)
     outputs = [bit for bit in question.outputs if bit.startswith("ok_")]
     if only:
         outputs = [bit for bit in outputs if bit.removeprefix("ok_").startswith(tuple(only))]
@@ -135,5 +160,13 @@ def check_leaf(
         else:
             methods.append(answer.method)
     if rest:
-        return always(question, rest, seconds=seconds)
+        for case in _cases(question, description.leading):
+            answer = always(case, rest, seconds=seconds)
+            if not answer.holds:
+                return answer
+            methods.append(answer.method)
+    if description.leading:
+        return SolverAnswer(True, f"{methods[-1]}, case by case")
+    if rest:
+        return SolverAnswer(True, methods[-1])
     return SolverAnswer(True, max(methods, key=lambda method: (len(method), method)))
