@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # these ask here for the accumulation of a specification
     from .coverage.sum_maker import DirectedSum, SumMaker
     from .exact_trace import Arrival, TracedChange, TracedSum
     from .proofs.description_text import DescriptionModule
-    from .proofs.solver import Network, SolverAnswer
+    from .proofs.gate_network import Network
+    from .proofs.solver import SolverAnswer
     from .proofs.steps import StepNetlist
 
 __all__ = ["ACCUMULATION_CHECKS", "AccumulationChecks", "StepCheck", "step_stem"]

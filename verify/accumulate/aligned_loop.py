@@ -155,6 +155,10 @@ def add_in_loop(m: DescriptionModule, spec: DotSpec) -> None:
     else:
         addend = _counted(m, largest, whole)
         m.assume(f"({odd} | ({addend} <= {limits.largest_group} & {addend} >= -{limits.largest_group}))")
+        # Below the exponent of every number all terms are zero: each column has a one for each negative term.
+        rows = [name for name in m.inputs if name.startswith("row_")]
+        zeros = (f"i_{row} == {{{m.inputs[row]}{{i_negatives[{j}]}}}}" for j, row in enumerate(rows))
+        m.assume(f"({odd} | group_exponent >= {limits.least} | ({' & '.join(zeros)}))")
     # Shifted up first: a sum that is ahead has its leading one at the place that was made for it.
     m.wire("own_distance", 14, f"{largest} - before_made_at + {kept}")
     m.wire("own", whole, f"({{{kept}'b0, digits}} << {kept}) >> own_distance")

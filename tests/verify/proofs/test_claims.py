@@ -8,7 +8,12 @@ from blockdot.hw import DotUnit, to_verilog
 from blockdot.hw.config import Optimise, UnitConfig
 from blockdot.model import DotSpec
 from blockdot.verify.proofs import claims, contract, prove
-from blockdot.verify.proofs.algebra import check_partial_products, check_saved_product, check_tree
+from blockdot.verify.proofs.algebra import (
+    check_counts,
+    check_partial_products,
+    check_saved_product,
+    check_tree,
+)
 from blockdot.verify.proofs.contract import check_contract, grouped
 from blockdot.verify.proofs.descriptions import Description, describe, tree_offset
 from blockdot.verify.proofs.gate_network import network
@@ -93,6 +98,22 @@ def test_of_terms_that_are_products_every_part_holds_but_their_sum():
     for step, module in (("term", "component_term"), ("scale", "component_scaled")):
         faulty = planted(chain_of(name), module, "and", "or")
         assert not check_leaf(faulty, spec, [step]).holds
+
+
+def test_terms_are_aligned_and_counted_before_the_loop():
+    name = "e2m1_ue2m0_n2_b2_aligned_f5"
+    chain = chain_of(name, "delay", 2)
+    spec = chain.unit.spec
+    assert [step.name for step in chain.steps][-5:] == ["search", "align", "count", "accumulate", "result"]
+    for step in ("search", "align"):
+        assert check_leaf(chain, spec, [step]).holds
+        faulty = swapped(chain_of(name, "delay", 2), f"component_{step}")
+        assert not check_leaf(faulty, spec, [step]).holds
+    for fault in (False, True):
+        made = chain_of(name, "delay", 2)
+        made = planted(made, "component_count", "xor", "or") if fault else made
+        step = made["count"]
+        assert check_counts(network({"steps.il": made.rtlil}, step.module), step).holds != fault
 
 
 @pytest.mark.one_in(2)
