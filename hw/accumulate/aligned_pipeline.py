@@ -13,17 +13,10 @@ from ..steps.form import DatapathForm
 from ..steps.records import Accumulating, Magnitudes, ProductTerms, Record, Result, Special, Step
 from .aligned_products import AlignedProducts, ProductSearch
 from .aligned_terms import AlignedTerms
+from .column_counts import ColumnCounts
 from .sum_start import kept_c
-from .unnormalised_adder import (
-    ColumnCounts,
-    LargestExponent,
-    LargestProductExponent,
-    ProductAligner,
-    SumResult,
-    TermAligner,
-    UnnormalisedAdder,
-    sum_exponents,
-)
+from .term_alignment import LargestExponent, LargestProductExponent, ProductAligner, TermAligner
+from .unnormalised_adder import SumResult, UnnormalisedAdder, sum_exponents
 
 __all__ = ["AlignedRows", "AlignedTermValues", "UnnormalisedSum", "has_loop_steps", "loop_steps"]
 

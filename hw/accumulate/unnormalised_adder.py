@@ -1,17 +1,8 @@
-"""The sum of ``aligned`` as its loop keeps it: not normalised, and so ready one shift earlier.
+"""The sum of `aligned` as its loop keeps it: not normalised, and so ready one shift earlier.
 
 `AlignedAdder` looks for the largest exponent, aligns, adds and normalises in one cycle. In a pipeline, all of
-that but what needs the sum so far stands before the loop or behind it:
+that but what needs the sum so far stands before the loop (`term_alignment`, `column_counts`) or behind it:
 
-- `LargestExponent` finds the largest of the terms' own exponents.
-- `TermAligner` aligns the terms to that, and cuts them off there. Where the sum so far has a larger one, they
-  are shifted by the rest inside the loop. A magnitude cut off twice is what it would be cut off once:
-  ``floor(floor(x / 2**j) / 2**k)`` is ``floor(x / 2**(j + k))``.
-- `ColumnCounts` counts the ones of each column of the terms. A negative term is inverted, and is then worth
-  ``sum((b_i - 1) * 2**i)`` over its bits b_i, of which any may be cut off. So with n negative terms and the
-  counts B_i, the sum of all terms shifted by d is that of ``(B_i - n) * 2**(i - d)`` over the columns from d
-  up. With n counted in every column above the topmost, that is the counts shifted right, and n. A few rows of
-  digits of counts are shifted in the loop then, instead of every term.
 - `UnnormalisedAdder` is the loop. The sum so far is what the last addition made, beside the exponent that
   it was made at. It is cut off to the result's bits, toward zero, where the next addition reads it.
 - `SumResult` normalises and packs it, once a sum, behind the loop.
@@ -25,167 +16,15 @@ from ..hierarchy import add_submodule
 from ..leaves.bits import barrel_left_kept, count_leading_zeros, repeat, shift_right, wire
 from ..leaves.compressor import AbsoluteAdder, Adder, Columns, prefixes
 from ..leaves.round import Normalise
-from .aligned_products import AlignedProducts, ProductSearch
-from .aligned_terms import AlignedTerms, ExponentSearch
+from .aligned_terms import AlignedTerms
 
-__all__ = [
-    "ColumnCounts",
-    "LargestExponent",
-    "LargestProductExponent",
-    "ProductAligner",
-    "SumResult",
-    "TermAligner",
-    "UnnormalisedAdder",
-    "sum_exponents",
-]
+__all__ = ["SumResult", "UnnormalisedAdder", "sum_exponents"]
 
 
 def sum_exponents(terms: AlignedTerms) -> Shape:
     """Return the shape of the exponent that a sum is made at, biased as the result's."""
     greatest = max(terms.target.infinity_field, terms.exponents.greatest)
     return Shape.cast(range(min(terms.least_largest, 0), greatest + 1))
-
-
-class LargestExponent(ExponentSearch, wiring.Component):
-    """Find the largest exponent of a group's terms.
-
-    Combinational. It is no less than the least that a sum so far can have: no sum is aligned to less.
-
-    Args:
-        terms: What a group brings.
-
-    Members:
-        exponent: As that of `AlignedAdder`.
-        largest: The largest exponent, biased as the result's.
-    """
-
-    largest: Signal
-
-    def __init__(self, terms: AlignedTerms) -> None:
-        self.terms = terms
-        super().__init__({**self._exponent_ports(), "largest": Out(terms.largest_shape)})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.d.comb += self.largest.eq(self._searched(m))
-        return m
-
-
-class LargestProductExponent(ProductSearch, LargestExponent):
-    """The same where each term is a product: `exponent` and `scale` are those of `ProductAdder`."""
-
-    def __init__(self, terms: AlignedProducts) -> None:
-        self.products = terms
-        super().__init__(terms)
-
-
-class TermAligner(ExponentSearch, wiring.Component):
-    """Align terms to the largest of their exponents, and cut them off there.
-
-    Combinational.
-
-    Args:
-        terms: What a group brings.
-
-    Members:
-        magnitude, exponent: As those of `AlignedAdder`.
-        largest: See `LargestExponent`.
-        aligned: Term k, cut off, is at bits ``[term_bits * k, term_bits * (k + 1))``.
-    """
-
-    magnitude: Signal
-    largest: Signal
-    aligned: Signal
-
-    def __init__(self, terms: AlignedTerms) -> None:
-        self.terms = terms
-        super().__init__(
-            {
-                "magnitude": In(terms.count * terms.magnitude_bits),
-                **self._exponent_ports(),
-                "largest": In(terms.largest_shape),
-                "aligned": Out(terms.count * terms.term_bits),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        terms = self.terms
-        aligned: list[Value] = []
-        for k, below in enumerate(self._below(m, self.largest)):
-            magnitude = self.magnitude.word_select(k, terms.magnitude_bits)
-            distance = wire(m, below, f"distance_{k}")
-            aligned.append(shift_right(m, terms.placed(magnitude), distance, f"term_{k}_"))
-        m.d.comb += self.aligned.eq(Cat(*aligned))
-        return m
-
-
-class ProductAligner(ProductSearch, TermAligner):
-    """The same where each term is a product: `exponent` and `scale` are those of `ProductAdder`."""
-
-    def __init__(self, terms: AlignedProducts) -> None:
-        self.products = terms
-        super().__init__(terms)
-
-
-class ColumnCounts(wiring.Component):
-    """Count the ones in each column of terms that are inverted where they are negative.
-
-    Combinational.
-
-    Args:
-        count: How many terms there are.
-        width: Their width.
-        adder: The adder at the end of each column's tree.
-        order: Seed of the order in which bits enter the trees; changes no count.
-
-    Members:
-        negative: Term k's sign is bit k.
-        aligned: Term k's magnitude is at bits ``[width * k, width * (k + 1))``.
-        row: Digit j of the count of column i is bit ``width * j + i``.
-        negatives: How many terms are negative.
-    """
-
-    negative: Signal
-    aligned: Signal
-    row: Signal
-    negatives: Signal
-
-    def __init__(self, *, count: int, width: int, adder: Adder, order: int = 0) -> None:
-        self.count = count
-        self.width = width
-        self.adder: Adder = adder
-        self.order = order
-        digits = count.bit_length()
-        super().__init__(
-            {
-                "negative": In(count),
-                "aligned": In(count * width),
-                "row": Out(digits * width),
-                "negatives": Out(digits),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        digits = len(self.negatives)
-
-        def counted(bits: Value, name: str) -> Value:
-            column = Columns(digits, order=self.order, name=name, balanced=self.adder != "ripple")
-            for bit in bits:
-                column.put(0, bit)
-            return wire(m, column.total(m, self.adder), f"{name}_count")
-
-        inverted = [
-            wire(m, self.aligned.word_select(k, self.width) ^ repeat(sign, self.width), f"inverted_{k}")
-            for k, sign in enumerate(self.negative)
-        ]
-        counts = [counted(Cat(*(term[i] for term in inverted)), f"column_{i}") for i in range(self.width)]
-        m.d.comb += [
-            self.row.eq(Cat(*(count[j] for j in range(digits) for count in counts))),
-            self.negatives.eq(counted(self.negative, "negative")),
-        ]
-        return m
 
 
 class UnnormalisedAdder(wiring.Component):

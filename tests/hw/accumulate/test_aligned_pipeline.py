@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from blockdot.hw import DotUnit
-from blockdot.hw.accumulate.unnormalised_adder import ColumnCounts
+from blockdot.hw.accumulate.column_counts import ColumnCounts
 from blockdot.model import DotSpec
 from unit_bits import assert_bits_of_the_model
 
