@@ -1,8 +1,9 @@
 """The answer: what the extra exponent bit of a UE5M3 scale costs, and what it is worth, as one page.
 
-Two commands, which `make answer` and `make answer-measure` are::
+Three commands, of which the first and the last are `make answer-measure` and `make answer`::
 
     python -m studies.answer.measure measure [--library NAME]... [--only ROUND]... [--block-size N]... ...
+    python -m studies.answer.measure changes
     python -m studies.answer.measure write
 
 The first measures, in rounds: the unit that the question is first about, in many netlists; that again, in
@@ -10,8 +11,9 @@ others; two more beside it; in few netlists, all units at their least depth, pip
 and what the bit costs at equal delay. It keeps what it found in ``studies/answer/results.jsonl``: a row for
 each unit, small enough to be read. It does so as often as it can, adds to what was stored before, and does
 not measure again what is in the cache: a run that was broken off may be started again, and a measurement
-be made bit by bit. The second makes ``docs/cost-of-ue5m3.md`` of that, with the files it links, and nothing
-else: no figure is written by hand.
+be made bit by bit. The second notes which accumulations have other hardware now than was measured, in a few
+minutes, so that the page says so. The third makes ``docs/cost-of-ue5m3.md`` of that, with the files it links,
+and nothing else: no figure is written by hand.
 """
 
 import argparse
@@ -41,6 +43,7 @@ from ..commands import exit_code_of, progress_bars
 from ..records import read_records, write_records
 from .answer_rows import BIT, BLOCK_SIZES, SCHEMA, VERSION
 from .file_names import WORTH_PICTURE
+from .hardware_changes import mark_changes
 from .measured_rows import curve_rows, error_rows, library_facts, merged, tile_row, unit_row
 from .page import answer_files
 from .picture import draw_answer
@@ -233,7 +236,7 @@ def _keep(stored: dict[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the two commands and return its exit code."""
+    """Run one of the three commands and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m studies.answer.measure")
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("measure")
@@ -243,12 +246,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
     measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
     measuring.add_argument("--scale", action="append", choices=SCALES)
+    commands.add_parser("changes")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
 
     def work() -> None:
         if chosen.command == "write":
             _write(read_records(STORED))
+            return
+        if chosen.command == "changes":
+            _keep(mark_changes(read_records(STORED)))
             return
         STORED.parent.mkdir(parents=True, exist_ok=True)
         narrowed = {

@@ -30,6 +30,7 @@ from .answer_rows import (
 from .cost_chart import CostBar, cost_chart
 from .figures_csv import figures_csv
 from .file_names import COST_PICTURE, FIGURES, PAGE, UNITS_PAGE, WORTH_PICTURE
+from .hardware_changes import change_sentences
 from .units_page import units_page
 
 __all__ = ["answer_files"]
@@ -102,6 +103,9 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
             f"**Measured by an older flow: {', '.join(older)}.** What changed in synthesis or timing since "
             "may change these figures; `make answer-measure` measures them again."
         )
+    for sentence in change_sentences(stored["libraries"]):
+        yield ""
+        yield sentence
     yield ""
     yield (
         "*Whole* is the flat unit, optimised across its components. *Attributed* is the sum over the "

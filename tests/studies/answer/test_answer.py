@@ -20,6 +20,7 @@ from studies.answer import measure as answer
 from studies.answer import measured_rows
 from studies.answer.cost_chart import CostBar, cost_chart
 from studies.answer.file_names import COST_PICTURE, FIGURES, PAGE, UNITS_PAGE, WORTH_PICTURE
+from studies.answer.hardware_changes import mark_changes
 from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
 from studies.answer.page import answer_files
 from studies.answer.picture import draw_answer
@@ -292,7 +293,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     "unit", ["none_s0", "fp32_s1", "exact_s1", "fp32_s3", "aligned_s1"], ids=lambda unit: unit
 )
-def test_the_page_is_of_the_hardware_there_is(unit: str):
+def test_the_page_is_of_the_hardware_there_is_or_says_that_it_has_changed(unit: str):
     record = read_records(ROOT / answer.STORED)
     names = {
         row["unit"] for row in record["rows"] if re.fullmatch(rf"e2m1_ue5m3_n16_(b2_)?{unit}", row["unit"])
@@ -300,9 +301,26 @@ def test_the_page_is_of_the_hardware_there_is(unit: str):
     (name,) = names
     made = next(one for asked in ROUNDS.values() for one in asked.units(16) if one.name == name)
     text, top = emit(made, 0)
-    measured = [*record["rows"], *record["curves"]]
-    hashes = {row["netlist"] for row in measured if row["unit"] == name}
-    assert hashes == {Netlist(text, top).sha256}, "measure the answer again: make answer-measure"
+    today = Netlist(text, top).sha256
+    measured = [row for row in (*record["rows"], *record["curves"]) if row["unit"] == name]
+    for library in record["libraries"]:
+        hashes = {row["netlist"] for row in measured if row["library"] == library["name"]}
+        if made.spec.accumulate in library.get("changed", ()):
+            assert today not in hashes, f"of {library['name']} these are today's: it has not changed"
+        else:
+            assert hashes == {today}, "measure the answer again: make answer-measure"
+
+
+def test_what_has_changed_since_is_noted_and_told(stored):
+    assert mark_changes(stored) == stored
+    other = mark_changes(
+        stored, today=lambda row: "another" if row["scale"][0] == "ue5m3" else row["netlist"]
+    )
+    assert [library["changed"] for library in other["libraries"]] == [["none"]]
+    sentence = "**The hardware of `none` has changed since it was measured on `neutral`.** The figures are of"
+    assert sentence in answer_files(other)[PAGE]
+    assert "has changed since" not in answer_files(stored)[PAGE]
+    assert mark_changes(other) == stored
 
 
 def test_the_pages_are_what_their_results_make():
