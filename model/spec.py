@@ -501,15 +501,9 @@ class DotSpec:
             TypeError: As `compute` does.
             ValueError: As `compute` does.
         """
-        if self.takes_c != (c is not None):
-            raise ValueError(f"{name} must {'' if self.takes_c else 'not '}be given for {self.name}")
-        if c is None:
+        starts = self._check_beside(name, c, shape, given=self.takes_c)
+        if starts is None:
             return None
-        starts = np.asarray(c)
-        if starts.dtype != np.float32:
-            raise TypeError(f"{name} must be float32, not {starts.dtype}")
-        if starts.shape != shape:
-            raise ValueError(f"{name} must be shaped {shape} for {self.name}, not {starts.shape}")
         form = self.c_format
         same = (form.decode(form.encode(starts)) == starts) | np.isnan(starts)
         if not same.all():
@@ -526,16 +520,22 @@ class DotSpec:
             TypeError: As `compute` does.
             ValueError: As `compute` does.
         """
-        if self.tensor_scale != (g is not None):
-            raise ValueError(f"g must {'' if self.tensor_scale else 'not '}be given for {self.name}")
-        if g is None:
+        return self._check_beside("g", g, shape, given=self.tensor_scale)
+
+    def _check_beside(
+        self, name: str, numbers: npt.ArrayLike | None, shape: tuple[int, ...], *, given: bool
+    ) -> npt.NDArray[np.float32] | None:
+        """Return the binary32 numbers that come beside the codes, None where none do."""
+        if given != (numbers is not None):
+            raise ValueError(f"{name} must {'' if given else 'not '}be given for {self.name}")
+        if numbers is None:
             return None
-        factors = np.asarray(g)
-        if factors.dtype != np.float32:
-            raise TypeError(f"g must be float32, not {factors.dtype}")
-        if factors.shape != shape:
-            raise ValueError(f"g must be shaped {shape} for {self.name}, not {factors.shape}")
-        return factors
+        found = np.asarray(numbers)
+        if found.dtype != np.float32:
+            raise TypeError(f"{name} must be float32, not {found.dtype}")
+        if found.shape != shape:
+            raise ValueError(f"{name} must be shaped {shape} for {self.name}, not {found.shape}")
+        return found
 
     def _scale_codes(self, name: str, codes: npt.ArrayLike | None, a: npt.ArrayLike) -> npt.ArrayLike:
         """Return the codes of scales: those that are given, or those that stand for none."""
