@@ -10,13 +10,27 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from .config import Optimise
 from .steps.records import Accumulating, Factor, Record, Result, Scaling, Step
 
-__all__ = ["PipelineControl", "build_control", "build_data", "build_output", "place_registers", "run_length"]
+__all__ = [
+    "PipelineControl",
+    "build_control",
+    "build_data",
+    "build_output",
+    "place_registers",
+    "run_length",
+    "runs",
+]
 
 
 def run_length(steps: Sequence[Step[Any, Any]]) -> float:
-    """Return the estimated delay of steps in a row between two registers, see `Depth`."""
+    """Return the estimated delay of steps in a row between two registers, see `StepDelay`."""
     along = sum(step.depth.alone - (step.depth.hidden if k else 0) for k, step in enumerate(steps))
     return max([along, *(step.depth.beside for step in steps)])
+
+
+def runs(steps: Sequence[Step[Any, Any]], cuts: Sequence[int]) -> list[Sequence[Step[Any, Any]]]:
+    """Return the steps between two registers each, where these stand behind the steps of some indices."""
+    ends = [0, *(cut + 1 for cut in cuts), len(steps)]
+    return [steps[begin:end] for begin, end in itertools.pairwise(ends)]
 
 
 _Live = TypeVar("_Live", bound=Record)
@@ -51,8 +65,7 @@ def place_registers(
     """
 
     def cost(cuts: tuple[int, ...]) -> tuple[float, float]:
-        ends = [0, *(cut + 1 for cut in cuts), len(steps)]
-        longest = max(run_length(steps[begin:end]) for begin, end in itertools.pairwise(ends))
+        longest = max(map(run_length, runs(steps, cuts)))
         bits = sum(steps[cut].bits for cut in cuts)
         return (longest, bits) if optimise == "delay" else (longest * bits**_SHARE, longest)
 

@@ -7,7 +7,6 @@ netlist, on the built-in library, gates alone.
 
 import argparse
 import functools
-import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from typing import Any, Final
 from blockdot.base.whole_files import write_whole
 from blockdot.hw import DotUnit
 from blockdot.hw.config import UnitConfig
-from blockdot.hw.pipeline import run_length
+from blockdot.hw.pipeline import run_length, runs
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement_job import MeasurementJob
 from blockdot.lab.reports.records import markdown_lines
@@ -118,9 +117,8 @@ def longest_run(config: UnitConfig) -> tuple[str, ...]:
     """Return the steps between two registers that are estimated to take longest."""
     unit = DotUnit.of(config)
     steps = unit.datapath.steps
-    ends = [0, *(k + 1 for k, step in enumerate(steps) if step.name in unit.registers_after), len(steps)]
-    runs = [steps[begin:end] for begin, end in itertools.pairwise(ends)]
-    return tuple(step.name for step in max(runs, key=run_length))
+    cuts = [k for k, step in enumerate(steps) if step.name in unit.registers_after]
+    return tuple(step.name for step in max(runs(steps, cuts), key=run_length))
 
 
 def _limit(cost: StagedCost) -> str:
