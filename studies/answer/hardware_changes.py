@@ -5,7 +5,6 @@ from typing import Any
 
 from blockdot.hw.config import UnitConfig
 from blockdot.lab.cost.measurement_job import emit
-from blockdot.model import DotSpec
 from blockdot.synth.netlist import Netlist
 
 from .answer_rows import AnswerRow
@@ -13,33 +12,27 @@ from .answer_rows import AnswerRow
 __all__ = ["change_sentences", "mark_changes", "netlist_today"]
 
 
-def netlist_today(row: AnswerRow) -> str:
-    """Return the hash of the netlist that a row's unit has today."""
-    spec = DotSpec.parse(row["spec"])
-    unit = UnitConfig(spec, stages=row["stages"], optimise=row["optimise"], segment=row["segment"])
-    return Netlist(*emit(unit, 0)).sha256
+def netlist_today(unit: str) -> str:
+    """Return the hash of the netlist that the unit of a row has today, by its name."""
+    return Netlist(*emit(UnitConfig.parse(unit), 0)).sha256
 
 
-def mark_changes(
-    stored: dict[str, Any], *, today: Callable[[AnswerRow], str] = netlist_today
-) -> dict[str, Any]:
+def mark_changes(stored: dict[str, Any], *, today: Callable[[str], str] = netlist_today) -> dict[str, Any]:
     """Note beside each library which accumulations have other hardware now than was measured.
 
     Args:
         stored: What `measure_answer` returned.
-        today: What tells a unit's netlist; by default `netlist_today`.
+        today: What tells a unit's netlist by its name.
 
     Returns:
         The same, where each library has ``changed``: the accumulations with a unit whose netlist is another
         today. It has none where all are the same.
     """
-    known: dict[str, str] = {}
+    # A unit has a row for each library.
+    hashes = {unit: today(unit) for unit in {row["unit"]: None for row in stored["rows"]}}
     changed: dict[str, dict[str, None]] = {}
     for row in stored["rows"]:
-        name = f"{row['spec']} {row['stages']} {row['optimise']} {row['segment']}"
-        if name not in known:
-            known[name] = today(row)
-        if known[name] != row["netlist"]:
+        if hashes[row["unit"]] != row["netlist"]:
             changed.setdefault(row["library"], {})[row["accumulate"]] = None
     libraries: list[AnswerRow] = []
     for library in stored["libraries"]:

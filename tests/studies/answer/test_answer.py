@@ -313,9 +313,8 @@ def test_the_page_is_of_the_hardware_there_is_or_says_that_it_has_changed(unit: 
 
 def test_what_has_changed_since_is_noted_and_told(stored):
     assert mark_changes(stored) == stored
-    other = mark_changes(
-        stored, today=lambda row: "another" if row["scale"][0] == "ue5m3" else row["netlist"]
-    )
+    netlists = {row["unit"]: row["netlist"] for row in stored["rows"]}
+    other = mark_changes(stored, today=lambda unit: "another" if "_ue5m3_" in unit else netlists[unit])
     assert [library["changed"] for library in other["libraries"]] == [["none"]]
     sentence = "**The hardware of `none` has changed since it was measured on `neutral`.** The figures are of"
     assert sentence in answer_files(other)[PAGE]
