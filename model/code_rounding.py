@@ -174,7 +174,7 @@ def _encode_chunk(
     rounding: Rounding,
     up: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]],
 ) -> npt.NDArray[np.int64]:
-    """Return the codes of values under any rounding; what a NaN gives has no meaning.
+    """Return the codes of values under a rounding other than ``nearest_even``; a NaN's has no meaning.
 
     Args:
         fmt: The format.
@@ -182,36 +182,47 @@ def _encode_chunk(
         rounding: How they are rounded.
         up: Tells, under ``stochastic``, which go up, by their positions between two codes.
     """
-    # |value| = significand * 2**(exponent - 52), read off the bits. A float64 subnormal reads with
-    # a hidden bit it does not have; it is so far below every format that nothing depends on it.
-    bits = np.abs(value).view(np.int64)
-    exponent = (bits >> 52) - 1023
-    significand = (bits & ((1 << 52) - 1)) | (1 << 52)
-    significand[bits == 0] = 0
-    quantum = np.maximum(exponent, fmt.least_exponent)
-    # Bits that fall off the end: at least one. From 54 on nothing is left, and less than half at that.
-    lost = quantum - exponent + (52 - fmt.mantissa_bits)
-    shift = np.minimum(lost, 54)
-    kept = significand >> shift
-    rest = significand - (kept << shift)
-    # A magnitude code is linear in the significand within one exponent and steps on by 2**mantissa
-    # from one exponent to the next, so a carry out of the significand needs no case of its own.
-    code = ((quantum - fmt.least_exponent) << fmt.mantissa_bits) + kept
-    if not fmt.subnormals:
-        code -= 1 << fmt.mantissa_bits
+    code, position = _position(fmt, np.abs(value))
     match rounding:
-        case "nearest_even":
-            half = np.int64(1) << (shift - 1)
-            code += (rest > half) | ((rest == half) & (code & 1 == 1))
         case "nearest_away":
-            code += rest >= np.int64(1) << (shift - 1)
+            code += position >= 0.5
         case "stochastic":
-            code += up(np.ldexp(rest.astype(np.float64), -lost))
-        case "toward_zero":
+            code += up(position)
+        case _:  # toward zero
             pass
-    negative = np.signbit(value)
-    # Two's complement has one more value below zero than above.
-    np.clip(code, 0, fmt.largest_code + (negative & fmt.twos_complement), out=code)
+    negative = value.view(np.int64) < 0
     if fmt.twos_complement:
+        # It has one more value below zero than above.
+        code = np.minimum(code, fmt.largest_code + negative)
         return np.where(negative, -code, code) & ((1 << fmt.bits) - 1)
-    return code | (negative.astype(np.int64) << fmt.magnitude_bits) if fmt.signed else code
+    np.minimum(code, fmt.largest_code, out=code)
+    if not fmt.subnormals:
+        np.maximum(code, 0, out=code)
+    if fmt.signed:
+        code |= np.left_shift(negative, fmt.magnitude_bits, dtype=np.int64)
+    return code
+
+
+def _position(
+    fmt: "Format", magnitude: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the code at or below each magnitude, and how far it is from there to the next code, below 1.
+
+    Codes run on: above the largest one, and, where the least code is not zero, below it.
+    """
+    bits = magnitude.view(np.int64)
+    below = 52 - fmt.mantissa_bits
+    # Codes of normal numbers are the leading bits of a float64, less a constant.
+    code = bits >> below
+    code -= (1023 - fmt.bias) << fmt.mantissa_bits
+    position = np.multiply(bits & ((1 << below) - 1), 2.0**-below, dtype=np.float64)
+    if fmt.subnormals:
+        # Below the least normal number codes are equally far apart; scaling up is exact.
+        least = 2.0**fmt.least_exponent
+        small = magnitude < least
+        if small.any():
+            steps = np.minimum(magnitude, least) * 2.0 ** (fmt.mantissa_bits - fmt.least_exponent)
+            whole = np.floor(steps)
+            np.copyto(code, whole.astype(np.int64), where=small)
+            np.copyto(position, steps - whole, where=small)
+    return code, position
