@@ -77,6 +77,8 @@ class _CellReader:
 
     def build(self) -> CellModel:
         group = self._group
+        if any(group.of("latch")):
+            raise ValueError(f"cell {group.argument} must be a gate or a flip-flop to be timed, not a latch")
         pins = [pin for pin in group.of("pin") if pin.attributes.get("direction") in ("input", "output")]
         inputs = tuple(pin.argument for pin in pins if pin.attributes["direction"] == "input")
         state, clock, edge, following = self._flip_flop()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ...base.whole_files import write_whole
 from ...model import BlockTensor
-from ...model.io.checkpoint import Checkpoint, Layout, write_checkpoint
+from ...model.io.checkpoint import Checkpoint, Layout, write_checkpoint, written_tensor_scale
 from ...model.io.model_files import load_json
 from ...model.io.serving import (
     ACTIVATION_SCALES,
@@ -129,12 +129,15 @@ class CheckpointWriter:
         return config
 
     def _plan_stored(self, name: str) -> None:
-        """Take an NVFP4 matrix along, unless it is broken: then its tensors are kept as they are."""
+        """Take an NVFP4 matrix along, unless it cannot be: then its tensors are kept as they are."""
+        reason = "is broken"
         try:
             tensor = self._read.read(name)
+            reason = f"cannot be {self.layout}"
+            written_tensor_scale(name, tensor.tensor_scale, self.layout)
         except ValueError as error:
             for part in self._read.stored[name].parts:
-                self.report.left_out[part] = "the matrix it is part of is broken"
+                self.report.left_out[part] = f"the matrix it is part of {reason}"
                 self._kept.append(self._read.files.infos[part])
             self.report.notes.append(f"{name} is kept as it is: {error}")
             return

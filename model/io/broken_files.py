@@ -33,7 +33,11 @@ def reading(path: Path, what: str = "tensor file") -> Iterator[None]:
         yield
     except ToolError:
         raise
-    except _BROKEN as error:
+    except (*_BROKEN, OSError) as error:
+        # A file that cannot be opened is named by the error. One without a name comes of what a file asks
+        # for: a place before its begin, or what the disk does not give.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"{what} must be a readable {path.suffix.lower()} file, not {str(path)!r}: {reason}"

@@ -53,6 +53,7 @@ __all__ = [
     "StoredMatrix",
     "read_matrix",
     "write_checkpoint",
+    "written_tensor_scale",
 ]
 
 Layout = Literal["compressed_tensors", "modelopt"]
@@ -411,13 +412,27 @@ def _arrays(
         raise ValueError(f"matrix {name!r} must be shaped {tuple(shape)}, not {tensor.shape}")
     if tensor.axis % len(tensor.shape) != 1:
         raise ValueError(f"matrix {name!r} must be blocked along its last axis, not along {tensor.axis}")
-    scale = np.float32(tensor.tensor_scale)
-    if layout == "compressed_tensors":
-        with np.errstate(over="ignore"):
-            scale = np.float32(1) / scale
-        if not np.isfinite(scale):
-            raise ValueError(
-                f"matrix {name!r} must have a tensor scale with a finite reciprocal, "
-                f"not {tensor.tensor_scale!r}"
-            )
+    scale = written_tensor_scale(name, tensor.tensor_scale, layout)
     return tensor.pack(), tensor.scales, np.array([scale], "<f4")
+
+
+def written_tensor_scale(name: str, tensor_scale: float, layout: Layout) -> np.float32:
+    """Return as what a matrix's tensor scale is written: a divisor, or itself.
+
+    Args:
+        name: The matrix's name, for the message.
+        tensor_scale: Its tensor scale.
+        layout: The layout that is written.
+
+    Raises:
+        ValueError: If it has no finite reciprocal, where one is needed.
+    """
+    if layout != "compressed_tensors":
+        return np.float32(tensor_scale)
+    with np.errstate(over="ignore"):
+        divisor = np.float32(1) / np.float32(tensor_scale)
+    if not np.isfinite(divisor):
+        raise ValueError(
+            f"matrix {name!r} must have a tensor scale with a finite reciprocal, not {tensor_scale!r}"
+        )
+    return divisor

@@ -129,7 +129,9 @@ class GgufFile:
         if raw.size != tensor.byte_count:
             raise ValueError("it is cut short")
         rows = raw.reshape(package.quants.quant_shape_to_byte_shape(tensor.shape, kind))
-        return np.asarray(package.quants.dequantize(rows, kind), np.float32).reshape(tensor.shape)
+        # A block's scale may be infinite or NaN: so are its values then.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(package.quants.dequantize(rows, kind), np.float32).reshape(tensor.shape)
 
 
 # Numbers by their code in the file; 8 is a text and 9 a list.

@@ -476,7 +476,8 @@ def test_a_folder_is_written_whole_or_not_at_all(blockdot, refused, monkeypatch,
 
 def test_a_dead_expert_is_kept_and_stops_no_conversion(blockdot, rng, tmp_path):
     """Its block scales are NaN, 0 / 0, under a tensor scale of 0."""
-    names = {"a": 0.5, "dead": 0.0}
+    # 1 / 1e-40 is beyond float32: such a scale cannot be a divisor.
+    names = {"a": 0.5, "dead": 0.0, "tiny": 1e-40}
     with (tmp_path / "m.safetensors").open("wb") as file:
         header, data = {}, b""
         for name, scale in names.items():
@@ -498,9 +499,13 @@ def test_a_dead_expert_is_kept_and_stops_no_conversion(blockdot, rng, tmp_path):
         in done.out
     )
     before, after = Checkpoint(tmp_path / "m.safetensors"), Checkpoint(tmp_path / "q.safetensors")
-    assert after.layouts == {"a": "compressed_tensors", "dead": "modelopt"}
-    for part in ("weight", "weight_scale", "weight_scale_2"):
-        np.testing.assert_array_equal(after.raw(f"dead.{part}"), before.raw(f"dead.{part}"))
+    assert (
+        "tiny is kept as it is: matrix 'tiny' must have a tensor scale with a finite reciprocal" in done.out
+    )
+    assert after.layouts == {"a": "compressed_tensors", "dead": "modelopt", "tiny": "modelopt"}
+    for name in ("dead", "tiny"):
+        for part in ("weight", "weight_scale", "weight_scale_2"):
+            np.testing.assert_array_equal(after.raw(f"{name}.{part}"), before.raw(f"{name}.{part}"))
 
 
 def test_stored_matrices_are_reported_as_they_are(blockdot, refused, rng, tmp_path):

@@ -104,6 +104,17 @@ def test_every_condition_counts_and_tables_are_turned_to_slope_by_load(odd):
     assert one.look_up(1, 30.0, 2.0) == (9.0, 7.0)
 
 
+def test_a_latch_is_not_timed():
+    latch = """cell (LATCH) {
+      area : 1;
+      latch (IQ, IQN) { enable : "A"; data_in : "B"; }
+    """
+    models = CellModels(odd_library(("cell (ODD) {\n    area : 1;", latch), ("A' + B ^ A", "IQ")))
+    message = "cell LATCH must be a gate or a flip-flop to be timed, not a latch"
+    with pytest.raises(ValueError, match=whole(message)):
+        models["LATCH"]
+
+
 def test_a_condition_that_is_never_the_slowest_is_left_out():
     models = CellModels(odd_library(("0, 9, 0", "0, 0, 0"), ("0, 0, 9", "0, 0, 0"), ('"8"', '"7"')))
     (arc,) = models["ODD"].arcs

@@ -368,6 +368,18 @@ def test_any_truncation_and_any_rubbish_is_one_clear_error(tmp_path, suffix, rng
         assert "\n" not in str(caught.value)
 
 
+def test_a_zip_directory_that_points_before_the_file(tmp_path):
+    """An archive's end says where its directory begins: too far, and its members begin before the file."""
+    path = tmp_path / "x.npz"
+    np.savez(path, w=np.arange(3, dtype=np.float32))
+    data = bytearray(path.read_bytes())
+    at = len(data) - 22  # of the record that ends an archive
+    data[at + 16 : at + 20] = (int.from_bytes(data[at + 16 : at + 20], "little") + 1000).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"^tensor file must be a readable \.npz file, not '.*/x\.npz': .+$"):
+        read_tensor(path)
+
+
 def test_a_damaged_member_of_an_npz(tmp_path):
     path = tmp_path / "x.npz"
     np.savez_compressed(path, w=np.arange(1000, dtype=np.float32))
@@ -425,6 +437,11 @@ def test_gguf(tmp_path, rng):
     values = codes.view(ml_dtypes.float4_e2m1fn).astype(np.float32) * powers
     np.testing.assert_array_equal(read_tensor(f"{path}:mx"), values.reshape(4, 64))
     good = path.read_bytes()
+    # A block whose scale is infinite, 0 times which is NaN: warnings are errors here.
+    raw = gguf.quants.quantize(x, kinds.Q8_0)
+    at = good.index(raw[0].tobytes())
+    path.write_bytes(good[:at] + np.float16(np.inf).tobytes() + b"\0" + good[at + 3 :])
+    assert np.isnan(read_tensor(f"{path}:Q8_0")[0, 0])
     for length in (0, 3, 40, 200, len(good) // 2):
         path.write_bytes(good[:length])
         with pytest.raises(

@@ -1,0 +1,111 @@
+"""The command ``python -m studies.fuzz_readers``."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from ..commands import exit_code_of, progress_bars
+from ..records import write_records
+from . import Fault, cases_of, fuzz, run_case
+from . import __doc__ as description
+
+__all__ = ["KEPT", "main"]
+
+KEPT: Final = Path(__file__).resolve().with_name("outcome.jsonl")
+"""Where what came of a run is kept."""
+
+_COMMAND: Final = "studies.fuzz_readers"
+_MOST_FAULTS: Final = 20
+
+
+def _one(case: str, seed: int, libraries: tuple[Path, ...], folder: Path) -> None:
+    cases = cases_of(libraries)
+    kind, _, number = case.partition(":")
+    if kind not in cases or not number.isdecimal():
+        raise ValueError(f"--case must be one of {', '.join(cases)} and a number, not {case!r}")
+    print(run_case(kind, int(number), seed, folder, cases))
+
+
+def _processor_time() -> float:
+    """Return how many seconds of the processor this process has used, and those that it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _run(minutes: float, seed: int, libraries: tuple[Path, ...], kept: Path | None, folder: Path) -> int:
+    """Do cases for so many minutes of the processor; return the exit code."""
+    counts: Counter[tuple[str, str]] = Counter()
+    faults: list[Fault] = []
+    cases = cases_of(libraries)
+    start, used = _processor_time(), 0.0
+    try:
+        with progress_bars() as bars:
+            bar = bars("reading damaged files")
+            for kind, outcome in fuzz(seed, folder, cases):
+                if isinstance(outcome, Fault):
+                    faults.append(outcome)
+                    if len(faults) <= _MOST_FAULTS:
+                        print(f"{_COMMAND}: {outcome}", file=sys.stderr, flush=True)
+                counts[kind, "fault" if isinstance(outcome, Fault) else outcome] += 1
+                used = _processor_time() - start
+                bar(int(min(used, 60 * minutes)), int(60 * minutes), "")
+                if used >= 60 * minutes:
+                    break
+    finally:
+        outcomes = sorted(counts.items())
+        heading = {
+            "seed": seed,
+            "processor_minutes": round(used / 60, 1),
+            "libraries": [path.name for path in libraries],
+            "cases": sum(counts.values()),
+            "faults": len(faults),
+        }
+        print(f"seed {seed}, {used / 60:.1f} minutes of the processor, {heading['cases']} cases")
+        for (kind, outcome), times in outcomes:
+            print(f"{kind:18} {outcome:12} {times}")
+        if kept is not None:
+            rows = [{"kind": kind, "outcome": outcome, "cases": times} for (kind, outcome), times in outcomes]
+            write_records(kept, f"python -m {_COMMAND} --write", heading | {"outcomes": rows})
+    return 1 if faults else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code: 1 where a case came out as it must not."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {_COMMAND}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=1, help="how much of the processor's time to use (default 1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="settles every case (default 0)")
+    parser.add_argument("--case", metavar="KIND:N", help="do this case alone")
+    parser.add_argument(
+        "--library",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="damage cells of this library too; may be repeated, and settles the cases with the seed",
+    )
+    parser.add_argument("--write", action="store_true", help=f"keep what came of it in {KEPT.name}")
+    asked = parser.parse_args(argv)
+
+    def work() -> int | None:
+        libraries = tuple(asked.library)
+        with tempfile.TemporaryDirectory() as name:
+            if asked.case is not None:
+                return _one(asked.case, asked.seed, libraries, Path(name))
+            kept = KEPT if asked.write else None
+            return _run(asked.minutes, asked.seed, libraries, kept, Path(name))
+
+    return exit_code_of(_COMMAND, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
