@@ -68,7 +68,7 @@ def aligned_products(spec: DotSpec) -> AlignedProducts:
     bias = result.fields.bias
     magnitude = spec.largest_scale_significand
     for fmt in spec.elements:
-        magnitude *= max(abs(int(s)) for s in fmt.split(fmt.codes)[0])
+        magnitude *= int(abs(fmt.split(fmt.codes)[0]).max())
     return AlignedProducts(
         count=spec.blocks * spec.block_size,
         magnitude_bits=magnitude.bit_length(),

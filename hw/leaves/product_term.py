@@ -18,7 +18,7 @@ def significand_product_bits(a_format: Format, b_format: Format) -> int:
     """Return the width of the largest product of two significands: of both widths together, or one less."""
     largest = 1
     for fmt in (a_format, b_format):
-        largest *= max(abs(int(s)) for s in fmt.split(fmt.codes)[0])
+        largest *= int(abs(fmt.split(fmt.codes)[0]).max())
     return largest.bit_length()
 
 

@@ -98,6 +98,15 @@ def test_faults_of_the_source(name):
     assert [one.fate for one in source_mutants.plant(CONFIG, faults=(fault,))] == expected
 
 
+def test_a_fault_of_a_chain_s_source():
+    fault = next(
+        one for one in source_faults.FAULTS if one.name == "infinity times a scale of zero is a number"
+    )
+    # The scale of a may overflow here, and that of b may be zero.
+    unit = UnitConfig.parse("e2m1_ue8m0xue4m3_n2_chain_s1")
+    assert [one.fate for one in source_mutants.plant(unit, faults=(fault,))] == ["killed"]
+
+
 def test_no_mutant_of_a_small_dequantizer_survives(seed):
     done = mutate(DEQUANTIZER, 20, seed=seed)
     assert len(done.mutants) == 20
