@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,6 +17,7 @@ from ..lab.quality.stored_matrices import StoredReport, examine_stored
 from ..lab.quality.tensor_report import QuantizationReport, TensorReport, examine_tensors
 from ..lab.reports.records import RECORDS, plain_json, write_records
 from ..model.io.checkpoint import Checkpoint, Layout
+from ..model.io.experts import ExpertStacks
 from ..model.io.model_files import ModelFiles, is_model_folder
 from ..model.io.tensor_files import list_tensors, read_tensor, split_source
 from .console import console, fixed, progress_bar, table
@@ -153,7 +155,7 @@ def quantize(
             seed=seed,
             version=importlib.metadata.version("blockdot"),
         )
-        with progress_bar("quantizing", len(writer.shapes)) as progress:
+        with progress_bar("quantizing", writer.count) as progress:
             report = writer.write(output_path, progress)
     else:
         report = _examine(tensors, ways, wanted, seed, original)
@@ -222,7 +224,7 @@ def _examine(
     with progress_bar("quantizing", len(sources) + len(stored)) as progress:
         for done, (name, source) in enumerate(sources.items()):
             progress(done, detail=name)
-            report.tensors.append(examine_tensors(name, read_tensor(source), ways, seed=seed))
+            report.tensors.append(examine_tensors(name, source(), ways, seed=seed))
         before = ModelFiles(original) if original else None
         for done, name in enumerate(stored, len(sources)):
             progress(done, detail=name)
@@ -251,25 +253,32 @@ def _plain(
     wanted: _Names,
     checkpoint: Checkpoint | None,
     report: QuantizationReport,
-) -> dict[str, str]:
-    """Return the tensors to quantize: where each lies, by the name that is shown; say what is left out."""
+) -> dict[str, Callable[[], npt.NDArray[np.float32]]]:
+    """Return the tensors to quantize: what gives their values, by the name shown; say what is left out."""
     path, asked = split_source(tensors)
     if asked is not None:
-        return {asked: tensors}
+        return {asked: partial(read_tensor, tensors)}
     infos = list(checkpoint.files.infos.values()) if checkpoint else list_tensors(path)
     parts = {part for matrix in checkpoint.stored.values() for part in matrix.parts} if checkpoint else set()
     if len(infos) == 1 and not parts and not is_model_folder(path):
-        return {tensors: tensors}
+        return {tensors: partial(read_tensor, tensors)}
     largest = max(way.block_size for way in ways)
-    found: dict[str, str] = {}
+    experts = ExpertStacks(checkpoint.files) if checkpoint else None
+    found: dict[str, Callable[[], npt.NDArray[np.float32]]] = {}
     for info in infos:
-        refusal = refuse_tensor(info, largest) or wanted.refusal(info.name)
         if info.name in parts:
             continue
-        if refusal is None:
-            found[info.name] = checkpoint.files.source(info.name) if checkpoint else f"{path}:{info.name}"
-        else:
+        stacked = experts is not None and info.name in experts.infos
+        refusal = experts.refusal(info.name, largest) if experts and stacked else refuse_tensor(info, largest)
+        refusal = refusal or wanted.refusal(info.name)
+        if refusal is not None:
             report.left_out[info.name] = refusal
+        elif experts and stacked:
+            found[info.name] = partial(experts.values, info.name)
+        elif checkpoint:
+            found[info.name] = partial(checkpoint.files.values, info.name)
+        else:
+            found[info.name] = partial(read_tensor, f"{path}:{info.name}")
     return found
 
 
@@ -280,14 +289,25 @@ def _values_of(
     if original is None:
         return None
 
-    def values(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    experts = ExpertStacks(original)
+    stacks = [stack for stack in experts.infos if experts.refusal(stack, 1) is None]
+    parts = {one: part for stack in stacks for one, part in experts.parts(stack).items()}
+
+    def found() -> tuple[str, npt.NDArray[np.float32]]:
+        if name in stacks:
+            return name, experts.values(name)
+        if name in parts:
+            return parts[name].stack, experts.matrix(parts[name])
         for known in (name + WEIGHT, name):
             if known in original.infos:
-                found = original.values(known)
-                if found.shape != shape:
-                    raise ValueError(f"{original.label(known)} must be shaped {shape}, not {found.shape}")
-                return found
+                return known, original.values(known)
         raise ValueError(f"original must hold {name + WEIGHT!r}, but {str(original.path)!r} does not")
+
+    def values(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        known, read = found()
+        if read.shape != shape:
+            raise ValueError(f"{original.label(known)} must be shaped {shape}, not {read.shape}")
+        return read
 
     return values
 

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from ...base.whole_files import write_whole
 from ...model import BlockTensor
-from ...model.io.checkpoint import Checkpoint, Layout, write_checkpoint, written_tensor_scale
+from ...model.io.checkpoint import (
+    TURNED_STACKS,
+    Checkpoint,
+    Layout,
+    StoredMatrix,
+    write_checkpoint,
+    written_tensor_scale,
+)
+from ...model.io.experts import ExpertStacks, Part, stack_arrays, stack_parts
 from ...model.io.model_files import load_json
 from ...model.io.serving import (
     ACTIVATION_SCALES,
@@ -90,6 +98,9 @@ class CheckpointWriter:
         self._read = Checkpoint(self.source)
         self._converted: dict[str, tuple[int, int]] = {}
         self._quantized: dict[str, tuple[int, int]] = {}
+        self._experts = ExpertStacks(self._read.files)
+        self._parts: dict[str, Part] = {}
+        self._stacks: list[str] = []
         self._kept: list[TensorInfo] = []
         self._largest: dict[tuple[str, ...], float] = {}
         self._scales: dict[str, float] = {}
@@ -97,20 +108,27 @@ class CheckpointWriter:
             self._plan_stored(name)
         for info in self._read.others:
             refusal = self._refusal(info)
-            if refusal is None:
+            if refusal is None and info.name in self._experts.infos:
+                self._plan_experts(info.name)
+            elif refusal is None:
                 rows, columns = info.shape
                 self._quantized[info.name.removesuffix(WEIGHT)] = rows, columns
             else:
                 self.report.left_out[info.name] = refusal
                 self._kept.append(info)
-        if not self.shapes:
+        if not self.count:
             raise ValueError(f"{self.source} must hold a matrix to quantize, but none of its tensors is one")
         self._groups = fused_groups(self._quantized) if self.share_scales else {}
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """The matrices that are written in NVFP4."""
+        """The matrices that are written in NVFP4, each for itself."""
         return self._converted | self._quantized
+
+    @property
+    def count(self) -> int:
+        """How many matrices, and stacks of them, are written in NVFP4."""
+        return len(self.shapes) + len(self._stacks)
 
     @cached_property
     def _config(self) -> dict[str, Any] | None:
@@ -148,7 +166,20 @@ class CheckpointWriter:
             told = f"{tensor.nan_scales} of its {tensor.scales.size} block scales are NaN"
             self.report.left_out[name] += f", and {told}"
 
+    def _plan_experts(self, name: str) -> None:
+        """Take a stack of experts: as it is, or as a matrix for each expert."""
+        assert self._experts.form is not None
+        if self.layout in self._experts.form.stacks:
+            self._stacks.append(name)
+            return
+        parts = self._experts.parts(name)
+        self._parts |= parts
+        self._quantized |= {name: part.shape for name, part in parts.items()}
+
     def _refusal(self, info: TensorInfo) -> str | None:
+        if info.name in self._experts.infos:
+            refusal = self._experts.refusal(info.name, self.way.block_size, self.layout)
+            return refusal or self.wanted(info.name)
         refusal = refuse_tensor(info, self.way.block_size)
         if refusal is None and len(info.shape) != 2:
             refusal = "it has more than two axes"
@@ -170,6 +201,7 @@ class CheckpointWriter:
             ValueError: If a tensor cannot be quantized, or the folder is not empty.
         """
         self._done = 0
+        self._made: tuple[str, tuple[npt.NDArray[np.generic], ...]] | None = None
         self._progress = progress
         files = self._read.files
         self._note_scales()
@@ -217,6 +249,8 @@ class CheckpointWriter:
         files = self._read.files
 
         def here(name: str) -> bool:
+            if name in self._parts:
+                return files.file_name(self._parts[name].stack) == file_name
             part = self._read.stored[name].parts[0] if name in self._converted else name + WEIGHT
             return files.file_name(part) == file_name
 
@@ -229,7 +263,17 @@ class CheckpointWriter:
                 others.append(written)
                 sources[written.name] = info.name
 
+        stacks: dict[str, tuple[str, int]] = {}
+        for name in self._stacks:
+            if files.file_name(name) == file_name:
+                parts = stack_parts(name, self._experts.shape(name))
+                others += parts
+                stacks |= {part.name: (name, place) for place, part in enumerate(parts)}
+
         def other(name: str) -> npt.NDArray[Any]:
+            if name in stacks:
+                stack, place = stacks[name]
+                return self._stack(stack)[place]
             raw = files.raw(sources[name])
             return raw if sources[name] == name else activation_scale(raw)
 
@@ -257,13 +301,31 @@ class CheckpointWriter:
         self._done += 1
         if name in self._converted:
             return self._read.read(name)
-        x = self._read.files.values(name + WEIGHT)
+        x = self._values(name)
         group = self._groups.get(name)
         quantized = self.way.quantize(x, self.seed, self._largest_of(group) if group else None)
         self.report.tensors.append(
             examine_tensors(name + WEIGHT, x, [self.way], quantized=[quantized], seed=self.seed)
         )
         return quantized
+
+    def _values(self, name: str) -> npt.NDArray[np.float32]:
+        """Return the values of a matrix that is to be quantized."""
+        if name in self._parts:
+            return self._experts.matrix(self._parts[name])
+        return self._read.files.values(name + WEIGHT)
+
+    def _stack(self, name: str) -> tuple[npt.NDArray[np.generic], ...]:
+        """Return what the tensors of a quantized stack hold; they are asked for one after the other."""
+        if self._made is None or self._made[0] != name:
+            self._progress(self._done, detail=name)
+            self._done += 1
+            x = self._experts.values(name)
+            quantized = self.way.quantize(x, self.seed)
+            report = examine_tensors(name, x, [self.way], quantized=[quantized], seed=self.seed)
+            self.report.tensors.append(report)
+            self._made = name, stack_arrays(quantized)
+        return self._made[1]
 
     def _largest_of(self, group: tuple[str, ...]) -> float | None:
         """Return the largest magnitude of several matrices; None where no tensor scale is made."""
@@ -272,7 +334,7 @@ class CheckpointWriter:
         if group not in self._largest:
             found = 0.0
             for name in group:
-                x = self._read.files.values(name + WEIGHT)
+                x = self._values(name)
                 # Where it is not finite, quantizing says where.
                 found = max(found, float(np.nan_to_num(np.abs(x), nan=0, posinf=0).max(initial=0)))
             self._largest[group] = found
@@ -301,8 +363,7 @@ class CheckpointWriter:
             scales = {self._scales[name] for name in group if name in self._scales}
             if len(scales) > 1:
                 notes.append(f"{', '.join(group)}, which engines run as one, differ in their tensor scale")
-        strange = [m.name for m in self._read.stored.values() if m.name not in self._read.layouts]
-        for name in [*strange, *self._read.refused]:
+        for name in [*(one.name for one in self._strange), *self._read.refused]:
             if self._read.files.folder:
                 notes.append(f"{name} is kept as it is, and {_CONFIG} tells nothing of its format")
 
@@ -352,9 +413,24 @@ class CheckpointWriter:
             for info in self._kept
             if info.name.endswith(WEIGHT) and len(info.shape) > 1
         ]
-        strange = [m.name for m in self._read.stored.values() if m.name not in self._read.layouts]
+        # The layer of experts that are kept has no tensor of its own name.
+        kept = {info.name for info in self._kept}
+        experts = [name.rpartition(".")[0] for name in self._experts.infos if name in kept]
+        strange = [one.name for one in self._strange]
         heads = [] if "lm_head" in self.shapes else ["lm_head"]
-        return sorted({*layers, *strange, *self._read.refused, *heads})
+        return sorted({*layers, *experts, *strange, *self._read.refused, *heads})
+
+    @property
+    def _strange(self) -> list[StoredMatrix]:
+        """The FP4 matrices and stacks that are kept, and are not what the layout is for."""
+        return [
+            matrix
+            for matrix in self._read.stored.values()
+            if matrix.name not in self._read.layouts
+            and not (
+                matrix.layout == TURNED_STACKS and matrix.format == "NVFP4" and self.layout == "modelopt"
+            )
+        ]
 
     def _copy_others(self, folder: Path) -> None:
         """Copy what else is in the model's folder: tokenizer, templates, licence."""

@@ -22,7 +22,9 @@ layouts, where the scales are U8 or F8_E8M0 (rows, K / 32), and in that of gpt-o
 (..., rows, K / 32, 16) with ``X_scales`` U8 (..., rows, K / 32). A tensor of type F4 has a place in its shape
 for each element.
 
-Weights of experts may be stacked along a first axis. ``X[e]`` is the matrix of expert e then.
+Weights of experts may be stacked along a first axis. ``X[e]`` is the matrix of expert e then. Stacks that
+ModelOpt writes of Llama 4 and gpt-oss are turned round: `experts` says more. Their layout is called
+``modelopt_experts``.
 
 Files are read and written tensor by tensor, with no more than one in memory. That is why they are not
 written with the safetensors package, which takes all tensors at once.
@@ -47,6 +49,7 @@ from .tensor_files import TensorInfo, split_source
 
 __all__ = [
     "LAYOUTS",
+    "TURNED_STACKS",
     "Checkpoint",
     "Layout",
     "StoredFormat",
@@ -67,6 +70,10 @@ _SUFFIXES: Final[dict[Layout, tuple[str, str, str]]] = {
     "modelopt": (".weight", ".weight_scale", ".weight_scale_2"),
 }
 _GPT_OSS: Final = ("_blocks", "_scales")
+# Of a stack of experts that is turned round, behind the name of its elements.
+_TURNED: Final = ("_weight_scale", "_weight_scale_2")
+TURNED_STACKS: Final = "modelopt_experts"
+"""The layout of stacks of experts shaped (experts, K, rows)."""
 _BLOCK: Final = 16
 _ELEMENT: Final = formats.get("e2m1")
 _SCALE: Final = formats.get("ue4m3")
@@ -82,7 +89,7 @@ class StoredMatrix:
     Attributes:
         name: Its name.
         format: ``NVFP4`` or ``MXFP4``.
-        layout: Whose names its parts have: one of `LAYOUTS`, or ``gpt_oss``.
+        layout: Whose names its parts have: one of `LAYOUTS`, ``gpt_oss`` or `TURNED_STACKS`.
         shape: (rows, K), or (experts, rows, K) of a stack.
         parts: The names of the tensors that hold its elements, block scales and, of NVFP4, tensor scales.
     """
@@ -175,6 +182,8 @@ class Checkpoint:
         matrix = name.removesuffix(_GPT_OSS[0])
         if name.endswith(_GPT_OSS[0]) and dtype == "U8" and matrix + _GPT_OSS[1] in infos:
             found.append((matrix, "gpt_oss", (name, matrix + _GPT_OSS[1], "")))
+        if dtype == "U8" and len(infos[name].shape) == 3 and name + _TURNED[0] in infos:
+            found.append((name, TURNED_STACKS, (name, name + _TURNED[0], name + _TURNED[1])))
         return found
 
     def _examine(self, matrix: str, layout: str, parts: tuple[str, str, str]) -> StoredMatrix:
@@ -194,7 +203,7 @@ class Checkpoint:
         if form == "MXFP4" and scales.dtype not in _POWERS:
             raise ValueError(f"{label(parts[1])} must be U8 or F8_E8M0, not {scales.dtype}")
         size = _SCALES[form][1]
-        shape = elements.shape
+        shape = _as_stored(elements.shape, layout)
         places = size if elements.dtype == "F4" else size // 2
         if layout == "gpt_oss":
             if len(shape) not in (3, 4) or shape[-1] != places:
@@ -203,10 +212,15 @@ class Checkpoint:
                 )
             shape = (*shape[:-2], shape[-2] * places)
         elif len(shape) not in (2, 3) or shape[-1] % places:
-            raise ValueError(f"{label(parts[0])} must be shaped (rows, a multiple of {places}), not {shape}")
+            axes = "experts, a multiple of {}, rows" if layout == TURNED_STACKS else "rows, a multiple of {}"
+            raise ValueError(
+                f"{label(parts[0])} must be shaped ({axes.format(places)}), not {elements.shape}"
+            )
         wanted = (*shape[:-1], shape[-1] // places)
-        if scales.shape != wanted:
-            raise ValueError(f"{label(parts[1])} must be shaped {wanted}, not {scales.shape}")
+        if scales.shape != _as_stored(wanted, layout):
+            raise ValueError(
+                f"{label(parts[1])} must be shaped {_as_stored(wanted, layout)}, not {scales.shape}"
+            )
         found = StoredMatrix(matrix, form, layout, (*wanted[:-1], wanted[-1] * size), parts[:2])
         if form == "MXFP4":
             return found
@@ -214,7 +228,7 @@ class Checkpoint:
         if tensor_scale.dtype != "F32":
             raise ValueError(f"{label(parts[2])} must be F32, not {tensor_scale.dtype}")
         count = len(found.matrices)
-        if tensor_scale.size != count:
+        if tensor_scale.size != count and not (layout == TURNED_STACKS and tensor_scale.size == 1):
             value = "one value" if len(wanted) == 2 else f"{count} values"
             raise ValueError(f"{label(parts[2])} must hold {value}, not {tensor_scale.size}")
         return StoredMatrix(matrix, form, layout, found.shape, parts)
@@ -224,7 +238,10 @@ class Checkpoint:
         if name in self.refused:
             raise ValueError(self.refused[name])
         match = _EXPERT.fullmatch(name)
-        found = self.stored.get(name) or self.stored.get(match["stack"] if match else "")
+        stack = match["stack"] if match else ""
+        if name not in self.stored and stack in self.refused:
+            raise ValueError(self.refused[stack])
+        found = self.stored.get(name) or self.stored.get(stack)
         if found is None:
             raise ValueError(f"name must be an NVFP4 or MXFP4 matrix in {str(self.path)!r}, not {name!r}")
         if name not in found.matrices:
@@ -254,8 +271,9 @@ class Checkpoint:
         found, expert = self._find(name)
         rows, columns = found.shape[-2:]
         scale, size = _SCALES[found.format]
-        packed = self._part(found.parts[0], expert, (rows, columns // 2))
-        codes = self._part(found.parts[1], expert, (rows, columns // size))
+        turned = found.layout == TURNED_STACKS
+        packed = self._part(found.parts[0], expert, (rows, columns // 2), turned=turned)
+        codes = self._part(found.parts[1], expert, (rows, columns // size), turned=turned)
         factor = 1.0
         if found.format == "NVFP4":
             if codes.size and int(codes.max()) > 0x7F:
@@ -264,11 +282,14 @@ class Checkpoint:
             factor = self._tensor_scale(found, expert, lambda: _is_zero(packed, codes))
         return BlockTensor.unpack(packed, codes, factor, _ELEMENT.name, scale, size)
 
-    def _part(self, name: str, expert: int, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    def _part(self, name: str, expert: int, shape: tuple[int, int], *, turned: bool) -> npt.NDArray[np.uint8]:
         count = math.prod(shape)
-        return self.files.raw(name, expert * count, count).reshape(shape)
+        raw = self.files.raw(name, expert * count, count)
+        return np.ascontiguousarray(raw.reshape(shape[::-1]).T) if turned else raw.reshape(shape)
 
     def _tensor_scale(self, matrix: StoredMatrix, expert: int, is_zero: Callable[[], bool]) -> float:
+        # One for all experts, or one for each.
+        expert = expert if self.files.infos[matrix.parts[2]].size > 1 else 0
         (value,) = self.files.raw(matrix.parts[2], 4 * expert, 4).view("<f4").tolist()
         with np.errstate(over="ignore", divide="ignore"):
             divides = matrix.layout == "compressed_tensors"
@@ -296,6 +317,11 @@ def _is_zero(packed: npt.NDArray[np.uint8], scales: npt.NDArray[np.uint8]) -> bo
     """Return whether every block has a scale of zero, or no element but zeros (of either sign)."""
     elements = (packed & 0x77).reshape(*scales.shape, _BLOCK // 2).any(axis=-1)
     return not (elements & (scales != 0)).any() and not (scales == 0x7F).any()
+
+
+def _as_stored(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    """Return the shape that a tensor of a layout is stored in, or of one that is stored in it."""
+    return (shape[0], *shape[:0:-1]) if layout == TURNED_STACKS else shape
 
 
 def read_matrix(source: str | Path) -> BlockTensor | None:

@@ -115,6 +115,10 @@ class ModelFiles:
         """Return the values of a tensor as `read_tensor` does."""
         return read_tensor(self.source(name))
 
+    def values_at(self, name: str, index: int) -> npt.NDArray[np.float32]:
+        """Return one entry along the first axis of a tensor; see `SafetensorsFile.values_at`."""
+        return self.files[self._where[name]].values_at(name, index)
+
 
 def _weight_map(index: Path) -> dict[str, str]:
     """Return the file of each tensor, as an index has it."""

@@ -35,7 +35,7 @@ _FUSED: Final = (
 )
 _EMBEDDING: Final = re.compile(r"(?:^|[._])(?:embed|embeddings?|embed_\w+|wte|wpe)(?:\.|$)")
 _HEADS: Final = ("lm_head", "output")
-_ROUTERS: Final = ("gate", "router")
+_ROUTERS: Final = ("gate", "router", "shared_expert_gate")
 
 # What follows a matrix's name: the scale of a layer's input. ModelOpt's multiplies, the other one divides.
 ACTIVATION_SCALES: Final[dict[Layout, str]] = {

@@ -169,6 +169,15 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _values_of(raw: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[np.generic]:
+    """Return the values of a readable type that bytes hold."""
+    values = raw.view({"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}[dtype])
+    if dtype != "BF16":
+        return values
+    # bfloat16 is the upper half of binary32.
+    return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
 class _Safetensors(_Reader):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -228,12 +237,7 @@ class _Safetensors(_Reader):
         return np.fromfile(self.path, np.uint8, count, offset=self._starts[info.name] + start)
 
     def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
-        dtype = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}[info.dtype]
-        raw = np.fromfile(self.path, dtype, info.size, offset=self._starts[info.name]).reshape(info.shape)
-        if info.dtype != "BF16":
-            return raw
-        # bfloat16 is the upper half of binary32.
-        return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return _values_of(self.raw(info, 0, info.byte_count), info.dtype).reshape(info.shape)
 
 
 class _Gguf(_Reader):
@@ -300,6 +304,28 @@ class SafetensorsFile:
             if raw.size != wanted:
                 raise ValueError("it is cut short")
             return raw
+
+    def values_at(self, name: str, index: int) -> npt.NDArray[np.float32]:
+        """Return one entry along the first axis of a tensor, as `read_tensor` does.
+
+        Raises:
+            KeyError: If there is none of that name.
+            IndexError: If it has no such entry.
+            ValueError: What `read_tensor` raises.
+        """
+        info = self.infos[name]
+        label = f"tensor {name!r} of {str(self.path)!r}"
+        if info.dtype not in _READABLE:
+            raise ValueError(f"{label} must be {_some_type()}, not {info.dtype}")
+        if not info.shape or not 0 <= index < info.shape[0]:
+            raise IndexError(f"{label} must have an entry {index} on its first axis, not be {info.shape}")
+        count = info.byte_count // info.shape[0]
+        values = _values_of(self.raw(name, index * count, count), info.dtype)
+        return cast_exactly(values, np.float32, label).reshape(info.shape[1:])
+
+
+def _some_type() -> str:
+    return f"{', '.join(_READABLE[:-1])} or {_READABLE[-1]}"
 
 
 def _open(path: Path) -> _Reader:
@@ -381,7 +407,7 @@ def read_tensor(source: str | Path) -> npt.NDArray[np.float32]:
     info = infos[name]
     label = f"tensor {name!r} of {str(path)!r}" if name else f"tensor of {str(path)!r}"
     if not info.readable:
-        raise ValueError(f"{label} must be {', '.join(_READABLE[:-1])} or {_READABLE[-1]}, not {info.dtype}")
+        raise ValueError(f"{label} must be {_some_type()}, not {info.dtype}")
     with reading(path):
         values = reader.values(info)
     return cast_exactly(values, np.float32, label)

@@ -1,6 +1,7 @@
 """Damaged files, by the thousand, into the readers of cell libraries and of tensors.
 
-``python -m studies.fuzz_readers --minutes 60`` goes on until it has used so many minutes of the processor.
+``python -m studies.fuzz_readers --minutes 60`` goes on until it has used so many minutes of the processor,
+or for ``--at-most`` so many by the clock.
 Each case is one of these:
 
 ``liberty-damaged``

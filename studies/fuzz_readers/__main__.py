@@ -1,9 +1,11 @@
 """The command ``python -m studies.fuzz_readers``."""
 
 import argparse
+import math
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -36,12 +38,14 @@ def _processor_time() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def _run(minutes: float, seed: int, libraries: tuple[Path, ...], kept: Path | None, folder: Path) -> int:
-    """Do cases for so many minutes of the processor; return the exit code."""
+def _run(
+    minutes: float, at_most: float, seed: int, libraries: tuple[Path, ...], kept: Path | None, folder: Path
+) -> int:
+    """Do cases for so many minutes of the processor, or of the clock; return the exit code."""
     counts: Counter[tuple[str, str]] = Counter()
     faults: list[Fault] = []
     cases = cases_of(libraries)
-    start, used = _processor_time(), 0.0
+    start, began, used, gone = _processor_time(), time.monotonic(), 0.0, 0.0
     try:
         with progress_bars() as bars:
             bar = bars("reading damaged files")
@@ -51,20 +55,24 @@ def _run(minutes: float, seed: int, libraries: tuple[Path, ...], kept: Path | No
                     if len(faults) <= _MOST_FAULTS:
                         print(f"{_COMMAND}: {outcome}", file=sys.stderr, flush=True)
                 counts[kind, "fault" if isinstance(outcome, Fault) else outcome] += 1
-                used = _processor_time() - start
+                used, gone = _processor_time() - start, time.monotonic() - began
                 bar(int(min(used, 60 * minutes)), int(60 * minutes), "")
-                if used >= 60 * minutes:
+                if used >= 60 * minutes or gone >= 60 * at_most:
                     break
     finally:
         outcomes = sorted(counts.items())
         heading = {
             "seed": seed,
             "processor_minutes": round(used / 60, 1),
+            "minutes": round(gone / 60, 1),
             "libraries": [path.name for path in libraries],
             "cases": sum(counts.values()),
             "faults": len(faults),
         }
-        print(f"seed {seed}, {used / 60:.1f} minutes of the processor, {heading['cases']} cases")
+        print(
+            f"seed {seed}, {heading['cases']} cases in {heading['minutes']} minutes, "
+            f"{heading['processor_minutes']} of them on the processor"
+        )
         for (kind, outcome), times in outcomes:
             print(f"{kind:18} {outcome:12} {times}")
         if kept is not None:
@@ -82,6 +90,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--minutes", type=float, default=1, help="how much of the processor's time to use (default 1)"
+    )
+    parser.add_argument(
+        "--at-most",
+        metavar="MINUTES",
+        type=float,
+        default=math.inf,
+        help="end after so long by the clock, however little was done (default: never)",
     )
     parser.add_argument("--seed", type=int, default=0, help="settles every case (default 0)")
     parser.add_argument("--case", metavar="KIND:N", help="do this case alone")
@@ -102,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
             if asked.case is not None:
                 return _one(asked.case, asked.seed, libraries, Path(name))
             kept = KEPT if asked.write else None
-            return _run(asked.minutes, asked.seed, libraries, kept, Path(name))
+            return _run(asked.minutes, asked.at_most, asked.seed, libraries, kept, Path(name))
 
     return exit_code_of(_COMMAND, work)
 

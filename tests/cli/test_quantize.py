@@ -555,3 +555,126 @@ def test_stored_matrices_are_reported_as_they_are(blockdot, refused, rng, tmp_pa
     assert refused("quantize", "q.safetensors:b", "--original", "y.safetensors") == (
         "original must hold 'b.weight', but 'y.safetensors' does not"
     )
+
+
+EXPERTS = "l.0.experts"
+
+
+@pytest.fixture
+def llama4(rng, tmp_path):
+    """A model of three experts, stacked as Llama 4's are, whose stacks lie in two files."""
+    shapes = {
+        f"{EXPERTS}.gate_up_proj": (3, 32, 96),
+        f"{EXPERTS}.down_proj": (3, 48, 32),
+        "l.0.router.weight": (3, 32),
+    }
+    values = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    values[f"{EXPERTS}.gate_up_proj"][1, 0, 0] = 64  # of a gate: what its up must have room for
+    path = tmp_path / "model"
+    path.mkdir()
+    where = {name: f"model-{1 + ('down' in name)}.safetensors" for name in values}
+    for file in set(where.values()):
+        save_file({name: values[name] for name in values if where[name] == file}, path / file)
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    (path / "config.json").write_text(json.dumps({"model_type": "llama4_text", "hidden_size": 32}))
+    return values
+
+
+def test_stacks_of_experts_become_what_modelopt_writes(blockdot, llama4, tmp_path):
+    done = blockdot("quantize", "model", "-o", "out", "--layout", "modelopt", "-o", "r.json")
+    assert done.code == 0
+    read = Checkpoint(tmp_path / "out")
+    for name in (f"{EXPERTS}.gate_up_proj", f"{EXPERTS}.down_proj"):
+        # Blocks run along the axis that is the input: the middle one of the model's own tensor.
+        wanted = quantize(np.ascontiguousarray(llama4[name].swapaxes(1, 2)), scale="ue4m3", tensor_scale=True)
+        for e in range(3):
+            seen = read.read(f"{name}[{e}]")
+            np.testing.assert_array_equal(seen.codes, wanted.codes[e])
+            np.testing.assert_array_equal(seen.scales, wanted.scales[e])
+            assert seen.tensor_scale == wanted.tensor_scale
+        assert read.files.file_name(name) == read.files.file_name(f"{name}_weight_scale_2")
+    assert read.files.infos[f"{EXPERTS}.down_proj"].shape == (3, 24, 32)
+    assert served(tmp_path / "out")["ignore"] == ["l.0.router", "lm_head"]
+    names = [tensor["tensor"] for tensor in json.loads((tmp_path / "r.json").read_text())["tensors"]]
+    assert sorted(names) == [f"{EXPERTS}.down_proj", f"{EXPERTS}.gate_up_proj"]
+    # Given the original, the error is that of its values, turned as they are.
+    done = blockdot("quantize", "out", "--original", "model", "--json")
+    stored = {one["name"]: one for one in json.loads(done.out)["stored"]}
+    x = llama4[f"{EXPERTS}.down_proj"].swapaxes(1, 2)
+    back = quantize(np.ascontiguousarray(x), scale="ue4m3", tensor_scale=True).dequantize()
+    mse = ((x - back) ** 2).sum(dtype=np.float64) / (x**2).sum(dtype=np.float64)
+    assert stored[f"{EXPERTS}.down_proj"]["mse"] == pytest.approx(mse)
+    # So is that of the model's report.
+    report = json.loads(blockdot("quantize", "model", "--scale", "ue4m3", "--tensor-scale", "--json").out)
+    seen = {one["tensor"]: one["errors"][0]["mse"] for one in report["tensors"]}
+    assert seen[f"{EXPERTS}.down_proj"] == pytest.approx(mse)
+
+
+def test_stacks_of_experts_become_a_matrix_for_each(blockdot, llama4, tmp_path):
+    assert blockdot("quantize", "model", "-o", "out").code == 0
+    read = Checkpoint(tmp_path / "out")
+    names = [f"{EXPERTS}.{e}.{part}_proj" for e in range(3) for part in ("down", "gate", "up")]
+    assert sorted(read.layouts) == names
+    largest, errors = [], {}
+    for e in range(3):
+        rows = llama4[f"{EXPERTS}.gate_up_proj"][e].T
+        for part, x in (
+            ("gate", rows[:48]),
+            ("up", rows[48:]),
+            ("down", llama4[f"{EXPERTS}.down_proj"][e].T),
+        ):
+            seen = read.read(f"{EXPERTS}.{e}.{part}_proj")
+            most = float(np.abs(x if part == "down" else rows).max())
+            wanted = quantize(np.ascontiguousarray(x), scale="ue4m3", tensor_scale=True, tensor_largest=most)
+            np.testing.assert_array_equal(seen.codes, wanted.codes)
+            np.testing.assert_array_equal(seen.scales, wanted.scales)
+            noise = ((x - seen.dequantize()) ** 2).sum(dtype=np.float64)
+            errors[f"{EXPERTS}.{e}.{part}_proj"] = noise / (x**2).sum(dtype=np.float64)
+        largest.append(read.read(f"{EXPERTS}.{e}.gate_proj").tensor_scale)
+        assert largest[-1] == read.read(f"{EXPERTS}.{e}.up_proj").tensor_scale
+    assert largest[1] > 5 * largest[0]
+    assert served(tmp_path / "out")["ignore"] == ["l.0.router", "lm_head"]
+    done = blockdot("quantize", "out", "--original", "model", "--json")
+    assert {one["name"]: one["mse"] for one in json.loads(done.out)["stored"]} == pytest.approx(errors)
+
+
+@pytest.mark.parametrize("why", ["gpt_oss", "unknown", "excluded"])
+def test_experts_that_are_kept_are_told_to_the_engine(blockdot, llama4, tmp_path, why):
+    if why != "excluded":
+        (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": why, "hidden_size": 32}))
+    extra = ["--exclude", "*experts*"] if why == "excluded" else []
+    done = blockdot("quantize", "model", "-o", "out", "--all-matrices", *extra)
+    assert done.code == 0
+    reason = {
+        "gpt_oss": "2, as engines load the experts of this model as modelopt alone",
+        "unknown": "2, as it holds experts of a model for which it is not known which axis is K",
+        "excluded": "2, as it is excluded",
+    }[why]
+    assert reason in " ".join(done.out.split())
+    read = Checkpoint(tmp_path / "out")
+    assert list(read.layouts) == ["l.0.router"]
+    for name in (f"{EXPERTS}.gate_up_proj", f"{EXPERTS}.down_proj"):
+        np.testing.assert_array_equal(read.files.values(name), llama4[name])
+    assert served(tmp_path / "out")["ignore"] == [EXPERTS, "lm_head"]
+    # A report does not take an axis for K either.
+    done = blockdot("quantize", "model", "--json", *extra)
+    left = json.loads(done.out)["left_out"]
+    assert (f"{EXPERTS}.down_proj" in left) == (why != "gpt_oss")
+
+
+def test_a_model_of_stacks_is_written_again_as_it_is(blockdot, llama4, tmp_path):
+    blockdot("quantize", "model", "-o", "a", "--layout", "modelopt")
+    done = blockdot("quantize", "a", "-o", "b", "--layout", "modelopt", "--all-matrices")
+    assert done.code == 0
+    assert "tells nothing" not in done.out
+    before, after = ModelFiles(tmp_path / "a"), ModelFiles(tmp_path / "b")
+    kept = [name for name in before.infos if name.startswith(EXPERTS)]
+    assert len(kept) == 6
+    for name in kept:
+        assert after.infos[name] == before.infos[name]
+        np.testing.assert_array_equal(after.raw(name), before.raw(name))
+    assert served(tmp_path / "b")["ignore"] == ["lm_head"]
+    # In the other layout they are strange, and said to be.
+    done = blockdot("quantize", "a", "-o", "c", "--all-matrices")
+    assert f"{EXPERTS}.down_proj is kept as it is, and config.json tells nothing of its format" in done.out
+    assert llama4

@@ -1,14 +1,13 @@
 """Checkpoints as transformers and compressed-tensors load them: `make clients`."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from blockdot.model.io.checkpoint import Checkpoint
+from run_blockdot import blockdot
 
 torch = pytest.importorskip("torch", reason="`make clients` installs it")
 transformers = pytest.importorskip("transformers", reason="`make clients` installs it")
@@ -34,12 +33,6 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder, max_shard_size="60KB")
     assert len(list(folder.glob("*.safetensors"))) == 3
     return folder
-
-
-def blockdot(*arguments: object) -> None:
-    command = [sys.executable, "-c", "from blockdot.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def load(folder: Path) -> Any:

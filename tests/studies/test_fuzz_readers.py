@@ -89,6 +89,8 @@ def test_the_command(capsys, monkeypatch, tmp_path):
     stored = read_records(kept)
     assert (stored["seed"], stored["cases"], stored["faults"]) == (0, 1, 0)
     assert [row["kind"] for row in stored["outcomes"]] == ["liberty-damaged"]
+    assert main(["--at-most", "0"]) == 0
+    assert ", 1 cases in 0.0 minutes, 0.0 of them on the processor" in capsys.readouterr().out
 
     def broken(*_):
         raise KeyError("cell")

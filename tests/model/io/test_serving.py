@@ -22,6 +22,7 @@ from blockdot.model.io.tensor_files import TensorInfo
         ("output", "it is the head"),
         ("model.layers.0.mlp.gate", "it routes experts"),
         ("model.layers.0.block_sparse_moe.router", "it routes experts"),
+        ("model.layers.0.mlp.shared_expert_gate", "it routes experts"),
         ("model.layers.0.mlp.gate_proj", None),
         ("encoder.layer.0.attention.output", None),
         ("model.layers.0.self_attn.q_proj", None),
