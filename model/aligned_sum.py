@@ -331,3 +331,20 @@ class AlignedSum:
     def result(self) -> npt.NDArray[np.float32]:
         """Return the sums."""
         return canonical(self._sum)
+
+
+def whole_and_tail(
+    terms: Sequence[npt.NDArray[np.floating]],
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64] | None]:
+    """Return one term's exact pieces as a float64 value and what is left of it, None for nothing."""
+    if len(terms) == 1:
+        return terms[0], None
+    total, tail = terms[0].astype(np.float64), np.zeros(terms[0].shape)
+    with np.errstate(invalid="ignore"):
+        # Pieces are multiples of the quantum and add up to at most 76 bits: so the tail is exact.
+        for term in terms[1:]:
+            total, error = two_sum(total, term.astype(np.float64, copy=False))
+            tail += error
+        whole, tail = two_sum(total, tail)
+    finite = np.isfinite(total)
+    return np.where(finite, whole, total), np.where(finite, tail, 0.0)

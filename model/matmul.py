@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from .dot_product import sum_starts
 from .fixed_point import canonical
 from .matrix_products import MatmulOperand, Tiling, product_of
 from .spec import DotSpec
@@ -103,7 +104,7 @@ def check_c(
         TypeError: As `matmul` does.
         ValueError: As `matmul` does.
     """
-    start = spec.check_c(C, (A.shape[0], B.shape[0]), "C")
+    start = sum_starts(spec, C, (A.shape[0], B.shape[0]), "C")
     for name, tensor in (("A", A), ("B", B)):
         if start is not None and tensor.tensor_scale != 1:
             raise ValueError(

@@ -5,37 +5,29 @@ A group is the `blocks` blocks a unit takes at once; its V are added exactly, an
 once, to binary32 with ties to even. What becomes of the groups is the accumulation's matter.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..base.argument_checks import require_bool, require_int
-from ..base.chunks import CHUNK
 from . import formats
 from .accumulate import ACCUMULATIONS, GroupSums, StartedSums
-from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, AlignedSum, ResultFormat
+from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, ResultFormat
 from .block_terms import BlockTerms
-from .fixed_point import Rounding, canonical, nearest_binary32, round_sum, two_sum
+from .dot_product import compute
+from .fixed_point import Rounding, canonical, nearest_binary32, round_sum
 from .formats import Format
+from .spec_names import FRACTION, GUARD, arguments_of, name_of
 
 __all__ = ["Accumulate", "DotSpec"]
 
 Accumulate = str
 """The name of an accumulation: one of `ACCUMULATIONS`."""
-
-# No format's name holds an "x", and no element's an "_".
-_NAME: Final = re.compile(
-    r"(?P<element>[a-z0-9]+)_(?P<scale>[a-z0-9_]+)"
-    r"_n(?P<block_size>\d+)(?:_b(?P<blocks>\d+))?_(?P<accumulate>[a-z0-9]+)(?:_g(?P<guard>\d+))?"
-    r"(?:_f(?P<fraction>\d+))?(?:_t(?P<term_size>\d+))?(?:_z(?P<zero_exponent>\d+))?"
-    rf"(?:_(?P<result>{'|'.join(RESULTS)}))?(?P<takes_c>_c)?(?P<tensor_scale>_tensor)?"
-)
 
 
 def _pair(value: object, name: str) -> tuple[Format, Format]:
@@ -109,8 +101,8 @@ class DotSpec:
         block_size: int = 16,
         blocks: int = 1,
         accumulate: Accumulate = "none",
-        guard: int = 16,
-        fraction: int = 35,
+        guard: int = GUARD,
+        fraction: int = FRACTION,
         term_size: int = UNIT,
         zero_exponent: int = ZERO_EXPONENT,
         result: str = "binary32",
@@ -159,9 +151,9 @@ class DotSpec:
             raise ValueError(f"fraction must be from 0 to 52, not {self.fraction}")
         # One name, one specification: what has no effect must not tell two apart.
         if not accumulation.guard:
-            object.__setattr__(self, "guard", 16)
+            object.__setattr__(self, "guard", GUARD)
         if not accumulation.fraction:
-            object.__setattr__(self, "fraction", 35)
+            object.__setattr__(self, "fraction", FRACTION)
             object.__setattr__(self, "term_size", UNIT)
             object.__setattr__(self, "zero_exponent", ZERO_EXPONENT)
         self._check_terms()
@@ -212,17 +204,7 @@ class DotSpec:
         `zero_exponent` of -133; then `result` where it is not ``binary32``, ``_c`` where sums start at C, and
         ``_tensor`` where there is a tensor scale.
         """
-        element = "x".join(dict.fromkeys(fmt.name for fmt in self.elements))
-        scale = "x".join(dict.fromkeys(fmt.name for fmt in self.scales))
-        blocks = f"_b{self.blocks}" if self.blocks != 1 else ""
-        guard = f"_g{self.guard}" if self.guard != 16 else ""
-        fraction = f"_f{self.fraction}" if self.fraction != 35 else ""
-        terms = f"_t{self.term_size}" if self.term_size != UNIT else ""
-        terms += f"_z{-self.zero_exponent}" if self.zero_exponent != ZERO_EXPONENT else ""
-        terms += f"_{self.result}" if self.result != "binary32" else ""
-        terms += "_c" if self.takes_c else ""
-        terms += "_tensor" if self.tensor_scale else ""
-        return f"{element}_{scale}_n{self.block_size}{blocks}_{self.accumulate}{guard}{fraction}{terms}"
+        return name_of(self)
 
     def __str__(self) -> str:
         return self.name
@@ -234,28 +216,7 @@ class DotSpec:
         Raises:
             ValueError: If `name` is not a specification's name, or a part of it is not allowed.
         """
-        match = _NAME.fullmatch(name)
-        if match is None:
-            raise ValueError(f"specification must read like e2m1_ue5m3_n16_fp32, not {name!r}")
-        part = match.groupdict()
-        pairs = [part[kind].split("x") for kind in ("element", "scale")]
-        if any(len(pair) > 2 for pair in pairs):
-            raise ValueError(f"specification must read like e2m1_ue5m3_n16_fp32, not {name!r}")
-        element, scale = ((pair[0], pair[-1]) for pair in pairs)
-        return cls(
-            element=element,
-            scale=scale,
-            block_size=int(part["block_size"]),
-            blocks=int(part["blocks"] or 1),
-            accumulate=part["accumulate"],
-            guard=int(part["guard"] or 16),
-            fraction=int(part["fraction"] or 35),
-            term_size=int(part["term_size"] or UNIT),
-            zero_exponent=-int(part["zero_exponent"] or -ZERO_EXPONENT),
-            result=part["result"] or "binary32",
-            takes_c=part["takes_c"] is not None,
-            tensor_scale=part["tensor_scale"] is not None,
-        )
+        return cls(**arguments_of(name))
 
     @classmethod
     def preset(cls, name: str) -> "DotSpec":
@@ -414,53 +375,7 @@ class DotSpec:
                 `takes_c`, or is missing, or `g` without `tensor_scale`, there is no group to accumulate, or
                 there are more blocks than ``exact`` has guard bits for.
         """
-        codes = [
-            fmt.check(array, name)
-            for fmt, array, name in zip(
-                self.elements + self.scales,
-                (a, b, self._scale_codes("a_scale", a_scale, a), self._scale_codes("b_scale", b_scale, a)),
-                ("a", "b", "a_scale", "b_scale"),
-                strict=True,
-            )
-        ]
-        shape = codes[0].shape
-        if len(shape) < 3 or shape[-2:] != (self.blocks, self.block_size):
-            raise ValueError(
-                f"a must be shaped (..., groups, {self.blocks}, {self.block_size}) for {self.name}, "
-                f"not {shape}"
-            )
-        for array, name, wanted in zip(
-            codes[1:], ("b", "a_scale", "b_scale"), (shape, shape[:-1], shape[:-1]), strict=True
-        ):
-            if array.shape != wanted:
-                raise ValueError(f"{name} must be shaped {wanted} to fit a, not {array.shape}")
-        *lead, groups, _, _ = shape
-        if self.accumulates:
-            self.check_groups(groups)
-        starts = self.check_c(c, tuple(lead))
-        factors = self.check_g(g, tuple(lead) if self.accumulates else (*lead, groups))
-        rows = int(np.prod(lead, dtype=np.int64))
-        flat = [array.reshape(rows, groups, *array.shape[len(lead) + 1 :]) for array in codes]
-        if not self.accumulates:
-            # Groups are independent: one long axis of them.
-            flat = [array.reshape(1, rows * groups, *array.shape[2:]) for array in flat]
-            results = np.concatenate(
-                [self.rounded(self.block_terms(*part)) for part in self._group_chunks(flat)]
-                or [np.empty((1, 0), np.float32)],
-                axis=1,
-            )
-            return self.multiplied(results.reshape(*lead, groups), factors)
-        step = max(1, CHUNK // max(1, groups * self.blocks * self.block_size))
-        results = np.empty(rows, np.float32)
-        for start in range(0, rows, step):
-            part = [array[start : start + step] for array in flat]
-            accumulator = self.accumulator(
-                (len(part[0]),), None if starts is None else starts.reshape(rows)[start : start + step]
-            )
-            for chunk in self._group_chunks(part):
-                accumulator.add(*chunk)
-            results[start : start + step] = accumulator.result()
-        return self.multiplied(self.rounded_at_end(results.reshape(lead)), factors)
+        return compute(self, a, b, a_scale, b_scale, c, g)
 
     def rounded_at_end(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return what results are made of sums: these, or what they are rounded to at their end."""
@@ -471,7 +386,7 @@ class DotSpec:
     def multiplied(
         self, results: npt.NDArray[np.float32], g: npt.NDArray[np.float32] | None
     ) -> npt.NDArray[np.float32]:
-        """Return results times what `check_g` gives: rounded to binary32, ties to even, subnormals kept."""
+        """Return results times what `result_factors` gives: rounded to binary32, to nearest even."""
         if g is None:
             return results
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -492,57 +407,6 @@ class DotSpec:
         g = None if more is None or self.takes_c else more.view(np.float32)
         return self.result_format.encode(self.compute(*codes[: 4 if self.has_scales else 2], c=c, g=g))
 
-    def check_c(
-        self, c: npt.ArrayLike | None, shape: tuple[int, ...], name: str = "c"
-    ) -> npt.NDArray[np.float32] | None:
-        """Return what sums of that shape start at, None for zero; messages call it by that name.
-
-        Raises:
-            TypeError: As `compute` does.
-            ValueError: As `compute` does.
-        """
-        starts = self._check_beside(name, c, shape, given=self.takes_c)
-        if starts is None:
-            return None
-        form = self.c_format
-        same = (form.decode(form.encode(starts)) == starts) | np.isnan(starts)
-        if not same.all():
-            raise ValueError(
-                f"{name} must have numbers of {form.name} for {self.name}, "
-                f"not {float(starts[~same].flat[0])!r}"
-            )
-        return canonical(starts.copy())
-
-    def check_g(self, g: npt.ArrayLike | None, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
-        """Return what results of that shape are multiplied by, None for nothing.
-
-        Raises:
-            TypeError: As `compute` does.
-            ValueError: As `compute` does.
-        """
-        return self._check_beside("g", g, shape, given=self.tensor_scale)
-
-    def _check_beside(
-        self, name: str, numbers: npt.ArrayLike | None, shape: tuple[int, ...], *, given: bool
-    ) -> npt.NDArray[np.float32] | None:
-        """Return the binary32 numbers that come beside the codes, None where none do."""
-        if given != (numbers is not None):
-            raise ValueError(f"{name} must {'' if given else 'not '}be given for {self.name}")
-        if numbers is None:
-            return None
-        found = np.asarray(numbers)
-        if found.dtype != np.float32:
-            raise TypeError(f"{name} must be float32, not {found.dtype}")
-        if found.shape != shape:
-            raise ValueError(f"{name} must be shaped {shape} for {self.name}, not {found.shape}")
-        return found
-
-    def _scale_codes(self, name: str, codes: npt.ArrayLike | None, a: npt.ArrayLike) -> npt.ArrayLike:
-        """Return the codes of scales: those that are given, or those that stand for none."""
-        if self.has_scales == (codes is not None):
-            return np.zeros(np.shape(a)[:-1], np.uint8) if codes is None else codes
-        raise ValueError(f"{name} must {'' if self.has_scales else 'not '}be given for {self.name}")
-
     def check_groups(self, groups: int) -> None:
         """Raise ValueError unless that many groups can be accumulated."""
         if groups < 1:
@@ -551,14 +415,6 @@ class DotSpec:
             raise ValueError(
                 f"groups * blocks must be at most 2**guard = {1 << self.guard}, not {groups * self.blocks}"
             )
-
-    def _group_chunks(
-        self, codes: list[npt.NDArray[np.unsignedinteger]]
-    ) -> Iterator[list[npt.NDArray[np.unsignedinteger]]]:
-        rows, groups = codes[0].shape[:2]
-        step = max(1, CHUNK // max(1, rows * self.blocks * self.block_size))
-        for start in range(0, groups, step):
-            yield [array[:, start : start + step] for array in codes]
 
     @cached_property
     def exact_terms(self) -> BlockTerms:
@@ -595,44 +451,12 @@ class DotSpec:
         """Elements under one term of ``aligned``: a longer block gives several."""
         return min(self.block_size, self.term_size)
 
-    def aligned_sum(self, shape: tuple[int, ...]) -> AlignedSum:
-        """Return the ``aligned`` sums of an array of dot products of that shape."""
-        # The significands of two scales are below 4, and so are those of two elements, where these count.
-        if self.term_size == 1:
-            largest = 16.0 * self.blocks * self.block_size
-        else:
-            quantum = sum(fmt.quantum_exponent for fmt in self.elements)
-            largest = 4.0 * self.blocks * self.largest_sum * 2.0**quantum
-        return AlignedSum(
-            shape,
-            fraction=self.fraction,
-            largest_term=largest,
-            zero_exponent=self.zero_exponent,
-            result=self.sum_format,
-        )
-
-    def aligned_terms(
-        self, terms: Sequence[npt.NDArray[np.floating]]
-    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64] | None]:
-        """Return one term's exact pieces as a float64 value and what is left of it, None for nothing."""
-        if len(terms) == 1:
-            return terms[0], None
-        total, tail = terms[0].astype(np.float64), np.zeros(terms[0].shape)
-        with np.errstate(invalid="ignore"):
-            # Pieces are multiples of the quantum and add up to at most 76 bits: so the tail is exact.
-            for term in terms[1:]:
-                total, error = two_sum(total, term.astype(np.float64, copy=False))
-                tail += error
-            whole, tail = two_sum(total, tail)
-        finite = np.isfinite(total)
-        return np.where(finite, whole, total), np.where(finite, tail, 0.0)
-
     def accumulator(self, shape: tuple[int, ...], c: npt.NDArray[np.float32] | None = None) -> GroupSums:
         """Return an accumulator for an array of `shape` sums, which takes groups in ascending order.
 
         Args:
             shape: The shape.
-            c: What `check_c` gives: where the sums start.
+            c: What `sum_starts` gives: where the sums start.
 
         Raises:
             ValueError: If each group gives a result.

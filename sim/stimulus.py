@@ -10,6 +10,7 @@ from ..base.argument_checks import require_codes
 from ..hw.config import require_hardware
 from ..model import DotSpec, Format
 from ..model.aligned_sum import RESULTS, ResultFormat
+from ..model.dot_product import check_shapes, result_factors, sum_starts
 from .unit_stimulus import Bools, Codes, StimulusSource, UnitStimulus, codes_text, draw_patterns, freeze, pack
 
 __all__ = [
@@ -222,20 +223,15 @@ def from_blocks(
             given to a specification that takes none.
     """
     arrays = [np.asarray(array) for array in (a, b, a_scale, b_scale)]
-    shape = arrays[0].shape
-    if len(shape) < 3:
-        raise ValueError(
-            f"a must be shaped (..., groups, {spec.blocks}, {spec.block_size}) for {spec.name}, not {shape}"
-        )
-    for array, name, wanted in zip(
-        arrays[1:], ("b", "a_scale", "b_scale"), (shape, shape[:-1], shape[:-1]), strict=True
-    ):
-        if array.shape != wanted:
-            raise ValueError(f"{name} must be shaped {wanted} to fit a, not {array.shape}")
+    shape = check_shapes(spec, arrays)
     groups = shape[-3]
-    starts = spec.check_c(np.zeros(shape[:-3], np.float32) if c is None and spec.takes_c else c, shape[:-3])
+    starts = sum_starts(
+        spec, np.zeros(shape[:-3], np.float32) if c is None and spec.takes_c else c, shape[:-3]
+    )
     results = shape[:-3] if spec.accumulates else shape[:-2]
-    factors = spec.check_g(np.ones(results, np.float32) if g is None and spec.tensor_scale else g, results)
+    factors = result_factors(
+        spec, np.ones(results, np.float32) if g is None and spec.tensor_scale else g, results
+    )
     flat = [array.reshape(-1, *array.shape[len(shape) - 2 :]) for array in arrays]
     group = np.arange(len(flat[0])) % max(groups, 1)
     patterns = {} if stalls is None else draw_patterns(np.random.default_rng(stalls))

@@ -5,13 +5,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..aligned_sum import read_exponents, term_supports
+from ..aligned_sum import AlignedSum, read_exponents, term_supports, whole_and_tail
 from .accumulation import Accumulation
 
 if TYPE_CHECKING:  # a specification asks for its accumulation
     from ..spec import DotSpec
 
-__all__ = ["ALIGNED", "AlignedProductSums", "AlignedSums"]
+__all__ = ["ALIGNED", "AlignedProductSums", "AlignedSums", "aligned_sum"]
+
+
+def aligned_sum(spec: "DotSpec", shape: tuple[int, ...]) -> AlignedSum:
+    """Return the sums of an array of dot products of that shape."""
+    # The significands of two scales are below 4, and so are those of two elements, where these count.
+    if spec.term_size == 1:
+        largest = 16.0 * spec.blocks * spec.block_size
+    else:
+        quantum = sum(fmt.quantum_exponent for fmt in spec.elements)
+        largest = 4.0 * spec.blocks * spec.largest_sum * 2.0**quantum
+    return AlignedSum(
+        shape,
+        fraction=spec.fraction,
+        largest_term=largest,
+        zero_exponent=spec.zero_exponent,
+        result=spec.sum_format,
+    )
 
 
 class AlignedSums:
@@ -19,7 +36,7 @@ class AlignedSums:
 
     def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
         self._spec = spec
-        self._sum = spec.aligned_sum(shape)
+        self._sum = aligned_sum(spec, shape)
         self._exponents = [read_exponents(fmt) for fmt in spec.scales]
 
     def start(self, c: npt.NDArray[np.float32]) -> None:
@@ -44,7 +61,7 @@ class AlignedSums:
         read = self._exponents[0][a_scale] + self._exponents[1][b_scale]
         read[(support_a & support_b) == 0] = spec.zero_exponent
         exponents = read.max(axis=-1)
-        whole, tail = spec.aligned_terms([terms[..., p] for p in range(terms.shape[-1])])
+        whole, tail = whole_and_tail([terms[..., p] for p in range(terms.shape[-1])])
         for g in range(exponents.shape[-1]):
             tails = [] if tail is None else list(np.moveaxis(tail[..., g, :], -1, 0))
             self._sum.add(list(np.moveaxis(whole[..., g, :], -1, 0)), exponents[..., g], tails)
@@ -59,7 +76,7 @@ class AlignedProductSums:
 
     def __init__(self, spec: "DotSpec", shape: tuple[int, ...]) -> None:
         self._spec = spec
-        self._sum = spec.aligned_sum(shape)
+        self._sum = aligned_sum(spec, shape)
         self._exponents = [read_exponents(fmt) for fmt in spec.elements + spec.scales]
 
     def start(self, c: npt.NDArray[np.float32]) -> None:

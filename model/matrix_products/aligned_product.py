@@ -7,7 +7,8 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from ..aligned_sum import RESULTS, read_exponents, term_supports
+from ..accumulate.aligned import aligned_sum
+from ..aligned_sum import RESULTS, read_exponents, term_supports, whole_and_tail
 from ..spec import DotSpec
 from .operand import FoldedUnit, MatmulOperand
 from .precision import block_bits, precision
@@ -50,7 +51,7 @@ class AlignedProduct(MatrixProduct[list[FoldedUnit]]):
     def _tile(
         self, a: list[FoldedUnit], b: list[FoldedUnit], rows: slice, columns: slice
     ) -> npt.NDArray[np.float32]:
-        total = self.spec.aligned_sum((rows.stop - rows.start, columns.stop - columns.start))
+        total = aligned_sum(self.spec, (rows.stop - rows.start, columns.stop - columns.start))
         if self.c is not None:
             total.start(self.c[rows, columns])
         for start in range(0, len(a), self.group_blocks):
@@ -61,7 +62,7 @@ class AlignedProduct(MatrixProduct[list[FoldedUnit]]):
             terms, tails = [], []
             for k in blocks:
                 products = [x @ y for x, y in itertools.product(a[k].parts, b[k].parts)]
-                whole, tail = self.spec.aligned_terms(products)
+                whole, tail = whole_and_tail(products)
                 terms.append(whole)
                 tails += [] if tail is None else [tail]
             if self.special:
@@ -113,7 +114,7 @@ class CompiledAlignedProduct(MatrixProduct[_AlignedSide]):
             and spec.sum_format is RESULTS["binary32"]
             and not spec.takes_c
             and least - 2 * spec.fraction >= -126
-            and spec.aligned_sum(()).narrow
+            and aligned_sum(spec, ()).narrow
             and not product.special
         )
 
