@@ -10,142 +10,44 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ..model import DotSpec, Format
-from ..model.aligned_sum import ResultFormat
 from ..sim.stimulus import Stimulus
 from .accumulation_checks import ACCUMULATION_CHECKS
+from .integer_rounding import (
+    FRACTION_BITS,
+    INFINITY,
+    LEAST_EXPONENT,
+    NAN,
+    SIGN_BIT,
+    Rounded,
+    nearest,
+    number_of,
+    rounded_to,
+)
 
 __all__ = [
-    "NAN",
-    "SIGN_BIT",
     "Arrival",
-    "Kind",
-    "Rounded",
     "TracedBlock",
     "TracedChange",
     "TracedStep",
     "TracedSum",
     "TracedTerm",
-    "chop",
-    "exponent_of",
-    "nearest",
-    "number_of",
     "replay",
     "rounded_group",
-    "rounded_to",
     "unit_exponent",
 ]
 
-NAN: Final = 0x7FC00000
-"""The bits of the only NaN there is."""
-
-SIGN_BIT: Final = 1 << 31
-"""The sign of a binary32."""
-
-_INFINITY: Final = 0x7F800000
-_FRACTION_BITS: Final = 23
-# The exponent of the least binary32 number.
-_LEAST: Final = -149
 _WORD_BITS: Final = 62
-
-Kind = Literal["exact", "below", "tie down", "tie up", "above", "cut"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rounded:
-    """A number as binary32.
-
-    Attributes:
-        bits: The bits.
-        kind: What became of the bits that binary32 has no room for: there were none (``exact``), they were
-            less than half of the last place (``below``), just half of it (``tie down`` and ``tie up``, to the
-            even neighbour) or more (``above``); or, toward zero, they were ``cut`` off.
-        carry: Rounding up carried into the exponent.
-    """
-
-    bits: int
-    kind: Kind = "exact"
-    carry: bool = False
-
-
-def _round(value: int, unit: int, *, to_zero: bool) -> Rounded:
-    if not value:
-        return Rounded(0)
-    magnitude, sign = abs(value), SIGN_BIT if value < 0 else 0
-    last = max(magnitude.bit_length() + unit - 1 - _FRACTION_BITS, _LEAST)
-    drop = max(last - unit, 0)
-    kept, rest, half = magnitude >> drop, magnitude & ((1 << drop) - 1), 1 << drop >> 1
-    kind: Kind
-    if not rest:
-        kind = "exact"
-    elif to_zero:
-        kind = "cut"
-    elif rest == half:
-        kind = "tie up" if kept & 1 else "tie down"
-    else:
-        kind = "above" if rest > half else "below"
-    up = kind in ("above", "tie up")
-    # The hidden bit adds one to the exponent field, and so does a carry out of the fraction.
-    packed = ((last - _LEAST) << _FRACTION_BITS) + (kept << max(unit - last, 0)) + up
-    carry = up and not packed & ((1 << _FRACTION_BITS) - 1)
-    packed = min(packed, _INFINITY)
-    return Rounded(packed | sign, kind, carry)
-
-
-def nearest(value: int, unit: int) -> Rounded:
-    """Round ``value * 2**unit`` to binary32, ties to even; a zero is +0, what is too large infinite."""
-    return _round(value, unit, to_zero=False)
-
-
-def chop(value: int, unit: int) -> Rounded:
-    """Round ``value * 2**unit`` toward zero; a zero is +0, what is too large infinite."""
-    return _round(value, unit, to_zero=True)
-
-
-def rounded_to(result: ResultFormat, value: int, unit: int) -> Rounded:
-    """Round ``value * 2**unit`` to a format, and return that as binary32."""
-    room, least = result.fields.fraction_bits, result.least_exponent - result.fields.fraction_bits
-    magnitude = abs(value)
-    if not magnitude:
-        return Rounded(0)
-    last = max(magnitude.bit_length() + unit - 1 - room, least)
-    drop = max(last - unit, 0)
-    kept, rest, half = magnitude >> drop, magnitude & ((1 << drop) - 1), 1 << drop >> 1
-    kind: Kind = "exact"
-    if rest and not result.nearest:
-        kind = "cut"
-    elif rest:
-        tie: Kind = "tie up" if kept & 1 else "tie down"
-        kind = tie if rest == half else "above" if rest > half else "below"
-    kept += kind in ("above", "tie up")
-    carry = kind in ("above", "tie up") and not kept & ((1 << room) - 1)
-    sign = SIGN_BIT if value < 0 else 0
-    too_large = (kept << drop).bit_length() + unit > result.fields.bias + 1
-    bits = _INFINITY if too_large else nearest(kept << drop, unit).bits
-    return Rounded(bits | sign, kind, carry)
-
-
-def exponent_of(bits: int) -> int:
-    """Return the exponent of a finite binary32; zeros and subnormals have that of the least normal number."""
-    return max(bits >> _FRACTION_BITS & 0xFF, 1) - 127
-
-
-def number_of(bits: int, unit: int) -> int:
-    """Return a finite binary32 as a multiple of ``2**unit``, which is the least number or smaller."""
-    fraction = bits & ((1 << _FRACTION_BITS) - 1)
-    hidden = bool(bits >> _FRACTION_BITS & 0xFF) << _FRACTION_BITS
-    magnitude = (fraction | hidden) << (exponent_of(bits) - _FRACTION_BITS - unit)
-    return -magnitude if bits & SIGN_BIT else magnitude
 
 
 def unit_exponent(spec: DotSpec) -> int:
     """Return the exponent of the unit in which a replay counts: every number of a sum is a multiple of it."""
-    return min(spec.quantum_exponent, _LEAST)
+    return min(spec.quantum_exponent, LEAST_EXPONENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +203,12 @@ def rounded_group(arrival: Arrival) -> tuple[Rounded | None, float]:
         return None, arrival.special
     group = nearest(arrival.value, arrival.unit)
     # What is too large is infinite from here on.
-    infinite = group.bits & ~SIGN_BIT == _INFINITY
+    infinite = group.bits & ~SIGN_BIT == INFINITY
     return group, math.copysign(math.inf, arrival.value) if infinite else 0.0
 
 
 def _special_bits(special: float) -> int:
-    return NAN if math.isnan(special) else _INFINITY | (SIGN_BIT if special < 0 else 0)
+    return NAN if math.isnan(special) else INFINITY | (SIGN_BIT if special < 0 else 0)
 
 
 class _Accounts:
@@ -420,7 +322,7 @@ def _starts(stimulus: Stimulus) -> list[TracedSum]:
     if stimulus.c is None:
         return []
     # Bits that sums are not kept with; of a number of their own format they are zeros.
-    lost = (1 << _FRACTION_BITS - spec.sum_format.fields.fraction_bits) - 1
+    lost = (1 << FRACTION_BITS - spec.sum_format.fields.fraction_bits) - 1
     starts: list[TracedSum] = []
     for number in spec.c_format.decode(stimulus.c):
         bits = int(number.view(np.uint32))
@@ -436,12 +338,12 @@ def _times(result: int, g: int) -> Rounded:
     """Return the product of two binary32 numbers, rounded to nearest."""
     sign = (result ^ g) & SIGN_BIT
     sizes = [bits & ~SIGN_BIT for bits in (result, g)]
-    if max(sizes) > _INFINITY or (max(sizes) == _INFINITY and not min(sizes)):
+    if max(sizes) > INFINITY or (max(sizes) == INFINITY and not min(sizes)):
         return Rounded(NAN)
-    if max(sizes) == _INFINITY:
-        return Rounded(_INFINITY | sign)
-    a, b = (number_of(size, _LEAST) for size in sizes)
-    rounded = nearest(a * b, 2 * _LEAST)
+    if max(sizes) == INFINITY:
+        return Rounded(INFINITY | sign)
+    a, b = (number_of(size, LEAST_EXPONENT) for size in sizes)
+    rounded = nearest(a * b, 2 * LEAST_EXPONENT)
     return dataclasses.replace(rounded, bits=rounded.bits | sign)
 
 

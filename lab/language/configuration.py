@@ -61,11 +61,11 @@ class Configuration:
     Attributes:
         architecture: Which of `ARCHITECTURES`.
         vocabulary: How many tokens it knows, rows of its embedding.
-        width: FloatValues that stand for one token between the layers.
+        width: How many values stand for one token between the layers.
         layers: How many layers there are.
         heads: Query heads of a layer.
         key_value_heads: Key heads of a layer, and as many for values; they divide `heads`.
-        head_width: FloatValues of one head.
+        head_width: How many values one head has.
         context: The most tokens that it takes.
         norm_epsilon: What norms add to a mean square, or a variance.
         rotation: Of layers that see all that comes before; None where positions are embedded.

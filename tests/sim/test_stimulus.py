@@ -309,7 +309,8 @@ def test_from_blocks_refuses_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match=r"^b_scale must be shaped \(3, 1\) to fit a, not \(3,\)$"):
         from_blocks(spec, codes, codes, scales, scales[:, 0])
     with pytest.raises(
-        ValueError, match=r"^a must be shaped \(3, 1, 4\) for e2m1_ue5m3_n4_none, not \(3, 2, 4\)$"
+        ValueError,
+        match=r"^a must be shaped \(\.\.\., groups, 1, 4\) for e2m1_ue5m3_n4_none, not \(3, 2, 4\)$",
     ):
         from_blocks(spec, *(np.zeros((3, 2, 4), np.uint8),) * 2, *(np.zeros((3, 2), np.uint8),) * 2)
     with pytest.raises(ValueError, match=r"^stimulus must hold at least one vector, not 0$"):

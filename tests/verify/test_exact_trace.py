@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from blockdot.model import DotSpec
 from blockdot.sim import random
-from blockdot.verify.exact_trace import NAN, chop, exponent_of, nearest, number_of, replay, unit_exponent
+from blockdot.verify.exact_trace import replay, unit_exponent
+from blockdot.verify.integer_rounding import NAN, chop, exponent_of, nearest, number_of
 
 ACCUMULATES = ("none", "fp32", "exact", "aligned")
 SPECS = [

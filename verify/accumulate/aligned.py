@@ -11,17 +11,8 @@ from ..coverage.reach import BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL, NOT_D
 from ..coverage.sum_bins import ResultBins
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, Powers, SumMaker
 from ..coverage.sum_recipes import added_sums
-from ..exact_trace import (
-    SIGN_BIT,
-    Arrival,
-    TracedChange,
-    TracedStep,
-    TracedSum,
-    TracedTerm,
-    exponent_of,
-    number_of,
-    rounded_to,
-)
+from ..exact_trace import Arrival, TracedChange, TracedStep, TracedSum, TracedTerm
+from ..integer_rounding import SIGN_BIT, exponent_of, number_of, rounded_to
 from ..proofs.algebra import check_counts
 from ..proofs.description_text import DescriptionModule
 from ..proofs.steps import StepNetlist

@@ -7,7 +7,8 @@ from typing import ClassVar
 from ..coverage.bins import BinGroup, Hit, StimulusView
 from ..coverage.reach import INFINITY
 from ..coverage.sum_bins import sign_of
-from ..exact_trace import SIGN_BIT, TracedStep
+from ..exact_trace import TracedStep
+from ..integer_rounding import SIGN_BIT
 
 __all__ = ["AlignedBins"]
 

@@ -10,7 +10,8 @@ from ..accumulation_checks import AccumulationChecks, StepCheck
 from ..coverage.bins import BinGroup, Hit, StimulusView
 from ..coverage.reach import BINARY32_BITS, INFINITY, NOT_DRIVEN, OVERFLOW, Reachable
 from ..coverage.sum_bins import AlignmentBins, ResultBins, rounding_kinds
-from ..exact_trace import SIGN_BIT, Arrival, Rounded, TracedChange, TracedSum, nearest, number_of
+from ..exact_trace import Arrival, TracedChange, TracedSum
+from ..integer_rounding import SIGN_BIT, Rounded, nearest, number_of
 from ..proofs.description_text import (
     BIAS,
     BINARY32,

@@ -12,18 +12,8 @@ from ..coverage.reach import APART, BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL
 from ..coverage.sum_bins import AlignmentBins, ResultBins, RoundingBins, rounding_kinds
 from ..coverage.sum_maker import DirectedSum, SumMaker
 from ..coverage.sum_recipes import added_sums, dense_sums
-from ..exact_trace import (
-    SIGN_BIT,
-    Arrival,
-    Rounded,
-    TracedChange,
-    TracedSum,
-    exponent_of,
-    nearest,
-    number_of,
-    rounded_group,
-    unit_exponent,
-)
+from ..exact_trace import Arrival, TracedChange, TracedSum, rounded_group, unit_exponent
+from ..integer_rounding import SIGN_BIT, Rounded, exponent_of, nearest, number_of
 from ..proofs.description_text import (
     BINARY32,
     NAN,

@@ -16,7 +16,7 @@ from ...sim.random_stimulus import random
 from ...sim.stimulus import Stimulus, negated
 from ...sim.unit_stimulus import StimulusSource
 from ..accumulation_checks import ACCUMULATION_CHECKS
-from ..exact_trace import SIGN_BIT
+from ..integer_rounding import SIGN_BIT
 from .bins import Bin
 from .coverage import Coverage
 from .end_bins import end_sums

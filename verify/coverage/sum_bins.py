@@ -8,7 +8,8 @@ import numpy as np
 from ...model import DotSpec
 from ...model.aligned_sum import RESULTS
 from ...model.formats import Top
-from ..exact_trace import NAN, SIGN_BIT, Rounded, TracedStep, number_of, unit_exponent
+from ..exact_trace import TracedStep, unit_exponent
+from ..integer_rounding import NAN, SIGN_BIT, Rounded, number_of
 from .bins import BinGroup, Hit, StimulusView
 from .reach import (
     APART,

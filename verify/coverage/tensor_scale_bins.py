@@ -6,7 +6,7 @@ from typing import Final
 
 from ...model.aligned_sum import RESULTS
 from ..accumulation_checks import ACCUMULATION_CHECKS
-from ..exact_trace import NAN, SIGN_BIT, number_of
+from ..integer_rounding import NAN, SIGN_BIT, number_of
 from .bins import BinGroup, Hit, StimulusView
 from .reach import BINARY32_BITS, INFINITY, LEAST, LEAST_NORMAL, Reachable
 from .sum_bins import ResultBins, rounding_kinds
