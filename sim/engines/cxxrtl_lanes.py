@@ -95,7 +95,7 @@ def build(unit: StreamUnit, build_dir: Path) -> BuiltUnit:
         EngineError: If the compiler fails.
         SynthesisError: If Yosys fails.
     """
-    external_tools.require_tools(*NEEDS)
+    version = str(external_tools.require_tools(*NEEDS)["pyosys"].version)
     commands = [
         "read_rtlil unit.il",
         *yosys.gates(unit.name),
@@ -104,17 +104,24 @@ def build(unit: StreamUnit, build_dir: Path) -> BuiltUnit:
         "opt_clean",
         "write_cxxrtl -g0 unit.cc",
     ]
-    inputs = {"unit.il": to_rtlil(unit), "operators.v": _TO_OPERATORS}
-    design = yosys.run(commands, inputs=inputs, outputs=["unit.cc"])["unit.cc"]
+    netlist = to_rtlil(unit)
     loads = "".join(f"LOAD({_bits(port)})" for port in unit.data_ports)
     stores = "".join(f"STORE({_bits(port)})" for port in result_ports(unit))
     row_words = sum(-(-port.width // 32) for port in unit.data_ports) + 1
     ports = f"#define ROW_WORDS {row_words}\n#define LOAD_PORTS {loads}\n#define STORE_PORTS {stores}\n"
+
+    def design() -> str:
+        inputs = {"unit.il": netlist, "operators.v": _TO_OPERATORS}
+        return ports + divide(yosys.run(commands, inputs=inputs, outputs=["unit.cc"])["unit.cc"])
+
     library = compiled(
         unit,
-        ports + divide(design),
+        design,
         "lanes.cc",
         build_dir,
+        # Not what Yosys writes: splitnets takes wires in the order of their addresses, so that the same
+        # netlist comes out in another order where, say, the environment is of another length.
+        made_from=[netlist, *commands, _TO_OPERATORS, version, ports, source_beside("cxxrtl_source.py")],
         suffix="-lanes",
         headers={"cxxrtl/cxxrtl.h": source_beside("lanes.h")},
     )
