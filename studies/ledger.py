@@ -69,6 +69,9 @@ KEPT: Final = Path(__file__).resolve().with_name("ledger.jsonl")
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
 """The page that is made of it."""
 
+TENSOR_CORES: Final[tuple[str, ...]] = ()
+"""The presets that have a row, in the order of the page."""
+
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
 
@@ -134,7 +137,7 @@ class LedgerCost:
 
 
 def rows() -> list[LedgerRow]:
-    """Return the rows: first those that others can be held against, then every unit."""
+    """Return the rows: first those that others can be held against, then every unit and tensor cores."""
     whole = (AREA_RECIPES, DELAY_RECIPES)
     nvfp4, mxfp4 = DotSpec(scale="ue4m3"), DotSpec(scale="ue8m0", accumulate="fp32")
     found = [
@@ -144,7 +147,8 @@ def rows() -> list[LedgerRow]:
         LedgerRow("MXFP4 block, binary32 accumulator", UnitConfig(mxfp4, stages=1), ORDERS, whole),
         LedgerRow("the same in 5 stages", UnitConfig(mxfp4, stages=5), ORDERS, whole),
     ]
-    return [*found, *(LedgerRow(unit.name, unit) for unit in (*variants(), *block_units()))]
+    found += [LedgerRow(unit.name, unit) for unit in (*variants(), *block_units())]
+    return [*found, *(LedgerRow(name, UnitConfig(DotSpec.preset(name), stages=1)) for name in TENSOR_CORES)]
 
 
 def block_units() -> list[QuantizerConfig | DequantizerConfig]:
@@ -279,8 +283,12 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
     ]
     units: dict[tuple[str, int, int | None], dict[tuple[str, int], str]] = {}
     blocks: list[str] = []
+    cores: list[str] = []
     for row in rows():
         cost = costs[row.name]
+        if row.name in TENSOR_CORES:
+            cores.append(f"| `{row.name}` | {cost['area']:.0f} | {cost['delay']:.1f} |")
+            continue
         if not isinstance(row.unit, UnitConfig):
             blocks.append(f"| `{row.name}` | {cost['area']:.0f} | {cost['delay']:.1f} |")
             continue
@@ -320,6 +328,9 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
             ),
         ]
     lines += ["", "Quantizers and dequantizers:", "", "| | area | delay |", "|---|---:|---:|", *blocks]
+    if cores:
+        heads = ["| | area | delay |", "|---|---:|---:|"]
+        lines += ["", "One step of published tensor cores, in one stage:", "", *heads, *cores]
     return "\n".join([*lines, ""])
 
 

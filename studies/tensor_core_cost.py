@@ -3,11 +3,12 @@
 `studies.tensor_core_error` measures and writes it: a unit is priced as a row of the ledger is.
 """
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blockdot.hw.config import UnitConfig
 from blockdot.lab.cost.jobs import Progress
@@ -18,13 +19,33 @@ from blockdot.model.presets import PRESETS
 from .ledger import LedgerRow, measure_ledger
 from .pictures import svg_figure
 
-__all__ = ["OURS", "TensorCoreCost", "cost_lines", "draw_costs", "measure_cost", "priced_units"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "EMULATED",
+    "OURS",
+    "TensorCoreCost",
+    "cost_lines",
+    "draw_costs",
+    "mark_errors",
+    "measure_cost",
+    "priced_units",
+]
 
 OURS: Final = {
     "fp32 unit, nvfp4": DotSpec(scale="ue4m3", accumulate="fp32"),
     "exact unit, nvfp4": DotSpec(scale="ue4m3", accumulate="exact"),
 }
 """Units of this project beside those of machines, by what they are called there."""
+
+EMULATED: Final = {
+    f"gfx1250 emulator, mx-{element}": DotSpec(
+        element=element, scale="ue8m0", block_size=32, accumulate="chain"
+    )
+    for element in ("e4m3", "e5m2", "e2m1")
+}
+"""The order of an emulator of AMD's gfx1250, by what it is called there."""
 
 _LINE: Final = 100
 _NEAR: Final = 1.06
@@ -56,11 +77,11 @@ class TensorCoreCost:
 
 
 def priced_units() -> dict[str, DotSpec]:
-    """Return what is priced: each different preset once, by its first name, and `OURS`."""
+    """Return what is priced: each different preset once, by its first name, `EMULATED` and `OURS`."""
     found: dict[DotSpec, str] = {}
     for name, preset in PRESETS.items():
         found.setdefault(preset.spec, name)
-    return {name: spec for spec, name in found.items()} | OURS
+    return {name: spec for spec, name in found.items()} | EMULATED | OURS
 
 
 def measure_cost(name: str, *, cache: Path | None = None, progress: Progress | None = None) -> TensorCoreCost:
@@ -123,9 +144,10 @@ def cost_lines(costs: Sequence[TensorCoreCost], errors: Mapping[str, float], pic
         "",
     ]
     if missing:
-        told = f"{len(missing)} units are not priced yet: {', '.join(f'`{name}`' for name in missing)}."
+        names = ", ".join(f"`{name}`" if name in PRESETS else name for name in missing)
+        told = f"{len(missing)} units are not priced yet: {names}."
         lines += [*textwrap.wrap(told, _LINE, break_on_hyphens=False), ""]
-    return lines
+    return [*lines, "`python -m studies.tensor_core_error --cost NAME...` measures costs.", ""]
 
 
 def _told(error: float | None) -> str:
@@ -157,6 +179,16 @@ def _comparisons(costs: Mapping[str, TensorCoreCost]) -> list[str]:
         "exact unit, nvfp4",
         "blackwell-nvfp4",
         "Of NVFP4, Blackwell's step instead of an exact accumulator for 16",
+    )
+    compared(
+        "blackwell-mx-e4m3",
+        "gfx1250 emulator, mx-e4m3",
+        "Of E4M3 in blocks of 32, binary32 sums of one product after the other instead of Blackwell's step",
+    )
+    compared(
+        "blackwell-mx-e2m1",
+        "gfx1250 emulator, mx-e2m1",
+        "The same of E2M1, where binary32 holds every sum",
     )
     compared(
         "fp32 unit, nvfp4",
@@ -206,15 +238,34 @@ def draw_costs(
                 textcoords="offset points",
                 fontsize=8,
             )
-        axes.set_xscale("log")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:.0f}")
         axes.yaxis.set_minor_formatter("{x:.0f}")
-        axes.margins(x=0.25, y=0.15)
+        axes.margins(y=0.15)
         axes.grid(alpha=0.3)
-        axes.set_xlabel(f"error of the sums: norm of differences from exact / norm ({least:.0e}: none)")
+        mark_errors(axes, least)
         axes.set_ylabel("area for each product, NAND2 equivalents")
         axes.legend()
+
+
+def mark_errors(axes: "Axes", least: float) -> None:
+    """Make the horizontal axis that of errors, from what is exact on.
+
+    Args:
+        axes: The axes.
+        least: Where those stand that are exact.
+    """
+    from matplotlib.ticker import NullLocator
+
+    powers = range(round(math.log10(least)) + 1, -2)
+    axes.set_xscale("log")
+    axes.set_xlim(least / 2, 0.03)
+    axes.set_xticks(
+        [least, *(10.0**power for power in powers)],
+        ["exact", *(f"$\\mathdefault{{10^{{{power}}}}}$" for power in powers)],
+    )
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("error of the sums: norm of the differences from exact / norm of the exact ones")
 
 
 def _width(cost: TensorCoreCost) -> str:

@@ -27,17 +27,39 @@ from blockdot.model.presets import PRESETS
 
 from .commands import exit_code_of, progress_bars
 from .pictures import svg_figure
+from .preset_steps import KEPT as STEPS
 from .records import read_records, write_records
-from .tensor_core_cost import OURS, TensorCoreCost, cost_lines, draw_costs, measure_cost, priced_units
+from .tensor_core_checks import check_lines
+from .tensor_core_cost import (
+    EMULATED,
+    OURS,
+    TensorCoreCost,
+    cost_lines,
+    draw_costs,
+    mark_errors,
+    measure_cost,
+    priced_units,
+)
+from .volume import KEPT as VOLUME
+from .volume import read_volume
 
-__all__ = ["PAGE", "PICTURE", "AccumulatorError", "accumulator_error", "draw_errors", "main", "page_text"]
+__all__ = [
+    "PAGE",
+    "PICTURE",
+    "AccumulatorError",
+    "accumulator_error",
+    "draw_errors",
+    "kept_page",
+    "main",
+    "page_text",
+]
 
 PAGE: Final = "tensor-cores.md"
 PICTURE: Final = "tensor-cores.svg"
 COST_PICTURE: Final = "tensor-core-costs.svg"
-STORED: Final = Path("studies/tensor_cores.jsonl")
+STORED: Final = Path(__file__).resolve().with_name("tensor_cores.jsonl")
 CACHE: Final = Path("build/synthesis")
-WRITTEN: Final = Path("docs")
+WRITTEN: Final = Path(__file__).resolve().parents[1] / "docs"
 SECOND_WEIGHT: Final = "encoder.layer.0.output.dense.weight"
 """The matrix behind that of the demo: its sums are four times as long."""
 
@@ -47,6 +69,7 @@ ROWS: Final = 64
 # Where the picture has those that are exact.
 _LEAST: Final = 1e-9
 _MARKERS: Final = ("o", "D")
+_SIZES: Final = (8, 4)
 _COLOURS: Final = ("tab:blue", "tab:red")
 
 _Matrix = npt.NDArray[np.float32]
@@ -152,6 +175,7 @@ def _units() -> Iterator[tuple[str, DotSpec]]:
             seen.add(preset.spec)
             yield name, preset.spec
     # By generation, and what units of this project compute beside what machines do.
+    yield from EMULATED.items()
     yield from OURS.items()
 
 
@@ -169,14 +193,16 @@ def _whether_exact(error: AccumulatorError) -> str:
 
 def _named(name: str) -> str:
     """Return a preset's name with those that compute the same."""
-    if name in OURS:
+    if name not in PRESETS:
         return name
     same = [other for other, preset in PRESETS.items() if preset.spec == PRESETS[name].spec]
     return ", ".join(f"`{other}`" for other in same)
 
 
-def page_text(errors: Sequence[AccumulatorError], costs: Sequence[TensorCoreCost] = ()) -> str:
-    """Return the page that tells the errors, and costs if there are some."""
+def page_text(
+    errors: Sequence[AccumulatorError], costs: Sequence[TensorCoreCost] = (), checks: Sequence[str] = ()
+) -> str:
+    """Return the page that tells the errors, costs if there are some, and what else there is to tell."""
     names = list(dict.fromkeys(error.name for error in errors))
     lengths = sorted({error.length for error in errors})
     heads = [
@@ -217,6 +243,7 @@ def page_text(errors: Sequence[AccumulatorError], costs: Sequence[TensorCoreCost
         f"- {len(exact)} of {len(names)} rows are exact: their operands have so few bits that nothing is",
         f"  cut off. NVFP4 is {_whether_exact(nvfp4)} on Blackwell and {_whether_exact(ours)} in an",
         "  fp32 unit.",
+        *_emulator_lines(errors),
         "",
         *markdown_lines(heads, table),
         "",
@@ -233,13 +260,25 @@ def page_text(errors: Sequence[AccumulatorError], costs: Sequence[TensorCoreCost
         f"`{SECOND_WEIGHT}`. FP8, FP6 and FP4 without block scales have one scale for each tensor.",
         "MX formats have UE8M0 scales by the rule of OCP MX. NVFP4 has UE4M3 scales and a tensor scale.",
         "Presets with a binary16 result are left out: their sums overflow without scales chosen for them.",
+        "`python -m studies.tensor_core_error` measures the errors.",
         "",
         *(cost_lines(costs, _longest(errors), COST_PICTURE) if costs else []),
-        "`python -m studies.tensor_core_error` measures the errors, and with `--cost` the costs. Both write",
-        "the page.",
-        "",
+        *checks,
     ]
     return "\n".join(lines)
+
+
+def _emulator_lines(errors: Sequence[AccumulatorError]) -> list[str]:
+    """Return what the order of AMD's emulator makes of it, where it is measured."""
+    found = [_of(name, errors) for name in ("gfx1250 emulator, mx-e4m3", "blackwell-mx-e4m3")]
+    if not all(found):
+        return []
+    emulator, blackwell = (one[-1] for one in found)
+    return [
+        "- An emulator of AMD's gfx1250 adds products one by one, each sum to nearest in binary32. Of E4M3",
+        f"  in blocks of 32 under UE8M0 it is off by {_told(emulator.relative)}, Blackwell by",
+        f"  {_told(blackwell.relative)}.",
+    ]
 
 
 def _longest(errors: Sequence[AccumulatorError]) -> dict[str, float]:
@@ -258,20 +297,20 @@ def draw_errors(path: Path, errors: Sequence[AccumulatorError]) -> None:
     lengths = sorted({error.length for error in errors})
     with svg_figure(path, 7.5, 0.24 * len(names) + 0.9) as figure:
         axes = figure.add_subplot()
-        for length, marker, colour in zip(lengths, _MARKERS, _COLOURS, strict=False):
+        for length, marker, size, colour in zip(lengths, _MARKERS, _SIZES, _COLOURS, strict=False):
             points = [error for error in errors if error.length == length]
             axes.plot(
                 [max(error.relative, _LEAST) for error in points],
                 [names.index(error.name) for error in points],
                 marker,
+                markersize=size,
                 color=colour,
                 label=f"K = {length}",
             )
-        axes.set_xscale("log")
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.grid(alpha=0.3)
-        axes.set_xlabel(f"error of the sums: norm of differences from exact / norm ({_LEAST:.0e}: none)")
+        mark_errors(axes, _LEAST)
         axes.legend()
 
 
@@ -284,18 +323,37 @@ def _keep(stored: dict[str, Any]) -> None:
     write_records(STORED, "python -m studies.tensor_core_error", stored)
 
 
-def _write() -> None:
-    stored = _stored()
-    errors = [
-        AccumulatorError(**{**record, "spec": DotSpec.parse(record["spec"])}) for record in stored["errors"]
+def _kept_errors() -> list[AccumulatorError]:
+    return [
+        AccumulatorError(**{**record, "spec": DotSpec.parse(record["spec"])})
+        for record in _stored()["errors"]
     ]
+
+
+def _kept_costs() -> list[TensorCoreCost]:
+    return [TensorCoreCost(**record) for record in _stored()["costs"]]
+
+
+def kept_page() -> str:
+    """Return the page of what is kept.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If nothing is kept yet, or it is not what a study wrote.
+    """
+    errors = _kept_errors()
     if not errors:
         raise ValueError("errors must be measured before the page is written")
-    costs = [TensorCoreCost(**record) for record in stored["costs"]]
+    checks = check_lines(read_records(STEPS)["presets"], read_volume(VOLUME))
+    return page_text(errors, _kept_costs(), checks)
+
+
+def _write() -> None:
+    page, errors, costs = kept_page(), _kept_errors(), _kept_costs()
     draw_errors(WRITTEN / PICTURE, errors)
     if costs:
         draw_costs(WRITTEN / COST_PICTURE, costs, _longest(errors), _LEAST)
-    write_whole(WRITTEN / PAGE, page_text(errors, costs))
+    write_whole(WRITTEN / PAGE, page)
 
 
 def _price(names: Sequence[str]) -> None:

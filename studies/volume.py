@@ -1,9 +1,10 @@
 """Every unit in both its forms against the model over many inputs: what `blockdot soak` does for one.
 
-``python -m studies.volume`` goes through all of `blockdot.hw.unit_grid`, one unit on each processor, and
-keeps what came of each in ``studies/volume.jsonl``, with a hash of its netlist, and how often each kind of
-scale and result came. A unit whose netlist is the one that is kept is not simulated again: so a run that
-was broken off goes on where it was, and after a change only what it changed is run.
+``python -m studies.volume`` goes through all of `blockdot.hw.unit_grid`, units of ``chain``, and units of
+every published tensor core, one on each processor. It keeps what came of each in ``studies/volume.jsonl``,
+with a hash of its netlist, and how often each kind of scale and result came. A unit whose netlist is the one
+that is kept is not simulated again: so a run that was broken off goes on where it was, and after a change
+only what it changed is run.
 """
 
 import argparse
@@ -21,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from blockdot.hw import DotUnit
 from blockdot.hw.config import OPTIMISE, UnitConfig
-from blockdot.hw.unit_grid import variants
+from blockdot.hw.unit_grid import MOST_STAGES, variants
 from blockdot.hw.verilog import to_rtlil
 from blockdot.model import DotSpec, Format
+from blockdot.model.presets import PRESETS
 from blockdot.sim.engines.run import BUILD_DIR
 from blockdot.verify.soak import batches, soak
 from rich.console import Console
@@ -32,24 +34,62 @@ from rich.progress import Progress
 from .commands import exit_code_of
 from .records import read_records, write_records
 
-__all__ = ["KEPT", "classes", "every", "main", "netlist", "read_volume"]
+__all__ = [
+    "CHAINS",
+    "KEPT",
+    "chains",
+    "classes",
+    "every",
+    "grid",
+    "main",
+    "netlist",
+    "read_volume",
+    "tensor_cores",
+]
 
 KEPT: Final = Path(__file__).resolve().with_name("volume.jsonl")
 """Where what came of each unit is kept."""
 
+CHAINS: Final = ("e2m1_ue8m0_n16", "e4m3_ue8m0_n16", "e5m2_ue8m0_n4", "e4m3_ue4m3_n4")
+"""Elements, scales and sizes of the units of ``chain``."""
+
 _VECTORS: Final = 1_000_000
-_INFINITY: Final = 0x7F800000
-_LEAST_NORMAL: Final = 0x00800000
+# Of tensor cores: with so many the loop is a step of its own, where it can be one.
+_STAGES: Final = 4
 
 # The tables of the file, and what names a record of each.
 _KEYS: Final = {"units": "unit", "classes": "spec"}
 
 
-def every() -> Iterator[UnitConfig]:
+def grid() -> Iterator[UnitConfig]:
     """Yield every unit of `blockdot.hw.unit_grid` in both forms."""
     for config in variants():
         for optimise in OPTIMISE:
             yield replace(config, optimise=optimise)
+
+
+def chains() -> Iterator[UnitConfig]:
+    """Yield units of ``chain`` that are not units of ``fp32``."""
+    for blocks in CHAINS:
+        spec = DotSpec.parse(f"{blocks}_chain")
+        for stages in (1, MOST_STAGES):
+            for optimise in OPTIMISE:
+                yield UnitConfig(spec, stages=stages, optimise=optimise)
+
+
+def tensor_cores() -> Iterator[UnitConfig]:
+    """Yield two units of each different preset: a small one of one stage, and a fast one of several."""
+    for spec in dict.fromkeys(preset.spec for preset in PRESETS.values()):
+        yield UnitConfig(spec, stages=1)
+        fast = UnitConfig(spec, stages=1, optimise="delay")
+        yield fast.with_stages(min(fast.max_stages, _STAGES))
+
+
+def every() -> Iterator[UnitConfig]:
+    """Yield every unit that is run."""
+    yield from grid()
+    yield from chains()
+    yield from tensor_cores()
 
 
 def _scale_classes(fmt: Format, codes: npt.NDArray[Any]) -> dict[str, int]:
@@ -66,7 +106,7 @@ def classes(spec: DotSpec, vectors: int, seed: int) -> dict[str, dict[str, int]]
         seed: Seed of everything random.
 
     Returns:
-        For ``a_scale``, ``b_scale`` and ``result`` how often each kind comes.
+        For ``a_scale`` and ``b_scale``, where there are scales, and ``result`` how often each kind comes.
     """
     counts: dict[str, dict[str, int]] = {}
 
@@ -76,17 +116,19 @@ def classes(spec: DotSpec, vectors: int, seed: int) -> dict[str, dict[str, int]]
             known[kind] = known.get(kind, 0) + number
 
     for stimulus in batches(spec, vectors, seed=seed):
-        for what, fmt in zip(("a_scale", "b_scale"), spec.scales, strict=True):
+        for what, fmt in zip(("a_scale", "b_scale"), spec.scales, strict=True) if spec.has_scales else ():
             count(what, _scale_classes(fmt, getattr(stimulus, what).ravel()))
-        size = stimulus.expected() & np.uint32(0x7FFFFFFF)
+        form = spec.result_format
+        size = np.abs(form.decode(stimulus.expected()))
+        least = 2.0**form.least_exponent
         count(
             "result",
             {
                 "zero": int((size == 0).sum()),
-                "subnormal": int(((size > 0) & (size < _LEAST_NORMAL)).sum()),
-                "normal": int(((size >= _LEAST_NORMAL) & (size < _INFINITY)).sum()),
-                "infinite": int((size == _INFINITY).sum()),
-                "NaN": int((size > _INFINITY).sum()),
+                "subnormal": int(((size > 0) & (size < least)).sum()),
+                "normal": int(((size >= least) & (size < np.inf)).sum()),
+                "infinite": int(np.isinf(size).sum()),
+                "NaN": int(np.isnan(size).sum()),
             },
         )
     return counts

@@ -5,8 +5,18 @@ from pathlib import Path
 import pytest
 from blockdot.model.presets import PRESETS
 
-from studies.tensor_core_cost import OURS, TensorCoreCost, cost_lines, draw_costs, measure_cost, priced_units
-from studies.tensor_core_error import main
+from studies.ledger import read_ledger
+from studies.records import read_records
+from studies.tensor_core_cost import (
+    EMULATED,
+    OURS,
+    TensorCoreCost,
+    cost_lines,
+    draw_costs,
+    measure_cost,
+    priced_units,
+)
+from studies.tensor_core_error import STORED, main
 
 COSTS = [
     TensorCoreCost("hopper-e4m3", "e4m3_none_n32_aligned_f13_t1_z133_e8m13", 32, 16000.0, 120.04),
@@ -29,10 +39,21 @@ def test_each_unit_is_told_for_each_product_beside_its_error() -> None:
 
 def test_each_different_preset_is_priced_once_beside_units_of_this_project() -> None:
     units = priced_units()
-    assert set(units.values()) == {preset.spec for preset in PRESETS.values()} | set(OURS.values())
+    presets = {preset.spec for preset in PRESETS.values()}
+    assert set(units.values()) == presets | set(EMULATED.values()) | set(OURS.values())
     assert len(units) == len(set(units.values()))
     with pytest.raises(ValueError, match=r"^unit must be one of volta-fp16, .*, not 'pascal'$"):
         measure_cost("pascal")
+
+
+def test_prices_are_those_of_the_ledger() -> None:
+    rows = read_ledger()["rows"]
+    costs = {record["name"]: record for record in read_records(STORED)["costs"]}
+    found = {name: rows.get(name, rows.get(f"{cost['spec']}_s1")) for name, cost in costs.items()}
+    for name, row in found.items():
+        if row is not None:
+            assert (row["area"], row["delay"]) == (costs[name]["area"], costs[name]["period"]), name
+    assert all(found[name] is not None for name in OURS)
 
 
 def test_a_unit_that_is_not_there_is_refused_before_any_is_priced(capsys: pytest.CaptureFixture[str]) -> None:

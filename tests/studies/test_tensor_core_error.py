@@ -13,6 +13,7 @@ from studies.tensor_core_error import (
     AccumulatorError,
     accumulator_error,
     draw_errors,
+    kept_page,
     page_text,
     quantized,
 )
@@ -75,6 +76,10 @@ def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         draw_errors(tmp_path / name, errors())
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_the_page_is_that_of_what_is_kept() -> None:
+    assert (DOCS / PAGE).read_text(encoding="utf-8") == kept_page()
 
 
 def test_the_stored_page_has_every_preset() -> None:

@@ -7,12 +7,25 @@ import pytest
 from blockdot.hw import DotUnit, UnitConfig
 from blockdot.hw.unit_grid import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
 from blockdot.model import DotSpec
+from blockdot.model.accumulate.chain import chain_is_exact
+from blockdot.model.presets import PRESETS
 
-from studies.volume import KEPT, classes, every, main, netlist, read_volume
+from studies.volume import (
+    CHAINS,
+    KEPT,
+    chains,
+    classes,
+    every,
+    grid,
+    main,
+    netlist,
+    read_volume,
+    tensor_cores,
+)
 
 
 def test_every_unit_is_there_in_both_forms() -> None:
-    found = list(every())
+    found = list(grid())
     assert len({variant.name for variant in found}) == len(found)
     stages = MOST_STAGES * len(ACCUMULATES) + 1
     kept = len(SEGMENTS) * MOST_STAGES
@@ -29,6 +42,20 @@ def test_every_unit_is_there_in_both_forms() -> None:
     )
 
 
+def test_chains_and_tensor_cores_are_there_beside_them() -> None:
+    found = [one.name for one in every()]
+    assert len(set(found)) == len(found)
+    assert found == [one.name for units in (grid(), chains(), tensor_cores()) for one in units]
+    specs = {one.spec for one in chains()}
+    assert len(specs) == len(CHAINS)
+    # Those that are units of fp32 are not worth a run of their own.
+    assert not any(chain_is_exact(spec) for spec in specs)
+    cores = list(tensor_cores())
+    assert {one.spec for one in cores} == {preset.spec for preset in PRESETS.values()}
+    assert {(one.stages, one.optimise) for one in cores} == {(1, "area"), (4, "delay"), (2, "delay")}
+    assert all(one.spec.result == "binary16" for one in cores if one.stages == 2)
+
+
 def test_every_kind_of_scale_and_result_comes(seed: int) -> None:
     counts = classes(DotSpec(scale="ue5m3", accumulate="fp32"), 20_000, seed)
     assert counts.keys() == {"a_scale", "b_scale", "result"}
@@ -37,17 +64,23 @@ def test_every_kind_of_scale_and_result_comes(seed: int) -> None:
     wide = classes(DotSpec(scale="ue8m0", accumulate="fp32"), 20_000, seed)
     assert min(wide["result"].values()) > 0
     assert wide["a_scale"]["zero"] == wide["a_scale"]["subnormal"] == 0
+    narrow = classes(DotSpec.preset("ada-e5m2-fp16"), 20_000, seed)
+    assert narrow.keys() == {"result"}
+    assert min(narrow["result"].values()) > 0
 
 
 def test_the_record_is_of_every_unit() -> None:
     kept = read_volume(KEPT)
     assert kept["vectors"] >= 1_000_000
-    assert kept["units"].keys() == {variant.name for variant in every()}
+    # Of tensor cores the page tells how many were run.
+    kinds = {variant.name for variant in grid()}, {variant.name for variant in every()}
+    assert kinds[0] <= kept["units"].keys() <= kinds[1]
     assert all(unit["equal"] for unit in kept["units"].values())
     # What is computed is the same at every depth and in every form.
     digests: dict[str, set[str]] = {}
     for variant in every():
-        digests.setdefault(variant.spec.name, set()).add(kept["units"][variant.name]["digest"])
+        if variant.name in kept["units"]:
+            digests.setdefault(variant.spec.name, set()).add(kept["units"][variant.name]["digest"])
     assert {len(found) for found in digests.values()} == {1}
     assert kept["classes"].keys() == digests.keys()
 
@@ -64,6 +97,7 @@ def test_the_record_is_of_every_unit() -> None:
         "e2m1_ue4m3_n16_exact_s4_segment8",
         "e2m1_ue5m3_n8_exact_s1_delay",
         "e2m1_ue4m3_n8_aligned_s1",
+        "e4m3_ue4m3_n4_chain_s1",
     ],
 )
 def test_the_record_is_of_the_units_that_there_are(name: str) -> None:

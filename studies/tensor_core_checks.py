@@ -1,0 +1,74 @@
+"""What is checked of each published tensor core: the part of a page that tells it, of what is kept.
+
+`studies.preset_steps` holds the model against exact integers, `studies.volume` the units against the model.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blockdot.lab.reports.records import markdown_lines
+from blockdot.model import DotSpec
+
+from .volume import tensor_cores
+
+__all__ = ["check_lines"]
+
+_SHARES = {
+    "zeros": "empty",
+    "cancels": "cancelled",
+    "cut off": "cut",
+    "subnormal": "subnormal",
+    "overflow": "overflowed",
+    "not finite": "special",
+}
+
+
+def _share(count: int, steps: int) -> str:
+    return f"{count / steps:.1%}" if count >= steps / 1000 else f"{count / steps:.0e}" if count else "0"
+
+
+def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the part.
+
+    Args:
+        steps: The records of `studies.preset_steps`.
+        volume: What `studies.volume` keeps.
+    """
+    units: dict[DotSpec, list[str]] = {}
+    for config in tensor_cores():
+        units.setdefault(config.spec, []).append(config.name)
+    kept = volume["units"]
+    table = []
+    for record in steps:
+        run = [name for name in units[DotSpec.preset(record["preset"])] if name in kept]
+        inputs = f"{len(run)} x {volume['vectors']}" if run else "-"
+        shares = [_share(record[what], record["steps"]) for what in _SHARES.values()]
+        table.append([f"`{record['preset']}`", str(record["steps"]), *shares, inputs])
+    run = [name for names in units.values() for name in names if name in kept]
+    differ = sum(record["differ"] for record in steps), sum(not kept[name]["equal"] for name in run)
+    least = min(record["steps"] for record in steps)
+    every = sum(len(names) for names in units.values())
+    return [
+        "## What is checked of each",
+        "",
+        "The model is held against a second program, which was written from the contract alone, in exact",
+        "integers (`studies/integer_steps.py`). It shares nothing with the model, not even formats. Inputs",
+        "are drawn so that what is rare comes often. Half of the sums start at +0, the others at another",
+        "number.",
+        "",
+        f"- **Steps**: of {len(steps)} presets, {least} or more each. {differ[0]} results differ in a bit.",
+        f"- **Units**: {len(run)} of {every} have had {volume['vectors']} random inputs each, beside the",
+        f"  model: a small one of one stage and a fast one of several for each preset. {differ[1]} differ.",
+        "",
+        *markdown_lines(["preset", "steps", *_SHARES, "inputs"], table),
+        "",
+        "- **zeros**: steps whose products are all zero. **cancels**: the sum is zero, and not all products.",
+        "- **cut off**: something of a product was cut off.",
+        "- **subnormal**: the sum is. **overflow**: it is infinite, and everything in it is finite.",
+        "- **not finite**: NaN or an infinity goes into the step.",
+        "- **inputs**: into units. Presets that compute the same stand here once.",
+        "",
+        "`python -m studies.preset_steps` runs the steps, and `python -m studies.volume` the units. Then",
+        "`python -m studies.tensor_core_error --write` writes this page.",
+        "",
+    ]

@@ -1,0 +1,28 @@
+"""What is checked of each tensor core: the part of the page, of made-up records."""
+
+from studies.tensor_core_checks import check_lines
+
+COUNTS = {"empty": 100, "cancelled": 0, "cut": 2500, "subnormal": 1, "overflowed": 9, "special": 10}
+STEPS = [
+    {"preset": "hopper-e4m3", "steps": 10000, "differ": 0, **COUNTS},
+    {"preset": "volta-fp16-fp16", "steps": 20000, "differ": 3, **COUNTS},
+]
+VOLUME = {
+    "vectors": 5000,
+    "units": {
+        "e4m3_none_n32_aligned_f13_t1_z133_e8m13_s1": {"equal": True},
+        "e4m3_none_n32_aligned_f13_t1_z133_e8m13_s4_delay": {"equal": False},
+        "e2m1_ue5m3_n16_fp32_s1": {"equal": False},
+    },
+}
+
+
+def test_each_preset_tells_its_steps_and_its_units() -> None:
+    text = "\n".join(check_lines(STEPS, VOLUME))
+    assert "| `hopper-e4m3` | 10000 | 1.0% | 0 | 25.0% | 1e-04 | 9e-04 | 0.1% | 2 x 5000 |" in text
+    assert "| `volta-fp16-fp16` | 20000 | 0.5% | 0 | 12.5% | 5e-05 | 4e-04 | 5e-04 | - |" in text
+    told = text.replace("\n ", "")
+    assert "of 2 presets, 10000 or more each. 3 results differ in a bit." in told
+    assert "2 of 58 have had 5000 random inputs each" in told
+    # The unit of fp32 is no tensor core.
+    assert "for each preset. 1 differ." in told
