@@ -1,7 +1,7 @@
 """How far the published tensor cores are from exact, on products of a real model, and what they cost.
 
-``python -m studies.tensor_core_error`` multiplies matrices of MiniLM as each preset does, and holds the
-results against the exact products of the same operands. That takes a minute or two on one core.
+``python -m studies.tensor_core_error NAME...`` multiplies matrices of MiniLM as these presets do, or all, and
+holds the results against the exact products of the same operands. All take a minute or two on one core.
 ``python -m studies.tensor_core_error --cost NAME...`` prices the units of presets, or of all of them with
 ``--cost`` alone, some minutes each. Both keep what they measure in ``studies/tensor_cores.jsonl``, and write
 ``docs/tensor-cores.md`` with its pictures of all that is kept, which ``--write`` does alone.
@@ -374,25 +374,33 @@ def _price(names: Sequence[str]) -> None:
         _write()
 
 
-def _measure() -> None:
+def _measure(names: Sequence[str]) -> None:
+    units = dict(_units())
+    for name in names:
+        if name not in units:
+            raise ValueError(f"unit must be one of {', '.join(units)}, not {name!r}")
     path = find_weights()
     if path is None:
         raise ValueError("the demo's weights must be installed: run `make demo` first")
     products = real_products(path)
-    units = list(_units())
-    errors: list[AccumulatorError] = []
+    chosen = list(names) or list(units)
+    kept = {name: _of(name, _kept_errors()) for name in units}
     with progress_bars() as bar:
         told = bar("multiplying")
-        for done, (name, spec) in enumerate(units, 1):
-            errors += [accumulator_error(name, spec, x, y) for x, y in products]
-            told(done, len(units), name)
-    _keep(_stored() | {"errors": [{**asdict(error), "spec": error.spec.name} for error in errors]})
+        for done, name in enumerate(chosen, 1):
+            kept[name] = [accumulator_error(name, units[name], x, y) for x, y in products]
+            told(done, len(chosen), name)
+    records = [{**asdict(error), "spec": error.spec.name} for errors in kept.values() for error in errors]
+    _keep(_stored() | {"errors": records})
     _write()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m studies.tensor_core_error", description=__doc__)
+    parser.add_argument(
+        "units", nargs="*", metavar="NAME", help="measure the errors of these units, or of all"
+    )
     parser.add_argument("--cost", nargs="*", metavar="NAME", help="price these units, or all, instead")
     parser.add_argument("--write", action="store_true", help="only write the page of what is kept")
     chosen = parser.parse_args(arguments)
@@ -400,7 +408,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code_of("tensor_core_error", _write)
     if chosen.cost is not None:
         return exit_code_of("tensor_core_error", functools.partial(_price, chosen.cost))
-    return exit_code_of("tensor_core_error", _measure)
+    return exit_code_of("tensor_core_error", functools.partial(_measure, chosen.units))
 
 
 if __name__ == "__main__":

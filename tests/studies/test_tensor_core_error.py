@@ -14,6 +14,7 @@ from studies.tensor_core_error import (
     accumulator_error,
     draw_errors,
     kept_page,
+    main,
     page_text,
     quantized,
 )
@@ -76,6 +77,13 @@ def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         draw_errors(tmp_path / name, errors())
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_unit_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hopper-e4m3", "pascal"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("tensor_core_error: unit must be one of volta-fp16, ")
+    assert told.endswith(", exact unit, nvfp4, not 'pascal'\n")
 
 
 def test_the_page_is_that_of_what_is_kept() -> None:
