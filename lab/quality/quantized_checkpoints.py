@@ -19,22 +19,20 @@ from ...model.io.checkpoint import (
     Checkpoint,
     Layout,
     StoredMatrix,
-    write_checkpoint,
-    written_tensor_scale,
 )
 from ...model.io.experts import ExpertStacks, Part, stack_arrays, stack_parts
 from ...model.io.model_files import load_json
+from ...model.io.nvfp4_files import write_checkpoint, written_tensor_scale
 from ...model.io.serving import (
     ACTIVATION_SCALES,
     activation_scale,
     converted_activation_scale,
     fused_groups,
-    hf_quant_config,
     left_out_by_default,
-    quantization_config,
 )
 from ...model.io.tensor_files import TensorInfo
 from .quantization_error import Quantization
+from .served_folders import CONFIG, copy_others, write_config
 from .tensor_report import QuantizationReport, examine_tensors
 
 __all__ = ["NVFP4", "WEIGHT", "CheckpointWriter", "refuse_tensor"]
@@ -43,11 +41,6 @@ NVFP4: Final = ("e2m1", "ue4m3", 16)
 """Elements, scales and block size of the one format in which checkpoints are written."""
 WEIGHT: Final = ".weight"
 """What the names of weights end in."""
-
-# Weights in another form: of no use beside the ones that are written.
-_WEIGHT_FILES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx")
-_CONFIG: Final = "config.json"
-_MODELOPT_CONFIG: Final = "hf_quant_config.json"
 
 
 def refuse_tensor(info: TensorInfo, block_size: int) -> str | None:
@@ -134,14 +127,14 @@ class CheckpointWriter:
     def _config(self) -> dict[str, Any] | None:
         """The ``config.json`` of a folder, having seen that what it says of quantization is known."""
         folder = self._read.files.folder
-        if folder is None or not (folder / _CONFIG).exists():
+        if folder is None or not (folder / CONFIG).exists():
             return None
-        config = load_json(folder / _CONFIG)
+        config = load_json(folder / CONFIG)
         known = config.get("quantization_config")
         method = known.get("quant_method") if isinstance(known, dict) else known
         if method not in (None, "compressed-tensors", "modelopt"):
             raise ValueError(
-                f"quantization of {str(folder / _CONFIG)!r} must be compressed-tensors or modelopt to be "
+                f"quantization of {str(folder / CONFIG)!r} must be compressed-tensors or modelopt to be "
                 f"written again, not {method!r}"
             )
         return config
@@ -238,11 +231,28 @@ class CheckpointWriter:
                 "weight_map": dict(sorted(where.items())),
             }
             write_whole(folder / files.index.name, json.dumps(index, indent=2) + "\n")
-        self._copy_others(folder)
+        left_behind = copy_others(files, folder)
+        if left_behind:
+            self.report.notes.append(f"other weight files are not copied: {', '.join(left_behind)}")
         if config is None:
             self.report.notes.append("no config.json is written: there is none in the model's folder")
-        else:
-            self._write_config(folder, config)
+            return
+        scaled = {
+            info.name.removesuffix(suffix)
+            for info in self._kept
+            for suffix in ACTIVATION_SCALES.values()
+            if info.name.endswith(suffix)
+        }
+        with_scales = scaled.intersection(self.shapes)
+        activations = len(with_scales) == len(self.shapes)
+        if with_scales and not activations:
+            self.report.notes.append(
+                f"{len(with_scales)} of {len(self.shapes)} matrices have an activation scale: "
+                f"{CONFIG} tells of weights alone"
+            )
+        write_config(
+            folder, config, self.layout, self._ignored(), activations=activations, version=self.version
+        )
 
     def _write_file(self, path: Path, file_name: str) -> list[TensorInfo]:
         """Write what goes into one file; return what it holds. A file with nothing to hold is not written."""
@@ -365,34 +375,7 @@ class CheckpointWriter:
                 notes.append(f"{', '.join(group)}, which engines run as one, differ in their tensor scale")
         for name in [*(one.name for one in self._strange), *self._read.refused]:
             if self._read.files.folder:
-                notes.append(f"{name} is kept as it is, and {_CONFIG} tells nothing of its format")
-
-    def _write_config(self, folder: Path, config: dict[str, Any]) -> None:
-        """Write what tells an engine how to read the tensors."""
-        source = self._read.files.folder
-        assert source is not None
-        known = config.get("quantization_config") or {}
-        kv_cache = known.get("kv_cache_scheme")
-        scaled = {
-            info.name.removesuffix(suffix)
-            for info in self._kept
-            for suffix in ACTIVATION_SCALES.values()
-            if info.name.endswith(suffix)
-        }
-        with_scales = scaled.intersection(self.shapes)
-        activations = len(with_scales) == len(self.shapes)
-        if with_scales and not activations:
-            self.report.notes.append(
-                f"{len(with_scales)} of {len(self.shapes)} matrices have an activation scale: "
-                f"{_CONFIG} tells of weights alone"
-            )
-        ignore = self._ignored()
-        told = quantization_config(self.layout, ignore, activations=activations, kv_cache=kv_cache)
-        text = json.dumps(config | {"quantization_config": told}, indent=2)
-        write_whole(folder / _CONFIG, text + "\n")
-        if self.layout == "modelopt":
-            beside = hf_quant_config(ignore, activations=activations, version=self.version, kv_cache=kv_cache)
-            write_whole(folder / _MODELOPT_CONFIG, json.dumps(beside, indent=2) + "\n")
+                notes.append(f"{name} is kept as it is, and {CONFIG} tells nothing of its format")
 
     def _layers(self) -> list[str]:
         """Return every layer that has a matrix, of whatever format."""
@@ -431,26 +414,3 @@ class CheckpointWriter:
                 matrix.layout == TURNED_STACKS and matrix.format == "NVFP4" and self.layout == "modelopt"
             )
         ]
-
-    def _copy_others(self, folder: Path) -> None:
-        """Copy what else is in the model's folder: tokenizer, templates, licence."""
-        source = self._read.files.folder
-        assert source is not None
-        written = {
-            _CONFIG,
-            _MODELOPT_CONFIG,
-            *([self._read.files.index.name] if self._read.files.index else []),
-        }
-        weights: list[str] = []
-        for path in sorted(source.rglob("*")):
-            inside = path.relative_to(source)
-            if not path.is_file() or any(part.startswith(".") for part in inside.parts):
-                continue
-            if path.suffix.lower() in _WEIGHT_FILES:
-                if inside.name not in self._read.files.files:
-                    weights.append(str(inside))
-            elif str(inside) not in written:
-                (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, folder / inside)
-        if weights:
-            self.report.notes.append(f"other weight files are not copied: {', '.join(weights)}")

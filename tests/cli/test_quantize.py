@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from blockdot.lab.quality import quantized_checkpoints
 from blockdot.model import quantize
-from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint, write_checkpoint
+from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint
 from blockdot.model.io.model_files import ModelFiles
+from blockdot.model.io.nvfp4_files import write_checkpoint
 from blockdot.model.io.tensor_files import TensorInfo
 from blockdot.model.theory import expected_error
 from messages import untyped

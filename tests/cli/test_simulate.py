@@ -7,7 +7,7 @@ import pytest
 from blockdot.cli.simulated_inputs import read_operand, tensor_stimulus
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec, matmul, quantize
-from blockdot.model.io.checkpoint import write_checkpoint
+from blockdot.model.io.nvfp4_files import write_checkpoint
 from blockdot.sim import Response
 from messages import untyped
 

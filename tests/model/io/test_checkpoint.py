@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import safetensors
 from blockdot.model import BlockTensor, quantize
-from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint, read_matrix, write_checkpoint
+from blockdot.model.io.checkpoint import LAYOUTS, Checkpoint, read_matrix
+from blockdot.model.io.nvfp4_files import write_checkpoint
 from blockdot.model.io.tensor_files import ITEM_BITS, TensorInfo, list_tensors, read_tensor
 from messages import check_messages, whole
 
