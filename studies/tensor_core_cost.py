@@ -21,6 +21,7 @@ from .pictures import svg_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "EMULATED",
@@ -48,7 +49,11 @@ EMULATED: Final = {
 """The order of an emulator of AMD's gfx1250, by what it is called there."""
 
 _LINE: Final = 100
-_NEAR: Final = 1.06
+# Half of a point's size, in pixels, with what is to be free around it.
+_DOT: Final = 4
+# Where a name may stand: to the right or to the left of its point, and so many points above it. Where none is
+# free, the last is taken.
+_PLACES: Final = [(side, up) for up in (0, 8, -8, 16, -16, 24, -24, 32, -32) for side in (1, -1)] + [(1, 3)]
 _COLOURS: Final = {"16 bits": "tab:blue", "8 bits": "tab:red", "fewer": "tab:green"}
 
 
@@ -144,7 +149,7 @@ def cost_lines(costs: Sequence[TensorCoreCost], errors: Mapping[str, float], pic
         "",
     ]
     if missing:
-        names = ", ".join(f"`{name}`" if name in PRESETS else name for name in missing)
+        names = "; ".join(f"`{name}`" if name in PRESETS else name for name in missing)
         told = f"{len(missing)} units are not priced yet: {names}."
         lines += [*textwrap.wrap(told, _LINE, break_on_hyphens=False), ""]
     return [*lines, "`python -m studies.tensor_core_error --cost NAME...` measures costs.", ""]
@@ -226,18 +231,6 @@ def draw_costs(
                     color=colour,
                     label=f"elements of {label}" if label != "fewer" else "elements of fewer bits",
                 )
-        above: list[TensorCoreCost] = []
-        for cost in drawn:
-            # Labels of points that nearly coincide stand above each other.
-            near = above and errors[above[-1].name] == errors[cost.name] and cost.each < _NEAR * above[0].each
-            above = [*above, cost] if near else [cost]
-            axes.annotate(
-                cost.name,
-                (max(errors[cost.name], least), cost.each),
-                xytext=(6, 11 * len(above) - 8),
-                textcoords="offset points",
-                fontsize=8,
-            )
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:.0f}")
         axes.yaxis.set_minor_formatter("{x:.0f}")
@@ -246,6 +239,36 @@ def draw_costs(
         mark_errors(axes, least)
         axes.set_ylabel("area for each product, NAND2 equivalents")
         axes.legend()
+        _put_names(figure, axes, {cost.name: (max(errors[cost.name], least), cost.each) for cost in drawn})
+
+
+def _put_names(figure: "Figure", axes: "Axes", points: Mapping[str, tuple[float, float]]) -> None:
+    """Put names beside points, each where it covers no other point or name, if there is such a place."""
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    legend = axes.get_legend()
+    taken = [] if legend is None else [legend.get_window_extent()]
+    for x, y in axes.transData.transform(list(points.values())):
+        taken.append(Bbox.from_bounds(x - _DOT, y - _DOT, 2 * _DOT, 2 * _DOT))
+    for name, point in points.items():
+        for side, up in _PLACES:
+            label = axes.annotate(
+                name,
+                point,
+                xytext=(6 * side, up),
+                textcoords="offset points",
+                ha="left" if side > 0 else "right",
+                va="center",
+                fontsize=8,
+            )
+            box = label.get_window_extent()
+            free = not any(box.overlaps(other) for other in taken)
+            inside = axes.bbox.x0 < box.x0 and box.x1 < axes.bbox.x1
+            if (free and inside) or (side, up) == _PLACES[-1]:
+                taken.append(box)
+                break
+            label.remove()
 
 
 def mark_errors(axes: "Axes", least: float) -> None:
@@ -265,7 +288,7 @@ def mark_errors(axes: "Axes", least: float) -> None:
         ["exact", *(f"$\\mathdefault{{10^{{{power}}}}}$" for power in powers)],
     )
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("error of the sums: norm of the differences from exact / norm of the exact ones")
+    axes.set_xlabel("error of the sums")
 
 
 def _width(cost: TensorCoreCost) -> str:
