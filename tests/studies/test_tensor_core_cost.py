@@ -34,7 +34,7 @@ def test_each_unit_is_told_for_each_product_beside_its_error() -> None:
     assert "| exact unit, nvfp4 | 16 | 4998 | 312 | 100.7 | 0 |" in text
     assert "instead of 13: 750 NAND2 for each product instead of 500, 1.50 times." in text.replace("\n ", "")
     assert "On Hopper, FP16" not in text  # which is not priced here
-    assert f"{len(priced_units()) - 4} units are not priced yet: `volta-fp16`," in text
+    assert f"{len(priced_units()) - 4} units are not priced yet: `volta-fp16`;" in text
 
 
 def test_each_different_preset_is_priced_once_beside_units_of_this_project() -> None:
