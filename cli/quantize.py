@@ -96,7 +96,9 @@ def quantize(
     ] = True,
     all_matrices: Annotated[
         bool,
-        typer.Option("--all-matrices", help="In a checkpoint, quantize embeddings, head and routers too."),
+        typer.Option(
+            "--all-matrices", help="In a checkpoint, quantize embeddings, head, routers and towers too."
+        ),
     ] = False,
     original: Annotated[
         Path | None,
@@ -117,9 +119,9 @@ def quantize(
     NVFP4 and MXFP4 matrices that a file holds already are reported on as they are.
 
     A checkpoint is written tensor by tensor: every matrix named `*.weight` whose rows are whole blocks
-    becomes NVFP4, but for embeddings, head and routers. Everything else is kept as it is. Matrices that are
-    NVFP4 already change their layout alone. Of a model's folder, all files are written again, with a
-    config.json that tells transformers and vLLM how to load it.
+    becomes NVFP4, but for embeddings, head, routers and the towers of pictures and sounds. Everything else is
+    kept as it is. Matrices that are NVFP4 already change their layout alone. Of a model's folder, all files
+    are written again, with a config.json that tells transformers and vLLM how to load it.
     """
     outputs = output or []
     folder = is_model_folder(split_source(tensors)[0])

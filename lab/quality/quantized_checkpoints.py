@@ -64,7 +64,7 @@ class CheckpointWriter:
         layout: Whose names and tensor scales it gets.
         wanted: Gives why a tensor of a name is not asked for; None where it is.
         share_scales: Whether layers that engines run as one get one tensor scale.
-        all_matrices: Whether embeddings, the head and routers of experts are quantized too.
+        all_matrices: Whether what `left_out_by_default` names is quantized too.
         seed: Of rounding at random.
         version: That of blockdot, for files that name their maker.
         report: What was done.
@@ -172,6 +172,8 @@ class CheckpointWriter:
     def _refusal(self, info: TensorInfo) -> str | None:
         if info.name in self._experts.infos:
             refusal = self._experts.refusal(info.name, self.way.block_size, self.layout)
+            if refusal is None and not self.all_matrices:
+                refusal = left_out_by_default(info.name)
             return refusal or self.wanted(info.name)
         refusal = refuse_tensor(info, self.way.block_size)
         if refusal is None and len(info.shape) != 2:

@@ -1,7 +1,8 @@
 """What inference engines ask of an NVFP4 checkpoint besides its tensors, as vLLM and transformers do.
 
-They run some layers as one, whose tensor scale is one number; they leave embeddings, the head and the routers
-of experts as they are; and they learn from ``config.json`` what was quantized, and how.
+They run some layers as one, whose tensor scale is one number. They leave embeddings, the head, the routers of
+experts and the towers of pictures and sounds as they are. They learn from ``config.json`` what was quantized,
+and how.
 """
 
 import re
@@ -35,6 +36,13 @@ _FUSED: Final = (
 )
 _EMBEDDING: Final = re.compile(r"(?:^|[._])(?:embed|embeddings?|embed_\w+|wte|wpe)(?:\.|$)")
 _HEADS: Final = ("lm_head", "output")
+# What turns pictures and sounds into tokens, and what predicts the tokens behind the next: ModelOpt leaves
+# them out by default, and engines run them as they are.
+_TOWERS: Final = re.compile(
+    r"(?:^|\.)(?:visual|vision_(?:tower|model|encoder)|audio_(?:tower|encoder)|multi_modal_projector|"
+    r"mm_projector)(?:\.|$)"
+)
+_FURTHER: Final = re.compile(r"(?:^|\.)mtp(?:\.|$)")
 _ROUTERS: Final = ("gate", "router", "shared_expert_gate")
 
 # What follows a matrix's name: the scale of a layer's input. ModelOpt's multiplies, the other one divides.
@@ -53,6 +61,10 @@ def left_out_by_default(name: str) -> str | None:
     last = name.rpartition(".")[2]
     if _EMBEDDING.search(name):
         return "it is an embedding"
+    if _TOWERS.search(name):
+        return "it is of a vision or audio tower"
+    if _FURTHER.search(name):
+        return "it predicts the tokens behind the next"
     if last in _HEADS and (name == last or last != "output"):
         return "it is the head"
     return "it routes experts" if last in _ROUTERS else None
