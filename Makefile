@@ -107,6 +107,7 @@ LIBRARIES ?= neutral
 
 answer-measure: $(VENV)/demo-installed
 	$(BIN)/python -m studies.answer.measure measure $(LIBRARIES:%=--library %) $(ROUNDS:%=--only %)
+	$(BIN)/python -m studies.answer.measure changes
 
 answer: $(VENV)/dev-installed
 	$(BIN)/python -m studies.answer.measure write

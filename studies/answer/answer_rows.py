@@ -32,7 +32,7 @@ __all__ = [
 
 SCHEMA: Final = "blockdot.answer"
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Version of the stored results' layout."""
 
 BLOCK_SIZES: Final = (16, 8, 32)
@@ -162,12 +162,9 @@ def selection(error: AnswerRow) -> str:
 
 
 def without_older_energies(stored: AnswerRow) -> AnswerRow:
-    """Return results without energies that do not compare with those of today."""
-    older = {library["name"] for library in stored["libraries"] if _older_energies(library)}
-    rows = [row | {"energy": {}} if row["library"] in older else row for row in stored["rows"]]
+    """Return results without energies that were found in another way than they are today."""
+    rows: list[AnswerRow] = []
+    for row in stored["rows"]:
+        kept = {kind: one for kind, one in row["energy"].items() if one["version"] == ENERGY_VERSION}
+        rows.append(row | {"energy": kept})
     return stored | {"rows": rows}
-
-
-def _older_energies(library: AnswerRow) -> bool:
-    """Return whether a library's energies were found in another way than they are today."""
-    return library.get("energies") != ENERGY_VERSION

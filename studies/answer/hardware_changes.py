@@ -1,6 +1,6 @@
 """Whose hardware has changed since the answer was measured: what the page has to say of its own figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from blockdot.hw.config import UnitConfig
@@ -18,38 +18,41 @@ def netlist_today(unit: str) -> str:
 
 
 def mark_changes(stored: dict[str, Any], *, today: Callable[[str], str] = netlist_today) -> dict[str, Any]:
-    """Note beside each library which accumulations have other hardware now than was measured.
+    """Note which units have other hardware now than was measured.
 
     Args:
         stored: What `measure_answer` returned.
         today: What tells a unit's netlist by its name.
 
     Returns:
-        The same, where each library has ``changed``: the accumulations with a unit whose netlist is another
-        today. It has none where all are the same.
+        The same, where each row of ``rows`` whose unit has another netlist today is ``changed``.
     """
     # A unit has a row for each library.
     hashes = {unit: today(unit) for unit in {row["unit"]: None for row in stored["rows"]}}
-    changed: dict[str, dict[str, None]] = {}
+    rows: list[AnswerRow] = []
     for row in stored["rows"]:
-        if hashes[row["unit"]] != row["netlist"]:
-            changed.setdefault(row["library"], {})[row["accumulate"]] = None
-    libraries: list[AnswerRow] = []
-    for library in stored["libraries"]:
-        facts = {key: value for key, value in library.items() if key != "changed"}
-        found = list(changed.get(library["name"], ()))
-        libraries.append(facts | ({"changed": found} if found else {}))
-    return stored | {"libraries": libraries}
+        facts = {key: value for key, value in row.items() if key != "changed"}
+        rows.append(facts | ({"changed": True} if hashes[row["unit"]] != row["netlist"] else {}))
+    return stored | {"rows": rows}
 
 
-def change_sentences(libraries: Sequence[AnswerRow]) -> list[str]:
+def change_sentences(stored: AnswerRow) -> list[str]:
     """Return a sentence for each accumulation whose figures are of hardware before a change."""
-    names: dict[str, list[str]] = {}
-    for library in libraries:
-        for accumulate in library.get("changed", ()):
-            names.setdefault(accumulate, []).append(f"`{library['name']}`")
-    return [
-        f"**The hardware of `{accumulate}` has changed since it was measured on {', '.join(where)}.** The "
-        "figures are of the units before; [the ledger](ledger.md) has those of today on the built-in library."
-        for accumulate, where in names.items()
-    ]
+    marks: dict[str, dict[str, list[bool]]] = {}
+    for row in stored["rows"]:
+        of_library = marks.setdefault(row["accumulate"], {}).setdefault(row["library"], [])
+        of_library.append(row.get("changed", False))
+    sentences: list[str] = []
+    for accumulate, libraries in marks.items():
+        where = [
+            f"`{name}`" if all(changed) else f"`{name}` ({sum(changed)} of {len(changed)} units)"
+            for name, changed in libraries.items()
+            if any(changed)
+        ]
+        if where:
+            sentences.append(
+                f"**The hardware of `{accumulate}` has changed since it was measured on {', '.join(where)}.**"
+                " The figures are of the units before; [the ledger](ledger.md) has those of today on the "
+                "built-in library."
+            )
+    return sentences

@@ -143,8 +143,8 @@ def measure_answer(
         cache: Where results are kept.
         workers: How many processes run at once; the number of processors where it is None.
         before: What was stored before, to which this is added. Of one unit the row of more netlists stays,
-            unless its hardware changed. What is stored of one of `libraries`, but of another file,
-            synthesizer or flow, is left aside, and so is everything of another version.
+            unless its hardware, the synthesizer or the flow changed. What is stored of one of `libraries`,
+            but of another file, is left aside, and so is everything of another version.
         keep: Called with what there is so far, whenever there is more.
         progress: Called with a word on what comes next; what it returns is called after each netlist.
         lanes: Vectors side by side, for the energy.

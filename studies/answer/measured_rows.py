@@ -23,7 +23,14 @@ from blockdot.synth.yosys import pyosys_version
 
 from ..intervals import interval_of
 
-__all__ = ["curve_rows", "error_rows", "library_facts", "merged", "tile_row", "unit_row"]
+__all__ = [
+    "curve_rows",
+    "error_rows",
+    "library_facts",
+    "merged",
+    "tile_row",
+    "unit_row",
+]
 
 # Errors of the same data: the scales alone, and what UE4M3 can be helped with.
 _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
@@ -36,9 +43,12 @@ _METHODS: Final[tuple[tuple[str, Method, bool], ...]] = (
     ("ue8m0", "ceil", False),
 )
 
+# What two measurements of one unit may differ in.
+_FIGURES: Final = ("area", "delay", "period", "flip_flops", "deltas", "points")
+
 
 def library_facts(library: Library) -> dict[str, Any]:
-    """Return what is stored of a library, and of what mapped to it."""
+    """Return what is stored of a library."""
     return {
         "name": library.name,
         "sha256": library.sha256,
@@ -46,10 +56,17 @@ def library_facts(library: Library) -> dict[str, Any]:
         "nand2_area": library.nand2.area,
         "delay_unit": library.delay_unit,
         "energy_unit": energy_unit(library),
-        "pyosys": pyosys_version(),
-        "flow": FLOW_VERSION,
-        "energies": ENERGY_VERSION,
     }
+
+
+def _tools_today() -> dict[str, Any]:
+    """Return what is stored with each row of what maps to gates: the synthesizer and the flow."""
+    return {"pyosys": pyosys_version(), "flow": FLOW_VERSION}
+
+
+def _tools_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what mapped the unit of a row to gates, as `_tools_today` does."""
+    return {name: row[name] for name in ("pyosys", "flow")}
 
 
 def unit_row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitEnergy]) -> dict[str, Any]:
@@ -58,6 +75,7 @@ def unit_row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitE
     row: dict[str, Any] = {
         "library": comparison.library.name,
         **unit_record(unit),
+        **_tools_today(),
         "netlist": cost.netlist,
         "area": cost.area.median,
         "nand2": cost.nand2.median,
@@ -82,6 +100,7 @@ def unit_row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitE
         }
     for one in powered:
         row["energy"][one.vectors] = {
+            "version": ENERGY_VERSION,
             "netlists": len(one.total.values),
             "total": one.total.median,
             "settled": one.settled.median,
@@ -103,6 +122,7 @@ def curve_rows(library: str, made: AreaDelayCurves, orders: range) -> Iterator[d
         yield {
             "library": library,
             **unit_record(other.unit),
+            **_tools_today(),
             "netlist": Netlist(*emit(other.unit, orders[0])).sha256,
             "base": base.unit.name,
             "orders": [orders[0], orders[-1] + 1],
@@ -124,6 +144,7 @@ def tile_row(library: str, cost: TileCost) -> dict[str, Any]:
     return {
         "library": library,
         **unit_record(cost.unit),
+        **_tools_today(),
         "area": cost.area.median,
         "nand2": cost.nand2.median,
         **({} if cost.delta is None else {"delta": _short(cost.delta)}),
@@ -165,10 +186,22 @@ def merged(old: Iterable[dict[str, Any]], new: Iterable[dict[str, Any]], *keys: 
 
 
 def _better(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return the new record, unless the old one is of the same hardware and of more netlists."""
+    """Return the new record, unless the old one is of the same hardware and tools, and of more netlists.
+
+    A record that takes the place of one of the same netlists, but of other tools, has these as ``before``,
+    and whether its figures are the ``same``.
+    """
     if "netlist" not in old or old["netlist"] != new["netlist"]:
         return new
-    better = old if _netlists(old) > _netlists(new) else new
+    if _tools_of(old) != _tools_of(new):
+        if _netlists(old) != _netlists(new):
+            return new
+        same = all(old[name] == new[name] for name in _FIGURES if name in new)
+        return new | {"before": _tools_of(old) | {"same": same}}
+    if _netlists(old) > _netlists(new):
+        better = old
+    else:
+        better = new | ({"before": old["before"]} if "before" in old else {})
     if "energy" not in new:
         return better
     kinds = old["energy"] | new["energy"]
@@ -177,7 +210,7 @@ def _better(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _better_energy(old: dict[str, Any], new: dict[str, Any], kind: str) -> dict[str, Any]:
     found = [row["energy"][kind] for row in (new, old) if kind in row["energy"]]
-    return max(found, key=lambda energy: energy["netlists"])
+    return max(found, key=lambda energy: (energy["version"], energy["netlists"]))
 
 
 def _netlists(row: dict[str, Any]) -> int:

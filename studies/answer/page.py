@@ -62,12 +62,39 @@ def answer_files(stored: AnswerRow, *, drawn: bool = True) -> dict[str, str]:
     return files | ({COST_PICTURE: cost_chart(bars)} if bars else {})
 
 
-def _synthesis(libraries: list[AnswerRow]) -> str:
+def _synthesis(stored: AnswerRow) -> str:
     """Return which synthesizer and flow measured each library, said once where all are the same."""
-    made = {one["name"]: f"pyosys {one['pyosys']}, flow {one['flow']}" for one in libraries}
-    if len(set(made.values())) == 1:
-        return next(iter(made.values()))
-    return "; ".join(f"`{name}` by {how}" for name, how in made.items())
+    made: dict[str, dict[str, None]] = {one["name"]: {} for one in stored["libraries"]}
+    for row in stored["rows"]:
+        made[row["library"]][f"pyosys {row['pyosys']}, flow {row['flow']}"] = None
+    texts = {name: " and ".join(sorted(tools)) for name, tools in made.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"`{name}` by {how}" for name, how in texts.items())
+
+
+def _older_flow(stored: AnswerRow) -> Iterator[str]:
+    """Yield what is to be said of units that an older flow measured, and of those that two flows did."""
+    names: list[str] = []
+    for library in stored["libraries"]:
+        own = [row for row in stored["rows"] if row["library"] == library["name"]]
+        older = sum(row["flow"] != FLOW_VERSION for row in own)
+        if older:
+            share = "" if older == len(own) else f"{older} of {len(own)} units of "
+            names.append(f"{share}`{library['name']}`")
+    if not names:
+        return
+    text = (
+        f"**Measured by an older flow: {', '.join(names)}.** What changed in synthesis or timing since "
+        "may change these figures; `make answer-measure` measures them again."
+    )
+    if twice := [row["before"]["same"] for row in stored["rows"] if "before" in row]:
+        text += (
+            f" Of the {len(twice)} units that two flows measured, {sum(twice)} have the same area, delay and "
+            "period in both."
+        )
+    yield ""
+    yield text
 
 
 def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
@@ -95,15 +122,10 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
         "Each unit is made as several netlists that compute the same and differ in structure. Each netlist "
         "is mapped in one or more ways. A difference is the mean over pairs that are made alike, with its "
         "95 % interval, against UE4M3. `~` marks a difference that cannot be told from zero. "
-        f"Synthesis: {_synthesis(stored['libraries'])}."
+        f"Synthesis: {_synthesis(stored)}."
     )
-    if older := [f"`{one['name']}`" for one in stored["libraries"] if one["flow"] != FLOW_VERSION]:
-        yield ""
-        yield (
-            f"**Measured by an older flow: {', '.join(older)}.** What changed in synthesis or timing since "
-            "may change these figures; `make answer-measure` measures them again."
-        )
-    for sentence in change_sentences(stored["libraries"]):
+    yield from _older_flow(stored)
+    for sentence in change_sentences(stored):
         yield ""
         yield sentence
     yield ""

@@ -118,11 +118,10 @@ def _units() -> list[PricedUnit]:
 def _known_areas() -> dict[str, Record]:
     """Return the areas that other studies keep, by unit: of the same library, and of the smallest form."""
     answer, quantizers = read_records(ANSWER), read_records(QUANTIZERS)
-    (flow,) = (one["flow"] for one in answer["libraries"] if one["name"] == LIBRARY)
     return {
-        row["unit"]: {"nand2": row["nand2"], "source": source, "flow": measured_by}
-        for source, rows, measured_by in (
-            ("answer", answer["rows"], flow),
+        row["unit"]: {"nand2": row["nand2"], "source": source, "flow": row.get("flow", flow)}
+        for source, rows, flow in (
+            ("answer", answer["rows"], None),
             ("quantizer_cost", quantizers["quantizers"], quantizers["flow"]),
         )
         for row in rows
