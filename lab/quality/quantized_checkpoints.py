@@ -366,8 +366,10 @@ class CheckpointWriter:
         renamed = sum(self._renamed(info) is not None for info in self._kept)
         if renamed:
             notes.append(f"{renamed} activation scales became {ACTIVATION_SCALES[self.layout][1:]}, as 1 / x")
-        for group in dict.fromkeys(fused_groups(self._layers()).values()):
-            inside = [name for name in group if name in self.shapes]
+        stacked = [tuple(group) for group in self._experts.groups()]
+        taken = {*self.shapes, *self._stacks, *(part.stack for part in self._parts.values())}
+        for group in dict.fromkeys([*fused_groups(self._layers()).values(), *stacked]):
+            inside = [name for name in group if name in taken]
             if inside and len(inside) < len(group):
                 notes.append(
                     f"of {', '.join(group)}, which engines run as one, only {', '.join(inside)} are NVFP4"

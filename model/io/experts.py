@@ -146,6 +146,13 @@ class ExpertStacks:
             fits &= {self.form.transposed}
         return fits.pop() if len(fits) == 1 else None
 
+    def groups(self) -> list[list[str]]:
+        """Return the stacks of each layer, which engines run as one."""
+        found: dict[str, list[str]] = {}
+        for name in self.infos:
+            found.setdefault(name.rpartition(".")[0], []).append(name)
+        return list(found.values())
+
     def shape(self, name: str) -> tuple[int, int, int]:
         """Return the shape (experts, rows, K) of a stack that is not refused."""
         experts, one, other = self.infos[name].shape

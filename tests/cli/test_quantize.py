@@ -639,6 +639,16 @@ def test_stacks_of_experts_become_a_matrix_for_each(blockdot, llama4, tmp_path):
     assert {one["name"]: one["mse"] for one in json.loads(done.out)["stored"]} == pytest.approx(errors)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_experts_of_which_a_part_is_quantized_are_told_of(blockdot, llama4, layout):
+    done = blockdot("quantize", "model", "-o", "out", "--layout", layout, "--exclude", "*down_proj")
+    both = f"{EXPERTS}.gate_up_proj, {EXPERTS}.down_proj"
+    only = f"only {EXPERTS}.gate_up_proj are NVFP4"
+    assert f"of {both}, which engines run as one, {only}" in " ".join(done.out.split())
+    assert "which engines run as one, only" not in blockdot("quantize", "model", "-o", "b").out
+    assert llama4
+
+
 @pytest.mark.parametrize("why", ["gpt_oss", "unknown", "excluded"])
 def test_experts_that_are_kept_are_told_to_the_engine(blockdot, llama4, tmp_path, why):
     if why != "excluded":
