@@ -69,7 +69,7 @@ KEPT: Final = Path(__file__).resolve().with_name("ledger.jsonl")
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
 """The page that is made of it."""
 
-TENSOR_CORES: Final[tuple[str, ...]] = ()
+TENSOR_CORES: Final = ("volta-fp16-fp16", "ampere-tf32")
 """The presets that have a row, in the order of the page."""
 
 ORDERS: Final = 3
@@ -328,9 +328,8 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
             ),
         ]
     lines += ["", "Quantizers and dequantizers:", "", "| | area | delay |", "|---|---:|---:|", *blocks]
-    if cores:
-        heads = ["| | area | delay |", "|---|---:|---:|"]
-        lines += ["", "One step of published tensor cores, in one stage:", "", *heads, *cores]
+    told = "One step of published tensor cores, in one stage; [more of them](tensor-cores.md):"
+    lines += ["", told, "", "| | area | delay |", "|---|---:|---:|", *cores]
     return "\n".join([*lines, ""])
 
 
