@@ -150,6 +150,13 @@ def measure_areas(
     """
     library = find_library(LIBRARY)
     known = _known_areas() if known is None else known
+    # What other studies measured again since is taken from there again.
+    areas = [
+        row if row["source"] == "measured" else row | known.get(row["unit"], {}) for row in stored["areas"]
+    ]
+    if areas != stored["areas"]:
+        stored = stored | {"areas": areas}
+        keep(stored)
     there = {row["unit"] for row in stored["areas"]}
     missing = [unit for unit in (_units() if units is None else units) if unit.name not in there]
     tell = None if progress is None else progress("areas")
