@@ -65,7 +65,7 @@ def _run(
             "seed": seed,
             "processor_minutes": round(used / 60, 1),
             "minutes": round(gone / 60, 1),
-            "libraries": [path.name for path in libraries],
+            "libraries": ", ".join(path.name for path in libraries),
             "cases": sum(counts.values()),
             "faults": len(faults),
         }

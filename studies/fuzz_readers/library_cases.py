@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -111,11 +112,12 @@ class LibraryCases:
     def _mapped(self, dice: random.Random, folder: Path) -> str:
         """Have Yosys and abc map with what was read, whose delay the flow holds against abc's."""
         del folder
-        text = _damaged_text(_cells(), dice)
-        try:
-            library = Library.parse(LibrarySource(_FILE, text.encode("latin-1")))
-        except ValueError:
-            return "refused"
+        library = None
+        while library is None:
+            # Most are refused when they are read.
+            text = _damaged_text(_cells(), dice)
+            with suppress(ValueError):
+                library = Library.parse(LibrarySource(_FILE, text.encode("latin-1")))
         line = refusal(lambda: synthesize(_VERILOG, "top", library, recipes=["a2"], language="verilog"))
         if line is None:
             return "read"

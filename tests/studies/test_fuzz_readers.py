@@ -84,10 +84,12 @@ def test_the_command(capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().err.startswith("studies.fuzz_readers: --case must be one of liberty-damaged, ")
     kept = tmp_path / "outcome.jsonl"
     monkeypatch.setattr(command, "KEPT", kept)
-    assert main(["--minutes", "0", "--write"]) == 0
+    other = tmp_path / "other.lib"
+    other.write_text(liberty_text())
+    assert main(["--minutes", "0", "--write", "--library", str(other)]) == 0
     assert "liberty-damaged" in capsys.readouterr().out
     stored = read_records(kept)
-    assert (stored["seed"], stored["cases"], stored["faults"]) == (0, 1, 0)
+    assert (stored["seed"], stored["cases"], stored["faults"], stored["libraries"]) == (0, 1, 0, "other.lib")
     assert [row["kind"] for row in stored["outcomes"]] == ["liberty-damaged"]
     assert main(["--at-most", "0"]) == 0
     assert ", 1 cases in 0.0 minutes, 0.0 of them on the processor" in capsys.readouterr().out
