@@ -6,6 +6,7 @@ from typing import Any
 from ...model.quantizer import QuantizerSpec
 from ..config import Optimise
 from ..steps.records import Step
+from .divided_scale import DivideStep, EstimateStep, ProductStep
 from .element_rounding import CompareStep, RoundStep
 from .form import QuantizerForm, least_bits
 from .four_over_six import four_over_six_steps
@@ -45,6 +46,8 @@ class QuantizerDatapath:
             rest = four_over_six_steps(form)
             if spec.stochastic:
                 rest = (*rest, *element_steps(form))
+        elif spec.tensor_scale and form.scale.mantissa_bits:
+            rest = (EstimateStep(form), DivideStep(form), ProductStep(form), *element_steps(form))
         else:
             rest = (ScaleStep(form), *element_steps(form))
         self.steps: Sequence[Step[Any, Any]] = (*largest_steps(form), *rest)

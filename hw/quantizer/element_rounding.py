@@ -219,9 +219,12 @@ class CompareStep(Step[Midpoints, ComparedElements]):
         self.form = form
         lanes = form.spec.block_size
         width = form.input.exponent_bits
+        delay = 10 if form.fast else 2 * width
+        if form.spec.tensor_scale:
+            delay = 21 if form.fast else 58
         super().__init__(
             "compare",
-            StepDelay(10 if form.fast else 2 * width, hidden=2),
+            StepDelay(delay, hidden=2),
             lanes * (form.binade_bits + 6) + form.scale.bits + 1,
         )
 
@@ -271,14 +274,22 @@ class CompareStep(Step[Midpoints, ComparedElements]):
         binades: list[Value] = []
         inside: list[Value] = []
         far: list[Value] = []
-        digits = len(least) if form.spec.tensor_scale else form.binade_bits
+        digits = form.binade_bits
+        upper, none_far = least[digits:], Const(0)
+        if form.spec.tensor_scale:
+            # As signals: a bit of a long expression is walked as the whole of it.
+            upper = wire(m, (upper + 1)[: len(upper)], "next_least")
+            none_far = wire(m, ~upper.any(), "none_far_above")
         for k, (lane, carry) in enumerate(zip(lanes, above, strict=True)):
+            carried = 1 if whole else carry
             binade, reached = difference(
-                m, lane.exponent, least, 1 if whole else carry, digits, f"binade_{k}", fast=form.fast
+                m, lane.exponent, least, carried, digits, f"binade_{k}", fast=form.fast
             )
             if form.spec.tensor_scale:
-                far.append(wire(m, reached & binade[form.binade_bits :].any(), f"far_above_{k}"))
-                binade = binade[: form.binade_bits]
+                # With what is carried out of the digits, those above are not below the next number.
+                low = exceeds(m, lane.exponent[:digits], least[:digits], carried, f"low_{k}", fast=form.fast)
+                next_one = exceeds(m, lane.exponent[digits:], upper, low, f"next_{k}", fast=form.fast)
+                far.append(wire(m, next_one & ~none_far, f"far_above_{k}"))
             binades.append(wire(m, binade, f"binade_of_{k}"))
             inside.append(
                 reached & ~lane.zero & (carry | binades[-1].any()) if whole else reached & ~lane.zero

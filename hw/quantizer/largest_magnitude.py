@@ -10,7 +10,7 @@ from ..leaves.bits import wire
 from ..leaves.comparison import any_of, largest_by_digits, largest_of_few
 from ..step_delays import StepDelay
 from ..steps.records import Step
-from .form import QuantizerForm
+from .form import G_EXPONENT_BITS, G_MANTISSA_BITS, QuantizerForm
 from .records import BlockInputs, Contest, ExponentContest, Lanes, LargestMagnitude
 from .tensor_scale import read_tensor_scale
 
@@ -56,7 +56,9 @@ class ReadStep(Step[BlockInputs, Lanes]):
         below = form.input.mantissa_bits - form.kept_bits
         lanes = form.spec.block_size
         super().__init__(
-            "read", StepDelay(2 + below.bit_length(), hidden=1), lanes * (form.magnitude_bits + 1)
+            "read",
+            StepDelay(2 + below.bit_length(), hidden=1, beside=25 if form.spec.tensor_scale else 0),
+            lanes * (form.magnitude_bits + 1) + form.spec.tensor_scale * (G_EXPONENT_BITS + G_MANTISSA_BITS),
         )
 
     def build(self, m: Module, platform: object, before: BlockInputs) -> Lanes:

@@ -6,14 +6,14 @@ from typing import Final
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
-from ..leaves.bits import normalise, repeat, wire
+from ..leaves.bits import normalise, wire
 from ..leaves.comparison import any_of
 from ..leaves.decode import decode
 from ..step_delays import StepDelay
 from ..steps.records import Step
 from .form import G_BIAS, QuantizerForm, least_bits
 from .records import ChosenScale, Midpoints, ScaleMultiples, TensorScale
-from .tensor_scale import normalised, scaled_significand, times
+from .tensor_scale import normalised, saturated, scaled_significand, times
 
 __all__ = ["TABLE_BITS", "MidpointsStep", "chosen", "tabled_multiples"]
 
@@ -52,20 +52,28 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
         fractions = 0
         if not form.bare:
             fractions = form.multiple_bits + sum(form.multiple_bits + more + 1 for _, more in form.factors)
+        delay = 0 if scale.powers_of_two else 12
+        if form.spec.tensor_scale:
+            # Behind the product; without that step it is part of this one.
+            delay = (18 if form.fast else 46) + (0 if scale.mantissa_bits else 24)
         super().__init__(
             "midpoints",
-            StepDelay(0 if scale.powers_of_two else 12, hidden=2),
+            StepDelay(delay, hidden=2),
             form.spec.block_size * (form.magnitude_bits + 1) + scale.bits + 1 + least_bits(form) + fractions,
         )
 
     def build(self, m: Module, platform: object, before: ChosenScale) -> Midpoints:
-        multiple = before.multiple or self.multiples(m, before.scale, before.lanes.g)
+        if before.product is not None:
+            multiple = self.scaled_multiples(m, before.product.fraction, before.product.least)
+        else:
+            multiple = before.multiple or self.multiples(m, before.scale, before.lanes.g)
         return Midpoints(before.lanes, before.nan, before.scale, multiple)
 
     def multiples(self, m: Module, code: Value, g: TensorScale | None = None) -> ScaleMultiples:
         """Return the multiples of a scale from its code, times a tensor scale if there is one."""
         if g is not None:
-            return self.scaled_multiples(m, self.scaled(m, code, g))
+            scaled = self.scaled(m, code, g)
+            return self.scaled_multiples(m, scaled.fraction, scaled.least)
         form, scale = self.form, self.form.scale
         decoded = decode(m, scale, code, "scale")
         offset = form.input.bias - scale.bias + form.element_least
@@ -100,19 +108,17 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
             own.eq(decoded.exponent - zeros),
             least.eq(own + g.exponent + wraps_once + offset),
         ]
-        return ScaledScale(own, significand, fraction, self._saturated(m, least))
+        return ScaledScale(own, significand, fraction, saturated(m, form, least))
 
-    def _saturated(self, m: Module, least: Value) -> Value:
-        """Return the least midpoint's exponent in as many bits as `least_bits` says."""
-        bits = least_bits(self.form)
-        sign, above = least[-1], least[bits - 1 : -1]
-        over, under = ~sign & above.any(), sign & ~above.all()
-        low = (least[: bits - 1] | repeat(over, bits - 1)) & repeat(~under, bits - 1)
-        return wire(m, Cat(low, sign), "saturated_least")
+    def scaled_multiples(self, m: Module, fraction: Value, least: Value) -> ScaleMultiples:
+        """Return the multiples of a scale times a tensor scale.
 
-    def scaled_multiples(self, m: Module, scaled: ScaledScale) -> ScaleMultiples:
-        """Return the multiples of a scale times a tensor scale."""
-        form, fraction, least = self.form, scaled.fraction, scaled.least
+        Args:
+            m: The module to build in.
+            fraction: What is behind the leading one of their product's significand.
+            least: See `ScaleMultiples`.
+        """
+        form = self.form
         if form.spec.stochastic:
             return ScaleMultiples(least, (fraction,), None)
         whole = wire(m, Cat(fraction, Const(1, 1)), "scaled_whole")

@@ -13,12 +13,16 @@ __all__ = [
     "ComparedElements",
     "Contest",
     "DitheredElements",
+    "DividedScale",
+    "EstimatedScale",
     "ExponentContest",
     "Lanes",
     "LargestMagnitude",
     "Midpoints",
     "QuantizedBlock",
+    "ScaleEstimate",
     "ScaleMultiples",
+    "ScaledProduct",
     "TensorScale",
 ]
 
@@ -100,6 +104,88 @@ class LargestMagnitude(Record):
 
 
 @dataclass(frozen=True)
+class ScaleEstimate(Record):
+    """A scale under a tensor scale, which is this one or the next: see `divided_scale`.
+
+    Attributes:
+        code: The code of this one.
+        digits: Its significand's, as if there were no subnormals, behind the leading one.
+        digits_up: Those of the next one.
+        wraps_up: The next one is in the next binade.
+        held: It is this one, whatever the comparison says.
+        forced: It is the next one, unless it is held. None where nothing forces it.
+        middle: What is between the two, in halves of a digit, behind its leading one.
+        third: What is compared with `middle` times the tensor scale's significand.
+        rest: It is cut.
+        least: The exponent field of the least midpoint, see `ScaleMultiples`, if no significand wraps.
+    """
+
+    code: Value
+    digits: Value
+    digits_up: Value
+    wraps_up: Value
+    held: Value
+    forced: Value | None
+    middle: Value
+    third: Value
+    rest: Value
+    least: Value
+
+
+@dataclass(frozen=True)
+class EstimatedScale(Record):
+    """A scale but for one step.
+
+    Attributes:
+        lanes: The numbers.
+        nan: The scale is NaN.
+        estimate: What is known of it.
+        threefold: Three times the tensor scale's significand.
+    """
+
+    lanes: Lanes
+    nan: Value
+    estimate: ScaleEstimate
+    threefold: Value
+
+
+@dataclass(frozen=True)
+class DividedScale(Record):
+    """A scale under a tensor scale.
+
+    Attributes:
+        lanes: The numbers.
+        nan: See `ChosenScale`.
+        scale: Likewise.
+        digits: See `ScaleEstimate`.
+        wraps: The significand was rounded up to the next binade.
+        least: See `ScaleEstimate`.
+        threefold: See `EstimatedScale`.
+    """
+
+    lanes: Lanes
+    nan: Value
+    scale: Value
+    digits: Value
+    wraps: Value
+    least: Value
+    threefold: Value
+
+
+@dataclass(frozen=True)
+class ScaledProduct(Record):
+    """A scale times a tensor scale.
+
+    Attributes:
+        fraction: What is behind the leading one of the significand.
+        least: See `ScaleMultiples`.
+    """
+
+    fraction: Value
+    least: Value
+
+
+@dataclass(frozen=True)
 class ChosenScale(Record):
     """The scale's code.
 
@@ -108,12 +194,14 @@ class ChosenScale(Record):
         nan: The scale is NaN.
         scale: The code; where the scale is NaN it has no meaning yet.
         multiple: What midpoints are made of, where it is told beside the code; else None.
+        product: The scale times the tensor scale, where it is told beside the code; else None.
     """
 
     lanes: Lanes
     nan: Value
     scale: Value
     multiple: "ScaleMultiples | None"
+    product: ScaledProduct | None = None
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from ..leaves.bits import normalise, repeat, wire
 from ..leaves.comparison import add_constant, count_passed, passes_constant
 from ..step_delays import StepDelay
 from ..steps.records import Step
+from .divided_scale import divided_code
 from .form import QuantizerForm, least_bits
 from .largest_magnitude import searched_bits
 from .midpoints import TABLE_BITS, chosen, tabled_multiples
 from .records import ChosenScale, LargestMagnitude, ScaleMultiples, TensorScale
 from .scale_thresholds import ScaleThresholds, Threshold
-from .tensor_scale import divided_scale, normalised
+from .tensor_scale import divided_power, normalised_largest
 
 __all__ = ["ScaleStep"]
 
@@ -73,13 +74,10 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
 
     def divided(self, m: Module, largest: Value, g: TensorScale, top: int) -> Value:
         """Return the code nearest to a sixth or quarter of the largest magnitude over a tensor scale."""
-        bits = self.form.input.mantissa_bits
-        fraction, field = largest[:bits], largest[bits:]
-        normal = wire(m, field.any(), "normal")
-        significand, zeros = normalised(m, Cat(fraction, normal), "largest")
-        exponent = Signal(signed(len(field) + 2), name="largest_exponent")
-        m.d.comb += exponent.eq(Cat(field[0] | ~normal, field[1:]) - zeros)
-        return divided_scale(m, self.form, exponent, significand, g, top)
+        if self.form.scale.mantissa_bits:
+            return divided_code(m, self.form, largest, g, top)
+        exponent, significand = normalised_largest(m, self.form, largest)
+        return divided_power(m, self.form, exponent, significand, g, top)
 
     def _wide(self, m: Module, exponent: Value) -> Value:
         """Return an exponent with room for a sign and for the scale's."""

@@ -1,28 +1,31 @@
 """A scale g of the whole tensor, a binary32 number, by which everything is divided before all else.
 
-Nothing is divided: what scales and elements are compared with is multiplied by g, exactly.
-
-The code of the scale is the quotient of the largest magnitude A * 2**a and 6 g (or 4 g), rounded to nearest
-even. With G * 2**c = g, 1 <= G < 2, and D = 3 G / 2 (or G) there is an n of 0, 1 or 2 with A * 2**n from D to
-below 2 D: comparisons with D tell. Its exponent is a - c - 2 - n, and each digit of its significand is one
-comparison: whether what is left is not less than D, which is then taken away. Comparing with products, one
-after the other, would take as many comparisons, and an adder for each product beside them. A format's
-``mantissa_bits + 1`` digits are told, and a last comparison, of twice what is left with D, rounds: where they
-are equal, the last digit decides. A subnormal scale has leading zeros among these digits, as A is shifted
-to the right first: no bit of it is lost, since what is left has room for them.
-
-Elements are compared with multiples of m * G, where they are compared with multiples of m without g.
+Nothing is divided: what scales and elements are compared with is multiplied by g, exactly. See
+`divided_scale` for the scale of a block. Elements are compared with multiples of m * G, where they are
+compared with multiples of m without g.
 """
+
+from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from ..leaves.bits import repeat, shift_right, wire
 from ..leaves.comparison import difference, exceeds, passes_constant
 from ..leaves.compressor import Columns, add
-from .form import G_BIAS, G_EXPONENT_BITS, G_MANTISSA_BITS, QuantizerForm
+from .form import G_BIAS, G_EXPONENT_BITS, G_MANTISSA_BITS, QuantizerForm, least_bits
 from .records import TensorScale
 
-__all__ = ["divided_scale", "normalised", "read_tensor_scale", "scaled_significand", "times", "total_of"]
+__all__ = [
+    "divided_power",
+    "looked_up",
+    "normalised",
+    "normalised_largest",
+    "read_tensor_scale",
+    "saturated",
+    "scaled_significand",
+    "times",
+    "total_of",
+]
 
 
 def normalised(m: Module, value: Value, name: str) -> tuple[Value, Value]:
@@ -70,10 +73,63 @@ def read_tensor_scale(m: Module, code: Value) -> TensorScale:
     return TensorScale(exponent, significand[:-1])
 
 
-def divided_scale(
+def looked_up(m: Module, index: Value, table: Sequence[int], width: int, name: str) -> Value:
+    """Return the entry of a table at a place that is told by a number.
+
+    Each digit is a diagram of multiplexers, and shares with all others what they have in common. A memory is
+    not what is wanted: some tools would keep it as one.
+
+    Args:
+        m: The module to build in.
+        index: The place.
+        table: An entry for each number of as many digits.
+        width: How many digits of entries are wanted.
+        name: The wire's name, and what those of multiplexers begin with.
+    """
+    made: dict[tuple[int, ...], Value] = {}
+
+    def digit(ones: tuple[int, ...]) -> Value:
+        if len(set(ones)) == 1:
+            return Const(ones[0])
+        low, high = ones[: len(ones) // 2], ones[len(ones) // 2 :]
+        if low == high:
+            return digit(low)
+        if ones not in made:
+            choice = Mux(index[len(ones).bit_length() - 2], digit(high), digit(low))
+            made[ones] = wire(m, choice, f"{name}_choice_{len(made)}")
+        return made[ones]
+
+    return wire(m, Cat(*(digit(tuple(one >> i & 1 for one in table)) for i in range(width))), name)
+
+
+def saturated(m: Module, form: QuantizerForm, least: Value) -> Value:
+    """Return the exponent of a least midpoint in as many bits as `least_bits` says."""
+    bits = least_bits(form)
+    sign, above = least[-1], least[bits - 1 : -1]
+    over, under = ~sign & above.any(), sign & ~above.all()
+    low = (least[: bits - 1] | repeat(over, bits - 1)) & repeat(~under, bits - 1)
+    return wire(m, Cat(low, sign), "saturated_least")
+
+
+def normalised_largest(m: Module, form: QuantizerForm, largest: Value) -> tuple[Value, Value]:
+    """Return the exponent field of the largest magnitude, and its significand, normalised."""
+    bits = form.input.mantissa_bits
+    fraction, field = largest[:bits], largest[bits:]
+    normal = wire(m, field.any(), "normal")
+    significand, zeros = normalised(m, Cat(fraction, normal), "largest")
+    exponent = Signal(signed(len(field) + 2), name="largest_exponent")
+    m.d.comb += exponent.eq(Cat(field[0] | ~normal, field[1:]) - zeros)
+    return exponent, significand
+
+
+def divided_power(
     m: Module, form: QuantizerForm, exponent: Value, significand: Value, g: TensorScale, top: int
 ) -> Value:
-    """Return the code of the scale that brings the largest magnitude to `top`, times g.
+    """Return the code of the scale that brings the largest magnitude to `top`, times g, a power of two.
+
+    With A and G the significands, one or two comparisons of A with D = 3 G / 2 (or G) say where their
+    quotient begins: there is an n of 0, 1 or 2 with A * 2**n from D to below 2 D. That is the exponent; and
+    one more comparison, of twice what A * 2**n is above D with D, rounds.
 
     Args:
         m: The module to build in.
@@ -84,7 +140,6 @@ def divided_scale(
         top: 6 or 4; ``floor`` takes 4, whose exponent is that of 6.
     """
     scale, fast = form.scale, form.fast
-    digits = scale.mantissa_bits + 1
     # As signals: a bit of a long Cat is walked as the whole of it.
     ones = wire(m, Cat(g.fraction, Const(1, 1)), "g_significand")
     # In units of the last bit of 3 G / 2.
@@ -115,36 +170,26 @@ def divided_scale(
     positive = ~field[-1] if scale.powers_of_two else ~field[-1] & field.any()
     normal = wire(m, significand[-1] & positive, "is_normal")
 
-    # One bit more for each place by which it may be shifted beyond the divisor's last bit.
-    extra = max(0, digits - short)
-    left: Value = wire(m, Cat(Const(0, short + extra), numerator), "moved_numerator")
-    divisor = wire(m, Cat(Const(0, extra), divisor, Const(0, 1)), "moved_divisor")
+    left: Value = wire(m, Cat(Const(0, short), numerator), "moved_numerator")
+    divisor = wire(m, Cat(divisor, Const(0, 1)), "moved_divisor")
     assert len(left) == len(divisor)
     if scale.subnormals:
         # The least normal scale's significand has one place behind that of a subnormal.
-        places = wire(m, (1 - field)[: digits.bit_length()], "places")
-        far = wire(m, field < 1 - digits, "far_below")
+        places = wire(m, (1 - field)[:1], "places")
+        far = wire(m, field < 0, "far_below")
         shifted = shift_right(m, left, places & repeat(~normal, len(places)), "quotient_")
         left = wire(m, shifted & repeat(~far, len(shifted)), "dividend")
     if form.spec.method == "floor":
         up: Value = Const(0)
-        mantissa: list[Value] = []
     elif form.spec.method == "ceil":
-        up, mantissa = wire(m, left != divisor, "is_above"), []
+        up = wire(m, left != divisor, "is_above")
     else:
-        found: list[Value] = []
-        for k in range(digits):
-            rest, taken = difference(m, left, divisor, 1, len(divisor) - 1, f"digit_{k}", fast=fast)
-            if not k:
-                # Known before: A * 2**n is from D to below 2 D, and where it was shifted, below D.
-                taken = normal
-            rest = wire(m, Mux(taken, rest, left[:-1]), f"left_{k}")
-            left = wire(m, Cat(Const(0, 1), rest), f"twice_left_{k}")
-            found.insert(0, taken)
-        mantissa = found[:-1]
-        odd = mantissa[0] if mantissa else field[0] & normal
-        up = exceeds(m, left, divisor, odd, "rounds_up", fast=fast)
-    whole = wire(m, Cat(*mantissa, field[:-1] & repeat(normal, len(field) - 1)), "quotient_code")
+        # What is taken away is known: A * 2**n is from D to below 2 D, and where it was shifted, below D.
+        rest, _ = difference(m, left, divisor, 1, len(divisor) - 1, "digit_0", fast=fast)
+        rest = wire(m, Mux(normal, rest, left[:-1]), "left_0")
+        left = wire(m, Cat(Const(0, 1), rest), "twice_left_0")
+        up = exceeds(m, left, divisor, field[0] & normal, "rounds_up", fast=fast)
+    whole = wire(m, field[:-1] & repeat(normal, len(field) - 1), "quotient_code")
     rounds = up & normal if scale.powers_of_two else up
     code = wire(m, (whole + rounds)[: len(whole)], "rounded_code")
     beyond = passes_constant(m, code, scale.largest_code, 0, "beyond_largest")

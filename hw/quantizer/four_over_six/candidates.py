@@ -86,7 +86,7 @@ class ScaledSignificands(wiring.Component):
         midpoints = MidpointsStep(form)
         if form.spec.tensor_scale:
             scaled = midpoints.scaled(m, told, TensorScale(self.g_exponent, self.g_fraction))
-            multiple = midpoints.scaled_multiples(m, scaled)
+            multiple = midpoints.scaled_multiples(m, scaled.fraction, scaled.least)
             m.d.comb += [
                 self.significand.eq(scaled.own_significand),
                 self.product.eq(Cat(scaled.fraction, Const(1, 1))),
