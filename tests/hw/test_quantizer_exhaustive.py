@@ -268,7 +268,15 @@ def check_scaled(unit: QuantizerUnit, make: Make, step: int, codes: Sequence[int
 @pytest.mark.parametrize("optimise", ["area", "delay"])
 @pytest.mark.parametrize(
     ("scale", "method"),
-    [("ue4m3", "absmax"), ("ue5m3", "prevent_zero"), ("ue4m3", "four_over_six"), ("ue8m0", "floor")],
+    [
+        ("ue4m3", "absmax"),
+        ("ue5m3", "prevent_zero"),
+        ("ue4m3", "four_over_six"),
+        ("ue8m0", "floor"),
+        ("ue4m1", "absmax"),
+        ("ue3m2", "prevent_zero"),
+        ("ue4m4", "absmax"),
+    ],
 )
 def test_every_number_under_every_scale_and_a_tensor_scale(
     scale: str, method: QuantizerMethod, optimise: Optimise, made_of_gates: Make
