@@ -66,7 +66,8 @@ def estimated(m: Module, form: QuantizerForm, largest: Value, g: TensorScale, to
             (g.fraction, tables.divisor, "log_of_divisor"),
         )
     )
-    logarithm = wire(m, (log_a[: tables.bits] + log_g)[:width], "log_of_quotient")
+    log_a = log_a[: max(tables.magnitude).bit_length()]
+    logarithm = wire(m, (log_a + log_g)[:width], "log_of_quotient")
     two_less_n = wire(m, logarithm[tables.bits :], "two_less_n")
     passed = [
         passes_constant(m, logarithm[: tables.bits], step, 1, f"quotient_passes_{k}")
