@@ -127,7 +127,7 @@ def estimated(m: Module, form: QuantizerForm, largest: Value, g: TensorScale, to
         held=wire(m, held, "held"),
         forced=forced,
         middle=wire(m, middle, "middle"),
-        third=third,
+        dividend=third,
         rest=rest,
         least=_least(m, form, exponent, g, two_less_n, one_up, saturates, far),
     )
@@ -275,11 +275,11 @@ def _put_product(m: Module, columns: Columns, digits: Value, g: TensorScale, thr
 
 def decided(m: Module, form: QuantizerForm, estimate: ScaleEstimate, g: TensorScale, three: Value) -> Value:
     """Return whether the scale is one above its estimate."""
-    width = len(estimate.third)
+    width = len(estimate.dividend)
     columns = Columns(width + 1, name="middle_times_g", order=form.order, balanced=form.fast)
     _put_product(m, columns, estimate.middle, g, three, "middle")
     # With the last carry the sum reaches 2**width where t G is above the third, or equals it and that stays.
-    columns.put_all(0, ~estimate.third)
+    columns.put_all(0, ~estimate.dividend)
     low, high = (wire(m, row, f"decision_row_{k}") for k, row in enumerate(columns.carry_save(m)))
     stays_if_equal = wire(m, ~(estimate.rest | estimate.code[0]), "stays_if_equal")
     carry = exceeds(m, low[:-1], ~high[:-1], stays_if_equal, "third", fast=form.fast)

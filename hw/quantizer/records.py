@@ -115,7 +115,7 @@ class ScaleEstimate(Record):
         held: It is this one, whatever the comparison says.
         forced: It is the next one, unless it is held. None where nothing forces it.
         middle: What is between the two, in halves of a digit, behind its leading one.
-        third: What is compared with `middle` times the tensor scale's significand.
+        dividend: What is compared with `middle` times the tensor scale's significand.
         rest: It is cut.
         least: The exponent field of the least midpoint, see `ScaleMultiples`, if no significand wraps.
     """
@@ -127,7 +127,7 @@ class ScaleEstimate(Record):
     held: Value
     forced: Value | None
     middle: Value
-    third: Value
+    dividend: Value
     rest: Value
     least: Value
 
@@ -181,7 +181,7 @@ class ScaledProduct(Record):
         least: See `ScaleMultiples`.
     """
 
-    fraction: Value
+    fraction: Value = dataclasses.field(metadata={"wire": "product"})
     least: Value
 
 

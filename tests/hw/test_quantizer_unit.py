@@ -267,6 +267,7 @@ def test_the_verilog_and_its_sidecar_tell_the_ports() -> None:
         ("absmax", "area", "nearest_even", False),
         ("absmax", "delay", "stochastic", False),
         ("absmax", "area", "stochastic", True),
+        ("prevent_zero", "area", "nearest_even", True),
     ],
 )
 def test_every_wire_has_a_plain_name(
