@@ -48,6 +48,13 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
     differ = sum(record["differ"] for record in steps), sum(not kept[name]["equal"] for name in run)
     least = min(record["steps"] for record in steps)
     every = sum(len(names) for names in units.values())
+    told = [f"- **Units**: none of {every} has had {volume['vectors']} random inputs yet, beside the model."]
+    if run:
+        told = [
+            f"- **Units**: {len(run)} of {every} have had {volume['vectors']} random inputs each, beside the",
+            "  model: a small one of one stage and a fast one of several for each preset.",
+            f"  {differ[1]} differ.",
+        ]
     return [
         "## What is checked of each",
         "",
@@ -57,8 +64,7 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         "number.",
         "",
         f"- **Steps**: of {len(steps)} presets, {least} or more each. {differ[0]} results differ in a bit.",
-        f"- **Units**: {len(run)} of {every} have had {volume['vectors']} random inputs each, beside the",
-        f"  model: a small one of one stage and a fast one of several for each preset. {differ[1]} differ.",
+        *told,
         "",
         *markdown_lines(["preset", "steps", *_SHARES, "inputs"], table),
         "",

@@ -26,3 +26,8 @@ def test_each_preset_tells_its_steps_and_its_units() -> None:
     assert "2 of 58 have had 5000 random inputs each" in told
     # The unit of fp32 is no tensor core.
     assert "for each preset. 1 differ." in told
+
+
+def test_that_no_unit_was_run_is_told() -> None:
+    text = "\n".join(check_lines(STEPS, {"vectors": 5000, "units": {}}))
+    assert "- **Units**: none of 58 has had 5000 random inputs yet, beside the model.\n" in text
