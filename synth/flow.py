@@ -29,7 +29,7 @@ from .cache import Cache
 from .cell_models import AbcCellModels, CellModels
 from .equivalence import require_equal
 from .gate_netlist import GateNetlist
-from .liberty import Library
+from .liberty import CellFunction, Library
 from .mapped_netlist import MappedNetlist
 from .netlist import Language, Netlist, read_command
 from .recipes import COARSE_PASSES, RECIPES, Recipe, choose
@@ -41,6 +41,8 @@ __all__ = ["AbcFigures", "Synthesizer", "check_cells", "synthesize"]
 
 # dfflegalize on a register that dfflibmap found no cell for.
 _NO_REGISTER: Final = re.compile(r"ERROR: FF \S+ \(type (\S+)\) cannot be legalized")
+# abc ended by a signal: it takes for granted what a library need not have.
+_ABC_DIED: Final = re.compile(r"ERROR: ABC: .* return code 1[23]\d\b")
 _NAMES_SHOWN: Final = 5
 _LIBRARIES: Final = "-liberty ../cells.lib"
 # The name of what is done to a design that is not mapped.
@@ -369,4 +371,24 @@ class Synthesizer(YosysSession):
     def _explained(self, top: str, log: str) -> str | None:
         if register := _NO_REGISTER.search(log):
             return f"library {self.library.name} must have the registers of {top}, not lack {register[1]}"
+        if not _ABC_DIED.search(log):
+            return None
+        lacking = self._without_delay()
+        if lacking is None:
+            return f"abc must map {top} to library {self.library.name}, not break down over it"
+        return f"library {self.library.name} must time every cell: {lacking}"
+
+    def _without_delay(self) -> str | None:
+        """Return which gate of the library has no delay from an input that its output hangs on."""
+        for cell in self.library.cells.values():
+            if not cell.usable or cell.kind != "gate":
+                continue
+            try:
+                model = self.models[cell.name]
+            except ValueError as error:
+                return str(error)
+            for output, text in cell.functions:
+                timed = {arc.source for arc in model.arcs_to(output)}
+                for pin in sorted(CellFunction(text).names - timed):
+                    return f"cell {cell.name} has no delay from {pin} to {output}"
         return None

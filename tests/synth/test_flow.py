@@ -445,3 +445,21 @@ def test_asap7_in_five_files(multiply_add: str):
     assert 0.05 < delay.delay < 0.5
     assert area.flip_flops == 9
     assert json.loads(json.dumps(area.counts))
+
+
+@pytest.mark.parametrize(("cell", "pin"), [("NAND2_X1", "B"), ("INV_X1", "A"), ("BUF_X1", "A")])
+def test_a_library_that_abc_dies_of_is_told_by_its_cell(cell: str, pin: str):
+    """abc takes for granted that a gate has a delay from each input, and is ended by a signal."""
+    head, *rest = liberty_text().rstrip().removesuffix("}").split("  cell (")
+    cells = {one.partition(")")[0]: f"  cell ({one}" for one in rest}
+    arc = rf'      timing \(\) {{\n        related_pin : "{pin}";.*?\n      }}\n'
+    cells[cell] = re.sub(arc, "", cells[cell], flags=re.DOTALL)
+    few = ("INV_X1", "BUF_X1", "NAND2_X1", "NOR2_X1", "XOR2_X1", "DFF_X1")
+    text = "".join([head, *(cells[name] for name in few), "}\n"])
+    library = Library.parse(LibrarySource("cells.lib", text.encode()))
+    message = f"library neutral must time every cell: cell {cell} has no delay from {pin} to Y"
+    design = "module top(input clk, a, b, output y); reg p, q; assign y = ~q;"
+    design += " always @(posedge clk) begin p <= a; q <= ~(p & b) ^ p; end endmodule"
+    with pytest.raises(SynthesisError) as caught:
+        synthesize(design, "top", library, recipes=["a2"], language="verilog")
+    assert str(caught.value) == message
