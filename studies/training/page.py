@@ -112,6 +112,12 @@ def _of_fp4(runs: Runs) -> Iterator[str]:
         [(way, replace(way, tensor_scale=False)) for way in (four, five)],
     )
     yield from _told(
+        "UE5M3 against UE4M3",
+        "both without a tensor scale",
+        runs,
+        [(replace(four, tensor_scale=False), replace(five, tensor_scale=False))],
+    )
+    yield from _told(
         "Gradients rounded to nearest",
         "against rounding at random",
         runs,

@@ -1,5 +1,6 @@
 """The picture of training, made of stored runs."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -18,6 +19,7 @@ __all__ = ["PICTURE", "draw"]
 PICTURE: Final = "training.svg"
 
 _PANEL: Final = (3.4, 3.1)
+_IN_A_ROW: Final = 3
 _COLOURS: Final = ("tab:blue", "tab:red", "tab:green", "tab:purple", "tab:orange", "tab:brown")
 
 
@@ -50,8 +52,12 @@ def draw(stored: Record, path: Path) -> None:
     """
     runs = Runs(stored)
     panels = _panels(runs)
-    with svg_figure(path, _PANEL[0] * (1 + len(panels)), _PANEL[1]) as figure:
-        first, *others = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
+    rows = math.ceil((1 + len(panels)) / _IN_A_ROW)
+    with svg_figure(path, _PANEL[0] * _IN_A_ROW, _PANEL[1] * rows) as figure:
+        places = figure.subplots(rows, _IN_A_ROW, squeeze=False).ravel()
+        first, *others = places[: 1 + len(panels)]
+        for unused in places[1 + len(panels) :]:
+            unused.set_axis_off()
         _band(first, stored, [row["training"] for row in runs.rows[FLOAT]], "tab:gray", "float32, trained on")
         _band(first, stored, [row["held_out"] for row in runs.rows[FLOAT]], "black", "float32, held out")
         first.set_title("float32", fontsize=9)
