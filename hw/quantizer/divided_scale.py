@@ -308,7 +308,7 @@ class EstimateStep(Step[LargestMagnitude, EstimatedScale]):
         super().__init__(
             "estimate",
             StepDelay(42 if form.fast else 85, hidden=2),
-            form.spec.block_size * (form.magnitude_bits + 1)
+            form.lane_bits
             + 2 * (G_MANTISSA_BITS + 2)
             + form.scale.bits
             + 3 * mantissa
@@ -333,7 +333,7 @@ class DivideStep(Step[EstimatedScale, DividedScale]):
         super().__init__(
             "scale",
             StepDelay(25 if form.fast else 65, hidden=2),
-            form.spec.block_size * (form.magnitude_bits + 1)
+            form.lane_bits
             + 2 * (G_MANTISSA_BITS + 2)
             + form.scale.bits
             + form.scale.mantissa_bits
@@ -359,11 +359,7 @@ class ProductStep(Step[DividedScale, ChosenScale]):
         super().__init__(
             "product",
             StepDelay(24 if form.fast else 85, hidden=2),
-            form.spec.block_size * (form.magnitude_bits + 1)
-            + form.scale.bits
-            + form.multiple_bits
-            + least_bits(form)
-            + 1,
+            form.lane_bits + form.scale.bits + form.multiple_bits + least_bits(form) + 1,
         )
 
     def build(self, m: Module, platform: object, before: DividedScale) -> ChosenScale:

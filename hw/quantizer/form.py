@@ -199,6 +199,11 @@ class QuantizerForm:
         return self.input.exponent_bits + self.kept_bits + self.sticky
 
     @property
+    def lane_bits(self) -> int:
+        """Bits of all lanes: a magnitude and a sign each."""
+        return self.spec.block_size * (self.magnitude_bits + 1)
+
+    @property
     def to_nearest(self) -> "QuantizerForm":
         """The same, with elements rounded to nearest: by these ``four_over_six`` compares scales."""
         spec = self.spec

@@ -54,11 +54,10 @@ class ReadStep(Step[BlockInputs, Lanes]):
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
         below = form.input.mantissa_bits - form.kept_bits
-        lanes = form.spec.block_size
         super().__init__(
             "read",
             StepDelay(2 + below.bit_length(), hidden=1, beside=25 if form.spec.tensor_scale else 0),
-            lanes * (form.magnitude_bits + 1) + form.spec.tensor_scale * (G_EXPONENT_BITS + G_MANTISSA_BITS),
+            form.lane_bits + form.spec.tensor_scale * (G_EXPONENT_BITS + G_MANTISSA_BITS),
         )
 
     def build(self, m: Module, platform: object, before: BlockInputs) -> Lanes:
@@ -98,7 +97,7 @@ class LargestFractionStep(Step[ExponentContest, LargestMagnitude]):
         super().__init__(
             "largest_fraction",
             StepDelay((bits + sticky) * (3 * lanes.bit_length())),
-            lanes * (form.magnitude_bits + 1) + form.input.exponent_bits + bits + sticky,
+            form.lane_bits + form.input.exponent_bits + bits + sticky,
         )
 
     def build(self, m: Module, platform: object, before: ExponentContest) -> LargestMagnitude:
@@ -121,8 +120,8 @@ class ExponentAloneStep(Step[Lanes, LargestMagnitude]):
 
     def __init__(self, form: QuantizerForm) -> None:
         self.search = LargestExponentStep(form)
-        lanes, digits = form.spec.block_size, form.input.exponent_bits
-        super().__init__(self.search.name, self.search.depth, lanes * (form.magnitude_bits + 1) + digits)
+        digits = form.input.exponent_bits
+        super().__init__(self.search.name, self.search.depth, form.lane_bits + digits)
 
     def build(self, m: Module, platform: object, before: Lanes) -> LargestMagnitude:
         found = self.search.build(m, platform, before)
@@ -140,7 +139,7 @@ class ContestStep(Step[Contest, Contest]):
         super().__init__(
             f"largest_of_{contenders}",
             StepDelay(2.5 * width.bit_length() + 6, hidden=1),
-            form.spec.block_size * (form.magnitude_bits + 1) + left * width,
+            form.lane_bits + left * width,
         )
 
     def build(self, m: Module, platform: object, before: Contest) -> Contest:

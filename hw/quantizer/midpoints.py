@@ -59,7 +59,7 @@ class MidpointsStep(Step[ChosenScale, Midpoints]):
         super().__init__(
             "midpoints",
             StepDelay(delay, hidden=2),
-            form.spec.block_size * (form.magnitude_bits + 1) + scale.bits + 1 + least_bits(form) + fractions,
+            form.lane_bits + scale.bits + 1 + least_bits(form) + fractions,
         )
 
     def build(self, m: Module, platform: object, before: ChosenScale) -> Midpoints:

@@ -31,10 +31,7 @@ class ScaleStep(Step[LargestMagnitude, ChosenScale]):
 
     def __init__(self, form: QuantizerForm) -> None:
         self.form = form
-        lanes = form.spec.block_size
-        super().__init__(
-            "scale", StepDelay(16, hidden=2), lanes * (form.magnitude_bits + 1) + form.scale.bits + 1
-        )
+        super().__init__("scale", StepDelay(16, hidden=2), form.lane_bits + form.scale.bits + 1)
 
     def build(self, m: Module, platform: object, before: LargestMagnitude) -> ChosenScale:
         form = self.form

@@ -106,7 +106,7 @@ class ChooseScaleStep(Step[ErrorSums, ChosenScale]):
         super().__init__(
             "choose",
             self.choose.depth,
-            form.spec.block_size * (form.magnitude_bits + 1) + form.scale.bits + 1,
+            form.lane_bits + form.scale.bits + 1,
         )
 
     def build(self, m: Module, platform: object, before: ErrorSums) -> ChosenScale:
