@@ -7,7 +7,7 @@ from typing import Final
 
 from ...model.io.broken_files import reading
 from ...model.io.gguf_files import GgufFile
-from ...model.io.model_files import ModelFiles, load_json
+from ...model.io.model_files import CONFIG, ModelFiles, load_json
 from .configuration import Configuration, from_gguf, from_hugging_face
 from .tokenizer import TextTokenizer, gguf_tokenizer, json_tokenizer
 from .weights import GgufWeights, HuggingFaceWeights, Weights
@@ -70,7 +70,7 @@ def open_model(path: Path) -> tuple[LanguageModel, TextTokenizer]:
 
 
 def _open_folder(path: Path) -> tuple[LanguageModel, TextTokenizer]:
-    config = path / "config.json"
+    config = path / CONFIG
     configuration = from_hugging_face(load_json(config), repr(str(config)))
     tokenizer = json_tokenizer(path / "tokenizer.json")
     files = ModelFiles(path)

@@ -21,7 +21,7 @@ from ...model.io.checkpoint import (
     StoredMatrix,
 )
 from ...model.io.experts import ExpertStacks, Part, stack_arrays, stack_parts
-from ...model.io.model_files import load_json
+from ...model.io.model_files import CONFIG, load_json
 from ...model.io.nvfp4_files import write_checkpoint, written_tensor_scale
 from ...model.io.serving import (
     ACTIVATION_SCALES,
@@ -32,7 +32,7 @@ from ...model.io.serving import (
 )
 from ...model.io.tensor_files import TensorInfo
 from .quantization_error import Quantization
-from .served_folders import CONFIG, copy_others, write_config
+from .served_folders import copy_others, write_config
 from .tensor_report import QuantizationReport, examine_tensors
 
 __all__ = ["NVFP4", "WEIGHT", "CheckpointWriter", "refuse_tensor"]
@@ -172,14 +172,12 @@ class CheckpointWriter:
     def _refusal(self, info: TensorInfo) -> str | None:
         if info.name in self._experts.infos:
             refusal = self._experts.refusal(info.name, self.way.block_size, self.layout)
-            if refusal is None and not self.all_matrices:
-                refusal = left_out_by_default(info.name)
-            return refusal or self.wanted(info.name)
-        refusal = refuse_tensor(info, self.way.block_size)
-        if refusal is None and len(info.shape) != 2:
-            refusal = "it has more than two axes"
-        if refusal is None and not info.name.endswith(WEIGHT):
-            refusal = f"its name does not end in {WEIGHT}"
+        else:
+            refusal = refuse_tensor(info, self.way.block_size)
+            if refusal is None and len(info.shape) != 2:
+                refusal = "it has more than two axes"
+            if refusal is None and not info.name.endswith(WEIGHT):
+                refusal = f"its name does not end in {WEIGHT}"
         if refusal is None and not self.all_matrices:
             refusal = left_out_by_default(info.name.removesuffix(WEIGHT))
         return refusal or self.wanted(info.name)

@@ -8,13 +8,10 @@ from typing import Any, Final
 
 from ...base.whole_files import write_whole
 from ...model.io.checkpoint import Layout
-from ...model.io.model_files import ModelFiles
+from ...model.io.model_files import CONFIG, ModelFiles
 from ...model.io.serving import hf_quant_config, quantization_config
 
-__all__ = ["CONFIG", "copy_others", "write_config"]
-
-CONFIG: Final = "config.json"
-"""The file that tells an engine what the model is."""
+__all__ = ["copy_others", "write_config"]
 
 # Weights in another form: of no use beside the ones that are written.
 _WEIGHT_FILES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx")

@@ -50,6 +50,7 @@ __all__ = [
     "NVFP4_BLOCK",
     "SUFFIXES",
     "TURNED_STACKS",
+    "TURNED_SUFFIXES",
     "Checkpoint",
     "Layout",
     "StoredFormat",
@@ -68,10 +69,11 @@ SUFFIXES: Final[dict[Layout, tuple[str, str, str]]] = {
 }
 """What follows a matrix's name: elements, block scales, tensor scale."""
 _GPT_OSS: Final = ("_blocks", "_scales")
-# Of a stack of experts that is turned round, behind the name of its elements.
-_TURNED: Final = ("_weight_scale", "_weight_scale_2")
 TURNED_STACKS: Final = "modelopt_experts"
 """The layout of stacks of experts shaped (experts, K, rows)."""
+
+TURNED_SUFFIXES: Final = ("_weight_scale", "_weight_scale_2")
+"""What follows the name of such a stack, which is that of its elements: block scales, tensor scale."""
 NVFP4_BLOCK: Final = 16
 """Elements under one scale of NVFP4."""
 _ELEMENT: Final = formats.get("e2m1")
@@ -180,8 +182,8 @@ class Checkpoint:
         matrix = name.removesuffix(_GPT_OSS[0])
         if name.endswith(_GPT_OSS[0]) and dtype == "U8" and matrix + _GPT_OSS[1] in infos:
             found.append((matrix, "gpt_oss", (name, matrix + _GPT_OSS[1], "")))
-        if dtype == "U8" and len(infos[name].shape) == 3 and name + _TURNED[0] in infos:
-            found.append((name, TURNED_STACKS, (name, name + _TURNED[0], name + _TURNED[1])))
+        if dtype == "U8" and len(infos[name].shape) == 3 and name + TURNED_SUFFIXES[0] in infos:
+            found.append((name, TURNED_STACKS, (name, name + TURNED_SUFFIXES[0], name + TURNED_SUFFIXES[1])))
         return found
 
     def _examine(self, matrix: str, layout: str, parts: tuple[str, str, str]) -> StoredMatrix:

@@ -34,14 +34,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tensor import BlockTensor
-from .checkpoint import Layout
-from .model_files import ModelFiles, load_json
+from .checkpoint import TURNED_SUFFIXES, Layout
+from .model_files import CONFIG, ModelFiles, load_json
 from .tensor_files import TensorInfo
 
 __all__ = ["ExpertForm", "ExpertStacks", "Part", "expert_form", "stack_arrays", "stack_parts"]
 
 _STACK: Final = re.compile(r"(?P<experts>(?:.*\.)?experts)\.(?P<kind>gate_up_proj|down_proj)", re.S)
-_CONFIG: Final = "config.json"
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ class ExpertStacks:
     @cached_property
     def _config(self) -> dict[str, Any]:
         folder = self._files.folder
-        if folder is None or not self.infos or not (folder / _CONFIG).exists():
+        if folder is None or not self.infos or not (folder / CONFIG).exists():
             return {}
-        return load_json(folder / _CONFIG)
+        return load_json(folder / CONFIG)
 
     @property
     def form(self) -> ExpertForm | None:
@@ -217,10 +216,11 @@ def stack_parts(name: str, shape: tuple[int, int, int]) -> tuple[TensorInfo, Ten
         shape: (experts, rows, K).
     """
     experts, rows, columns = shape
+    scales, tensor_scale = TURNED_SUFFIXES
     return (
         TensorInfo(name, (experts, columns // 2, rows), "U8"),
-        TensorInfo(name + "_weight_scale", (experts, columns // 16, rows), "F8_E4M3"),
-        TensorInfo(name + "_weight_scale_2", (), "F32"),
+        TensorInfo(name + scales, (experts, columns // 16, rows), "F8_E4M3"),
+        TensorInfo(name + tensor_scale, (), "F32"),
     )
 
 

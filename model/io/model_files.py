@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from .tensor_files import SafetensorsFile, TensorInfo, read_tensor
 
-__all__ = ["INDEX_SUFFIX", "ModelFiles", "is_model_folder", "load_json"]
+__all__ = ["CONFIG", "INDEX_SUFFIX", "ModelFiles", "is_model_folder", "load_json"]
+
+CONFIG: Final = "config.json"
+"""The file of a folder that tells what the model is."""
 
 INDEX_SUFFIX: Final = ".safetensors.index.json"
 
