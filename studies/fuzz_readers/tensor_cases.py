@@ -343,17 +343,14 @@ def _folder(dice: random.Random, folder: Path) -> str:
         if not damaged:
             raise FuzzError(f"a sound model must be read, not be refused by {line!r}")
         return named_refusal(line, str(place))
-    for name in found[0].infos:
-        source = found[0].source(name)
-        values = [_deserialized((place / found[0].file_name(name)).read_bytes())]
-        if not isinstance(values[0], dict):
-            if "unknown variant" in values[0]:
-                continue
-            raise FuzzError(f"the package says {values[0]}, and here it is read")
-        entry = values[0][name]
-        if entry["dtype"] in _FLOATS:
-            theirs = np.frombuffer(bytes(entry["data"]), _FLOATS[entry["dtype"]]).reshape(entry["shape"])
-            equal(name, read_tensor(source), theirs)
+    (read,) = found
+    for file_name in dict.fromkeys(map(read.file_name, read.infos)):
+        theirs = _deserialized((place / file_name).read_bytes())
+        if isinstance(theirs, dict):
+            here = {name: theirs[name] for name in read.infos if read.file_name(name) == file_name}
+            _as_the_package_reads(place / file_name, here)
+        elif "unknown variant" not in theirs:
+            raise FuzzError(f"the package says {theirs}, and here it is read")
     return "read"
 
 

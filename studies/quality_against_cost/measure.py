@@ -118,13 +118,13 @@ def _units() -> list[PricedUnit]:
 def _known_areas() -> dict[str, Record]:
     """Return the areas that other studies keep, by unit: of the same library, and of the smallest form."""
     answer, quantizers = read_records(ANSWER), read_records(QUANTIZERS)
+    measured = [
+        *(("answer", row, row["flow"]) for row in answer["rows"]),
+        *(("quantizer_cost", row, quantizers["flow"]) for row in quantizers["quantizers"]),
+    ]
     return {
-        row["unit"]: {"nand2": row["nand2"], "source": source, "flow": row.get("flow", flow)}
-        for source, rows, flow in (
-            ("answer", answer["rows"], None),
-            ("quantizer_cost", quantizers["quantizers"], quantizers["flow"]),
-        )
-        for row in rows
+        row["unit"]: {"nand2": row["nand2"], "source": source, "flow": flow}
+        for source, row, flow in measured
         if row["library"] == LIBRARY and row["optimise"] == "area"
     }
 
