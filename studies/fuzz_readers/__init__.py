@@ -34,7 +34,8 @@ Each case is one of these:
     A model in two files with an index, one of the three damaged.
 
 A case is settled by its kind, its number and the seed: ``--case safetensors:1234`` does one of them again.
-What came of them is printed, and kept in ``studies/fuzz_readers/outcome.jsonl`` if ``--write`` is given.
+What came of them is printed. With ``--write`` it is added to what earlier runs, with other seeds, left in
+``studies/fuzz_readers/outcome.jsonl``: on a busy machine an hour of the processor is many by the clock.
 """
 
 from collections.abc import Iterator, Mapping

@@ -8,17 +8,17 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..commands import exit_code_of, progress_bars
-from ..records import write_records
+from ..records import Record, read_records, write_records
 from . import Fault, cases_of, fuzz, run_case
 from . import __doc__ as description
 
 __all__ = ["KEPT", "main"]
 
 KEPT: Final = Path(__file__).resolve().with_name("outcome.jsonl")
-"""Where what came of a run is kept."""
+"""Where what came of the runs is kept: a record a run, and what came of all their cases."""
 
 _COMMAND: Final = "studies.fuzz_readers"
 _MOST_FAULTS: Final = 20
@@ -38,10 +38,40 @@ def _processor_time() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
+def _kept_runs(kept: Path, seed: int) -> dict[str, list[Record]]:
+    """Return what earlier runs left; refuse the seed of one of them, as its cases would count twice."""
+    if not kept.exists():
+        return {"runs": [], "outcomes": []}
+    stored = read_records(kept)
+    seeds = [run["seed"] for run in stored["runs"]]
+    if seed in seeds:
+        raise ValueError(f"--seed must be none of {', '.join(map(str, seeds))}, which are kept, not {seed}")
+    return stored
+
+
+def _keep(kept: Path, stored: dict[str, list[Record]], run: Record, counts: Counter[tuple[str, str]]) -> None:
+    """Put a run behind those that are kept, and add what came of its cases."""
+    runs = [*stored["runs"], run]
+    total = counts + Counter({(row["kind"], row["outcome"]): row["cases"] for row in stored["outcomes"]})
+    heading: dict[str, Any] = {
+        name: round(sum(one[name] for one in runs), 1)
+        for name in ("processor_minutes", "minutes", "cases", "faults")
+    }
+    rows = [
+        {"kind": kind, "outcome": outcome, "cases": times} for (kind, outcome), times in sorted(total.items())
+    ]
+    write_records(kept, f"python -m {_COMMAND} --write", heading | {"runs": runs, "outcomes": rows})
+    print(
+        f"{len(runs)} runs are kept: {heading['cases']} cases in {heading['processor_minutes']} minutes of "
+        f"the processor, {heading['faults']} faults"
+    )
+
+
 def _run(
     minutes: float, at_most: float, seed: int, libraries: tuple[Path, ...], kept: Path | None, folder: Path
 ) -> int:
     """Do cases for so many minutes of the processor, or of the clock; return the exit code."""
+    stored = None if kept is None else _kept_runs(kept, seed)
     counts: Counter[tuple[str, str]] = Counter()
     faults: list[Fault] = []
     cases = cases_of(libraries)
@@ -60,8 +90,7 @@ def _run(
                 if used >= 60 * minutes or gone >= 60 * at_most:
                     break
     finally:
-        outcomes = sorted(counts.items())
-        heading = {
+        run = {
             "seed": seed,
             "processor_minutes": round(used / 60, 1),
             "minutes": round(gone / 60, 1),
@@ -70,14 +99,13 @@ def _run(
             "faults": len(faults),
         }
         print(
-            f"seed {seed}, {heading['cases']} cases in {heading['minutes']} minutes, "
-            f"{heading['processor_minutes']} of them on the processor"
+            f"seed {seed}, {run['cases']} cases in {run['minutes']} minutes, "
+            f"{run['processor_minutes']} of them on the processor"
         )
-        for (kind, outcome), times in outcomes:
+        for (kind, outcome), times in sorted(counts.items()):
             print(f"{kind:18} {outcome:12} {times}")
-        if kept is not None:
-            rows = [{"kind": kind, "outcome": outcome, "cases": times} for (kind, outcome), times in outcomes]
-            write_records(kept, f"python -m {_COMMAND} --write", heading | {"outcomes": rows})
+        if kept is not None and stored is not None:
+            _keep(kept, stored, run, counts)
     return 1 if faults else 0
 
 
@@ -108,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         default=[],
         help="damage cells of this library too; may be repeated, and settles the cases with the seed",
     )
-    parser.add_argument("--write", action="store_true", help=f"keep what came of it in {KEPT.name}")
+    parser.add_argument("--write", action="store_true", help=f"add what came of it to {KEPT.name}")
     asked = parser.parse_args(argv)
 
     def work() -> int | None:

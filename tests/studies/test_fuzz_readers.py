@@ -89,8 +89,19 @@ def test_the_command(capsys, monkeypatch, tmp_path):
     assert main(["--minutes", "0", "--write", "--library", str(other)]) == 0
     assert "liberty-damaged" in capsys.readouterr().out
     stored = read_records(kept)
-    assert (stored["seed"], stored["cases"], stored["faults"], stored["libraries"]) == (0, 1, 0, "other.lib")
+    (run,) = stored["runs"]
+    assert (run["seed"], run["cases"], run["faults"], run["libraries"]) == (0, 1, 0, "other.lib")
     assert [row["kind"] for row in stored["outcomes"]] == ["liberty-damaged"]
+    # A second run is added to the first, and none counts twice.
+    assert main(["--minutes", "0", "--write"]) == 2
+    assert capsys.readouterr().err == (
+        "studies.fuzz_readers: --seed must be none of 0, which are kept, not 0\n"
+    )
+    assert main(["--minutes", "0", "--seed", "5", "--write"]) == 0
+    assert "2 runs are kept: 2 cases in 0.0 minutes of the processor, 0 faults" in capsys.readouterr().out
+    stored = read_records(kept)
+    assert [run["seed"] for run in stored["runs"]] == [0, 5]
+    assert (stored["cases"], sum(row["cases"] for row in stored["outcomes"])) == (2, 2)
     assert main(["--at-most", "0"]) == 0
     assert ", 1 cases in 0.0 minutes, 0.0 of them on the processor" in capsys.readouterr().out
 
