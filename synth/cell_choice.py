@@ -1,9 +1,10 @@
 """Cells that no designer would let a tool use.
 
 A library has cells for one purpose: power gating, probing, delay against hold violations, keeping a bus. To a
-synthesis tool they are gates like any other, and some are small. They are left out by three kinds of rules:
+synthesis tool they are gates like any other, and some are small. They are left out by four kinds of rules:
 
 - what is known of a family of libraries (`FAMILIES`);
+- what a cell's own group in the file says it is for (`PURPOSES`);
 - the lists of a process design kit, where a PDK manager installed it: ``no_synth.cells`` and
   ``drc_exclude.cells`` (LibreLane: ``synth_exclude.cells``, ``pnr_exclude.cells``) in
   ``VARIANT/libs.tech/openlane/LIBRARY`` beside ``VARIANT/libs.ref/LIBRARY/lib``;
@@ -18,7 +19,7 @@ from typing import Final
 
 from .liberty import Library
 
-__all__ = ["FAMILIES", "choose_cells", "leave_out"]
+__all__ = ["FAMILIES", "PURPOSES", "choose_cells", "leave_out"]
 
 FAMILIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -40,6 +41,16 @@ FAMILIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """What cells are left out by default, by the family whose names they have."""
 
+PURPOSES: Final = (
+    "is_isolation_cell",
+    "is_level_shifter",
+    "always_on",
+    "retention_cell",
+    "switch_cell_type",
+    "clock_gating_integrated_cell",
+)
+"""Attributes of cells for power gating and gated clocks, in libraries of any family."""
+
 _LISTS: Final = ("no_synth.cells", "synth_exclude.cells", "drc_exclude.cells", "pnr_exclude.cells")
 _FLOWS: Final = ("openlane", "librelane")
 
@@ -54,8 +65,14 @@ def choose_cells(library: Library) -> Library:
         (pattern, (pattern,)) for patterns in FAMILIES.values() for pattern in patterns
     ]
     for file in _lists(library):
-        lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+        lines = (
+            line.partition("#")[0].strip() for line in file.read_text("utf-8", errors="replace").splitlines()
+        )
         rules.append((file.name, tuple(line for line in lines if line)))
+    named = {name for _, patterns in rules for name in _named(library, patterns)}
+    for purpose in PURPOSES:
+        cells = (cell.name for cell in library.cells.values() if cell.usable and cell.name not in named)
+        rules.append((purpose, tuple(cell for cell in cells if _has(library, cell, purpose))))
     return _without(library, rules)
 
 
@@ -73,6 +90,11 @@ def leave_out(libraries: Sequence[Library], patterns: Iterable[str]) -> list[Lib
             raise ValueError(f"cells not to use must be in a library ({names}), not {pattern!r}")
     rules = [(pattern, (pattern,)) for pattern in several]
     return [_without(library, rules) for library in libraries]
+
+
+def _has(library: Library, cell: str, purpose: str) -> bool:
+    group, _ = library.groups[cell]
+    return group.attributes.get(purpose, "false").lower() != "false"
 
 
 def _named(library: Library, patterns: tuple[str, ...]) -> list[str]:

@@ -42,7 +42,14 @@ class CellModels:
 
     @functools.cached_property
     def voltage(self) -> float | None:
-        """The nominal supply voltage; None where the library states none."""
+        """The nominal supply voltage; None where the library states none.
+
+        Raises:
+            ValueError: If the library counts voltages in something other than volts: energies hang on it.
+        """
+        unit = self.library.attributes.get("voltage_unit", "1V")
+        if unit.replace(" ", "").upper() != "1V":
+            raise ValueError(f"library {self.library.name} must have the voltage_unit '1V', not {unit!r}")
         text = self.library.attributes.get("nom_voltage")
         return None if text is None else float(text)
 

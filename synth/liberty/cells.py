@@ -10,13 +10,16 @@ from .boolean import CellFunction
 from .syntax import LibertyError, LibertyGroup
 from .tables import DELAY_TABLES, Templates, complete_all
 
-__all__ = ["COMBINATIONAL_TYPES", "ClockEdge", "Kind", "LibraryCell", "read_cell"]
+__all__ = ["COMBINATIONAL_TYPES", "ClockEdge", "Kind", "LibraryCell", "is_figure", "read_cell"]
 
 Kind = Literal["gate", "flip_flop", "latch", "other"]
 ClockEdge = Literal["rising", "falling"]
 
 COMBINATIONAL_TYPES: Final = ("", "combinational", "combinational_rise", "combinational_fall")
 """The timing types of a gate's delays: the last two have one edge of the output each."""
+
+# Without one it is told by the function.
+_SENSES: Final = ("", "positive_unate", "negative_unate", "non_unate")
 
 _BUNDLED: Final = ("bus", "bundle", "ff_bank", "latch_bank", "statetable")
 _DIRECTIONS: Final = frozenset(("input", "output", "inout", "internal"))
@@ -113,7 +116,7 @@ def read_cell(
             shown = "no direction" if direction is None else f"the direction {direction!r}"
             raise LibertyError(f"cell {name} has {shown} at its pin {pin.argument}", pin.position)
         for figure in _FIGURES:
-            if figure in pin.attributes and not _is_figure(pin.attributes[figure]):
+            if figure in pin.attributes and not is_figure(pin.attributes[figure]):
                 raise LibertyError(
                     f"cell {name} has the {figure} {pin.attributes[figure]!r} at its pin {pin.argument}",
                     pin.position,
@@ -126,6 +129,7 @@ def read_cell(
         for pin in pins
         if pin.attributes.get("direction") == "output" and "function" in pin.attributes
     )
+    _check_attributes(group)
     kind = _kind(group, pins, inputs, bundled=bundled)
     _check_arcs(group, pins, templates, kind)
     flip_flops = list(group.of("ff"))
@@ -163,18 +167,47 @@ def _split_pins(group: LibertyGroup) -> None:
         known.add(pin.argument)
 
 
-def _is_figure(text: str) -> bool:
+def is_figure(text: str) -> bool:
+    """Return whether a text is a number that is not negative and not infinite."""
     try:
-        return 0 <= float(text) < math.inf
+        # float() takes 1_000 for a number; Liberty does not.
+        return 0 <= float(text) < math.inf and "_" not in text
     except ValueError:
         return False
+
+
+def _check_attributes(group: LibertyGroup) -> None:
+    name = group.argument
+    dont_use = group.attributes.get("dont_use", "false")
+    if dont_use.lower() not in ("true", "false"):
+        raise LibertyError(
+            f"cell {name} has a dont_use that is neither true nor false: {dont_use!r}", group.position
+        )
+    strength = group.attributes.get("drive_strength", "0")
+    if not is_figure(strength):
+        raise LibertyError(f"cell {name} has the drive_strength {strength!r}", group.position)
+    powers = [("cell_leakage_power", group, group.attributes.get("cell_leakage_power", "0"))]
+    powers += [
+        ("leakage_power", power, power.attributes.get("value", "0")) for power in group.of("leakage_power")
+    ]
+    for what, holder, value in powers:
+        # Some are negative: a state may give back what another takes.
+        if not is_figure(value.removeprefix("-")):
+            raise LibertyError(f"cell {name} has the {what} {value!r}", holder.position)
+    for pin in group.of("pin"):
+        for timing in pin.of("timing"):
+            sense = timing.attributes.get("timing_sense", "")
+            if sense not in _SENSES:
+                raise LibertyError(
+                    f"cell {name} has the timing_sense {sense!r} at its pin {pin.argument}", timing.position
+                )
 
 
 def _area(group: LibertyGroup) -> float:
     area = group.attributes.get("area")
     if area is None:
         return math.nan
-    if not _is_figure(area):
+    if not is_figure(area):
         raise LibertyError(f"cell {group.argument} has the area {area!r}", group.position)
     return float(area)
 

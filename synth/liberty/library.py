@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from ...base.plain_or_gzip import read_plain_or_gzip
 from ..metric import Metric
-from .cells import LibraryCell, read_cell
+from .cells import LibraryCell, is_figure, read_cell
 from .syntax import LibertyError, LibertyGroup, parse_liberty
 from .tables import Templates, complete_all, templates_of
 from .written import library_head, written_cell
@@ -30,6 +30,14 @@ _TIME_UNITS_PS: Final[Mapping[str, float]] = MappingProxyType(
     {"1ps": 1.0, "10ps": 10.0, "100ps": 100.0, "1ns": 1000.0}
 )
 _CAPACITANCE_UNITS_FF: Final[Mapping[str, float]] = MappingProxyType({"ff": 1.0, "pf": 1000.0})
+
+# The library's own numbers that decide a figure; those of the second kind must not be zero.
+_FIGURES: Final = (
+    "default_input_pin_cap",
+    "default_max_transition",
+    *(f"slew_{end}_threshold_pct_{edge}" for end in ("lower", "upper") for edge in ("rise", "fall")),
+)
+_POSITIVE: Final = ("nom_voltage", "slew_derate_from_library")
 
 _MARK: Final = b"\xef\xbb\xbf"
 
@@ -107,11 +115,26 @@ def _units(library: LibertyGroup) -> tuple[str, float]:
     return plain, capacitance
 
 
+def _check_attributes(library: LibertyGroup) -> None:
+    known = library.attributes
+    if "include_file" in known:
+        # It may hold cells or templates: without it this is another library.
+        raise LibertyError(f"it includes another file, {known['include_file']!r}, which is not read")
+    for name in (*_FIGURES, *_POSITIVE):
+        value = known.get(name, "1")
+        if not is_figure(value) or (name in _POSITIVE and not float(value)):
+            raise LibertyError(f"its {name} is {value!r}")
+
+
 class _Home(NamedTuple):
     """The file that a cell is in, and the table templates there."""
 
     source: LibrarySource
     templates: Templates
+
+
+def _line(group: LibertyGroup, source: LibrarySource) -> str:
+    return f"{source.name!r} {LibertyError('', group.position).at(source.decoded).strip()}"
 
 
 @contextlib.contextmanager
@@ -220,6 +243,7 @@ class Library:
             with _refused(source):
                 library = parse_liberty(source.decoded)
                 units.setdefault(_units(library), source.name)
+                _check_attributes(library)
                 home = _Home(source, templates_of(library))
                 found = [
                     (read_cell(group, home.templates, library.attributes), group)
@@ -229,9 +253,10 @@ class Library:
             attributes = library.attributes | attributes
             for cell, group in found:
                 if cell.name in groups:
+                    first, other = groups[cell.name]
                     raise ValueError(
                         f"cell {cell.name} must be in a library once, "
-                        f"not in {groups[cell.name][1].source.name!r} and in {source.name!r}"
+                        f"not in {_line(first, other.source)} and in {_line(group, source)}"
                     )
                 groups[cell.name] = group, home
                 if cell.kind != "other" or not math.isnan(cell.area):

@@ -36,8 +36,18 @@ _LOADS: Final = frozenset(("total_output_net_capacitance",))
 
 
 def templates_of(library: LibertyGroup) -> Templates:
-    """Return the table templates of a library group, wherever in it they stand."""
-    return {group.argument: group for group in library.of(*_TEMPLATES)}
+    """Return the table templates of a library group, wherever in it they stand.
+
+    Raises:
+        LibertyError: If two that differ have the same name and kind.
+    """
+    known: dict[str, LibertyGroup] = {}
+    for group in library.of(*_TEMPLATES):
+        other = known.setdefault(group.argument, group)
+        if other.kind == group.kind and other.attributes != group.attributes:
+            raise LibertyError(f"it has two templates {group.argument}, which differ,", group.position)
+        known[group.argument] = group
+    return known
 
 
 def complete(table: LibertyGroup, templates: Templates, cell: str) -> None:

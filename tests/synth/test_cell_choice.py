@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from blockdot.synth.cell_choice import choose_cells, leave_out
+from blockdot.synth.cell_choice import PURPOSES, choose_cells, leave_out
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library, LibrarySource
 from blockdot.synth.neutral_library import liberty_text, neutral
@@ -39,6 +39,25 @@ def test_families(cell: str, rule: str):
     assert not library.cells[cell].usable
     assert cell not in library.mapping_text
     assert library.facts.left_out == (f"{rule} (1)",)
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_what_a_cell_says_it_is_for(purpose: str):
+    text = liberty_text()
+    cell = "cell (NOR2_X1) {"
+    for value in ("true", "latch_posedge", "TRUE"):
+        changed = text.replace(cell, f'{cell} {purpose} : "{value}";')
+        library = choose_cells(Library.parse(LibrarySource("x.lib", changed.encode())))
+        assert library.left_out == ((purpose, ("NOR2_X1",)),)
+        assert '("NOR2_X1")' not in library.mapping_text
+    changed = text.replace(cell, f"{cell} {purpose} : false;")
+    assert not choose_cells(Library.parse(LibrarySource("x.lib", changed.encode()))).left_out
+    # A rule that names it by its family counts alone.
+    name = "sky130_fd_sc_hd__lpflow_isobufsrc_1"
+    changed = text.replace(cell, f"cell ({name}) {{ {purpose} : true;")
+    assert choose_cells(Library.parse(LibrarySource("x.lib", changed.encode()))).left_out == (
+        ("sky130_*__lpflow_*", (name,)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,14 @@ def test_a_flip_flop_without_one_clock_pin_is_named(line):
     seen = "CK * D" if line else ""
     with pytest.raises(ValueError, match=whole(f"flip-flop DFF_X1 must have one clock pin, not {seen!r}")):
         assert models["DFF_X1"]
+
+
+def test_energies_need_volts():
+    text = liberty_text()
+    for unit, voltage in (('"1V"', 1.0), ("1 v", 1.0)):
+        changed = text.replace('voltage_unit : "1V"', f"voltage_unit : {unit}")
+        assert CellModels(Library.parse(LibrarySource("x.lib", changed.encode()))).voltage == voltage
+    changed = text.replace('voltage_unit : "1V"', 'voltage_unit : "1mV"')
+    models = CellModels(Library.parse(LibrarySource("x.lib", changed.encode())))
+    with pytest.raises(ValueError, match=whole("library neutral must have the voltage_unit '1V', not '1mV'")):
+        _ = models.voltage

@@ -288,6 +288,49 @@ def broken(name: str, reason: str) -> str:
         ("(1, pf)", "(0, pf)", "its capacitive_load_unit is '0, pf', and not a number of ff or pf"),
         ("(1, pf)", "(nan, pf)", "its capacitive_load_unit is 'nan, pf', and not a number of ff or pf"),
         ("5, 6", "516", "cell T has a cell_rise table of 5 values with indices for 6 in line 32"),
+        ("area : 4", "area : 1_0", "cell NAND has the area '1_0' in line 6"),
+        (
+            "area : 4;",
+            "area : 4; dont_use : yes;",
+            "cell NAND has a dont_use that is neither true nor false: 'yes' in line 6",
+        ),
+        ("area : 4;", "area : 4; drive_strength : x;", "cell NAND has the drive_strength 'x' in line 6"),
+        (
+            "area : 4;",
+            "area : 4; cell_leakage_power : x;",
+            "cell NAND has the cell_leakage_power 'x' in line 6",
+        ),
+        (
+            "area : 4;",
+            "area : 4; leakage_power () { value : nan; }",
+            "cell NAND has the leakage_power 'nan' in line 7",
+        ),
+        (
+            'related_pin : "A";',
+            'related_pin : "A"; timing_sense : negative;',
+            "cell T has the timing_sense 'negative' at its pin Y in line 30",
+        ),
+        (
+            "cell (T)",
+            'lu_table_template (two) { variable_1 : x; index_1 ("1, 2"); } cell (T)',
+            "it has two templates two, which differ, in line 25",
+        ),
+        (
+            "cell (NAND)",
+            "include_file (other.lib); cell (NAND)",
+            "it includes another file, 'other.lib', which is not read",
+        ),
+        *(
+            ("cell (NAND)", f"{name} : {value}; cell (NAND)", f"its {name} is '{value}'")
+            for name, value in (
+                ("default_input_pin_cap", "x"),
+                ("default_input_pin_cap", "-5"),
+                ("default_max_transition", "nan"),
+                ("nom_voltage", "0"),
+                ("slew_derate_from_library", "0"),
+                ("slew_upper_threshold_pct_rise", "80%"),
+            )
+        ),
     ],
 )
 def test_bad_files(old: str, new: str, reason: str):
@@ -374,10 +417,15 @@ def test_libraries_that_are_none():
             (ValueError, "library must have an inverter, not 'tiny.lib' without one", lambda: parse(NAND)),
             (
                 ValueError,
-                "cell OR must be in a library once, not in 'a.lib' and in 'b.lib'",
+                "cell OR must be in a library once, not in 'a.lib' in line 24 and in 'b.lib' in line 6",
                 lambda: Library.parse(
                     second, LibrarySource("a.lib", text_of(*WHOLE, gate("OR", 5, "A|B")).encode())
                 ),
+            ),
+            (
+                ValueError,
+                "cell NAND must be in a library once, not in 'x.lib' in line 6 and in 'x.lib' in line 24",
+                lambda: parse(*WHOLE, NAND, name="x.lib"),
             ),
             (
                 ValueError,
