@@ -12,7 +12,7 @@ import numpy.typing as npt
 import typer
 
 from ..lab.quality.quantization_error import Quantization, QuantizationError, combinations
-from ..lab.quality.quantized_checkpoints import NVFP4, WEIGHT, CheckpointWriter, refuse_tensor
+from ..lab.quality.quantized_checkpoints import NVFP4, WEIGHT_SUFFIX, CheckpointWriter, refuse_tensor
 from ..lab.quality.stored_matrices import StoredReport, examine_stored
 from ..lab.quality.tensor_report import QuantizationReport, TensorReport, examine_tensors
 from ..lab.reports.records import RECORDS, plain_json, write_records
@@ -300,10 +300,10 @@ def _values_of(
             return name, experts.values(name)
         if name in parts:
             return parts[name].stack, experts.matrix(parts[name])
-        for known in (name + WEIGHT, name):
+        for known in (name + WEIGHT_SUFFIX, name):
             if known in original.infos:
                 return known, original.values(known)
-        raise ValueError(f"original must hold {name + WEIGHT!r}, but {str(original.path)!r} does not")
+        raise ValueError(f"original must hold {name + WEIGHT_SUFFIX!r}, but {str(original.path)!r} does not")
 
     def values(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         known, read = found()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..lab.quality.error_curves import (
-    PICTURES,
+    PICTURE_SUFFIXES,
     ErrorCurves,
     ErrorPoint,
     draw_error_curves,
@@ -95,11 +95,11 @@ def theory(
     recipes that avoid scales of zero, unless other methods are named.
     """
     outputs = output or []
-    check_outputs(outputs, (*RECORDS, *PICTURES))
+    check_outputs(outputs, (*RECORDS, *PICTURE_SUFFIXES))
     spanned = sigmas_between(*between, points)
     if blocks < 2:
         raise ValueError(f"blocks must be at least 2 for a standard error, not {blocks}")
-    pictures = [path for path in outputs if path.suffix.lower() in PICTURES]
+    pictures = [path for path in outputs if path.suffix.lower() in PICTURE_SUFFIXES]
     if pictures:
         require_matplotlib()
     scales, sizes = scale or _SCALES, block_size or _SIZES

@@ -53,13 +53,13 @@ class ScaleProducts(Record):
 
 
 @dataclass(frozen=True)
-class Numbers(Record):
+class DequantizedNumbers(Record):
     """The numbers' codes, the first one lowest."""
 
     numbers: Value
 
 
-class ScaleStep(Step[QuantizedCodes, ScaleProducts]):
+class ScaleMultipleStep(Step[QuantizedCodes, ScaleProducts]):
     """Multiply the scale's significand by 1 and 3/2: all that an element's significand may be."""
 
     def __init__(self, spec: DequantizerSpec) -> None:
@@ -91,7 +91,7 @@ class ScaleStep(Step[QuantizedCodes, ScaleProducts]):
         )
 
 
-class ElementsStep(Step[ScaleProducts, Numbers]):
+class ElementsStep(Step[ScaleProducts, DequantizedNumbers]):
     """Add each element's exponent to the scale's, and choose the product of its significand.
 
     Magnitudes of ``e2m1`` are 0, 1/2, and 1 and 3/2 times 1, 2 and 4: the exponent is a code's field, less
@@ -104,7 +104,7 @@ class ElementsStep(Step[ScaleProducts, Numbers]):
         output = spec.output_format
         super().__init__("elements", StepDelay(14, hidden=2), spec.block_size * output.bits)
 
-    def build(self, m: Module, platform: object, before: ScaleProducts) -> Numbers:
+    def build(self, m: Module, platform: object, before: ScaleProducts) -> DequantizedNumbers:
         output = self.spec.output_format
         numbers: list[Value] = []
         for k in range(self.spec.block_size):
@@ -124,7 +124,7 @@ class ElementsStep(Step[ScaleProducts, Numbers]):
             magnitude = wire(m, Cat(whole, field) & repeat(live, output.bits - 1), f"magnitude_{k}")
             quiet = Const(output.infinity_code | 1 << output.mantissa_bits - 1, output.bits)
             numbers.append(Mux(before.nan, quiet, Cat(magnitude, code[3])))
-        return Numbers(wire(m, Cat(*numbers), "numbers"))
+        return DequantizedNumbers(wire(m, Cat(*numbers), "numbers"))
 
     def _at_the_ends(self, m: Module, exponent: Value, fraction: Value, lane: int) -> tuple[Value, Value]:
         """Return field and fraction of a product that may be infinite, or subnormal by one place or two."""
@@ -161,7 +161,10 @@ class DequantizerDatapath:
     """
 
     def __init__(self, spec: DequantizerSpec, *, optimise: Optimise) -> None:
-        self.steps: Sequence[Step[Any, Any]] = (ScaleStep(spec), ElementsStep(spec, fast=optimise == "delay"))
+        self.steps: Sequence[Step[Any, Any]] = (
+            ScaleMultipleStep(spec),
+            ElementsStep(spec, fast=optimise == "delay"),
+        )
         self.widths = {"fraction": spec.scale_format.mantissa_bits + 2, "exponent": _ROOM}
 
 
@@ -228,5 +231,5 @@ class DequantizerUnit(StreamUnit):
         """Build the datapath and return the numbers."""
         inputs = QuantizedCodes(self.i_codes, self.i_scale)
         found = build_data(m, platform, self.datapath.steps, self._cuts, inputs, control)
-        assert isinstance(found, Numbers)
+        assert isinstance(found, DequantizedNumbers)
         return found.numbers

@@ -9,7 +9,7 @@ from ..model.quantizer import QuantizerSpec
 from .config import Flow, Optimise
 from .pipeline import build_control, build_data
 from .quantizer.block_buffer import build_block_buffer
-from .quantizer.element_rounding import CompareStep, RoundStep
+from .quantizer.element_rounding import CompareStep, ElementCodeStep
 from .quantizer.form import QuantizerForm, least_bits
 from .quantizer.largest_magnitude import searched_bits
 from .quantizer.records import QuantizedBlock
@@ -32,7 +32,7 @@ class SerialDatapath:
     """
 
     def __init__(self, form: QuantizerForm) -> None:
-        self.steps: Sequence[Step[Any, Any]] = (CompareStep(form), RoundStep(form))
+        self.steps: Sequence[Step[Any, Any]] = (CompareStep(form), ElementCodeStep(form))
         bits, sticky = searched_bits(form)
         self.widths = {
             "magnitude": form.magnitude_bits,

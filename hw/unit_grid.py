@@ -6,12 +6,12 @@ from typing import Final
 from ..model import DotSpec
 from .config import UnitConfig, keeps_carries, least_stages
 
-__all__ = ["ACCUMULATES", "BLOCK_SIZES", "MOST_STAGES", "SCALES", "SEGMENTS", "variants"]
+__all__ = ["GRID_ACCUMULATES", "GRID_BLOCK_SIZES", "GRID_SCALES", "MOST_STAGES", "SEGMENTS", "variants"]
 
-SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
+GRID_SCALES: Final = ("ue4m3", "ue5m3", "ue4m4", "ue8m0")
 # Without `chain`, which for these formats is `fp32` but for what overflows.
-ACCUMULATES: Final = ("none", "fp32", "exact", "aligned")
-BLOCK_SIZES: Final = (8, 16, 32)
+GRID_ACCUMULATES: Final = ("none", "fp32", "exact", "aligned")
+GRID_BLOCK_SIZES: Final = (8, 16, 32)
 MOST_STAGES: Final = 5
 
 SEGMENTS: Final = (1, 8)
@@ -23,9 +23,11 @@ def variants() -> Iterator[UnitConfig]:
 
     They are ordered by accumulation, size, segment, stages and scale format.
     """
-    for accumulate in ACCUMULATES:
-        for block_size in BLOCK_SIZES:
-            specs = [DotSpec(scale=scale, block_size=block_size, accumulate=accumulate) for scale in SCALES]
+    for accumulate in GRID_ACCUMULATES:
+        for block_size in GRID_BLOCK_SIZES:
+            specs = [
+                DotSpec(scale=scale, block_size=block_size, accumulate=accumulate) for scale in GRID_SCALES
+            ]
             kept = SEGMENTS if keeps_carries(specs[0]) and block_size == 16 else ()
             for segment in (None, *kept):
                 for stages in range(least_stages(specs[0]), MOST_STAGES + 1):

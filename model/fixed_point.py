@@ -11,7 +11,7 @@ __all__ = [
     "LEAST_EXPONENT",
     "QUIET_NAN",
     "FixedPointSum",
-    "Rounding",
+    "SumRounding",
     "canonical",
     "nearest_binary32",
     "round_sum",
@@ -42,7 +42,7 @@ def canonical(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return values
 
 
-Rounding = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float32]]
+SumRounding = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float32]]
 """Rounds float64 numbers to numbers of at most 24 bits."""
 
 
@@ -114,7 +114,7 @@ class FixedPointSum:
         """Round each sum once to binary32, ties to even; an exact zero gives +0."""
         return self.rounded(nearest_binary32)
 
-    def rounded(self, rounding: Rounding) -> npt.NDArray[np.float32]:
+    def rounded(self, rounding: SumRounding) -> npt.NDArray[np.float32]:
         """Round each sum once; an exact zero gives +0."""
         limbs = self._limbs.copy()
         negative = limbs[-1] < 0
@@ -162,7 +162,7 @@ def round_sum(
     *,
     quantum_exponent: int,
     bits: int,
-    rounding: Rounding = nearest_binary32,
+    rounding: SumRounding = nearest_binary32,
 ) -> npt.NDArray[np.float32]:
     """Add arrays of one shape exactly, and round each sum once: to binary32, ties to even, unless told.
 
@@ -186,7 +186,7 @@ def round_sum(
 
 
 def _round_chunk(
-    terms: Sequence[npt.NDArray[np.float64]], quantum_exponent: int, bits: int, rounding: Rounding
+    terms: Sequence[npt.NDArray[np.float64]], quantum_exponent: int, bits: int, rounding: SumRounding
 ) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         total = terms[0] + 0.0  # -0 becomes +0

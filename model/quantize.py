@@ -14,7 +14,7 @@ from ..base.chunks import CHUNK
 from . import formats, scale_selection
 from .fast.staircases import Staircases, loops
 from .formats import ROUNDINGS, Format, Rounding
-from .recipes import RECIPES, QuantizeRecipe
+from .recipes import RECIPE_CLASSES, QuantizeRecipe
 from .scale_selection import Blocks, Method, ScaleRule
 from .tensor import BlockTensor
 
@@ -22,7 +22,7 @@ __all__ = ["METHODS", "QUANTIZE_RECIPES", "Method", "QuantizeRecipe", "quantize"
 
 METHODS: Final[tuple[Method, ...]] = tuple(scale_selection.SELECTIONS)
 
-QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = tuple(RECIPES)
+QUANTIZE_RECIPES: Final[tuple[QuantizeRecipe, ...]] = tuple(RECIPE_CLASSES)
 
 # The formats of NVFP4.
 _E2M1: Final = formats.get("e2m1")
@@ -277,7 +277,7 @@ def quantize(
         )
     whole = _shared_largest(whole, tensor_largest, scaled=tensor_scale or recipe is not None)
     if recipe:
-        quantizer: _Quantizer = RECIPES[recipe](element, scale, whole)
+        quantizer: _Quantizer = RECIPE_CLASSES[recipe](element, scale, whole)
     else:
         top = _scale_for_six(scale) if method == "four_over_six" else scale.largest
         g = _tensor_scale(whole, element.largest * top) if tensor_scale else 1.0

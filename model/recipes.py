@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .formats import Format
 from .scale_selection import Blocks
 
-__all__ = ["RECIPES", "QuantizeRecipe"]
+__all__ = ["RECIPE_CLASSES", "QuantizeRecipe"]
 
 QuantizeRecipe = Literal["transformer_engine", "compressed_tensors", "modelopt", "torchao"]
 
@@ -175,7 +175,7 @@ class _TorchAO(_DividingRecipe):
             return self.element.encode_nearest(rows * self._spread(reciprocals, rows))
 
 
-RECIPES: Final[dict[QuantizeRecipe, type[_Recipe]]] = {
+RECIPE_CLASSES: Final[dict[QuantizeRecipe, type[_Recipe]]] = {
     "transformer_engine": _TransformerEngine,
     "compressed_tensors": _CompressedTensors,
     "modelopt": _ModelOpt,

@@ -20,7 +20,7 @@ from .accumulate import ACCUMULATIONS, GroupSums, StartedSums
 from .aligned_sum import RESULTS, UNIT, ZERO_EXPONENT, ResultFormat
 from .block_terms import BlockTerms
 from .dot_product import compute
-from .fixed_point import Rounding, canonical, nearest_binary32, round_sum
+from .fixed_point import SumRounding, canonical, nearest_binary32, round_sum
 from .formats import Format
 from .spec_names import FRACTION, GUARD, arguments_of, name_of
 
@@ -426,7 +426,7 @@ class DotSpec:
         return self.exact_terms.compute(*codes)
 
     @property
-    def end_rounding(self) -> Rounding:
+    def end_rounding(self) -> SumRounding:
         """What rounds exact values to results, once."""
         return self.result_format.rounded if self.rounds_at_end else nearest_binary32
 

@@ -26,7 +26,7 @@ from blockdot.synth.recipes import choose
 
 from .commands import exit_code_of, progress_bars
 from .pictures import svg_figure
-from .records import read_records, write_records
+from .records import read_stored, write_stored
 
 __all__ = [
     "UNITS",
@@ -210,7 +210,7 @@ def draw_periods(path: Path, costs: Sequence[StagedCost]) -> None:
 
 
 def _stored() -> list[dict[str, Any]]:
-    return read_records(STORED)["costs"] if STORED.exists() else []
+    return read_stored(STORED)["costs"] if STORED.exists() else []
 
 
 def _write() -> None:
@@ -232,7 +232,7 @@ def _measure(names: Sequence[str]) -> None:
             others = [StagedCost(**record) for record in _stored() if record["name"] != name]
             order = list(UNITS)
             kept = sorted([*others, *found], key=lambda cost: (order.index(cost.name), cost.stages))
-            write_records(
+            write_stored(
                 STORED, "python -m studies.least_periods", {"costs": [asdict(cost) for cost in kept]}
             )
             told(done, len(chosen), name)

@@ -29,7 +29,7 @@ from blockdot.hw.leaves.compressor import SumOfProducts
 from blockdot.hw.leaves.element import product_bits
 from blockdot.hw.plain_unit import ObviousUnit, SumUnit
 from blockdot.hw.quantizer_config import QuantizerConfig
-from blockdot.hw.unit_grid import BLOCK_SIZES, SCALES, variants
+from blockdot.hw.unit_grid import GRID_BLOCK_SIZES, GRID_SCALES, variants
 from blockdot.lab.cost.jobs import Progress as Report
 from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement_job import MeasurementJob, emit
@@ -43,7 +43,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .commands import exit_code_of
-from .records import read_records, write_records
+from .records import read_stored, write_stored
 
 __all__ = [
     "KEPT",
@@ -181,7 +181,7 @@ def adders() -> list[dict[str, Any]]:
         ``final`` adder's width.
     """
     found = []
-    for lanes, optimise in itertools.product(BLOCK_SIZES, OPTIMISE):
+    for lanes, optimise in itertools.product(GRID_BLOCK_SIZES, OPTIMISE):
         spec = DotSpec(block_size=lanes)
         width = product_bits(*spec.elements)
         tree = SumOfProducts(
@@ -210,7 +210,7 @@ def read_ledger(path: Path = KEPT) -> dict[str, Any]:
         OSError: If it cannot be read.
         ValueError: If it is not a ledger.
     """
-    kept = read_records(path)
+    kept = read_stored(path)
     return kept | {"rows": {record.pop("row"): record for record in kept["rows"]}}
 
 
@@ -324,7 +324,7 @@ def ledger_page(kept: Mapping[str, Any]) -> str:
             "|---|" + "---:|" * len(stages),
             *(
                 f"| {scale} | " + " | ".join(cells[scale, stage] for stage in stages) + " |"
-                for scale in SCALES
+                for scale in GRID_SCALES
             ),
         ]
     lines += ["", "Quantizers and dequantizers:", "", "| | area | delay |", "|---|---:|---:|", *blocks]
@@ -418,7 +418,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "rows": {name: costs[name] for name in names if name in costs},
         }
         table = [{"row": name, **cost} for name, cost in kept["rows"].items()]
-        write_records(KEPT, "make ledger-write", kept | {"rows": table})
+        write_stored(KEPT, "make ledger-write", kept | {"rows": table})
         if len(kept["rows"]) == len(names):
             write_whole(PAGE, ledger_page(kept))
         return 0

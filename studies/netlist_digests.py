@@ -21,7 +21,7 @@ from blockdot.model import DotSpec
 from rich.console import Console
 from rich.progress import track
 
-from .records import read_records, write_records
+from .records import read_stored, write_stored
 
 __all__ = ["KEPT", "digest", "main", "units"]
 
@@ -99,9 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = list(units())
         found = list(track(pool.map(digest, wanted), "netlists", len(wanted), console=Console(stderr=True)))
     if write:
-        write_records(KEPT, "python -m studies.netlist_digests --write", {"units": found})
+        write_stored(KEPT, "python -m studies.netlist_digests --write", {"units": found})
         return 0
-    kept = read_records(KEPT)["units"]
+    kept = read_stored(KEPT)["units"]
     changed = [record for record, old in zip(found, kept, strict=True) if _plain(record) != old]
     for record in changed:
         out.print(f"changed: {record['spec']} {record['unit']}")

@@ -29,7 +29,7 @@ from blockdot import model
 from . import integer_steps
 from .commands import exit_code_of, progress_bars
 from .integer_steps import CORES, CodeFormat, IntegerSteps
-from .records import read_records, write_records
+from .records import read_stored, write_stored
 
 __all__ = ["KEPT", "compare_steps", "drawn_steps", "main"]
 
@@ -265,7 +265,7 @@ def _run(names: Sequence[str], steps: int, seed: int, path: Path) -> int:
     differ = 0
     with progress_bars() as bar:
         for name in chosen:
-            stored = read_records(path)["presets"] if path.exists() else []
+            stored = read_stored(path)["presets"] if path.exists() else []
             kept = {record["preset"]: record for record in stored}
             spec = DotSpec.preset(name)
             asked = {"preset": name, "spec": spec.name, "seed": seed, "sources": sources}
@@ -278,7 +278,7 @@ def _run(names: Sequence[str], steps: int, seed: int, path: Path) -> int:
                 print(f"{name}: {found['differ']} results differ", flush=True)
             kept[name] = asked | found
             table = [kept[one] for one in CORES if one in kept]
-            write_records(path, "python -m studies.preset_steps", {"presets": table})
+            write_stored(path, "python -m studies.preset_steps", {"presets": table})
     print(f"{len(chosen)} presets, {steps} steps each: {differ} results differ from the model")
     return int(differ > 0)
 

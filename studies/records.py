@@ -11,13 +11,13 @@ from typing import Any
 
 from blockdot.base.whole_files import write_whole
 
-__all__ = ["Record", "joined", "read_records", "write_records"]
+__all__ = ["StoredRecord", "joined", "read_stored", "write_stored"]
 
-Record = dict[str, Any]
+StoredRecord = dict[str, Any]
 """A JSON object."""
 
 
-def write_records(path: Path, made_by: str, stored: Mapping[str, Any]) -> None:
+def write_stored(path: Path, made_by: str, stored: Mapping[str, Any]) -> None:
     """Write results, as a whole file or not at all.
 
     Args:
@@ -28,7 +28,7 @@ def write_records(path: Path, made_by: str, stored: Mapping[str, Any]) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    tables: dict[str, Sequence[Record]] = {
+    tables: dict[str, Sequence[StoredRecord]] = {
         name: value for name, value in stored.items() if isinstance(value, list)
     }
     heading = {
@@ -41,8 +41,8 @@ def write_records(path: Path, made_by: str, stored: Mapping[str, Any]) -> None:
     write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
-def read_records(path: Path) -> Record:
-    """Return what `write_records` wrote.
+def read_stored(path: Path) -> StoredRecord:
+    """Return what `write_stored` wrote.
 
     Raises:
         OSError: If the file cannot be read.
@@ -52,7 +52,7 @@ def read_records(path: Path) -> Record:
         heading, *records = map(json.loads, path.read_text(encoding="utf-8").splitlines())
         counts: dict[str, int] = heading.pop("tables")
         del heading["generated"]
-        tables: dict[str, list[Record]] = {name: [] for name in counts}
+        tables: dict[str, list[StoredRecord]] = {name: [] for name in counts}
         for record in records:
             tables[record.pop("table")].append(record)
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -65,6 +65,6 @@ def read_records(path: Path) -> Record:
     return heading | tables
 
 
-def joined(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:
+def joined(old: Iterable[StoredRecord], new: Iterable[StoredRecord]) -> list[StoredRecord]:
     """Return records of units, each new one in the place of that of the same library and unit, or behind."""
     return list({(row["library"], row["unit"]): row for row in (*old, *new)}.values())

@@ -32,7 +32,7 @@ from blockdot.synth.yosys import SynthesisError
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["StepRun", "main", "measure_steps", "runs"]
+__all__ = ["StepRun", "main", "measure_steps", "step_runs"]
 
 _RECIPE: Final = "d1"
 _TOP: Final = "steps"
@@ -77,7 +77,7 @@ def _steps(config: UnitConfig) -> list[Step[Any, Any]]:
     return Datapath(config.spec, optimise=config.optimise, order=config.order, segment=config.segment).steps
 
 
-def runs(config: UnitConfig) -> list[StepRun]:
+def step_runs(config: UnitConfig) -> list[StepRun]:
     """Return every step of a unit's datapath alone, and every two in a row that one stage can hold."""
     steps = _steps(config)
     found = [StepRun(config, k, 1) for k in range(len(steps))]
@@ -153,7 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [
             run
             for name in chosen.specs
-            for run in runs(UnitConfig(DotSpec.parse(name), optimise=chosen.optimise, segment=chosen.segment))
+            for run in step_runs(
+                UnitConfig(DotSpec.parse(name), optimise=chosen.optimise, segment=chosen.segment)
+            )
         ]
         with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
             delays = list(pool.map(measure_steps, wanted))

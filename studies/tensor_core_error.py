@@ -28,7 +28,7 @@ from blockdot.model.presets import PRESETS
 from .commands import exit_code_of, progress_bars
 from .pictures import svg_figure
 from .preset_steps import KEPT as STEPS
-from .records import read_records, write_records
+from .records import read_stored, write_stored
 from .tensor_core_checks import check_lines
 from .tensor_core_cost import (
     EMULATED,
@@ -316,11 +316,11 @@ def draw_errors(path: Path, errors: Sequence[AccumulatorError]) -> None:
 
 def _stored() -> dict[str, Any]:
     """Return what is kept: records of errors and of costs."""
-    return read_records(STORED) if STORED.exists() else {"errors": [], "costs": []}
+    return read_stored(STORED) if STORED.exists() else {"errors": [], "costs": []}
 
 
 def _keep(stored: dict[str, Any]) -> None:
-    write_records(STORED, "python -m studies.tensor_core_error", stored)
+    write_stored(STORED, "python -m studies.tensor_core_error", stored)
 
 
 def _kept_errors() -> list[AccumulatorError]:
@@ -344,7 +344,7 @@ def kept_page() -> str:
     errors = _kept_errors()
     if not errors:
         raise ValueError("errors must be measured before the page is written")
-    checks = check_lines(read_records(STEPS)["presets"], read_volume(VOLUME))
+    checks = check_lines(read_stored(STEPS)["presets"], read_volume(VOLUME))
     return page_text(errors, _kept_costs(), checks)
 
 

@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .commands import exit_code_of
-from .records import read_records, write_records
+from .records import read_stored, write_stored
 
 __all__ = [
     "CHAINS",
@@ -192,7 +192,7 @@ def read_volume(path: Path) -> dict[str, Any]:
         OSError: If it cannot be read.
         ValueError: If it is not such a file.
     """
-    kept = read_records(path)
+    kept = read_stored(path)
     for table, key in _KEYS.items():
         kept[table] = {record.pop(key): record for record in kept.get(table, [])}
     return kept
@@ -202,7 +202,7 @@ def _write(path: Path, kept: dict[str, Any]) -> None:
     tables = {
         table: [{key: name, **record} for name, record in kept[table].items()] for table, key in _KEYS.items()
     }
-    write_records(path, "make volume", kept | tables)
+    write_stored(path, "make volume", kept | tables)
 
 
 def main(

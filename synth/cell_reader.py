@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, Literal
 
-from .cell_tables import BOTH, FALL, NO_ENERGY, RISE, Arc, CellModel, EdgeTables, EnergyTables, Sense, Table
+from .cell_tables import (
+    BOTH_EDGES,
+    FALL,
+    NO_ENERGY,
+    RISE,
+    Arc,
+    CellModel,
+    EdgeTables,
+    EnergyTables,
+    Sense,
+    Table,
+)
 from .compiled_functions import compiled_function
 from .liberty import CellFunction, LibertyGroup
 
@@ -23,11 +34,11 @@ _SENSES: Final[dict[str, Sense]] = {
 # output that each tells of; from a clock to the output that it makes follow, with the clock's edge; before a
 # clock, with the clock's edge; and those that no path goes through.
 _COMBINATIONAL_ARCS: Final = {
-    "": BOTH,
-    "combinational": BOTH,
+    "": BOTH_EDGES,
+    "combinational": BOTH_EDGES,
     "combinational_rise": (RISE,),
     "combinational_fall": (FALL,),
-    "three_state_enable": BOTH,
+    "three_state_enable": BOTH_EDGES,
     "three_state_enable_rise": (RISE,),
     "three_state_enable_fall": (FALL,),
 }
@@ -126,7 +137,7 @@ class _CellReader:
             if kind in _COMBINATIONAL_ARCS:
                 edges, clock_edge = _COMBINATIONAL_ARCS[kind], None
             elif kind in _CLOCK_ARCS:
-                edges, clock_edge = BOTH, _CLOCK_ARCS[kind]
+                edges, clock_edge = BOTH_EDGES, _CLOCK_ARCS[kind]
             elif kind in _SETUP_ARCS or kind in _NO_PATHS:
                 continue
             else:
@@ -155,7 +166,7 @@ class _CellReader:
         """Return the tables of a timing group for its edges."""
         rise, fall = (
             next(map(self._table, timing.of(name.format(_EDGE_NAMES[edge]))), None) if edge in edges else None
-            for edge in BOTH
+            for edge in BOTH_EDGES
         )
         return rise, fall
 
@@ -210,7 +221,7 @@ def _slowest(arcs: list[Arc]) -> Iterator[Arc]:
                 if (delay := arc.delay[edge]) is not None and (slope := arc.slope[edge]) is not None
             ]
         )
-        for edge in BOTH
+        for edge in BOTH_EDGES
     )
     none: tuple[None, None] = (None, None)
     for (rise, rise_slope), (fall, fall_slope) in itertools.zip_longest(rises, falls, fillvalue=none):

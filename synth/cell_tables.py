@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 __all__ = [
-    "BOTH",
+    "BOTH_EDGES",
     "FALL",
     "NO_ENERGY",
     "RISE",
@@ -32,7 +32,7 @@ Sense = Literal["positive", "negative", "both"]
 
 RISE: Final = 0
 FALL: Final = 1
-BOTH: Final = (RISE, FALL)
+BOTH_EDGES: Final = (RISE, FALL)
 # A gate of more inputs has none that its function leaves out: nobody makes one.
 _MOST_INPUTS: Final = 16
 
@@ -230,7 +230,7 @@ class CellModel:
                     for value in (0, every)
                 )
                 reached = {two for arc in self.arcs_to(target) if arc.source == pin for _, two in arc.pairs}
-                if low != high and reached != set(BOTH):
+                if low != high and reached != set(BOTH_EDGES):
                     found[pin] = target
         return found
 

@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from .metric import Metric
 
-__all__ = ["CELLS", "FLIP_FLOPS", "Counts", "SynthesisPoint", "synthesis_point_of"]
+__all__ = ["FLIP_FLOP_COUNT", "Counts", "SynthesisPoint", "synthesis_point_of"]
 
 Counts = tuple[tuple[str, int], ...]
 """How many there are of each cell, by name."""
-CELLS: Final = Metric("cells", "", "lower", 0)
-FLIP_FLOPS: Final = Metric("flip-flops", "", "lower", 0)
+FLIP_FLOP_COUNT: Final = Metric("flip-flops", "", "lower", 0)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Conformance vectors: stimulus and expected bits in files, for those who verify hardware of their own.
 
-``docs/vectors.md`` describes the files; `VERSION` is the version of that description. The directed corners
-come first, random vectors behind them.
+``docs/vectors.md`` describes the files; `VECTORS_VERSION` is the version of that description. The directed
+corners come first, random vectors behind them.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ from ..sim.stimulus import Stimulus
 from ..sim.unit_stimulus import UnitStimulus, as_results, pack
 from .directed_stimulus import directed_stimulus
 
-__all__ = ["VERSION", "read", "spec_digest", "write"]
+__all__ = ["VECTORS_VERSION", "read", "spec_digest", "write"]
 
-VERSION: Final = 1
+VECTORS_VERSION: Final = 1
 """Version of the files; it changes when a file or a key changes its meaning or goes."""
 
 _FLAGS: Final = ("first", "last")
@@ -196,7 +196,7 @@ def write(
     made = _make(spec, vectors, seed, long=long)
     files = {f"{spec.name}.{port['name']}.hex": _hex(words, port["width"]) for words, port in made.files}
     about: dict[str, Any] = {
-        "vectors_version": VERSION,
+        "vectors_version": VECTORS_VERSION,
         "spec": {"name": spec.name, **asdict(spec)},
         "spec_sha256": spec_digest(spec),
         "vectors": made.stimulus.vectors,
@@ -246,8 +246,8 @@ def read(
         spec = parse_specification(about["spec"]["name"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"vectors must be described by a JSON file, not {str(place)!r}: {error}") from None
-    if version != VERSION:
-        raise ValueError(f"vectors must be of version {VERSION}, not {version}, in {str(place)!r}")
+    if version != VECTORS_VERSION:
+        raise ValueError(f"vectors must be of version {VECTORS_VERSION}, not {version}, in {str(place)!r}")
     if about.get("spec_sha256") != spec_digest(spec):
         raise ValueError(f"spec_sha256 must be that of {spec.name}, not another, in {str(place)!r}")
     archive = place.with_name(f"{spec.name}.npz")

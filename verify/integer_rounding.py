@@ -14,10 +14,10 @@ __all__ = [
     "LEAST_EXPONENT",
     "NAN",
     "SIGN_BIT",
-    "Kind",
     "Rounded",
+    "RoundingCase",
+    "binary32_exponent",
     "chop",
-    "exponent_of",
     "nearest",
     "number_of",
     "rounded_to",
@@ -38,7 +38,7 @@ FRACTION_BITS: Final = 23
 LEAST_EXPONENT: Final = -149
 """The exponent of the least binary32 number above zero."""
 
-Kind = Literal["exact", "below", "tie down", "tie up", "above", "cut"]
+RoundingCase = Literal["exact", "below", "tie down", "tie up", "above", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Rounded:
     """
 
     bits: int
-    kind: Kind = "exact"
+    kind: RoundingCase = "exact"
     carry: bool = False
 
 
@@ -65,7 +65,7 @@ def _round(value: int, unit: int, *, to_zero: bool) -> Rounded:
     last = max(magnitude.bit_length() + unit - 1 - FRACTION_BITS, LEAST_EXPONENT)
     drop = max(last - unit, 0)
     kept, rest, half = magnitude >> drop, magnitude & ((1 << drop) - 1), 1 << drop >> 1
-    kind: Kind
+    kind: RoundingCase
     if not rest:
         kind = "exact"
     elif to_zero:
@@ -101,11 +101,11 @@ def rounded_to(result: ResultFormat, value: int, unit: int) -> Rounded:
     last = max(magnitude.bit_length() + unit - 1 - room, least)
     drop = max(last - unit, 0)
     kept, rest, half = magnitude >> drop, magnitude & ((1 << drop) - 1), 1 << drop >> 1
-    kind: Kind = "exact"
+    kind: RoundingCase = "exact"
     if rest and not result.nearest:
         kind = "cut"
     elif rest:
-        tie: Kind = "tie up" if kept & 1 else "tie down"
+        tie: RoundingCase = "tie up" if kept & 1 else "tie down"
         kind = tie if rest == half else "above" if rest > half else "below"
     kept += kind in ("above", "tie up")
     carry = kind in ("above", "tie up") and not kept & ((1 << room) - 1)
@@ -115,7 +115,7 @@ def rounded_to(result: ResultFormat, value: int, unit: int) -> Rounded:
     return Rounded(bits | sign, kind, carry)
 
 
-def exponent_of(bits: int) -> int:
+def binary32_exponent(bits: int) -> int:
     """Return the exponent of a finite binary32; zeros and subnormals have that of the least normal number."""
     return max(bits >> FRACTION_BITS & 0xFF, 1) - 127
 
@@ -124,5 +124,5 @@ def number_of(bits: int, unit: int) -> int:
     """Return a finite binary32 as a multiple of ``2**unit``, which is the least number or smaller."""
     fraction = bits & ((1 << FRACTION_BITS) - 1)
     hidden = bool(bits >> FRACTION_BITS & 0xFF) << FRACTION_BITS
-    magnitude = (fraction | hidden) << (exponent_of(bits) - FRACTION_BITS - unit)
+    magnitude = (fraction | hidden) << (binary32_exponent(bits) - FRACTION_BITS - unit)
     return -magnitude if bits & SIGN_BIT else magnitude

@@ -20,8 +20,8 @@ from .aligned_pipeline import has_loop_steps, loop_steps
 from .aligned_products import (
     AlignedProducts,
     ProductAdder,
-    ProductTermStep,
     ScaleTermStep,
+    SingleProductStep,
     aligned_products,
 )
 from .aligned_terms import AlignedTerms
@@ -96,7 +96,7 @@ def _added(form: DatapathForm, steps: list[Step[Any, Any]], terms: AlignedTerms)
 def _product_plan(form: DatapathForm) -> DatapathPlan:
     spec = form.spec
     terms = aligned_products(spec)
-    steps: list[Step[Any, Any]] = [ProductTermStep(form, terms)]
+    steps: list[Step[Any, Any]] = [SingleProductStep(form, terms)]
     if spec.scale_significand_bits > 1:
         steps.append(ScaleTermStep(form, terms))
     widths = {

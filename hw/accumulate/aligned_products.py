@@ -19,7 +19,7 @@ from ..steps.records import Codes, ProductTerms, Special, Step
 from .aligned_adder import AlignedAdder
 from .aligned_terms import AlignedTerms, ExponentSearch
 
-__all__ = ["AlignedProducts", "ProductAdder", "ProductTermStep", "ScaleTermStep", "aligned_products"]
+__all__ = ["AlignedProducts", "ProductAdder", "ScaleTermStep", "SingleProductStep", "aligned_products"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +279,7 @@ class ProductAdder(ProductSearch, AlignedAdder):
             put_sign_count(m, columns, self.negative, width)
 
 
-class ProductTermStep(Step[Codes, ProductTerms]):
+class SingleProductStep(Step[Codes, ProductTerms]):
     """Multiply elements, each product a term, and read scales."""
 
     def __init__(self, form: DatapathForm, terms: AlignedProducts) -> None:

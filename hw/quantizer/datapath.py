@@ -6,8 +6,8 @@ from typing import Any
 from ...model.quantizer import QuantizerSpec
 from ..config import Optimise
 from ..steps.records import Step
-from .divided_scale import DivideStep, EstimateStep, ProductStep
-from .element_rounding import CompareStep, RoundStep
+from .divided_scale import DivideStep, EstimateStep, TensorScaleProductStep
+from .element_rounding import CompareStep, ElementCodeStep
 from .form import QuantizerForm, least_bits
 from .four_over_six import four_over_six_steps
 from .largest_magnitude import largest_steps, searched_bits
@@ -22,7 +22,7 @@ def element_steps(form: QuantizerForm) -> tuple[Step[Any, Any], ...]:
     """Return the steps from the `ChosenScale` to the `QuantizedBlock`."""
     if form.spec.stochastic:
         return (MidpointsStep(form), DitherStep(form), RoundDitheredStep(form))
-    return (MidpointsStep(form), CompareStep(form), RoundStep(form))
+    return (MidpointsStep(form), CompareStep(form), ElementCodeStep(form))
 
 
 class QuantizerDatapath:
@@ -47,7 +47,7 @@ class QuantizerDatapath:
             if spec.stochastic:
                 rest = (*rest, *element_steps(form))
         elif spec.tensor_scale and form.scale.mantissa_bits:
-            rest = (EstimateStep(form), DivideStep(form), ProductStep(form), *element_steps(form))
+            rest = (EstimateStep(form), DivideStep(form), TensorScaleProductStep(form), *element_steps(form))
         else:
             rest = (ScaleStep(form), *element_steps(form))
         self.steps: Sequence[Step[Any, Any]] = (*largest_steps(form), *rest)

@@ -41,7 +41,7 @@ from .records import (
 from .scale_estimate import estimate_tables
 from .tensor_scale import looked_up, normalised_largest, saturated, times, total_of
 
-__all__ = ["DivideStep", "EstimateStep", "ProductStep", "divided_code"]
+__all__ = ["DivideStep", "EstimateStep", "TensorScaleProductStep", "divided_code"]
 
 
 def estimated(m: Module, form: QuantizerForm, largest: Value, g: TensorScale, top: int) -> ScaleEstimate:
@@ -351,7 +351,7 @@ class DivideStep(Step[EstimatedScale, DividedScale]):
         return DividedScale(before.lanes, before.nan, code, digits, wraps, estimate.least, before.threefold)
 
 
-class ProductStep(Step[DividedScale, ChosenScale]):
+class TensorScaleProductStep(Step[DividedScale, ChosenScale]):
     """Multiply the scale by the tensor scale."""
 
     def __init__(self, form: QuantizerForm) -> None:

@@ -17,7 +17,7 @@ from .tensor_scale import normalised
 
 __all__ = [
     "CompareStep",
-    "RoundStep",
+    "ElementCodeStep",
     "SignificandComparison",
     "aligned_lanes",
     "beyond_all",
@@ -320,7 +320,7 @@ def is_live(m: Module, scale: Format, nan: Value, code: Value) -> Value:
     return wire(m, ~void, "live")
 
 
-class RoundStep(Step[ComparedElements, QuantizedBlock]):
+class ElementCodeStep(Step[ComparedElements, QuantizedBlock]):
     """Tell each element's code from its binade and where it is there."""
 
     def __init__(self, form: QuantizerForm) -> None:

@@ -65,7 +65,7 @@ class SavedProducts(Record):
 
 
 @dataclass(frozen=True)
-class ScaledProduct(Record):
+class TensorScaledProduct(Record):
     """The product of the significands."""
 
     known: ScaledSpecial
@@ -171,7 +171,7 @@ class PartialProductsStep(Step[Factors, SavedProducts]):
         return SavedProducts(before.known, tree.save, tree.carry)
 
 
-class AddProductStep(Step[SavedProducts, ScaledProduct]):
+class AddProductStep(Step[SavedProducts, TensorScaledProduct]):
     """Add the two numbers that the tree leaves."""
 
     def __init__(self, form: DatapathForm, results: UnscaledResults) -> None:
@@ -180,14 +180,14 @@ class AddProductStep(Step[SavedProducts, ScaledProduct]):
         delay = step_delays.add(self.width, fast=form.fast, absolute=False)
         super().__init__("tensor_add", delay, _KNOWN_BITS + self.width)
 
-    def build(self, m: Module, platform: object, before: SavedProducts) -> ScaledProduct:
+    def build(self, m: Module, platform: object, before: SavedProducts) -> TensorScaledProduct:
         adder = FinalAdder(width=self.width, adder=self.form.adder)
         add_submodule(m, platform, "tensor_add", adder)
         m.d.comb += [adder.save.eq(before.save), adder.carry.eq(before.carry)]
-        return ScaledProduct(before.known, adder.total)
+        return TensorScaledProduct(before.known, adder.total)
 
 
-class NormaliseProductStep(Step[ScaledProduct, PlacedProduct]):
+class NormaliseProductStep(Step[TensorScaledProduct, PlacedProduct]):
     """Bring the product to the position that binary32 gives it."""
 
     def __init__(self, form: DatapathForm, results: UnscaledResults) -> None:
@@ -196,7 +196,7 @@ class NormaliseProductStep(Step[ScaledProduct, PlacedProduct]):
         delay = StepDelay(21, hidden=9 if form.fast else 18)
         super().__init__("tensor_normalise", delay, FRACTION_BITS + 2 + FIELD_BITS - 1 + 3)
 
-    def build(self, m: Module, platform: object, before: ScaledProduct) -> PlacedProduct:
+    def build(self, m: Module, platform: object, before: TensorScaledProduct) -> PlacedProduct:
         normalise = NormaliseProduct(self.width)
         add_submodule(m, platform, "tensor_normalise", normalise)
         known = before.known

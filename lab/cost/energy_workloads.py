@@ -18,11 +18,11 @@ from ...sim.random_stimulus import random
 from ...sim.stimulus import Stimulus, from_blocks
 from ..demo_weights import Tensors
 
-__all__ = ["LANES", "Vectors", "Workload", "stimulus_of", "workloads"]
+__all__ = ["ENERGY_LANES", "Vectors", "Workload", "stimulus_of", "workloads"]
 
 Vectors = Literal["real", "uniform"]
 
-LANES: Final = 1024
+ENERGY_LANES: Final = 1024
 """Vectors side by side. A cycle takes as long for many as for few, so there are few cycles."""
 
 # Of each vector; the first one is not counted.
@@ -87,7 +87,7 @@ def stimulus_of(spec: DotSpec, vectors: int, tensors: Tensors | None) -> Stimulu
 
 
 def workloads(
-    spec: DotSpec, stages: int, tensors: Tensors | None, *, lanes: int = LANES
+    spec: DotSpec, stages: int, tensors: Tensors | None, *, lanes: int = ENERGY_LANES
 ) -> Iterator[Workload]:
     """Yield what a unit is fed with: blocks of real tensors, where there are any, and uniform codes.
 

@@ -34,7 +34,7 @@ from ...synth.recipes import choose, unvaried
 from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
 from .cost_sample import CostSample
-from .energy_workloads import LANES, Vectors, workloads
+from .energy_workloads import ENERGY_LANES, Vectors, workloads
 from .jobs import Measuring, measure_all
 from .measurement_job import MeasurementJob, seeds_of
 from .placed_figures import PlacedFigures, Placing
@@ -193,7 +193,7 @@ def placed_costs(
     aspect: float = ASPECT,
     routed: bool = False,
     energy: bool = False,
-    lanes: int = LANES,
+    lanes: int = ENERGY_LANES,
     **measuring: Unpack[Measuring],
 ) -> list[WiredCost]:
     """Measure units with their wires.

@@ -19,7 +19,7 @@ from .jobs import Measuring, measure_all
 from .measurement_job import MeasurementJob, seeds_of
 from .priced_unit import bases_of, unit_record
 
-__all__ = ["TileCost", "tiles"]
+__all__ = ["TileCost", "measure_tiles"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TileCost:
         }
 
 
-def tiles(
+def measure_tiles(
     units: Sequence[UnitConfig],
     library: Library,
     *,

@@ -8,7 +8,7 @@ from typing import Any
 from ...synth.liberty import Library
 from ...synth.metric import FMAX, fmax_of
 from ...synth.recipes import unvaried
-from ...synth.synthesis_point import FLIP_FLOPS, SynthesisPoint
+from ...synth.synthesis_point import FLIP_FLOP_COUNT, SynthesisPoint
 from ..statistics import Summary
 from .cost_sample import CostSample
 from .priced_unit import PricedUnit, unit_record
@@ -119,7 +119,7 @@ def unit_cost(unit: PricedUnit, samples: Sequence[CostSample], library: Library)
         period=time("period", (point.period for point in fastest)),
         clock_to_output=time("clock to output", (point.clock_to_output for point in fastest)),
         setup=time("setup", (point.setup for point in fastest)),
-        flip_flops=Summary(FLIP_FLOPS, tuple(points[0].flip_flops for points in smallest)),
+        flip_flops=Summary(FLIP_FLOP_COUNT, tuple(points[0].flip_flops for points in smallest)),
         netlist=samples[0].netlist,
         parts=tuple(
             PartCost(

@@ -13,7 +13,7 @@ from ...synth.metric import Metric
 from ...synth.recipes import choose
 from ..demo_weights import real_tensors
 from ..statistics import Estimate, Summary, relative
-from .energy_workloads import LANES, Vectors, workloads
+from .energy_workloads import ENERGY_LANES, Vectors, workloads
 from .jobs import Measuring, measure_all
 from .measurement_job import MeasurementJob, seeds_of
 from .priced_unit import bases_of
@@ -69,7 +69,7 @@ def energies(
     *,
     orders: int = 3,
     seed: int = 0,
-    lanes: int = LANES,
+    lanes: int = ENERGY_LANES,
     adders: bool = False,
     **measuring: Unpack[Measuring],
 ) -> list[UnitEnergy]:

@@ -8,7 +8,14 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ARCHITECTURES", "Architecture", "Configuration", "Rotation", "from_gguf", "from_hugging_face"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "ModelConfiguration",
+    "Rotation",
+    "from_gguf",
+    "from_hugging_face",
+]
 
 Architecture = Literal["llama", "qwen2", "qwen3", "gemma3", "gpt2"]
 
@@ -55,7 +62,7 @@ class Rotation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Configuration:
+class ModelConfiguration:
     """The shape of a decoder, and what of its architecture is a choice.
 
     Attributes:
@@ -144,7 +151,7 @@ def _require_architecture(name: object, known: Mapping[str, Architecture], where
     )
 
 
-def from_hugging_face(config: Mapping[str, Any], where: str) -> Configuration:
+def from_hugging_face(config: Mapping[str, Any], where: str) -> ModelConfiguration:
     """Return what a config.json says.
 
     Args:
@@ -181,7 +188,7 @@ def from_hugging_face(config: Mapping[str, Any], where: str) -> Configuration:
         facts.only("use_sliding_window", False)
         facts.only("layer_types", ["full_attention"] * layers)
         rotation = _rotation(facts, None, "rope_theta", 10_000.0)
-    return Configuration(
+    return ModelConfiguration(
         architecture=architecture,
         vocabulary=facts.whole("vocab_size"),
         width=width,
@@ -248,13 +255,13 @@ def _rotation(facts: _Facts, kind: str | None, base_name: str, default: float) -
     return Rotation(base)
 
 
-def _gpt2(facts: _Facts) -> Configuration:
+def _gpt2(facts: _Facts) -> ModelConfiguration:
     facts.only("activation_function", "gelu_new", "gelu_pytorch_tanh")
     facts.only("scale_attn_weights", True)
     facts.only("scale_attn_by_inverse_layer_idx", False)
     facts.only("add_cross_attention", False)
     heads, width = facts.whole("n_head"), facts.whole("n_embd")
-    return Configuration(
+    return ModelConfiguration(
         architecture="gpt2",
         vocabulary=facts.whole("vocab_size"),
         width=width,
@@ -269,7 +276,7 @@ def _gpt2(facts: _Facts) -> Configuration:
     )
 
 
-def from_gguf(metadata: Mapping[str, Any], vocabulary: int, *, tied: bool, where: str) -> Configuration:
+def from_gguf(metadata: Mapping[str, Any], vocabulary: int, *, tied: bool, where: str) -> ModelConfiguration:
     """Return what a GGUF's metadata say.
 
     Args:
@@ -304,7 +311,7 @@ def from_gguf(metadata: Mapping[str, Any], vocabulary: int, *, tied: bool, where
         facts.only("attention.sliding_window_pattern", _GEMMA_PERIOD)
         local = tuple((k + 1) % _GEMMA_PERIOD != 0 for k in range(layers))
         local_rotation = Rotation(facts.number("rope.freq_base_swa", _GEMMA_LOCAL_BASE))
-    return Configuration(
+    return ModelConfiguration(
         architecture=architecture,
         vocabulary=vocabulary,
         width=width,

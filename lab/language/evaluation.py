@@ -1,107 +1,27 @@
 """What ways to compute a model's products make of a text: a sweep that can be broken off and taken up."""
 
-import hashlib
-import importlib.metadata
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ... import base, model
-from ...base.source_digest import source_digest
-from ...base.whole_files import write_whole
-from ..quality import quantization_error
-from . import arithmetic, configuration, transformer, weights
-from .arithmetic import Arithmetic, QuantizedProducts, check_columns
+from .arithmetic import Arithmetic, check_columns
 from .dask_workers import run_on_cluster
+from .evaluation_job import EvaluationJob
 from .model import LanguageModel
-from .transformer import Transformer
 from .windows import TextWindows
 from .workers import run_jobs
 
-__all__ = ["EvaluationProgress", "evaluate_text"]
+__all__ = ["TOKENS_TOGETHER", "EvaluationProgress", "evaluate_text"]
 
 EvaluationProgress = Callable[[int, int, str], None]
 """Called with how much is done, how much there is, and what was done last."""
 
-# Tokens that go through the model at a time: what is quantized for them is little beside their products, and
-# their activations fit into memory.
-_TOGETHER: Final = 2048
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """Some windows of the text under one arithmetic."""
-
-    language_model: LanguageModel
-    arithmetic: Arithmetic
-    windows: npt.NDArray[np.int64]
-    seed: int
-    place: Path
-
-    def run(self) -> None:
-        """Compute the log likelihoods and keep them."""
-        self.keep(self.compute())
-
-    def compute(self) -> npt.NDArray[np.float64]:
-        """Return the log likelihoods."""
-        known = self.language_model.configuration
-        products = None
-        if self.arithmetic.quantization is not None:
-            products = QuantizedProducts(self.arithmetic, known.layers, self.seed)
-        return Transformer(known, self.language_model.weights, products).log_likelihoods(self.windows)
-
-    def compute_elsewhere(self) -> npt.NDArray[np.float64]:
-        """Return the log likelihoods, on a machine that may have another model under the path, or other code.
-
-        Raises:
-            OSError: If there is no model.
-            ValueError: If model or code are others.
-        """
-        # The name under which results are kept tells both apart.
-        digest = self.language_model.weights.digest()
-        if self.place != _place(self.place.parent, digest, self.arithmetic, self.windows, self.seed):
-            raise ValueError(
-                "blockdot, numpy and the model must be on every worker of the cluster as they are here, "
-                f"the model under {str(self.language_model.path)!r}"
-            )
-        return self.compute()
-
-    def keep(self, found: npt.NDArray[np.float64]) -> None:
-        """Keep the log likelihoods."""
-        record = {"arithmetic": asdict(self.arithmetic), "log_likelihoods": found.tolist()}
-        write_whole(self.place, json.dumps(record) + "\n")
-
-    def kept(self) -> npt.NDArray[np.float64] | None:
-        """Return what was computed and kept before; None for nothing, or what is no whole file."""
-        try:
-            record = json.loads(self.place.read_text("utf-8"))
-            found = np.array(record["log_likelihoods"], np.float64)
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
-        wanted = (self.windows.shape[0], self.windows.shape[1] - 1)
-        return found if found.shape == wanted else None
-
-
-@lru_cache(maxsize=1)
-def _code() -> str:
-    """Return a hash of what decides about the figures but for the job: sources, and numpy."""
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy",)]
-    own = (arithmetic, configuration, transformer, weights)
-    return source_digest(base, model, quantization_error, *own, also=versions)
-
-
-def _place(
-    folder: Path, digest: str, arithmetic: Arithmetic, windows: npt.NDArray[np.int64], seed: int
-) -> Path:
-    facts = [_code(), digest, asdict(arithmetic), windows.shape, seed]
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + windows.tobytes())
-    return folder / f"{key.hexdigest()}.json"
+# What is quantized for so many is little beside their products, and their activations fit into memory.
+TOKENS_TOGETHER: Final = 2048
+"""Tokens that go through the model at a time."""
 
 
 def evaluate_text(
@@ -113,6 +33,7 @@ def evaluate_text(
     workers: int,
     cluster: str | None = None,
     seed: int = 0,
+    tokens_together: int = TOKENS_TOGETHER,
     progress: EvaluationProgress | None = None,
 ) -> list[npt.NDArray[np.float64]]:
     """Return the log likelihood of each scored token of a text under several ways to compute products.
@@ -128,6 +49,7 @@ def evaluate_text(
         cluster: Address of a Dask scheduler whose workers do the work instead; each has the model under the
             same path.
         seed: Of rounding at random.
+        tokens_together: Tokens of one part, but at least a window's: what is computed and kept at once.
         progress: Told of each part that is done.
 
     Returns:
@@ -150,11 +72,11 @@ def evaluate_text(
         raise ValueError(f"workers must be at least 1, not {workers}")
     check_columns(language_model, ways)
     folder.mkdir(parents=True, exist_ok=True)
-    step = max(1, _TOGETHER // length)
+    step = max(1, tokens_together // length)
     parts = [text.tokens[start : start + step] for start in range(0, len(text.tokens), step)]
     digest = language_model.digest
     jobs = {
-        (index, part): _Job(language_model, way, windows, seed, _place(folder, digest, way, windows, seed))
+        (index, part): EvaluationJob.of(language_model, digest, way, windows, seed, folder)
         for index, way in enumerate(ways)
         for part, windows in enumerate(parts)
     }

@@ -8,7 +8,7 @@ from typing import Final
 from ...model.io.broken_files import reading
 from ...model.io.gguf_files import GgufFile
 from ...model.io.model_files import CONFIG, ModelFiles, load_json
-from .configuration import Configuration, from_gguf, from_hugging_face
+from .configuration import ModelConfiguration, from_gguf, from_hugging_face
 from .tokenizer import TextTokenizer, gguf_tokenizer, json_tokenizer
 from .weights import GgufWeights, HuggingFaceWeights, Weights
 
@@ -29,7 +29,7 @@ class LanguageModel:
     """
 
     path: Path
-    configuration: Configuration
+    configuration: ModelConfiguration
     weights: Weights
     types: dict[str, int]
 

@@ -6,21 +6,19 @@ of queries and keys, and of what they weigh with values, stay in float32.
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from .configuration import Configuration, Rotation
+from .attention import attend
+from .configuration import ModelConfiguration, Rotation
 from .weights import FloatValues, Weights
 
 __all__ = ["FloatProducts", "Linear", "ModelProducts", "Transformer"]
 
 Linear = Callable[[FloatValues], FloatValues]
 """Takes values shaped (windows, tokens, K) and gives (windows, tokens, N')."""
-
-# Values of attention's weights that are worked on at a time.
-_ATTENTION_CHUNK: Final = 1 << 23
 
 
 class ModelProducts(Protocol):
@@ -65,7 +63,7 @@ class Transformer:
     """
 
     def __init__(
-        self, configuration: Configuration, weights: Weights, products: ModelProducts | None = None
+        self, configuration: ModelConfiguration, weights: Weights, products: ModelProducts | None = None
     ) -> None:
         self.configuration, self.weights = configuration, weights
         self.products: ModelProducts = products or FloatProducts()
@@ -189,7 +187,7 @@ class _Layer:
             query, key = _turned(query, turn), _turned(key, turn)
         mixed = np.empty((*x.shape[:2], known.heads * known.head_width), np.float32)
         for window in range(len(x)):
-            mixed[window] = _attend(
+            mixed[window] = attend(
                 query[window],
                 key[window],
                 value[window],
@@ -214,42 +212,6 @@ def _turned(x: FloatValues, turn: npt.NDArray[np.complex64]) -> FloatValues:
     cosine, sine = turn.real[:, np.newaxis], turn.imag[:, np.newaxis]
     turned = (first * cosine - second * sine, second * cosine + first * sine)
     return np.concatenate(turned, axis=-1, dtype=np.float32)
-
-
-def _attend(
-    query: FloatValues, key: FloatValues, value: FloatValues, scale: float, reach: int | None
-) -> FloatValues:
-    """Return what each token takes from the values of those before it and its own, head beside head.
-
-    Args:
-        query: Shape (tokens, heads, width).
-        key: Shape (tokens, key heads, width).
-        value: Likewise.
-        scale: What products of queries and keys are multiplied by.
-        reach: How many tokens a token sees, itself counted; None for all before it.
-    """
-    tokens, heads, width = query.shape
-    shared = key.shape[1]
-    group = heads // shared
-    # One matrix for each key head: (key heads, group, tokens, width).
-    queries = query.reshape(tokens, shared, group, width).transpose(1, 2, 0, 3) * np.float32(scale)
-    keys, values = key.transpose(1, 2, 0), value.transpose(1, 0, 2)
-    mixed = np.empty((tokens, shared, group, width), np.float32)
-    step = max(1, _ATTENTION_CHUNK // (heads * tokens))
-    for start in range(0, tokens, step):
-        end = min(start + step, tokens)
-        first = 0 if reach is None else max(0, start + 1 - reach)
-        rows = np.ascontiguousarray(queries[:, :, start:end]).reshape(shared, -1, width)
-        weights = (rows @ keys[:, :, first:end]).reshape(shared, group, end - start, -1)
-        back = np.arange(start, end)[:, np.newaxis] - np.arange(first, end)
-        hidden = (back < 0) if reach is None else (back < 0) | (back >= reach)
-        weights[:, :, hidden] = -np.inf
-        weights -= weights.max(axis=-1, keepdims=True)
-        np.exp(weights, out=weights)
-        weights /= weights.sum(axis=-1, keepdims=True)
-        taken = weights.reshape(shared, -1, weights.shape[-1]) @ values[:, first:end]
-        mixed[start:end] = taken.reshape(shared, group, end - start, width).transpose(2, 0, 1, 3)
-    return mixed.reshape(tokens, heads * width)
 
 
 def _root_mean_square_norm(x: FloatValues, epsilon: float) -> FloatValues:

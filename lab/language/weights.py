@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...model.io.gguf_files import GgufFile
 from ...model.io.model_files import ModelFiles
-from .configuration import Architecture, Configuration
+from .configuration import Architecture, ModelConfiguration
 
 __all__ = ["FloatValues", "GgufWeights", "HuggingFaceWeights", "Weights", "module_names"]
 
@@ -113,7 +113,7 @@ _GGUF: Final = {
 _UNUSED: Final = ("attn.bias", "attn.masked_bias", "rotary_emb.inv_freq")
 
 
-def module_names(configuration: Configuration) -> Iterator[tuple[str, str]]:
+def module_names(configuration: ModelConfiguration) -> Iterator[tuple[str, str]]:
     """Yield the name and kind of everything the forward pass of an architecture uses, if the model has it.
 
     ``rotation`` is what the turns of pairs are divided by.
@@ -146,7 +146,7 @@ def _digest_files(paths: list[Path]) -> str:
 class _FileWeights(ABC):
     """What `Weights` asks for, but for how a file names its tensors and what it makes of them."""
 
-    def __init__(self, configuration: Configuration, where: Path) -> None:
+    def __init__(self, configuration: ModelConfiguration, where: Path) -> None:
         self._configuration, self._where = configuration, where
 
     @abstractmethod
@@ -194,7 +194,7 @@ class HuggingFaceWeights(_FileWeights):
         configuration: What the model is.
     """
 
-    def __init__(self, files: ModelFiles, configuration: Configuration) -> None:
+    def __init__(self, files: ModelFiles, configuration: ModelConfiguration) -> None:
         super().__init__(configuration, files.path)
         self._files = files
         self._modules = _HUGGING_FACE[configuration.architecture]
@@ -234,7 +234,7 @@ class GgufWeights(_FileWeights):
         configuration: What the model is.
     """
 
-    def __init__(self, file: GgufFile, configuration: Configuration) -> None:
+    def __init__(self, file: GgufFile, configuration: ModelConfiguration) -> None:
         super().__init__(configuration, file.path)
         self._file = file
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "PICTURES",
+    "PICTURE_SUFFIXES",
     "ErrorCurves",
     "ErrorPoint",
     "draw_error_curves",
@@ -25,7 +25,7 @@ __all__ = [
     "tabulate",
 ]
 
-PICTURES: Final = (".png", ".svg")
+PICTURE_SUFFIXES: Final = (".png", ".svg")
 """Suffixes of the pictures that `draw_error_curves` writes."""
 
 # Colours that stay apart for the colour-blind (Okabe and Ito), and dashes that stay apart in print.
@@ -150,8 +150,8 @@ def draw_error_curves(curves: ErrorCurves, path: Path) -> None:
         RuntimeError: If matplotlib is not installed.
         ValueError: If the suffix is another, or there is nothing to draw.
     """
-    if path.suffix.lower() not in PICTURES:
-        raise ValueError(f"picture must end in {' or '.join(PICTURES)}, not {str(path)!r}")
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ValueError(f"picture must end in {' or '.join(PICTURE_SUFFIXES)}, not {str(path)!r}")
     if not curves.points:
         raise ValueError("curves must have points to be drawn, not none")
     require_matplotlib()

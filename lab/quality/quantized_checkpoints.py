@@ -20,7 +20,7 @@ from ...model.io.checkpoint import (
     Layout,
     StoredMatrix,
 )
-from ...model.io.experts import ExpertStacks, Part, stack_arrays, stack_parts
+from ...model.io.experts import ExpertMatrix, ExpertStacks, stack_arrays, stack_parts
 from ...model.io.model_files import CONFIG, load_json
 from ...model.io.nvfp4_files import write_checkpoint, written_tensor_scale
 from ...model.io.serving import (
@@ -35,11 +35,11 @@ from .quantization_error import Quantization
 from .served_folders import copy_others, write_config
 from .tensor_report import QuantizationReport, examine_tensors
 
-__all__ = ["NVFP4", "WEIGHT", "CheckpointWriter", "refuse_tensor"]
+__all__ = ["NVFP4", "WEIGHT_SUFFIX", "CheckpointWriter", "refuse_tensor"]
 
 NVFP4: Final = ("e2m1", "ue4m3", 16)
 """Elements, scales and block size of the one format in which checkpoints are written."""
-WEIGHT: Final = ".weight"
+WEIGHT_SUFFIX: Final = ".weight"
 """What the names of weights end in."""
 
 
@@ -92,7 +92,7 @@ class CheckpointWriter:
         self._converted: dict[str, tuple[int, int]] = {}
         self._quantized: dict[str, tuple[int, int]] = {}
         self._experts = ExpertStacks(self._read.files)
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, ExpertMatrix] = {}
         self._stacks: list[str] = []
         self._kept: list[TensorInfo] = []
         self._largest: dict[tuple[str, ...], float] = {}
@@ -105,7 +105,7 @@ class CheckpointWriter:
                 self._plan_experts(info.name)
             elif refusal is None:
                 rows, columns = info.shape
-                self._quantized[info.name.removesuffix(WEIGHT)] = rows, columns
+                self._quantized[info.name.removesuffix(WEIGHT_SUFFIX)] = rows, columns
             else:
                 self.report.left_out[info.name] = refusal
                 self._kept.append(info)
@@ -176,10 +176,10 @@ class CheckpointWriter:
             refusal = refuse_tensor(info, self.way.block_size)
             if refusal is None and len(info.shape) != 2:
                 refusal = "it has more than two axes"
-            if refusal is None and not info.name.endswith(WEIGHT):
-                refusal = f"its name does not end in {WEIGHT}"
+            if refusal is None and not info.name.endswith(WEIGHT_SUFFIX):
+                refusal = f"its name does not end in {WEIGHT_SUFFIX}"
         if refusal is None and not self.all_matrices:
-            refusal = left_out_by_default(info.name.removesuffix(WEIGHT))
+            refusal = left_out_by_default(info.name.removesuffix(WEIGHT_SUFFIX))
         return refusal or self.wanted(info.name)
 
     def write(self, output: Path, progress: Callable[..., None]) -> QuantizationReport:
@@ -261,7 +261,7 @@ class CheckpointWriter:
         def here(name: str) -> bool:
             if name in self._parts:
                 return files.file_name(self._parts[name].stack) == file_name
-            part = self._read.stored[name].parts[0] if name in self._converted else name + WEIGHT
+            part = self._read.stored[name].parts[0] if name in self._converted else name + WEIGHT_SUFFIX
             return files.file_name(part) == file_name
 
         shapes = {name: shape for name, shape in self.shapes.items() if here(name)}
@@ -315,7 +315,7 @@ class CheckpointWriter:
         group = self._groups.get(name)
         quantized = self.way.quantize(x, self.seed, self._largest_of(group) if group else None)
         self.report.tensors.append(
-            examine_tensors(name + WEIGHT, x, [self.way], quantized=[quantized], seed=self.seed)
+            examine_tensors(name + WEIGHT_SUFFIX, x, [self.way], quantized=[quantized], seed=self.seed)
         )
         return quantized
 
@@ -323,7 +323,7 @@ class CheckpointWriter:
         """Return the values of a matrix that is to be quantized."""
         if name in self._parts:
             return self._experts.matrix(self._parts[name])
-        return self._read.files.values(name + WEIGHT)
+        return self._read.files.values(name + WEIGHT_SUFFIX)
 
     def _stack(self, name: str) -> tuple[npt.NDArray[np.generic], ...]:
         """Return what the tensors of a quantized stack hold; they are asked for one after the other."""
@@ -382,9 +382,9 @@ class CheckpointWriter:
     def _layers(self) -> list[str]:
         """Return every layer that has a matrix, of whatever format."""
         plain = [
-            info.name.removesuffix(WEIGHT)
+            info.name.removesuffix(WEIGHT_SUFFIX)
             for info in self._read.others
-            if info.name.endswith(WEIGHT) and len(info.shape) == 2
+            if info.name.endswith(WEIGHT_SUFFIX) and len(info.shape) == 2
         ]
         return list(dict.fromkeys([*self._read.stored, *plain]))
 
@@ -394,9 +394,9 @@ class CheckpointWriter:
         A head that shares the embeddings' weights has no tensor of its own.
         """
         layers = [
-            info.name.removesuffix(WEIGHT)
+            info.name.removesuffix(WEIGHT_SUFFIX)
             for info in self._kept
-            if info.name.endswith(WEIGHT) and len(info.shape) > 1
+            if info.name.endswith(WEIGHT_SUFFIX) and len(info.shape) > 1
         ]
         # The layer of experts that are kept has no tensor of its own name.
         kept = {info.name for info in self._kept}

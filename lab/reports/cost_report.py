@@ -20,8 +20,8 @@ from .cost_page import cost_page
 from .layout_picture import layout_records
 
 __all__ = [
+    "COST_SCHEMA",
     "FORMATS",
-    "SCHEMA",
     "SCHEMA_VERSION",
     "CostReport",
     "ReportChange",
@@ -29,7 +29,7 @@ __all__ = [
     "report_changes",
 ]
 
-SCHEMA: Final = "blockdot.area"
+COST_SCHEMA: Final = "blockdot.area"
 SCHEMA_VERSION: Final = 2
 
 FORMATS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
@@ -66,13 +66,13 @@ class CostReport:
     corners: tuple[tuple[CornerCost, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole as JSON can hold it: schema `SCHEMA`, version `SCHEMA_VERSION`."""
+        """Return the whole as JSON can hold it: schema `COST_SCHEMA`, version `SCHEMA_VERSION`."""
         curves = self.curves or ((),) * len(self.comparisons)
         energies = self.energies or ((),) * len(self.comparisons)
         placed = self.placed or ((),) * len(self.comparisons)
         corners = self.corners or ((),) * len(self.comparisons)
         return {
-            "schema": SCHEMA,
+            "schema": COST_SCHEMA,
             "version": SCHEMA_VERSION,
             "results": [
                 comparison.to_dict()
@@ -115,9 +115,9 @@ def read_report(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"report must be a JSON file of blockdot area, not {str(path)!r}") from error
     found = (record.get("schema"), record.get("version")) if isinstance(record, dict) else (None, None)
-    if found != (SCHEMA, SCHEMA_VERSION):
+    if found != (COST_SCHEMA, SCHEMA_VERSION):
         raise ValueError(
-            f"report must be {SCHEMA} version {SCHEMA_VERSION}, not {found[0]} version {found[1]}"
+            f"report must be {COST_SCHEMA} version {SCHEMA_VERSION}, not {found[0]} version {found[1]}"
         )
     return record
 

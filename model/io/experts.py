@@ -38,7 +38,7 @@ from .checkpoint import TURNED_SUFFIXES, Layout
 from .model_files import CONFIG, ModelFiles, load_json
 from .tensor_files import TensorInfo
 
-__all__ = ["ExpertForm", "ExpertStacks", "Part", "expert_form", "stack_arrays", "stack_parts"]
+__all__ = ["ExpertForm", "ExpertMatrix", "ExpertStacks", "expert_form", "stack_arrays", "stack_parts"]
 
 _STACK: Final = re.compile(r"(?P<experts>(?:.*\.)?experts)\.(?P<kind>gate_up_proj|down_proj)", re.S)
 
@@ -82,7 +82,7 @@ def expert_form(config: Mapping[str, Any]) -> ExpertForm | None:
 
 
 @dataclass(frozen=True)
-class Part:
+class ExpertMatrix:
     """A matrix in a stack.
 
     Attributes:
@@ -177,7 +177,7 @@ class ExpertStacks:
             return f"its axis K has {columns} elements, no multiple of {block_size}"
         return "gate and up have no rows for both" if rows % 2 and name.endswith("gate_up_proj") else None
 
-    def parts(self, name: str) -> dict[str, Part]:
+    def parts(self, name: str) -> dict[str, ExpertMatrix]:
         """Return the matrices in a stack that is not refused, by the names that engines give them."""
         assert self.form is not None
         match = _STACK.fullmatch(name)
@@ -190,14 +190,14 @@ class ExpertStacks:
             if self.form.alternating:
                 ranges = {"gate_proj": slice(0, rows, 2), "up_proj": slice(1, rows, 2)}
         return {
-            f"{match['experts']}.{expert}.{kind}": Part(
+            f"{match['experts']}.{expert}.{kind}": ExpertMatrix(
                 name, expert, taken, (len(range(rows)[taken]), columns)
             )
             for expert in range(experts)
             for kind, taken in ranges.items()
         }
 
-    def matrix(self, part: Part) -> npt.NDArray[np.float32]:
+    def matrix(self, part: ExpertMatrix) -> npt.NDArray[np.float32]:
         """Return the values of a matrix in a stack, having read its expert's alone."""
         values = self._files.values_at(part.stack, part.expert)
         return np.ascontiguousarray((values.T if self._transposed(part.stack) else values)[part.rows])

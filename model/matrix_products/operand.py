@@ -14,12 +14,12 @@ from ..tensor import BlockTensor
 from .precision import UnitPlan
 from .tiling import cut
 
-__all__ = ["GATHERED", "NARROW", "FoldedUnit", "MatmulOperand", "Matrix", "finite_table"]
+__all__ = ["GATHERED", "NARROW_COLUMNS", "FoldedUnit", "MatmulOperand", "Matrix", "finite_table"]
 
 Matrix = npt.NDArray[np.float32 | np.float64]
 
 # Columns of an operand up to which BLAS is given it in the order it reads it in, which costs a copy.
-NARROW: Final = 256
+NARROW_COLUMNS: Final = 256
 # Columns that one product spans at most: more would widen what it may be off by.
 WIDE: Final = 2048
 # Elements of each operand gathered at a time for results that are computed one by one.
@@ -113,12 +113,12 @@ class MatmulOperand:
         """Return the units of some rows, as matrices of rows or transposed."""
         width = plan.blocks * self.block_size
         decoder = self.decoder(finite_table(self.element), plan.dtype)
-        if width <= NARROW and not transposed:
+        if width <= NARROW_COLUMNS and not transposed:
             matrices = list(self.fold_apart(rows, plan.blocks, decoder))
         else:
             whole = self.fold(rows, slice(None), decoder)
             if transposed:
-                whole = np.ascontiguousarray(whole.T) if width <= NARROW else whole.T
+                whole = np.ascontiguousarray(whole.T) if width <= NARROW_COLUMNS else whole.T
             matrices = [
                 whole[columns] if transposed else whole[:, columns]
                 for columns in cut(slice(0, self.blocks * self.block_size), width)

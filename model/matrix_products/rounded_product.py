@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spec import DotSpec
-from .operand import GATHERED, NARROW, FoldedUnit, MatmulOperand
+from .operand import GATHERED, NARROW_COLUMNS, FoldedUnit, MatmulOperand
 from .precision import DOUBLE_BITS, UnitPlan, block_bits, precision
 from .product import MatrixProduct
 from .tiling import COMPILED_TILING, Tiling, cut, whole_tiles
@@ -135,7 +135,7 @@ class CompiledProduct(MatrixProduct[npt.NDArray[np.float32]]):
             suits = plan.dtype == np.float64
         else:
             single, suits = plan.dtype == np.float32, spec.accumulates
-        narrow = blocks * product.a.block_size <= NARROW and blocks < product.a.blocks
+        narrow = blocks * product.a.block_size <= NARROW_COLUMNS and blocks < product.a.blocks
         # The loops start at +0, which takes the sign from products that are -0.
         plain = not product.special and not spec.takes_c
         return plan.exact and single and suits and narrow and plain

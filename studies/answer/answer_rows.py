@@ -3,14 +3,14 @@
 import itertools
 from typing import Any, Final
 
-from blockdot.hw.unit_grid import ACCUMULATES
+from blockdot.hw.unit_grid import GRID_ACCUMULATES
 from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 
 __all__ = [
+    "ANSWER_BLOCK_SIZES",
+    "ANSWER_SCHEMA",
+    "ANSWER_VERSION",
     "BIT",
-    "BLOCK_SIZES",
-    "SCHEMA",
-    "VERSION",
     "AnswerRow",
     "Question",
     "areas",
@@ -30,12 +30,12 @@ __all__ = [
     "without_older_energies",
 ]
 
-SCHEMA: Final = "blockdot.answer"
+ANSWER_SCHEMA: Final = "blockdot.answer"
 
-VERSION: Final = 6
+ANSWER_VERSION: Final = 6
 """Version of the stored results' layout."""
 
-BLOCK_SIZES: Final = (16, 8, 32)
+ANSWER_BLOCK_SIZES: Final = (16, 8, 32)
 """Sizes that the question asks for, the most important first."""
 
 BIT: Final = "ue5m3"
@@ -96,7 +96,7 @@ def verdict(estimate: dict[str, float]) -> str:
 def question_of(row: AnswerRow) -> Question:
     """Return what a row is about but for its scale format, so that questions sort into the page's order."""
     return (
-        ACCUMULATES.index(row["accumulate"]),
+        GRID_ACCUMULATES.index(row["accumulate"]),
         row["blocks"],
         row["block_size"],
         row["optimise"],
@@ -109,7 +109,7 @@ def asked(question: Question) -> str:
     accumulate, blocks, block_size, optimise, stages = question
     size = f"N={block_size}" if blocks == 1 else f"{blocks} blocks of {block_size}"
     form = "" if optimise == "area" else f", made for {optimise}"
-    return f"{ACCUMULATES[accumulate]}, {size}{form}, {_DEPTHS.get(stages, f'{stages} stages')}"
+    return f"{GRID_ACCUMULATES[accumulate]}, {size}{form}, {_DEPTHS.get(stages, f'{stages} stages')}"
 
 
 def is_plain(row: AnswerRow) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from io import StringIO
 
-from blockdot.hw.unit_grid import SCALES
+from blockdot.hw.unit_grid import GRID_SCALES
 from blockdot.synth.metric import fmax_of
 
 from .answer_rows import AnswerRow, attributed_area, energy, period, question_of, whole_area
@@ -38,7 +38,7 @@ def figures_csv(stored: AnswerRow) -> str:
     order = {name: number for number, name in enumerate(libraries)}
     for row in sorted(
         stored["rows"],
-        key=lambda row: (order[row["library"]], question_of(row), SCALES.index(row["scale"][0])),
+        key=lambda row: (order[row["library"]], question_of(row), GRID_SCALES.index(row["scale"][0])),
     ):
         library = libraries[row["library"]]
         fmax = fmax_of(row["period"], library["delay_unit"])

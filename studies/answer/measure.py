@@ -26,22 +26,22 @@ from typing import Any, Final
 
 from blockdot.base.whole_files import write_whole
 from blockdot.hw.config import Optimise, UnitConfig, least_stages
-from blockdot.hw.unit_grid import ACCUMULATES, SCALES
+from blockdot.hw.unit_grid import GRID_ACCUMULATES, GRID_SCALES
 from blockdot.lab.cost.area_delay import area_delay_curves
 from blockdot.lab.cost.comparison import compare_costs
-from blockdot.lab.cost.energy_workloads import LANES
+from blockdot.lab.cost.energy_workloads import ENERGY_LANES
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.cost.measurement_job import seeds_of
 from blockdot.lab.cost.priced_unit import kin_of
-from blockdot.lab.cost.tile_cost import tiles
+from blockdot.lab.cost.tile_cost import measure_tiles
 from blockdot.lab.cost.unit_energy import UnitEnergy, energies
 from blockdot.model import DotSpec
 from blockdot.model.spec import Accumulate
 from blockdot.synth.installed_libraries import find_library
 
 from ..commands import exit_code_of, progress_bars
-from ..records import read_records, write_records
-from .answer_rows import BIT, BLOCK_SIZES, SCHEMA, VERSION
+from ..records import read_stored, write_stored
+from .answer_rows import ANSWER_BLOCK_SIZES, ANSWER_SCHEMA, ANSWER_VERSION, BIT
 from .file_names import WORTH_PICTURE
 from .hardware_changes import mark_changes
 from .measured_rows import curve_rows, error_rows, library_facts, merged, tile_row, unit_row
@@ -80,10 +80,10 @@ class MeasuringRound:
 
     orders: int
     variants: int = 1
-    block_sizes: tuple[int, ...] = BLOCK_SIZES
-    accumulates: tuple[Accumulate, ...] = ACCUMULATES
+    block_sizes: tuple[int, ...] = ANSWER_BLOCK_SIZES
+    accumulates: tuple[Accumulate, ...] = GRID_ACCUMULATES
     stages: tuple[int | None, ...] = (None,)
-    scales: tuple[str, ...] = SCALES
+    scales: tuple[str, ...] = GRID_SCALES
     optimise: Optimise = "area"
     energy_orders: int = 0
     tile: tuple[int, int] | None = None
@@ -133,7 +133,7 @@ def measure_answer(
     before: dict[str, Any] | None = None,
     keep: Callable[[dict[str, Any]], None] | None = None,
     progress: Callable[[str], Progress | None] | None = None,
-    lanes: int = LANES,
+    lanes: int = ENERGY_LANES,
 ) -> dict[str, Any]:
     """Measure all that the page says.
 
@@ -154,21 +154,21 @@ def measure_answer(
     """
     found = [find_library(name) for name in libraries]
     stored: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": VERSION,
+        "schema": ANSWER_SCHEMA,
+        "version": ANSWER_VERSION,
         "libraries": [],
         "rows": [],
         "again": [],
-        "tiles": [],
+        "measure_tiles": [],
         "curves": [],
-        "errors": error_rows(sorted(BLOCK_SIZES)),
+        "errors": error_rows(sorted(ANSWER_BLOCK_SIZES)),
     }
     facts = {library.name: library_facts(library) for library in found}
-    if before is not None and before.get("version") == VERSION:
+    if before is not None and before.get("version") == ANSWER_VERSION:
         known: list[dict[str, Any]] = before["libraries"]
         stored["libraries"] = [facts.get(old["name"], old) for old in known]
         changed = {old["name"] for old in known if facts.get(old["name"], old) != old}
-        for key in ("rows", "again", "tiles", "curves"):
+        for key in ("rows", "again", "measure_tiles", "curves"):
             stored[key] = [row for row in before[key] if row["library"] not in changed]
     stored["libraries"] = merged(stored["libraries"], facts.values(), "name")
 
@@ -221,18 +221,18 @@ def measure_answer(
             stored[name] = merged(stored[name], rows, "library", "unit")
             if one.tile is not None:
                 chosen = [replace(unit, tile=one.tile) for unit in units if unit.spec.scales[0].name in _BIT]
-                of_tiles = tiles(
+                of_tiles = measure_tiles(
                     chosen, library, orders=one.orders, progress=following(f"{where}: tiles"), **options
                 )
                 rows = [tile_row(library.name, cost) | {"orders": one.orders} for cost in of_tiles]
-                stored["tiles"] = merged(stored["tiles"], rows, "library", "unit")
+                stored["measure_tiles"] = merged(stored["measure_tiles"], rows, "library", "unit")
             if keep is not None:
                 keep(stored)
     return stored
 
 
 def _keep(stored: dict[str, Any]) -> None:
-    write_records(STORED, "make answer-measure", stored)
+    write_stored(STORED, "make answer-measure", stored)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -243,19 +243,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--only", action="append", choices=list(ROUNDS), help="round to measure; all")
     measuring.add_argument("--orders", type=int, help="netlists of each unit, instead of the round's own")
-    measuring.add_argument("--block-size", action="append", type=int, choices=BLOCK_SIZES)
-    measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES)
-    measuring.add_argument("--scale", action="append", choices=SCALES)
+    measuring.add_argument("--block-size", action="append", type=int, choices=ANSWER_BLOCK_SIZES)
+    measuring.add_argument("--accumulate", action="append", choices=GRID_ACCUMULATES)
+    measuring.add_argument("--scale", action="append", choices=GRID_SCALES)
     commands.add_parser("changes")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
 
     def work() -> None:
         if chosen.command == "write":
-            _write(read_records(STORED))
+            _write(read_stored(STORED))
             return
         if chosen.command == "changes":
-            _keep(mark_changes(read_records(STORED)))
+            _keep(mark_changes(read_stored(STORED)))
             return
         STORED.parent.mkdir(parents=True, exist_ok=True)
         narrowed = {
@@ -271,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen.library or ["neutral"],
                 [replace(ROUNDS[name], **changed) for name in chosen.only or ROUNDS],
                 cache=Path("build/synthesis"),
-                before=read_records(STORED) if STORED.exists() else None,
+                before=read_stored(STORED) if STORED.exists() else None,
                 keep=_keep,
                 progress=progress,
             )

@@ -3,16 +3,16 @@
 import itertools
 from collections.abc import Iterator
 
-from blockdot.hw.unit_grid import ACCUMULATES, SCALES
+from blockdot.hw.unit_grid import GRID_ACCUMULATES, GRID_SCALES
 from blockdot.lab.demo_weights import WEIGHT
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.synth.recipes import FLOW_VERSION
 
 from ..intervals import interval_text
 from .answer_rows import (
-    BLOCK_SIZES,
-    SCHEMA,
-    VERSION,
+    ANSWER_BLOCK_SIZES,
+    ANSWER_SCHEMA,
+    ANSWER_VERSION,
     AnswerRow,
     Question,
     asked,
@@ -50,8 +50,10 @@ def answer_files(stored: AnswerRow, *, drawn: bool = True) -> dict[str, str]:
         ValueError: If they are not results of this version.
     """
     found = stored.get("schema"), stored.get("version")
-    if found != (SCHEMA, VERSION):
-        raise ValueError(f"results must be {SCHEMA} version {VERSION}, not {found[0]} version {found[1]}")
+    if found != (ANSWER_SCHEMA, ANSWER_VERSION):
+        raise ValueError(
+            f"results must be {ANSWER_SCHEMA} version {ANSWER_VERSION}, not {found[0]} version {found[1]}"
+        )
     stored = without_older_energies(stored)
     files = {
         PAGE: "\n".join(_page(stored, drawn=drawn)) + "\n",
@@ -169,7 +171,9 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
 def _main_units(stored: AnswerRow) -> dict[Question, list[AnswerRow]]:
     """Return the units that the question is first about, with a row for each library."""
     rows = [
-        row for row in compared_rows(stored["rows"]) if row["block_size"] == BLOCK_SIZES[0] and is_plain(row)
+        row
+        for row in compared_rows(stored["rows"])
+        if row["block_size"] == ANSWER_BLOCK_SIZES[0] and is_plain(row)
     ]
     return {key: list(group) for key, group in itertools.groupby(sorted(rows, key=question_of), question_of)}
 
@@ -258,16 +262,16 @@ def _not_measured(stored: AnswerRow) -> Iterator[str]:
     for library in stored["libraries"]:
         own = [row for row in stored["rows"] if row["library"] == library["name"]]
         measured = {(row["accumulate"], row["block_size"]) for row in own}
-        for accumulate in ACCUMULATES:
-            sizes = [n for n in sorted(BLOCK_SIZES) if (accumulate, n) not in measured]
+        for accumulate in GRID_ACCUMULATES:
+            sizes = [n for n in sorted(ANSWER_BLOCK_SIZES) if (accumulate, n) not in measured]
             if sizes:
                 yield f"`{library['name']}`, {accumulate}: N = {', '.join(map(str, sizes))}"
-        if scales := [one for one in SCALES if own and not any(row["scale"][0] == one for row in own)]:
+        if scales := [one for one in GRID_SCALES if own and not any(row["scale"][0] == one for row in own)]:
             yield f"`{library['name']}`: the scales {', '.join(scales)}"
         for what, rows in (
             ("pipelines of more than one stage", [row for row in own if row["stages"] > 1]),
             ("energy", [row for row in own if row["energy"]]),
             ("energy of pipelines", [row for row in own if row["energy"] and row["stages"] > 1]),
         ):
-            if sizes := sorted(set(BLOCK_SIZES) - {row["block_size"] for row in rows}):
+            if sizes := sorted(set(ANSWER_BLOCK_SIZES) - {row["block_size"] for row in rows}):
                 yield f"`{library['name']}`, {what}: N = {', '.join(map(str, sizes))}"

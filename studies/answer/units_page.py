@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from blockdot.hw.unit_grid import ACCUMULATES, SCALES
+from blockdot.hw.unit_grid import GRID_ACCUMULATES, GRID_SCALES
 from blockdot.lab.demo_weights import WEIGHT
 from blockdot.lab.reports.records import markdown_lines
 
 from ..intervals import interval_text
 from .answer_rows import (
+    ANSWER_BLOCK_SIZES,
     BIT,
-    BLOCK_SIZES,
     AnswerRow,
     areas,
     asked,
@@ -137,7 +137,7 @@ def _gates(stored: AnswerRow) -> Iterator[str]:
             for row in compared_rows(stored["rows"])
             if row["library"] == library["name"]
             and "attribution" in row
-            and row["block_size"] == BLOCK_SIZES[0]
+            and row["block_size"] == ANSWER_BLOCK_SIZES[0]
             and is_plain(row)
         ]
         if not bought:
@@ -169,7 +169,7 @@ def _gates_of(area: dict[str, float], library: AnswerRow) -> str:
 
 def _other_scales(stored: AnswerRow) -> Iterator[str]:
     """What the other scale formats cost."""
-    for scale in SCALES:
+    for scale in GRID_SCALES:
         compared = compared_rows(stored["rows"], scale)
         if scale == BIT or not compared:
             continue
@@ -215,7 +215,7 @@ def _worth(stored: AnswerRow) -> Iterator[str]:
     )
     yield ""
     found = areas(stored)
-    accumulates = [one for one in ACCUMULATES if any(one == accumulate for *_, accumulate in found)]
+    accumulates = [one for one in GRID_ACCUMULATES if any(one == accumulate for *_, accumulate in found)]
     yield from markdown_lines(
         ("scale", "selection", "N", "MSE / sigma²", *accumulates),
         [

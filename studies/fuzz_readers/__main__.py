@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..commands import exit_code_of, progress_bars
-from ..records import Record, read_records, write_records
+from ..records import StoredRecord, read_stored, write_stored
 from . import Fault, cases_of, fuzz, run_case
 from . import __doc__ as description
 
@@ -38,18 +38,20 @@ def _processor_time() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def _kept_runs(kept: Path, seed: int) -> dict[str, list[Record]]:
+def _kept_runs(kept: Path, seed: int) -> dict[str, list[StoredRecord]]:
     """Return what earlier runs left; refuse the seed of one of them, as its cases would count twice."""
     if not kept.exists():
         return {"runs": [], "outcomes": []}
-    stored = read_records(kept)
+    stored = read_stored(kept)
     seeds = [run["seed"] for run in stored["runs"]]
     if seed in seeds:
         raise ValueError(f"--seed must be none of {', '.join(map(str, seeds))}, which are kept, not {seed}")
     return stored
 
 
-def _keep(kept: Path, stored: dict[str, list[Record]], run: Record, counts: Counter[tuple[str, str]]) -> None:
+def _keep(
+    kept: Path, stored: dict[str, list[StoredRecord]], run: StoredRecord, counts: Counter[tuple[str, str]]
+) -> None:
     """Put a run behind those that are kept, and add what came of its cases."""
     runs = [*stored["runs"], run]
     total = counts + Counter({(row["kind"], row["outcome"]): row["cases"] for row in stored["outcomes"]})
@@ -60,7 +62,7 @@ def _keep(kept: Path, stored: dict[str, list[Record]], run: Record, counts: Coun
     rows = [
         {"kind": kind, "outcome": outcome, "cases": times} for (kind, outcome), times in sorted(total.items())
     ]
-    write_records(kept, f"python -m {_COMMAND} --write", heading | {"runs": runs, "outcomes": rows})
+    write_stored(kept, f"python -m {_COMMAND} --write", heading | {"runs": runs, "outcomes": rows})
     print(
         f"{len(runs)} runs are kept: {heading['cases']} cases in {heading['processor_minutes']} minutes of "
         f"the processor, {heading['faults']} faults"

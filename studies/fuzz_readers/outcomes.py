@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from blockdot.synth.yosys import SynthesisError
 
-__all__ = ["LIMIT_S", "FuzzError", "equal", "limited", "named_refusal", "refusal"]
+__all__ = ["LIMIT_S", "FuzzError", "limited", "named_refusal", "refusal", "require_same_values"]
 
 LIMIT_S: Final = 20
 """How many seconds of the processor one case may take."""
@@ -38,7 +38,7 @@ def named_refusal(line: str, *names: str) -> str:
     return "refused"
 
 
-def equal(name: str, ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.generic]) -> None:
+def require_same_values(name: str, ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.generic]) -> None:
     """Raise FuzzError unless values are those of another reader, as float32."""
     with np.errstate(over="ignore", invalid="ignore"):
         wanted = theirs.astype(np.float32)

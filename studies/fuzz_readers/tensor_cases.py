@@ -20,7 +20,7 @@ from blockdot.model.io.model_files import ModelFiles
 from blockdot.model.io.serving import ACTIVATION_SCALES
 from blockdot.model.io.tensor_files import list_tensors, read_tensor
 
-from .outcomes import FuzzError, equal, named_refusal, refusal
+from .outcomes import FuzzError, named_refusal, refusal, require_same_values
 
 __all__ = ["TENSOR_CASES"]
 
@@ -93,7 +93,7 @@ def _as_the_package_reads(path: Path, theirs: dict[str, Any]) -> None:
     for name, entry in theirs.items():
         if entry["dtype"] in _FLOATS:
             values = np.frombuffer(bytes(entry["data"]), _FLOATS[entry["dtype"]]).reshape(entry["shape"])
-            equal(name, read_tensor(f"{path}:{name}"), values)
+            require_same_values(name, read_tensor(f"{path}:{name}"), values)
 
 
 def _safetensors(dice: random.Random, folder: Path) -> str:
@@ -137,7 +137,7 @@ def _npy(dice: random.Random, folder: Path) -> str:
         return named_refusal(line, path.name)
     if not isinstance(theirs, np.ndarray):
         raise FuzzError(f"numpy does not read it, and here it is of shape {read[0].shape}")
-    equal(path.name, read[0], theirs)
+    require_same_values(path.name, read[0], theirs)
     return "read"
 
 
@@ -157,7 +157,7 @@ def _npz(dice: random.Random, folder: Path) -> str:
     theirs = _loaded(data)
     if theirs is None:
         raise FuzzError("numpy does not read it, and here it is read")
-    equal("one", read[0], theirs["one"])
+    require_same_values("one", read[0], theirs["one"])
     return "read"
 
 
@@ -194,7 +194,7 @@ def _gguf(dice: random.Random, folder: Path) -> str:
     except Exception:  # the package raises whatever its parts raise; it also reads what is of no use here
         return "read alone" if ours else "refused"
     for name, found in wanted.items():
-        equal(name, ours[name], found)
+        require_same_values(name, ours[name], found)
     return "read" if ours else "refused"
 
 

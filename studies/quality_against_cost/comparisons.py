@@ -6,12 +6,12 @@ from typing import Final
 
 from blockdot.lab.statistics import Estimate
 
-from ..records import Record
-from .points import NARROW, SIZES, difference, evaluated, percent
+from ..records import StoredRecord
+from .points import NARROW_POWER, SIZES, evaluated, paired_difference, percent
 
 __all__ = [
-    "BIT",
-    "BOTH",
+    "BIT_AT_ABSMAX",
+    "BOTH_OPERANDS",
     "NAMES",
     "TENSOR",
     "TITLES",
@@ -22,20 +22,20 @@ __all__ = [
     "told_small_difference",
 ]
 
-NAMES: Final = {0: "wide", NARROW: "narrow"}
+NAMES: Final = {0: "wide", NARROW_POWER: "narrow"}
 """What the model's width is called in short."""
 
 # Per cent of perplexity below which a difference is not told.
 _LEAST: Final = 0.001
 
 _FINER: Final = "finer blocks: each size against twice as much, `absmax`"
-BIT: Final = "UE5M3 against UE4M3, `absmax`"
+BIT_AT_ABSMAX: Final = "UE5M3 against UE4M3, `absmax`"
 _RECIPES: Final = "UE5M3, `absmax`, against UE4M3, `four_over_six`"
 WEIGHTS: Final = "`four_over_six` for weights alone, against `absmax` for both"
-BOTH: Final = "`four_over_six` for activations too, against that for weights alone"
+BOTH_OPERANDS: Final = "`four_over_six` for activations too, against that for weights alone"
 _POWERS: Final = "UE8M0, `floor`, against UE4M3, `absmax`"
 TENSOR: Final = "UE4M3 with a tensor scale against UE5M3 without, `absmax`"
-TITLES: Final = (BIT, _RECIPES, _FINER, TENSOR, WEIGHTS, BOTH, _POWERS)
+TITLES: Final = (BIT_AT_ABSMAX, _RECIPES, _FINER, TENSOR, WEIGHTS, BOTH_OPERANDS, _POWERS)
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class WayComparison:
 
     title: str
     model: str
-    pairs: dict[int, tuple[Record, Record]]
+    pairs: dict[int, tuple[StoredRecord, StoredRecord]]
 
     @classmethod
     def of(
-        cls, title: str, model: str, pairs: Iterable[tuple[int, Record | None, Record | None]]
+        cls, title: str, model: str, pairs: Iterable[tuple[int, StoredRecord | None, StoredRecord | None]]
     ) -> "WayComparison":
         """Return a comparison of the ways that were evaluated."""
         return cls(title, model, {size: (a, b) for size, a, b in pairs if a and b})
@@ -63,7 +63,7 @@ class WayComparison:
         """Return for which sizes perplexity is lower, higher or neither for sure."""
         told: dict[str, list[str]] = {"lower": [], "higher": [], "open": []}
         for size, (before, after) in self.pairs.items():
-            found = difference(before, after)
+            found = paired_difference(before, after)
             mean = percent(found)[0]
             if found.resolved:
                 told["lower" if mean < 0 else "higher"].append(f"{size} ({mean:+.1f} %)")
@@ -78,7 +78,7 @@ class WayComparison:
             yield told_difference(*self.pairs[size]) if size in self.pairs else ""
 
 
-def comparisons(stored: Record) -> list[WayComparison]:
+def comparisons(stored: StoredRecord) -> list[WayComparison]:
     """Return what is compared, of what was evaluated."""
     rows = _Rows(stored)
     found: list[WayComparison] = []
@@ -98,19 +98,19 @@ def comparisons(stored: Record) -> list[WayComparison]:
             }
             both = {size: rows.find(scale, size, "four_over_six", narrow=narrow) for size in SIZES}
             found.append(WayComparison.of(WEIGHTS, model, _pairs(plain, weights)))
-            found.append(WayComparison.of(BOTH, model, _pairs(weights, both)))
-        found.append(WayComparison.of(BIT, name, _pairs(four, five)))
+            found.append(WayComparison.of(BOTH_OPERANDS, model, _pairs(weights, both)))
+        found.append(WayComparison.of(BIT_AT_ABSMAX, name, _pairs(four, five)))
         found.append(WayComparison.of(_RECIPES, name, _pairs(chosen, five)))
         found.append(WayComparison.of(_POWERS, name, _pairs(four, eight)))
         found.append(WayComparison.of(TENSOR, name, _pairs(five, tensor)))
     return [one for one in found if one.pairs]
 
 
-def told_difference(before: Record, after: Record) -> str:
+def told_difference(before: StoredRecord, after: StoredRecord) -> str:
     """Return how much higher or lower the perplexity of one way is than another's, and how sure that is."""
-    mean, low, high = percent(difference(before, after))
+    mean, low, high = percent(paired_difference(before, after))
     told = f"{mean:+.1f} % ({low:+.1f} to {high:+.1f})"
-    return told if difference(before, after).resolved else f"{told} ~"
+    return told if paired_difference(before, after).resolved else f"{told} ~"
 
 
 def told_small_difference(estimate: Estimate) -> str:
@@ -124,7 +124,7 @@ def told_small_difference(estimate: Estimate) -> str:
 class _Rows:
     """The evaluated ways, to be looked up."""
 
-    def __init__(self, stored: Record) -> None:
+    def __init__(self, stored: StoredRecord) -> None:
         self._rows = evaluated(stored)
 
     def find(
@@ -137,7 +137,7 @@ class _Rows:
         narrow: int = 0,
         operands: str = "both",
         tensor_scale: bool = False,
-    ) -> Record | None:
+    ) -> StoredRecord | None:
         """Return the row of one way; None where it was not evaluated."""
         chosen = None if operands == "weights" else activation_method or method
         # A factor of two changes nothing under a scale that takes it up whole.
@@ -151,6 +151,6 @@ class _Rows:
 
 
 def _pairs(
-    before: Mapping[int, Record | None], after: Mapping[int, Record | None]
-) -> Iterator[tuple[int, Record | None, Record | None]]:
+    before: Mapping[int, StoredRecord | None], after: Mapping[int, StoredRecord | None]
+) -> Iterator[tuple[int, StoredRecord | None, StoredRecord | None]]:
     return ((size, before[size], after[size]) for size in SIZES)

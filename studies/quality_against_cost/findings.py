@@ -3,17 +3,26 @@
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from ..records import Record
-from .comparisons import BIT, BOTH, NAMES, TENSOR, TITLES, WEIGHTS, WayComparison, told_small_difference
+from ..quantizer_cost.page import REUSES
+from ..records import StoredRecord
+from .comparisons import (
+    BIT_AT_ABSMAX,
+    BOTH_OPERANDS,
+    NAMES,
+    TENSOR,
+    TITLES,
+    WEIGHTS,
+    WayComparison,
+    told_small_difference,
+)
 from .points import (
-    ACCUMULATES,
-    REUSES,
-    SCALES,
+    QUALITY_ACCUMULATES,
+    QUALITY_SCALES,
     SIZES,
     Areas,
-    difference,
+    front_places,
+    paired_difference,
     percent,
-    places,
     points,
     unit_rows,
 )
@@ -21,12 +30,12 @@ from .points import (
 __all__ = ["findings"]
 
 
-def findings(stored: Record, compared: Sequence[WayComparison]) -> Iterator[str]:
+def findings(stored: StoredRecord, compared: Sequence[WayComparison]) -> Iterator[str]:
     """Yield what wins where, and how sure that is; what was not evaluated is left out."""
     more = {
-        BIT: f" The bit's area: {_bit(stored)}.",
+        BIT_AT_ABSMAX: f" The bit's area: {_bit(stored)}.",
         WEIGHTS: " That costs no area: weights are quantized by software.",
-        BOTH: f" {_better(stored)}",
+        BOTH_OPERANDS: f" {_better(stored)}",
         TENSOR: " It needs a second pass over the activations, whose cost is not measured here.",
     }
     for title in TITLES:
@@ -37,7 +46,7 @@ def findings(stored: Record, compared: Sequence[WayComparison]) -> Iterator[str]
     for narrow, name in NAMES.items():
         yield from _of_fronts(stored, narrow, name)
     pairs = [
-        difference(a.row, b.row)
+        paired_difference(a.row, b.row)
         for narrow in NAMES
         for a, b in combinations(points(stored, narrow=narrow), 2)
     ]
@@ -50,11 +59,11 @@ def findings(stored: Record, compared: Sequence[WayComparison]) -> Iterator[str]
         )
 
 
-def _of_exact_sums(stored: Record) -> Iterator[str]:
+def _of_exact_sums(stored: StoredRecord) -> Iterator[str]:
     """Yield what exact sums cost, and what the units' bits make of perplexity."""
     areas, rows = Areas(stored["areas"]), unit_rows(stored)
     told = []
-    for scale in SCALES:
+    for scale in QUALITY_SCALES:
         pairs = [[areas.single(scale, size, kind) for kind in ("fp32", "exact")] for size in SIZES]
         more = [100 * (exact / rounded - 1) for rounded, exact in pairs if rounded and exact]
         if more:
@@ -63,7 +72,8 @@ def _of_exact_sums(stored: Record) -> Iterator[str]:
         yield f"**Exact sums** against binary32, in area of the unit of one block: {', '.join(told)}." + (
             " Their effect on perplexity, and that of other sums, on a short text: "
             + ", ".join(
-                f"`{row['accumulate']}` {told_small_difference(difference(rows[0], row))}" for row in rows[1:]
+                f"`{row['accumulate']}` {told_small_difference(paired_difference(rows[0], row))}"
+                for row in rows[1:]
             )
             + "."
             if rows
@@ -71,12 +81,12 @@ def _of_exact_sums(stored: Record) -> Iterator[str]:
         )
 
 
-def _of_fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
+def _of_fronts(stored: StoredRecord, narrow: int, name: str) -> Iterator[str]:
     """Yield which choices are on the front, over all reuses."""
     choices = points(stored, narrow=narrow)
     if not choices:
         return
-    found = {reuse: places(choices, reuse) for reuse in REUSES}
+    found = {reuse: front_places(choices, reuse) for reuse in REUSES}
     always = [point for k, point in enumerate(choices) if all(at[k] == "front" for at in found.values())]
     always.sort(key=lambda point: point.cost(REUSES[-1]))
     some = {
@@ -88,7 +98,7 @@ def _of_fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
     counts = sorted({sum(place == "undecided" for place in at) for at in found.values()})
     steps = [
         f"*{point.label}* ({percent(point.loss)[0]:+.0f} %)"
-        + ("" if not k or difference(always[k - 1].row, point.row).resolved else " ~")
+        + ("" if not k or paired_difference(always[k - 1].row, point.row).resolved else " ~")
         for k, point in enumerate(always)
     ]
     yield (
@@ -99,11 +109,11 @@ def _of_fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
     )
 
 
-def _bit(stored: Record) -> str:
+def _bit(stored: StoredRecord) -> str:
     """Return what the exponent bit costs in area, by accumulation."""
     areas = Areas(stored["areas"])
     told = []
-    for accumulate in ACCUMULATES:
+    for accumulate in QUALITY_ACCUMULATES:
         pairs = [[areas.dot(scale, size, accumulate) for scale in ("ue4m3", "ue5m3")] for size in SIZES]
         more = [100 * (b[0] / a[0] - 1) for a, b in pairs if a and b]
         if more:
@@ -111,7 +121,7 @@ def _bit(stored: Record) -> str:
     return ", ".join(told)
 
 
-def _better(stored: Record) -> str:
+def _better(stored: StoredRecord) -> str:
     """Return how much larger a quantizer is that chooses the better of two scales."""
     areas = Areas(stored["areas"])
     told = []

@@ -6,8 +6,18 @@ from typing import Any, Final
 from blockdot.lab.reports.data_page import data_page
 from blockdot.lab.statistics import Estimate
 
-from ..records import Record
-from .points import ACCUMULATES, LIBRARY, MODELS, REUSES, Areas, Point, difference, percent, points
+from ..quantizer_cost.page import REUSES
+from ..records import StoredRecord
+from .points import (
+    LIBRARY,
+    MODELS,
+    QUALITY_ACCUMULATES,
+    Areas,
+    Point,
+    paired_difference,
+    percent,
+    points,
+)
 
 __all__ = ["FRONT_PAGE", "front_page"]
 
@@ -19,8 +29,8 @@ _DIGITS: Final = 6
 """Significant ones of a number in the page: they keep the sign that the front depends on."""
 
 
-def front_page(stored: Record) -> str:
-    """Return the page. It finds the front itself, by the rule of `places`, from what `points` gives.
+def front_page(stored: StoredRecord) -> str:
+    """Return the page. It finds the front itself, by the rule of `front_places`, from what `points` gives.
 
     Raises:
         ValueError: If no way has both a perplexity and an area.
@@ -45,7 +55,7 @@ def front_page(stored: Record) -> str:
             ),
             "library": LIBRARY,
             "most_reuse": max(REUSES),
-            "sums": list(ACCUMULATES),
+            "sums": list(QUALITY_ACCUMULATES),
             "models": found,
         },
     )
@@ -53,7 +63,7 @@ def front_page(stored: Record) -> str:
 
 def _choice(point: Point, choices: list[Point], areas: Areas) -> dict[str, Any]:
     row = point.row
-    units = {name: areas.dot(row["scale"], row["block_size"], name) for name in ACCUMULATES}
+    units = {name: areas.dot(row["scale"], row["block_size"], name) for name in QUALITY_ACCUMULATES}
     return {
         "label": point.label,
         "scale": row["scale"],
@@ -64,7 +74,7 @@ def _choice(point: Point, choices: list[Point], areas: Areas) -> dict[str, Any]:
         "perplexity": _short(row["perplexity"]),
         "loss": _percent(point.loss),
         # How much higher the perplexity of each other choice is.
-        "against": [_percent(difference(row, other.row)) for other in choices],
+        "against": [_percent(paired_difference(row, other.row)) for other in choices],
     }
 
 

@@ -54,13 +54,13 @@ from blockdot.synth.recipes import FLOW_VERSION, choose
 from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
-from ..records import Record, read_records, write_records
+from ..records import StoredRecord, read_stored, write_stored
 from .front_page import FRONT_PAGE, front_page
 from .page import PAGE, page_text
 from .picture import PICTURE, draw
-from .points import ACCUMULATES, LIBRARY, NARROW, PRODUCTS
+from .points import LIBRARY, NARROW_POWER, PRODUCTS, QUALITY_ACCUMULATES
 
-__all__ = ["STORED", "main", "measure_areas", "measure_quality", "ways"]
+__all__ = ["STORED", "known_areas", "main", "measure_areas", "measure_quality", "ways"]
 
 STORED: Final = Path("studies/quality_against_cost/results.jsonl")
 ANSWER: Final = Path("studies/answer/results.jsonl")
@@ -70,8 +70,8 @@ WRITTEN: Final = Path("docs")
 
 _OTHERS: Final = {"areas": "ways", "quality": "areas"}
 
-BLOCK_SIZES: Final = (16, 8, 32)
-SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
+QUANTIZER_BLOCK_SIZES: Final = (16, 8, 32)
+QUALITY_SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
 
 ORDERS: Final = 2
 """Netlists of each unit: their areas are within a per cent of each other, and what is compared is not."""
@@ -102,22 +102,24 @@ def _units() -> list[PricedUnit]:
             (("ue4m3", "ue5m3"), ("four_over_six",)),
             (("ue4m3",), ("prevent_zero",)),
         )
-        for unit in QuantizerChoices(scales=scales, block_sizes=BLOCK_SIZES, methods=methods).units()
+        for unit in QuantizerChoices(
+            scales=scales, block_sizes=QUANTIZER_BLOCK_SIZES, methods=methods
+        ).units()
     ]
     dots = [
         UnitConfig(DotSpec(scale=scale, block_size=size, blocks=blocks, accumulate=accumulate), stages=1)
-        for accumulate in ACCUMULATES
-        for size in BLOCK_SIZES
+        for accumulate in QUALITY_ACCUMULATES
+        for size in QUANTIZER_BLOCK_SIZES
         for blocks in {"fp32": sorted({1, PRODUCTS // size}), "exact": [1], "aligned": [2]}[accumulate]
-        for scale in SCALES
+        for scale in QUALITY_SCALES
     ]
-    known = _known_areas()
+    known = known_areas()
     return sorted([*dots, *quantizers], key=lambda unit: unit.name not in known)
 
 
-def _known_areas() -> dict[str, Record]:
+def known_areas() -> dict[str, StoredRecord]:
     """Return the areas that other studies keep, by unit: of the same library, and of the smallest form."""
-    answer, quantizers = read_records(ANSWER), read_records(QUANTIZERS)
+    answer, quantizers = read_stored(ANSWER), read_stored(QUANTIZERS)
     measured = [
         *(("answer", row, row["flow"]) for row in answer["rows"]),
         *(("quantizer_cost", row, quantizers["flow"]) for row in quantizers["quantizers"]),
@@ -130,14 +132,14 @@ def _known_areas() -> dict[str, Record]:
 
 
 def measure_areas(
-    stored: Record,
+    stored: StoredRecord,
     units: Sequence[PricedUnit] | None = None,
     *,
-    known: dict[str, Record] | None = None,
+    known: dict[str, StoredRecord] | None = None,
     orders: int = ORDERS,
-    keep: Callable[[Record], None] = lambda _: None,
+    keep: Callable[[StoredRecord], None] = lambda _: None,
     progress: Callable[[str], Progress | None] | None = None,
-) -> Record:
+) -> StoredRecord:
     """Return what is stored with the areas of all units.
 
     Args:
@@ -149,7 +151,7 @@ def measure_areas(
         progress: Called with a word on what comes next; what it returns is called after each unit.
     """
     library = find_library(LIBRARY)
-    known = _known_areas() if known is None else known
+    known = known_areas() if known is None else known
     # What other studies measured again since is taken from there again.
     areas = [
         row if row["source"] == "measured" else row | known.get(row["unit"], {}) for row in stored["areas"]
@@ -188,7 +190,7 @@ def measure_areas(
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluatedPoint:
     """One point to evaluate.
 
     Attributes:
@@ -202,9 +204,9 @@ class Job:
     tokens: int = TOKENS
 
 
-def ways() -> list[Job]:
+def ways() -> list[EvaluatedPoint]:
     """Return what is evaluated on each part of the text, the most important first."""
-    jobs = [Job(Arithmetic())]
+    jobs = [EvaluatedPoint(Arithmetic())]
 
     def add(
         scale: str,
@@ -216,7 +218,7 @@ def ways() -> list[Job]:
         tensor_scale: bool = False,
     ) -> None:
         jobs.extend(
-            Job(
+            EvaluatedPoint(
                 Arithmetic(
                     quantization=Quantization(
                         scale=scale, block_size=size, method=method, tensor_scale=tensor_scale
@@ -226,12 +228,12 @@ def ways() -> list[Job]:
                     narrow=narrow,
                 )
             )
-            for size in BLOCK_SIZES
+            for size in QUANTIZER_BLOCK_SIZES
         )
 
     # Weights and activations, as a unit takes them; then with weights that are narrow.
     add("ue8m0", "floor")
-    for narrow in (0, NARROW):
+    for narrow in (0, NARROW_POWER):
         for scale in ("ue4m3", "ue5m3"):
             add(scale, "absmax", narrow=narrow)
             add(scale, "four_over_six", "absmax", narrow=narrow)
@@ -240,35 +242,35 @@ def ways() -> list[Job]:
     # scale, to the bit, since both are divided by what is as much smaller.
     add("ue4m3", "absmax", tensor_scale=True)
     add("ue4m3", "four_over_six", "absmax", tensor_scale=True)
-    add("ue4m3", "prevent_zero", narrow=NARROW)
+    add("ue4m3", "prevent_zero", narrow=NARROW_POWER)
     # The weights alone.
-    for narrow in (NARROW, 0):
+    for narrow in (NARROW_POWER, 0):
         for scale in ("ue4m3", "ue5m3"):
             for method in ("absmax", "four_over_six"):
                 add(scale, method, narrow=narrow, operands="weights")
     add("ue8m0", "floor", operands="weights")
     add("ue4m3", "absmax", tensor_scale=True, operands="weights")
     add("ue4m3", "four_over_six", tensor_scale=True, operands="weights")
-    add("ue4m3", "prevent_zero", narrow=NARROW, operands="weights")
+    add("ue4m3", "prevent_zero", narrow=NARROW_POWER, operands="weights")
     return jobs
 
 
-def unit_ways() -> list[Job]:
+def unit_ways() -> list[EvaluatedPoint]:
     """Return what is evaluated with the bits of units, and without for comparison: a shorter text."""
     way = Quantization(scale="ue4m3", block_size=16)
     plain = Arithmetic(quantization=way, operands="both")
-    bits = [replace(plain, accumulate=accumulate, blocks=2) for accumulate in ACCUMULATES]
-    return [Job(one, tokens=UNIT_TOKENS) for one in (Arithmetic(), plain, *bits)]
+    bits = [replace(plain, accumulate=accumulate, blocks=2) for accumulate in QUALITY_ACCUMULATES]
+    return [EvaluatedPoint(one, tokens=UNIT_TOKENS) for one in (Arithmetic(), plain, *bits)]
 
 
 def measure_quality(
-    stored: Record,
-    jobs: Sequence[Job],
+    stored: StoredRecord,
+    jobs: Sequence[EvaluatedPoint],
     *,
     folder: Path,
-    keep: Callable[[Record], None] = lambda _: None,
+    keep: Callable[[StoredRecord], None] = lambda _: None,
     progress: Callable[[str], Progress | None] | None = None,
-) -> Record:
+) -> StoredRecord:
     """Return what is stored with what each way makes of the text.
 
     Args:
@@ -311,7 +313,7 @@ def measure_quality(
     return stored
 
 
-def _facts(job: Job) -> Record:
+def _facts(job: EvaluatedPoint) -> StoredRecord:
     """Return what tells one way from another, flat."""
     known, way = job.arithmetic, job.arithmetic.quantization
     return {
@@ -328,11 +330,11 @@ def _facts(job: Job) -> Record:
     }
 
 
-def _key(row: Record) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _facts(Job(Arithmetic())))
+def _key(row: StoredRecord) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _facts(EvaluatedPoint(Arithmetic())))
 
 
-def _write(stored: Record) -> None:
+def _write(stored: StoredRecord) -> None:
     WRITTEN.mkdir(exist_ok=True)
     draw(stored, WRITTEN / PICTURE)
     write_whole(WRITTEN / PAGE, page_text(stored))
@@ -345,10 +347,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=("areas", "quality", "write"))
     command = parser.parse_args(arguments).command
 
-    def keep(stored: Record) -> None:
+    def keep(stored: StoredRecord) -> None:
         # The other command may have measured meanwhile.
         others = {name: value for name, value in _stored().items() if name == _OTHERS[command]}
-        write_records(STORED, MADE_BY, {**stored, **others})
+        write_stored(STORED, MADE_BY, {**stored, **others})
 
     def work() -> None:
         if command == "write":
@@ -373,8 +375,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code_of("quality against cost", work)
 
 
-def _stored() -> Record:
-    return read_records(STORED) if STORED.exists() else {"areas": [], "ways": []}
+def _stored() -> StoredRecord:
+    return read_stored(STORED) if STORED.exists() else {"areas": [], "ways": []}
 
 
 if __name__ == "__main__":

@@ -6,27 +6,27 @@ from typing import Final
 
 from blockdot.lab.reports.records import markdown_lines
 
-from ..records import Record
+from ..quantizer_cost.page import REUSES
+from ..records import StoredRecord
 from .comparisons import TITLES, WayComparison, comparisons, told_difference, told_small_difference
 from .findings import findings
 from .front_page import FRONT_PAGE
 from .picture import PICTURE
 from .points import (
-    ACCUMULATES,
     LIBRARY,
     MODELS,
-    NARROW,
+    NARROW_POWER,
     PRODUCTS,
-    REUSES,
-    SCALES,
+    QUALITY_ACCUMULATES,
+    QUALITY_SCALES,
     SIZES,
     Areas,
     Point,
-    difference,
     evaluated,
+    front_places,
     methods_text,
+    paired_difference,
     percent,
-    places,
     points,
     unit_rows,
 )
@@ -36,7 +36,7 @@ __all__ = ["PAGE", "page_text"]
 PAGE: Final = "quality-against-cost.md"
 
 
-def page_text(stored: Record) -> str:
+def page_text(stored: StoredRecord) -> str:
     """Return the page, as Markdown.
 
     Raises:
@@ -47,7 +47,7 @@ def page_text(stored: Record) -> str:
     return "\n".join(_lines(stored)) + "\n"
 
 
-def _lines(stored: Record) -> Iterator[str]:
+def _lines(stored: StoredRecord) -> Iterator[str]:
     plain = evaluated(stored)[0]
     yield "# Quality against cost"
     yield ""
@@ -90,7 +90,7 @@ def _lines(stored: Record) -> Iterator[str]:
     )
 
 
-def _compared(stored: Record, plain: Record) -> Iterator[str]:
+def _compared(stored: StoredRecord, plain: StoredRecord) -> Iterator[str]:
     """Yield what quality, cost and the front are."""
     yield "## What is compared"
     yield ""
@@ -99,8 +99,9 @@ def _compared(stored: Record, plain: Record) -> Iterator[str]:
         f"{plain['scored']} scored tokens of the {stored['text']}. Intervals of 95 % are a bootstrap's over "
         f"{len(plain['segments'])} segments of the text, paired. **The model's weights were 4-bit already** "
         "(Q4_1): the losses of a model in 16 bits would differ. The second row of pictures is the same model "
-        f"with matrices {2**NARROW} times narrower, as other models have them: `--narrow {NARROW}` divides "
-        "them before they are quantized, and multiplies their products again."
+        f"with matrices {2**NARROW_POWER} times narrower, as other models have them: "
+        f"`--narrow {NARROW_POWER}` divides them before they are quantized, "
+        "and multiplies their products again."
     )
     yield (
         "- **Weights and activations** are quantized, as a unit takes codes of both; the head and the "
@@ -128,7 +129,7 @@ def _compared(stored: Record, plain: Record) -> Iterator[str]:
     yield ""
 
 
-def _unpriced(stored: Record) -> str:
+def _unpriced(stored: StoredRecord) -> str:
     """Return which ways are not in the picture, as something of them has no area yet."""
     areas = Areas(stored["areas"])
     names = [
@@ -142,7 +143,7 @@ def _unpriced(stored: Record) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _spread(stored: Record) -> str:
+def _spread(stored: StoredRecord) -> str:
     wide = [row["most"] / row["least"] - 1 for row in stored["areas"] if "least" in row]
     return f"at most {100 * max(wide, default=0.0):.1f}"
 
@@ -172,7 +173,7 @@ def _above(point: Point) -> str:
     return f"{mean:+.0f} %, {low:+.0f} to {high:+.0f}"
 
 
-def _fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
+def _fronts(stored: StoredRecord, narrow: int, name: str) -> Iterator[str]:
     """Yield the front of each reuse, and whether each step along it is sure."""
     choices = points(stored, narrow=narrow)
     if not choices:
@@ -186,7 +187,7 @@ def _fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
     yield ""
     rows = []
     for reuse in REUSES:
-        found = zip(choices, places(choices, reuse), strict=True)
+        found = zip(choices, front_places(choices, reuse), strict=True)
         front = sorted((p for p, place in found if place == "front"), key=lambda p: p.cost(reuse))
         for k, point in enumerate(front):
             rows.append(
@@ -211,7 +212,7 @@ def _fronts(stored: Record, narrow: int, name: str) -> Iterator[str]:
     yield ""
 
 
-def _areas(stored: Record) -> Iterator[str]:
+def _areas(stored: StoredRecord) -> Iterator[str]:
     areas = Areas(stored["areas"])
     yield "## What the units cost"
     yield ""
@@ -233,8 +234,8 @@ def _areas(stored: Record) -> Iterator[str]:
         ("scale", "sum", *(f"blocks of {size}" for size in SIZES)),
         [
             (scale, f"`{accumulate}`", *(share(scale, size, accumulate) for size in SIZES))
-            for accumulate in ACCUMULATES
-            for scale in SCALES
+            for accumulate in QUALITY_ACCUMULATES
+            for scale in QUALITY_SCALES
         ],
         numbers=(False, False, True, True, True),
     )
@@ -250,7 +251,7 @@ def _areas(stored: Record) -> Iterator[str]:
                 *(cell(areas.quantizer(scale, size, method, tensor_scale=False)) for size in SIZES),
             )
             for method in ("floor", "absmax", "prevent_zero", "four_over_six")
-            for scale in SCALES
+            for scale in QUALITY_SCALES
             if any(areas.quantizer(scale, size, method, tensor_scale=False) for size in SIZES)
         ],
         numbers=(False, False, True, True, True),
@@ -258,7 +259,7 @@ def _areas(stored: Record) -> Iterator[str]:
     yield ""
 
 
-def _perplexities(stored: Record, operands: str, name: str) -> Iterator[str]:
+def _perplexities(stored: StoredRecord, operands: str, name: str) -> Iterator[str]:
     plain, *others = evaluated(stored)
     rows = [row for row in others if row["operands"] == operands]
     if not rows:
@@ -277,7 +278,7 @@ def _perplexities(stored: Record, operands: str, name: str) -> Iterator[str]:
         for row in rows
     )
     table = []
-    for way in sorted(ways, key=lambda way: (way[0], SCALES.index(way[1]), way[4], str(way[2:4]))):
+    for way in sorted(ways, key=lambda way: (way[0], QUALITY_SCALES.index(way[1]), way[4], str(way[2:4]))):
         narrow, scale, method, activation_method, tensor_scale = way
         cells = []
         for size in SIZES:
@@ -288,7 +289,7 @@ def _perplexities(stored: Record, operands: str, name: str) -> Iterator[str]:
                 and way
                 == (row["narrow"], row["scale"], row["method"], row["activation_method"], row["tensor_scale"])
             ]
-            mean, low, high = percent(difference(plain, found[0])) if found else (0.0, 0.0, 0.0)
+            mean, low, high = percent(paired_difference(plain, found[0])) if found else (0.0, 0.0, 0.0)
             told = f"{found[0]['perplexity']:.2f}: {mean:+.1f} % ({low:+.1f} to {high:+.1f})" if found else ""
             cells.append(told)
         chosen = methods_text(method, activation_method)
@@ -304,7 +305,7 @@ def _perplexities(stored: Record, operands: str, name: str) -> Iterator[str]:
     yield ""
 
 
-def _accumulated(stored: Record) -> Iterator[str]:
+def _accumulated(stored: StoredRecord) -> Iterator[str]:
     """Yield what the units' own bits make of it."""
     rows = unit_rows(stored)
     plain = rows[0] if rows else None
@@ -329,7 +330,7 @@ def _accumulated(stored: Record) -> Iterator[str]:
             (
                 f"`{row['accumulate']}`" if row is not plain else "float32",
                 f"{exp(sum(row['segments']) / row['scored']):.4f}",
-                "" if row is plain else told_small_difference(difference(plain, row)),
+                "" if row is plain else told_small_difference(paired_difference(plain, row)),
             )
             for row in rows
         ],

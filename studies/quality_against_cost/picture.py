@@ -5,8 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..pictures import svg_figure
-from ..records import Record
-from .points import LIBRARY, MODELS, REUSES, SCALES, Point, methods_text, percent, places, points
+from ..quantizer_cost.page import REUSES
+from ..records import StoredRecord
+from .points import (
+    LIBRARY,
+    MODELS,
+    QUALITY_SCALES,
+    Point,
+    front_places,
+    methods_text,
+    percent,
+    points,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +37,7 @@ _MARKERS: Final = {
 _PANEL: Final = (2.9, 3.0)
 
 
-def draw(stored: Record, path: Path) -> bool:
+def draw(stored: StoredRecord, path: Path) -> bool:
     """Draw perplexity against cost, a row for each model and a panel for each reuse.
 
     The same results give the same bytes.
@@ -72,7 +82,7 @@ def _drawn(found: Mapping[int, Sequence[Point]]) -> Iterator[tuple[str, str, str
         for choices in found.values()
         for point in choices
     }
-    for scale in SCALES:
+    for scale in QUALITY_SCALES:
         for (method, activation_method), marker in _MARKERS.items():
             if (scale, method, activation_method) in kinds:
                 yield scale, marker, f"{scale} {methods_text(method, activation_method)}"
@@ -87,7 +97,7 @@ def _mark(scale: str, marker: str, name: str) -> "Line2D":
 def _panel(ax: "Axes", choices: Sequence[Point], reuse: int) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    found = places(choices, reuse)
+    found = front_places(choices, reuse)
     front = sorted(
         ((point.cost(reuse), percent(point.loss)[0]) for point, place in zip(choices, found, strict=True)
          if place == "front")

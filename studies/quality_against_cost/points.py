@@ -23,25 +23,24 @@ from typing import Final, Literal
 from blockdot.lab.statistics import Estimate
 from blockdot.synth.metric import Metric
 
-from ..records import Record
+from ..records import StoredRecord
 
 __all__ = [
-    "ACCUMULATES",
     "LIBRARY",
     "MODELS",
-    "NARROW",
+    "NARROW_POWER",
     "PRODUCTS",
-    "REUSES",
-    "SCALES",
+    "QUALITY_ACCUMULATES",
+    "QUALITY_SCALES",
     "SIZES",
     "Areas",
     "Place",
     "Point",
-    "difference",
     "evaluated",
+    "front_places",
     "methods_text",
+    "paired_difference",
     "percent",
-    "places",
     "points",
     "unit_rows",
 ]
@@ -52,22 +51,19 @@ LIBRARY: Final = "neutral"
 PRODUCTS: Final = 32
 """Products a cycle of the larger units: of several blocks, where those are smaller."""
 
-REUSES: Final = (1, 8, 64, 1024)
-"""How many dot products use a quantized block."""
-
-ACCUMULATES: Final[tuple[Literal["fp32", "exact", "aligned"], ...]] = ("fp32", "exact", "aligned")
+QUALITY_ACCUMULATES: Final[tuple[Literal["fp32", "exact", "aligned"], ...]] = ("fp32", "exact", "aligned")
 """How units add."""
 
-NARROW: Final = 4
+NARROW_POWER: Final = 4
 """The matrices are 16 times narrower: of a width at which UE4M3 runs out of exponents."""
 
-MODELS: Final = {0: "as it is", NARROW: f"matrices {2**NARROW} times narrower"}
+MODELS: Final = {0: "as it is", NARROW_POWER: f"matrices {2**NARROW_POWER} times narrower"}
 """What the model's width is called."""
 
 SIZES: Final = (8, 16, 32)
 """Elements of a block."""
 
-SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
+QUALITY_SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
 """Scale formats, in the order in which they are shown."""
 
 Place = Literal["front", "undecided", "beaten"]
@@ -75,13 +71,13 @@ Place = Literal["front", "undecided", "beaten"]
 _NATS: Final = Metric("log_perplexity", "nats per token", "lower", 4)
 
 
-def evaluated(stored: Record) -> list[Record]:
+def evaluated(stored: StoredRecord) -> list[StoredRecord]:
     """Return what was evaluated on the longest texts, each way on the same parts of it, the model first.
 
     Parts of the text that not every way has are left out.
     """
     longest = max((row["tokens"] for row in stored["ways"]), default=0)
-    found: dict[str, dict[int, Record]] = {}
+    found: dict[str, dict[int, StoredRecord]] = {}
     for row in stored["ways"]:
         if row["tokens"] == longest:
             facts = [value for name, value in row.items() if name not in ("start", "scored", "segments")]
@@ -90,14 +86,14 @@ def evaluated(stored: Record) -> list[Record]:
     return [_joined([parts[start] for start in starts]) for parts in found.values()]
 
 
-def _joined(parts: Sequence[Record]) -> Record:
+def _joined(parts: Sequence[StoredRecord]) -> StoredRecord:
     """Return what several parts of a text make together."""
     segments = [value for part in parts for value in part["segments"]]
     scored = sum(part["scored"] for part in parts)
     return parts[0] | {"segments": segments, "scored": scored, "perplexity": exp(sum(segments) / scored)}
 
 
-def unit_rows(stored: Record) -> list[Record]:
+def unit_rows(stored: StoredRecord) -> list[StoredRecord]:
     """Return what was evaluated with the bits of units, behind the same codes in float32."""
     longest = max(row["tokens"] for row in stored["ways"])
     rows = [row for row in stored["ways"] if row["tokens"] != longest and row["scale"] is not None]
@@ -109,7 +105,7 @@ def methods_text(method: str, activation_method: str | None) -> str:
     return method if activation_method in (None, method) else f"{method} / {activation_method}"
 
 
-def difference(before: Record, after: Record) -> Estimate:
+def paired_difference(before: StoredRecord, after: StoredRecord) -> Estimate:
     """Return how much less likely the text is by one way than by another, in nats a token.
 
     Args:
@@ -143,8 +139,8 @@ class Areas:
         rows: The rows.
     """
 
-    def __init__(self, rows: Sequence[Record]) -> None:
-        self._dots: dict[tuple[str, int, str], Record] = {}
+    def __init__(self, rows: Sequence[StoredRecord]) -> None:
+        self._dots: dict[tuple[str, int, str], StoredRecord] = {}
         self._singles: dict[tuple[str, int, str], float] = {}
         self._quantizers: dict[tuple[str, int, str, bool], float] = {}
         for row in rows:
@@ -175,7 +171,7 @@ class Areas:
         return self._quantizers.get((scale, block_size, method, tensor_scale))
 
 
-def _for_each(row: Record) -> float:
+def _for_each(row: StoredRecord) -> float:
     return row["nand2"] / (row["block_size"] * row["blocks"])
 
 
@@ -191,11 +187,11 @@ class Point:
         plain: The row of the model as it is.
     """
 
-    row: Record
+    row: StoredRecord
     accumulate: str
     unit: float
     quantizer: float
-    plain: Record
+    plain: StoredRecord
 
     def cost(self, reuse: float) -> float:
         """Return the area for each product, in NAND2 equivalents."""
@@ -204,7 +200,7 @@ class Point:
     @cached_property
     def loss(self) -> Estimate:
         """The log perplexity above the model's as it is."""
-        return difference(self.plain, self.row)
+        return paired_difference(self.plain, self.row)
 
     @property
     def label(self) -> str:
@@ -215,12 +211,14 @@ class Point:
         return f"{weights} / {row['activation_method']}" if other else weights
 
 
-def points(stored: Record, *, narrow: int, operands: str = "both", accumulate: str = "fp32") -> list[Point]:
+def points(
+    stored: StoredRecord, *, narrow: int, operands: str = "both", accumulate: str = "fp32"
+) -> list[Point]:
     """Return the points of one model, of those ways whose units and quantizers have known areas."""
     return list(_points(stored, narrow, operands, accumulate))
 
 
-def _points(stored: Record, narrow: int, operands: str, accumulate: str) -> Iterator[Point]:
+def _points(stored: StoredRecord, narrow: int, operands: str, accumulate: str) -> Iterator[Point]:
     areas = Areas(stored["areas"])
     rows = evaluated(stored)
     for row in rows:
@@ -237,7 +235,7 @@ def _points(stored: Record, narrow: int, operands: str, accumulate: str) -> Iter
             yield Point(row, accumulate, unit[0], quantizer, rows[0])
 
 
-def _narrow_of(row: Record) -> int | None:
+def _narrow_of(row: StoredRecord) -> int | None:
     """Return 0 for a way that gives the same bits however narrow the weights are, else None.
 
     A scale that is a power of two takes up a factor of two whole, and so does a tensor scale.
@@ -245,7 +243,7 @@ def _narrow_of(row: Record) -> int | None:
     return 0 if row["scale"] == "ue8m0" or row["tensor_scale"] else None
 
 
-def places(choices: Sequence[Point], reuse: float) -> list[Place]:
+def front_places(choices: Sequence[Point], reuse: float) -> list[Place]:
     """Return of each point whether it is on the front, beaten or undecided."""
     return [_place(point, choices, reuse) for point in choices]
 
@@ -256,7 +254,7 @@ def _place(point: Point, choices: Sequence[Point], reuse: float) -> Place:
     for other in choices:
         if other is point or other.cost(reuse) > cost:
             continue
-        ahead = difference(point.row, other.row)
+        ahead = paired_difference(point.row, other.row)
         if ahead.mean < 0:
             if ahead.interval[1] < 0:
                 return "beaten"

@@ -37,17 +37,17 @@ from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
 from ..intervals import interval_of
-from ..records import joined, read_records, write_records
+from ..records import joined, read_stored, write_stored
 from .page import PAGE, PICTURE, draw_amortised, page_text
 
-__all__ = ["DEQUANTIZER", "METHODS", "MORE", "SCALES", "STORED", "main", "measure_quantizers"]
+__all__ = ["DEQUANTIZER", "MORE", "PRICED_METHODS", "PRICED_SCALES", "STORED", "main", "measure_quantizers"]
 
 STORED: Final = Path("studies/quantizer_cost/results.jsonl")
 WRITTEN: Final = Path("docs")
 
 BLOCK_SIZE: Final = 16
-SCALES: Final = ("ue4m3", "ue5m3")
-METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six")
+PRICED_SCALES: Final = ("ue4m3", "ue5m3")
+PRICED_METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six")
 """How scales are chosen: plainly, never zero where the block is not, and the better of two."""
 
 MORE: Final[dict[str, dict[str, Any]]] = {
@@ -67,7 +67,7 @@ def measure_quantizers(
     *,
     orders: int = ORDERS,
     block_size: int = BLOCK_SIZE,
-    methods: Sequence[Method] = METHODS,
+    methods: Sequence[Method] = PRICED_METHODS,
     more: Sequence[str] = (*MORE, DEQUANTIZER),
     kept: dict[str, Any] | None = None,
     cache: Path,
@@ -84,7 +84,7 @@ def measure_quantizers(
         methods: How scales are chosen; the first is what the others are compared with.
         more: Which of `MORE` are measured, each against the same; and dequantizers, for `DEQUANTIZER`.
         kept: What was measured before. Then quantizers of `methods` and `more` alone are measured, against
-            the first of `METHODS`, and all else stays as it is there.
+            the first of `PRICED_METHODS`, and all else stays as it is there.
         cache: Where results are kept.
         workers: How many processes run at once; the number of processors where it is None.
         keep: Called with what there is so far, whenever there is more.
@@ -93,20 +93,21 @@ def measure_quantizers(
     Returns:
         What `page_text` takes, as JSON can hold it.
     """
-    compared = methods if kept is None else list(dict.fromkeys([METHODS[0], *methods]))
-    quantizers = QuantizerChoices(scales=SCALES, block_sizes=[block_size], methods=compared).units()
+    compared = methods if kept is None else list(dict.fromkeys([PRICED_METHODS[0], *methods]))
+    quantizers = QuantizerChoices(scales=PRICED_SCALES, block_sizes=[block_size], methods=compared).units()
     further = [
         QuantizerConfig(QuantizerSpec(scale=scale, block_size=block_size, **MORE[name]), stages=1)
         for name in more
         if name in MORE
-        for scale in SCALES
+        for scale in PRICED_SCALES
     ]
     dequantizers = [
-        DequantizerConfig(DequantizerSpec(scale=scale, block_size=block_size), stages=1) for scale in SCALES
+        DequantizerConfig(DequantizerSpec(scale=scale, block_size=block_size), stages=1)
+        for scale in PRICED_SCALES
     ]
     dots = [
         UnitConfig(DotSpec(scale=scale, block_size=block_size, accumulate="fp32"), stages=1)
-        for scale in SCALES
+        for scale in PRICED_SCALES
     ]
     stored: dict[str, Any] = {
         "pyosys": pyosys_version(),
@@ -203,7 +204,7 @@ def _errors(block_size: int, methods: Sequence[Method]) -> list[dict[str, Any]]:
             ).mse,
         }
         for method in methods
-        for scale in SCALES
+        for scale in PRICED_SCALES
     ]
 
 
@@ -221,27 +222,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
     measuring.add_argument(
-        "--method", action="append", choices=(*METHODS, *MORE, DEQUANTIZER), help="measure these alone"
+        "--method", action="append", choices=(*PRICED_METHODS, *MORE, DEQUANTIZER), help="measure these alone"
     )
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
 
     def work() -> None:
         if chosen.command == "write":
-            _write(read_records(STORED))
+            _write(read_stored(STORED))
             return
         STORED.parent.mkdir(parents=True, exist_ok=True)
         with progress_bars() as progress:
             measure_quantizers(
                 chosen.library or ["neutral"],
                 orders=chosen.orders,
-                methods=[name for name in METHODS if name in (chosen.method or METHODS)],
+                methods=[name for name in PRICED_METHODS if name in (chosen.method or PRICED_METHODS)],
                 more=[
                     name for name in (*MORE, DEQUANTIZER) if name in (chosen.method or (*MORE, DEQUANTIZER))
                 ],
-                kept=read_records(STORED) if chosen.method else None,
+                kept=read_stored(STORED) if chosen.method else None,
                 cache=Path("build/synthesis"),
-                keep=lambda stored: write_records(STORED, "make quantizer-cost-measure", stored),
+                keep=lambda stored: write_stored(STORED, "make quantizer-cost-measure", stored),
                 progress=progress,
             )
 

@@ -13,7 +13,16 @@ from blockdot.synth.recipes import FLOW_VERSION
 from ..intervals import Interval, half_width, interval_text
 from ..pictures import svg_figure
 
-__all__ = ["PAGE", "PICTURE", "REUSES", "Way", "amortised", "crossing", "draw_amortised", "page_text"]
+__all__ = [
+    "PAGE",
+    "PICTURE",
+    "REUSES",
+    "ScaleAndMethod",
+    "amortised",
+    "crossing",
+    "draw_amortised",
+    "page_text",
+]
 
 PAGE: Final = "cost-of-quantizers.md"
 PICTURE: Final = "cost-of-quantizers.svg"
@@ -21,7 +30,7 @@ PICTURE: Final = "cost-of-quantizers.svg"
 REUSES: Final = (1, 8, 64, 1024)
 """How many dot products use a quantized block."""
 
-Way = tuple[str, str]
+ScaleAndMethod = tuple[str, str]
 """Scale format, and how scales are chosen."""
 
 _NONE: Final[Interval] = {"mean": 0.0, "low": 0.0, "high": 0.0}
@@ -30,7 +39,7 @@ _MARKERS: Final = {"absmax": "o", "prevent_zero": "s", "four_over_six": "^"}
 _PANEL: Final = (2.7, 3.4)
 
 
-def _ways(stored: dict[str, Any], library: str) -> dict[Way, dict[str, Any]]:
+def _ways(stored: dict[str, Any], library: str) -> dict[ScaleAndMethod, dict[str, Any]]:
     rows = (row for row in stored["quantizers"] if row["library"] == library)
     return {(row["scale"][0], row["method"]): row for row in rows}
 
@@ -43,7 +52,9 @@ def _libraries(stored: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["library"] for row in stored["quantizers"]))
 
 
-def amortised(stored: dict[str, Any], library: str, way: Way, reuse: int) -> tuple[float, Interval]:
+def amortised(
+    stored: dict[str, Any], library: str, way: ScaleAndMethod, reuse: int
+) -> tuple[float, Interval]:
     """Return the cost of a dot product with its share of a quantizer, and the difference from the first way.
 
     The quantizer's area counts ``1 / reuse`` times. Both figures are in NAND2 equivalents. The two
@@ -125,7 +136,7 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
     yield "`make quantizer-cost` writes this page from `studies/quantizer_cost/results.jsonl`."
 
 
-def _of_library(stored: dict[str, Any], library: str, errors: dict[Way, float]) -> Iterator[str]:
+def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMethod, float]) -> Iterator[str]:
     ways, dots = _ways(stored, library), _dots(stored, library)
     base = next(iter(ways))
     yield f"## {library}"

@@ -18,7 +18,7 @@ _DEVIATION: Final = 0.02
 _GPT2_WIDTH: Final = 768
 
 
-class _Layer(nn.Module):
+class _BlockWeights(nn.Module):
     def __init__(self, size: ModelSize) -> None:
         super().__init__()
         self.heads = size.heads
@@ -49,7 +49,7 @@ class CharacterModel(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(characters, size.width)
         self.places = nn.Embedding(size.context, size.width)
-        self.layers = nn.Sequential(*(_Layer(size) for _ in range(size.layers)))
+        self.layers = nn.Sequential(*(_BlockWeights(size) for _ in range(size.layers)))
         self.norm = nn.LayerNorm(size.width)
         self.head = nn.Linear(size.width, characters)
         deviation = _DEVIATION * (_GPT2_WIDTH / size.width) ** 0.5

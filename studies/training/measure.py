@@ -13,7 +13,7 @@ kept.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
@@ -26,12 +26,12 @@ from blockdot.base.whole_files import write_whole
 from blockdot.lab.cost.jobs import Progress
 
 from ..commands import exit_code_of, progress_bars
-from ..records import Record, read_records, write_records
+from ..records import StoredRecord, read_stored, write_stored
 from .corpus import CORPUS_NAME, HELD_OUT, Corpus, find_works, read_corpus
 from .page import PAGE, page_text
 from .picture import PICTURE, draw
 from .schedule import ModelSize, Schedule
-from .ways import WAYS, Way, way_of
+from .ways import WAYS, Way, chosen_ways, way_of
 
 __all__ = ["MADE_BY", "SEEDS", "STORED", "main", "measure_runs"]
 
@@ -47,15 +47,15 @@ SCHEDULE: Final = Schedule()
 
 
 def measure_runs(
-    stored: Record,
+    stored: StoredRecord,
     corpus: Corpus,
     ways: Sequence[Way] = WAYS,
     *,
     seeds: Sequence[int] = SEEDS,
     schedule: Schedule = SCHEDULE,
-    keep: Callable[[Record], None] = lambda _: None,
+    keep: Callable[[StoredRecord], None] = lambda _: None,
     progress: Callable[[str], Progress | None] | None = None,
-) -> Record:
+) -> StoredRecord:
     """Return what is stored with a run for each way and seed.
 
     Args:
@@ -74,7 +74,7 @@ def measure_runs(
     """
     # torch is not installed where pages are written.
     training = import_module(".training", __package__)
-    facts: Record = {
+    facts: StoredRecord = {
         "text": CORPUS_NAME,
         "text_sha256": corpus.digest,
         "held_out_work": HELD_OUT,
@@ -106,21 +106,8 @@ def measure_runs(
     return stored
 
 
-def _chosen(words: Iterable[str]) -> list[Way]:
-    """Return the ways that have every word in their labels.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    words = list(words)
-    found = [way for way in WAYS if all(word in way.label for word in words)]
-    if not found:
-        raise ValueError(f"only must be words of the ways' labels, not {' '.join(words)!r}")
-    return found
-
-
-def _stored() -> Record:
-    return read_records(STORED) if STORED.exists() else {"runs": []}
+def _stored() -> StoredRecord:
+    return read_stored(STORED) if STORED.exists() else {"runs": []}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,8 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_runs(
                 _stored(),
                 corpus,
-                _chosen(chosen.only),
-                keep=lambda kept: write_records(STORED, MADE_BY, kept),
+                chosen_ways(chosen.only),
+                keep=lambda kept: write_stored(STORED, MADE_BY, kept),
                 progress=progress,
             )
 

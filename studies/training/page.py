@@ -9,9 +9,9 @@ from blockdot.lab.reports.records import markdown_lines
 from blockdot.lab.statistics import Estimate
 
 from ..intervals import interval_of, interval_text
-from ..records import Record
+from ..records import StoredRecord
 from .picture import PICTURE
-from .runs import Runs
+from .runs import TrainingRuns
 from .ways import FLOAT, WAYS, Way
 
 __all__ = ["PAGE", "page_text"]
@@ -25,16 +25,16 @@ _TAKEN: Final = {False: "weights and gradients alone", True: "weights, activatio
 """What is quantized, by whether activations are."""
 
 
-def page_text(stored: Record) -> str:
+def page_text(stored: StoredRecord) -> str:
     """Return the page, as Markdown.
 
     Raises:
         ValueError: If float32 was not trained from two seeds at least.
     """
-    return "\n".join(_lines(stored, Runs(stored))) + "\n"
+    return "\n".join(_lines(stored, TrainingRuns(stored))) + "\n"
 
 
-def _lines(stored: Record, runs: Runs) -> Iterator[str]:
+def _lines(stored: StoredRecord, runs: TrainingRuns) -> Iterator[str]:
     yield "# Training with a unit's products"
     yield ""
     yield f"![The loss while a small model is trained, by format]({PICTURE})"
@@ -72,7 +72,7 @@ def _lines(stored: Record, runs: Runs) -> Iterator[str]:
     )
 
 
-def _of_the_paper(runs: Runs) -> Iterator[str]:
+def _of_the_paper(runs: TrainingRuns) -> Iterator[str]:
     """Yield what agrees with the paper's claims and what does not."""
     one_byte = {
         activations: [Way(element, activations=activations) for element in ("e4m3", "e5m2", "e3m4")]
@@ -87,7 +87,7 @@ def _of_the_paper(runs: Runs) -> Iterator[str]:
     yield from _of_sums(runs)
 
 
-def _of_fp4(runs: Runs) -> Iterator[str]:
+def _of_fp4(runs: TrainingRuns) -> Iterator[str]:
     """Yield what FP4 does, and what scales, a tensor scale and rounding at random are worth."""
     for activations in (False, True):
         ways = [
@@ -125,7 +125,9 @@ def _of_fp4(runs: Runs) -> Iterator[str]:
     )
 
 
-def _against_float(runs: Runs, title: str, ways: Iterable[Way], near: str, worse: str) -> Iterator[str]:
+def _against_float(
+    runs: TrainingRuns, title: str, ways: Iterable[Way], near: str, worse: str
+) -> Iterator[str]:
     """Yield whether ways train as float32 does: whether intervals are within `NEAR` per cent, or beyond.
 
     Args:
@@ -146,7 +148,7 @@ def _against_float(runs: Runs, title: str, ways: Iterable[Way], near: str, worse
         yield f"**{title}, against float32.** {_sentence(verdicts)} {_sentence(figures)}"
 
 
-def _told(title: str, of: str, runs: Runs, pairs: Sequence[tuple[Way, Way]]) -> Iterator[str]:
+def _told(title: str, of: str, runs: TrainingRuns, pairs: Sequence[tuple[Way, Way]]) -> Iterator[str]:
     """Yield differences of pairs; what was not trained is left out."""
     found = [(after, runs.difference(before, after)) for before, after in pairs]
     told = ", ".join(f"{_short(way)} {_percent(one)}" for way, one in found if one is not None)
@@ -154,7 +156,7 @@ def _told(title: str, of: str, runs: Runs, pairs: Sequence[tuple[Way, Way]]) -> 
         yield f"**{title}**, {of}: {told}."
 
 
-def _of_sums(runs: Runs) -> Iterator[str]:
+def _of_sums(runs: TrainingRuns) -> Iterator[str]:
     """Yield what exact sums and narrow ones make of the loss, and what that says of the paper's claim."""
     base = Way("e4m3", activations=True)
     rounded, exact, narrow = (
@@ -180,7 +182,7 @@ def _of_sums(runs: Runs) -> Iterator[str]:
     )
 
 
-def _trained(stored: Record, runs: Runs) -> Iterator[str]:
+def _trained(stored: StoredRecord, runs: TrainingRuns) -> Iterator[str]:
     """Yield what is trained, on what, and how products are made."""
     yield "## What is trained"
     yield ""
@@ -220,7 +222,7 @@ def _trained(stored: Record, runs: Runs) -> Iterator[str]:
     yield ""
 
 
-def _table(runs: Runs) -> Iterator[str]:
+def _table(runs: TrainingRuns) -> Iterator[str]:
     yield "## The losses"
     yield ""
     yield (
@@ -246,7 +248,7 @@ def _table(runs: Runs) -> Iterator[str]:
     yield ""
 
 
-def _left_open(stored: Record, runs: Runs) -> Iterator[str]:
+def _left_open(stored: StoredRecord, runs: TrainingRuns) -> Iterator[str]:
     if runs.missing:
         yield f"- Not trained yet: {'; '.join(way.label for way in runs.missing)}."
     yield (

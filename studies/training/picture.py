@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from ..pictures import svg_figure
-from ..records import Record
-from .runs import Runs
+from ..records import StoredRecord
+from .runs import TrainingRuns
 from .ways import FLOAT, Way
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _IN_A_ROW: Final = 3
 _COLOURS: Final = ("tab:blue", "tab:red", "tab:green", "tab:purple", "tab:orange", "tab:brown")
 
 
-def _panels(runs: Runs) -> dict[str, list[Way]]:
+def _panels(runs: TrainingRuns) -> dict[str, list[Way]]:
     """Return the ways of each panel that were trained, by its title."""
     one_byte = [way for way in runs.rows if way.element not in (None, "e2m1") and way.accumulate is None]
     found = {
@@ -35,7 +35,7 @@ def _panels(runs: Runs) -> dict[str, list[Way]]:
     return {title: ways for title, ways in found.items() if ways}
 
 
-def draw(stored: Record, path: Path) -> None:
+def draw(stored: StoredRecord, path: Path) -> None:
     """Draw the loss above that of float32 against the step, a panel for each kind of way.
 
     The lines are means over the seeds, and the bands reach from the lowest to the highest. The same results
@@ -50,7 +50,7 @@ def draw(stored: Record, path: Path) -> None:
         RuntimeError: If matplotlib is not installed.
         ValueError: If float32 was not trained from two seeds at least.
     """
-    runs = Runs(stored)
+    runs = TrainingRuns(stored)
     panels = _panels(runs)
     rows = math.ceil((1 + len(panels)) / _IN_A_ROW)
     with svg_figure(path, _PANEL[0] * _IN_A_ROW, _PANEL[1] * rows) as figure:
@@ -74,7 +74,7 @@ def draw(stored: Record, path: Path) -> None:
             ax.legend(fontsize=6, frameon=False)
 
 
-def _above(runs: Runs, way: Way) -> list[list[float]]:
+def _above(runs: TrainingRuns, way: Way) -> list[list[float]]:
     """Return by how many per cent the held-out loss is above that of float32, of each seed at each point."""
     return [
         [100 * (loss / base - 1) for loss, base in zip(row["held_out"], plain["held_out"], strict=True)]
@@ -82,7 +82,9 @@ def _above(runs: Runs, way: Way) -> list[list[float]]:
     ]
 
 
-def _band(ax: "Axes", stored: Record, curves: Sequence[Sequence[float]], colour: str, name: str) -> None:
+def _band(
+    ax: "Axes", stored: StoredRecord, curves: Sequence[Sequence[float]], colour: str, name: str
+) -> None:
     points = list(zip(*curves, strict=True))
     steps = [stored["steps"] * (k + 1) / len(points) for k in range(len(points))]
     ax.plot(steps, [fmean(point) for point in points], color=colour, linewidth=1.2, label=name)

@@ -5,15 +5,15 @@ from typing import Final
 from blockdot.lab.statistics import Estimate, relative
 from blockdot.synth.metric import Metric
 
-from ..records import Record
+from ..records import StoredRecord
 from .ways import FLOAT, WAYS, Way, way_of
 
-__all__ = ["Runs"]
+__all__ = ["TrainingRuns"]
 
 _LOSS: Final = Metric("loss", "nats", "lower", 4)
 
 
-class Runs:
+class TrainingRuns:
     """Stored runs, by way: those of which every seed is there, which float32 has.
 
     Args:
@@ -23,8 +23,8 @@ class Runs:
         ValueError: If float32 was not trained from two seeds at least.
     """
 
-    def __init__(self, stored: Record) -> None:
-        found: dict[Way, dict[int, Record]] = {}
+    def __init__(self, stored: StoredRecord) -> None:
+        found: dict[Way, dict[int, StoredRecord]] = {}
         for row in stored["runs"]:
             found.setdefault(way_of(row), {})[row["seed"]] = row
         seeds = sorted(found.get(FLOAT, {}))

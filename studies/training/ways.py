@@ -1,5 +1,6 @@
 """The ways in which the model is trained: what its products take, and how they add."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -7,7 +8,7 @@ from blockdot.frameworks.quantized_product import QuantizedProduct
 from blockdot.model import DotSpec
 from blockdot.model.formats import Rounding
 
-__all__ = ["FLOAT", "WAYS", "Way", "way_of"]
+__all__ = ["FLOAT", "WAYS", "Way", "chosen_ways", "way_of"]
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,16 @@ WAYS: Final = (
     _fp4("ue8m0", activations=False),
 )
 """Every way, float32 first, then what says most."""
+
+
+def chosen_ways(words: Iterable[str]) -> list[Way]:
+    """Return the ways that have every word in their labels.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    words = list(words)
+    found = [way for way in WAYS if all(word in way.label for word in words)]
+    if not found:
+        raise ValueError(f"only must be words of the ways' labels, not {' '.join(words)!r}")
+    return found

@@ -30,15 +30,15 @@ from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
 from ..intervals import interval_of
-from ..records import joined, read_records, write_records
+from ..records import joined, read_stored, write_stored
 from .page import PAGE, with_figures
 
-__all__ = ["ACCUMULATES", "STORED", "main", "measure_wires"]
+__all__ = ["STORED", "WIRED_ACCUMULATES", "main", "measure_wires"]
 
 STORED: Final = Path("studies/wires/results.jsonl")
 WRITTEN: Final = Path("docs")
 
-ACCUMULATES: Final = ("none", "fp32", "exact")
+WIRED_ACCUMULATES: Final = ("none", "fp32", "exact")
 """The accumulations of the main units."""
 
 ORDERS: Final = 8
@@ -49,7 +49,7 @@ def measure_wires(
     library: Library,
     geometry: CellGeometry,
     *,
-    accumulates: Sequence[str] = ACCUMULATES,
+    accumulates: Sequence[str] = WIRED_ACCUMULATES,
     orders: int = ORDERS,
     placements: int = CELL_PLACEMENTS,
     block_size: int = BLOCK_SIZE,
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument(
         "--lef", action="append", default=[], type=Path, help="where none lies beside these"
     )
-    measuring.add_argument("--accumulate", action="append", choices=ACCUMULATES, help="these alone")
+    measuring.add_argument("--accumulate", action="append", choices=WIRED_ACCUMULATES, help="these alone")
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
     measuring.add_argument("--workers", type=int, help="processes at once")
     commands.add_parser("write")
@@ -146,21 +146,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         if chosen.command == "write":
             page = WRITTEN / PAGE
-            stored = read_records(STORED)
+            stored = read_stored(STORED)
             write_whole(page, with_figures(page.read_text(encoding="utf-8"), stored["units"]))
             return
         library = find_library(chosen.library)
         geometry = geometry_of(library, chosen.lef)
-        old = read_records(STORED)["units"] if STORED.exists() else []
+        old = read_stored(STORED)["units"] if STORED.exists() else []
         with progress_bars() as progress:
             measure_wires(
                 library,
                 geometry,
-                accumulates=chosen.accumulate or ACCUMULATES,
+                accumulates=chosen.accumulate or WIRED_ACCUMULATES,
                 orders=chosen.orders,
                 cache=Path("build/synthesis"),
                 workers=chosen.workers,
-                keep=lambda rows: write_records(STORED, "make wires-measure", {"units": joined(old, rows)}),
+                keep=lambda rows: write_stored(STORED, "make wires-measure", {"units": joined(old, rows)}),
                 progress=progress,
             )
 

@@ -10,9 +10,9 @@ from .boolean import CellFunction
 from .syntax import LibertyError, LibertyGroup
 from .tables import DELAY_TABLES, Templates, complete_all
 
-__all__ = ["COMBINATIONAL_TYPES", "ClockEdge", "Kind", "LibraryCell", "is_figure", "read_cell"]
+__all__ = ["COMBINATIONAL_TYPES", "CellKind", "ClockEdge", "LibraryCell", "is_figure", "read_cell"]
 
-Kind = Literal["gate", "flip_flop", "latch", "other"]
+CellKind = Literal["gate", "flip_flop", "latch", "other"]
 ClockEdge = Literal["rising", "falling"]
 
 COMBINATIONAL_TYPES: Final = ("", "combinational", "combinational_rise", "combinational_fall")
@@ -53,7 +53,7 @@ class LibraryCell:
     area: float
     inputs: tuple[str, ...]
     functions: tuple[tuple[str, str], ...]
-    kind: Kind
+    kind: CellKind
     plain_flip_flop: bool = False
     dont_use: bool = False
     clock_edge: ClockEdge | None = None
@@ -212,7 +212,9 @@ def _area(group: LibertyGroup) -> float:
     return float(area)
 
 
-def _kind(group: LibertyGroup, pins: list[LibertyGroup], inputs: tuple[str, ...], *, bundled: bool) -> Kind:
+def _kind(
+    group: LibertyGroup, pins: list[LibertyGroup], inputs: tuple[str, ...], *, bundled: bool
+) -> CellKind:
     holders = list(group.of("ff", "latch"))
     if bundled or not (holders or any("function" in pin.attributes for pin in pins)):
         return "other"
@@ -253,7 +255,9 @@ def _names_in(
     return names
 
 
-def _check_arcs(group: LibertyGroup, pins: Iterable[LibertyGroup], templates: Templates, kind: Kind) -> None:
+def _check_arcs(
+    group: LibertyGroup, pins: Iterable[LibertyGroup], templates: Templates, kind: CellKind
+) -> None:
     name = group.argument
     known = {pin.argument for pin in group.of("pin")}
     seen: set[int] = set()

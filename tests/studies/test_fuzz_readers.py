@@ -11,7 +11,7 @@ from messages import whole
 from studies.fuzz_readers import RARE, Fault, FuzzError, cases_of, fuzz, library_cases, run_case, tensor_cases
 from studies.fuzz_readers import __main__ as command
 from studies.fuzz_readers.__main__ import main
-from studies.records import read_records
+from studies.records import read_stored
 
 
 def test_no_file_is_read_wrongly_or_refused_without_a_line(seed, tmp_path):
@@ -88,7 +88,7 @@ def test_the_command(capsys, monkeypatch, tmp_path):
     other.write_text(liberty_text())
     assert main(["--minutes", "0", "--write", "--library", str(other)]) == 0
     assert "liberty-damaged" in capsys.readouterr().out
-    stored = read_records(kept)
+    stored = read_stored(kept)
     (run,) = stored["runs"]
     assert (run["seed"], run["cases"], run["faults"], run["libraries"]) == (0, 1, 0, "other.lib")
     assert [row["kind"] for row in stored["outcomes"]] == ["liberty-damaged"]
@@ -99,7 +99,7 @@ def test_the_command(capsys, monkeypatch, tmp_path):
     )
     assert main(["--minutes", "0", "--seed", "5", "--write"]) == 0
     assert "2 runs are kept: 2 cases in 0.0 minutes of the processor, 0 faults" in capsys.readouterr().out
-    stored = read_records(kept)
+    stored = read_stored(kept)
     assert [run["seed"] for run in stored["runs"]] == [0, 5]
     assert (stored["cases"], sum(row["cases"] for row in stored["outcomes"])) == (2, 2)
     assert main(["--at-most", "0"]) == 0

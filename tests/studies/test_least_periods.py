@@ -17,7 +17,7 @@ from studies.least_periods import (
     measure_stages,
     page_text,
 )
-from studies.records import read_records
+from studies.records import read_stored
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -56,7 +56,7 @@ def test_a_unit_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_page_is_that_of_what_is_kept() -> None:
-    costs = [StagedCost(**record) for record in read_records(STORED)["costs"]]
+    costs = [StagedCost(**record) for record in read_stored(STORED)["costs"]]
     assert {cost.name for cost in costs} == set(UNITS)
     assert (DOCS / PAGE).read_text(encoding="utf-8") == page_text(costs)
 

@@ -6,7 +6,7 @@ import pytest
 
 from studies import netlist_digests
 from studies.netlist_digests import KEPT, digest, main, units
-from studies.records import read_records, write_records
+from studies.records import read_stored, write_stored
 
 UNITS = list(units())
 
@@ -22,7 +22,7 @@ def _always(number: int) -> bool:
     [pytest.param(k, marks=[] if _always(k) else [pytest.mark.matrix]) for k in range(len(UNITS))],
 )
 def test_a_netlist_is_what_it_was(number: int):
-    kept = read_records(KEPT)["units"][number]
+    kept = read_stored(KEPT)["units"][number]
     found = digest(UNITS[number])
     assert {name: found[name] for name in ("verilog", "rtlil")} == {
         name: kept[name] for name in ("verilog", "rtlil")
@@ -30,7 +30,7 @@ def test_a_netlist_is_what_it_was(number: int):
 
 
 def test_every_unit_is_kept_in_order():
-    for (spec, unit), kept in zip(UNITS, read_records(KEPT)["units"], strict=True):
+    for (spec, unit), kept in zip(UNITS, read_stored(KEPT)["units"], strict=True):
         assert {k: list(v) if isinstance(v, tuple) else v for k, v in spec.items()} == kept["spec"]
         assert unit == kept["unit"]
 
@@ -53,8 +53,8 @@ def test_what_changed_is_told(
     monkeypatch.setattr(netlist_digests, "KEPT", tmp_path / "kept.jsonl")
     assert main(["--write"]) == 0
     assert main([]) == 0
-    kept = read_records(tmp_path / "kept.jsonl")
+    kept = read_stored(tmp_path / "kept.jsonl")
     kept["units"][0]["rtlil"] = "0" * 64
-    write_records(tmp_path / "kept.jsonl", "a test", kept)
+    write_stored(tmp_path / "kept.jsonl", "a test", kept)
     assert main([]) == 1
     assert "2 netlists, 1 changed" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from blockdot.model.presets import PRESETS
 from studies import integer_steps
 from studies.integer_steps import CORES, IntegerSteps
 from studies.preset_steps import KEPT, STEPS, compare_steps, drawn_steps, main
-from studies.records import read_records
+from studies.records import read_stored
 
 PACKAGE = Path(integer_steps.__file__)
 
@@ -94,7 +94,7 @@ def test_a_model_of_another_machine_differs(name: str, wrong: dict, seed: int) -
 
 @pytest.mark.parametrize("name", CORES)
 def test_each_kind_of_step_came(name: str) -> None:
-    (record,) = (one for one in read_records(KEPT)["presets"] if one["preset"] == name)
+    (record,) = (one for one in read_stored(KEPT)["presets"] if one["preset"] == name)
     assert record["differ"] == 0
     assert record["steps"] >= STEPS
     assert record["spec"] == DotSpec.preset(name).name
@@ -114,7 +114,7 @@ def test_what_is_kept_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*volta, "--steps", "3000", "--seed", "7"]) == 0
     assert kept.read_bytes() == first
     assert main([*volta, "--steps", "3000", "--seed", "8"]) == 0
-    (record,) = read_records(kept)["presets"]
+    (record,) = read_stored(kept)["presets"]
     assert (record["seed"], record["steps"]) == (8, 4000)
     assert len(record["digest"]) == hashlib.sha256().digest_size * 2
     capsys.readouterr()

@@ -17,11 +17,18 @@ from messages import check_messages
 from tiny_models import write_model, write_text
 
 from studies.quality_against_cost import measure
-from studies.quality_against_cost.measure import STORED, Job, measure_areas, measure_quality
+from studies.quality_against_cost.measure import STORED, EvaluatedPoint, measure_areas, measure_quality
 from studies.quality_against_cost.page import PAGE, page_text
 from studies.quality_against_cost.picture import PICTURE, draw
-from studies.quality_against_cost.points import Areas, difference, evaluated, percent, places, points
-from studies.records import read_records, write_records
+from studies.quality_against_cost.points import (
+    Areas,
+    evaluated,
+    front_places,
+    paired_difference,
+    percent,
+    points,
+)
+from studies.records import read_stored, write_stored
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOISE = np.random.default_rng(0).normal(0, 1, (3, 10))
@@ -121,12 +128,12 @@ def test_what_is_on_the_front_beaten_and_undecided(stored):
     found = points(stored, narrow=0)
     # absmax in blocks of 8 costs no more than UE5M3 in blocks of 16, and is better for sure. Against
     # four_over_six it costs less and looks better, by less than the noise.
-    assert places(found, 1) == ["front", "undecided", "front", "beaten"]
-    mean, low, high = percent(difference(stored["ways"][0], stored["ways"][3]))
+    assert front_places(found, 1) == ["front", "undecided", "front", "beaten"]
+    mean, low, high = percent(paired_difference(stored["ways"][0], stored["ways"][3]))
     assert mean == pytest.approx(100 * np.expm1(0.5))
     assert low == high == pytest.approx(mean)
     stored["ways"][2]["segments"] = [value + 1 for value in stored["ways"][2]["segments"]]
-    assert places(points(stored, narrow=0), 1) == ["front", "beaten", "front", "beaten"]
+    assert front_places(points(stored, narrow=0), 1) == ["front", "beaten", "front", "beaten"]
 
 
 def test_ways_that_take_up_a_power_of_two_are_of_every_model(stored):
@@ -190,9 +197,9 @@ def test_areas_are_measured_once(tmp_path):
     known = {small[0].name: {"nand2": 5.0, "source": "elsewhere", "flow": 1}}
     path = tmp_path / "kept.jsonl"
     found = measure_areas(
-        {"areas": [], "ways": []}, small, known=known, keep=lambda kept: write_records(path, "a test", kept)
+        {"areas": [], "ways": []}, small, known=known, keep=lambda kept: write_stored(path, "a test", kept)
     )
-    assert read_records(path) == found
+    assert read_stored(path) == found
     one, two = found["areas"]
     assert (one["nand2"], one["source"]) == (5.0, "elsewhere")
     assert two["least"] <= two["nand2"] <= two["most"] < 1.05 * two["least"]
@@ -210,7 +217,11 @@ def test_ways_are_evaluated_once(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "find_model", lambda: model)
     monkeypatch.setattr(measure, "find_text", lambda: text)
     arithmetic = Arithmetic(quantization=Quantization(block_size=8), operands="both")
-    jobs = [Job(Arithmetic(), tokens=64), Job(arithmetic, tokens=64), Job(Arithmetic(), start=64, tokens=64)]
+    jobs = [
+        EvaluatedPoint(Arithmetic(), tokens=64),
+        EvaluatedPoint(arithmetic, tokens=64),
+        EvaluatedPoint(Arithmetic(), start=64, tokens=64),
+    ]
     found = measure_quality({"areas": [], "ways": []}, jobs, folder=tmp_path / "kept")
     read, tokenizer = open_model(model)
     tokens = tokenizer.encode(text.read_text().strip() + "\n")
@@ -230,9 +241,9 @@ def test_ways_are_evaluated_once(tmp_path, monkeypatch):
 
 def test_the_page_is_of_what_is_stored(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
-    kept = read_records(STORED)
+    kept = read_stored(STORED)
     # What others measured is taken from them, and none of it is measured here.
-    known = measure._known_areas()
+    known = measure.known_areas()
     taken = [row for row in kept["areas"] if row["source"] != "measured"]
     assert len(taken) > 20
     assert all(row["unit"] in known for row in taken)

@@ -12,8 +12,8 @@ from messages import whole
 
 from studies.quality_against_cost.front_page import FRONT_PAGE, front_page
 from studies.quality_against_cost.measure import STORED
-from studies.quality_against_cost.points import MODELS, places, points
-from studies.records import read_records
+from studies.quality_against_cost.points import MODELS, front_places, points
+from studies.records import read_stored
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / FRONT_PAGE
@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / FRONT_PAGE
 
 @pytest.fixture(scope="module")
 def stored() -> dict[str, Any]:
-    return read_records(ROOT / STORED)
+    return read_stored(ROOT / STORED)
 
 
 def test_the_page_is_of_what_is_stored_and_needs_nothing_else(stored):
@@ -62,7 +62,7 @@ def test_the_front_is_that_of_the_study(stored, tmp_path):
         model, sums, reuse = key.rsplit(",", 2)
         (narrow,) = (narrow for narrow, name in MODELS.items() if name == model)
         choices = points(stored, narrow=narrow, accumulate=sums)
-        expected = zip(choices, places(choices, int(reuse)), strict=True)
+        expected = zip(choices, front_places(choices, int(reuse)), strict=True)
         assert found == {point.label: place for point, place in expected}, key
         seen |= set(found.values())
     assert seen == {"front", "undecided", "beaten"}
@@ -87,7 +87,7 @@ def test_the_reader_chooses(stored, tmp_path):
     table = re.compile(r'id="front">(.*?)</table>', re.DOTALL)
     assert table.findall(moved) == table.findall(again)
     choices = points(stored, narrow=4)
-    best = [point for point, place in zip(choices, places(choices, 8), strict=True) if place == "front"]
+    best = [point for point, place in zip(choices, front_places(choices, 8), strict=True) if place == "front"]
     best.sort(key=lambda point: point.cost(8))
     for rows in table.findall(again):
         cells = [re.findall(r"<td>(.*?)</td>", row) for row in rows.split("<tr>")[2:]]

@@ -13,7 +13,7 @@ from blockdot.synth.netlist import Netlist
 from studies.quantizer_cost import steps
 from studies.quantizer_cost.measure import STORED, measure_quantizers
 from studies.quantizer_cost.page import PAGE, PICTURE, amortised, crossing, draw_amortised, page_text
-from studies.records import read_records, write_records
+from studies.records import read_stored, write_stored
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -127,9 +127,9 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
         more=["stochastic"],
         cache=synthesis_cache,
         workers=1,
-        keep=lambda record: write_records(tmp_path / "kept.jsonl", "a test", record),
+        keep=lambda record: write_stored(tmp_path / "kept.jsonl", "a test", record),
     )
-    assert read_records(tmp_path / "kept.jsonl") == json.loads(json.dumps(found))
+    assert read_stored(tmp_path / "kept.jsonl") == json.loads(json.dumps(found))
     assert [one["unit"] for one in found["quantizers"]] == [
         "quantize_bf16_e2m1_ue4m3_n2_absmax_s1",
         "quantize_bf16_e2m1_ue5m3_n2_absmax_s1",
@@ -166,7 +166,7 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
 
 
 def test_the_page_is_of_what_is_stored_and_that_of_the_hardware_there_is():
-    kept = read_records(Path(__file__).parents[2] / STORED)
+    kept = read_stored(Path(__file__).parents[2] / STORED)
     assert (DOCS / PAGE).read_text(encoding="utf-8") == page_text(kept)
     # A small unit is elaborated soon; all are made from the same sources.
     (first, *_) = [one for one in kept["quantizers"] if one["method"] == "absmax"]

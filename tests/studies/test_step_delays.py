@@ -7,14 +7,14 @@ import pytest
 from blockdot.hw import UnitConfig
 from blockdot.model import DotSpec
 
-from studies.step_delays import StepRun, main, measure_steps, runs
+from studies.step_delays import StepRun, main, measure_steps, step_runs
 
 FP32 = DotSpec(scale="ue5m3", accumulate="fp32")
 EXACT = DotSpec(scale="ue4m3", accumulate="exact")
 
 
 def test_runs_are_single_steps_and_pairs_that_a_stage_can_hold() -> None:
-    names = [run.name for run in runs(UnitConfig(EXACT, optimise="delay"))]
+    names = [run.name for run in step_runs(UnitConfig(EXACT, optimise="delay"))]
     assert names[:3] == ["product", "compress", "add"]
     assert "place, accumulate" in names
     assert "accumulate, normalise" not in names

@@ -6,7 +6,7 @@ import pytest
 from blockdot.model.presets import PRESETS
 
 from studies.ledger import read_ledger
-from studies.records import read_records
+from studies.records import read_stored
 from studies.tensor_core_cost import (
     EMULATED,
     OURS,
@@ -48,7 +48,7 @@ def test_each_different_preset_is_priced_once_beside_units_of_this_project() -> 
 
 def test_prices_are_those_of_the_ledger() -> None:
     rows = read_ledger()["rows"]
-    costs = {record["name"]: record for record in read_records(STORED)["costs"]}
+    costs = {record["name"]: record for record in read_stored(STORED)["costs"]}
     found = {name: rows.get(name, rows.get(f"{cost['spec']}_s1")) for name, cost in costs.items()}
     for name, row in found.items():
         if row is not None:

@@ -11,15 +11,15 @@ from blockdot.frameworks.quantized_product import QuantizedProduct
 from blockdot.model import DotSpec
 from messages import check_messages, whole
 
-from studies.records import read_records, write_records
+from studies.records import read_stored, write_stored
 from studies.training import measure
 from studies.training.corpus import HELD_OUT, Corpus, read_corpus
 from studies.training.measure import STORED, main, measure_runs
 from studies.training.page import PAGE, page_text
 from studies.training.picture import PICTURE, draw
-from studies.training.runs import Runs
+from studies.training.runs import TrainingRuns
 from studies.training.schedule import Schedule
-from studies.training.ways import FLOAT, WAYS, Way, way_of
+from studies.training.ways import FLOAT, WAYS, Way, chosen_ways, way_of
 
 ROOT = Path(__file__).parents[2]
 E4M3 = Way("e4m3")
@@ -101,7 +101,7 @@ def test_a_text_is_read_without_what_is_held_out(tmp_path):
 
 
 def test_differences_are_taken_seed_by_seed(stored):
-    runs = Runs(stored)
+    runs = TrainingRuns(stored)
     assert runs.seeds == (0, 1, 2)
     assert runs.losses(FLOAT) == [2.0, 2.1, 2.2]
     found = runs.difference(FLOAT, E4M3)
@@ -110,10 +110,10 @@ def test_differences_are_taken_seed_by_seed(stored):
     assert runs.difference(FLOAT, Way("e5m2")) is None
     # A way that lacks a seed is not told of.
     stored["runs"] = [row for row in stored["runs"] if (way_of(row), row["seed"]) != (E4M3, 1)]
-    assert E4M3 in Runs(stored).missing
+    assert E4M3 in TrainingRuns(stored).missing
     stored["runs"] = [row for row in stored["runs"] if row["seed"] == 0]
     with pytest.raises(ValueError, match=whole("runs must have float32 from at least 2 seeds, not 1")):
-        Runs(stored)
+        TrainingRuns(stored)
 
 
 def test_the_page_and_the_picture(stored, tmp_path):
@@ -155,14 +155,14 @@ def test_runs_go_on_where_they_were_stopped(trained, tmp_path):
     corpus, path = Corpus("ab", "c"), tmp_path / "kept.jsonl"
 
     def keep(kept):
-        write_records(path, "a test", kept)
+        write_stored(path, "a test", kept)
 
     def measured(stored, **options):
         return measure_runs(stored, corpus, [FLOAT, E4M3], seeds=(0, 1), keep=keep, **options)
 
     with pytest.raises(KeyboardInterrupt):
         measured({"runs": []})
-    kept = read_records(path)
+    kept = read_stored(path)
     assert (
         [(way_of(row), row["seed"]) for row in kept["runs"]] == trained == [(FLOAT, 0), (FLOAT, 1), (E4M3, 0)]
     )
@@ -171,7 +171,7 @@ def test_runs_go_on_where_they_were_stopped(trained, tmp_path):
     trained.clear()
     whole_run = measured(kept)
     assert trained == [(E4M3, 1)]
-    assert read_records(path) == whole_run
+    assert read_stored(path) == whole_run
     trained.clear()
     assert measured(whole_run) == whole_run
     assert trained == []
@@ -183,14 +183,14 @@ def test_the_page_is_of_what_is_stored():
     page = ROOT / "docs" / PAGE
     assert page.exists() == (ROOT / STORED).exists(), "run make training-measure and make training"
     if page.exists():
-        assert page_text(read_records(ROOT / STORED)) == page.read_text(encoding="utf-8"), "run make training"
+        assert page_text(read_stored(ROOT / STORED)) == page.read_text(encoding="utf-8"), "run make training"
 
 
 def test_the_write_command(stored, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     STORED.parent.mkdir(parents=True)
-    write_records(STORED, "a test", stored)
+    write_stored(STORED, "a test", stored)
     assert main(["write"]) == 0
     assert (tmp_path / "docs" / PAGE).read_text() == page_text(stored)
     assert (tmp_path / "docs" / PICTURE).stat().st_size > 1000
@@ -202,10 +202,10 @@ def test_the_write_command(stored, tmp_path, monkeypatch, capsys):
 
 
 def test_some_ways_alone():
-    assert measure._chosen(["e4m3", "exact"]) == [Way("e4m3", activations=True, accumulate="exact")]
-    assert measure._chosen([]) == list(WAYS)
+    assert chosen_ways(["e4m3", "exact"]) == [Way("e4m3", activations=True, accumulate="exact")]
+    assert chosen_ways([]) == list(WAYS)
     with pytest.raises(ValueError, match=whole("only must be words of the ways' labels, not 'e9m9'")):
-        measure._chosen(["e9m9"])
+        chosen_ways(["e9m9"])
 
 
 def test_the_learning_rate_rises_and_falls():

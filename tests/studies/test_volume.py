@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from blockdot.hw import DotUnit, UnitConfig
-from blockdot.hw.unit_grid import ACCUMULATES, BLOCK_SIZES, MOST_STAGES, SCALES, SEGMENTS
+from blockdot.hw.unit_grid import GRID_ACCUMULATES, GRID_BLOCK_SIZES, GRID_SCALES, MOST_STAGES, SEGMENTS
 from blockdot.model import DotSpec
 from blockdot.model.accumulate.chain import chain_is_exact
 from blockdot.model.presets import PRESETS
@@ -27,9 +27,9 @@ from studies.volume import (
 def test_every_unit_is_there_in_both_forms() -> None:
     found = list(grid())
     assert len({variant.name for variant in found}) == len(found)
-    stages = MOST_STAGES * len(ACCUMULATES) + 1
+    stages = MOST_STAGES * len(GRID_ACCUMULATES) + 1
     kept = len(SEGMENTS) * MOST_STAGES
-    assert len(found) == 2 * len(SCALES) * (len(BLOCK_SIZES) * stages + kept)
+    assert len(found) == 2 * len(GRID_SCALES) * (len(GRID_BLOCK_SIZES) * stages + kept)
     names = {"e2m1_ue5m3_n16_fp32_s1_delay", "e2m1_ue8m0_n32_aligned_s5", "e2m1_ue4m3_n16_exact_s2_segment8"}
     assert names <= {one.name for one in found}
     units = {one.name: one.build() for one in found}

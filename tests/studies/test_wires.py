@@ -13,7 +13,7 @@ from blockdot.lab.cost.placed_figures import PlacedFigures
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.physical.cell_geometry import geometry_of
 
-from studies.records import joined, read_records, write_records
+from studies.records import joined, read_stored, write_stored
 from studies.wires.measure import STORED, main, measure_wires
 from studies.wires.page import BEGIN, END, PAGE, figures_text, with_figures
 
@@ -102,8 +102,8 @@ def test_a_measurement(tmp_path):
         runner=Told(),
         keep=kept.append,
     )
-    write_records(tmp_path / "kept.jsonl", "a test", {"units": found})
-    assert read_records(tmp_path / "kept.jsonl")["units"] == json.loads(json.dumps(found))
+    write_stored(tmp_path / "kept.jsonl", "a test", {"units": found})
+    assert read_stored(tmp_path / "kept.jsonl")["units"] == json.loads(json.dumps(found))
     assert kept == [found]
     assert [one["scale"] for one in found] == [["ue4m3"] * 2, ["ue5m3"] * 2]
     assert found[1]["figures"]["wire_length"]["values"] == [1106, 1107, 1116, 1117]
@@ -115,7 +115,7 @@ def test_a_measurement(tmp_path):
 
 def test_the_page_has_what_is_stored():
     page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
-    stored = read_records(ROOT / STORED)["units"]
+    stored = read_stored(ROOT / STORED)["units"]
     assert with_figures(page, stored) == page, "run make wires"
 
 
@@ -123,7 +123,7 @@ def test_the_write_command_makes_the_page(rows, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / STORED).parent.mkdir(parents=True)
-    write_records(tmp_path / STORED, "a test", {"units": rows})
+    write_stored(tmp_path / STORED, "a test", {"units": rows})
     page = tmp_path / "docs" / PAGE
     page.write_text(f"x\n{BEGIN}\n{END}\n")
     assert main(["write"]) == 0

@@ -8,7 +8,7 @@ import pytest
 from blockdot.model import DotSpec
 from blockdot.sim import random
 from blockdot.verify.exact_trace import replay, unit_exponent
-from blockdot.verify.integer_rounding import NAN, chop, exponent_of, nearest, number_of
+from blockdot.verify.integer_rounding import NAN, binary32_exponent, chop, nearest, number_of
 
 ACCUMULATES = ("none", "fp32", "exact", "aligned")
 SPECS = [
@@ -115,7 +115,7 @@ def test_chop_never_moves_away_from_zero(rng):
         rounded = chop(value, -20)
         back = number_of(rounded.bits, -149)
         assert abs(back) <= abs(value) << 129
-        assert (abs(value) << 129) - abs(back) < 1 << max(exponent_of(rounded.bits) - 23 + 149, 0)
+        assert (abs(value) << 129) - abs(back) < 1 << max(binary32_exponent(rounded.bits) - 23 + 149, 0)
         assert (rounded.kind == "cut") == (back != value << 129)
 
 

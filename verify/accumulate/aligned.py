@@ -12,14 +12,20 @@ from ..coverage.sum_bins import ResultBins
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, Powers, SumMaker
 from ..coverage.sum_recipes import added_sums
 from ..exact_trace import Arrival, TracedChange, TracedStep, TracedSum, TracedTerm
-from ..integer_rounding import SIGN_BIT, exponent_of, number_of, rounded_to
+from ..integer_rounding import SIGN_BIT, binary32_exponent, number_of, rounded_to
 from ..proofs.algebra import check_counts
 from ..proofs.description_text import DescriptionModule
 from ..proofs.steps import StepNetlist
 from .aligned_bins import AlignedBins
 from .aligned_blocks import add_blocks
 from .aligned_loop import add_in_loop, describe_aligned, describe_counts, describe_result, describe_search
-from .aligned_products import AlignedProductBins, add_products, describe_scaled, describe_terms, product_sums
+from .aligned_products import (
+    AlignedProductBins,
+    describe_products,
+    describe_scaled,
+    describe_terms,
+    product_sums,
+)
 
 __all__ = ["ALIGNED"]
 
@@ -32,7 +38,7 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     if "sum_magnitude" in m.outputs:
         add_in_loop(m, spec)
     elif spec.term_size == 1:
-        add_products(m, spec)
+        describe_products(m, spec)
     else:
         add_blocks(m, spec)
 
@@ -41,7 +47,9 @@ def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
     unit = arrival.unit
     spec = arrival.spec
     own = (
-        max(exponent_of(before.bits), spec.sum_format.least_exponent) if before.value else spec.zero_exponent
+        max(binary32_exponent(before.bits), spec.sum_format.least_exponent)
+        if before.value
+        else spec.zero_exponent
     )
     values: list[tuple[int, int, int | None]] = [(before.value, own, None), *arrival.terms()]
     drop = max(max(exponent for _, exponent, _ in values) - arrival.spec.fraction - unit, 0)

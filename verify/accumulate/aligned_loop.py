@@ -5,7 +5,7 @@ leading digits, as many as the result's format has.
 """
 
 from ...model import DotSpec
-from ..proofs.description_text import DescriptionModule, binary32, kept_c, leading
+from ..proofs.description_text import DescriptionModule, binary32, kept_c_text, leading
 from ..proofs.steps import StepNetlist
 from .aligned_blocks import block_limits, read_blocks
 from .aligned_products import odd_group, product_limits, read_products
@@ -218,7 +218,7 @@ def _before(m: DescriptionModule, limits: TermLimits, held: dict[str, str], widt
     made_at = f"$signed({made_at})" if limits.floor < 0 else f"{{2'b0, {made_at}}}"
     start = dict.fromkeys(held, "0")
     if "c" in m.inputs:
-        m.wire("start", bits, kept_c(spec.c_format.fields, fields))
+        m.wire("start", bits, kept_c_text(spec.c_format.fields, fields))
         field, fraction = f"start[{bits - 2}:{room}]", f"start[{room - 1}:0]"
         m.wire("start_field", 14, f"{field} == 0 ? 14'sd1 : {{2'b0, {field}}}", signed=True)
         m.wire("start_size", width, f"({{{kept}'b0, {field} != 0, {fraction}}} << {kept}) >> {room}")

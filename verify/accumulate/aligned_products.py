@@ -8,14 +8,14 @@ from ...model.formats import Top
 from ..coverage.reach import NOT_DRIVEN, Reachable
 from ..coverage.sum_maker import DirectedGroup, DirectedSum, SumMaker
 from ..exact_trace import TracedStep, unit_exponent
-from ..proofs.description_text import DescriptionModule, scale_rows, table
+from ..proofs.description_text import DescriptionModule, scale_rows, verilog_table
 from ..proofs.steps import StepNetlist
 from .aligned_bins import AlignedBins
 from .aligned_text import PlacedTerm, TermLimits, add_terms, before_reading, keep_sum
 
 __all__ = [
     "AlignedProductBins",
-    "add_products",
+    "describe_products",
     "describe_scaled",
     "describe_terms",
     "odd_group",
@@ -49,13 +49,15 @@ def _functions(m: DescriptionModule, fmt: Format, side: str) -> None:
     bits, room = fmt.bits, fmt.mantissa_bits
     if bits <= _TABLE_BITS:
         rows = scale_rows(fmt)
-        m.add(table(f"significand_{side}", max(bits, 1), room + 1, {c: s for c, (s, _) in rows.items()}))
+        m.add(
+            verilog_table(f"significand_{side}", max(bits, 1), room + 1, {c: s for c, (s, _) in rows.items()})
+        )
         fields = {c: field for c, (_, field) in rows.items()}
-        m.add(table(f"field_{side}", max(bits, 1), 9, fields))
+        m.add(verilog_table(f"field_{side}", max(bits, 1), 9, fields))
         values = fmt.values.tolist()
         for what, test in (("nan", lambda v: v != v), ("infinite", lambda v: abs(v) == float("inf"))):
             odd = {code: int(test(value)) for code, value in enumerate(values)}
-            m.add(table(f"{what}_{side}", max(bits, 1), 1, odd))
+            m.add(verilog_table(f"{what}_{side}", max(bits, 1), 1, odd))
         return
     if fmt.top is not Top.IEEE or not fmt.subnormals:
         raise ValueError(f"format must be like those of IEEE 754 where it is wide, not {fmt.name}")
@@ -211,7 +213,7 @@ def odd_group(m: DescriptionModule) -> str:
     return "(i_nan | i_infinite != 0)" if "infinite" in m.inputs else "i_nan"
 
 
-def add_products(m: DescriptionModule, spec: DotSpec) -> None:
+def describe_products(m: DescriptionModule, spec: DotSpec) -> None:
     """Describe the sum of products: each at its own exponent, cut off at the largest one."""
     limits = product_limits(spec)
     result = before_reading(m, spec, limits.zero)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...model import DotSpec
 from ...model.aligned_sum import ResultFormat
-from ..proofs.description_text import DescriptionModule, binary32, kept_c
+from ..proofs.description_text import DescriptionModule, binary32, kept_c_text
 
 __all__ = [
     "PlacedTerm",
@@ -87,7 +87,7 @@ def before_reading(m: DescriptionModule, spec: DotSpec, zero: int) -> ResultForm
     result = spec.sum_format
     bits = result.fields.bits
     m.add(f"reg [{bits - 1}:0] accumulator;")
-    start = kept_c(spec.c_format.fields, result.fields) if "c" in m.inputs else f"{bits}'d0"
+    start = kept_c_text(spec.c_format.fields, result.fields) if "c" in m.inputs else f"{bits}'d0"
     m.wire("before", bits, f"i_first ? {start} : accumulator")
     room = result.fields.fraction_bits
     field = f"before[{bits - 2}:{room}]"

@@ -11,7 +11,7 @@ from ..coverage.sum_bins import AlignmentBins, ResultBins, RoundingBins, TopBitB
 from ..coverage.sum_maker import DirectedSum, SumMaker
 from ..coverage.sum_recipes import added_sums, dense_sums, long_sums
 from ..exact_trace import Arrival, TracedChange, TracedSum
-from ..proofs.description_text import BINARY32, NAN, DescriptionModule, binary32, kept_c
+from ..proofs.description_text import BINARY32, NAN, DescriptionModule, binary32, kept_c_text
 from ..proofs.steps import StepNetlist
 
 __all__ = ["EXACT"]
@@ -46,7 +46,7 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
     m.give("nan", "accumulator_nan")
     if "c" in m.inputs:
         m.add("reg [31:0] accumulator_c;")
-        m.add(f"always @(posedge clk) if (start) accumulator_c <= {kept_c(BINARY32, BINARY32)};")
+        m.add(f"always @(posedge clk) if (start) accumulator_c <= {kept_c_text(BINARY32, BINARY32)};")
         m.give("start", "accumulator_c")
     if "infinite" in m.inputs:
         m.add("reg [1:0] accumulator_infinite;")

@@ -13,13 +13,13 @@ from ..coverage.sum_bins import AlignmentBins, ResultBins, RoundingBins, roundin
 from ..coverage.sum_maker import DirectedSum, SumMaker
 from ..coverage.sum_recipes import added_sums, dense_sums
 from ..exact_trace import Arrival, TracedChange, TracedSum, rounded_group, unit_exponent
-from ..integer_rounding import SIGN_BIT, Rounded, exponent_of, nearest, number_of
+from ..integer_rounding import SIGN_BIT, Rounded, binary32_exponent, nearest, number_of
 from ..proofs.description_text import (
     BINARY32,
     NAN,
     DescriptionModule,
     binary32,
-    kept_c,
+    kept_c_text,
     largest_term,
     scale_exponents,
     sum_binary32,
@@ -50,7 +50,7 @@ def _fused(m: DescriptionModule, spec: DotSpec) -> None:
 def _following(m: DescriptionModule) -> None:
     """Add what becomes of the sum."""
     if "c" in m.inputs:
-        m.wire("before", 32, f"i_first ? {kept_c(BINARY32, BINARY32)} : accumulator")
+        m.wire("before", 32, f"i_first ? {kept_c_text(BINARY32, BINARY32)} : accumulator")
         m.wire("following", 32, sum_binary32(m, "before", "group"))
     else:
         m.wire("following", 32, f"i_first ? group : {sum_binary32(m, 'accumulator', 'group')}")
@@ -162,7 +162,7 @@ class AdditionBins(BinGroup):
                 yield "x - x", vector, 1
             elif how == "subtract" and not step.after_special:
                 largest = max(abs(before), abs(group))
-                zeros = self._exponent(largest) - exponent_of(step.addition.bits)
+                zeros = self._exponent(largest) - binary32_exponent(step.addition.bits)
                 yield f"{zeros} leading zeros", vector, 1
 
     def _exponent(self, magnitude: int) -> int:

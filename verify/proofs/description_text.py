@@ -18,15 +18,15 @@ __all__ = [
     "binary32",
     "finite_values",
     "give_number",
-    "kept_c",
+    "kept_c_text",
     "largest_sum",
     "largest_term",
     "leading",
     "scale_exponents",
     "scale_rows",
     "sum_binary32",
-    "table",
     "term_offset",
+    "verilog_table",
 ]
 
 BINARY32: Final = RESULTS["binary32"].fields
@@ -115,7 +115,7 @@ def largest_sum(spec: DotSpec, lanes: int) -> int:
     return largest
 
 
-def table(name: str, bits: int, width: int, rows: dict[int, int], default: int = 0) -> str:
+def verilog_table(name: str, bits: int, width: int, rows: dict[int, int], default: int = 0) -> str:
     """Return a Verilog function that is a table."""
     lines = "".join(
         f"    {bits}'d{code}: {name} = {width}'d{number};\n"
@@ -200,7 +200,7 @@ class DescriptionModule:
         return f"module description({', '.join(ports)});\n{body}endmodule\n"
 
 
-def kept_c(given: FloatFields, kept: FloatFields) -> str:
+def kept_c_text(given: FloatFields, kept: FloatFields) -> str:
     """Return C of the one format as sums of the other are kept: one NaN, and bits cut off that these lack."""
     bits, lost = given.bits - 1, given.fraction_bits - kept.fraction_bits
     infinity = f"{bits}'h{given.infinity_field << given.fraction_bits:x}"

@@ -31,8 +31,8 @@ from .description_text import (
     leading,
     scale_exponents,
     scale_rows,
-    table,
     term_offset,
+    verilog_table,
 )
 from .steps import StepNetlist
 from .tensor_scale_text import describe_tensor_scale
@@ -108,10 +108,10 @@ def _products(m: DescriptionModule, spec: DotSpec) -> None:
     for side, fmt in zip("ab", spec.elements, strict=True):
         rows = {code: abs(as_integer(value, fmt.quantum_exponent)) for code, value in finite_values(fmt)}
         width = max(rows.values()).bit_length()
-        m.add(table(f"magnitude_{side}", fmt.bits, width, rows))
+        m.add(verilog_table(f"magnitude_{side}", fmt.bits, width, rows))
         for what, test in (("nan", lambda v: v != v), ("infinite", lambda v: abs(v) == float("inf"))):
             rows = {code: int(test(value)) for code, value in enumerate(fmt.values.tolist())}
-            m.add(table(f"{what}_{side}", fmt.bits, 1, rows))
+            m.add(verilog_table(f"{what}_{side}", fmt.bits, 1, rows))
     terms = sum(name.startswith("negative_") for name in m.outputs)
     lanes = spec.block_size * spec.blocks // terms
     product_bits = m.outputs["magnitude_0"] // lanes
@@ -137,17 +137,17 @@ def _scales(m: DescriptionModule, spec: DotSpec) -> None:
     if aligned:
         for side, fmt in zip("ab", spec.elements, strict=True):
             rows = {code: int(value != 0) for code, value in enumerate(fmt.values.tolist())}
-            m.add(table(f"nonzero_{side}", fmt.bits, 1, rows))
+            m.add(verilog_table(f"nonzero_{side}", fmt.bits, 1, rows))
     for side, fmt in zip("ab", spec.scales, strict=True):
         rows = scale_rows(fmt)
         m.add(
-            table(
+            verilog_table(
                 f"significand_{side}", fmt.bits, fmt.mantissa_bits + 1, {c: s for c, (s, _) in rows.items()}
             )
         )
         # Biased by a number that makes the exponent of every code positive.
         m.add(
-            table(
+            verilog_table(
                 f"exponent_{side}",
                 fmt.bits,
                 10,
@@ -155,7 +155,7 @@ def _scales(m: DescriptionModule, spec: DotSpec) -> None:
             )
         )
         odd = {code: int(code not in rows) for code in range(1 << fmt.bits)}
-        m.add(table(f"scale_nan_{side}", fmt.bits, 1, odd))
+        m.add(verilog_table(f"scale_nan_{side}", fmt.bits, 1, odd))
     bits = [fmt.bits for fmt in spec.elements]
     offset = BIAS if aligned else sum(fmt.bias for fmt in spec.scales)
     every_nan: list[str] = []

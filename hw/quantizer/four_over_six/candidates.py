@@ -11,7 +11,7 @@ from ...leaves.bits import repeat, wire
 from ...leaves.compressor import add
 from ...step_delays import StepDelay
 from ...steps.records import Step
-from ..element_rounding import CompareStep, RoundStep, aligned_lanes, code_of, compare_significands
+from ..element_rounding import CompareStep, ElementCodeStep, aligned_lanes, code_of, compare_significands
 from ..form import QuantizerForm, least_bits
 from ..midpoints import MidpointsStep
 from ..records import TensorScale
@@ -126,7 +126,7 @@ class CandidatesStep(Step[TwoScales, Candidates]):
         self.again = form.spec.stochastic
         form = form.to_nearest
         self.form = form
-        steps = (MidpointsStep(form), CompareStep(form), RoundStep(form))
+        steps = (MidpointsStep(form), CompareStep(form), ElementCodeStep(form))
         lanes = form.spec.block_size
         super().__init__(
             "candidates",

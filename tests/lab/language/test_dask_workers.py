@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from blockdot.base.external_tools import ToolError
 from blockdot.lab import dask_client
-from blockdot.lab.language import evaluation
 from blockdot.lab.language.arithmetic import combine
 from blockdot.lab.language.dask_workers import run_on_cluster
 from blockdot.lab.language.evaluation import evaluate_text
+from blockdot.lab.language.evaluation_job import EvaluationJob
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.windows import cut_windows
 from blockdot.lab.quality.quantization_error import Quantization
@@ -33,10 +33,7 @@ def model(tmp_path: Path):
 
 @needs_dask
 @pytest.mark.filterwarnings("ignore")  # what a scheduler's client warns of is not this project's
-def test_a_sweep_on_a_cluster_is_the_same_and_loses_nothing_when_a_worker_is_killed(
-    model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(evaluation, "_TOGETHER", 32)
+def test_a_sweep_on_a_cluster_is_the_same_and_loses_nothing_when_a_worker_is_killed(model, tmp_path: Path):
     seen: list[int] = []
     with running_scheduler(tmp_path) as (address, workers):
 
@@ -46,21 +43,23 @@ def test_a_sweep_on_a_cluster_is_the_same_and_loses_nothing_when_a_worker_is_kil
                 os.kill(workers[0].pid, signal.SIGKILL)
 
         found = evaluate_text(
-            model, TEXT, WAYS, folder=tmp_path / "kept", workers=1, cluster=address, progress=progress
-        )
+            model, TEXT, WAYS, folder=tmp_path / "kept", workers=1, cluster=address, tokens_together=32,
+            progress=progress,
+        )  # fmt: skip
     assert seen == list(range(4 * len(WAYS) + 1))
-    here = evaluate_text(model, TEXT, WAYS, folder=tmp_path / "here", workers=1)
+    here = evaluate_text(model, TEXT, WAYS, folder=tmp_path / "here", workers=1, tokens_together=32)
     for a, b in zip(found, here, strict=True):
         np.testing.assert_array_equal(a, b)
     # What the cluster found is kept here: nobody is asked again.
-    again = evaluate_text(model, TEXT, WAYS, folder=tmp_path / "kept", workers=1, cluster="tcp://127.0.0.1:1")
+    again = evaluate_text(
+        model, TEXT, WAYS, folder=tmp_path / "kept", workers=1, cluster="tcp://127.0.0.1:1",
+        tokens_together=32,
+    )  # fmt: skip
     np.testing.assert_array_equal(again[1], found[1])
 
 
-def test_a_worker_with_another_model_or_other_code(model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    windows = TEXT.tokens[:1]
-    place = evaluation._place(tmp_path, model.digest, WAYS[1], windows, 0)
-    job = evaluation._Job(model, WAYS[1], windows, 0, place)
+def test_a_worker_with_another_model_or_other_code(model, tmp_path: Path):
+    job = EvaluationJob.of(model, model.digest, WAYS[1], TEXT.tokens[:1], 0, tmp_path)
     np.testing.assert_array_equal(job.compute_elsewhere(), job.compute())
     refused = pytest.raises(
         ValueError,
@@ -69,9 +68,8 @@ def test_a_worker_with_another_model_or_other_code(model, tmp_path: Path, monkey
             f"the model under {str(model.path)!r}"
         ),
     )
-    with refused, monkeypatch.context() as other:
-        other.setattr(evaluation, "_code", lambda: "other code")
-        job.compute_elsewhere()
+    with refused:  # other code gives the result another name
+        replace(job, place=tmp_path / "made-by-other-code.json").compute_elsewhere()
     path = model.path / "model.safetensors"
     raw = bytearray(path.read_bytes())
     raw[-3] ^= 1

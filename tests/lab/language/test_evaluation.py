@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blockdot.lab.language import evaluation
 from blockdot.lab.language.arithmetic import combine
 from blockdot.lab.language.evaluation import evaluate_text
 from blockdot.lab.language.model import open_model
@@ -24,6 +23,8 @@ pytest.importorskip("tokenizers")
 
 WAYS = combine([Quantization(block_size=8, scale="ue4m3")], ["weights", "both"], ["none", "fp32"])
 TEXT = cut_windows(np.random.default_rng(0).integers(0, 256, 70), 16, 8)
+PART = 32
+PARTS = 4
 
 
 @pytest.fixture
@@ -31,49 +32,46 @@ def model(tmp_path: Path):
     return open_model(write_model(tmp_path / "model"))[0]
 
 
-@pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_TOGETHER", 32)
-
-
-def test_results_do_not_depend_on_parts_or_processes(model, tmp_path, monkeypatch):
+def test_results_do_not_depend_on_parts_or_processes(model, tmp_path):
     whole = evaluate_text(model, TEXT, WAYS, folder=tmp_path / "one", workers=1)
     likely = Transformer(model.configuration, model.weights).log_likelihoods(TEXT.tokens)
     np.testing.assert_array_equal(whole[0], TEXT.pick(likely))
     assert len({way.tobytes() for way in whole[:3]}) == 3  # binary32 rounds nothing of sums so short
-    monkeypatch.setattr(evaluation, "_TOGETHER", 32)
     told: list[tuple[int, int]] = []
     parts = evaluate_text(
-        model, TEXT, WAYS, folder=tmp_path / "two", workers=2,
+        model, TEXT, WAYS, folder=tmp_path / "two", workers=2, tokens_together=PART,
         progress=lambda done, total, _: told.append((done, total)),
     )  # fmt: skip
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    assert told == [(k, 4 * len(WAYS)) for k in range(4 * len(WAYS) + 1)]
+    assert told == [(k, PARTS * len(WAYS)) for k in range(PARTS * len(WAYS) + 1)]
 
 
-@pytest.mark.usefixtures("small_parts")
-def test_what_is_kept_is_not_computed_again(model, tmp_path, monkeypatch):
+def test_what_is_kept_is_not_computed_again(model, tmp_path):
     folder = tmp_path / "kept"
-    found = evaluate_text(model, TEXT, WAYS, folder=folder, workers=1)
+    every = PARTS * len(WAYS)
+    missing: list[int] = []
+
+    def evaluated(seed: int = 0):
+        def progress(done: int, total: int, _: str) -> None:
+            told.append(total - done)
+
+        told: list[int] = []
+        found = evaluate_text(
+            model, TEXT, WAYS, folder=folder, workers=1, seed=seed, tokens_together=PART, progress=progress
+        )
+        missing.append(told[0])
+        return found
+
+    found = evaluated()
     files = sorted(folder.iterdir())
-    assert len(files) == 4 * len(WAYS)
+    assert len(files) == every
     files[0].unlink()
     files[1].write_text(files[1].read_text()[:-100])  # which no `write_whole` leaves
-    ran: list[object] = []
-    run = evaluation._Job.run
-
-    def counted(job) -> None:
-        ran.append(job)
-        run(job)
-
-    monkeypatch.setattr(evaluation._Job, "run", counted)
-    again = evaluate_text(model, TEXT, WAYS, folder=folder, workers=1)
-    assert len(ran) == 2
-    for a, b in zip(found, again, strict=True):
+    for a, b in zip(found, evaluated(), strict=True):
         np.testing.assert_array_equal(a, b)
-    evaluate_text(model, TEXT, WAYS, folder=folder, workers=1, seed=1)
-    assert len(ran) == 2 + 4 * len(WAYS)  # another seed is another result
+    evaluated(seed=1)
+    assert missing == [every, 2, every]  # another seed is another result
 
 
 def test_another_model_is_another_result(model, tmp_path):
@@ -91,23 +89,18 @@ def test_another_model_is_another_result(model, tmp_path):
 PROGRAM = """
 import sys, time
 from pathlib import Path
-import numpy as np
-from blockdot.lab.language import evaluation
+from blockdot.lab.language.evaluation import evaluate_text
 from blockdot.lab.language.model import open_model
 sys.path[:0] = sys.argv[2:]
-from test_evaluation import TEXT, WAYS
-evaluation._TOGETHER = 32
-run = evaluation._Job.run
-def slow(job):
-    run(job)
-    time.sleep(0.2)
-evaluation._Job.run = slow
-model, _ = open_model(Path(sys.argv[1]) / "model")
-evaluation.evaluate_text(model, TEXT, WAYS, folder=Path(sys.argv[1]) / "kept", workers=1)
+from test_evaluation import PART, TEXT, WAYS
+folder = Path(sys.argv[1])
+model, _ = open_model(folder / "model")
+slowly = lambda *_: time.sleep(0.2)
+evaluate_text(model, TEXT, WAYS, folder=folder / "kept", workers=1, tokens_together=PART, progress=slowly)
 """
 
 
-def test_a_kill_loses_what_was_being_computed_alone(model, tmp_path, monkeypatch):
+def test_a_kill_loses_what_was_being_computed_alone(model, tmp_path):
     here = Path(__file__).parent
     arguments = [sys.executable, "-c", PROGRAM, tmp_path, here, here.parents[1] / "support"]
     process = subprocess.Popen([*map(str, arguments)])
@@ -120,13 +113,14 @@ def test_a_kill_loses_what_was_being_computed_alone(model, tmp_path, monkeypatch
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = len(list(folder.glob("*.json")))
-    monkeypatch.setattr(evaluation, "_TOGETHER", 32)
     first: list[int] = []
     found = evaluate_text(
-        model, TEXT, WAYS, folder=folder, workers=1, progress=lambda done, *_: first.append(done)
-    )
+        model, TEXT, WAYS, folder=folder, workers=1, tokens_together=PART,
+        progress=lambda done, *_: first.append(done),
+    )  # fmt: skip
     assert first[0] == kept >= 3
-    wanted = evaluate_text(model, TEXT, WAYS, folder=tmp_path / "other", workers=1)
+    other = tmp_path / "other"
+    wanted = evaluate_text(model, TEXT, WAYS, folder=other, workers=1, tokens_together=PART)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(a, b)
 

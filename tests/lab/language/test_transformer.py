@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blockdot.lab.language.arithmetic import Arithmetic, QuantizedProducts, combine
+from blockdot.lab.language.attention import attend
 from blockdot.lab.language.configuration import from_hugging_face
-from blockdot.lab.language.transformer import Transformer, _attend
+from blockdot.lab.language.transformer import Transformer
 from blockdot.lab.language.weights import HuggingFaceWeights
 from blockdot.lab.quality.quantization_error import Quantization
 from blockdot.model import DotSpec, matmul, quantize
@@ -37,11 +38,11 @@ def test_the_forward_pass_is_what_a_token_by_token_loop_computes(architecture, t
 
 
 @pytest.mark.parametrize("reach", [None, 3, 50])
-def test_attention_does_not_depend_on_how_queries_are_cut(reach, rng, monkeypatch):
+def test_attention_does_not_depend_on_how_queries_are_cut(reach, rng):
     q, k, v = (rng.normal(size=(20, count, HEAD)).astype(np.float32) for count in (HEADS, SHARED, SHARED))
-    whole = _attend(q, k, v, 0.3, reach)
-    monkeypatch.setattr("blockdot.lab.language.transformer._ATTENTION_CHUNK", 7 * HEADS * 20)
-    np.testing.assert_allclose(_attend(q, k, v, 0.3, reach), whole, atol=1e-6)
+    whole = attend(q, k, v, 0.3, reach)
+    cut = attend(q, k, v, 0.3, reach, chunk=7 * HEADS * 20)
+    np.testing.assert_allclose(cut, whole, atol=1e-6)
 
 
 def quantized(**options) -> Arithmetic:

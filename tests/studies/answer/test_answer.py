@@ -24,7 +24,7 @@ from studies.answer.hardware_changes import mark_changes
 from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
 from studies.answer.page import answer_files
 from studies.answer.picture import draw_answer
-from studies.records import read_records
+from studies.records import read_stored
 
 SMALL = MeasuringRound(
     orders=2, block_sizes=(2,), accumulates=("none",), stages=(0,), energy_orders=2, tile=(1, 2)
@@ -331,7 +331,7 @@ ROOT = Path(__file__).parents[3]
     "unit", ["none_s0", "fp32_s1", "exact_s1", "fp32_s3", "aligned_s1"], ids=lambda unit: unit
 )
 def test_the_page_is_of_the_hardware_there_is_or_says_that_it_has_changed(unit: str):
-    record = read_records(ROOT / answer.STORED)
+    record = read_stored(ROOT / answer.STORED)
     names = {
         row["unit"] for row in record["rows"] if re.fullmatch(rf"e2m1_ue5m3_n16_(b2_)?{unit}", row["unit"])
     }
@@ -362,7 +362,7 @@ def test_what_has_changed_since_is_noted_and_told(stored):
 
 
 def test_the_pages_are_what_their_results_make():
-    record = read_records(ROOT / answer.STORED)
+    record = read_stored(ROOT / answer.STORED)
     made = answer_files(record)
     assert made.keys() == {PAGE, UNITS_PAGE, FIGURES, COST_PICTURE}
     for name, text in made.items():
@@ -371,7 +371,7 @@ def test_the_pages_are_what_their_results_make():
 
 
 def test_the_page_starts_with_a_picture_and_ten_lines():
-    lines = answer_files(read_records(ROOT / answer.STORED))[PAGE].splitlines()
+    lines = answer_files(read_stored(ROOT / answer.STORED))[PAGE].splitlines()
     assert re.fullmatch(rf"!\[.*\]\({COST_PICTURE}\)", lines[2])
     assert len(lines[: lines.index("## How to read the figures")]) <= 18
     assert len(lines) < 80
