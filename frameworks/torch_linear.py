@@ -333,5 +333,5 @@ def quantize_model(
     for one in turned.values():
         one.__class__ = QuantizedLinear
         assert isinstance(one, QuantizedLinear)
-        one._take(forwards, backwards)
+        one._take(forwards, backwards)  # noqa: SLF001  of this module's own class
     return tuple(turned)

@@ -301,7 +301,7 @@ class Library:
             name: replace(cell, dont_use=cell.dont_use or name in names) for name, cell in self.cells.items()
         }
         made = replace(self, cells=MappingProxyType(cells), left_out=tuple(left_out.items()))
-        made._require_cells()
+        made._require_cells()  # noqa: SLF001  of this class
         return made
 
     def with_corners(self, corners: Iterable["Library"]) -> Self:
