@@ -25,7 +25,7 @@ help:
 	@echo "make ledger-write  the same, and keep it"
 	@echo "make answer-measure  measure what docs/cost-of-ue5m3.md says; LIBRARIES=\"NAME ...\" ROUNDS=\"first ...\""
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
-	@echo "make quantizer-cost-measure  measure what docs/cost-of-quantizers.md says; LIBRARIES=\"NAME ...\"; METHODS=\"NAME ...\" for these alone"
+	@echo "make quantizer-cost-measure  measure what docs/cost-of-quantizers.md says; LIBRARIES=\"NAME ...\", SIZES=\"NUMBER ...\"; METHODS=\"NAME ...\" for these alone"
 	@echo "make quantizer-cost  write docs/cost-of-quantizers.md from what was measured"
 	@echo "make quality-against-cost-measure  measure what docs/quality-against-cost.md says and is not kept yet; an hour or two"
 	@echo "make quality-against-cost  write docs/quality-against-cost.md from what was measured"
@@ -113,7 +113,7 @@ answer: $(VENV)/dev-installed
 	$(BIN)/python -m studies.answer.measure write
 
 quantizer-cost-measure: $(VENV)/demo-installed
-	$(BIN)/python -m studies.quantizer_cost.measure measure $(LIBRARIES:%=--library %) $(METHODS:%=--method %)
+	$(BIN)/python -m studies.quantizer_cost.measure measure $(LIBRARIES:%=--library %) $(SIZES:%=--block-size %) $(METHODS:%=--method %)
 
 quantizer-cost: $(VENV)/dev-installed
 	$(BIN)/python -m studies.quantizer_cost.measure write

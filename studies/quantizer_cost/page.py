@@ -15,6 +15,7 @@ from ..pictures import svg_figure
 
 __all__ = [
     "PAGE",
+    "PAGE_BLOCK_SIZE",
     "PICTURE",
     "REUSES",
     "ScaleAndMethod",
@@ -26,6 +27,9 @@ __all__ = [
 
 PAGE: Final = "cost-of-quantizers.md"
 PICTURE: Final = "cost-of-quantizers.svg"
+
+PAGE_BLOCK_SIZE: Final = 16
+"""Elements in the blocks that most of the page is about."""
 
 REUSES: Final = (1, 8, 64, 1024)
 """How many dot products use a quantized block."""
@@ -39,17 +43,32 @@ _MARKERS: Final = {"absmax": "o", "prevent_zero": "s", "four_over_six": "^"}
 _PANEL: Final = (2.7, 3.4)
 
 
-def _ways(stored: dict[str, Any], library: str) -> dict[ScaleAndMethod, dict[str, Any]]:
-    rows = (row for row in stored["quantizers"] if row["library"] == library)
-    return {(row["scale"][0], row["method"]): row for row in rows}
+def _of(stored: dict[str, Any], table: str, library: str, size: int) -> list[dict[str, Any]]:
+    """Return the rows of a table that are of a library and of blocks of a size."""
+    return [row for row in stored[table] if (row["library"], row["block_size"]) == (library, size)]
 
 
-def _dots(stored: dict[str, Any], library: str) -> dict[str, dict[str, Any]]:
-    return {row["scale"][0]: row for row in stored["dots"] if row["library"] == library}
+def _ways(
+    stored: dict[str, Any], library: str, size: int = PAGE_BLOCK_SIZE
+) -> dict[ScaleAndMethod, dict[str, Any]]:
+    return {(row["scale"][0], row["method"]): row for row in _of(stored, "quantizers", library, size)}
+
+
+def _dots(stored: dict[str, Any], library: str, size: int = PAGE_BLOCK_SIZE) -> dict[str, dict[str, Any]]:
+    return {row["scale"][0]: row for row in _of(stored, "dots", library, size)}
 
 
 def _libraries(stored: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["library"] for row in stored["quantizers"]))
+
+
+def _sizes(stored: dict[str, Any], library: str) -> list[int]:
+    return sorted({row["block_size"] for row in stored["quantizers"] if row["library"] == library})
+
+
+def _errors(stored: dict[str, Any]) -> dict[ScaleAndMethod, float]:
+    rows = (row for row in stored["errors"] if row["block_size"] == PAGE_BLOCK_SIZE)
+    return {(row["scale"], row["method"]): row["mse"] for row in rows}
 
 
 def amortised(
@@ -57,8 +76,9 @@ def amortised(
 ) -> tuple[float, Interval]:
     """Return the cost of a dot product with its share of a quantizer, and the difference from the first way.
 
-    The quantizer's area counts ``1 / reuse`` times. Both figures are in NAND2 equivalents. The two
-    differences were measured on different netlists: their errors are independent, and add as squares.
+    The quantizer's area counts ``1 / reuse`` times. Both figures are in NAND2 equivalents, of blocks of
+    `PAGE_BLOCK_SIZE`. The two differences were measured on different netlists: their errors are independent,
+    and add as squares.
     """
     quantizer, dot = _ways(stored, library)[way], _dots(stored, library)[way[0]]
     one, other = dot.get("area_delta", _NONE), quantizer.get("area_delta", _NONE)
@@ -67,15 +87,15 @@ def amortised(
     return dot["nand2"] + quantizer["nand2"] / reuse, {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def crossing(stored: dict[str, Any], library: str) -> float:
+def crossing(stored: dict[str, Any], library: str, size: int = PAGE_BLOCK_SIZE) -> float:
     """Return at which reuse UE5M3 with absmax costs as much as UE4M3 with four-over-six.
 
     Below it UE5M3 costs less, as its quantizer is smaller; above it the bit in the dot product weighs more.
     Infinity where UE5M3 always costs less, and 0 where it never does.
     """
-    ways = _ways(stored, library)
+    ways = _ways(stored, library, size)
     saved = _difference(ways["ue4m3", "four_over_six"]) - _difference(ways["ue5m3", "absmax"])
-    more = _difference(_dots(stored, library)["ue5m3"])
+    more = _difference(_dots(stored, library, size)["ue5m3"])
     if saved <= 0:
         return 0.0
     return saved / more if more > 0 else math.inf
@@ -86,15 +106,12 @@ def _difference(row: dict[str, Any]) -> float:
 
 
 def _pairs(stored: dict[str, Any]) -> str:
-    """Return over how many pairs of netlists differences are told, and where over another number."""
-    counts: dict[int, list[str]] = {}
-    for row in stored["quantizers"]:
-        counts.setdefault(row.get("pairs", stored["orders"]), []).append(f"`{row['method']}`")
-    (usual, _), *others = sorted(counts.items(), key=lambda item: -len(item[1]))
-    text = str(usual)
-    for count, methods in others:
-        text += f" (with {' and '.join(dict.fromkeys(methods))} {count})"
-    return text
+    """Return over how many pairs of netlists differences are told."""
+    counts = [
+        row["pairs"] for table in ("quantizers", "more", "dots", "dequantizers") for row in stored[table]
+    ]
+    least, most = min(counts), max(counts)
+    return f"{most}" if least == most else f"{least} to {most}"
 
 
 def page_text(stored: dict[str, Any]) -> str:
@@ -103,8 +120,7 @@ def page_text(stored: dict[str, Any]) -> str:
 
 
 def _lines(stored: dict[str, Any]) -> Iterator[str]:
-    size = stored["block_size"]
-    errors = {(row["scale"], row["method"]): row["mse"] for row in stored["errors"]}
+    errors = _errors(stored)
     yield "# What choosing scales better costs"
     yield ""
     if errors:
@@ -118,10 +134,11 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"The units: blocks of {size}, a dot product with a binary32 sum in one stage, a quantizer of `bf16` "
-        "numbers with registers at its outputs. Cost is the sum of the areas in NAND2 equivalents, of gates "
-        "after synthesis, without wires. The other operand (the weights) was quantized before. Differences "
-        f"are against UE4M3 with `absmax`, over {_pairs(stored)} pairs of netlists, with 95 % intervals; "
+        f"The units: blocks of {PAGE_BLOCK_SIZE} where nothing else is said, a dot product with a binary32 "
+        "sum in one stage, a quantizer of `bf16` numbers with registers at its outputs. Cost is the sum of "
+        "the areas in NAND2 equivalents, of gates after synthesis, without wires. The other operand (the "
+        "weights) was quantized before. Differences are against UE4M3 with `absmax`, over "
+        f"{_pairs(stored)} pairs of netlists, with 95 % intervals; "
         f"`~` marks what cannot be told from zero. Synthesis: pyosys {stored['pyosys']}, flow "
         f"{stored['flow']}."
     )
@@ -129,11 +146,94 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
     if stored["flow"] != FLOW_VERSION:
         yield ("**Measured by an older flow.** `make quantizer-cost-measure` measures these figures again.")
         yield ""
+    yield from _answer(stored)
     for library in _libraries(stored):
-        yield from _of_library(stored, library, errors)
+        if PAGE_BLOCK_SIZE in _sizes(stored, library):
+            yield from _of_library(stored, library, errors)
     yield "[The hardware](quantizer-hardware.md) says what these units are made of, and what was tried."
     yield ""
     yield "`make quantizer-cost` writes this page from `studies/quantizer_cost/results.jsonl`."
+
+
+def _answer(stored: dict[str, Any]) -> Iterator[str]:
+    """What each way adds, in a column for each library, and then for each size of blocks."""
+    yield "## In short"
+    yield ""
+    libraries = _libraries(stored)
+    columns = [
+        (library, PAGE_BLOCK_SIZE) for library in libraries if PAGE_BLOCK_SIZE in _sizes(stored, library)
+    ]
+    yield "What is added to the area, and in the last line where the two recipes cost the same:"
+    yield ""
+    yield from _differences(stored, {_short(library): (library, size) for library, size in columns})
+    yield ""
+    several = {
+        f"{_short(library)}, {size}": (library, size)
+        for library in libraries
+        if len(_sizes(stored, library)) > 1
+        for size in _sizes(stored, library)
+    }
+    if several:
+        yield "The same by the elements in a block:"
+        yield ""
+        yield from _differences(stored, several)
+        yield ""
+
+
+def _short(library: str) -> str:
+    """Return a library's name up to its corner."""
+    return library.split("__")[0].rstrip("_*")
+
+
+def _differences(stored: dict[str, Any], columns: dict[str, tuple[str, int]]) -> Iterator[str]:
+    """Return a table of what each way adds to the area, with a column for each library and size."""
+    cells: dict[str, list[str]] = {}
+
+    def tell(line: str, texts: list[str]) -> None:
+        if any(texts):
+            cells[line] = texts
+
+    def of_rows(line: str, rows: list[dict[str, Any] | None]) -> None:
+        tell(line, [interval_text(row["area_percent"], 1) if row else "" for row in rows])
+
+    places = list(columns.values())
+    ways, dots = [_ways(stored, *place) for place in places], [_dots(stored, *place) for place in places]
+    tell("dot product, ue4m3 [NAND2]", [f"{row['ue4m3']['nand2']:.0f}" if row else "" for row in dots])
+    of_rows("dot product, ue5m3", [row.get("ue5m3") for row in dots])
+    first = ("ue4m3", "absmax")
+    tell(
+        "quantizer, ue4m3, `absmax` [NAND2]",
+        [f"{row[first]['nand2']:.0f}" if first in row else "" for row in ways],
+    )
+    for way in dict.fromkeys(way for found in ways for way in found):
+        if way != first:
+            of_rows(f"quantizer, {way[0]}, `{way[1]}`", [row.get(way) for row in ways])
+    more = [
+        {(row["scale"][0], _besides(row)): row for row in _of(stored, "more", *place)} for place in places
+    ]
+    for scale, besides in dict.fromkeys(way for found in more for way in found):
+        of_rows(f"quantizer, {scale}, {besides}", [row.get((scale, besides)) for row in more])
+    tell(
+        "R, below which ue5m3 costs less than ue4m3 with `four_over_six`",
+        [_crossing_text(crossing(stored, *place)) if _decided(stored, *place) else "" for place in places],
+    )
+    yield from markdown_lines(("unit", *columns), [(line, *texts) for line, texts in cells.items()])
+
+
+def _decided(stored: dict[str, Any], library: str, size: int = PAGE_BLOCK_SIZE) -> bool:
+    """Return whether both recipes were measured, and the dot-product units."""
+    ways = _ways(stored, library, size)
+    return (
+        ("ue4m3", "four_over_six") in ways
+        and ("ue5m3", "absmax") in ways
+        and bool(_dots(stored, library, size))
+    )
+
+
+def _crossing_text(at: float) -> str:
+    if math.isinf(at):
+        return "any"
+    return f"{at:.0f}" if at else "none"
 
 
 def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMethod, float]) -> Iterator[str]:
@@ -168,6 +268,8 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMetho
         + (f" ({interval_text(row['area_percent'])})" if "area_percent" in row else "")
         for scale, row in dots.items()
     )
+    if not dots:
+        return
     yield f"The dot-product units: {told}."
     yield ""
     yield "A dot product with its share of a quantizer, and the difference from the first line [NAND2]:"
@@ -192,12 +294,12 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMetho
 
 def _dequantizers(stored: dict[str, Any], library: str) -> Iterator[str]:
     """What a dot product pays besides where each block is made numbers of again, once."""
-    rows = [row for row in stored.get("dequantizers", []) if row["library"] == library]
+    rows = _of(stored, "dequantizers", library, PAGE_BLOCK_SIZE)
     if not rows:
         return
     yield (
         "A dequantizer makes `bf16` numbers of a block again. Most of it are registers of its output, "
-        f"{stored['block_size'] * 16} bits, twice, so that a stream can stop. Where each block goes through "
+        f"{PAGE_BLOCK_SIZE * 16} bits, twice, so that a stream can stop. Where each block goes through "
         "one once, a dot product has its share of it and of the quantizer with `absmax` [NAND2]:"
     )
     yield ""
@@ -230,7 +332,7 @@ def _dequantizers(stored: dict[str, Any], library: str) -> Iterator[str]:
 
 def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
     """What a quantizer with ``absmax`` may do besides."""
-    rows = [row for row in stored.get("more", []) if row["library"] == library]
+    rows = _of(stored, "more", library, PAGE_BLOCK_SIZE)
     if not rows:
         return
     yield "With `absmax`, and:"
@@ -240,7 +342,7 @@ def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
         [
             (
                 row["scale"][0],
-                " and ".join(_besides(row)),
+                _besides(row),
                 f"{row['nand2']:.1f}",
                 interval_text(row["area_percent"]),
                 f"{row['period']:.4g} {row['delay_unit']}",
@@ -251,29 +353,29 @@ def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
     )
     yield ""
     if any(row["tensor_scale"] for row in rows):
-        size, bits = stored["block_size"], INPUTS[rows[0]["input"]].bits
-        read = size * bits / 8
-        written = size * 4 / 8 + 1
+        bits = next(INPUTS[row["input"]].bits for row in rows if row["tensor_scale"])
+        read = PAGE_BLOCK_SIZE * bits / 8
+        written = PAGE_BLOCK_SIZE * 4 / 8 + 1
         yield (
             "Gates do not show all that a tensor scale costs. It is known only when all numbers of the "
-            f"tensor were seen, so they are read twice: {read:.0f} bytes more for each block of {size}, "
-            f"beside the {read:.0f} bytes that are read and the {written:.0f} that are written in any case "
-            f"(a scale is one byte in memory): {100 * read / (read + written):.0f} % more traffic, unless "
-            "the tensor waits on chip."
+            f"tensor were seen, so they are read twice: {read:.0f} bytes more for each block of "
+            f"{PAGE_BLOCK_SIZE}, beside the {read:.0f} bytes that are read and the {written:.0f} that are "
+            "written in any case (a scale is one byte in memory): "
+            f"{100 * read / (read + written):.0f} % more traffic, unless the tensor waits on chip."
         )
         yield ""
 
 
-def _besides(row: dict[str, Any]) -> Iterator[str]:
+def _besides(row: dict[str, Any]) -> str:
+    """Return what a quantizer with ``absmax`` does besides, or takes in the place of ``bf16``."""
     if row["rounding"] == "stochastic":
-        yield f"rounding by {QuantizerSpec.parse(row['spec']).random_bits} random bits"
-    if row["tensor_scale"]:
-        yield "a tensor scale"
+        return f"rounding by {QuantizerSpec.parse(row['spec']).random_bits} random bits"
+    return "a tensor scale" if row["tensor_scale"] else f"`{row['input']}` numbers"
 
 
 def _verdict(stored: dict[str, Any], library: str) -> Iterator[str]:
     """Where each of the two recipes wins, if both were measured."""
-    if ("ue4m3", "four_over_six") not in _ways(stored, library):
+    if not _decided(stored, library):
         return
     at = crossing(stored, library)
     if at == 0:
@@ -320,12 +422,11 @@ def draw_amortised(stored: dict[str, Any], path: Path) -> bool:
     with svg_figure(path, _PANEL[0] * len(REUSES), _PANEL[1] + 1.0) as figure:
         axes = figure.subplots(1, len(REUSES), sharey=True, squeeze=False)[0]
         for reuse, ax in zip(REUSES, axes, strict=True):
-            for row in stored["errors"]:
-                scale, method = row["scale"], row["method"]
+            for (scale, method), mse in _errors(stored).items():
                 cost, more = amortised(stored, library, (scale, method), reuse)
                 ax.errorbar(
                     [cost],
-                    [row["mse"]],
+                    [mse],
                     xerr=[[half_width(more)], [half_width(more)]],
                     color=_COLOURS[scale],
                     marker=_MARKERS[method],

@@ -26,6 +26,7 @@ def row(scale: str, method: str, nand2: float, more: dict[str, float] | None) ->
     deltas = {} if more is None else {"area_delta": more, "area_percent": more, "period_percent": more}
     return {
         "library": "one",
+        "block_size": 16,
         "scale": [scale],
         "method": method,
         "nand2": nand2,
@@ -41,8 +42,8 @@ def stored() -> dict[str, Any]:
     return {
         "pyosys": "0.70",
         "flow": 4,
-        "orders": 2,
-        "block_size": 16,
+        "more": [],
+        "dequantizers": [],
         "quantizers": [
             row("ue4m3", "absmax", 1000.0, None),
             row("ue5m3", "absmax", 1040.0, interval(40, 8)),
@@ -50,7 +51,7 @@ def stored() -> dict[str, Any]:
         ],
         "dots": [row("ue4m3", "", 5000.0, None), row("ue5m3", "", 5020.0, interval(20, 3))],
         "errors": [
-            {"scale": scale, "method": method, "mse": mse}
+            {"block_size": 16, "scale": scale, "method": method, "mse": mse}
             for scale, method, mse in (
                 ("ue4m3", "absmax", 0.02),
                 ("ue5m3", "absmax", 0.009),
@@ -117,14 +118,48 @@ def test_the_picture_is_the_same_each_time(stored, tmp_path):
     assert not draw_amortised(stored | {"errors": []}, tmp_path / "c.svg")
 
 
+def test_the_answer_is_one_table_of_libraries_and_one_of_sizes(stored):
+    stored["more"] = [
+        row("ue4m3", "absmax", 4200.0, interval(90, 3))
+        | {"rounding": "nearest_even", "tensor_scale": False, "input": "fp32"}
+    ]
+    text = page_text(stored)
+    assert "| unit | one |" in text
+    assert "| quantizer, ue5m3, `absmax` | +40.0 ± 8.0 % |" in text
+    assert "| quantizer, ue4m3, `fp32` numbers | +90.0 ± 3.0 % |" in text
+    assert "| R, below which ue5m3 costs less than ue4m3 with `four_over_six` | 98 |" in text
+    assert "by the elements in a block" not in text
+
+    def of(library: str, size: int) -> dict[str, list[dict[str, Any]]]:
+        return {
+            name: [one | {"library": library, "block_size": size} for one in stored[name]]
+            for name in ("quantizers", "dots")
+        }
+
+    for library, size in (("two__corner", 16), ("one", 8)):
+        for name, rows in of(library, size).items():
+            stored[name] = [*stored[name], *rows]
+    # Of a library where nothing else was measured, the first row of a size.
+    stored["quantizers"].append(row("ue4m3", "absmax", 7.0, None) | {"library": "three", "block_size": 8})
+    stored["dots"][-1] = stored["dots"][-1] | {"area_delta": interval(-1, 3)}
+    stored["dots"][3] = stored["dots"][3] | {"area_delta": interval(40, 3)}
+    text = page_text(stored)
+    assert "| unit | one | two |" in text
+    assert "| quantizer, ue4m3, `fp32` numbers | +90.0 ± 3.0 % |  |" in text
+    assert "| R, below which ue5m3 costs less than ue4m3 with `four_over_six` | 98 | 49 |" in text
+    assert "| unit | one, 8 | one, 16 |" in text
+    assert "| R, below which ue5m3 costs less than ue4m3 with `four_over_six` | any | 98 |" in text
+    assert "## two__corner" in text
+    assert "## three" not in text
+
+
 @pytest.mark.matrix
 def test_a_small_measurement(synthesis_cache, tmp_path):
     found = measure_quantizers(
         ["neutral"],
         orders=2,
-        block_size=2,
-        methods=["absmax"],
-        more=["stochastic"],
+        block_sizes=[2],
+        wanted=["absmax", "stochastic", "fp32", "dot", "dequantizer"],
         cache=synthesis_cache,
         workers=1,
         keep=lambda record: write_stored(tmp_path / "kept.jsonl", "a test", record),
@@ -134,35 +169,51 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
         "quantize_bf16_e2m1_ue4m3_n2_absmax_s1",
         "quantize_bf16_e2m1_ue5m3_n2_absmax_s1",
     ]
-    for base, other in (found["quantizers"], found["dots"]):
+    for base, other in (found["quantizers"], found["dots"], found["dequantizers"]):
         assert "area_delta" not in base
         assert other["area_delta"]["mean"] == pytest.approx(other["nand2"] - base["nand2"], abs=20)
     assert [one["unit"] for one in found["more"]] == [
         "quantize_bf16_e2m1_ue4m3_n2_absmax_stochastic8_s1",
         "quantize_bf16_e2m1_ue5m3_n2_absmax_stochastic8_s1",
+        "quantize_fp32_e2m1_ue4m3_n2_absmax_s1",
+        "quantize_fp32_e2m1_ue5m3_n2_absmax_s1",
     ]
+    # All of them are compared with the quantizer of bf16.
     assert all(one["area_percent"]["low"] > 0 for one in found["more"])
-    assert "R = 8" in page_text(found)
-    assert "| ue5m3 | rounding by 8 random bits |" in page_text(found)
-    assert "over 2 pairs of netlists, with" in page_text(found)
-    found["quantizers"][1]["pairs"] = 5
-    assert "over 2 (with `absmax` 5) pairs of netlists, with" in page_text(found)
-    again = measure_quantizers(
+    assert all(
+        one["area_delta"]["mean"] == pytest.approx(one["nand2"] - found["quantizers"][0]["nand2"], abs=20)
+        for one in found["more"]
+    )
+    more = measure_quantizers(
         ["neutral"],
         orders=2,
-        block_size=2,
-        methods=["absmax"],
-        more=[],
+        block_sizes=[3],
+        wanted=["prevent_zero"],
         kept=found,
         cache=synthesis_cache,
         workers=1,
     )
-    assert [one["pairs"] for one in again["quantizers"]] == [2, 2]
-    assert again["dots"] == found["dots"]
-    assert again["more"] == found["more"]
-    assert again["dequantizers"] == found["dequantizers"]
-    with pytest.raises(ValueError, match=r"^what is kept must be of this flow, "):
-        measure_quantizers(["neutral"], kept=found | {"flow": 0}, cache=synthesis_cache)
+    assert more["quantizers"][:2] == found["quantizers"]
+    assert [one["unit"] for one in more["quantizers"][2:]] == [
+        "quantize_bf16_e2m1_ue4m3_n3_prevent_zero_s1",
+        "quantize_bf16_e2m1_ue5m3_n3_prevent_zero_s1",
+    ]
+    assert all("area_delta" in one for one in more["quantizers"][2:])
+    assert {name: more[name] for name in ("dots", "more", "dequantizers")} == {
+        name: found[name] for name in ("dots", "more", "dequantizers")
+    }
+    page = page_text(more)
+    assert "over 2 pairs of netlists, with" in page
+    more["quantizers"][1]["pairs"] = 5
+    assert "over 2 to 5 pairs of netlists, with" in page_text(more)
+
+
+def test_what_is_kept_is_of_this_flow(tmp_path):
+    kept = read_stored(Path(__file__).parents[2] / STORED)
+    with pytest.raises(ValueError, match=r"^what is kept must be of flow \d+, not 0: remove studies/"):
+        measure_quantizers(["neutral"], kept=kept | {"flow": 0}, cache=tmp_path)
+    with pytest.raises(ValueError, match=r"^what is kept must be of pyosys [\d.]+, not 0: remove studies/"):
+        measure_quantizers(["neutral"], kept=kept | {"pyosys": "0"}, cache=tmp_path)
 
 
 def test_the_page_is_of_what_is_stored_and_that_of_the_hardware_there_is():
