@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ...model import QuantizerSpec
 from ...model.scale_selection import ScaleRule
 from ..unit_stimulus import Codes, StimulusSource
+from .scaled_blocks import at_chosen_scales, extreme_scales
 from .stimulus import QuantizerStimulus, draw_random_bits
 from .thresholds import (
     Doubles,
@@ -23,9 +24,6 @@ __all__ = ["directed"]
 
 # Of so many directed blocks one stands under a tensor scale of any significand, and under a subnormal one.
 _ANY_TURN: Final = 3
-# Directed blocks whose tensor scale is chosen for one of their numbers; of so many one is subnormal or small.
-_CHOSEN: Final = 1500
-_SMALL_TURN: Final = 4
 _SUBNORMAL_TURN: Final = 29
 # Blocks that are drawn for errors that are all but equal, and how many of them are kept.
 _DRAWN_FOR_TIES: Final = 1 << 17
@@ -40,7 +38,8 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     elements, each element and what is one step beside them stand in all lanes, with both signs; random bits,
     where there are any, are 0, all ones, drawn, the least that takes the element up, or one less. With a
     tensor scale, all of it stands there under 1 and 1.375, and some under others, subnormal ones too; and
-    numbers stand under the very scale that makes a tie of them, and under those beside it.
+    numbers stand under the very scale that makes a tie of them, and under those beside it; subnormal numbers
+    of each binade under one that makes an element of them; and numbers under the ends of all tensor scales.
     Subnormal and largest numbers, infinities and NaNs stand alone in each lane. With ``four_over_six`` there
     are blocks whose errors under both scales differ by a last bit or none.
     """
@@ -92,15 +91,8 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
     form = spec.input_format
     x |= (sign % 2).astype(form.dtype) << form.dtype.type(form.bits - 1)
     if g is not None:
-        # Under most significands a threshold lies between two of the input's numbers, which stand beside it.
-        some = np.concatenate([whole[::_ANY_TURN], whole[::_SUBNORMAL_TURN]])
-        drawn = rng.integers(0, 1 << 23, len(some))
-        exponent = rng.integers(117, 137, len(some))
-        exponent[len(whole[::_ANY_TURN]) :] = 0
-        others = np.maximum(exponent << 23 | drawn, 1).astype(np.uint32).view(np.float32)
-        tied, chosen = _at_chosen_scales(spec, rng)
-        x = np.concatenate([x, nearest_codes(spec, some * others[:, np.newaxis].astype(np.float64)), tied])
-        g = np.concatenate([g, others, chosen])
+        under_others, others = _under_other_scales(spec, whole, rng)
+        x, g = np.concatenate([x, under_others]), np.concatenate([g, others])
     corners = _corners(spec)
     if spec.method == "four_over_six":
         corners = np.concatenate([corners, _near_ties(spec, np.random.default_rng(1))])
@@ -118,6 +110,28 @@ def directed(spec: QuantizerSpec) -> QuantizerStimulus:
         )
         draws = draws.astype(np.uint16)
     return QuantizerStimulus(spec=spec, x=x, random=draws, g=g, source=StimulusSource(kind="directed"))
+
+
+def _under_other_scales(
+    spec: QuantizerSpec, whole: Doubles, rng: np.random.Generator
+) -> tuple[Codes, npt.NDArray[np.float32]]:
+    """Return blocks under tensor scales of any significand, shape (blocks, N), and these scales.
+
+    Args:
+        spec: What the unit computes.
+        whole: The numbers of blocks that are directed without a tensor scale.
+        rng: What draws.
+    """
+    # Under most significands a threshold lies between two of the input's numbers, which stand beside it.
+    some = np.concatenate([whole[::_ANY_TURN], whole[::_SUBNORMAL_TURN]])
+    drawn = rng.integers(0, 1 << 23, len(some))
+    exponent = rng.integers(117, 137, len(some))
+    exponent[len(whole[::_ANY_TURN]) :] = 0
+    others = np.maximum(exponent << 23 | drawn, 1).astype(np.uint32).view(np.float32)
+    tied, chosen = at_chosen_scales(spec, rng)
+    extreme, extremes = extreme_scales(spec, np.random.default_rng(2))
+    scaled = nearest_codes(spec, some * others[:, np.newaxis].astype(np.float64))
+    return np.concatenate([scaled, tied, extreme]), np.concatenate([others, chosen, extremes])
 
 
 def _corners(spec: QuantizerSpec) -> Codes:
@@ -170,34 +184,3 @@ def _near_ties(spec: QuantizerSpec, rng: np.random.Generator) -> Codes:
     two = (factors[0] > 0) & (last > 0)
     off = np.where(two, np.abs(sides[0] - sides[1]) / np.where(two, last, 1), np.inf)
     return x[np.argsort(off, kind="stable")[:_NEAR_TIES]]
-
-
-def _at_chosen_scales(spec: QuantizerSpec, rng: np.random.Generator) -> tuple[Codes, npt.NDArray[np.float32]]:
-    """Return blocks, shape (blocks, N), and for each the tensor scale that makes a tie of one of its numbers.
-
-    A tensor scale has more bits than most inputs: under any that is given, no number comes near a tie. So the
-    number is drawn, and the scale is the quotient that takes it to a threshold of scales or to a midpoint of
-    elements, to two steps of binary32.
-    """
-    form, size = spec.input_format, spec.block_size
-    number = rng.integers(1, form.infinity_code, _CHOSEN)
-    small = rng.integers(1, min(form.infinity_code, 24 << form.mantissa_bits), _CHOSEN)
-    number = np.where(np.arange(_CHOSEN) % _SMALL_TURN, number, small)
-    value = form.to_float32(number.astype(form.dtype)).astype(np.float64)
-    values, targets = scale_values(spec), element_targets(spec)
-    threshold = rng.choice(np.concatenate(list(scale_thresholds(spec).values())), _CHOSEN)
-    scale, target = (rng.choice(choices[choices > 0], _CHOSEN) for choices in (values, targets))
-    # The largest magnitude at a threshold, or another one at a midpoint, under the scale of the largest.
-    of_elements = np.arange(_CHOSEN) % 2 == 1
-    with np.errstate(over="ignore"):
-        g = (value / np.where(of_elements, scale * target, threshold)).astype(np.float32)
-    bits = g.view(np.uint32).astype(np.int64) + rng.integers(-2, 3, _CHOSEN)
-    g = np.clip(bits, 1, 0x7F7FFFFF).astype(np.uint32).view(np.float32)
-    largest = nearest_codes(spec, scale * spec.element_format.largest * g.astype(np.float64))
-    largest = np.where(of_elements, np.maximum(largest, number), number).astype(form.dtype)
-    x = rng.integers(0, number[:, np.newaxis] + 1, (_CHOSEN, size)).astype(form.dtype)
-    rows, place = np.arange(_CHOSEN), rng.integers(0, size, _CHOSEN)
-    x[rows, place] = number
-    x[rows, np.where(of_elements, (place + 1) % size, place)] = largest
-    x |= rng.integers(0, 2, x.shape).astype(form.dtype) << form.dtype.type(form.bits - 1)
-    return x, g

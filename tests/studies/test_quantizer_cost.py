@@ -187,7 +187,7 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
     more = measure_quantizers(
         ["neutral"],
         orders=2,
-        block_sizes=[3],
+        block_sizes=[4],
         wanted=["prevent_zero"],
         kept=found,
         cache=synthesis_cache,
@@ -195,8 +195,8 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
     )
     assert more["quantizers"][:2] == found["quantizers"]
     assert [one["unit"] for one in more["quantizers"][2:]] == [
-        "quantize_bf16_e2m1_ue4m3_n3_prevent_zero_s1",
-        "quantize_bf16_e2m1_ue5m3_n3_prevent_zero_s1",
+        "quantize_bf16_e2m1_ue4m3_n4_prevent_zero_s1",
+        "quantize_bf16_e2m1_ue5m3_n4_prevent_zero_s1",
     ]
     assert all("area_delta" in one for one in more["quantizers"][2:])
     assert {name: more[name] for name in ("dots", "more", "dequantizers")} == {

@@ -13,6 +13,7 @@ from ...sim.quantizer_stimulus import QuantizerStimulus, scale_thresholds, step_
 from ...sim.stream_rules import Response
 from .bins import Bin
 from .coverage import BinsSeen
+from .quantizer_scale_bins import scaled_bins, scaled_bins_met
 
 __all__ = ["QuantizerCoverage"]
 
@@ -107,9 +108,7 @@ class QuantizerCoverage(BinsSeen[QuantizerStimulus]):
             bins += [Bin("choice", name, why) for name, why in self._choices().items()]
         if spec.tensor_scale:
             bins = [one for one in bins if not one.unreachable]
-            bins += [
-                Bin("tensor scale", name) for name in ("a power of two", "another normal one", "subnormal")
-            ]
+            bins += scaled_bins(spec)
         super().__init__(bins)
 
     def _values(self, codes: npt.NDArray[Any]) -> _Doubles:
@@ -190,11 +189,8 @@ class QuantizerCoverage(BinsSeen[QuantizerStimulus]):
                     yield group, name, *seen[code]
         else:
             yield from self._at_scaled(largest, finite, g.astype(np.float64))
-            mantissa = g.view(np.uint32) & np.uint32((1 << 23) - 1)
-            normal = g >= 2.0**-126
-            yield from tell("tensor scale", "a power of two", normal & (mantissa == 0))
-            yield from tell("tensor scale", "another normal one", normal & (mantissa != 0))
-            yield from tell("tensor scale", "subnormal", ~normal)
+            for (group, name), met in scaled_bins_met(spec, magnitude, elements, scales, g).items():
+                yield from tell(group, name, met & finite)
         for code in np.unique(scales[rows]).tolist():
             yield from tell("scale code", f"{code:#04x}", finite & (scales == code))
         for code in np.unique(elements).tolist():
