@@ -152,10 +152,8 @@ def measure_areas(
     """
     library = find_library(LIBRARY)
     known = known_areas() if known is None else known
-    # What other studies measured again since is taken from there again.
-    areas = [
-        row if row["source"] == "measured" else row | known.get(row["unit"], {}) for row in stored["areas"]
-    ]
+    # What other studies measured since, of more netlists, is taken from there.
+    areas = [_from_elsewhere(row, known.get(row["unit"])) for row in stored["areas"]]
     if areas != stored["areas"]:
         stored = stored | {"areas": areas}
         keep(stored)
@@ -187,6 +185,13 @@ def measure_areas(
             if tell is not None:
                 tell(done, len(missing), unit.name)
     return stored
+
+
+def _from_elsewhere(row: StoredRecord, known: StoredRecord | None) -> StoredRecord:
+    """Return a unit's row with what another study measured of it, if one did."""
+    if known is None:
+        return row
+    return {name: value for name, value in row.items() if name not in ("least", "most")} | known
 
 
 @dataclass(frozen=True)
