@@ -150,31 +150,39 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
     for library in _libraries(stored):
         if PAGE_BLOCK_SIZE in _sizes(stored, library):
             yield from _of_library(stored, library, errors)
+    yield from _by_size(stored)
     yield "[The hardware](quantizer-hardware.md) says what these units are made of, and what was tried."
     yield ""
     yield "`make quantizer-cost` writes this page from `studies/quantizer_cost/results.jsonl`."
 
 
 def _answer(stored: dict[str, Any]) -> Iterator[str]:
-    """What each way adds, in a column for each library, and then for each size of blocks."""
+    """What each way adds, in a column for each library."""
     yield "## In short"
     yield ""
     libraries = _libraries(stored)
     columns = [
         (library, PAGE_BLOCK_SIZE) for library in libraries if PAGE_BLOCK_SIZE in _sizes(stored, library)
     ]
-    yield "What is added to the area, and in the last line where the two recipes cost the same:"
+    yield (
+        "What is added to the area. The last line says how many dot products must use a block so that both "
+        "recipes cost the same: with fewer, UE5M3 costs less."
+    )
     yield ""
     yield from _differences(stored, {_short(library): (library, size) for library, size in columns})
     yield ""
+
+
+def _by_size(stored: dict[str, Any]) -> Iterator[str]:
+    """What each way adds by the size of blocks, where more than one was measured."""
     several = {
         f"{_short(library)}, {size}": (library, size)
-        for library in libraries
+        for library in _libraries(stored)
         if len(_sizes(stored, library)) > 1
         for size in _sizes(stored, library)
     }
     if several:
-        yield "The same by the elements in a block:"
+        yield "## By the elements in a block"
         yield ""
         yield from _differences(stored, several)
         yield ""
@@ -214,8 +222,8 @@ def _differences(stored: dict[str, Any], columns: dict[str, tuple[str, int]]) ->
     for scale, besides in dict.fromkeys(way for found in more for way in found):
         of_rows(f"quantizer, {scale}, {besides}", [row.get((scale, besides)) for row in more])
     tell(
-        "R, below which ue5m3 costs less than ue4m3 with `four_over_six`",
-        [_crossing_text(crossing(stored, *place)) if _decided(stored, *place) else "" for place in places],
+        "R where ue5m3 costs as much as ue4m3 with `four_over_six`",
+        [_crossing_text(stored, *place) if _decided(stored, *place) else "" for place in places],
     )
     yield from markdown_lines(("unit", *columns), [(line, *texts) for line, texts in cells.items()])
 
@@ -230,10 +238,15 @@ def _decided(stored: dict[str, Any], library: str, size: int = PAGE_BLOCK_SIZE) 
     )
 
 
-def _crossing_text(at: float) -> str:
+def _crossing_text(stored: dict[str, Any], library: str, size: int) -> str:
+    """Return between which reuses the two recipes may cost the same."""
+    at = crossing(stored, library, size)
     if math.isinf(at):
         return "any"
-    return f"{at:.0f}" if at else "none"
+    if not at:
+        return "none"
+    least, most = _crossing_ends(stored, library, size)
+    return f"at least {least:.0f}" if math.isinf(most) else f"{least:.0f} to {most:.0f}"
 
 
 def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMethod, float]) -> Iterator[str]:
@@ -390,14 +403,20 @@ def _verdict(stored: dict[str, Any], library: str) -> Iterator[str]:
 
 
 def _how_sure(stored: dict[str, Any], library: str) -> str:
-    """Between which reuses the two recipes may cost the same, at the ends of all intervals."""
-    ways = _ways(stored, library)
-    choosing, bit = ways["ue4m3", "four_over_six"]["area_delta"], ways["ue5m3", "absmax"]["area_delta"]
-    more = _dots(stored, library)["ue5m3"]["area_delta"]
-    least = max(choosing["low"] - bit["high"], 0) / more["high"]
-    if more["low"] <= 0:
+    """Say between which reuses the two recipes may cost the same, at the ends of all intervals."""
+    least, most = _crossing_ends(stored, library, PAGE_BLOCK_SIZE)
+    if math.isinf(most):
         return f"By the intervals that number is at least {least:.0f}, and these netlists set no upper end."
-    return f"By the intervals it is from {least:.0f} to {(choosing['high'] - bit['low']) / more['low']:.0f}."
+    return f"By the intervals it is from {least:.0f} to {most:.0f}."
+
+
+def _crossing_ends(stored: dict[str, Any], library: str, size: int) -> tuple[float, float]:
+    """Return between which reuses the two recipes may cost the same; infinity where there is no upper end."""
+    ways = _ways(stored, library, size)
+    choosing, bit = ways["ue4m3", "four_over_six"]["area_delta"], ways["ue5m3", "absmax"]["area_delta"]
+    more = _dots(stored, library, size)["ue5m3"]["area_delta"]
+    least = max(choosing["low"] - bit["high"], 0) / more["high"]
+    return least, (choosing["high"] - bit["low"]) / more["low"] if more["low"] > 0 else math.inf
 
 
 def draw_amortised(stored: dict[str, Any], path: Path) -> bool:

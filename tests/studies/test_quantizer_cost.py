@@ -127,8 +127,8 @@ def test_the_answer_is_one_table_of_libraries_and_one_of_sizes(stored):
     assert "| unit | one |" in text
     assert "| quantizer, ue5m3, `absmax` | +40.0 ± 8.0 % |" in text
     assert "| quantizer, ue4m3, `fp32` numbers | +90.0 ± 3.0 % |" in text
-    assert "| R, below which ue5m3 costs less than ue4m3 with `four_over_six` | 98 |" in text
-    assert "by the elements in a block" not in text
+    assert "| R where ue5m3 costs as much as ue4m3 with `four_over_six` | 81 to 120 |" in text
+    assert "By the elements in a block" not in text
 
     def of(library: str, size: int) -> dict[str, list[dict[str, Any]]]:
         return {
@@ -146,9 +146,9 @@ def test_the_answer_is_one_table_of_libraries_and_one_of_sizes(stored):
     text = page_text(stored)
     assert "| unit | one | two |" in text
     assert "| quantizer, ue4m3, `fp32` numbers | +90.0 ± 3.0 % |  |" in text
-    assert "| R, below which ue5m3 costs less than ue4m3 with `four_over_six` | 98 | 49 |" in text
+    assert "| R where ue5m3 costs as much as ue4m3 with `four_over_six` | 81 to 120 | 44 to 55 |" in text
     assert "| unit | one, 8 | one, 16 |" in text
-    assert "| R, below which ue5m3 costs less than ue4m3 with `four_over_six` | any | 98 |" in text
+    assert "| R where ue5m3 costs as much as ue4m3 with `four_over_six` | any | 81 to 120 |" in text
     assert "## two__corner" in text
     assert "## three" not in text
 
