@@ -9,12 +9,15 @@ from ..hw.config import require_hardware
 from ..model import DotSpec, Format
 from .stimulus import Stimulus, negated
 from .unit_stimulus import LONGEST, Bools, Codes, StimulusSource, draw_patterns, require_drawn
+from .zero_exponents import draw_small_steps, zero_exponent_counts
 
 __all__ = [
     "bulk",
     "random",
 ]
 
+# Of sums where the exponent of a zero can decide a bit, those in which it is likely to.
+_SMALL: Final = 1 / 6
 # What part `bulk` draws with care, how often it stalls, and the lengths of its other sums: few, as the model
 # takes the sums of each length at a time.
 _DIRECTED: Final = 1 / 8
@@ -34,6 +37,9 @@ def random(
     Scales: uniform over the finite codes, near a centre that the whole sum shares, with a product near
     one, or from the corners (zero, least and greatest subnormal, least normal, greatest). One sum in
     16 meets a NaN scale.
+
+    Where the exponent that a zero reads can decide a bit, a sixth of the sums is made of numbers so small
+    that it may: see `zero_exponents`.
 
     C: about as large as the sum's first group, or what undoes that, any bits, zeros, subnormals, infinities
     and NaN. Where no sum starts it is any bits.
@@ -70,6 +76,7 @@ def random(
     a_scale, b_scale = _scales(spec, sum_of, rng)
     if spec.accumulates:
         _undo(spec, (a, b, a_scale, b_scale), sum_of, rng)
+    small = _small_sums(spec, (a, b, a_scale, b_scale), sum_of, rng)
     starts = np.flatnonzero(first)
     lengths = np.diff(starts, append=vectors)
     for fmt, array in zip(spec.scales, (a_scale, b_scale), strict=True):
@@ -85,7 +92,7 @@ def random(
         b_scale=b_scale,
         first=first,
         last=last,
-        c=_starts(spec, (a, b, a_scale, b_scale), first, rng) if spec.takes_c else None,
+        c=_starts(spec, (a, b, a_scale, b_scale), first, rng) * ~(small & first) if spec.takes_c else None,
         g=_factors(vectors, rng) if spec.tensor_scale else None,
         source=StimulusSource(kind="random", count=vectors, seed=seed, longest=longest, stalls=stalls),
         **(draw_patterns(rng) if stalls else {}),
@@ -289,6 +296,26 @@ def _undo(
     step = rng.integers(-1, 2, b_scale[rows].shape)
     moved = np.clip(b_scale[rows].astype(np.int64) + step, 0, fmt.largest_code)
     b_scale[rows] = np.where(rng.random((len(rows), 1)) < 0.5, moved, b_scale[rows]).astype(fmt.dtype)
+
+
+def _small_sums(
+    spec: DotSpec,
+    codes: tuple[Codes, Codes, Codes, Codes],
+    sum_of: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Bools:
+    """Make some sums of numbers around the bits that the exponent of a zero decides; return their vectors."""
+    if not zero_exponent_counts(spec):
+        return np.zeros(len(sum_of), np.bool_)
+    chosen = rng.random(int(sum_of[-1]) + 1)
+    small = (chosen < _SMALL)[sum_of]
+    for array, drawn in zip(codes, draw_small_steps(spec, int(small.sum()), rng), strict=True):
+        array[small] = drawn
+    # In most of them the last step alone is of numbers: what it decides no later step hides.
+    zeros = (chosen < 0.75 * _SMALL)[sum_of] & (np.diff(sum_of, append=sum_of[-1] + 1) == 0)
+    for fmt, array in zip(spec.elements, codes[:2], strict=True):
+        array[zeros] = np.flatnonzero(fmt.values == 0)[0]
+    return small
 
 
 def _any_bits(spec: DotSpec, count: int, rng: np.random.Generator) -> npt.NDArray[np.uint32]:

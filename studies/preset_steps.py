@@ -23,6 +23,8 @@ import numpy.typing as npt
 from blockdot.base.source_digest import source_digest
 from blockdot.lab.cost.jobs import Progress
 from blockdot.model import DotSpec
+from blockdot.sim import zero_exponents
+from blockdot.sim.zero_exponents import draw_small_steps, zero_exponent_counts
 
 from blockdot import model
 
@@ -50,6 +52,9 @@ _SHARES: Final = (0.25, 0.35, 0.1, 0.1, 0.2)
 
 _KINDS: Final[tuple[str, ...]] = ("zero", "subnormal", "normal", "infinite", "NaN")
 _COUNTED: Final[tuple[str, ...]] = ("empty", "cancelled", "cut", "special", "overflowed", *_KINDS)
+
+# Of cases where the exponent of a zero can decide a bit, those in which it is likely to.
+_SMALL: Final = 1 / 8
 
 _Codes = npt.NDArray[np.int64]
 
@@ -109,11 +114,16 @@ def _special_codes(fmt: CodeFormat) -> _Codes:
     return codes[(codes & (1 << fmt.magnitude_bits) - 1) > fmt.largest]
 
 
-def drawn_steps(step: IntegerSteps, cases: int, rng: np.random.Generator) -> tuple[_Codes, list[_Codes]]:
+def drawn_steps(
+    step: IntegerSteps, spec: DotSpec, cases: int, rng: np.random.Generator
+) -> tuple[_Codes, list[_Codes]]:
     """Draw steps in which zeros, cancellation, what is no number, and steps that undo others come often.
+
+    Where the exponent that a zero reads can decide a bit, an eighth of the cases has steps in which it may.
 
     Args:
         step: The tensor core.
+        spec: Its specification.
         cases: How many times `IN_A_CASE` steps.
         rng: What is drawn from.
 
@@ -156,7 +166,14 @@ def drawn_steps(step: IntegerSteps, cases: int, rng: np.random.Generator) -> tup
         scales = np.where(rng.random((cases, 1, 1)) < 0.6, near, rng.integers(0, top, blocks))
         scales[undone, 1] = scales[undone, 0]
         codes.append(scales)
-    return _starts(step.total, cases, rng), codes
+    starts = _starts(step.total, cases, rng)
+    if zero_exponent_counts(spec):
+        small = rng.random(cases) < _SMALL
+        steps = draw_small_steps(spec, int(small.sum()) * IN_A_CASE, rng)
+        for array, drawn in zip(codes, steps, strict=False):
+            array[small] = drawn.reshape(-1, *array.shape[1:])
+        starts[small] = rng.integers(0, 2, int(small.sum())) << step.total.magnitude_bits
+    return starts, codes
 
 
 def _numbers(step: IntegerSteps, bits: _Codes) -> npt.NDArray[np.float32]:
@@ -171,10 +188,11 @@ def _differ(seen: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> i
 
 
 def _batch(
-    step: IntegerSteps, spec: DotSpec, cases: int, rng: np.random.Generator
+    step: IntegerSteps, own: DotSpec, spec: DotSpec, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], int, dict[str, int]]:
     """Return the sums that the integers give, how many results differ from them, and counts of kinds."""
-    starts, codes = drawn_steps(step, cases, rng)
+    cases = _CASES
+    starts, codes = drawn_steps(step, own, cases, rng)
     sums = np.empty((cases, IN_A_CASE + 1), np.int64)
     sums[:, 0] = starts
     counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
@@ -243,7 +261,7 @@ def compare_steps(
     differ = 0
     for k in range(batches):
         rng = np.random.default_rng([seed, list(CORES).index(name), k])
-        numbers, more, found = _batch(step, spec, _CASES, rng)
+        numbers, more, found = _batch(step, DotSpec.preset(name), spec, rng)
         digest.update(numbers.astype("<f4").tobytes())
         differ += more
         counts = {what: counts[what] + found[what] for what in counts}
@@ -261,7 +279,7 @@ def _run(names: Sequence[str], steps: int, seed: int, path: Path) -> int:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
     print(f"seed {seed}", flush=True)
-    sources = source_digest(model, integer_steps, sys.modules[__name__])
+    sources = source_digest(model, integer_steps, zero_exponents, sys.modules[__name__])
     differ = 0
     with progress_bars() as bar:
         for name in chosen:

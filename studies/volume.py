@@ -4,7 +4,7 @@
 every published tensor core, one on each processor. It keeps what came of each in ``studies/volume.jsonl``,
 with a hash of its netlist, and how often each kind of scale and result came. A unit whose netlist is the one
 that is kept is not simulated again: so a run that was broken off goes on where it was, and after a change
-only what it changed is run.
+only what it changed is run. Where the inputs are drawn in another way, ``--again`` runs what is kept too.
 """
 
 import argparse
@@ -215,6 +215,7 @@ def main(
     parser.add_argument("--vectors", type=float, default=_VECTORS, metavar="N", help="inputs of each unit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="*", metavar="PATTERN", help="units, such as '*_fp32_s1*'")
+    parser.add_argument("--again", action="store_true", help="run units whose netlists are kept as well")
     parser.add_argument("--build-dir", type=Path, default=BUILD_DIR, metavar="DIR")
     parser.add_argument("--workers", type=int, metavar="N", help="units at once")
     parser.add_argument("--keep", type=Path, default=KEPT, metavar="FILE", help="where results are kept")
@@ -232,15 +233,18 @@ def main(
             kept = {**heading, "units": {}, "classes": {}}
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("simulating", total=len(selected))
-            done = simulate(selected, kept["units"], vectors, chosen.seed, chosen.build_dir, chosen.workers)
+            known = {} if chosen.again else dict(kept["units"])
+            counted = set() if chosen.again else set(kept["classes"])
+            done = simulate(selected, known, vectors, chosen.seed, chosen.build_dir, chosen.workers)
             for config, found in done:
                 bar.advance(task)
                 differ += not found["equal"]
                 if not found["equal"]:
                     print(f"{config.name} differs from the model: blockdot soak tells how", flush=True)
                 kept["units"][config.name] = found
-                if config.spec.name not in kept["classes"]:
+                if config.spec.name not in counted:
                     kept["classes"][config.spec.name] = classes(config.spec, vectors, chosen.seed)
+                    counted.add(config.spec.name)
                 kept["units"] = dict(sorted(kept["units"].items()))
                 kept["classes"] = dict(sorted(kept["classes"].items()))
                 _write(chosen.keep, kept)

@@ -9,6 +9,7 @@ import pytest
 from aligned_steps import TensorCore as FractionCore
 from blockdot.model import DotSpec
 from blockdot.model.presets import PRESETS
+from blockdot.sim.zero_exponents import zero_exponent_counts
 
 from studies import integer_steps
 from studies.integer_steps import CORES, IntegerSteps
@@ -50,7 +51,7 @@ def test_a_step_is_that_of_fractions(name: str, rng: np.random.Generator) -> Non
         grouped=core.grouped,
         result=core.result,
     )
-    starts, codes = drawn_steps(step, 12, rng)
+    starts, codes = drawn_steps(step, DotSpec.preset(name), 12, rng)
     size = core.scaled or core.products
     bits = starts
     for k in range(codes[0].shape[1]):
@@ -90,6 +91,14 @@ def test_a_model_of_another_machine_differs(name: str, wrong: dict, seed: int) -
     spec = DotSpec.preset(name)
     assert compare_steps(name, spec, 4000, seed)["differ"] == 0
     assert compare_steps(name, replace(spec, **wrong), 4000, seed)["differ"] > 0
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+@pytest.mark.parametrize("name", [name for name in CORES if zero_exponent_counts(DotSpec.preset(name))])
+def test_a_zero_that_reads_one_exponent_off_is_noticed(name: str, more: int, seed: int) -> None:
+    spec = DotSpec.preset(name)
+    wrong = replace(spec, zero_exponent=spec.zero_exponent + more)
+    assert compare_steps(name, wrong, 12_000, seed)["differ"] > 0
 
 
 @pytest.mark.parametrize("name", CORES)

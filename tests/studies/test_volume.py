@@ -132,6 +132,10 @@ def test_what_came_of_each_is_kept(
         assert record["units"][name] == first["units"][name]
         kept.write_text(kept.read_text().replace(record["units"][name]["netlist"], "another"))
         assert main(again) == 2
+        kept.write_text(kept.read_text().replace("another", record["units"][name]["netlist"]))
+        assert main([*again, "--again"]) == 2
+    assert main([*options, "--only", name, "--again"]) == 0
+    assert read_volume(kept)["units"][name] == first["units"][name]
     # Other inputs are another file.
     assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0", "--seed", "1"]) == 0
     assert read_volume(kept)["units"].keys() == {"e2m1_ue8m0_n8_none_s0"}
