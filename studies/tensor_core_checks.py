@@ -3,16 +3,19 @@
 `studies.preset_steps` holds the model against exact integers, `studies.volume` the units against the model.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.model import DotSpec
+from blockdot.sim.zero_exponents import zero_exponent_counts
 
 from .volume import tensor_cores
 
 __all__ = ["check_lines"]
 
+_LINE = 100
 _SHARES = {
     "zeros": "empty",
     "cancels": "cancelled",
@@ -65,6 +68,7 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         "",
         f"- **Steps**: of {len(steps)} presets, {least} or more each. {differ[0]} results differ in a bit.",
         *told,
+        *_zero_lines([record["preset"] for record in steps]),
         "",
         *markdown_lines(["preset", "steps", *_SHARES, "inputs"], table),
         "",
@@ -78,3 +82,15 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         "`python -m studies.tensor_core_error --write` writes this page.",
         "",
     ]
+
+
+def _zero_lines(presets: Sequence[str]) -> list[str]:
+    """Tell of which presets the exponent that a zero reads can be seen."""
+    seen = [f"`{name}`" for name in presets if zero_exponent_counts(DotSpec.preset(name))]
+    told = (
+        f"- **Zeros**: what is exactly zero reads an exponent of its own. Of {len(seen)} presets it can "
+        f"decide a bit: {', '.join(seen)}. Part of their steps and inputs is drawn so that it may, and "
+        f"thousands notice one that is one off. Of the other {len(presets) - len(seen)} no input shows it: "
+        "every number that is not zero has a greater exponent there, or nothing is cut off below it."
+    )
+    return textwrap.wrap(told, _LINE, subsequent_indent="  ", break_on_hyphens=False)

@@ -26,6 +26,8 @@ def test_each_preset_tells_its_steps_and_its_units() -> None:
     assert "2 of 58 have had 5000 random inputs each" in told
     # The unit of fp32 is no tensor core.
     assert "for each preset. 1 differ." in told
+    assert "Of 1 presets it can decide a bit: `volta-fp16-fp16`. " in told
+    assert "Of the other 1 no input shows it" in told
 
 
 def test_that_no_unit_was_run_is_told() -> None:
