@@ -34,19 +34,25 @@ class SmallSteps(NamedTuple):
     b_scale: Codes
 
 
-def zero_exponent_counts(spec: DotSpec) -> bool:
+def zero_exponent_counts(spec: DotSpec, exponent: int | None = None) -> bool:
     """Return whether, in a step that starts at zero, the exponent that a zero reads can decide a bit.
 
     It cannot where all terms that are not zero have a greater exponent, so that a zero's is never the
     largest; nor where all are multiples of the last bit that is kept under it, so that nothing is cut off.
+
+    Args:
+        spec: What is computed.
+        exponent: It or one less: which of them a zero reads is what may decide. `DotSpec.zero_exponent` where
+            it is None.
     """
     if spec.accumulate != "aligned":
         return False
+    exponent = spec.zero_exponent if exponent is None else exponent
     scales = spec.scales if spec.has_scales else ()
     read = (*scales, *spec.elements) if spec.term_size == 1 else scales
     least = sum(fmt.least_exponent for fmt in read)
     quantum = sum(fmt.quantum_exponent for fmt in (*scales, *spec.elements))
-    return least < spec.zero_exponent and quantum < spec.zero_exponent - spec.fraction
+    return least < exponent and quantum < exponent - spec.fraction
 
 
 def draw_small_steps(spec: DotSpec, count: int, rng: np.random.Generator) -> SmallSteps:
@@ -63,7 +69,7 @@ def draw_small_steps(spec: DotSpec, count: int, rng: np.random.Generator) -> Sma
     """
     blocks = (count, spec.blocks)
     shape = (*blocks, spec.block_size)
-    form = spec.result_format
+    form = spec.sum_format
     last = spec.zero_exponent - spec.fraction + rng.integers(-2, 2, (count, 1))
     # Of a result that is cut off the last bit decides; of one that is rounded, half of it.
     decides = form.least_exponent - form.fields.fraction_bits - form.nearest

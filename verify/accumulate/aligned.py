@@ -26,6 +26,7 @@ from .aligned_products import (
     describe_terms,
     product_sums,
 )
+from .zero_exponent_bins import ZeroExponentBins, small_sums
 
 __all__ = ["ALIGNED"]
 
@@ -226,6 +227,7 @@ def _bins(reach: Reachable) -> list[BinGroup]:
             cut_below=reach.spec.zero_exponent - reach.spec.fraction,
         ),
         AlignedProductBins(reach) if reach.spec.term_size == 1 else AlignedSumBins(reach.spec, reach),
+        ZeroExponentBins(reach.spec),
     ]
 
 
@@ -234,9 +236,10 @@ def _sums(make: SumMaker, reach: Reachable) -> Iterator[DirectedSum]:
     yield from added_sums(make)
     if make.spec.term_size == 1:
         yield from product_sums(make)
-        return
-    yield from _far_sums(make)
-    yield from _zero_sums(make)
+    else:
+        yield from _far_sums(make)
+        yield from _zero_sums(make)
+    yield from small_sums(make)
 
 
 ALIGNED = AccumulationChecks(

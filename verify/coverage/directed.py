@@ -21,7 +21,7 @@ from .bins import Bin
 from .coverage import Coverage
 from .end_bins import end_sums
 from .input_bins import code_classes
-from .reach import Reachable, cancellations, deepest_run
+from .reach import LEAST, Reachable, cancellations, deepest_run
 from .sum_maker import (
     PARTS,
     DirectedGroup,
@@ -160,6 +160,9 @@ def _rounded(make: SumMaker) -> Iterator[DirectedSum]:
                 yield from make.placed(*([power] for power in powers))
                 yield from make.placed(powers[:-1], powers[-1:])
                 yield from make.placed(powers[:1], powers[1:])
+    # Three quarters of the least number: of few products nothing longer is rounded above its half.
+    for sign in (1, -1):
+        yield from make.sum([(LEAST - 1, sign), (LEAST - 2, sign)])
 
 
 def _powers_of_two(make: SumMaker) -> Iterator[DirectedSum]:

@@ -18,6 +18,7 @@ CLOSED = [
     *(f"e2m1_{scale}_n16_{how}" for scale in ("ue4m3", "ue5m3") for how in ("none", "fp32", "exact")),
     "e2m1_ue4m3_n16_aligned",
     "e2m1_ue4m3xue2m0_n2_b4_fp32",
+    "e2m1_ue8m0_n2_none",
     "e2m1_ue8m0_n2_fp32",
     "e2m1_ue8m0_n2_chain",
     "e4m3_ue4m3_n4_chain",
@@ -189,6 +190,23 @@ def test_an_exact_sum_is_told_by_where_it_stands():
     hits = met(spec, power(15), power(-9))
     assert {"rounding of a sum: tie to even below", "top bit of a sum: +2^15"} <= hits
     assert "alignment: 24 above, added" in hits
+
+
+@pytest.mark.parametrize(
+    ("scale", "name"),
+    [(39, None), (40, "one less is another sum"), (41, "one more is another sum"), (42, None)],
+)
+def test_a_zero_is_told_by_the_bits_that_its_exponent_decides(scale, name):
+    """What lies below 2^-174 is cut off beside a zero; of -1/4 under such scales it is all or nothing."""
+    spec = DotSpec(scale="ue8m0", block_size=2, accumulate="aligned")
+    alone = met(spec, ([1, 0], [9, 0], 127 - 86, scale))
+    assert {one for one in alone if one.startswith("exponent of a zero")} == (
+        {f"exponent of a zero: {name}"} if name else set()
+    )
+    assert "results: -0" in alone or scale < 41
+    # Beside something larger it decides nothing.
+    beside = met(spec, ([1, 2], [9, 2], 127 - 86, 127), ([1, 0], [9, 0], 127 - 86, scale))
+    assert not any(one.startswith("exponent of a zero") for one in beside)
 
 
 def test_an_aligned_sum_is_told_by_who_is_ahead_and_what_is_cut():
