@@ -10,6 +10,7 @@ from blockdot.sim import random
 from blockdot.verify import source_faults, source_mutants
 from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
 from blockdot.verify.proofs.gate_network import network
+from blockdot.verify.source_faults.source_fault import SourceFault
 
 from blockdot import hw
 
@@ -105,6 +106,23 @@ def test_a_fault_of_a_chain_s_source():
     # The scale of a may overflow here, and that of b may be zero.
     unit = UnitConfig.parse("e2m1_ue8m0xue4m3_n2_chain_s1")
     assert [one.fate for one in source_mutants.plant(unit, faults=(fault,))] == ["killed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("fp16_none_n2_aligned_f23_t1_z20_binary16_s1", "+ 1"),
+        pytest.param("fp16_none_n2_aligned_f23_t1_z20_binary16_s1", "- 1", marks=pytest.mark.matrix),
+        pytest.param("e2m1_ue8m0_n2_aligned_s1", "+ 1", marks=pytest.mark.matrix),
+        ("e2m1_ue8m0_n2_aligned_s1", "- 1"),
+        pytest.param("tf32_none_n2_aligned_f24_t1_z132_s2_delay", "+ 1", marks=pytest.mark.matrix),
+        pytest.param("e3m2_ue8m0_n2_aligned_f25_t1_z133_s1", "- 1", marks=pytest.mark.matrix),
+    ],
+)
+def test_a_zero_that_reads_one_exponent_off_is_found(name, more):
+    right = "zero=bias + zero_exponent)"
+    fault = SourceFault("scale", "zero", "leaves/scale.py", right, right.replace(")", f" {more})"))
+    assert [one.fate for one in source_mutants.plant(UnitConfig.parse(name), faults=(fault,))] == ["killed"]
 
 
 def test_no_mutant_of_a_small_dequantizer_survives(seed):

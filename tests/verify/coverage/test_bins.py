@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from blockdot.hw import DotUnit
 from blockdot.model import DotSpec, quantize
+from blockdot.model.presets import PRESETS
 from blockdot.sim import Stimulus, from_blocks, random, run
 from blockdot.sim.unit_stimulus import StimulusSource
 from blockdot.verify.coverage.coverage import Coverage
@@ -43,10 +44,13 @@ CLOSED = [
     "e2m1_ue4m3_n4_fp32_tensor",
     "e5m2_ue3m1_n2_exact_g1_tensor",
 ]
+PRESET_SPECS = sorted({preset.spec.name for preset in PRESETS.values()})
 
 
 @pytest.mark.one_in(2)
-@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize(
+    "name", [*CLOSED, *(pytest.param(name, marks=pytest.mark.matrix) for name in PRESET_SPECS)]
+)
 def test_the_directed_stimulus_meets_every_bin_that_can_be_met(name):
     spec = DotSpec.parse(name)
     stimulus = directed(spec)
