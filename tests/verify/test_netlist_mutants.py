@@ -111,7 +111,7 @@ def test_a_fault_of_a_chain_s_source():
 @pytest.mark.parametrize(
     ("name", "more"),
     [
-        ("fp16_none_n2_aligned_f23_t1_z20_binary16_s1", "+ 1"),
+        pytest.param("fp16_none_n2_aligned_f23_t1_z20_binary16_s1", "+ 1", marks=pytest.mark.matrix),
         pytest.param("fp16_none_n2_aligned_f23_t1_z20_binary16_s1", "- 1", marks=pytest.mark.matrix),
         pytest.param("e2m1_ue8m0_n2_aligned_s1", "+ 1", marks=pytest.mark.matrix),
         ("e2m1_ue8m0_n2_aligned_s1", "- 1"),
