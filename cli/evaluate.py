@@ -225,6 +225,8 @@ def evaluate(
     check_outputs(outputs, (*RECORDS, _PAGE))
     if tokens < 0:
         raise ValueError(f"tokens must be at least 0, not {tokens}")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
     chosen = EvaluationChoices(
         element=element,
         scale=scale,

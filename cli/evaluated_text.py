@@ -78,7 +78,7 @@ def read_text(
         whole, source = default_model.read_default_text(installed), default_model.TEXT_NAME
     else:
         try:
-            whole, source = path.read_text("utf-8"), str(path)
+            whole, source = path.read_text("utf-8-sig"), str(path)
         except UnicodeDecodeError as error:
             raise ValueError(f"text must be in UTF-8, not as {str(path)!r} is: {error.reason}") from error
     looked_at = (tokens + margin) * characters if tokens else len(whole)

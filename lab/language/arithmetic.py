@@ -313,7 +313,10 @@ class QuantizedProducts:
             # Of its own for each matrix, and for each window's activations.
             dice = hashlib.sha256(f"{seed} {name} ".encode() + x.tobytes()).digest()
             seed = int.from_bytes(dice[:8], "little")
-        return way.quantize(x, seed)
+        try:
+            return way.quantize(x, seed)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 def _quantized(weights: Weights, layers: int, alone: tuple[LeftAlone, ...]) -> Iterator[tuple[str, int]]:

@@ -33,6 +33,10 @@ _MODEL_TYPES: Final[dict[str, Architecture]] = {
 # Of six layers of a Gemma 3, the last sees all that comes before it.
 _GEMMA_PERIOD: Final = 6
 _GEMMA_LOCAL_BASE: Final = 10_000.0
+# What is made for each layer must not fill the memory before the files are looked at.
+_MOST_LAYERS: Final = 10_000
+_ATTENTION: Final = ("query", "key", "value")
+_GPT2_BIASED: Final = ("query_key_value", "attention_output", "up", "down")
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class ModelConfiguration:
         local: Which layers those are.
         attention_scale: What products of queries and keys are multiplied by.
         tied: Whether the head is the embedding.
+        inner: How many values a feed-forward block has in between; None where that is not said.
+        biased: The matrices of a layer that have a bias; None where each may have one or none.
     """
 
     architecture: Architecture
@@ -98,6 +104,8 @@ class ModelConfiguration:
     local: tuple[bool, ...] = ()
     attention_scale: float = 1.0
     tied: bool = True
+    inner: int | None = None
+    biased: tuple[str, ...] | None = ()
 
     def __post_init__(self) -> None:
         if self.heads % self.key_value_heads:
@@ -118,12 +126,18 @@ class _Facts:
         """Return a member; None where there is none."""
         return self.facts.get(self.prefix + name)
 
-    def whole(self, name: str, default: int | None = None) -> int:
-        """Return a whole number above zero."""
+    def whole(self, name: str, default: int | None = None, most: int | None = None) -> int:
+        """Return a whole number above zero, and not above `most`."""
         value = default if self.get(name) is None else self.get(name)
         if type(value) is not int or value < 1:
             raise self._wrong(name, "a whole number above zero", value)
+        if most is not None and value > most:
+            raise self._wrong(name, f"at most {most}", value)
         return value
+
+    def layers(self, name: str) -> int:
+        """Return the number of layers."""
+        return self.whole(name, most=_MOST_LAYERS)
 
     def number(self, name: str, default: float | None = None) -> float:
         """Return a number above zero."""
@@ -168,7 +182,7 @@ def from_hugging_face(config: Mapping[str, Any], where: str) -> ModelConfigurati
     heads = facts.whole("num_attention_heads")
     width = facts.whole("hidden_size")
     head_width = facts.whole("head_dim", width // heads if architecture != "gemma3" else 256)
-    layers = facts.whole("num_hidden_layers")
+    layers = facts.layers("num_hidden_layers")
     facts.only("partial_rotary_factor", 1, 1.0)
     local: tuple[bool, ...] = ()
     reach = local_rotation = None
@@ -204,7 +218,25 @@ def from_hugging_face(config: Mapping[str, Any], where: str) -> ModelConfigurati
         local=local,
         attention_scale=scale,
         tied=bool(facts.only("tie_word_embeddings", True, False) or _always_tied(facts, architecture)),
+        inner=_optional(facts, "intermediate_size"),
+        biased=_biased(facts, architecture),
     )
+
+
+def _optional(facts: _Facts, name: str) -> int | None:
+    return None if facts.get(name) is None else facts.whole(name)
+
+
+def _biased(facts: _Facts, architecture: Architecture) -> tuple[str, ...]:
+    """Return the matrices of a layer that have a bias."""
+    if architecture == "qwen2":
+        return _ATTENTION
+    found: tuple[str, ...] = ()
+    if facts.only("attention_bias", True, False):
+        found += (*_ATTENTION, "attention_output")
+    if architecture == "llama" and facts.only("mlp_bias", True, False):
+        found += ("gate", "up", "down")
+    return found
 
 
 def _always_tied(facts: _Facts, architecture: Architecture) -> bool:
@@ -265,7 +297,7 @@ def _gpt2(facts: _Facts) -> ModelConfiguration:
         architecture="gpt2",
         vocabulary=facts.whole("vocab_size"),
         width=width,
-        layers=facts.whole("n_layer"),
+        layers=facts.layers("n_layer"),
         heads=heads,
         key_value_heads=heads,
         head_width=width // heads,
@@ -273,6 +305,8 @@ def _gpt2(facts: _Facts) -> ModelConfiguration:
         norm_epsilon=facts.number("layer_norm_epsilon", 1e-5),
         attention_scale=(width // heads) ** -0.5,
         tied=facts.only("tie_word_embeddings", True, False) is not False,
+        inner=_optional(facts, "n_inner"),
+        biased=_GPT2_BIASED,
     )
 
 
@@ -292,7 +326,7 @@ def from_gguf(metadata: Mapping[str, Any], vocabulary: int, *, tied: bool, where
     architecture = _require_architecture(name, {name: name for name in ARCHITECTURES}, where)
     facts = _Facts(metadata, where, f"{architecture}.")
     heads, width = facts.whole("attention.head_count"), facts.whole("embedding_length")
-    layers = facts.whole("block_count")
+    layers = facts.layers("block_count")
     head_width = facts.whole("attention.key_length", width // heads)
     facts.only("attention.value_length", head_width)
     facts.only("expert_count", 0)
@@ -329,4 +363,7 @@ def from_gguf(metadata: Mapping[str, Any], vocabulary: int, *, tied: bool, where
         # its 62 layers.
         attention_scale=(width / heads if architecture == "gemma3" and layers == 62 else head_width) ** -0.5,
         tied=tied,
+        inner=_optional(facts, "feed_forward_length"),
+        # The file of a Llama does not say whether it has biases.
+        biased=_GPT2_BIASED if architecture == "gpt2" else _ATTENTION if architecture == "qwen2" else None,
     )

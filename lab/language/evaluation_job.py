@@ -16,6 +16,7 @@ from ...base.whole_files import write_whole
 from ..quality import quantization_error
 from . import arithmetic, attention, configuration, transformer, weights
 from .arithmetic import Arithmetic, QuantizedProducts
+from .configuration import ModelConfiguration
 from .model import LanguageModel
 from .transformer import Transformer
 
@@ -50,8 +51,8 @@ class EvaluationJob:
         seed: int,
         folder: Path,
     ) -> "EvaluationJob":
-        """Return the job whose result is kept in a folder; `digest` is that of the model's files."""
-        place = _place(folder, digest, arithmetic, windows, seed)
+        """Return the job whose result is kept in a folder; `digest` is that of the weights' files."""
+        place = _place(folder, digest, language_model.configuration, arithmetic, windows, seed)
         return cls(language_model, arithmetic, windows, seed, place)
 
     def run(self) -> None:
@@ -59,12 +60,21 @@ class EvaluationJob:
         self.keep(self.compute())
 
     def compute(self) -> npt.NDArray[np.float64]:
-        """Return the log likelihoods."""
+        """Return the log likelihoods.
+
+        Raises:
+            ValueError: If a matrix cannot be quantized, or a likelihood is not finite.
+        """
         known = self.language_model.configuration
         products = None
         if self.arithmetic.quantization is not None:
             products = QuantizedProducts(self.arithmetic, known.layers, self.seed)
-        return Transformer(known, self.language_model.weights, products).log_likelihoods(self.windows)
+        # Numpy's warnings would tell of what is not finite by lines of code.
+        with np.errstate(all="ignore"):
+            found = Transformer(known, self.language_model.weights, products).log_likelihoods(self.windows)
+        if not np.isfinite(found).all():
+            raise ValueError(f"likelihoods must be finite, not as {self.arithmetic.label} makes them")
+        return found
 
     def compute_elsewhere(self) -> npt.NDArray[np.float64]:
         """Return the log likelihoods, on a machine that may have another model under the path, or other code.
@@ -74,8 +84,8 @@ class EvaluationJob:
             ValueError: If model or code are others.
         """
         # The name under which results are kept tells both apart.
-        digest = self.language_model.weights.digest()
-        if self.place != _place(self.place.parent, digest, self.arithmetic, self.windows, self.seed):
+        known, digest = self.language_model.configuration, self.language_model.weights.digest()
+        if self.place != _place(self.place.parent, digest, known, self.arithmetic, self.windows, self.seed):
             raise ValueError(
                 "blockdot, numpy and the model must be on every worker of the cluster as they are here, "
                 f"the model under {str(self.language_model.path)!r}"
@@ -107,8 +117,14 @@ def _code() -> str:
 
 
 def _place(
-    folder: Path, digest: str, arithmetic: Arithmetic, windows: npt.NDArray[np.int64], seed: int
+    folder: Path,
+    digest: str,
+    shape: ModelConfiguration,
+    arithmetic: Arithmetic,
+    windows: npt.NDArray[np.int64],
+    seed: int,
 ) -> Path:
-    facts = [_code(), digest, asdict(arithmetic), windows.shape, seed]
+    # Two folders may have the same weights, and another base of rotations in their config.json.
+    facts = [_code(), digest, asdict(shape), asdict(arithmetic), windows.shape, seed]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + windows.tobytes())
     return folder / f"{key.hexdigest()}.json"

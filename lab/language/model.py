@@ -57,6 +57,7 @@ def open_model(path: Path) -> tuple[LanguageModel, TextTokenizer]:
         model, tokenizer = _open_gguf(path)
     else:
         raise ValueError(f"model must be a folder or a .gguf file, not {str(path)!r}")
+    model.weights.check()
     unknown = model.weights.unknown()
     if unknown:
         shown = ", ".join(map(repr, unknown[:_NAMES_SHOWN]))

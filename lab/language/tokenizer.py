@@ -44,8 +44,23 @@ class TextTokenizer:
     size: int
 
     def encode(self, text: str) -> npt.NDArray[np.int64]:
-        """Return the tokens of a text, without the prefix."""
-        return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
+        """Return the tokens of a text, without the prefix.
+
+        Raises:
+            ValueError: If it has a letter that the vocabulary has no token for, which would be left out.
+        """
+        found = self.tokenizer.encode(text, add_special_tokens=False)
+        edges = np.zeros(len(text) + 1, np.int64)
+        places = np.array(found.offsets, np.int64).reshape(-1, 2)
+        np.add.at(edges, places[:, 0], 1)
+        np.add.at(edges, places[:, 1], -1)
+        for place in np.flatnonzero(edges.cumsum()[:-1] == 0):
+            if text[place].isprintable() and not text[place].isspace():
+                raise ValueError(
+                    "tokenizer must have a token for every letter of the text, not none for "
+                    f"{text[place]!r}, which is letter {place + 1}"
+                )
+        return np.array(found.ids, np.int64)
 
     def check(self, vocabulary: int, where: str) -> None:
         """Refuse a tokenizer of another model.

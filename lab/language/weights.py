@@ -37,6 +37,15 @@ class Weights(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Look at the names and shapes of all of them.
+
+        Raises:
+            ValueError: If one that the forward pass needs is missing, or one has another shape than the
+                configuration says.
+        """
+        ...
+
     def unknown(self) -> list[str]:
         """Return the names of tensors that the files have and the forward pass would not use."""
         ...
@@ -109,6 +118,7 @@ _GGUF: Final = {
 }
 
 
+_WHOLE: Final = ("rotation", "embedding", "positions", "final_norm", "head")
 # What files hold besides, and nobody computes with: masks and angles that can be computed.
 _UNUSED: Final = ("attn.bias", "attn.masked_bias", "rotary_emb.inv_freq")
 
@@ -118,13 +128,60 @@ def module_names(configuration: ModelConfiguration) -> Iterator[tuple[str, str]]
 
     ``rotation`` is what the turns of pairs are divided by.
     """
+    biased = configuration.biased
     norms = ("weight", "bias") if configuration.architecture == "gpt2" else ("weight",)
     names = _HUGGING_FACE[configuration.architecture]
-    whole = ("rotation", "embedding", "positions", "final_norm", "head")
-    parts = [name for name in names if name not in whole]
-    for name in (*whole, *(f"layers.{k}.{part}" for k in range(configuration.layers) for part in parts)):
-        for kind in norms if name.endswith("norm") else ("weight", "bias"):
+    parts = [name for name in names if name not in _WHOLE]
+    for name in _WHOLE:
+        for kind in norms if name.endswith("norm") else ("weight",):
             yield name, kind
+    for index in range(configuration.layers):
+        for part in parts:
+            yield f"layers.{index}.{part}", "weight"
+            if "bias" in norms if part.endswith("norm") else biased is None or part in biased:
+                yield f"layers.{index}.{part}", "bias"
+
+
+def _is_needed(configuration: ModelConfiguration, name: str, kind: str) -> bool:
+    """Return whether the forward pass cannot do without a weight that `module_names` yields."""
+    if name == "head":
+        return not configuration.tied
+    if name == "positions":
+        return configuration.rotation is None
+    return name != "rotation" and (kind == "weight" or configuration.biased is not None)
+
+
+def _shape(configuration: ModelConfiguration, name: str, kind: str, inner: int) -> tuple[int, ...]:
+    """Return the shape that a weight must have, the outputs of a matrix first.
+
+    Args:
+        configuration: What the model is.
+        name: The weight's.
+        kind: ``weight`` or ``bias``.
+        inner: How many values the feed-forward block of its layer has in between.
+    """
+    known, part = configuration, name.rpartition(".")[2]
+    query, shared = known.heads * known.head_width, known.key_value_heads * known.head_width
+    vectors = {
+        "query_norm": known.head_width,
+        "key_norm": known.head_width,
+        "rotation": known.head_width // 2,
+    }
+    if part in vectors or part.endswith("norm"):
+        return (vectors.get(part, known.width),)
+    rows = {
+        "embedding": known.vocabulary,
+        "head": known.vocabulary,
+        "positions": known.context,
+        "query": query,
+        "key": shared,
+        "value": shared,
+        "query_key_value": query + 2 * shared,
+        "gate": inner,
+        "up": inner,
+    }.get(part, known.width)
+    columns = {"attention_output": query, "down": inner}.get(part, known.width)
+    return (rows, columns) if kind == "weight" else (rows,)
 
 
 def _file_name(name: str, names: dict[str, str], layers: str) -> str | None:
@@ -158,6 +215,10 @@ class _FileWeights(ABC):
         """Return the names of the files' tensors."""
 
     @abstractmethod
+    def shape(self, name: str, known: str) -> tuple[int, ...]:
+        """Return the shape of what `load` returns."""
+
+    @abstractmethod
     def load(self, name: str, known: str) -> FloatValues:
         """Return a weight as everybody has it, whatever a file makes of it.
 
@@ -175,10 +236,30 @@ class _FileWeights(ABC):
         """See `Weights.read`."""
         found = self.find(name, kind)
         if found is None:
-            raise ValueError(
-                f"model {str(self._where)!r} must hold {self.known(name, kind)[0]!r}, but does not"
-            )
+            raise self._missing(name, kind)
         return found
+
+    def _missing(self, name: str, kind: str) -> ValueError:
+        return ValueError(f"model {str(self._where)!r} must hold {self.known(name, kind)[0]!r}, but does not")
+
+    def check(self) -> None:
+        """See `Weights.check`."""
+        inner = self._configuration.inner
+        for name, kind in module_names(self._configuration):
+            known = next((one for one in self.known(name, kind) if one in self.names()), None)
+            if known is None:
+                if _is_needed(self._configuration, name, kind):
+                    raise self._missing(name, kind)
+                continue
+            shape = self.shape(name, known)
+            if inner is None and name.endswith(("gate", "up")):
+                inner = shape[0]
+            wanted = _shape(self._configuration, name, kind, inner or 0)
+            if shape != wanted:
+                raise ValueError(
+                    f"tensor {known!r} of model {str(self._where)!r} must have the shape {wanted}, as the "
+                    f"rest of the model says, not {shape}"
+                )
 
     def unknown(self) -> list[str]:
         """See `Weights.unknown`."""
@@ -212,14 +293,21 @@ class HuggingFaceWeights(_FileWeights):
         """See `_FileWeights.names`."""
         return self._files.infos
 
+    def shape(self, name: str, known: str) -> tuple[int, ...]:
+        """See `_FileWeights.shape`."""
+        shape = self._files.infos[known].shape
+        return shape[::-1] if self._is_turned(name) else shape
+
+    def _is_turned(self, name: str) -> bool:
+        """Return whether a matrix has a row for each input, as those of GPT-2's layers have."""
+        return self._configuration.architecture == "gpt2" and name.startswith("layers.")
+
     def load(self, name: str, known: str) -> FloatValues:
         """See `_FileWeights.load`."""
         values = self._files.values(known)
         if self._configuration.architecture == "gemma3" and name.endswith("norm"):
             return values + np.float32(1)  # Gemma's norms multiply by one more than they store
-        if self._configuration.architecture == "gpt2" and name.startswith("layers.") and values.ndim == 2:
-            return np.ascontiguousarray(values.T)  # which GPT-2 stores a row for each input
-        return values
+        return np.ascontiguousarray(values.T) if self._is_turned(name) else values
 
     def digest(self) -> str:
         """See `Weights.digest`."""
@@ -246,6 +334,11 @@ class GgufWeights(_FileWeights):
     def names(self) -> Collection[str]:
         """See `_FileWeights.names`."""
         return self._file.tensors
+
+    def shape(self, name: str, known: str) -> tuple[int, ...]:
+        """See `_FileWeights.shape`."""
+        del name
+        return self._file.tensors[known].shape
 
     def load(self, name: str, known: str) -> FloatValues:
         """See `_FileWeights.load`."""

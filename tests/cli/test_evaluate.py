@@ -11,7 +11,8 @@ from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
 from blockdot.lab.quality.quantization_error import Quantization
 from blockdot.model import DotSpec, matmul
-from tiny_models import write_model, write_text, write_tokenizer
+from safetensors.numpy import save_file
+from tiny_models import arrays, write_model, write_text, write_tokenizer
 
 pytest.importorskip("tokenizers")
 
@@ -214,6 +215,7 @@ REFUSED = {
     ),
     "tokens": (["model", "--tokens", -1], "tokens must be at least 0, not -1"),
     "output": (["model", "-o", "x.txt"], "output must end in .csv, .json, .md or .html, not x.txt"),
+    "seed": (["model", "--seed", -1], "seed must be at least 0, not -1"),
     "workers": (["model", "--workers", 0], "workers must be at least 1, not 0"),
 }
 
@@ -240,6 +242,58 @@ def test_a_model_that_does_not_fit(refused, model, text):
     )
     config.write_text("{")
     assert refused(*asked).startswith(f"JSON file must be readable, not {str(config)!r}: ")
+
+
+def test_another_config_json_is_another_model(blockdot, model, text):
+    found = []
+    for member, value in (
+        ("rope_theta", 100.0),
+        ("rope_theta", 50.0),
+        ("rms_norm_eps", 0.1),
+        ("rms_norm_eps", 1e-5),
+    ):
+        write_model(model, "llama", **{member: value})
+        done = blockdot("evaluate", model, "--text", text, *ASKED, "--scale", "ue4m3", "--json")
+        assert done.code == 0, done.err
+        found.append([way["perplexity"] for way in json.loads(done.out)["ways"]])
+    # The weights and the folder where results are kept are the same each time.
+    assert found[0] == found[3]
+    assert all(len({ways[k] for ways in found[:3]}) == 3 for k in range(2))
+
+
+def test_a_letter_without_a_token(refused, blockdot, model, text):
+    path = model / "tokenizer.json"
+    document = json.loads(path.read_text("utf-8"))
+    del document["model"]["vocab"]["a"]
+    path.write_text(json.dumps(document), "utf-8")
+    place = text.read_text().index("a") + 1
+    assert refused("evaluate", model, "--text", text, *ASKED) == (
+        f"tokenizer must have a token for every letter of the text, not none for 'a', which is letter {place}"
+    )
+    write_tokenizer(model)
+    # A mark at the front that says UTF-8 is no letter.
+    plain = blockdot("evaluate", model, "--text", text, *ASKED, "--json")
+    text.write_bytes(b"\xef\xbb\xbf" + text.read_bytes())
+    assert blockdot("evaluate", model, "--text", text, *ASKED, "--json") == plain
+
+
+def test_weights_that_are_not_finite(blockdot, model, text):
+    def refusal() -> str:
+        done = blockdot("evaluate", model, "--text", text, *ASKED)
+        assert (done.code, done.out) == (2, "")
+        return done.err
+
+    infinite = "blockdot: likelihoods must be finite, not as not quantized makes them\n"
+    for name, value in (("model.norm.weight", np.inf), ("model.layers.1.mlp.up_proj.weight", 3e38)):
+        weights = arrays("llama")
+        weights[name].flat[0] = value
+        save_file(weights, model / "model.safetensors")
+        assert refusal() == infinite
+    weights = arrays("llama")
+    weights["model.layers.1.mlp.up_proj.weight"][0, 3] = np.nan
+    save_file(weights, model / "model.safetensors")
+    assert refusal() == infinite
+    assert not [*(model.parent / "build").rglob("*.json")]
 
 
 def test_without_the_package_of_tokenizers(refused, model, monkeypatch):

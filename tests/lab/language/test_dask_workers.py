@@ -70,6 +70,9 @@ def test_a_worker_with_another_model_or_other_code(model, tmp_path: Path):
     )
     with refused:  # other code gives the result another name
         replace(job, place=tmp_path / "made-by-other-code.json").compute_elsewhere()
+    with refused:
+        other_config = replace(model.configuration, norm_epsilon=0.1)
+        replace(job, language_model=replace(model, configuration=other_config)).compute_elsewhere()
     path = model.path / "model.safetensors"
     raw = bytearray(path.read_bytes())
     raw[-3] ^= 1

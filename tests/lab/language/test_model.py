@@ -170,10 +170,76 @@ def test_what_a_folder_must_hold(tmp_path):
     write_tokenizer(folder)
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors")
-    model, _ = open_model(folder)
-    message = f"model {str(folder)!r} must hold 'model.layers.1.mlp.up_proj.weight', but does not"
-    with pytest.raises(ValueError, match=whole(message)):
-        Transformer(model.configuration, model.weights).logits(TOKENS)
+    assert refusal(folder) == (
+        f"model {str(folder)!r} must hold 'model.layers.1.mlp.up_proj.weight', but does not"
+    )
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changed", "name", "wanted", "found"),
+    [
+        ("llama", {"hidden_size": 64}, "model.embed_tokens.weight", (256, 64), (256, 32)),
+        ("llama", {"vocab_size": 300}, "model.embed_tokens.weight", (300, 32), (256, 32)),
+        # Otherwise the heads would be cut in other places, and give another perplexity.
+        (
+            "llama",
+            {"head_dim": 4, "num_attention_heads": 8},
+            "model.layers.0.self_attn.k_proj.weight",
+            (8, 32),
+            (16, 32),
+        ),
+        (
+            "llama",
+            {"intermediate_size": 96},
+            "model.layers.0.mlp.gate_proj.weight",
+            (96, 32),
+            (48, 32),
+        ),
+        ("gpt2", {"n_positions": 32}, "transformer.wpe.weight", (32, 32), (64, 32)),
+        ("gpt2", {"n_inner": 50}, "transformer.h.0.mlp.c_fc.weight", (50, 32), (48, 32)),
+        ("gemma3", {"head_dim": 4}, "model.layers.0.self_attn.q_proj.weight", (16, 32), (32, 32)),
+    ],
+)
+def test_a_config_that_is_another_model_s(architecture, changed, name, wanted, found, tmp_path):
+    folder = write_model(tmp_path / "m", architecture, **changed)
+    assert refusal(folder) == (
+        f"tensor {name!r} of model {str(folder)!r} must have the shape {wanted}, as the rest of the model "
+        f"says, not {found}"
+    )
+
+
+def test_layers_and_biases_that_the_files_lack(tmp_path):
+    folder = write_model(tmp_path / "m", num_hidden_layers=3)
+    assert refusal(folder) == (
+        f"model {str(folder)!r} must hold 'model.layers.2.input_layernorm.weight', but does not"
+    )
+    # No list of so many layers is made.
+    write_model(folder, num_hidden_layers=10**9)
+    assert refusal(folder) == (
+        f"num_hidden_layers of {str(folder / 'config.json')!r} must be at most 10000, not 1000000000"
+    )
+    write_model(folder, attention_bias=True)
+    assert refusal(folder) == (
+        f"model {str(folder)!r} must hold 'model.layers.0.self_attn.q_proj.bias', but does not"
+    )
+    folder = write_model(tmp_path / "qwen", "qwen2")
+    weights = arrays("qwen2")
+    del weights["model.layers.1.self_attn.v_proj.bias"]
+    save_file(weights, folder / "model.safetensors")
+    assert refusal(folder) == (
+        f"model {str(folder)!r} must hold 'model.layers.1.self_attn.v_proj.bias', but does not"
+    )
+    # A Llama whose config.json says nothing of a bias has none in transformers either.
+    folder = write_model(tmp_path / "biased")
+    weights = arrays("llama") | {"model.layers.0.mlp.up_proj.bias": np.ones(48, np.float32)}
+    save_file(weights, folder / "model.safetensors")
+    assert refusal(folder) == (
+        f"model {str(folder)!r} must hold no tensors that a llama has no use for, "
+        "not 'model.layers.0.mlp.up_proj.bias'"
+    )
+    write_model(folder, mlp_bias=True)
+    save_file(weights, folder / "model.safetensors")
+    assert refusal(folder).endswith("must hold 'model.layers.0.mlp.gate_proj.bias', but does not")
 
 
 def test_a_corrupt_gguf_is_told_in_one_line(tmp_path):
