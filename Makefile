@@ -31,7 +31,7 @@ help:
 	@echo "make quality-against-cost  write docs/quality-against-cost.md from what was measured"
 	@echo "make training-measure  train what docs/training.md says and is not kept yet; installs torch; an hour or two"
 	@echo "make training   write docs/training.md from what was trained"
-	@echo "make wires-measure  measure what docs/wires.md says; LIBRARY=FILES LEF=\"FILE ...\"; ACCUMULATES=\"NAME ...\" for these alone"
+	@echo "make wires-measure  measure what docs/wires.md says; LIBRARY=FILES LEF=\"FILE ...\"; ACCUMULATES=\"NAME ...\" for these alone; OPTIONS=--resize or --route"
 	@echo "make wires-picture  draw docs/layouts.svg: the unit of 16 elements under both scale formats, placed and routed"
 	@echo "make wires      write the figures of docs/wires.md from what was measured"
 	@echo "make docs       build the documentation site into build/site"
@@ -134,7 +134,7 @@ training: $(VENV)/dev-installed
 LIBRARY ?= neutral
 
 wires-measure: $(VENV)/dev-installed
-	$(BIN)/python -m studies.wires.measure measure --library $(LIBRARY) $(LEF:%=--lef %) $(ACCUMULATES:%=--accumulate %)
+	$(BIN)/python -m studies.wires.measure measure --library $(LIBRARY) $(LEF:%=--lef %) $(ACCUMULATES:%=--accumulate %) $(OPTIONS)
 
 wires-picture: $(VENV)/dev-installed
 	$(BIN)/python -m studies.wires.draw

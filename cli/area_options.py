@@ -38,6 +38,7 @@ __all__ = [
     "PlaceAreaOption",
     "PlacementsAreaOption",
     "PresetAreaOption",
+    "ResizeAreaOption",
     "ResultAreaOption",
     "RoundingAreaOption",
     "RouteAreaOption",
@@ -285,6 +286,14 @@ AspectAreaOption = Annotated[
     typer.Option(
         "--aspect",
         help="With --place: the core's height over its width. [default: 1]",
+        rich_help_panel=_ON,
+    ),
+]
+ResizeAreaOption = Annotated[
+    bool,
+    typer.Option(
+        "--resize",
+        help="With --place: choose the sizes of gates again for the wires of each placement.",
         rich_help_panel=_ON,
     ),
 ]

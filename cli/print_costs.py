@@ -307,10 +307,14 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         if cost.routed is not None:
             style = "dim" if cost.routed.figures else "red"
             out.print(f"{cost.unit.name}: {cost.routed.verdict}.", style=style)
+    sizes = (
+        "Sizes were chosen again for the wires of each placement"
+        if placing.resized
+        else "Sizes are those that were chosen for the pins' loads: no cell is changed after placement"
+    )
     out.print(
-        "Sizes are those that were chosen for the pins' loads: no cell is changed after placement. "
-        "Differences of core and wire are of the same gates before buffers and sizes. The clock's tree is an "
-        "estimate.",
+        f"{sizes}. Differences of core and wire are of the same gates before buffers and sizes. The clock's "
+        "tree is an estimate.",
         style="dim",
     )
 

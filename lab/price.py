@@ -58,6 +58,7 @@ class PriceRequest:
         utilisation: The part of a core that is cells.
         aspect: A core's height over its width.
         routed: Whether placed cells are routed in detail too.
+        resized: Whether sizes of placed cells are chosen again for their wires.
         drawn: Whether a layout of each unit is drawn, for a report that is a page.
         export: Folder for each unit's first netlist as it is placed, for other tools; None for none.
         cache: Folder in which results are kept and looked for.
@@ -86,6 +87,7 @@ class PriceRequest:
     utilisation: float = UTILISATION
     aspect: float = ASPECT
     routed: bool = False
+    resized: bool = False
     drawn: bool = False
     export: Path | None = None
     cache: Path | None = None
@@ -125,6 +127,8 @@ class PriceRequest:
             require_shape(self.utilisation, self.aspect)
             # A file that is broken is told before hours of synthesis.
             assert len(self.geometries) == len(self.libraries)
+        if self.resized and not self.cell_placements:
+            raise ValueError("cell placements must be at least 1 to be resized, not 0")
         if self.routed:
             if not self.cell_placements:
                 raise ValueError("cell placements must be at least 1 to be routed, not 0")
@@ -273,6 +277,7 @@ def _placed(request: PriceRequest, number: int, **measuring: Unpack[Measuring]) 
         utilisation=request.utilisation,
         aspect=request.aspect,
         routed=request.routed,
+        resized=request.resized,
         energy=request.energy,
         **measuring,
     )
@@ -285,6 +290,7 @@ def _placed(request: PriceRequest, number: int, **measuring: Unpack[Measuring]) 
             order=seeds_of(request.orders, request.seed)[0],
             utilisation=request.utilisation,
             aspect=request.aspect,
+            resized=request.resized,
         )
     return tuple(costs)
 
@@ -300,6 +306,7 @@ def _laid_out(request: PriceRequest, number: int) -> Iterator[UnitLayout]:
         order=seeds_of(request.orders, request.seed)[0],
         utilisation=request.utilisation,
         aspect=request.aspect,
+        resized=request.resized,
         routed=request.routed,
     )
 

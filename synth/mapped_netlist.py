@@ -59,6 +59,26 @@ class MappedNetlist:
         )
         return cls(ports["input"], ports["output"], instances)
 
+    def as_design(self, top: str) -> dict[str, Any]:
+        """Return the netlist as Yosys's ``write_json`` would; cell number k is called ``uK``."""
+
+        def bit(net: Net) -> int | str:
+            return net if net >= 0 else "01"[net == self.ONE]
+
+        ports = {
+            port: {"direction": direction, "bits": [bit(net) for net in nets]}
+            for direction, several in (("input", self.inputs), ("output", self.outputs))
+            for port, nets in several.items()
+        }
+        cells = {
+            f"u{number}": {
+                "type": instance.cell,
+                "connections": {pin: [bit(net)] for pin, net in instance.pins.items()},
+            }
+            for number, instance in enumerate(self.instances)
+        }
+        return {"modules": {top: {"ports": ports, "cells": cells}}}
+
     def opened_at(self, cells: Collection[str]) -> "MappedNetlist":
         """Return the netlist without some cells, with an output port on the nets of their pins instead."""
         instances = tuple(instance for instance in self.instances if instance.cell not in cells)

@@ -14,7 +14,14 @@ from .cell_tables import CellModel
 from .edge_waves import NEVER, NO_LOAD, Pair, Wave, through_arcs
 from .registers import LibraryRegister, find_register
 
-__all__ = ["Surroundings", "TimingContext", "clock_to_output", "needed_time", "register_overhead"]
+__all__ = [
+    "Surroundings",
+    "TimingContext",
+    "clock_to_output",
+    "needed_time",
+    "register_overhead",
+    "setup_times",
+]
 
 # How many clock pins share a driving cell.
 _CLOCK_FANOUT: Final = 4

@@ -189,7 +189,7 @@ class MeasurementBench:
             self._started().models,
             job.placing,
             self._placer,
-            lambda wires: self._energies_of(job, mapped, wires),
+            lambda laid_out, wires: self._energies_of(job, laid_out, wires),
             self._router if job.placing.routed else None,
         )
 

@@ -138,6 +138,7 @@ class WiredCost:
             "seeds": list(placing.seeds),
             "utilisation": placing.utilisation,
             "aspect": placing.aspect,
+            "resized": placing.resized,
             "coloquinte": self.coloquinte,
             "geometry": {
                 "files": list(geometry.files),
@@ -192,6 +193,7 @@ def placed_costs(
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
     routed: bool = False,
+    resized: bool = False,
     energy: bool = False,
     lanes: int = ENERGY_LANES,
     **measuring: Unpack[Measuring],
@@ -209,6 +211,7 @@ def placed_costs(
         utilisation: The part of the core that is cells.
         aspect: The core's height over its width.
         routed: Whether each placement is routed in detail too, of gates that are buffered and sized.
+        resized: Whether sizes are chosen again for the wires of each placement, of the same gates.
         energy: Whether the energy of an input is measured too; of dot-product units alone.
         lanes: Vectors side by side, of each kind.
         **measuring: How, as `measure_all` takes it.
@@ -235,7 +238,8 @@ def placed_costs(
 
     def placing(recipe: str, variation: int = 0) -> Placing:
         made = _placing(geometry, recipe, variation, placements, utilisation, aspect)
-        return replace(made, routed=routed and recipe == PLACED_RECIPE)
+        sized = recipe == PLACED_RECIPE
+        return replace(made, routed=routed and sized, resized=resized and sized)
 
     def measured(*, rewritten: bool) -> list[Sequence[CostSample]]:
         """Return the samples of each unit by the one recipe, then of each by the other."""
@@ -333,6 +337,7 @@ def export_placed(
     order: int = 0,
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
+    resized: bool = False,
 ) -> list[Path]:
     """Write each unit's netlist of an order, placed from seed 1, for other tools: see `PlacedFiles`.
 
@@ -344,6 +349,7 @@ def export_placed(
         order: Which netlist.
         utilisation: As for `placed_costs`.
         aspect: As for `placed_costs`.
+        resized: As for `placed_costs`.
 
     Returns:
         The folders.
@@ -351,7 +357,14 @@ def export_placed(
     (recipe,) = choose([PLACED_RECIPE])
     folders: list[Path] = []
     for layout in lay_out_units(
-        units, library, geometry, recipe, order=order, utilisation=utilisation, aspect=aspect
+        units,
+        library,
+        geometry,
+        recipe,
+        order=order,
+        utilisation=utilisation,
+        aspect=aspect,
+        resized=resized,
     ):
         top = layout.source.top
         written = PlacedFiles(top, layout.estimate, layout.models, utilisation, aspect)

@@ -14,6 +14,7 @@ from ...synth.physical.detail_router import ROUTING_VERSION, DetailRouter, qrout
 from ...synth.physical.exchange_files import net_names
 from ...synth.physical.layout import lay_out
 from ...synth.physical.placement import PLACEMENT_VERSION, CellPlacer, coloquinte_version
+from ...synth.physical.resizing import RESIZING_VERSION
 from ...synth.physical.routing import Routing
 from ...synth.recipes import Recipe
 from ...synth.static_timing import analyse, loads
@@ -22,8 +23,8 @@ from .switching_energy import SwitchingEnergy
 
 __all__ = ["PlacedFigures", "Placing", "RoutedFigures", "RoutingResult", "placed_figures"]
 
-Powered = Callable[[WireLoads], tuple[SwitchingEnergy, ...]]
-"""Returns the energy of an input on each workload, with wires."""
+Powered = Callable[[MappedNetlist, WireLoads], tuple[SwitchingEnergy, ...]]
+"""Returns the energy of an input on each workload, of a netlist with wires."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Placing:
         utilisation: The part of the core that is cells.
         aspect: The core's height over its width.
         routed: Whether each placement is routed in detail too.
+        resized: Whether sizes are chosen again for the wires of each placement.
     """
 
     geometry: CellGeometry
@@ -45,6 +47,7 @@ class Placing:
     utilisation: float
     aspect: float
     routed: bool = False
+    resized: bool = False
 
     def parts_of_key(self) -> list[str]:
         """Return what tells this from every other."""
@@ -54,6 +57,7 @@ class Placing:
             f"{self.recipe.name} {self.recipe.key}",
             f"{self.seeds} {self.utilisation!r} {self.aspect!r}",
             *([f"routed {ROUTING_VERSION} {qrouter_version()}"] if self.routed else ()),
+            *([f"resized {RESIZING_VERSION}"] if self.resized else ()),
         ]
 
 
@@ -168,9 +172,6 @@ def placed_figures(
         powered: What tells its energy.
         router: What routes it; None for the estimate alone.
     """
-    bare = analyse(netlist, models)
-    pins = [(rise + fall) / 2 for rise, fall in loads(netlist, models).values()]
-    pin_load = sum(pins) * models.library.capacitance_unit_ff
     found: list[PlacedFigures] = []
     for wires in lay_out(
         netlist,
@@ -180,9 +181,14 @@ def placed_figures(
         seeds=placing.seeds,
         utilisation=placing.utilisation,
         aspect=placing.aspect,
+        resize=placing.resized,
     ):
+        laid_out = wires.connections.netlist
+        bare = analyse(laid_out, models)
+        pins = [(rise + fall) / 2 for rise, fall in loads(laid_out, models).values()]
+        pin_load = sum(pins) * models.library.capacitance_unit_ff
         added = wires.loads(models)
-        timing = analyse(netlist, models, added)
+        timing = analyse(laid_out, models, added)
         tree = clock_tree(wires.connections, wires.placement, models)
         found.append(
             PlacedFigures(
@@ -196,7 +202,7 @@ def placed_figures(
                 bare_period=bare.period,
                 clock_buffers=tree.buffers,
                 clock_wire=tree.length,
-                energies=_with_tree(powered(added), tree, models),
+                energies=_with_tree(powered(laid_out, added), tree, models),
                 routed=None if router is None else _routed(router.route(wires), models, pin_load),
             )
         )

@@ -58,6 +58,7 @@ def lay_out_units(
     order: int = 0,
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
+    resized: bool = False,
     routed: bool = False,
 ) -> Iterator[UnitLayout]:
     """Yield each unit's netlist of an order, placed from seed 1.
@@ -70,6 +71,7 @@ def lay_out_units(
         order: Which netlist.
         utilisation: The part of the core that is cells.
         aspect: The core's height over its width.
+        resized: Whether sizes are chosen again for its wires.
         routed: Whether it is routed too.
     """
     with Synthesizer(library) as synthesizer, CellPlacer() as placer:
@@ -78,7 +80,14 @@ def lay_out_units(
             mapped = synthesizer.map(source, [recipe])[recipe.name]
             models = synthesizer.models
             (wires,) = lay_out(
-                mapped, models, geometry, placer, seeds=[1], utilisation=utilisation, aspect=aspect
+                mapped,
+                models,
+                geometry,
+                placer,
+                seeds=[1],
+                utilisation=utilisation,
+                aspect=aspect,
+                resize=resized,
             )
             found = None
             if routed:

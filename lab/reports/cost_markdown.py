@@ -143,10 +143,11 @@ def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> I
     first = costs[0]
     length = first["geometry"]["length_unit"]
     several = f"{len(first['seeds'])} seeds" if len(first["seeds"]) > 1 else "one seed"
+    sizes = "chosen again for the wires of each placement" if first["resized"] else "not changed after that"
     yield (
         f"With wires: mapped by recipe {first['recipe']}, placed by coloquinte {first['coloquinte']} from "
-        f"{several} at {100 * first['utilisation']:g} % utilisation, sizes not changed "
-        "after that. Medians over all placements; differences of the means over each netlist's placements, "
+        f"{several} at {100 * first['utilisation']:g} % utilisation, sizes {sizes}. "
+        "Medians over all placements; differences of the means over each netlist's placements, "
         f"those of core and wire before buffers and sizes (recipe {first['unsized_recipe']})."
     )
     yield ""

@@ -3,16 +3,19 @@
 Two commands, which `make wires-measure` and `make wires` are::
 
     python -m studies.wires.measure measure [--library NAME] [--lef FILE]... [--accumulate NAME]...
+        [--block-size N] [--resize | --route]
     python -m studies.wires.measure write
 
 The first places units under both scale formats, on one library, and keeps what comes of it in
-``studies/wires/results.jsonl``; rows of other units and libraries stay as they are there. The second writes
-the figures into the page, between its two marks.
+``studies/wires/results.jsonl``; rows of other units and libraries stay as they are there. With ``--resize``
+sizes are chosen again for the wires of each placement, and with ``--route`` each placement is routed in
+detail; what comes of these is kept in tables of their own. The second writes the figures into the page,
+between its two marks.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,20 +23,21 @@ from blockdot.base.whole_files import write_whole
 from blockdot.lab.cost.jobs import Progress, Runner
 from blockdot.lab.cost.placed_cost import CELL_PLACEMENTS, WiredCost, placed_costs
 from blockdot.lab.cost.priced_unit import unit_record
+from blockdot.lab.statistics import Summary
 from blockdot.lab.unit_choices import UnitChoices
 from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.liberty import Library
 from blockdot.synth.physical.cell_geometry import CellGeometry, geometry_of
 from blockdot.synth.physical.placement import coloquinte_version
 from blockdot.synth.recipes import FLOW_VERSION
-from blockdot.synth.yosys import pyosys_version
+from blockdot.synth.yosys import SynthesisError, pyosys_version
 
 from ..commands import exit_code_of, progress_bars
 from ..intervals import interval_of
-from ..records import joined, read_stored, write_stored
-from .page import PAGE, with_figures
+from ..records import StoredRecord, joined, read_stored, write_stored
+from .page import PAGE, TABLES, with_figures
 
-__all__ = ["STORED", "WIRED_ACCUMULATES", "main", "measure_wires"]
+__all__ = ["STORED", "WIRED_ACCUMULATES", "main", "measure_routes", "measure_wires"]
 
 STORED: Final = Path("studies/wires/results.jsonl")
 WRITTEN: Final = Path("docs")
@@ -43,6 +47,10 @@ WIRED_ACCUMULATES: Final = ("none", "fp32", "exact")
 
 ORDERS: Final = 8
 BLOCK_SIZE: Final = 16
+ROUTED_PLACEMENTS: Final = 2
+"""How many times a netlist is placed and routed: routing takes ten times as long as placing."""
+
+_BESIDE: Final = ("wire_length", "period")
 
 
 def measure_wires(
@@ -53,6 +61,7 @@ def measure_wires(
     orders: int = ORDERS,
     placements: int = CELL_PLACEMENTS,
     block_size: int = BLOCK_SIZE,
+    resized: bool = False,
     cache: Path | None = None,
     workers: int | None = None,
     runner: Runner | None = None,
@@ -68,6 +77,7 @@ def measure_wires(
         orders: How many netlists are made of each unit.
         placements: How many times each is placed.
         block_size: Elements under one scale.
+        resized: Whether sizes are chosen again for the wires of each placement.
         cache: Where results are kept; None for nowhere.
         workers: How many processes run at once; the number of processors where it is None.
         runner: Where it is done, if not in processes of this machine.
@@ -78,46 +88,96 @@ def measure_wires(
         A row for each unit.
     """
     rows: list[dict[str, Any]] = []
-    for accumulate in accumulates:
-        costs = placed_costs(
-            UnitChoices(accumulates=[accumulate], block_sizes=[block_size]).units(),
-            library,
-            geometry,
-            orders=orders,
-            placements=placements,
-            cache=cache,
-            workers=workers,
-            runner=runner,
-            progress=None if progress is None else progress(f"{library.name}: {accumulate}"),
-        )
+    options = {"orders": orders, "placements": placements, "resized": resized}
+    running = {"cache": cache, "workers": workers, "runner": runner}
+    for costs in _placed(library, geometry, accumulates, block_size, progress, **options, **running):
         rows += [_row(library, cost, orders, placements) for cost in costs]
         if keep is not None:
             keep(rows)
     return rows
 
 
-def _row(library: Library, cost: WiredCost, orders: int, placements: int) -> dict[str, Any]:
-    record = cost.to_dict()
+def measure_routes(
+    library: Library,
+    geometry: CellGeometry,
+    *,
+    accumulates: Sequence[str],
+    orders: int = ORDERS,
+    placements: int = ROUTED_PLACEMENTS,
+    block_size: int = BLOCK_SIZE,
+    cache: Path | None = None,
+    workers: int | None = None,
+    runner: Runner | None = None,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> list[dict[str, Any]]:
+    """Measure units under both scale formats routed in detail; as `measure_wires`.
+
+    Raises:
+        SynthesisError: If a net of a placement could not be routed.
+    """
+    rows: list[dict[str, Any]] = []
+    options = {"orders": orders, "placements": placements, "routed": True}
+    running = {"cache": cache, "workers": workers, "runner": runner}
+    for costs in _placed(library, geometry, accumulates, block_size, progress, **options, **running):
+        for cost in costs:
+            assert cost.routed is not None
+            if cost.routed.figures is None:
+                raise SynthesisError(f"{cost.unit.name} must be routed: {cost.routed.verdict}")
+            rows.append(
+                {
+                    **_heading(library, cost, orders, placements),
+                    "qrouter": cost.routed.qrouter,
+                    "layers": [layer.wire.name for layer in cost.routed.geometry.stack],
+                    "estimate": {name: _values(cost.figures[name]) for name in _BESIDE},
+                    "figures": {name: _values(summary) for name, summary in cost.routed.figures.items()},
+                }
+            )
+    return rows
+
+
+def _placed(
+    library: Library,
+    geometry: CellGeometry,
+    accumulates: Sequence[str],
+    block_size: int,
+    progress: Callable[[str], Progress | None] | None,
+    **options: Any,
+) -> Iterator[list[WiredCost]]:
+    """Yield the costs of the units of each accumulation; the options are those of `placed_costs`."""
+    for accumulate in accumulates:
+        units = UnitChoices(accumulates=[accumulate], block_sizes=[block_size]).units()
+        told = None if progress is None else progress(f"{library.name}: {accumulate}")
+        yield placed_costs(units, library, geometry, progress=told, **options)
+
+
+def _heading(library: Library, cost: WiredCost, orders: int, placements: int) -> dict[str, Any]:
     return {
         "library": library.name,
         **unit_record(cost.unit),
         "pyosys": pyosys_version(),
         "flow": FLOW_VERSION,
         "coloquinte": coloquinte_version(),
-        "recipe": record["recipe"],
+        "recipe": cost.to_dict()["recipe"],
         "orders": orders,
         "placements": placements,
-        "utilisation": record["utilisation"],
-        "figures": {
-            name: {
-                "unit": summary.metric.unit,
-                "digits": summary.metric.digits,
-                "median": summary.median,
-                "values": [round(value, 3) for value in summary.values],
-            }
-            for name, summary in cost.figures.items()
-            if summary.maximum
-        },
+        "utilisation": cost.placing.utilisation,
+    }
+
+
+def _values(summary: Summary) -> dict[str, Any]:
+    return {
+        "unit": summary.metric.unit,
+        "digits": summary.metric.digits,
+        "median": summary.median,
+        "values": [round(value, 3) for value in summary.values],
+    }
+
+
+def _row(library: Library, cost: WiredCost, orders: int, placements: int) -> dict[str, Any]:
+    record = cost.to_dict()
+    return {
+        **_heading(library, cost, orders, placements),
+        "figures": {name: _values(summary) for name, summary in cost.figures.items() if summary.maximum},
         "unsized_recipe": record["unsized_recipe"],
         "unsized": {
             name: [round(value, 3) for value in summary.values] for name, summary in cost.unsized.items()
@@ -137,8 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument(
         "--lef", action="append", default=[], type=Path, help="where none lies beside these"
     )
-    measuring.add_argument("--accumulate", action="append", choices=WIRED_ACCUMULATES, help="these alone")
+    measuring.add_argument(
+        "--accumulate", action="append", choices=(*WIRED_ACCUMULATES, "aligned"), help="these alone"
+    )
+    measuring.add_argument("--block-size", type=int, default=BLOCK_SIZE, help="elements under one scale")
+    further = measuring.add_mutually_exclusive_group()
+    further.add_argument("--resize", action="store_true", help="with sizes chosen again for the wires")
+    further.add_argument("--route", action="store_true", help="routed in detail too")
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
+    measuring.add_argument("--placements", type=int, help="placements of each netlist")
     measuring.add_argument("--workers", type=int, help="processes at once")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
@@ -147,22 +214,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "write":
             page = WRITTEN / PAGE
             stored = read_stored(STORED)
-            write_whole(page, with_figures(page.read_text(encoding="utf-8"), stored["units"]))
+            write_whole(page, with_figures(page.read_text(encoding="utf-8"), stored))
             return
         library = find_library(chosen.library)
         geometry = geometry_of(library, chosen.lef)
-        old = read_stored(STORED)["units"] if STORED.exists() else []
+
+        def keep(rows: list[dict[str, Any]]) -> None:
+            # Read again each time: another run may have kept something since.
+            old: StoredRecord = {table: [] for table in TABLES}
+            if STORED.exists():
+                old |= read_stored(STORED)
+            table = "routed" if chosen.route else "resized" if chosen.resize else "units"
+            write_stored(STORED, "make wires-measure", old | {table: joined(old[table], rows)})
+
+        measuring: dict[str, Any] = {
+            "accumulates": chosen.accumulate or WIRED_ACCUMULATES,
+            "orders": chosen.orders,
+            "placements": chosen.placements or (ROUTED_PLACEMENTS if chosen.route else CELL_PLACEMENTS),
+            "block_size": chosen.block_size,
+            "cache": Path("build/synthesis"),
+            "workers": chosen.workers,
+        }
         with progress_bars() as progress:
-            measure_wires(
-                library,
-                geometry,
-                accumulates=chosen.accumulate or WIRED_ACCUMULATES,
-                orders=chosen.orders,
-                cache=Path("build/synthesis"),
-                workers=chosen.workers,
-                keep=lambda rows: write_stored(STORED, "make wires-measure", {"units": joined(old, rows)}),
-                progress=progress,
-            )
+            measuring["progress"] = progress
+            if chosen.route:
+                keep(measure_routes(library, geometry, **measuring))
+            else:
+                measure_wires(library, geometry, resized=chosen.resize, keep=keep, **measuring)
 
     return exit_code_of("wires", work)
 

@@ -10,6 +10,7 @@ the project. What to place is in the job, as JSON:
     down
     nets: of each net three lists: the cells, and where on them its pins are, across and up
     effort: how hard to try, 1 to 9
+    begun: whether x and y are where the cells are to stand as nearly as may be
     seeds: placed anew from each
 
 The current directory then has, for seed number k, ``placedK.json``: the x and the y of each cell but the
@@ -53,7 +54,8 @@ def run(job: dict[str, Any]) -> None:
             circuit.add_net(cells, across, up)
         circuit.check()
         parameters = coloquinte.ColoquinteParameters(job["effort"], seed)
-        circuit.place_global(parameters)
+        if not job["begun"]:
+            circuit.place_global(parameters)
         circuit.legalize(parameters)
         circuit.place_detailed(parameters)
         placed = {"x": list(circuit.cell_x[:movable]), "y": list(circuit.cell_y[:movable])}

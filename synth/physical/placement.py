@@ -238,6 +238,41 @@ class CellPlacer(YosysSession):
         Raises:
             SynthesisError: If coloquinte fails, or what it gives is not legal.
         """
+        return self._all_placed(connections, core, seeds)
+
+    def place_again(self, connections: Connections, core: Core, before: Placement) -> Placement:
+        """Place a netlist whose cells have other widths than before, and keep where they stood as may be.
+
+        Args:
+            connections: What its nets connect.
+            core: Where to.
+            before: Where the same cells stood, in any core of the same geometry.
+
+        Raises:
+            SynthesisError: As `place`.
+        """
+        scale = np.array([core.width / before.core.width, core.height / before.core.height])
+        middles = (
+            before.corners
+            + np.stack(
+                (
+                    before.widths * core.geometry.site_width,
+                    np.full(len(before.widths), core.geometry.row_height),
+                ),
+                axis=1,
+            )
+            / 2
+        )
+        (placement,) = self._all_placed(connections, core, [before.seed], middles * scale)
+        return placement
+
+    def _all_placed(
+        self,
+        connections: Connections,
+        core: Core,
+        seeds: Sequence[int],
+        middles: npt.NDArray[np.float64] | None = None,
+    ) -> list[Placement]:
         geometry = core.geometry
         instances = connections.netlist.instances
         widths = np.array([geometry.shape(one.cell).width for one in instances], dtype=np.int64)
@@ -245,7 +280,7 @@ class CellPlacer(YosysSession):
         if not len(instances):
             empty = np.zeros(0, dtype=np.int64)
             return [Placement(core, empty, empty, empty, seed) for seed in seeds]
-        placed = self._placed(connections, core, widths, seeds)
+        placed = self._placed(connections, core, widths, seeds, middles)
         placements = []
         for seed, (x, y, wide) in zip(seeds, placed, strict=True):
             if (y % geometry.row_height).any():
@@ -258,9 +293,17 @@ class CellPlacer(YosysSession):
         return placements
 
     def _placed(
-        self, connections: Connections, core: Core, widths: Integers, seeds: Sequence[int]
+        self,
+        connections: Connections,
+        core: Core,
+        widths: Integers,
+        seeds: Sequence[int],
+        middles: npt.NDArray[np.float64] | None,
     ) -> list[tuple[Integers, Integers, Integers]]:
-        """Return the corners that coloquinte gives cells, and their widths for it, for each seed."""
+        """Return the corners that coloquinte gives cells, and their widths for it, for each seed.
+
+        With the middles of the cells these are where it begins, and it only makes them legal and better.
+        """
         # In a core of a few rows there may be no way to fill so much of it with cells that are wider.
         for fill in (FILL, FILL - 0.1, 0.0):
             stretch = max(1.0, fill * core.width * core.rows / int(widths.sum()))
@@ -268,6 +311,13 @@ class CellPlacer(YosysSession):
             wide = np.minimum(np.maximum((widths * stretch).astype(np.int64), widths), core.width)
             directory = self._directory()
             job = self._job(connections, core, wide, stretch) | {"seeds": list(seeds)}
+            if middles is not None:
+                job["begun"] = True
+                corners = np.rint(
+                    middles - np.stack((wide, np.full(len(wide), core.geometry.row_height)), 1) / 2
+                )
+                for axis, column in zip("xy", corners.astype(np.int64).T.tolist(), strict=True):
+                    job[axis][: len(wide)] = column
             (directory / "job.json").write_text(json.dumps(job), encoding="utf-8")
             # -P: this folder holds modules of common names, which the worker must not see.
             status, log = self._run([sys.executable, "-P", _WORKER, "job.json"], directory)
@@ -307,4 +357,5 @@ class CellPlacer(YosysSession):
             "rows": core.rows,
             "nets": nets,
             "effort": _EFFORT,
+            "begun": False,
         }

@@ -113,6 +113,11 @@ def test_one_format_alone_has_a_cost_and_no_difference(blockdot, small):
         (["--utilisation", 60], "--utilisation must go with --place"),
         (["--export", "out"], "--export must go with --place"),
         (["--route"], "--route must go with --place"),
+        (["--resize"], "--resize must go with --place"),
+        (
+            ["--target", "ice40", "--place", "--resize"],
+            "--resize must go with a library, not with FPGAs alone",
+        ),
         (["--threshold", "nan"], "threshold must be at least 0, not nan"),
         (["--place", "--adders"], "--adders must go with cells that are not placed"),
         (["--target", "ecp5", "--energy"], "--energy must go with a library, not with FPGAs alone"),

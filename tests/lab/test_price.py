@@ -103,6 +103,8 @@ def test_a_missing_placer_is_told_before_any_work(monkeypatch, place):
 def test_what_cannot_be_routed_is_told_before_any_work(monkeypatch):
     with pytest.raises(ValueError, match=r"^cell placements must be at least 1 to be routed, not 0$"):
         PriceRequest(units=SMALL, libraries=[neutral()], routed=True)
+    with pytest.raises(ValueError, match=r"^cell placements must be at least 1 to be resized, not 0$"):
+        PriceRequest(units=SMALL, libraries=[neutral()], resized=True)
     monkeypatch.setattr("blockdot.lab.price.qrouter_version", lambda: "1.4.71")
     geometry = replace(geometry_of(neutral()), stack=())
     monkeypatch.setattr("blockdot.lab.price.geometry_of", lambda *_: geometry)

@@ -182,6 +182,40 @@ def test_reports_have_the_figures_with_wires(costs: list[WiredCost], synthesis_c
     assert "no cell is changed after placement" in shown
 
 
+def test_sizes_are_chosen_again_for_the_wires_of_sized_gates_alone(synthesis_cache: Path):
+    told = Told(alike=False)
+    costs = placed_costs(
+        UNITS, neutral(), geometry_of(neutral()), orders=2, placements=2, resized=True, runner=told
+    )
+    placings = [job.placing for job in told.jobs if job.placing is not None]
+    assert {(one.recipe.name, one.resized) for one in placings} == {
+        (PLACED_RECIPE, True),
+        (UNSIZED_RECIPE, False),
+    }
+    # What is kept of the one is not taken for the other.
+    again = replace(placings[0], resized=False)
+    assert again.parts_of_key() != placings[0].parts_of_key()
+    shown = _reported(costs, synthesis_cache)
+    assert "% utilisation, sizes chosen again for the wires of each placement. Medians" in shown[".md"]
+    assert "Sizes were chosen again for the wires of each placement. Diff" in shown["console"]
+
+
+def test_a_resized_unit_is_faster_with_its_wires():
+    (unit,) = UNITS[:1]
+    (recipe,) = choose([PLACED_RECIPE])
+    bench = MeasurementBench(neutral())
+    placing = Placing(geometry_of(neutral()), recipe, (1,), 0.7, 1.0)
+    (plain,), (resized,) = (
+        bench.measure(MeasurementJob(unit, 0, placing=replace(placing, resized=resize))).placed
+        for resize in (False, True)
+    )
+    bench.close()
+    assert resized.period < plain.period
+    assert resized.bare_period < resized.period
+    # What is kept is read back as it was.
+    assert PlacedFigures.of(json.loads(json.dumps(resized.to_dict()))) == resized
+
+
 def _with_routing(results: Sequence[RoutingResult | None]) -> list[WiredCost]:
     """Two units whose netlists' two placements were routed so."""
     told = Told(alike=False, routed=results)

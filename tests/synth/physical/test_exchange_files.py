@@ -19,6 +19,7 @@ from blockdot.synth.netlist import Netlist
 from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.physical.core_area import core_of
 from blockdot.synth.physical.exchange_files import PlacedFiles
+from blockdot.synth.physical.layout import lay_out
 from blockdot.synth.physical.placement import CellPlacer, Connections
 from blockdot.synth.physical.wires import steiner_wires
 from blockdot.synth.recipes import choose
@@ -117,14 +118,20 @@ def test_files_are_the_same_each_time_and_a_kit_gets_a_configuration(placed: Pla
     not (SKY130.exists() and LEF[0].exists()),
     reason="real Liberty and LEF files are no part of the project: ../shared is absent",
 )
-def test_opensta_finds_our_period_with_our_wires(tmp_path: Path):
+@pytest.mark.parametrize("resize", [False, True])
+def test_opensta_finds_our_period_with_our_wires(resize: bool, tmp_path: Path):
     sky130 = Library.read(SKY130)
     # It has paths of all four kinds.
     made = DotUnit(DotSpec(block_size=2, accumulate="exact", guard=0), stages=1)
     with Synthesizer(sky130) as synthesizer:
         mapped = synthesizer.map(Netlist(to_rtlil(made), made.name), choose(["s1"]))["s1"]
     models = CellModels(sky130)
-    written = files_of(mapped, models, LEF)
+    geometry = geometry_of(sky130, LEF)
+    with CellPlacer() as placer:
+        (wires,) = lay_out(mapped, models, geometry, placer, seeds=[1], resize=resize)
+    laid_out = wires.connections.netlist
+    assert (laid_out == mapped) is not resize
+    written = PlacedFiles("chain", wires, models, 0.7, 1.0)
     for ending, text in written.files().items():
         (tmp_path / (f"chain{ending}" if ending[0] == "." else ending)).write_text(text)
     liberty = sky130.sources[0].text.decode("latin-1")
@@ -156,10 +163,10 @@ def test_opensta_finds_our_period_with_our_wires(tmp_path: Path):
     )  # fmt: skip
     assert "Error" not in done.stdout + done.stderr
     assert done.stdout.count("LEF\n") == len(LEF)
-    ours = analyse(mapped, models, written.wires.loads(models)).period
+    ours = analyse(laid_out, models, written.wires.loads(models)).period
     for calculator, tolerance in calculators.items():
         slack = re.search(rf"SLACK {calculator} (-?[\d.e-]+)", done.stdout)
         assert slack is not None, done.stdout
         assert ours - float(slack[1]) * sky130.time_unit_ps == pytest.approx(ours, rel=tolerance)
     # The wires are a part of it that OpenSTA sees too.
-    assert ours > 1.05 * analyse(mapped, models).period
+    assert ours > 1.05 * analyse(laid_out, models).period
