@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from ..base.argument_checks import require_finite
 from ..lab.quality.quantization_error import Quantization, QuantizationError, combinations
 from ..lab.quality.quantized_checkpoints import NVFP4, WEIGHT_SUFFIX, CheckpointWriter, refuse_tensor
 from ..lab.quality.stored_matrices import StoredReport, examine_stored
@@ -226,7 +227,10 @@ def _examine(
     with progress_bar("quantizing", len(sources) + len(stored)) as progress:
         for done, (name, source) in enumerate(sources.items()):
             progress(done, detail=name)
-            report.tensors.append(examine_tensors(name, source(), ways, seed=seed))
+            x = source()
+            # Of a file of many it must be said which one it is.
+            require_finite(x, f"tensor {name!r}" if len(sources) > 1 else "x")
+            report.tensors.append(examine_tensors(name, x, ways, seed=seed))
         before = ModelFiles(original) if original else None
         for done, name in enumerate(stored, len(sources)):
             progress(done, detail=name)

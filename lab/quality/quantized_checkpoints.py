@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ...base.argument_checks import require_finite
 from ...base.whole_files import write_whole
 from ...model import BlockTensor
 from ...model.io.checkpoint import (
@@ -41,6 +42,9 @@ NVFP4: Final = ("e2m1", "ue4m3", 16)
 """Elements, scales and block size of the one format in which checkpoints are written."""
 WEIGHT_SUFFIX: Final = ".weight"
 """What the names of weights end in."""
+
+# Its tensor scale, 2^-126, is the least normal number, whose reciprocal is one too.
+_LEAST_LARGEST: Final = 6 * 448 * 2.0**-126
 
 
 def refuse_tensor(info: TensorInfo, block_size: int) -> str | None:
@@ -313,11 +317,20 @@ class CheckpointWriter:
             return self._read.read(name)
         x = self._values(name)
         group = self._groups.get(name)
-        quantized = self.way.quantize(x, self.seed, self._largest_of(group) if group else None)
+        quantized = self._quantize(name, x, self._largest_of(group) if group else None)
         self.report.tensors.append(
             examine_tensors(name + WEIGHT_SUFFIX, x, [self.way], quantized=[quantized], seed=self.seed)
         )
         return quantized
+
+    def _quantize(self, name: str, x: npt.NDArray[np.float32], largest: float | None) -> BlockTensor:
+        require_finite(x, f"matrix {name!r}")
+        if self.way.tensor_scale and not self.way.recipe:
+            # A smaller tensor scale has no reciprocal. Next to nothing, as in a dead expert, becomes zero.
+            known = float(np.abs(x).max(initial=0)) if largest is None else largest
+            if 0 < known < _LEAST_LARGEST:
+                largest = _LEAST_LARGEST
+        return self.way.quantize(x, self.seed, largest)
 
     def _values(self, name: str) -> npt.NDArray[np.float32]:
         """Return the values of a matrix that is to be quantized."""
@@ -331,7 +344,7 @@ class CheckpointWriter:
             self._progress(self._done, detail=name)
             self._done += 1
             x = self._experts.values(name)
-            quantized = self.way.quantize(x, self.seed)
+            quantized = self._quantize(name, x, None)
             report = examine_tensors(name, x, [self.way], quantized=[quantized], seed=self.seed)
             self.report.tensors.append(report)
             self._made = name, stack_arrays(quantized)

@@ -169,6 +169,12 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _require_text(word: str) -> None:
+    """Refuse half of a pair of surrogates, of which JSON can make a letter that no file can hold."""
+    if any("\ud800" <= letter <= "\udfff" for letter in word):
+        raise ValueError(f"its header has {word!r}, which is no text")
+
+
 def _values_of(raw: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[np.generic]:
     """Return the values of a readable type that bytes hold."""
     values = raw.view({"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}[dtype])
@@ -199,6 +205,8 @@ class _Safetensors(_Reader):
             metadata = {}
         if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
             raise ValueError("its __metadata__ is not a JSON object of strings")
+        for word in (*header, *metadata, *metadata.values()):
+            _require_text(word)
         self.metadata = metadata
         infos, places = [], []
         for name, entry in header.items():
@@ -346,10 +354,17 @@ def _some(names: list[str]) -> str:
     return (shown + (f" and {more} more" if more > 0 else "")) if names else "none"
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
+
+
 def split_source(source: str | Path) -> tuple[Path, str | None]:
     """Split ``path:name`` into the file's path and the tensor's name, None where none is given."""
     text = str(source)
-    match = None if Path(text).exists() else _WITH_NAME.fullmatch(text)
+    match = None if _is_there(Path(text)) else _WITH_NAME.fullmatch(text)
     return (Path(match["path"]), match["name"]) if match else (Path(text), None)
 
 

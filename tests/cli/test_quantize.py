@@ -509,6 +509,35 @@ def test_a_dead_expert_is_kept_and_stops_no_conversion(blockdot, rng, tmp_path):
             np.testing.assert_array_equal(after.raw(f"{name}.{part}"), before.raw(f"{name}.{part}"))
 
 
+@pytest.mark.parametrize("method", ["absmax", "four_over_six"])
+def test_a_matrix_of_next_to_nothing_stops_no_conversion(method, blockdot, rng, tmp_path):
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    small = {"dead": 1e-45, "faint": 1e-37, "least": 1e-30}
+    tensors = {f"{name}.weight": x / np.abs(x).max() * np.float32(size) for name, size in small.items()}
+    save_file({"a.weight": x} | tensors, tmp_path / "m.safetensors")
+    done = blockdot("quantize", "m.safetensors", "--method", method, "-o", "q.safetensors")
+    assert done.code == 0, done.err
+    read = Checkpoint(tmp_path / "q.safetensors")
+    assert list(read.layouts) == ["a", "dead", "faint", "least"]
+    assert not read.read("dead").dequantize().any()
+    for name in ("a", "least"):
+        values = x if name == "a" else tensors["least.weight"]
+        error = read.read(name).dequantize() - values
+        assert np.abs(error).max() < 0.2 * np.abs(values).max()
+    # A matrix that cannot be quantized is named.
+    x[1, 3] = np.nan
+    save_file({"a.weight": x[2:], "bad.weight": x}, tmp_path / "m.safetensors")
+    done = blockdot("quantize", "m.safetensors", "--method", method, "-o", "r.safetensors")
+    assert done.code == 2
+    assert done.err == (
+        "blockdot: matrix 'bad' must be finite, not NaN or Inf in 1 of 256 values, the first nan at [1, 3]\n"
+    )
+    assert not (tmp_path / "r.safetensors").exists()
+    assert blockdot("quantize", "m.safetensors").err == done.err.replace(
+        "matrix 'bad'", "tensor 'bad.weight'"
+    )
+
+
 def test_stored_matrices_are_reported_as_they_are(blockdot, refused, rng, tmp_path):
     x = rng.standard_normal((4, 64)).astype(np.float32)
     save_file({"a.weight": x, "b.weight": x}, tmp_path / "x.safetensors")

@@ -1,10 +1,6 @@
 """Our static timing beside OpenSTA's, an analyser of others, on whole units."""
 
-import re
 import shutil
-import subprocess
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,26 +9,17 @@ from blockdot.model import DotSpec
 from blockdot.synth.cell_models import CellModels
 from blockdot.synth.flow import Synthesizer
 from blockdot.synth.liberty import Library
-from blockdot.synth.mapped_netlist import MappedNetlist
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import neutral
-from blockdot.synth.recipes import RECIPES, choose
-from blockdot.synth.registers import find_register
-from blockdot.synth.static_timing import PATHS, analyse
-from blockdot.synth.timing_context import TimingContext
+from blockdot.synth.recipes import RECIPES
+from blockdot.synth.static_timing import analyse
 
-pytestmark = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
+from studies import opensta
+from studies.opensta import UNITS, compared, main, opensta_paths
+
+needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
 
 SKY130 = Path(__file__).resolve().parents[3] / "shared" / "liberty" / "sky130_fd_sc_hd__tt_025C_1v80.lib.gz"
-
-UNITS: dict[str, Callable[[], DotUnit]] = {
-    "combinational": lambda: DotUnit(DotSpec(block_size=4), stages=0),
-    "binary32": lambda: DotUnit(DotSpec(block_size=4, accumulate="fp32"), stages=2),
-    "exact": lambda: DotUnit(DotSpec(block_size=2, accumulate="exact", scale="ue5m3"), stages=1),
-    "aligned": lambda: DotUnit(DotSpec(block_size=4, accumulate="aligned"), stages=3, optimise="area"),
-    "deep": lambda: DotUnit(DotSpec(block_size=8, scale="ue5m3"), stages=3),
-}
-PERIOD_NS = 100.0
 
 
 @pytest.fixture(params=["neutral", "sky130"], scope="module")
@@ -44,124 +31,15 @@ def library(request: pytest.FixtureRequest) -> Library:
     return Library.read(SKY130)
 
 
-def write_liberty(library: Library, path: Path) -> None:
-    """Write the library's one file, without wires for those who did not ask for any."""
-    (source,) = library.sources
-    text = source.text.decode("latin-1")
-    path.write_text(re.sub(r"^ *default_wire_load[^\n]*\n", "", text, flags=re.MULTILINE))
-
-
-def write_design(netlist: MappedNetlist, models: CellModels, path: Path) -> list[str]:
-    """Write a netlist between registers as Verilog, and return the commands that load its outputs."""
-    library = models.library
-    register = find_register(library)
-    assert register is not None
-    driver = models[library.driving_cell.name]
-    (into,), (out,) = driver.capacitance, driver.functions
-    clocked = models[register.cell]
-    clocks = {
-        instance.pins[clock]
-        for instance in netlist.instances
-        if (clock := models[instance.cell].clock) is not None
-    }
-    names = {MappedNetlist.ZERO: "1'b0", MappedNetlist.ONE: "1'b1"} | dict.fromkeys(clocks, "clk")
-
-    def net(number: int) -> str:
-        return names.get(number, f"n{number}")
-
-    def registered(name: str, pins: dict[str, str]) -> str:
-        joined = ", ".join(f".{pin}({wire})" for pin, wire in {clocked.clock: "clk", **pins}.items())
-        return f"  {register.cell} {name} ({joined});"
-
-    lines: list[str] = []
-    for number, bit in enumerate(
-        bit for bits in netlist.inputs.values() for bit in bits if bit not in clocks
-    ):
-        lines.append(registered(f"in_{number}", {register.output: f"from_{number}"}))
-        lines.append(f"  {driver.name} driver_{number} (.{into}(from_{number}), .{out}({net(bit)}));")
-    taken = Counter(bit for bits in netlist.outputs.values() for bit in bits if bit >= 0)
-    ports: list[str] = []
-    commands: list[str] = []
-    own = clocked.capacitance[register.data]
-    port_load = library.output_load_ff / library.capacitance_unit_ff
-    for number, (bit, count) in enumerate(taken.items()):
-        lines.append(registered(f"out_{number}", {register.data: net(bit)}))
-        lines.append(f"  assign o{number} = {net(bit)};")
-        ports.append(f"o{number}")
-        # The registers that take outputs are not known: what loads the net is `output_load_ff` alone.
-        for edge, capacitance in zip(("rise", "fall"), own, strict=True):
-            commands.append(f"set_load -{edge} {count * port_load - capacitance:.9f} [get_ports o{number}]")
-    for number, instance in enumerate(netlist.instances):
-        kind = "reg" if models[instance.cell].clock else "gate"
-        joined = ", ".join(f".{pin}({net(bit)})" for pin, bit in instance.pins.items())
-        lines.append(f"  {instance.cell} {kind}_{number} ({joined});")
-    head = [
-        f"module top (clk, {', '.join(ports)});",
-        "  input clk;",
-        *(f"  output {port};" for port in ports),
-    ]
-    path.write_text("\n".join([*head, *lines, "endmodule", ""]))
-    return commands
-
-
-def opensta_paths(netlist: MappedNetlist, models: CellModels, folder: Path) -> dict[str, float]:
-    """Return the longest path of each kind in ps, as OpenSTA has it."""
-    library = models.library
-    write_liberty(library, folder / "cells.lib")
-    loads = write_design(netlist, models, folder / "top.v")
-    context = TimingContext(models)
-    assert context.register is not None
-    rise, fall = context.register[2].slope
-    period = PERIOD_NS * 1000 / library.time_unit_ps
-    starts = {"input": "in_*", "register": "reg_*"}
-    ends = {"register": "reg_*", "output": "out_*"}
-    commands = [
-        "read_liberty cells.lib",
-        "read_verilog top.v",
-        "link_design top",
-        f"create_clock -name clk -period {period:.9g} [get_ports clk]",
-        f"set_clock_transition -rise {rise:.9f} [get_clocks clk]",
-        f"set_clock_transition -fall {fall:.9f} [get_clocks clk]",
-        *loads,
-    ]
-    for path in PATHS:
-        start, _, end = path.split(" ")
-        commands.append(f'puts "PATH {path}"')
-        commands.append(
-            f"report_checks -path_delay max -from [get_cells {starts[start]}] -to [get_cells {ends[end]}] "
-            "-format full -digits 7"
-        )
-    (folder / "run.tcl").write_text("\n".join(commands) + "\n")
-    done = subprocess.run(
-        ["sta", "-no_splash", "-exit", "run.tcl"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    found: dict[str, float] = {}
-    for report in done.stdout.split("PATH ")[1:]:
-        arrival = re.search(r"([\d.]+) +data arrival time", report)
-        setup = re.search(r"(-?[\d.]+) +-?[\d.]+ +library setup time", report)
-        if arrival and setup:
-            late = float(arrival[1]) - float(setup[1])
-            found[report.partition("\n")[0]] = late * library.time_unit_ps
-    assert found, done.stdout + done.stderr
-    return found
-
-
+@needs_sta
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", UNITS)
 def test_paths_take_what_opensta_says_they_take(name: str, library: Library, tmp_path: Path):
-    unit = UNITS[name]()
-    with Synthesizer(library) as synthesizer:
-        mapped = synthesizer.map(Netlist(to_rtlil(unit), unit.name), choose(["s1"]))["s1"]
-    models = CellModels(library)
-    ours = analyse(mapped, models).paths
-    assert ours == pytest.approx(opensta_paths(mapped, models, tmp_path), rel=0, abs=0.1)
+    for ours, theirs in compared(name, library, tmp_path).values():
+        assert ours == pytest.approx(theirs, rel=0, abs=0.1)
 
 
+@needs_sta
 def test_paths_through_adder_cells_take_what_opensta_says_they_take(tmp_path: Path):
     if not SKY130.exists():
         pytest.skip("real Liberty files are no part of the project: ../shared/liberty is absent")
@@ -174,3 +52,19 @@ def test_paths_through_adder_cells_take_what_opensta_says_they_take(tmp_path: Pa
     models = CellModels(library)
     ours = analyse(mapped, models).paths
     assert ours == pytest.approx(opensta_paths(mapped, models, tmp_path), rel=0, abs=0.1)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    found = {"combinational": {"input to output": (100.0, 99.75)}, "deep": {"input to register": (7.0, 7.5)}}
+    monkeypatch.setattr(opensta, "UNITS", found)
+    monkeypatch.setattr(opensta, "compared", lambda name, *_: found[name])
+    monkeypatch.setattr(shutil, "which", lambda _: "sta")
+    assert main([]) == 0
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert [row.split()[:2] for row in rows] == [["neutral", "combinational"], ["neutral", "deep"]]
+    assert last == "units: 2, libraries: 1, largest difference 0.500 ps"
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert main([]) == 2
+    assert capsys.readouterr().err == (
+        "studies.opensta: sta must be installed, and is not: apt install opensta\n"
+    )

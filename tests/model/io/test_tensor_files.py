@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors
 from blockdot.base.external_tools import ToolError
-from blockdot.model.io.tensor_files import TensorInfo, list_tensors, read_tensor
+from blockdot.model.io.tensor_files import TensorInfo, list_tensors, read_tensor, split_source
 from messages import check_messages
 from safetensors.numpy import save_file
 
@@ -306,6 +306,13 @@ F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
             None,
             "its header has 'w' twice",
         ),
+        (
+            b'{"\\ud800":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+            b"1",
+            None,
+            r"its header has '\ud800', which is no text",
+        ),
+        ({"__metadata__": {"a": "\ud83d"}}, b"", None, r"its header has '\ud83d', which is no text"),
         ({"__metadata__": {"a": 1}}, b"", None, "its __metadata__ is not a JSON object of strings"),
         ({"__metadata__": [1]}, b"", None, "its __metadata__ is not a JSON object of strings"),
         (
@@ -455,3 +462,10 @@ def test_gguf_without_its_package_is_told(tmp_path, monkeypatch):
     (tmp_path / "m.gguf").write_bytes(b"")
     message = "gguf must be installed to read .gguf files, not missing: pip install 'blockdot[gguf]'"
     check_messages([(ToolError, message, lambda: list_tensors(tmp_path / "m.gguf"))])
+
+
+def test_a_tensor_s_name_may_be_long(tmp_path):
+    path, name = tmp_path / "m.npz", "x" * 3000
+    np.savez(path, a=np.ones(2, np.float32))
+    assert split_source(f"{path}:{name}") == (path, name)
+    assert split_source(path) == (path, None)
