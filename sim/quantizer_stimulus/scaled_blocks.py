@@ -60,9 +60,10 @@ def extreme_scales(spec: QuantizerSpec, rng: np.random.Generator) -> tuple[Codes
     Subnormal numbers of each binade are elements above zero, or the largest of their block under a scale
     above zero. The scale is the largest, and numbers are 0 to 12 binades above a quarter of it times the
     tensor scale, exactly and one step below and above. The tensor scale is the least of all, the largest, or
-    all ones, of a normal and of a subnormal number.
+    all ones, of a normal and of a subnormal number. Where thresholds are out of the input's reach without a
+    tensor scale, the largest magnitudes stand at them and beside them under one that brings them to about 1.
     """
-    parts = (_subnormal(spec, rng), _far(spec, rng), _ends(spec, rng))
+    parts = (_subnormal(spec, rng), _far(spec, rng), _ends(spec, rng), _at_thresholds_out_of_reach(spec, rng))
     x, g = np.concatenate([x for x, _ in parts]), np.concatenate([g for _, g in parts])
     x |= rng.integers(0, 2, x.shape).astype(x.dtype) << x.dtype.type(spec.input_format.bits - 1)
     return x, g
@@ -124,3 +125,19 @@ def _ends(spec: QuantizerSpec, rng: np.random.Generator) -> tuple[Codes, _Floats
     x = largest[:, np.newaxis] * 2.0 ** rng.uniform(-6, 0, (len(g), spec.block_size))
     x[np.arange(len(g)), np.arange(len(g)) % spec.block_size] = largest
     return nearest_codes(spec, x), g
+
+
+def _at_thresholds_out_of_reach(spec: QuantizerSpec, rng: np.random.Generator) -> tuple[Codes, _Floats]:
+    """Return largest magnitudes at thresholds that are too small or too large for the input."""
+    form = spec.input_format
+    ends = form.to_float32(np.array([1, form.infinity_code - 1], form.dtype)).astype(np.float64)
+    # Below this, numbers beside a threshold are not as near as those of a normal number.
+    least = ends[0] * 2.0**form.mantissa_bits
+    found = np.concatenate(list(scale_thresholds(spec).values()))
+    found = np.repeat(found[(found < least) | (found > ends[1])], 3)
+    step = np.tile([-1, 0, 1], len(found) // 3)
+    g = np.ldexp(1.0, np.clip(-np.frexp(found)[1], -126, 126)).astype(np.float32)
+    largest = beside(spec, nearest_codes(spec, found * g.astype(np.float64)), step)
+    x = rng.integers(0, largest[:, np.newaxis].astype(np.int64) + 1, (len(found), spec.block_size))
+    x[np.arange(len(found)), np.arange(len(found)) % spec.block_size] = largest
+    return x.astype(form.dtype), g

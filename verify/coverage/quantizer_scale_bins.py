@@ -34,12 +34,28 @@ def scaled_bins(spec: QuantizerSpec) -> list[Bin]:
     but for the least one.
     """
     bins = [Bin("tensor scale", name) for name in _SCALES]
-    for place in range(1, spec.input_format.mantissa_bits + 1):
-        bins += [
-            Bin("subnormal", f"{what} leads {place} behind the point")
-            for what in ("an element", "the largest")
-        ]
+    places = range(1, spec.input_format.mantissa_bits + 1)
+    reached = _least_scale_is_passed(spec)
+    bins += [Bin("subnormal", f"an element leads {place} behind the point") for place in places]
+    bins += [
+        Bin("subnormal", f"the largest leads {place} behind the point")
+        for place in places
+        if place <= reached
+    ]
     return bins + [Bin("binade", _binade_name(k)) for k in range(-1, _FAR + 1)]
+
+
+def _least_scale_is_passed(spec: QuantizerSpec) -> int:
+    """Return how many places behind the point the leading one of a number may be, under any tensor scale.
+
+    With more places its scale is zero even where it is divided by the least tensor scale of all.
+    """
+    form = spec.input_format
+    alone = np.zeros((form.mantissa_bits, spec.block_size), form.dtype)
+    alone[:, 0] = [(1 << form.mantissa_bits - place) - 1 for place in range(form.mantissa_bits)]
+    draws = np.zeros(alone.shape, np.uint16) if spec.stochastic else None
+    scales = spec.compute(alone, draws, np.full(form.mantissa_bits, 2.0**-149, np.float32))[1]
+    return int((spec.scale_format.values[scales] > 0).sum())
 
 
 def _binade_name(k: int) -> str:

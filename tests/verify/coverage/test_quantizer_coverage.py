@@ -22,6 +22,8 @@ from blockdot.verify.coverage.quantizer_coverage import QuantizerCoverage
         "quantize_bf16_e2m1_ue4m3_n4_absmax_tensor",
         "quantize_bf16_e2m1_ue8m0_n2_floor_tensor",
         "quantize_fp32_e2m1_ue5m3_n2_prevent_zero_tensor",
+        "quantize_fp32_e2m1_ue2m1_n2_absmax_tensor",
+        "quantize_fp16_e2m1_ue8m0_n2_absmax_tensor",
         "quantize_fp16_e2m1_ue5m3_n2_four_over_six_stochastic3_tensor",
     ],
 )
