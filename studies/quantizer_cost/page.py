@@ -139,7 +139,9 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
         "the areas in NAND2 equivalents, of gates after synthesis, without wires. The other operand (the "
         "weights) was quantized before. Differences are against UE4M3 with `absmax`, over "
         f"{_pairs(stored)} pairs of netlists, with 95 % intervals; "
-        f"`~` marks what cannot be told from zero. Synthesis: pyosys {stored['pyosys']}, flow "
+        "`~` marks what cannot be told from zero. Where the orders of a unit all have the same least period, "
+        "there is no interval, and nothing says how sure it is. "
+        f"Synthesis: pyosys {stored['pyosys']}, flow "
         f"{stored['flow']}."
     )
     yield ""
@@ -268,7 +270,7 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMetho
                 f"{row['nand2']:.1f}",
                 interval_text(row["area_percent"]) if "area_percent" in row else "",
                 f"{row['period']:.4g} {row['delay_unit']}",
-                interval_text(row["period_percent"]) if "period_percent" in row else "",
+                _period_text(row["period_percent"]) if "period_percent" in row else "",
                 f"{errors[scale, method]:.5f}" if (scale, method) in errors else "",
             )
             for (scale, method), row in ways.items()
@@ -343,6 +345,11 @@ def _dequantizers(stored: dict[str, Any], library: str) -> Iterator[str]:
     yield ""
 
 
+def _period_text(interval: Interval) -> str:
+    """Return a difference as text, without an interval where all netlists gave the same one."""
+    return interval_text(interval) if half_width(interval) else f"{interval['mean']:+.2f} %"
+
+
 def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
     """What a quantizer with ``absmax`` may do besides."""
     rows = _of(stored, "more", library, PAGE_BLOCK_SIZE)
@@ -359,7 +366,7 @@ def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
                 f"{row['nand2']:.1f}",
                 interval_text(row["area_percent"]),
                 f"{row['period']:.4g} {row['delay_unit']}",
-                interval_text(row["period_percent"]),
+                _period_text(row["period_percent"]),
             )
             for row in rows
         ],
