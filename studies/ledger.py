@@ -69,7 +69,18 @@ KEPT: Final = Path(__file__).resolve().with_name("ledger.jsonl")
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
 """The page that is made of it."""
 
-TENSOR_CORES: Final = ("volta-fp16-fp16", "ampere-tf32")
+TENSOR_CORES: Final = (
+    "volta-fp16-fp16",
+    "turing-fp16-fp16",
+    "ampere-tf32",
+    "ampere-bf16",
+    "ada-e4m3",
+    "ada-e4m3-fp16",
+    "ada-e5m2",
+    "hopper-fp16",
+    "hopper-e5m2",
+    "blackwell-mx-e4m3",
+)
 """The presets that have a row, in the order of the page."""
 
 ORDERS: Final = 3
