@@ -119,8 +119,7 @@ class GgufFile:
 
         Raises:
             KeyError: If there is none of that name.
-            NotImplementedError: If the package cannot.
-            ValueError: If the file has become shorter.
+            ValueError: If the package cannot, or the file has become shorter.
         """
         tensor = self.tensors[name]
         package = _package()
@@ -130,8 +129,13 @@ class GgufFile:
             raise ValueError("it is cut short")
         rows = raw.reshape(package.quants.quant_shape_to_byte_shape(tensor.shape, kind))
         # A block's scale may be infinite or NaN: so are its values then.
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(package.quants.dequantize(rows, kind), np.float32).reshape(tensor.shape)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return np.asarray(package.quants.dequantize(rows, kind), np.float32).reshape(tensor.shape)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"tensor {name!r} of {str(self.path)!r} must be of a type that gguf reads, not {tensor.dtype}"
+            ) from error
 
 
 # Numbers by their code in the file; 8 is a text and 9 a list.

@@ -242,6 +242,20 @@ def test_layers_and_biases_that_the_files_lack(tmp_path):
     assert refusal(folder).endswith("must hold 'model.layers.0.mlp.gate_proj.bias', but does not")
 
 
+def test_a_gguf_s_tensor_of_whole_numbers_is_named(tmp_path, monkeypatch):
+    package = pytest.importorskip("gguf")
+    add = package.GGUFWriter.add_tensor
+
+    def whole_numbers(writer, name, values):
+        add(writer, name, values.astype(np.int32) if name == "blk.1.ffn_up.weight" else values)
+
+    monkeypatch.setattr(package.GGUFWriter, "add_tensor", whole_numbers)
+    path = write_gguf(tmp_path / "m.gguf", "llama")
+    model, _ = open_model(path)
+    with pytest.raises(ValueError, match=r"^tensor 'blk\.1\.ffn_up\.weight' of .* not I32$"):
+        model.weights.read("layers.1.up")
+
+
 def test_a_corrupt_gguf_is_told_in_one_line(tmp_path):
     path = write_gguf(tmp_path / "m.gguf", "llama")
     good = path.read_bytes()
