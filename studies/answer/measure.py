@@ -159,7 +159,7 @@ def measure_answer(
         "libraries": [],
         "rows": [],
         "again": [],
-        "measure_tiles": [],
+        "tiles": [],
         "curves": [],
         "errors": error_rows(sorted(ANSWER_BLOCK_SIZES)),
     }
@@ -168,7 +168,7 @@ def measure_answer(
         known: list[dict[str, Any]] = before["libraries"]
         stored["libraries"] = [facts.get(old["name"], old) for old in known]
         changed = {old["name"] for old in known if facts.get(old["name"], old) != old}
-        for key in ("rows", "again", "measure_tiles", "curves"):
+        for key in ("rows", "again", "tiles", "curves"):
             stored[key] = [row for row in before[key] if row["library"] not in changed]
     stored["libraries"] = merged(stored["libraries"], facts.values(), "name")
 
@@ -225,7 +225,7 @@ def measure_answer(
                     chosen, library, orders=one.orders, progress=following(f"{where}: tiles"), **options
                 )
                 rows = [tile_row(library.name, cost) | {"orders": one.orders} for cost in of_tiles]
-                stored["measure_tiles"] = merged(stored["measure_tiles"], rows, "library", "unit")
+                stored["tiles"] = merged(stored["tiles"], rows, "library", "unit")
             if keep is not None:
                 keep(stored)
     return stored

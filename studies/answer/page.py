@@ -9,6 +9,8 @@ from blockdot.lab.reports.records import markdown_lines
 from blockdot.synth.recipes import FLOW_VERSION
 
 from ..intervals import interval_text
+from ..quality_against_cost.page import PAGE as QUALITY_PAGE
+from ..quality_against_cost.picture import PICTURE as QUALITY_PICTURE
 from .answer_rows import (
     ANSWER_BLOCK_SIZES,
     ANSWER_SCHEMA,
@@ -103,6 +105,10 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
     yield "# What a UE5M3 scale costs"
     yield ""
     if _bars(stored):
+        yield f"[![Perplexity against area for each product]({QUALITY_PICTURE})]({QUALITY_PAGE})"
+        yield ""
+        yield f"What the bit is worth to a language model: [quality]({QUALITY_PAGE}). What it costs:"
+        yield ""
         yield f"![The area that UE5M3 adds, by accumulation and cell library]({COST_PICTURE})"
         yield ""
     yield from _short_answer(stored)
