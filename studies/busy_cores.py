@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +53,7 @@ def runnable(root: int) -> int:
     return sum(count for process, count in states.items() if descends(process))
 
 
-def busy_share(samples: list[tuple[float, int, int]], cores: int) -> float:
+def busy_share(samples: Sequence[tuple[float, int, int]], cores: int) -> float:
     """Return the share of cores that had something to run, from the first new result to the last.
 
     Args:
