@@ -8,8 +8,11 @@ safetensors package gives BF16 no numpy array.
 import json
 import math
 import re
+import warnings
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -118,13 +121,22 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
     return "BOOL" if dtype.kind == "b" else str(dtype)
 
 
+@contextmanager
+def _of_any_age() -> Iterator[None]:
+    """Let numpy not warn that a file that Python 2 wrote takes longer to read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        # 2.0 has a longer header; 3.0 differs in the encoding of field names alone.
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    with _of_any_age():
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            # 2.0 has a longer header; 3.0 differs in the encoding of field names alone.
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
     return shape, dtype
 
 
@@ -139,7 +151,8 @@ class _Npy(_Reader):
         return [TensorInfo("", shape, _dtype_name(dtype))]
 
     def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
-        return np.load(self.path, allow_pickle=False).reshape(info.shape)
+        with _of_any_age():
+            return np.load(self.path, allow_pickle=False).reshape(info.shape)
 
 
 class _Npz(_Reader):
@@ -155,7 +168,7 @@ class _Npz(_Reader):
         return infos
 
     def values(self, info: TensorInfo) -> npt.NDArray[np.generic]:
-        with np.load(self.path, allow_pickle=False) as archive:
+        with _of_any_age(), np.load(self.path, allow_pickle=False) as archive:
             return archive[info.name]
 
 

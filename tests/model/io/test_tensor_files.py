@@ -469,3 +469,16 @@ def test_a_tensor_s_name_may_be_long(tmp_path):
     np.savez(path, a=np.ones(2, np.float32))
     assert split_source(f"{path}:{name}") == (path, name)
     assert split_source(path) == (path, None)
+
+
+def test_what_python_2_wrote_is_read_without_a_word(tmp_path):
+    x = np.arange(32, dtype="<f4").reshape(2, 16)
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 16L), }".ljust(117) + b"\n"
+    whole_file = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + x.tobytes()
+    (tmp_path / "x.npy").write_bytes(whole_file)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", whole_file)
+    # A warning would be an error here.
+    for name, source in (("", tmp_path / "x.npy"), ("a", f"{tmp_path / 'x.npz'}:a")):
+        assert list_tensors(split_source(source)[0]) == [TensorInfo(name, (2, 16), "F32")]
+        np.testing.assert_array_equal(read_tensor(source), x)
