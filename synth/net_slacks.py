@@ -185,11 +185,21 @@ class NetSlacks:
             place: The gate's place.
             cell: The cell; its own for the slacks as they are.
         """
+        places = sorted((one for one in self.near(place) if one in self._ranks), key=self._ranks.__getitem__)
+        inner = {*self.taken(place), *self.driven(place)}
+        ends = sorted(inner.union(*map(self.driven, places)))
+        before = {} if cell == self.netlist.instances[place].cell else self._put(place, cell, places)
+        found = [self._slack(net, self._end_required if net in inner else self._required) for net in ends]
+        self._waves |= before
+        return found
+
+    def _put(self, place: int, cell: str, places: Iterable[int]) -> dict[Net, Wave]:
+        """Time gates with another cell at a place; return the waves that were there before."""
         gate = self.netlist.instances[place]
         old, new = self._models[gate.cell], self._models[cell]
         waves = self._waves
         changed_loads: dict[Net, Pair] = {}
-        taken, driven = self.taken(place), self.driven(place)
+        taken = self.taken(place)
         for pin, net in gate.pins.items():
             if net in taken:
                 load = zip(
@@ -211,23 +221,14 @@ class NetSlacks:
         for net in taken:
             if self._drivers.get(net) not in self._ranks and net not in self._clocks:
                 put(net, self._source_wave(net, changed_loads[net]))
-        places = sorted((one for one in self.near(place) if one in self._ranks), key=self._ranks.__getitem__)
-        ends: set[Net] = set(taken)
         for one in places:
             instance = self.netlist.instances[one]
             model = new if one == place else self._models[instance.cell]
             for pin in model.functions:
                 net = instance.pins.get(pin, NOWHERE)
                 load = changed_loads.get(net) or self._load.get(net, NO_LOAD)
-                arcs = model.arcs_to(pin)
-                put(net, through_arcs(arcs, instance.pins, waves, load, self._late[one]))
-                ends.add(net)
-        inner = {*taken, *driven}
-        found = [
-            self._slack(net, self._end_required if net in inner else self._required) for net in sorted(ends)
-        ]
-        waves |= before
-        return found
+                put(net, through_arcs(model.arcs_to(pin), instance.pins, waves, load, self._late[one]))
+        return before
 
     def _source_wave(self, net: Net, load: Pair) -> Wave:
         """Return the wave on a net that an input port or a register drives."""
