@@ -235,7 +235,13 @@ def _examine(
         for done, name in enumerate(stored, len(sources)):
             progress(done, detail=name)
             assert checkpoint is not None
-            report.stored.append(examine_stored(checkpoint, name, _values_of(before, name)))
+            try:
+                report.stored.append(examine_stored(checkpoint, name, _values_of(before, name)))
+            except ValueError as error:
+                # One that is broken hides none of the others.
+                if len(sources) + len(stored) == 1:
+                    raise
+                report.left_out[name] = str(error)
     return report
 
 

@@ -107,8 +107,6 @@ def _page(stored: AnswerRow, *, drawn: bool) -> Iterator[str]:
     if _bars(stored):
         yield f"[![Perplexity against area for each product]({QUALITY_PICTURE})]({QUALITY_PAGE})"
         yield ""
-        yield f"What the bit is worth to a language model: [quality]({QUALITY_PAGE}). What it costs:"
-        yield ""
         yield f"![The area that UE5M3 adds, by accumulation and cell library]({COST_PICTURE})"
         yield ""
     yield from _short_answer(stored)

@@ -538,6 +538,29 @@ def test_a_matrix_of_next_to_nothing_stops_no_conversion(method, blockdot, rng, 
     )
 
 
+def test_a_broken_matrix_hides_none_of_the_others_in_a_report(blockdot, refused, rng, tmp_path):
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    save_file({f"{name}.weight": x for name in "abc"}, tmp_path / "x.safetensors")
+    path = tmp_path / "m.safetensors"
+    assert blockdot("quantize", "x.safetensors", "--exclude", "c*", "-o", path).code == 0
+    raw = bytearray(path.read_bytes())
+    length = int.from_bytes(raw[:8], "little")
+    begin, end = json.loads(raw[8 : 8 + length])["b.weight_global_scale"]["data_offsets"]
+    raw[8 + length + begin : 8 + length + end] = bytes(4)
+    path.write_bytes(raw)
+    why = (
+        "tensor 'b.weight_global_scale' of 'm.safetensors' must be above zero and finite, as its reciprocal, "
+        "not 0.0"
+    )
+    done = blockdot("quantize", "m.safetensors", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["left_out"]["b"] == why
+    assert [row["name"] for row in found["stored"]] == ["a"]
+    assert len(found["tensors"]) == 1
+    assert refused("quantize", "m.safetensors:b") == why
+
+
 def test_stored_matrices_are_reported_as_they_are(blockdot, refused, rng, tmp_path):
     x = rng.standard_normal((4, 64)).astype(np.float32)
     save_file({"a.weight": x, "b.weight": x}, tmp_path / "x.safetensors")

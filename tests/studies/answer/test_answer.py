@@ -24,6 +24,7 @@ from studies.answer.hardware_changes import mark_changes
 from studies.answer.measure import ROUNDS, MeasuringRound, main, measure_answer
 from studies.answer.page import answer_files
 from studies.answer.picture import draw_answer
+from studies.quality_against_cost.picture import PICTURE as QUALITY_PICTURE
 from studies.records import read_stored
 
 SMALL = MeasuringRound(
@@ -372,7 +373,8 @@ def test_the_pages_are_what_their_results_make():
 
 def test_the_page_starts_with_a_picture_and_ten_lines():
     lines = answer_files(read_stored(ROOT / answer.STORED))[PAGE].splitlines()
-    assert re.fullmatch(rf"!\[.*\]\({COST_PICTURE}\)", lines[2])
+    assert re.fullmatch(rf"\[!\[.*\]\({QUALITY_PICTURE}\)\]\(quality-against-cost\.md\)", lines[2])
+    assert re.fullmatch(rf"!\[.*\]\({COST_PICTURE}\)", lines[4])
     assert len(lines[: lines.index("## How to read the figures")]) <= 18
     assert len(lines) < 80
 
