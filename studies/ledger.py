@@ -77,9 +77,14 @@ TENSOR_CORES: Final = (
     "ada-e4m3",
     "ada-e4m3-fp16",
     "ada-e5m2",
+    "hopper-tf32",
+    "hopper-bf16",
     "hopper-fp16",
     "hopper-e5m2",
+    "blackwell-e5m2",
     "blackwell-mx-e4m3",
+    "blackwell-mx-e2m1",
+    "blackwell-mxfp4",
 )
 """The presets that have a row, in the order of the page."""
 

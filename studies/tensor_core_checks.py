@@ -89,8 +89,9 @@ def _zero_lines(presets: Sequence[str]) -> list[str]:
     seen = [f"`{name}`" for name in presets if zero_exponent_counts(DotSpec.preset(name))]
     told = (
         f"- **Zeros**: what is exactly zero reads an exponent of its own. Of {len(seen)} presets it can "
-        f"decide a bit: {', '.join(seen)}. Part of their steps and inputs is drawn so that it may, and "
-        f"thousands notice one that is one off. Of the other {len(presets) - len(seen)} no input shows it: "
-        "every number that is not zero has a greater exponent there, or nothing is cut off below it."
+        f"decide a bit: {', '.join(seen)}. Part of their steps and inputs is drawn so that it may: "
+        f"thousands of them show an exponent that is one off. Of the other {len(presets) - len(seen)} no "
+        "input shows it: every number that is not zero has a greater exponent there, or nothing is "
+        "cut off below it."
     )
     return textwrap.wrap(told, _LINE, subsequent_indent="  ", break_on_hyphens=False)
