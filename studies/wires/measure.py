@@ -227,10 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table = "routed" if chosen.route else "resized" if chosen.resize else "units"
             write_stored(STORED, "make wires-measure", old | {table: joined(old[table], rows)})
 
+        usual = ROUTED_PLACEMENTS if chosen.route else CELL_PLACEMENTS
         measuring: dict[str, Any] = {
             "accumulates": chosen.accumulate or WIRED_ACCUMULATES,
             "orders": chosen.orders,
-            "placements": chosen.placements or (ROUTED_PLACEMENTS if chosen.route else CELL_PLACEMENTS),
+            "placements": usual if chosen.placements is None else chosen.placements,
             "block_size": chosen.block_size,
             "cache": Path("build/synthesis"),
             "workers": chosen.workers,

@@ -230,3 +230,17 @@ def test_the_write_command_makes_the_page(rows, tmp_path, monkeypatch, capsys):
     page.write_text("x\n")
     assert main(["write"]) == 2
     assert capsys.readouterr().err.startswith("wires: wires.md must have <!-- ")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--placements", "0"], "placements must be at least 1, not 0"),
+        (["--orders", "1"], "orders must be at least 2 for an error bar, not 1"),
+    ],
+)
+def test_a_measurement_that_cannot_be_is_refused(given, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["measure", "--resize", *given]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"wires: {message}"
+    assert not STORED.exists()
