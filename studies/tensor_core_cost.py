@@ -150,7 +150,8 @@ def cost_lines(costs: Sequence[TensorCoreCost], errors: Mapping[str, float], pic
     ]
     if missing:
         names = "; ".join(f"`{name}`" if name in PRESETS else name for name in missing)
-        told = f"{len(missing)} units are not priced yet: {names}."
+        count = f"{len(missing)} units are" if len(missing) > 1 else "1 unit is"
+        told = f"{count} not priced yet: {names}."
         lines += [*textwrap.wrap(told, _LINE, break_on_hyphens=False), ""]
     return [*lines, "`python -m studies.tensor_core_error --cost NAME...` measures costs.", ""]
 
