@@ -32,9 +32,9 @@ from blockdot.synth.timing_context import TimingContext
 
 from .commands import exit_code_of
 
-__all__ = ["UNITS", "compared", "main", "opensta_paths"]
+__all__ = ["TIMED_UNITS", "compared", "main", "opensta_paths"]
 
-UNITS: Final[dict[str, Callable[[], DotUnit]]] = {
+TIMED_UNITS: Final[dict[str, Callable[[], DotUnit]]] = {
     "combinational": lambda: DotUnit(DotSpec(block_size=4), stages=0),
     "binary32": lambda: DotUnit(DotSpec(block_size=4, accumulate="fp32"), stages=2),
     "exact": lambda: DotUnit(DotSpec(block_size=2, accumulate="exact", scale="ue5m3"), stages=1),
@@ -167,11 +167,11 @@ def compared(name: str, library: Library, folder: Path) -> dict[str, tuple[float
     """Return the longest path of each kind in ps, as we have it and as OpenSTA has it.
 
     Args:
-        name: One of `UNITS`.
+        name: One of `TIMED_UNITS`.
         library: A library of one file.
         folder: Where files may lie.
     """
-    unit = UNITS[name]()
+    unit = TIMED_UNITS[name]()
     with Synthesizer(library) as synthesizer:
         mapped = synthesizer.map(Netlist(to_rtlil(unit), unit.name), choose(["s1"]))["s1"]
     models = CellModels(library)
@@ -199,12 +199,12 @@ def main(argv: list[str] | None = None) -> int:
         largest = 0.0
         libraries = [neutral(), *map(Library.read, asked.library)]
         for library in libraries:
-            for name in UNITS:
+            for name in TIMED_UNITS:
                 with tempfile.TemporaryDirectory() as folder:
                     for path, (ours, theirs) in compared(name, library, Path(folder)).items():
                         print(f"{library.name:32} {name:14} {path:20} {ours:10.3f} {theirs:10.3f} ps")
                         largest = max(largest, abs(ours - theirs))
-        print(f"units: {len(UNITS)}, libraries: {len(libraries)}, largest difference {largest:.3f} ps")
+        print(f"units: {len(TIMED_UNITS)}, libraries: {len(libraries)}, largest difference {largest:.3f} ps")
 
     return exit_code_of("studies.opensta", work)
 

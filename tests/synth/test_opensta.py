@@ -15,7 +15,7 @@ from blockdot.synth.recipes import RECIPES
 from blockdot.synth.static_timing import analyse
 
 from studies import opensta
-from studies.opensta import UNITS, compared, main, opensta_paths
+from studies.opensta import TIMED_UNITS, compared, main, opensta_paths
 
 needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
 
@@ -33,7 +33,7 @@ def library(request: pytest.FixtureRequest) -> Library:
 
 @needs_sta
 @pytest.mark.one_in(2)
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", TIMED_UNITS)
 def test_paths_take_what_opensta_says_they_take(name: str, library: Library, tmp_path: Path):
     for ours, theirs in compared(name, library, tmp_path).values():
         assert ours == pytest.approx(theirs, rel=0, abs=0.1)
@@ -56,7 +56,7 @@ def test_paths_through_adder_cells_take_what_opensta_says_they_take(tmp_path: Pa
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     found = {"combinational": {"input to output": (100.0, 99.75)}, "deep": {"input to register": (7.0, 7.5)}}
-    monkeypatch.setattr(opensta, "UNITS", found)
+    monkeypatch.setattr(opensta, "TIMED_UNITS", found)
     monkeypatch.setattr(opensta, "compared", lambda name, *_: found[name])
     monkeypatch.setattr(shutil, "which", lambda _: "sta")
     assert main([]) == 0
