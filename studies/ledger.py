@@ -35,6 +35,7 @@ from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement_job import MeasurementJob, emit
 from blockdot.lab.cost.priced_unit import PricedUnit
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
+from blockdot.model.presets import PRESETS
 from blockdot.model.quantizer import QuantizerMethod
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import AREA_RECIPES, DELAY_RECIPES, choose
@@ -69,32 +70,12 @@ KEPT: Final = Path(__file__).resolve().with_name("ledger.jsonl")
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
 """The page that is made of it."""
 
-TENSOR_CORES: Final = (
-    "volta-fp16-fp16",
-    "turing-fp16-fp16",
-    "ampere-tf32",
-    "ampere-bf16",
-    "ada-e4m3",
-    "ada-e4m3-fp16",
-    "ada-e5m2",
-    "ada-e5m2-fp16",
-    "hopper-tf32",
-    "hopper-bf16",
-    "hopper-fp16",
-    "hopper-e4m3-fp16",
-    "hopper-e5m2",
-    "hopper-e5m2-fp16",
-    "blackwell-e5m2",
-    "blackwell-e2m3",
-    "blackwell-e3m2",
-    "blackwell-mx-e4m3",
-    "blackwell-mx-e5m2",
-    "blackwell-mx-e2m3",
-    "blackwell-mx-e3m2",
-    "blackwell-mx-e2m1",
-    "blackwell-mxfp4",
+TENSOR_CORES: Final = tuple(
+    name
+    for name, preset in PRESETS.items()
+    if name == next(first for first, other in PRESETS.items() if other.spec == preset.spec)
 )
-"""The presets that have a row, in the order of the page."""
+"""The presets, in the order of the page; of those that compute the same, the first."""
 
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
