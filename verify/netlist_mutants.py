@@ -49,7 +49,8 @@ _CONTROL: Final = "mutation"
 # Yosys chooses among so many times the faults that are wanted, so that no component is left out.
 _CHOICE: Final = 6
 _RANDOM: Final = 3000
-_SECONDS: Final = 300
+# One fault of a main unit takes 280 s of a quiet processor; a busy one must not leave it without an answer.
+_SECONDS: Final = 900
 
 
 @dataclass(frozen=True)
