@@ -35,7 +35,6 @@ from blockdot.lab.cost.jobs import measure_all
 from blockdot.lab.cost.measurement_job import MeasurementJob, emit
 from blockdot.lab.cost.priced_unit import PricedUnit
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
-from blockdot.model.presets import PRESETS
 from blockdot.model.quantizer import QuantizerMethod
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import AREA_RECIPES, DELAY_RECIPES, choose
@@ -44,6 +43,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .commands import exit_code_of
+from .different_presets import different_presets
 from .records import read_stored, write_stored
 
 __all__ = [
@@ -70,12 +70,8 @@ KEPT: Final = Path(__file__).resolve().with_name("ledger.jsonl")
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
 """The page that is made of it."""
 
-TENSOR_CORES: Final = tuple(
-    name
-    for name, preset in PRESETS.items()
-    if name == next(first for first, other in PRESETS.items() if other.spec == preset.spec)
-)
-"""The presets, in the order of the page; of those that compute the same, the first."""
+TENSOR_CORES: Final = different_presets()
+"""The specifications of presets, by name, in the order of the page."""
 
 ORDERS: Final = 3
 """Netlists of which a row that others are held against gives the median."""
@@ -153,7 +149,7 @@ def rows() -> list[LedgerRow]:
         LedgerRow("the same in 5 stages", UnitConfig(mxfp4, stages=5), ORDERS, whole),
     ]
     found += [LedgerRow(unit.name, unit) for unit in (*variants(), *block_units())]
-    return [*found, *(LedgerRow(name, UnitConfig(DotSpec.preset(name), stages=1)) for name in TENSOR_CORES)]
+    return [*found, *(LedgerRow(name, UnitConfig(spec, stages=1)) for name, spec in TENSOR_CORES.items())]
 
 
 def block_units() -> list[QuantizerConfig | DequantizerConfig]:

@@ -61,11 +61,7 @@ def _write_design(netlist: MappedNetlist, models: CellModels, path: Path) -> lis
     driver = models[library.driving_cell.name]
     (into,), (out,) = driver.capacitance, driver.functions
     clocked = models[register.cell]
-    clocks = {
-        instance.pins[clock]
-        for instance in netlist.instances
-        if (clock := models[instance.cell].clock) is not None
-    }
+    clocks = netlist.clocks(models)
     names = {MappedNetlist.ZERO: "1'b0", MappedNetlist.ONE: "1'b1"} | dict.fromkeys(clocks, "clk")
 
     def net(number: int) -> str:

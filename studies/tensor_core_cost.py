@@ -16,6 +16,7 @@ from blockdot.lab.reports.records import markdown_lines
 from blockdot.model import DotSpec
 from blockdot.model.presets import PRESETS
 
+from .different_presets import different_presets
 from .ledger import LedgerRow, measure_ledger
 from .pictures import svg_figure
 
@@ -83,10 +84,7 @@ class TensorCoreCost:
 
 def priced_units() -> dict[str, DotSpec]:
     """Return what is priced: each different preset once, by its first name, `EMULATED` and `OURS`."""
-    found: dict[DotSpec, str] = {}
-    for name, preset in PRESETS.items():
-        found.setdefault(preset.spec, name)
-    return {name: spec for spec, name in found.items()} | EMULATED | OURS
+    return different_presets() | EMULATED | OURS
 
 
 def measure_cost(name: str, *, cache: Path | None = None, progress: Progress | None = None) -> TensorCoreCost:

@@ -26,6 +26,7 @@ from blockdot.model.io.tensor_files import read_tensor
 from blockdot.model.presets import PRESETS
 
 from .commands import exit_code_of, progress_bars
+from .different_presets import different_presets
 from .pictures import svg_figure
 from .preset_steps import KEPT as STEPS
 from .records import read_stored, write_stored
@@ -169,11 +170,9 @@ def _units() -> Iterator[tuple[str, DotSpec]]:
 
     The sums of 8-bit formats overflow binary16 unless somebody chooses scales for them.
     """
-    seen: set[DotSpec] = set()
-    for name, preset in PRESETS.items():
-        if preset.spec.result != "binary16" and preset.spec not in seen:
-            seen.add(preset.spec)
-            yield name, preset.spec
+    for name, spec in different_presets().items():
+        if spec.result != "binary16":
+            yield name, spec
     # By generation, and what units of this project compute beside what machines do.
     yield from EMULATED.items()
     yield from OURS.items()

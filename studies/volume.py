@@ -25,13 +25,13 @@ from blockdot.hw.config import OPTIMISE, UnitConfig
 from blockdot.hw.unit_grid import MOST_STAGES, variants
 from blockdot.hw.verilog import to_rtlil
 from blockdot.model import DotSpec, Format
-from blockdot.model.presets import PRESETS
 from blockdot.sim.engines.run import BUILD_DIR
 from blockdot.verify.soak import batches, soak
 from rich.console import Console
 from rich.progress import Progress
 
 from .commands import exit_code_of
+from .different_presets import different_presets
 from .records import read_stored, write_stored
 
 __all__ = [
@@ -79,7 +79,7 @@ def chains() -> Iterator[UnitConfig]:
 
 def tensor_cores() -> Iterator[UnitConfig]:
     """Yield two units of each different preset: a small one of one stage, and a fast one of several."""
-    for spec in dict.fromkeys(preset.spec for preset in PRESETS.values()):
+    for spec in different_presets().values():
         yield UnitConfig(spec, stages=1)
         fast = UnitConfig(spec, stages=1, optimise="delay")
         yield fast.with_stages(min(fast.max_stages, _STAGES))

@@ -96,6 +96,14 @@ class MappedNetlist:
             if pin in models[instance.cell].functions
         }
 
+    def clocks(self, models: CellModels) -> frozenset[Net]:
+        """Return the nets that clock a cell."""
+        return frozenset(
+            instance.pins[clock]
+            for instance in self.instances
+            if (clock := models[instance.cell].clock) is not None and clock in instance.pins
+        )
+
     def ordered(self, models: CellModels) -> Iterator[CellInstance]:
         """Yield the cells that hold no bit, each behind those that drive it; raises as `order`."""
         return (self.instances[index] for index in self.order(models))

@@ -132,12 +132,8 @@ class NetSlacks:
         }
 
     @cached_property
-    def _clocks(self) -> set[Net]:
-        return {
-            instance.pins[clock]
-            for instance in self.netlist.instances
-            if (clock := self._models[instance.cell].clock) is not None and clock in instance.pins
-        }
+    def _clocks(self) -> frozenset[Net]:
+        return self.netlist.clocks(self._models)
 
     @cached_property
     def _takers(self) -> dict[Net, list[int]]:
@@ -202,14 +198,9 @@ class NetSlacks:
         taken = self.taken(place)
         for pin, net in gate.pins.items():
             if net in taken:
-                load = zip(
-                    changed_loads.get(net, self._load[net]), old.capacitance.get(pin, NO_LOAD), strict=True
-                )
-                rise, fall = (
-                    all_ - one + other
-                    for (all_, one), other in zip(load, new.capacitance.get(pin, NO_LOAD), strict=True)
-                )
-                changed_loads[net] = rise, fall
+                load = changed_loads.get(net, self._load[net])
+                less, more = (model.capacitance.get(pin, NO_LOAD) for model in (old, new))
+                changed_loads[net] = load[0] - less[0] + more[0], load[1] - less[1] + more[1]
         before: dict[Net, Wave] = {}
 
         def put(net: Net, wave: Wave | None) -> None:

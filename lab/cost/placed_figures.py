@@ -17,7 +17,7 @@ from ...synth.physical.placement import PLACEMENT_VERSION, CellPlacer, coloquint
 from ...synth.physical.resizing import RESIZING_VERSION
 from ...synth.physical.routing import Routing
 from ...synth.recipes import Recipe
-from ...synth.static_timing import analyse, loads
+from ...synth.static_timing import PathTiming, analyse, loads
 from ...synth.wire_loads import WireLoads
 from .switching_energy import SwitchingEnergy
 
@@ -172,6 +172,7 @@ def placed_figures(
         powered: What tells its energy.
         router: What routes it; None for the estimate alone.
     """
+    plain = _without_wires(netlist, models)
     found: list[PlacedFigures] = []
     for wires in lay_out(
         netlist,
@@ -184,9 +185,8 @@ def placed_figures(
         resize=placing.resized,
     ):
         laid_out = wires.connections.netlist
-        bare = analyse(laid_out, models)
-        pins = [(rise + fall) / 2 for rise, fall in loads(laid_out, models).values()]
-        pin_load = sum(pins) * models.library.capacitance_unit_ff
+        # Where sizes are chosen again, each placement has a netlist of its own.
+        bare, pin_load = plain if laid_out is netlist else _without_wires(laid_out, models)
         added = wires.loads(models)
         timing = analyse(laid_out, models, added)
         tree = clock_tree(wires.connections, wires.placement, models)
@@ -207,6 +207,12 @@ def placed_figures(
             )
         )
     return tuple(found)
+
+
+def _without_wires(netlist: MappedNetlist, models: CellModels) -> tuple[PathTiming, float]:
+    """Return a netlist's timing, and what its pins load its nets with, in fF; both without wires."""
+    pins = [(rise + fall) / 2 for rise, fall in loads(netlist, models).values()]
+    return analyse(netlist, models), sum(pins) * models.library.capacitance_unit_ff
 
 
 def _routed(routing: Routing, models: CellModels, pin_load: float) -> RoutingResult:

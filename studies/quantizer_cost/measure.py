@@ -40,7 +40,7 @@ from blockdot.synth.yosys import pyosys_version
 from ..commands import exit_code_of, progress_bars
 from ..intervals import interval_of
 from ..records import joined, read_stored, write_stored
-from .page import PAGE, PAGE_BLOCK_SIZE, PICTURE, draw_amortised, page_text
+from .page import PAGE, PAGE_BLOCK_SIZE, PICTURE, UNIT_TABLES, draw_amortised, page_text
 
 __all__ = [
     "DEQUANTIZER",
@@ -56,9 +56,6 @@ __all__ = [
 
 STORED: Final = Path("studies/quantizer_cost/results.jsonl")
 WRITTEN: Final = Path("docs")
-
-TABLES: Final = ("quantizers", "more", "dots", "dequantizers")
-"""The tables of units in the stored results."""
 
 PRICED_SCALES: Final = ("ue4m3", "ue5m3")
 PRICED_METHODS: Final[tuple[Method, ...]] = ("absmax", "prevent_zero", "four_over_six")
@@ -116,7 +113,7 @@ def measure_quantizers(
         ValueError: If what is kept is of another flow, or of another pyosys.
     """
     made_by: dict[str, Any] = {"pyosys": pyosys_version(), "flow": FLOW_VERSION}
-    stored = made_by | {name: [] for name in (*TABLES, "errors")} if kept is None else kept
+    stored = made_by | {name: [] for name in (*UNIT_TABLES, "errors")} if kept is None else kept
     for name, value in made_by.items():
         if stored[name] != value:
             raise ValueError(f"what is kept must be of {name} {value}, not {stored[name]}: remove {STORED}")
@@ -151,7 +148,7 @@ def measure_quantizers(
 
 def _units(size: int, wanted: Sequence[str]) -> dict[str, tuple[list[PricedUnit], list[bool]]]:
     """Return the units of each table, and which are wanted; others are compared with the first one."""
-    tables: dict[str, list[tuple[PricedUnit, str]]] = {name: [] for name in TABLES}
+    tables: dict[str, list[tuple[PricedUnit, str]]] = {name: [] for name in UNIT_TABLES}
     for method in PRICED_METHODS:
         for scale in PRICED_SCALES:
             spec = QuantizerSpec(scale=scale, block_size=size, method=method)

@@ -18,6 +18,7 @@ __all__ = [
     "PAGE_BLOCK_SIZE",
     "PICTURE",
     "REUSES",
+    "UNIT_TABLES",
     "ScaleAndMethod",
     "amortised",
     "crossing",
@@ -27,6 +28,9 @@ __all__ = [
 
 PAGE: Final = "cost-of-quantizers.md"
 PICTURE: Final = "cost-of-quantizers.svg"
+
+UNIT_TABLES: Final = ("quantizers", "more", "dots", "dequantizers")
+"""The tables of units in the stored results."""
 
 PAGE_BLOCK_SIZE: Final = 16
 """Elements in the blocks that most of the page is about."""
@@ -107,9 +111,7 @@ def _difference(row: dict[str, Any]) -> float:
 
 def _pairs(stored: dict[str, Any]) -> str:
     """Return over how many pairs of netlists differences are told."""
-    counts = [
-        row["pairs"] for table in ("quantizers", "more", "dots", "dequantizers") for row in stored[table]
-    ]
+    counts = [row["pairs"] for table in UNIT_TABLES for row in stored[table]]
     least, most = min(counts), max(counts)
     return f"{most}" if least == most else f"{least} to {most}"
 

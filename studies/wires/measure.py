@@ -88,9 +88,10 @@ def measure_wires(
         A row for each unit.
     """
     rows: list[dict[str, Any]] = []
-    options = {"orders": orders, "placements": placements, "resized": resized}
-    running = {"cache": cache, "workers": workers, "runner": runner}
-    for costs in _placed(library, geometry, accumulates, block_size, progress, **options, **running):
+    for costs in _placed(
+        library, geometry, accumulates, block_size, progress, orders=orders, placements=placements,
+        resized=resized, cache=cache, workers=workers, runner=runner,
+    ):  # fmt: skip
         rows += [_row(library, cost, orders, placements) for cost in costs]
         if keep is not None:
             keep(rows)
@@ -116,9 +117,10 @@ def measure_routes(
         SynthesisError: If a net of a placement could not be routed.
     """
     rows: list[dict[str, Any]] = []
-    options = {"orders": orders, "placements": placements, "routed": True}
-    running = {"cache": cache, "workers": workers, "runner": runner}
-    for costs in _placed(library, geometry, accumulates, block_size, progress, **options, **running):
+    for costs in _placed(
+        library, geometry, accumulates, block_size, progress, orders=orders, placements=placements,
+        routed=True, cache=cache, workers=workers, runner=runner,
+    ):  # fmt: skip
         for cost in costs:
             assert cost.routed is not None
             if cost.routed.figures is None:

@@ -43,7 +43,6 @@ def lay_out(
         seeds: Where the placer's random numbers begin, each positive.
         utilisation: The part of the core that is cells, those of the clock's tree among them.
         aspect: The core's height over its width.
-
         resize: Whether sizes are chosen again for the wires of each placement.
 
     Raises:

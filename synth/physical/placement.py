@@ -86,11 +86,7 @@ class Connections:
 
     def __init__(self, netlist: MappedNetlist, models: CellModels, geometry: CellGeometry) -> None:
         self.netlist = netlist
-        self.clocks = frozenset(
-            instance.pins[clock]
-            for instance in netlist.instances
-            if (clock := models[instance.cell].clock) is not None and clock in instance.pins
-        )
+        self.clocks = netlist.clocks(models)
         drivers: dict[Net, tuple[int, str, int]] = {}
         driven: dict[Net, list[tuple[int, str, int]]] = {}
         for port, nets in netlist.inputs.items():
