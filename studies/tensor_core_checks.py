@@ -44,19 +44,20 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
     table = []
     for record in steps:
         run = [name for name in units[DotSpec.preset(record["preset"])] if name in kept]
-        inputs = f"{len(run)} x {volume['vectors']}" if run else "-"
+        inputs = ", ".join(str(kept[name]["vectors"]) for name in run) or "-"
         shares = [_share(record[what], record["steps"]) for what in _SHARES.values()]
         table.append([f"`{record['preset']}`", str(record["steps"]), *shares, inputs])
     run = [name for names in units.values() for name in names if name in kept]
     differ = sum(record["differ"] for record in steps), sum(not kept[name]["equal"] for name in run)
     least = min(record["steps"] for record in steps)
     every = sum(len(names) for names in units.values())
-    told = [f"- **Units**: none of {every} has had {volume['vectors']} random inputs yet, beside the model."]
+    told = [f"- **Units**: none of {every} has had random inputs yet, beside the model."]
     if run:
+        inputs = [kept[name]["vectors"] for name in run]
         told = [
-            f"- **Units**: {len(run)} of {every} have had {volume['vectors']} random inputs each, beside the",
+            f"- **Units**: {len(run)} of {every} have had {min(inputs)} random inputs or more, beside the",
             "  model: a small one of one stage and a fast one of several for each preset.",
-            f"  {differ[1]} differ.",
+            f"  {inputs.count(max(inputs))} of them have had {max(inputs)}. {differ[1]} differ.",
         ]
     return [
         "## What is checked of each",
@@ -76,7 +77,8 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         "- **cut off**: something of a product was cut off.",
         "- **subnormal**: the sum is. **overflow**: it is infinite, and everything in it is finite.",
         "- **not finite**: NaN or an infinity goes into the step.",
-        "- **inputs**: into units. Presets that compute the same stand here once.",
+        "- **inputs**: into the small unit, and into the fast one. Presets that compute the same stand",
+        "  here once.",
         "",
         "`python -m studies.preset_steps` runs the steps, and `python -m studies.volume` the units. Then",
         "`python -m studies.tensor_core_error --write` writes this page.",

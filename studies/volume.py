@@ -3,14 +3,15 @@
 ``python -m studies.volume`` goes through all of `blockdot.hw.unit_grid`, units of ``chain``, and units of
 every published tensor core, one on each processor. It keeps what came of each in ``studies/volume.jsonl``,
 with a hash of its netlist, and how often each kind of scale and result came. A unit whose netlist is the one
-that is kept is not simulated again: so a run that was broken off goes on where it was, and after a change
-only what it changed is run. Where the inputs are drawn in another way, ``--again`` runs what is kept too.
+that is kept, with as many inputs or more, is not simulated again: so a run that was broken off goes on where
+it was, and after a change only what it changed is run. Where the inputs are drawn in another way, ``--again``
+runs what is kept too.
 """
 
 import argparse
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -54,6 +55,8 @@ CHAINS: Final = ("e2m1_ue8m0_n16", "e4m3_ue8m0_n16", "e5m2_ue8m0_n4", "e4m3_ue4m
 """Elements, scales and sizes of the units of ``chain``."""
 
 _VECTORS: Final = 1_000_000
+# Of the small unit of a tensor core.
+_CORE_VECTORS: Final = 10_000_000
 # Of tensor cores: with so many the loop is a step of its own, where it can be one.
 _STAGES: Final = 4
 
@@ -85,11 +88,10 @@ def tensor_cores() -> Iterator[UnitConfig]:
         yield fast.with_stages(min(fast.max_stages, _STAGES))
 
 
-def every() -> Iterator[UnitConfig]:
-    """Yield every unit that is run."""
-    yield from grid()
-    yield from chains()
-    yield from tensor_cores()
+def every() -> dict[UnitConfig, int]:
+    """Return every unit that is run, and how many inputs it is to have."""
+    found = dict.fromkeys((*grid(), *chains(), *tensor_cores()), _VECTORS)
+    return found | {config: _CORE_VECTORS for config in tensor_cores() if config.stages == 1}
 
 
 def _scale_classes(fmt: Format, codes: npt.NDArray[Any]) -> dict[str, int]:
@@ -143,10 +145,11 @@ def _job(
     config: UnitConfig, vectors: int, seed: int, build_dir: Path, known: dict[str, Any] | None
 ) -> dict[str, Any]:
     digest = netlist(DotUnit.of(config))
-    if known is not None and known["equal"] and known["netlist"] == digest:
+    if known is not None and known["equal"] and known["netlist"] == digest and known["vectors"] >= vectors:
         return known
     done = soak(config, vectors, seed=seed, workers=1, build_dir=build_dir)
     return {
+        "vectors": done.vectors,
         "netlist": digest,
         "results": done.results,
         "digest": done.digest,
@@ -155,9 +158,8 @@ def _job(
 
 
 def simulate_units(
-    chosen: Sequence[UnitConfig],
+    chosen: Mapping[UnitConfig, int],
     known: dict[str, Any],
-    vectors: int,
     seed: int,
     build_dir: Path,
     workers: int | None,
@@ -165,9 +167,9 @@ def simulate_units(
     """Yield the configurations as they are done, each with its digests and whether all its results are equal.
 
     Args:
-        chosen: The configurations.
-        known: What is kept already, by names; a unit whose netlist is the same is not run again.
-        vectors: How many inputs each.
+        chosen: The configurations, and how many inputs each.
+        known: What is kept already, by names; a unit whose netlist is the same is not run again, unless for
+            more inputs.
         seed: Seed of everything random.
         build_dir: Where compiled units are kept.
         workers: Units at once.
@@ -176,7 +178,7 @@ def simulate_units(
         try:
             waiting = {
                 pool.submit(_job, config, vectors, seed, build_dir, known.get(config.name)): config
-                for config in chosen
+                for config, vectors in chosen.items()
             }
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
@@ -186,7 +188,7 @@ def simulate_units(
 
 
 def read_volume(path: Path) -> dict[str, Any]:
-    """Return what is kept in a file: ``vectors``, ``seed``, and by their names ``units`` and ``classes``.
+    """Return what is kept in a file: ``seed``, and by their names ``units`` and ``classes``.
 
     Raises:
         OSError: If it cannot be read.
@@ -212,7 +214,12 @@ def main(
 ) -> int:
     """Go through the units; return the exit code: 1 if one of them differs from the model."""
     parser = argparse.ArgumentParser(prog="python -m studies.volume", description=__doc__)
-    parser.add_argument("--vectors", type=float, default=_VECTORS, metavar="N", help="inputs of each unit")
+    parser.add_argument(
+        "--vectors",
+        type=float,
+        metavar="N",
+        help=f"inputs of each unit; {_VECTORS} by default, and {_CORE_VECTORS} of tensor cores of one stage",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="*", metavar="PATTERN", help="units, such as '*_fp32_s1*'")
     parser.add_argument("--again", action="store_true", help="run units whose netlists are kept as well")
@@ -220,22 +227,24 @@ def main(
     parser.add_argument("--workers", type=int, metavar="N", help="units at once")
     parser.add_argument("--keep", type=Path, default=KEPT, metavar="FILE", help="where results are kept")
     chosen = parser.parse_args(arguments)
-    vectors = int(chosen.vectors)
-    selected = [config for config in every() if fnmatchcase(config.name, chosen.only)]
-    heading = {"vectors": vectors, "seed": chosen.seed}
+    selected = {
+        config: vectors if chosen.vectors is None else int(chosen.vectors)
+        for config, vectors in every().items()
+        if fnmatchcase(config.name, chosen.only)
+    }
 
     def work() -> int:
         differ = 0
         kept: dict[str, Any] = {}
         if chosen.keep.exists():
             kept = read_volume(chosen.keep)
-        if {key: kept.get(key) for key in heading} != heading:
-            kept = {**heading, "units": {}, "classes": {}}
+        if kept.get("seed") != chosen.seed:
+            kept = {"seed": chosen.seed, "units": {}, "classes": {}}
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("simulating", total=len(selected))
             known = {} if chosen.again else dict(kept["units"])
             counted = set() if chosen.again else set(kept["classes"])
-            done = simulate(selected, known, vectors, chosen.seed, chosen.build_dir, chosen.workers)
+            done = simulate(selected, known, chosen.seed, chosen.build_dir, chosen.workers)
             for config, found in done:
                 bar.advance(task)
                 differ += not found["equal"]
@@ -243,12 +252,15 @@ def main(
                     print(f"{config.name} differs from the model: blockdot soak tells how", flush=True)
                 kept["units"][config.name] = found
                 if config.spec.name not in counted:
-                    kept["classes"][config.spec.name] = classes(config.spec, vectors, chosen.seed)
+                    vectors = min(found["vectors"], _VECTORS)
+                    counts = classes(config.spec, vectors, chosen.seed)
+                    kept["classes"][config.spec.name] = {"vectors": vectors, **counts}
                     counted.add(config.spec.name)
                 kept["units"] = dict(sorted(kept["units"].items()))
                 kept["classes"] = dict(sorted(kept["classes"].items()))
                 _write(chosen.keep, kept)
-        print(f"{len(selected)} units, {vectors} inputs each: {differ} differ from the model")
+        total = sum(selected.values())
+        print(f"{len(selected)} units, {total} inputs in all: {differ} differ from the model")
         return int(differ > 0)
 
     return exit_code_of("volume", work, "what was done is kept")

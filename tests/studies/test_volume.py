@@ -46,6 +46,9 @@ def test_chains_and_tensor_cores_are_there_beside_them() -> None:
     found = [one.name for one in every()]
     assert len(set(found)) == len(found)
     assert found == [one.name for units in (grid(), chains(), tensor_cores()) for one in units]
+    small = {one.name for one in tensor_cores() if one.stages == 1}
+    assert {one.name for one, vectors in every().items() if vectors == 10_000_000} == small
+    assert {vectors for one, vectors in every().items() if one.name not in small} == {1_000_000}
     specs = {one.spec for one in chains()}
     assert len(specs) == len(CHAINS)
     # Those that are units of fp32 are not worth a run of their own.
@@ -71,18 +74,19 @@ def test_every_kind_of_scale_and_result_comes(seed: int) -> None:
 
 def test_the_record_is_of_every_unit() -> None:
     kept = read_volume(KEPT)
-    assert kept["vectors"] >= 1_000_000
+    assert min(unit["vectors"] for unit in kept["units"].values()) >= 1_000_000
     # Of tensor cores the page tells how many were run.
     kinds = {variant.name for variant in grid()}, {variant.name for variant in every()}
     assert kinds[0] <= kept["units"].keys() <= kinds[1]
     assert all(unit["equal"] for unit in kept["units"].values())
     # What is computed is the same at every depth and in every form.
-    digests: dict[str, set[str]] = {}
+    digests: dict[tuple[str, int], set[str]] = {}
     for variant in every():
         if variant.name in kept["units"]:
-            digests.setdefault(variant.spec.name, set()).add(kept["units"][variant.name]["digest"])
+            unit = kept["units"][variant.name]
+            digests.setdefault((variant.spec.name, unit["vectors"]), set()).add(unit["digest"])
     assert {len(found) for found in digests.values()} == {1}
-    assert kept["classes"].keys() == digests.keys()
+    assert kept["classes"].keys() == {spec for spec, _ in digests}
 
 
 # A few that between them have every component; `make volume` looks at all, and runs those that changed.
@@ -113,9 +117,10 @@ def test_what_came_of_each_is_kept(
     kept = tmp_path / "volume.jsonl"
     options = ["--vectors", "2000", "--build-dir", str(tmp_path / "build"), "--keep", str(kept)]
     assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0"]) == 0
-    assert capsys.readouterr().out == "1 units, 2000 inputs each: 0 differ from the model\n"
+    assert capsys.readouterr().out == "1 units, 2000 inputs in all: 0 differ from the model\n"
     first = read_volume(kept)
     assert first["units"]["e2m1_ue8m0_n8_none_s0"]["results"] == 2000
+    assert first["units"]["e2m1_ue8m0_n8_none_s0"]["vectors"] == 2000
     assert first["classes"].keys() == {"e2m1_ue8m0_n8_none"}
     assert main([*options, "--only", "e2m1_ue8m0_n8_none_s0*"]) == 0
     assert read_volume(kept)["units"].keys() == {
@@ -134,6 +139,9 @@ def test_what_came_of_each_is_kept(
         assert main(again) == 2
         kept.write_text(kept.read_text().replace("another", record["units"][name]["netlist"]))
         assert main([*again, "--again"]) == 2
+        # More inputs are a run, and fewer are none.
+        assert main([*again, "--vectors", "2001"]) == 2
+        assert main([*again, "--vectors", "1999"]) == 0
     assert main([*options, "--only", name, "--again"]) == 0
     assert read_volume(kept)["units"][name] == first["units"][name]
     # Other inputs are another file.
@@ -142,7 +150,9 @@ def test_what_came_of_each_is_kept(
 
     def differs(*_: object) -> list[tuple[UnitConfig, dict[str, Any]]]:
         return [
-            (one, {"results": 0, "digest": "", "equal": False}) for one in every() if "n8_none_s0" in one.name
+            (one, {"vectors": 2000, "results": 0, "digest": "", "equal": False})
+            for one in every()
+            if "n8_none_s0" in one.name
         ]
 
     assert main([*options, "--only", "nothing"], simulate=differs) == 1
