@@ -91,12 +91,11 @@ def _names(option: Any) -> str:
     if option.param_type_name == "argument":
         return f"`{_argument(option)}`"
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    choices = get_args(option.type_descriptor.annotation)
-    told = [f"`{one}`" for one in choices if isinstance(one, str)]
-    if told:
-        return f"{names} {' '.join(told)}"
     metavar = option.metavar or ("" if option.is_flag else "VALUE")
-    return f"{names} {html.escape(metavar)}".strip() + (", may be repeated" if option.multiple else "")
+    choices = [one for one in get_args(option.type_descriptor.annotation) if isinstance(one, str)]
+    choices = choices or (metavar.split("|") if "|" in metavar else [])  # a "|" would end the table's cell
+    told = " ".join(f"`{one}`" for one in choices) or html.escape(metavar)
+    return f"{names} {told}".strip() + (", may be repeated" if option.multiple else "")
 
 
 def _default(option: Any) -> str:

@@ -24,7 +24,7 @@ class DotCell(wiring.Component):
     Args:
         config: How the tile is built; without stages, the cell is combinational.
 
-    Members:
+    Attributes:
         a, b: Decoded elements.
         a_scale, b_scale: Codes of the scales; no such ports where there are none.
         c: What a sum starts at; no such port where that is zero.

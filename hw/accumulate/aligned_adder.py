@@ -29,7 +29,7 @@ class AlignedAdder(ExponentSearch, wiring.Component):
         infinite: Whether a term can be infinite.
         order: Seed of the order in which bits enter the tree; changes no sum.
 
-    Members:
+    Attributes:
         accumulator: The sum so far.
         negative: Term k's sign is bit k.
         magnitude: Term k's magnitude is at bits ``[magnitude_bits * k, magnitude_bits * (k + 1))``.

@@ -252,7 +252,7 @@ class ProductAdder(ProductSearch, AlignedAdder):
         infinite: Whether a term can be infinite.
         order: Seed of the order in which bits enter the tree; changes no sum.
 
-    Members:
+    Attributes:
         accumulator, negative, magnitude, nan, infinite, result: As those of `AlignedAdder`.
         exponent: The elements' part of each term's exponent, `element_bits` each.
         scale: The scales' part of each block's, `scale_bits` each; no such port without scales.

@@ -35,7 +35,7 @@ class Binary32Adder(wiring.Component):
     Args:
         adder: The significand adder.
 
-    Members:
+    Attributes:
         a, b: The numbers.
         result: Their sum.
     """
@@ -112,7 +112,7 @@ class TwoPathAdder(wiring.Component):
     Args:
         adder: A prefix adder.
 
-    Members:
+    Attributes:
         a: One number.
         a_normal: Its hidden bit: its exponent field is not zero. Who made it knew that before the field was
             there. Without meaning for NaN and infinity.

@@ -58,7 +58,7 @@ class RoundedTotal(wiring.Component):
         total_bits: Width of the rounded one: it may be longer by a carry.
         adder: The adder of the carry.
 
-    Members:
+    Attributes:
         exact: The integer.
         total: The integer rounded.
     """
@@ -108,7 +108,7 @@ class ChainAdder(wiring.Component):
         exact_bits: Width of what they add up to.
         adder: The adder.
 
-    Members:
+    Attributes:
         total: The sum.
         negative, magnitude: The product.
         exact: Both together.

@@ -28,7 +28,7 @@ class ColumnCounts(wiring.Component):
         adder: The adder at the end of each column's tree.
         order: Seed of the order in which bits enter the trees; changes no count.
 
-    Members:
+    Attributes:
         negative: Term k's sign is bit k.
         aligned: Term k's magnitude is at bits ``[width * k, width * (k + 1))``.
         row: Digit j of the count of column i is bit ``width * j + i``.

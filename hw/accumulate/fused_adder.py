@@ -49,7 +49,7 @@ class FusedAdder(wiring.Component):
         rounds_term: Whether a term is rounded to binary32 before it is added.
         odd: Whether the sum is rounded to odd; see `Round`.
 
-    Members:
+    Attributes:
         accumulator: binary32.
         save, carry: Two numbers whose sum is the term, modulo ``2**width(numbers)``, in two's complement.
         exponent: The term's exponent, unsigned; no such port where it is constant.

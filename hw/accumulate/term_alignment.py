@@ -24,7 +24,7 @@ class LargestExponent(ExponentSearch, wiring.Component):
     Args:
         terms: What a group brings.
 
-    Members:
+    Attributes:
         exponent: As that of `AlignedAdder`.
         largest: The largest exponent, biased as the result's.
     """
@@ -57,7 +57,7 @@ class TermAligner(ExponentSearch, wiring.Component):
     Args:
         terms: What a group brings.
 
-    Members:
+    Attributes:
         magnitude, exponent: As those of `AlignedAdder`.
         largest: See `LargestExponent`.
         aligned: Term k, cut off, is at bits ``[term_bits * k, term_bits * (k + 1))``.

@@ -42,7 +42,7 @@ class UnnormalisedAdder(wiring.Component):
         order: Seed of the order in which bits enter the tree; changes no sum.
         infinite: Whether a term can be infinite.
 
-    Members:
+    Attributes:
         first: The sum so far is zero, whatever its members say.
         own_negative, own_exponent, own_magnitude: The sum so far.
         own_nan: It is NaN.
@@ -273,7 +273,7 @@ class SumResult(wiring.Component):
         terms: What its groups brought.
         infinite: Whether a term could be infinite.
 
-    Members:
+    Attributes:
         negative, exponent, magnitude, nan, infinite: The sum, see `UnnormalisedAdder`.
         result: The result: what is too large becomes infinite.
     """

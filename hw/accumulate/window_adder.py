@@ -30,7 +30,7 @@ class WindowAdder(wiring.Component):
         adder: The adder, of the whole or of each segment.
         segment: Bits of a segment; the topmost may have fewer. None for no segments.
 
-    Members:
+    Attributes:
         accumulator: The sum so far, or with segments what `CarryAdder` makes the sum of.
         carries: The carries kept so far: number k is worth ``2**(segment * (k + 1))``. Only with segments.
         window: What is added.
@@ -91,7 +91,7 @@ class CarryAdder(wiring.Component):
         segment: See `WindowAdder`.
         adder: The adder.
 
-    Members:
+    Attributes:
         accumulator, carries: See `WindowAdder`.
         total: Their sum, modulo ``2**accumulator_bits``.
     """

@@ -29,7 +29,7 @@ class ReadFactor(wiring.Component):
         subnormal: Whether the number can be a subnormal one.
         infinite: Whether it can be infinite.
 
-    Members:
+    Attributes:
         number: binary32.
         negative: Its sign.
         exponent: The biased exponent of its top bit, signed: 0 and below for a subnormal number. Without
@@ -99,7 +99,7 @@ class NormaliseProduct(wiring.Component):
     Args:
         product_bits: Width of the product.
 
-    Members:
+    Attributes:
         product: The product, 0 if it is zero.
         exponent: The biased exponent of the second highest bit, signed.
         fraction: 23 bits behind the hidden one, the guard bit below them, and a sticky bit.

@@ -273,7 +273,7 @@ class FinalAdder(wiring.Component):
         width: Width of the numbers and of their sum, which is taken modulo ``2**width``.
         adder: The kind of adder.
 
-    Members:
+    Attributes:
         save, carry: The numbers.
         total: Their sum.
     """
@@ -305,7 +305,7 @@ class AbsoluteAdder(wiring.Component):
         width: Width of the numbers, and of their sum, signed. The least sum of that width does not occur.
         adder: A prefix adder.
 
-    Members:
+    Attributes:
         save, carry: The numbers.
         negative: T + 1 is below zero.
         magnitude: Its magnitude.
@@ -382,7 +382,7 @@ class SumOfProducts(wiring.Component):
         balanced: Prefer few levels to few gates.
         order: Seed of the order in which bits enter the tree; changes no sum.
 
-    Members:
+    Attributes:
         negative: Lane k's sign is bit k.
         magnitude: Lane k's magnitude is at bits ``[magnitude_bits * k, magnitude_bits * (k + 1))``.
         save, carry: The sum, as two numbers to be added modulo ``2**sum_bits``.

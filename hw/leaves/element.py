@@ -99,7 +99,7 @@ class ElementDecode(wiring.Component):
     Args:
         fmt: Element format.
 
-    Members:
+    Attributes:
         code: The code.
         decoded: What `DecodedProduct` takes. Of ``e2m1``, from bit 0 up: mantissa, hidden bit, the shift by
             0, 1 or 2 as one of three wires, sign: a magnitude is ``significand * 2**shift`` halves, with the
@@ -203,7 +203,7 @@ class DecodedProduct(wiring.Component):
         b_format: Element format of b.
         fast: Prefer few levels to few gates.
 
-    Members:
+    Attributes:
         a, b: What `ElementDecode` gives.
         negative, magnitude, nan, infinite: As those of `ElementProduct`.
     """
@@ -278,7 +278,7 @@ class ElementProduct(wiring.Component):
         b_format: Element format of b.
         fast: Prefer few levels to few gates.
 
-    Members:
+    Attributes:
         a, b: The codes.
         negative: The exclusive or of the signs, whatever the magnitude.
         magnitude: The product's magnitude in quanta: an integer times the product of the formats' quanta.

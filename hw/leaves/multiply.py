@@ -38,7 +38,7 @@ class MagnitudeTerm(wiring.Component):
         adder: The adder at the end of each tree.
         order: Seed of the order in which bits enter the trees; changes no product.
 
-    Members:
+    Attributes:
         total: The sum.
         significand_0, significand_1, ...: The significands.
         negative: The sum is below zero.
@@ -102,7 +102,7 @@ class Product(wiring.Component):
         adder: The adder at the end of the tree.
         order: Seed of the order in which bits enter the tree; changes no product.
 
-    Members:
+    Attributes:
         a, b: The numbers.
         product: Their product.
     """
@@ -140,7 +140,7 @@ class PartialProducts(wiring.Component):
         balanced: Prefer few levels to few gates.
         order: Seed of the order in which bits enter the tree; changes no product.
 
-    Members:
+    Attributes:
         a, b: The numbers.
         save, carry: Two numbers whose sum is the product, ``a_bits + b_bits`` wide, taken modulo that.
     """
@@ -214,7 +214,7 @@ class LeadingZeros(wiring.Component):
         a_bits: Width of a.
         b_bits: Width of b.
 
-    Members:
+    Attributes:
         a, b: The factors.
         count: Their leading zeros together; without meaning where a factor is zero.
     """
@@ -252,7 +252,7 @@ class SavedProduct(wiring.Component):
         product_bits: Width of the product, which is taken modulo ``2**product_bits``.
         order: Seed of the order in which bits enter the tree; changes no product.
 
-    Members:
+    Attributes:
         a_save, a_carry: Two numbers whose sum is that of products, and `excess`.
         significand: The significand.
         save, carry: Two numbers whose sum is the product, in two's complement.
@@ -307,7 +307,7 @@ class SignedTerm(wiring.Component):
         adder: The adder at the end of each tree.
         order: Seed of the order in which bits enter the trees; changes no product.
 
-    Members:
+    Attributes:
         total: The sum.
         significand_0, significand_1, ...: The significands.
         term: The product.
@@ -365,7 +365,7 @@ class WindowShift(wiring.Component):
         least_exponent: The least exponent that occurs; it places the term at bit 0.
         window_bits: Width of the window, signed: holds every placed term that can occur.
 
-    Members:
+    Attributes:
         term: The term.
         exponent: Where to place it, unsigned.
         window: ``term << (exponent - least_exponent)``.
@@ -414,7 +414,7 @@ class Magnitude(wiring.Component):
         bits: Width of the number, signed. Its least value does not occur.
         adder: The adder that adds the one of a negation.
 
-    Members:
+    Attributes:
         value: The number.
         negative: It is below zero.
         magnitude: Its magnitude, one bit narrower.

@@ -22,7 +22,7 @@ class Narrow(wiring.Component):
         target: The fields of the format: no more exponent bits than binary32 has, and fewer fraction bits by
             two at least.
 
-    Members:
+    Attributes:
         number: binary32.
         result: The number in the format.
     """

@@ -35,7 +35,7 @@ class ProductTerm(wiring.Component):
         fast: Prefer few levels to few gates.
         decoded: The elements are what `ElementDecode` gives for each code, instead of the codes.
 
-    Members:
+    Attributes:
         a, b: The elements.
         negative: The exclusive or of the signs, whatever the magnitude.
         magnitude: The product of the significands. Without meaning where an element is NaN or infinite.

@@ -121,7 +121,7 @@ class Normalise(wiring.Component):
             small; 0 where it has none.
         excess: The count is that of the magnitude with so many zeros more above it, 0 or 1.
 
-    Members:
+    Attributes:
         magnitude: The magnitude.
         exponent: Its exponent, unsigned; no such port where it is constant.
         zeros: The parent's count, if there is one; without meaning where the magnitude is zero.
@@ -267,7 +267,7 @@ class SignedNormalise(wiring.Component):
         parallel: Count the bits that are alike beside the shifter, which is faster and larger, instead of in
             it.
 
-    Members:
+    Attributes:
         value: The number. Its least value does not occur.
         fraction: Sticky bit, guard bit and 23 bits: the magnitude minus one place in the last where the
             number is below zero, shifted so that its top bit is binary32's hidden bit, without that bit.
@@ -344,7 +344,7 @@ class Round(wiring.Component):
         odd: Whether a number that is not exact is cut off, and its last bit set, instead: who rounds that to
             fewer bits by two at least rounds the number itself.
 
-    Members:
+    Attributes:
         negative: The sign.
         below: The fraction is one too small in the last place; no such port unless told `apart`.
         fraction: The significand without its hidden bit.

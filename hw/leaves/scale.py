@@ -101,7 +101,7 @@ class ScaleProduct(wiring.Component):
         adder: Of the significands' product; a prefix adder has it end a balanced tree.
         order: Seed of the order in which partial products enter the tree; changes no product.
 
-    Members:
+    Attributes:
         a, b: The codes.
         sum_nan, sum_infinite: The sum of products is NaN, or infinite; no such port where it cannot be.
         significand: Product of the integer significands; or, without `significand_bits`, ``a_significand``

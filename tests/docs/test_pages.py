@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,28 @@ def test_every_command_and_option_is_in_the_reference() -> None:
         for parameter in command.params:
             if parameter.param_type_name == "option" and not parameter.hidden:
                 assert all(f"`{option}`" in section for option in parameter.opts), (name, parameter.name)
+
+
+def test_every_row_of_a_table_has_the_columns_of_its_heading() -> None:
+    written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
+    rows = 0
+    for page, text in {**written, **made_pages()}.items():
+        columns = 0
+        for line in text.splitlines():
+            cells = re.sub(r"`[^`]*`|\\\|", "", line).count("|") - 1 if line.startswith("|") else 0
+            assert not columns or not cells or cells == columns, f"{page}: {line}"
+            columns = cells
+            rows += bool(cells)
+    assert rows > 1000
+
+
+def test_the_start_page_names_every_extra_that_a_user_may_want() -> None:
+    """All but those that `make` installs."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    named = re.findall(r"pip install '\.\[(\w+)\]'", (ROOT / "docs/index.md").read_text(encoding="utf-8"))
+    assert sorted(named) == sorted(set(extras) - {"clients", "demo", "dev", "docs", "evaluate-default"})
 
 
 def test_every_module_with_public_names_is_in_the_reference() -> None:

@@ -30,7 +30,7 @@ class ScaledSignificands(wiring.Component):
     Args:
         form: How the quantizer is built.
 
-    Members:
+    Attributes:
         fraction: The bits behind the leading ones of the magnitudes, side by side, the first one lowest.
         below: For each whether any bit is set below them.
         code: The scale's code. Zero reads as the least scale above.

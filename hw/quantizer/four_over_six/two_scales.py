@@ -26,7 +26,7 @@ class RoundedScale(wiring.Component):
         form: How the quantizer is built.
         top: 6 or 4.
 
-    Members:
+    Attributes:
         largest: The largest magnitude, see `LargestMagnitude`.
         g_exponent: See `TensorScale`; only where there is one.
         g_fraction: Likewise.
