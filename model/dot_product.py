@@ -51,7 +51,8 @@ def compute(
             axis=1,
         )
         return spec.multiplied(results.reshape(*lead, groups), factors)
-    step = max(1, CHUNK // max(1, groups * spec.blocks * spec.block_size))
+    # As many sums at once as one group of each fills a chunk: groups are added one after the other anyway.
+    step = max(1, CHUNK // (spec.blocks * spec.block_size))
     results = np.empty(rows, np.float32)
     for start in range(0, rows, step):
         part = [array[start : start + step] for array in flat]

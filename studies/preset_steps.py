@@ -96,14 +96,19 @@ def _elements(step: IntegerSteps, kinds: _Codes, shape: tuple[int, ...], rng: np
 
 
 def _starts(fmt: CodeFormat, count: int, rng: np.random.Generator) -> _Codes:
-    """Draw sums to start at: +0 for half of them; else any code, the least, the greatest, or one around 1."""
+    """Draw sums to start at: +0 for half of them; else any code, the least, the greatest, or one around 1.
+
+    One of fifty is no number: an infinity, or a NaN.
+    """
     any_code = rng.integers(0, 1 << fmt.magnitude_bits, count)
     least = any_code >> rng.integers(fmt.exponent_bits - 1, fmt.magnitude_bits, count)
     greatest = fmt.largest - (least >> 1)
     field = np.clip(fmt.bias + rng.integers(-24, 24, count), 0, (1 << fmt.exponent_bits) - 2)
     near = field << fmt.fraction_bits | any_code & (1 << fmt.fraction_bits) - 1
-    kind = rng.choice(4, count, p=[0.3, 0.2, 0.2, 0.3])
-    drawn = _with_signs(np.choose(kind, [any_code, least, greatest, near]), fmt, rng)
+    infinite = rng.random(count) < 0.5
+    special = fmt.largest + 1 + np.where(infinite, 0, rng.integers(0, 1 << fmt.fraction_bits, count))
+    kind = rng.choice(5, count, p=[0.26, 0.2, 0.2, 0.3, 0.04])
+    drawn = _with_signs(np.choose(kind, [any_code, least, greatest, near, special]), fmt, rng)
     return np.where(rng.random(count) < 0.5, 0, drawn)
 
 

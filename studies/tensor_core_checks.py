@@ -9,11 +9,13 @@ from typing import Any
 
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.model import DotSpec
+from blockdot.model.presets import PRESETS
 from blockdot.sim.zero_exponents import zero_exponent_counts
 
+from .different_presets import different_presets
 from .volume import tensor_cores
 
-__all__ = ["check_lines"]
+__all__ = ["check_lines", "table_lines"]
 
 _LINE = 100
 _SHARES = {
@@ -28,6 +30,39 @@ _SHARES = {
 
 def _share(count: int, steps: int) -> str:
     return f"{count / steps:.1%}" if count >= steps / 1000 else f"{count / steps:.0e}" if count else "0"
+
+
+def table_lines() -> list[str]:
+    """Return the part that tells what each generation computes, a row for each kind of its steps."""
+    first = {spec: name for name, spec in different_presets().items()}
+    rows: dict[tuple[str, ...], list[DotSpec]] = {}
+    for name, preset in PRESETS.items():
+        spec = preset.spec
+        scaled = f"{spec.scale} of {spec.block_size}" if spec.has_scales else "-"
+        numbers = (spec.blocks * spec.block_size, spec.term_size, spec.fraction, spec.zero_exponent)
+        what = (*map(str, numbers), spec.sum_format.meaning)
+        rows.setdefault((name.partition("-")[0].capitalize(), scaled, *what), []).append(spec)
+    table: list[list[str]] = []
+    generations = list(dict.fromkeys(generation for generation, *_ in rows))
+    for (generation, *what), specs in sorted(rows.items(), key=lambda row: generations.index(row[0][0])):
+        elements = ", ".join(spec.elements[0].name for spec in specs)
+        command = " ".join(("python -m studies.preset_steps", *(first[spec] for spec in specs)))
+        table.append([generation, elements, *what, f"`{command}`"])
+    right = ("products", "of a term", "fraction", "zero")
+    heads = ["generation", "elements", "scales", *right, "sum", "command"]
+    return [
+        "## What each generation computes",
+        "",
+        *markdown_lines(heads, table, numbers=[head in right for head in heads]),
+        "",
+        "- **scales**: the format of a pair of scales, and how many elements it is for.",
+        "- **products**: of a step. **of a term**: how many are added exactly before they are cut off.",
+        "- **fraction**: bits behind the point that are kept. **zero**: the exponent that a zero reads.",
+        "- **sum**: the format of every sum, and how it is rounded.",
+        "- **command**: holds the row against a second program, which has a table of its own",
+        "  ([below](#what-is-checked-of-each)). A step that several generations have goes by its first name.",
+        "",
+    ]
 
 
 def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -> list[str]:
@@ -75,7 +110,8 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         "",
         "- **zeros**: steps whose products are all zero. **cancels**: the sum is zero, and not all products.",
         "- **cut off**: something of a product was cut off.",
-        "- **subnormal**: the sum is. **overflow**: it is infinite, and everything in it is finite.",
+        "- **subnormal**: the sum is. **overflow**: it is infinite, and everything in it is finite. Where",
+        "  there is none, the greatest products are cut off beside the greatest sum.",
         "- **not finite**: NaN or an infinity goes into the step.",
         "- **inputs**: into the small unit, and into the fast one. Presets that compute the same stand",
         "  here once.",

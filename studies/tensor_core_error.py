@@ -30,7 +30,7 @@ from .different_presets import different_presets
 from .pictures import svg_figure
 from .preset_steps import KEPT as STEPS
 from .records import read_stored, write_stored
-from .tensor_core_checks import check_lines
+from .tensor_core_checks import check_lines, table_lines
 from .tensor_core_cost import (
     EMULATED,
     OURS,
@@ -344,7 +344,7 @@ def kept_page() -> str:
     if not errors:
         raise ValueError("errors must be measured before the page is written")
     checks = check_lines(read_stored(STEPS)["presets"], read_volume(VOLUME))
-    return page_text(errors, _kept_costs(), checks)
+    return page_text(errors, _kept_costs(), [*table_lines(), *checks])
 
 
 def _write() -> None:

@@ -1,6 +1,7 @@
 """Steps of presets in exact integers: against fractions, against a model that is wrong, and what is kept."""
 
 import hashlib
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,10 +108,16 @@ def test_each_kind_of_step_came(name: str) -> None:
     assert record["differ"] == 0
     assert record["steps"] >= STEPS
     assert record["spec"] == DotSpec.preset(name).name
-    for what in ("empty", "cancelled", "cut", "zero", "subnormal", "normal"):
+    for what in ("empty", "cancelled", "cut", "zero", "subnormal", "normal", "infinite", "NaN"):
         assert record[what] > 0
+    assert record["special"] >= record["steps"] / 100
     kinds = ("zero", "subnormal", "normal", "infinite", "NaN")
     assert sum(record[kind] for kind in kinds) == record["steps"]
+    # Products may be cut off beside any sum that is nearly too large.
+    spec = DotSpec.preset(name)
+    scales = spec.scales if spec.has_scales else ()
+    greatest = sum(math.log2(fmt.largest) for fmt in (*spec.elements, *scales))
+    assert (record["overflowed"] > 0) == (greatest >= spec.sum_format.fields.bias - spec.fraction)
 
 
 def test_what_is_kept_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

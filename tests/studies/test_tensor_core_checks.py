@@ -1,6 +1,9 @@
 """What is checked of each tensor core: the part of the page, of made-up records."""
 
-from studies.tensor_core_checks import check_lines
+from blockdot.model.presets import PRESETS
+
+from studies.integer_steps import CORES
+from studies.tensor_core_checks import check_lines, table_lines
 
 COUNTS = {"empty": 100, "cancelled": 0, "cut": 2500, "subnormal": 1, "overflowed": 9, "special": 10}
 STEPS = [
@@ -14,6 +17,24 @@ VOLUME = {
         "e2m1_ue5m3_n16_fp32_s1": {"vectors": 4000, "equal": False},
     },
 }
+
+
+def test_each_row_of_the_table_has_a_command_that_runs_its_presets() -> None:
+    rows = [line.strip("| ").split(" | ") for line in table_lines() if "preset_steps" in line]
+    assert len(rows) == len({tuple(row[:-1]) for row in rows})
+    run = [row[-1].strip("`").removeprefix("python -m studies.preset_steps ").split() for row in rows]
+    assert {name for names in run for name in names} == CORES.keys()
+    # Of each preset the row of its generation runs the one that computes the same.
+    assert sum(map(len, run)) == len(PRESETS)
+    for row, names in zip(rows, run, strict=True):
+        cores = [CORES[name] for name in names]
+        assert row[1].split(", ") == [core.element for core in cores]
+        assert {(str(core.products), str(core.fraction), str(core.zero_exponent)) for core in cores} == {
+            (row[3], row[5], row[6])
+        }
+        assert {core.grouped for core in cores} == {row[4] == "16"}
+    sums = ["binary32, toward zero", "`python -m studies.preset_steps blackwell-mxfp4`"]
+    assert ["Blackwell", "e2m1", "ue8m0 of 16", "64", "16", "35", "-139", *sums] in rows
 
 
 def test_each_preset_tells_its_steps_and_its_units() -> None:
