@@ -270,6 +270,16 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         "longer than the estimate>",
         "nets from 5 % to 95 %>",
     )
+    routed_deltas = table(
+        "Difference of what is routed: mean over paired netlists, each the mean of its placements, "
+        "95 % interval",
+        "unit",
+        "against",
+        "wire>",
+        "vias>",
+        "delay>",
+        "period>",
+    )
     for cost in costs:
         if cost.routed is not None and (of := cost.routed.figures) is not None:
             routed.add_row(
@@ -278,6 +288,9 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
                 f"{of['detour'].median:+.1f} %",
                 f"{of['detour_low'].median:+.1f} to {of['detour_high'].median:+.1f} %",
             )
+            if cost.base is not None and cost.routed.deltas:
+                compared = cost.routed.deltas.values()
+                routed_deltas.add_row(cost.unit.name, cost.base.name, *map(_interval, compared))
         found = cost.figures
         period = found["period"].metric.digits
         figures.add_row(
@@ -300,7 +313,7 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
                 f"{energy.settled.median:.{energy.settled.metric.digits}f}",
                 *(_interval(delta) for delta in (energy.delta, energy.settled_delta)),
             )
-    for one in (figures, deltas, energies, routed):
+    for one in (figures, deltas, energies, routed, routed_deltas):
         if one.row_count:
             out.print(one)
     for cost in costs:
@@ -313,8 +326,8 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         else "Sizes are those that were chosen for the pins' loads: no cell is changed after placement"
     )
     out.print(
-        f"{sizes}. Differences of core and wire are of the same gates before buffers and sizes. The clock's "
-        "tree is an estimate.",
+        f"{sizes}. Differences of core and of estimated wire are of the same gates before buffers and sizes. "
+        "The clock's tree is an estimate.",
         style="dim",
     )
 

@@ -39,7 +39,7 @@ from .jobs import Measuring, measure_all
 from .measurement_job import MeasurementJob, seeds_of
 from .placed_figures import PlacedFigures, Placing
 from .priced_unit import PricedUnit, bases_of
-from .routed_cost import RoutedCost, routed_cost
+from .routed_cost import ROUTED_DELTAS, RoutedCost, routed_cost
 from .unit_energy import energy_unit
 from .unit_layout import lay_out_units
 
@@ -312,9 +312,14 @@ def _against(cost: WiredCost, base: WiredCost, placements: int) -> WiredCost:
         one, two = (_means(summary.values, placements) for summary in (before, after))
         return relative(after.metric, one, two)
 
+    routed = cost.routed
+    if routed is not None and routed.figures is not None and base.routed is not None and base.routed.figures:
+        before, after = base.routed.figures, routed.figures
+        routed = replace(routed, deltas={name: less(before[name], after[name]) for name in ROUTED_DELTAS})
     return replace(
         cost,
         base=base.unit,
+        routed=routed,
         deltas={
             name: less(base.unsized[name], cost.unsized[name])
             if name in UNSIZED_DELTAS

@@ -11,16 +11,19 @@ from typing import Any, Final
 
 from ...synth.metric import Metric
 from ...synth.physical.cell_geometry import CellGeometry
-from ..statistics import Summary
+from ..statistics import Estimate, Summary
 from .placed_figures import PlacedFigures
 
-__all__ = ["DETOURS", "ROUTED_FIGURES", "RoutedCost", "routed_cost"]
+__all__ = ["DETOURS", "ROUTED_DELTAS", "ROUTED_FIGURES", "RoutedCost", "routed_cost"]
 
 DETOURS: Final = ("detour", "detour_low", "detour_median", "detour_high")
 """How much longer routed wires are than their Steiner trees: all of them, and the nets' 5 %, middle, 95 %."""
 
 ROUTED_FIGURES: Final = ("wire_length", "vias", "wire_load", "delay", "period", *DETOURS)
 """The names of `RoutedCost.figures`."""
+
+ROUTED_DELTAS: Final = ("wire_length", "vias", "delay", "period")
+"""The figures that are compared, by their names in `RoutedCost.figures`."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,15 @@ class RoutedCost:
         failed: The names of the nets that failed, of each placement.
         figures: Each of `ROUTED_FIGURES` of each placement, in the order of `WiredCost.figures`; None where a
             net failed.
+        deltas: Each of `ROUTED_DELTAS` less the base's, in percent of that, netlist by netlist, all of gates
+            that are buffered and sized; None without a base, or where a net of either failed.
     """
 
     qrouter: str
     geometry: CellGeometry
     failed: tuple[tuple[str, ...], ...]
     figures: Mapping[str, Summary] | None
+    deltas: Mapping[str, Estimate] | None = None
 
     @property
     def verdict(self) -> str:
@@ -71,6 +77,7 @@ class RoutedCost:
             "figures": None
             if self.figures is None
             else {name: summary.to_dict() for name, summary in self.figures.items()},
+            "deltas": {name: delta.to_dict() for name, delta in (self.deltas or {}).items()},
         }
 
 

@@ -84,7 +84,10 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     row |= {"base": cost["base"]} | _ends("delta_percent", cost["deltas"][metric])
                 yield row
             for metric, figures in ((cost["routed"] or {}).get("figures") or {}).items():
-                yield units[cost["unit"]] | _figures(f"{_ROUTED}, {metric}", figures)
+                row = units[cost["unit"]] | _figures(f"{_ROUTED}, {metric}", figures)
+                if delta := cost["routed"]["deltas"].get(metric):
+                    row |= {"base": cost["base"]} | _ends("delta_percent", delta)
+                yield row
             for energy in cost["energies"]:
                 yield from _energy_rows(units[cost["unit"]], energy | {"base": cost["base"]}, f"{_WIRED}, ")
     for cost in report["fpga"]:

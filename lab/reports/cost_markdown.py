@@ -1,13 +1,23 @@
 """What units cost, as Markdown tables."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..cost.fpga_cost import PLACED, RESOURCES
 from ..cost.placed_cost import WIRED_DELTAS
+from ..cost.routed_cost import ROUTED_DELTAS
 from .records import markdown_lines
 
 __all__ = ["cost_markdown"]
+
+_DIFFERING: Final = {
+    "core_area": "core",
+    "wire_length": "wire",
+    "vias": "vias",
+    "delay": "delay",
+    "period": "period",
+}
+"""What differences with wires are called."""
 
 
 def cost_markdown(report: dict[str, Any]) -> str:
@@ -182,25 +192,35 @@ def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> I
         ],
     )
     yield ""
-    compared = [cost for cost in costs if cost["base"]]
-    if compared:
-        yield from markdown_lines(
-            ("unit", "against", "core", "wire", "delay", "period"),
-            [
-                (
-                    cost["unit"],
-                    cost["base"],
-                    *(_interval(cost["deltas"][name], 2) for name in WIRED_DELTAS),
-                )
-                for cost in compared
-            ],
-        )
-        yield ""
+    compared = [(cost["unit"], cost["base"], cost["deltas"]) for cost in costs if cost["base"]]
+    yield from _difference_lines(WIRED_DELTAS, compared)
     if any(cost["routed"] for cost in costs):
         yield from _routed_lines([(cost["unit"], cost["routed"]) for cost in costs], length, library)
+        compared = [
+            (cost["unit"], cost["base"], cost["routed"]["deltas"])
+            for cost in costs
+            if cost["routed"]["deltas"]
+        ]
+        if compared:
+            yield "Differences of what is routed, all of gates that are buffered and sized:"
+            yield ""
+            yield from _difference_lines(ROUTED_DELTAS, compared)
     energies = [(cost, energy) for cost in costs for energy in cost["energies"]]
     if energies:
         yield from _energy_lines("energy with wires", [(cost["unit"], energy) for cost, energy in energies])
+
+
+def _difference_lines(
+    names: Sequence[str], compared: Sequence[tuple[str, str, dict[str, Any]]]
+) -> Iterator[str]:
+    """Yield a table of differences by their names, of units against others; nothing without one."""
+    if not compared:
+        return
+    yield from markdown_lines(
+        ("unit", "against", *(_DIFFERING[name] for name in names)),
+        [(unit, base, *(_interval(deltas[name], 2) for name in names)) for unit, base, deltas in compared],
+    )
+    yield ""
 
 
 def _routed_lines(

@@ -1,5 +1,6 @@
 """Costs with wires: what is measured, how units are compared, and what is written for other tools."""
 
+import csv
 import io
 import json
 import shutil
@@ -25,7 +26,7 @@ from blockdot.lab.cost.placed_cost import (
     placed_costs,
 )
 from blockdot.lab.cost.placed_figures import PlacedFigures, Placing, RoutedFigures, RoutingResult
-from blockdot.lab.cost.routed_cost import ROUTED_FIGURES
+from blockdot.lab.cost.routed_cost import ROUTED_DELTAS, ROUTED_FIGURES
 from blockdot.lab.reports.cost_report import CostReport
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
@@ -98,6 +99,7 @@ class Told:
 
     alike: bool
     routed: Sequence[RoutingResult | None] = (None, None)
+    second_routed: Sequence[RoutingResult | None] | None = None
     jobs: list[MeasurementJob] = field(default_factory=list)
 
     def run(self, jobs: Sequence[MeasurementJob]) -> Iterator[tuple[MeasurementJob, CostSample]]:
@@ -107,7 +109,9 @@ class Told:
             sized = job.placing.recipe.name.startswith(PLACED_RECIPE)
             wire = 100.0 + job.order + (20 if sized else 10) * (job.unit != UNITS[0])
             figures = PlacedFigures(1.0, wire, wire, 50.0, wire, wire, 1.0, 1.0, 0, 0.0, ())
-            placed = tuple(replace(figures, routed=one if sized else None) for one in self.routed)
+            second = job.unit != UNITS[0] and self.second_routed is not None
+            routed = self.second_routed if second and self.second_routed else self.routed
+            placed = tuple(replace(figures, routed=one if sized else None) for one in routed)
             yield job, CostSample("same" if self.alike else f"{job.order}", (), placed=placed)
 
     @property
@@ -216,9 +220,11 @@ def test_a_resized_unit_is_faster_with_its_wires():
     assert PlacedFigures.of(json.loads(json.dumps(resized.to_dict()))) == resized
 
 
-def _with_routing(results: Sequence[RoutingResult | None]) -> list[WiredCost]:
-    """Two units whose netlists' two placements were routed so."""
-    told = Told(alike=False, routed=results)
+def _with_routing(
+    results: Sequence[RoutingResult | None], second: Sequence[RoutingResult | None] | None = None
+) -> list[WiredCost]:
+    """Two units whose netlists' two placements were routed so; those of the second otherwise, if told."""
+    told = Told(alike=False, routed=results, second_routed=second)
     return placed_costs(
         UNITS, neutral(), geometry_of(neutral()), orders=2, placements=2, routed=True, runner=told
     )
@@ -250,6 +256,40 @@ def test_routed_wires_stand_beside_the_estimate(synthesis_cache: Path):
     assert "| +10.0 | -2.0 | +5.0 | +40.0 |" in shown[".md"]
     assert shown[".csv"].count(',"routed, vias",') == 2
     assert "-2.0 to +40.0 %" in shown["console"]
+
+
+@pytest.mark.usefixtures("qrouter")
+def test_differences_of_what_is_routed_are_reported(synthesis_cache: Path):
+    # The mean over the second unit's placements of a netlist is 121 of wire, and 36 vias.
+    second = [
+        RoutingResult((), RoutedFigures(wire, vias, 55.0, 900.0, 2500.0, 10.0, -2.0, 5.0, 40.0))
+        for wire, vias in ((120.0, 32), (122.0, 40))
+    ]
+    base, cost = (one.routed for one in _with_routing([ROUTED, ROUTED], second))
+    assert base is not None
+    assert cost is not None
+    assert (base.deltas, set(cost.deltas or ())) == (None, set(ROUTED_DELTAS))
+    found = {name: delta.values for name, delta in (cost.deltas or {}).items()}
+    percents = {"wire_length": 10.0, "vias": 20.0, "delay": -10.0, "period": 25.0}
+    assert found == {name: pytest.approx([percent] * 2) for name, percent in percents.items()}
+    shown = _reported(_with_routing([ROUTED, ROUTED], second), synthesis_cache)
+    assert "Difference of what is routed" in shown["console"]
+    for text in ("+10.00 ± 0.00 %", "+20.00 ± 0.00 %", "-10.00 ± 0.00 %", "+25.00 ± 0.00 %"):
+        assert text in shown["console"]
+        assert text in shown[".md"]
+    rows = [row for row in csv.DictReader(io.StringIO(shown[".csv"])) if row["metric"] == "routed, vias"]
+    assert [(row["base"], row["delta_percent"]) for row in rows] == [("", ""), (UNITS[0].name, "20.0")]
+
+
+@pytest.mark.usefixtures("qrouter")
+def test_a_failed_net_leaves_no_difference_of_what_is_routed(synthesis_cache: Path):
+    failed = [ROUTED, RoutingResult(("n7",), None)]
+    for results in (([ROUTED, ROUTED], failed), (failed, [ROUTED, ROUTED])):
+        costs = _with_routing(*results)
+        assert all(one.routed is not None and one.routed.deltas is None for one in costs)
+        shown = _reported(costs, synthesis_cache)
+        assert "Difference of what is routed" not in shown["console"]
+        assert "Differences of what is routed" not in shown[".md"]
 
 
 @pytest.mark.usefixtures("qrouter")
