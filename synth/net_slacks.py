@@ -49,7 +49,7 @@ class NetSlacks:
         self._late = [PinDelays(delays, wires.slope_factor) for delays in wires.delays]
         self._context = TimingContext(models)
         self._load = loads(netlist, models, wires)
-        self._waves = waves_of(netlist, models, wires)
+        self._waves = waves_of(netlist, models, wires, self._load)
         ends = self._ends()
         self.period = max(
             (

@@ -193,15 +193,24 @@ def gates_delay(netlist: MappedNetlist, models: CellModels, wires: WireLoads | N
     return max(late_ends, default=0.0) * models.library.time_unit_ps
 
 
-def waves_of(netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None) -> dict[Net, Wave]:
+def waves_of(
+    netlist: MappedNetlist, models: CellModels, wires: WireLoads | None = None, load: Loads | None = None
+) -> dict[Net, Wave]:
     """Return the latest edges on every net, at its driver, between registers, in the library's unit.
 
     Inputs come out of registers, as in `analyse`; the clock's edge is at time 0.
 
+    Args:
+        netlist: The netlist.
+        models: Its library.
+        wires: Its wires.
+        load: What `loads` returned for these; None to have it called here.
+
     Raises:
         ValueError: As `analyse`.
     """
-    load = loads(netlist, models, wires)
+    if load is None:
+        load = loads(netlist, models, wires)
     surroundings = TimingContext(models)
     waves = {
         net: surroundings.registered(load.get(net, NO_LOAD))[0]

@@ -16,6 +16,7 @@ between its two marks.
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +38,7 @@ from ..intervals import interval_of
 from ..records import StoredRecord, joined, read_stored, write_stored
 from .page import PAGE, TABLES, with_figures
 
-__all__ = ["STORED", "WIRED_ACCUMULATES", "main", "measure_routes", "measure_wires"]
+__all__ = ["STORED", "WIRED_ACCUMULATES", "WiredUnits", "main", "measure_routes", "measure_wires"]
 
 STORED: Final = Path("studies/wires/results.jsonl")
 WRITTEN: Final = Path("docs")
@@ -53,81 +54,132 @@ ROUTED_PLACEMENTS: Final = 2
 _BESIDE: Final = ("wire_length", "period")
 
 
-def measure_wires(
-    library: Library,
-    geometry: CellGeometry,
-    *,
-    accumulates: Sequence[str] = WIRED_ACCUMULATES,
-    orders: int = ORDERS,
-    placements: int = CELL_PLACEMENTS,
-    block_size: int = BLOCK_SIZE,
-    resized: bool = False,
-    cache: Path | None = None,
-    workers: int | None = None,
-    runner: Runner | None = None,
-    keep: Callable[[list[dict[str, Any]]], None] | None = None,
-    progress: Callable[[str], Progress | None] | None = None,
-) -> list[dict[str, Any]]:
-    """Measure units under both scale formats with their wires.
+@dataclass(frozen=True, kw_only=True)
+class WiredUnits:
+    """Units under both scale formats, and how they are placed.
 
-    Args:
+    Attributes:
         library: What to map to.
         geometry: The geometry of its cells.
         accumulates: The accumulations.
         orders: How many netlists are made of each unit.
-        placements: How many times each is placed.
+        placements: How many times each is placed; None for as often as is usual.
         block_size: Elements under one scale.
-        resized: Whether sizes are chosen again for the wires of each placement.
         cache: Where results are kept; None for nowhere.
         workers: How many processes run at once; the number of processors where it is None.
         runner: Where it is done, if not in processes of this machine.
-        keep: Called with what there is so far, whenever there is more.
         progress: Called with a word on what comes next; what it returns is called after each netlist.
+    """
+
+    library: Library
+    geometry: CellGeometry
+    accumulates: Sequence[str] = WIRED_ACCUMULATES
+    orders: int = ORDERS
+    placements: int | None = None
+    block_size: int = BLOCK_SIZE
+    cache: Path | None = None
+    workers: int | None = None
+    runner: Runner | None = None
+    progress: Callable[[str], Progress | None] | None = None
+
+    def costs(self, *, routed: bool = False, resized: bool = False) -> Iterator[list[WiredCost]]:
+        """Yield the costs of the units of each accumulation, routed or resized as `placed_costs` has it."""
+        for accumulate in self.accumulates:
+            yield placed_costs(
+                UnitChoices(accumulates=[accumulate], block_sizes=[self.block_size]).units(),
+                self.library,
+                self.geometry,
+                orders=self.orders,
+                placements=self._times(routed=routed),
+                routed=routed,
+                resized=resized,
+                cache=self.cache,
+                workers=self.workers,
+                runner=self.runner,
+                progress=None
+                if self.progress is None
+                else self.progress(f"{self.library.name}: {accumulate}"),
+            )
+
+    def heading(self, cost: WiredCost) -> dict[str, Any]:
+        """Return what a row has whatever is measured: the unit, and what it was measured by."""
+        return {
+            "library": self.library.name,
+            **unit_record(cost.unit),
+            "pyosys": pyosys_version(),
+            "flow": FLOW_VERSION,
+            "coloquinte": coloquinte_version(),
+            "recipe": cost.to_dict()["recipe"],
+            "orders": self.orders,
+            "placements": self._times(routed=cost.routed is not None),
+            "utilisation": cost.placing.utilisation,
+        }
+
+    def _times(self, *, routed: bool) -> int:
+        usual = ROUTED_PLACEMENTS if routed else CELL_PLACEMENTS
+        return usual if self.placements is None else self.placements
+
+
+def measure_wires(
+    units: WiredUnits,
+    *,
+    resized: bool = False,
+    keep: Callable[[list[dict[str, Any]]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Measure units under both scale formats with their wires.
+
+    Args:
+        units: The units.
+        resized: Whether sizes are chosen again for the wires of each placement.
+        keep: Called with what there is so far, whenever there is more.
 
     Returns:
         A row for each unit.
     """
     rows: list[dict[str, Any]] = []
-    for costs in _placed(
-        library, geometry, accumulates, block_size, progress, orders=orders, placements=placements,
-        resized=resized, cache=cache, workers=workers, runner=runner,
-    ):  # fmt: skip
-        rows += [_row(library, cost, orders, placements) for cost in costs]
+    for costs in units.costs(resized=resized):
+        for cost in costs:
+            record = cost.to_dict()
+            rows.append(
+                {
+                    **units.heading(cost),
+                    "figures": {
+                        name: _values(summary) for name, summary in cost.figures.items() if summary.maximum
+                    },
+                    "unsized_recipe": record["unsized_recipe"],
+                    "unsized": {
+                        name: [round(value, 3) for value in summary.values]
+                        for name, summary in cost.unsized.items()
+                    },
+                    "deltas": {name: interval_of(delta) for name, delta in (cost.deltas or {}).items()},
+                }
+            )
         if keep is not None:
             keep(rows)
     return rows
 
 
-def measure_routes(
-    library: Library,
-    geometry: CellGeometry,
-    *,
-    accumulates: Sequence[str],
-    orders: int = ORDERS,
-    placements: int = ROUTED_PLACEMENTS,
-    block_size: int = BLOCK_SIZE,
-    cache: Path | None = None,
-    workers: int | None = None,
-    runner: Runner | None = None,
-    progress: Callable[[str], Progress | None] | None = None,
-) -> list[dict[str, Any]]:
-    """Measure units under both scale formats routed in detail; as `measure_wires`.
+def measure_routes(units: WiredUnits) -> list[dict[str, Any]]:
+    """Measure units under both scale formats routed in detail.
+
+    Args:
+        units: The units.
+
+    Returns:
+        A row for each unit.
 
     Raises:
         SynthesisError: If a net of a placement could not be routed.
     """
     rows: list[dict[str, Any]] = []
-    for costs in _placed(
-        library, geometry, accumulates, block_size, progress, orders=orders, placements=placements,
-        routed=True, cache=cache, workers=workers, runner=runner,
-    ):  # fmt: skip
+    for costs in units.costs(routed=True):
         for cost in costs:
             assert cost.routed is not None
             if cost.routed.figures is None:
                 raise SynthesisError(f"{cost.unit.name} must be routed: {cost.routed.verdict}")
             rows.append(
                 {
-                    **_heading(library, cost, orders, placements),
+                    **units.heading(cost),
                     "qrouter": cost.routed.qrouter,
                     "layers": [layer.wire.name for layer in cost.routed.geometry.stack],
                     "estimate": {name: _values(cost.figures[name]) for name in _BESIDE},
@@ -137,54 +189,12 @@ def measure_routes(
     return rows
 
 
-def _placed(
-    library: Library,
-    geometry: CellGeometry,
-    accumulates: Sequence[str],
-    block_size: int,
-    progress: Callable[[str], Progress | None] | None,
-    **options: Any,
-) -> Iterator[list[WiredCost]]:
-    """Yield the costs of the units of each accumulation; the options are those of `placed_costs`."""
-    for accumulate in accumulates:
-        units = UnitChoices(accumulates=[accumulate], block_sizes=[block_size]).units()
-        told = None if progress is None else progress(f"{library.name}: {accumulate}")
-        yield placed_costs(units, library, geometry, progress=told, **options)
-
-
-def _heading(library: Library, cost: WiredCost, orders: int, placements: int) -> dict[str, Any]:
-    return {
-        "library": library.name,
-        **unit_record(cost.unit),
-        "pyosys": pyosys_version(),
-        "flow": FLOW_VERSION,
-        "coloquinte": coloquinte_version(),
-        "recipe": cost.to_dict()["recipe"],
-        "orders": orders,
-        "placements": placements,
-        "utilisation": cost.placing.utilisation,
-    }
-
-
 def _values(summary: Summary) -> dict[str, Any]:
     return {
         "unit": summary.metric.unit,
         "digits": summary.metric.digits,
         "median": summary.median,
         "values": [round(value, 3) for value in summary.values],
-    }
-
-
-def _row(library: Library, cost: WiredCost, orders: int, placements: int) -> dict[str, Any]:
-    record = cost.to_dict()
-    return {
-        **_heading(library, cost, orders, placements),
-        "figures": {name: _values(summary) for name, summary in cost.figures.items() if summary.maximum},
-        "unsized_recipe": record["unsized_recipe"],
-        "unsized": {
-            name: [round(value, 3) for value in summary.values] for name, summary in cost.unsized.items()
-        },
-        "deltas": {name: interval_of(delta) for name, delta in (cost.deltas or {}).items()},
     }
 
 
@@ -229,21 +239,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table = "routed" if chosen.route else "resized" if chosen.resize else "units"
             write_stored(STORED, "make wires-measure", old | {table: joined(old[table], rows)})
 
-        usual = ROUTED_PLACEMENTS if chosen.route else CELL_PLACEMENTS
-        measuring: dict[str, Any] = {
-            "accumulates": chosen.accumulate or WIRED_ACCUMULATES,
-            "orders": chosen.orders,
-            "placements": usual if chosen.placements is None else chosen.placements,
-            "block_size": chosen.block_size,
-            "cache": Path("build/synthesis"),
-            "workers": chosen.workers,
-        }
         with progress_bars() as progress:
-            measuring["progress"] = progress
+            units = WiredUnits(
+                library=library,
+                geometry=geometry,
+                accumulates=chosen.accumulate or WIRED_ACCUMULATES,
+                orders=chosen.orders,
+                placements=chosen.placements,
+                block_size=chosen.block_size,
+                cache=Path("build/synthesis"),
+                workers=chosen.workers,
+                progress=progress,
+            )
             if chosen.route:
-                keep(measure_routes(library, geometry, **measuring))
+                keep(measure_routes(units))
             else:
-                measure_wires(library, geometry, resized=chosen.resize, keep=keep, **measuring)
+                measure_wires(units, resized=chosen.resize, keep=keep)
 
     return exit_code_of("wires", work)
 

@@ -16,7 +16,7 @@ from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.yosys import SynthesisError
 
 from studies.records import joined, read_stored, write_stored
-from studies.wires.measure import STORED, main, measure_routes, measure_wires
+from studies.wires.measure import STORED, WiredUnits, main, measure_routes, measure_wires
 from studies.wires.page import BEGIN, END, PAGE, figures_text, with_figures
 
 ROOT = Path(__file__).parents[2]
@@ -164,17 +164,15 @@ class Told:
         return RoutingResult(self.failed, None if self.failed else figures)
 
 
+def _units(**options: Any) -> WiredUnits:
+    return WiredUnits(
+        library=neutral(), geometry=geometry_of(neutral()), accumulates=["none"], orders=2, **options
+    )
+
+
 def test_a_measurement(tmp_path):
     kept: list[list[dict[str, Any]]] = []
-    found = measure_wires(
-        neutral(),
-        geometry_of(neutral()),
-        accumulates=["none"],
-        orders=2,
-        placements=2,
-        runner=Told(),
-        keep=kept.append,
-    )
+    found = measure_wires(_units(runner=Told(), placements=2), keep=kept.append)
     write_stored(tmp_path / "kept.jsonl", "a test", {"units": found})
     assert read_stored(tmp_path / "kept.jsonl")["units"] == json.loads(json.dumps(found))
     assert kept == [found]
@@ -188,8 +186,8 @@ def test_a_measurement(tmp_path):
 
 def test_a_measurement_with_sizes_chosen_again():
     told = Told()
-    measuring: dict[str, Any] = {"accumulates": ["none"], "orders": 2, "placements": 1, "runner": told}
-    measure_wires(neutral(), geometry_of(neutral()), resized=True, block_size=8, **measuring)
+    found = measure_wires(_units(runner=told, placements=1, block_size=8), resized=True)
+    assert [one["block_size"] for one in found] == [8, 8]
     assert {(one.recipe.name, one.resized) for one in told.placings} == {
         (PLACED_RECIPE, True),
         (UNSIZED_RECIPE, False),
@@ -198,9 +196,9 @@ def test_a_measurement_with_sizes_chosen_again():
 
 @pytest.mark.skipif(shutil.which("qrouter") is None, reason="qrouter is not installed")
 def test_a_measurement_of_routed_wires():
-    measuring: dict[str, Any] = {"accumulates": ["none"], "orders": 2, "placements": 2}
-    geometry = geometry_of(neutral())
-    found = measure_routes(neutral(), geometry, runner=Told(), **measuring)
+    # Twice each where nothing is said of it.
+    found = measure_routes(_units(runner=Told()))
+    assert [one["placements"] for one in found] == [2, 2]
     assert [one["scale"] for one in found] == [["ue4m3"] * 2, ["ue5m3"] * 2]
     assert found[0]["figures"]["vias"]["values"] == [7] * 4
     assert found[1]["estimate"]["wire_length"]["values"] == [1106, 1107, 1116, 1117]
@@ -209,7 +207,7 @@ def test_a_measurement_of_routed_wires():
     with pytest.raises(
         SynthesisError, match=r"^e2m1_ue4m3_n16_none_s0 must be routed: no figures: 4 nets of"
     ):
-        measure_routes(neutral(), geometry, runner=Told(("n7",)), **measuring)
+        measure_routes(_units(runner=Told(("n7",))))
 
 
 def test_the_page_has_what_is_stored():
