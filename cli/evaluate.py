@@ -1,6 +1,6 @@
 """``blockdot evaluate``: what quantized operands do to a language model's perplexity."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
@@ -35,7 +35,7 @@ from .options import (
 )
 from .output import check_outputs
 from .print_evaluation import print_evaluation
-from .requested_unit import require_effect, require_preset_alone
+from .requested_unit import require_apart, require_effect, require_preset_alone
 
 if TYPE_CHECKING:
     from ..lab.language.model import LanguageModel
@@ -252,6 +252,12 @@ def evaluate(
         require_preset_alone(given, "--recipe")
     else:
         require_effect(accumulate or ["none"], given)
+        _require_sums(accumulate or ["none"], given)
+    require_apart(given, "--compare-tensor-scale", ("--tensor-scale",), "which it says itself")
+    require_apart(given, "--recipe", ("--tensor-scale", "--compare-tensor-scale"), "which it says itself")
+    require_apart(
+        given, "--simulate", ("--layers", "--output", "--json", "--cluster"), "as it evaluates nothing"
+    )
     sweep = chosen.of_presets(preset) if preset else chosen.ways()
     path = model or installed_model()
     # A worker of a cluster works elsewhere.
@@ -303,6 +309,13 @@ def evaluate(
     print_evaluation(report)
     for path in outputs:
         console().print(f"wrote {path}", soft_wrap=True)
+
+
+def _require_sums(accumulates: Sequence[str], given: Collection[str]) -> None:
+    """Refuse blocks that no unit takes at once, as every product is one of float32."""
+    if "--blocks" in given and set(accumulates) == {"none"}:
+        units = " or ".join(name for name in ACCUMULATIONS if name != "none")
+        raise ValueError(f"--blocks must go with --accumulate {units}, not with none")
 
 
 def _simulate(

@@ -132,6 +132,8 @@ def quantize(
             raise ValueError(f"output must be a folder for the checkpoint of a folder, not {path}")
     check_outputs([path for path in outputs if path not in checkpoints], (*RECORDS, _CHECKPOINT))
     checkpoints += [path for path in outputs if path.suffix.lower() == _CHECKPOINT]
+    if recipe is not None and tensor_scale is not None:
+        raise ValueError("--recipe must go without --tensor-scale, which it says itself")
     ways = combinations(
         scale or (["ue4m3"] if recipe or checkpoints else ["ue4m3", "ue5m3"]),
         block_size or [16],
@@ -142,6 +144,8 @@ def quantize(
         recipe=recipe,
     )
     wanted = _Names(include or ["*"], exclude or [])
+    for option, patterns in (("include", include), ("exclude", exclude)):
+        _check_patterns(tensors, option, patterns or [])
     if checkpoints:
         if original is not None:
             raise ValueError(f"original must be left out where a checkpoint is written, not be {original}")
@@ -191,6 +195,28 @@ class _Names:
         if not any(fnmatchcase(name, glob) for glob in self._include):
             return "it is not included"
         return "it is excluded" if any(fnmatchcase(name, glob) for glob in self._exclude) else None
+
+
+def _check_patterns(tensors: str, option: str, patterns: Sequence[str]) -> None:
+    """Refuse patterns that ask for nothing.
+
+    Raises:
+        ValueError: If one matches no name, or one tensor is named already.
+    """
+    if not patterns:
+        return
+    path, asked = split_source(tensors)
+    if asked is not None:
+        raise ValueError(f"{option} must be left out where one tensor is named, not be {patterns[0]!r}")
+    if is_model_folder(path) or path.suffix.lower() == _CHECKPOINT:
+        read = Checkpoint(path)
+        stored = [name for matrix in read.stored.values() for name in (matrix.name, *matrix.matrices)]
+        names = {*read.files.infos, *stored, *read.refused}
+    else:
+        names = {info.name for info in list_tensors(path)}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"{option} must match the name of a tensor in {path}, not {pattern!r}")
 
 
 def _one_checkpoint(outputs: Sequence[Path], ways: Sequence[Quantization]) -> tuple[Quantization, Path]:
@@ -272,7 +298,8 @@ def _plain(
         return {asked: partial(read_tensor, tensors)}
     infos = list(checkpoint.files.infos.values()) if checkpoint else list_tensors(path)
     parts = {part for matrix in checkpoint.stored.values() for part in matrix.parts} if checkpoint else set()
-    if len(infos) == 1 and not parts and not is_model_folder(path):
+    alone = len(infos) == 1 and not parts and not is_model_folder(path)
+    if alone and wanted.refusal(infos[0].name) is None:
         return {tensors: partial(read_tensor, tensors)}
     largest = max(way.block_size for way in ways)
     experts = ExpertStacks(checkpoint.files) if checkpoint else None

@@ -31,6 +31,7 @@ __all__ = [
     "make_spec",
     "parse_config",
     "parse_dot",
+    "require_apart",
     "require_effect",
     "require_preset_alone",
     "require_unit",
@@ -224,6 +225,23 @@ def require_preset_alone(given: Collection[str], *more: str) -> None:
     for name in said:
         if name in given:
             raise ValueError(f"--preset must go without {name}, which it says itself")
+
+
+def require_apart(given: Collection[str], option: str, others: Iterable[str], reason: str) -> None:
+    """Refuse options that have no effect beside another.
+
+    Args:
+        given: The options on the command line.
+        option: The option beside which they have none.
+        others: They.
+        reason: Why they have none, as the end of the message.
+
+    Raises:
+        ValueError: If it is given, and one of them too.
+    """
+    for name in others if option in given else ():
+        if name in given:
+            raise ValueError(f"{option} must go without {name}, {reason}")
 
 
 def require_effect(accumulates: Iterable[str], given: Collection[str]) -> None:

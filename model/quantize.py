@@ -18,7 +18,15 @@ from .recipes import RECIPE_CLASSES, QuantizeRecipe
 from .scale_selection import Blocks, Method, ScaleRule
 from .tensor import BlockTensor
 
-__all__ = ["METHODS", "QUANTIZE_RECIPES", "Method", "QuantizeRecipe", "quantize", "require_method"]
+__all__ = [
+    "METHODS",
+    "QUANTIZE_RECIPES",
+    "Method",
+    "QuantizeRecipe",
+    "quantize",
+    "require_method",
+    "require_recipe",
+]
 
 METHODS: Final[tuple[Method, ...]] = tuple(scale_selection.SELECTIONS)
 
@@ -136,9 +144,10 @@ def require_method(method: object, element: Format, scale: Format) -> None:
         raise ValueError(f"scale must be ue8m0 for method {method!r}, not {scale.name!r}")
 
 
-def _require_recipe(
+def require_recipe(
     recipe: object, element: Format, scale: Format, size: int, method: Method, rounding: Rounding
 ) -> None:
+    """Raise ValueError unless there is such a recipe, and it goes with the other parameters."""
     if recipe not in QUANTIZE_RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(QUANTIZE_RECIPES)}, not {recipe!r}")
     for name, value, only in (
@@ -232,7 +241,7 @@ def quantize(
     if rounding == "stochastic" and not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy Generator for stochastic rounding, not {rng!r}")
     if recipe is not None:
-        _require_recipe(recipe, element, scale, size, method, rounding)
+        require_recipe(recipe, element, scale, size, method, rounding)
     values = cast_exactly(x, np.float32, "x", "; np.asarray(x, np.float32) rounds them")
     axis = require_int("axis", axis)
     if not values.ndim:

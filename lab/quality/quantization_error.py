@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...base.argument_checks import require_block_size
 from ...model import BlockTensor, formats
 from ...model.formats import Rounding
-from ...model.quantize import METHODS, Method, QuantizeRecipe, require_method
+from ...model.quantize import METHODS, Method, QuantizeRecipe, require_method, require_recipe
 from ...model.quantize import quantize as quantize_tensor
 from ...model.theory import INTEGRATED, expected_error, sampled_error
 
@@ -111,6 +111,8 @@ def combinations(
             refused = error
             continue
         way = Quantization(element, scale, require_block_size(size), method, rounding, tensor_scale, recipe)
+        if recipe is not None:
+            require_recipe(recipe, of_element, of_scales[scale], size, way.method, rounding)
         if way not in found:
             found.append(way)
     if refused and not found:

@@ -217,6 +217,26 @@ REFUSED = {
     "output": (["model", "-o", "x.txt"], "output must end in .csv, .json, .md or .html, not x.txt"),
     "seed": (["model", "--seed", -1], "seed must be at least 0, not -1"),
     "workers": (["model", "--workers", 0], "workers must be at least 1, not 0"),
+    "recipe": (
+        ["model", "--recipe", "torchao"],
+        "block_size must be 16 for recipe 'torchao', not 8",
+    ),
+    "recipe's tensor scale": (
+        ["model", "--recipe", "torchao", "--compare-tensor-scale"],
+        "--recipe must go without --compare-tensor-scale, which it says itself",
+    ),
+    "tensor scale twice": (
+        ["model", "--tensor-scale", "--compare-tensor-scale"],
+        "--compare-tensor-scale must go without --tensor-scale, which it says itself",
+    ),
+    "blocks of no unit": (
+        ["model", "--blocks", 2],
+        "--blocks must go with --accumulate fp32 or exact or aligned or chain, not with none",
+    ),
+    "report of a simulation": (
+        ["model", "--simulate", "layers.0.query", "--accumulate", "fp32", "-o", "r.json"],
+        "--simulate must go without --output, as it evaluates nothing",
+    ),
 }
 
 

@@ -276,6 +276,8 @@ def test_memory_holds_one_tensor(blockdot, rng, tmp_path):
          "even, ceil, not 'best'"),
         (["--scale", "ue5m3", "--recipe", "transformer_engine"],
          "scale must be ue4m3 for recipe 'transformer_engine', not 'ue5m3'"),
+        (["--recipe", "modelopt", "--no-tensor-scale"],
+         "--recipe must go without --tensor-scale, which it says itself"),
         (["-o", "q.gguf"], "output must end in .csv, .json, .md or .safetensors, not q.gguf"),
         (["-o", "nowhere/q.csv"], "output must be in a folder that exists, not nowhere/q.csv"),
         (["-o", "a.safetensors", "-o", "b.safetensors"], "output must name one checkpoint, not 2"),
@@ -286,9 +288,14 @@ def test_memory_holds_one_tensor(blockdot, rng, tmp_path):
          "ue4m3 N=16 search"),
         (["-o", "q.safetensors", "--include", "table"],
          "model.safetensors must hold a matrix to quantize, but none of its tensors is one"),
-        (["--include", "bias"],
+        (["--include", "*bias"],
          "model.safetensors must hold a floating-point tensor of two axes or more whose last axis is a "
          "multiple of 16, and whose name is asked for, but none of its 7 tensors is one"),
+        (["--exclude", "table", "--exclude", "*.head"],
+         "exclude must match the name of a tensor in model.safetensors, not '*.head'"),
+        (["--include", "Table"], "include must match the name of a tensor in model.safetensors, not 'Table'"),
+        (["-o", "q.safetensors", "--exclude", "lm_head*"],
+         "exclude must match the name of a tensor in model.safetensors, not 'lm_head*'"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("model")
@@ -304,6 +311,20 @@ def test_a_checkpoint_is_made_of_a_whole_safetensors_file(refused, matrix):
     assert refused("quantize", matrix, "-o", "q.safetensors") == (
         f"checkpoint must end in .safetensors, not {str(matrix)!r}"
     )
+
+
+@pytest.mark.usefixtures("model")
+def test_patterns_are_of_several_tensors(refused, blockdot, tmp_path):
+    assert refused("quantize", "model.safetensors:table", "--include", "table") == (
+        "include must be left out where one tensor is named, not be 'table'"
+    )
+    np.savez(tmp_path / "one.npz", table=np.ones((2, 32), np.float32))
+    assert blockdot("quantize", "one.npz", "--include", "t*").code == 0
+    assert refused("quantize", "one.npz", "--exclude", "x") == (
+        "exclude must match the name of a tensor in one.npz, not 'x'"
+    )
+    # It does not hide that nothing is left.
+    assert "none of its 1 tensors is one" in refused("quantize", "one.npz", "--exclude", "t*")
 
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
