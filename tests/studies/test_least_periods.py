@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from blockdot.hw.config import UnitConfig
+from blockdot.synth.neutral_library import neutral
 
 from studies.least_periods import (
+    BUILT_IN,
     PAGE,
     STORED,
     UNITS,
@@ -26,6 +28,8 @@ COSTS = [
     StagedCost("fp32", 2, 61.0, 9000.4, 100),
     StagedCost("fp32", 3, 60.0, 9900.0, 180),
     StagedCost("aligned", 1, 140.0, 8000.0, 66),
+    StagedCost("aligned", 1, 2.5, 7000.0, 66, "asap7", "ns"),
+    StagedCost("aligned", 2, 1.252, 7700.0, 90, "asap7", "ns"),
 ]
 
 
@@ -40,6 +44,10 @@ def test_the_page_tells_what_each_costs_against_one_stage() -> None:
     assert "| aligned | 140.0 | 140.0 | 1 | 8000 | +0% | 66 | +0 | " in text
     assert "| fp32 | 3 | 60.0 | 9900 | 180 | " in text
     assert "hopper-e4m3" not in text
+    other = text[text.index("## On asap7\n\nPeriods are in ns.") :]
+    assert "| aligned | 2.50 | 1.25 | 2 | 7700 | +10% | 90 | +24 | " in other
+    assert "| aligned | 2 | 1.25 | 7700 | 90 | " in other
+    assert "fp32 |" not in other
 
 
 def test_the_longest_run_is_the_loop_where_registers_cut_all_else() -> None:
@@ -50,14 +58,16 @@ def test_the_longest_run_is_the_loop_where_registers_cut_all_else() -> None:
 
 def test_a_unit_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"^unit must be one of none, fp32, .*, not 'kulisch'$"):
-        measure_stages("kulisch")
+        measure_stages("kulisch", neutral())
     assert main(["kulisch"]) == 2
     assert capsys.readouterr().err.startswith("least_periods: unit must be one of none, ")
+    assert main(["aligned", "--library", "asap8"]) == 2
+    assert capsys.readouterr().err.startswith("least_periods: library must be one of neutral, ")
 
 
 def test_the_page_is_that_of_what_is_kept() -> None:
     costs = [StagedCost(**record) for record in read_stored(STORED)["costs"]]
-    assert {cost.name for cost in costs} == set(UNITS)
+    assert {cost.name for cost in costs if cost.library == BUILT_IN} == set(UNITS)
     assert (DOCS / PAGE).read_text(encoding="utf-8") == page_text(costs)
 
 
