@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..base.argument_checks import require_bool
 from ..model import BlockTensor, DotSpec, quantize
 from ..model.accumulate import ACCUMULATIONS
 from ..model.formats import Rounding
@@ -78,7 +79,9 @@ class QuantizedProduct:
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != 2:
                 raise ValueError(f"{name} must be one value or a pair of them, not {value!r}")
+        require_bool("approximate", self.approximate)
         for index in (0, 1):
+            require_bool("tensor_scale", self._option("tensor_scale", index))
             if self.codes(index):
                 # What does not go together is refused here, not where the first tensor comes.
                 self.quantize(

@@ -312,6 +312,9 @@ def quantize_model(
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
     if isinstance(leave_alone, str):
         raise TypeError(f"leave_alone must be a sequence of names, not {leave_alone!r}")
+    for pattern in leave_alone:
+        if not isinstance(pattern, str):
+            raise TypeError(f"leave_alone must hold names, not {pattern!r}")
     forwards, backwards = _forward_product(product), _backward_products(backward)
     linear = {name: one for name, one in model.named_modules() if isinstance(one, torch.nn.Linear)}
     for pattern in leave_alone:
@@ -329,6 +332,8 @@ def quantize_model(
         try:
             forwards.check_length(f"in_features of {name or 'the layer'}", one.in_features)
         except ValueError as error:
+            if not name:
+                raise
             raise ValueError(f"{error}; leave_alone=[{name!r}] leaves it as it is") from None
     for one in turned.values():
         one.__class__ = QuantizedLinear

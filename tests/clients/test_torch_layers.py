@@ -315,6 +315,16 @@ def test_names_that_are_left_alone():
             "leave_alone must be a sequence of names, not 'head'",
         ),
         (
+            lambda: quantize_model(torch.nn.Linear(16, 4), FP32, leave_alone=[0]),
+            TypeError,
+            "leave_alone must hold names, not 0",
+        ),
+        (
+            lambda: quantize_model(torch.nn.Linear(20, 4), FP32),
+            ValueError,
+            "in_features of the layer must be a multiple of 16 for e2m1_ue5m3_n16_fp32, not 20",
+        ),
+        (
             lambda: quantize_model(torch.nn.Linear(16, 4), FP32, backward="e2m1"),
             TypeError,
             "backward must be a DotSpec, a QuantizedProduct or None, not str",

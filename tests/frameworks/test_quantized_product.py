@@ -79,6 +79,7 @@ def test_the_label_says_what_is_not_as_by_default():
             ValueError,
             "method must be one value or a pair of them, not ('absmax',)",
         ),
+        ({"tensor_scale": (True, 3)}, TypeError, "tensor_scale must be a bool, not 3"),
         ({"method": ("absmax", "floor")}, ValueError, "scale must be ue8m0 for method 'floor', not 'ue5m3'"),
         ({"recipe": "torchao"}, ValueError, "scale must be ue4m3 for recipe 'torchao', not 'ue5m3'"),
     ],
