@@ -27,7 +27,7 @@ help:
 	@echo "make answer     write docs/cost-of-ue5m3.md from what was measured"
 	@echo "make quantizer-cost-measure  measure what docs/cost-of-quantizers.md says; LIBRARIES=\"NAME ...\", SIZES=\"NUMBER ...\"; METHODS=\"NAME ...\" for these alone"
 	@echo "make quantizer-cost  write docs/cost-of-quantizers.md from what was measured"
-	@echo "make quality-against-cost-measure  measure what docs/quality-against-cost.md says and is not kept yet; an hour or two"
+	@echo "make quality-against-cost-measure  measure what docs/quality-against-cost.md says and is not kept yet; LIBRARIES=\"NAME ...\"; an hour or two"
 	@echo "make quality-against-cost  write docs/quality-against-cost.md from what was measured"
 	@echo "make training-measure  train what docs/training.md says and is not kept yet; installs torch; an hour or two"
 	@echo "make training   write docs/training.md from what was trained"
@@ -119,7 +119,8 @@ quantizer-cost: $(VENV)/dev-installed
 	$(BIN)/python -m studies.quantizer_cost.measure write
 
 quality-against-cost-measure: $(VENV)/demo-installed $(VENV)/evaluate-installed
-	$(BIN)/python -m studies.quality_against_cost.measure areas
+	$(BIN)/python -m studies.quality_against_cost.measure areas $(LIBRARIES:%=--library %)
+	$(BIN)/python -m studies.quality_against_cost.measure energies $(LIBRARIES:%=--library %)
 	$(BIN)/python -m studies.quality_against_cost.measure quality
 
 quality-against-cost: $(VENV)/dev-installed

@@ -2,7 +2,7 @@
 
 Real vectors are the blocks of a weight matrix of a transformer against rows of its embeddings, quantized with
 the unit's own formats; uniform codes are every code alike, which no data looks like, and which shows the most
-that a unit can take.
+that a unit can take. A quantizer is fed with rows of the embeddings as they are.
 """
 
 import hashlib
@@ -13,12 +13,13 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...model import DotSpec, quantize
+from ...model import DotSpec, QuantizerSpec, quantize
+from ...sim.quantizer_stimulus import QuantizerStimulus, from_numbers
 from ...sim.random_stimulus import random
 from ...sim.stimulus import Stimulus, from_blocks
 from ..demo_weights import Tensors
 
-__all__ = ["ENERGY_LANES", "Vectors", "Workload", "stimulus_of", "workloads"]
+__all__ = ["ENERGY_LANES", "Vectors", "Workload", "quantizer_workload", "stimulus_of", "workloads"]
 
 Vectors = Literal["real", "uniform"]
 
@@ -46,7 +47,7 @@ class Workload:
     words: Mapping[str, npt.NDArray[np.unsignedinteger[Any]]] = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, vectors: Vectors, lanes: int, stimulus: Stimulus) -> "Workload":
+    def of(cls, vectors: Vectors, lanes: int, stimulus: Stimulus | QuantizerStimulus) -> "Workload":
         """Return a workload of a stimulus's vectors, offered one each cycle and all accepted."""
         words: dict[str, npt.NDArray[Any]] = dict(stimulus.words())
         words["i_first"] = stimulus.first[:, np.newaxis].astype(np.uint32)
@@ -101,3 +102,23 @@ def workloads(
     if tensors is not None:
         yield Workload.of("real", lanes, stimulus_of(spec, count, tensors))
     yield Workload.of("uniform", lanes, stimulus_of(spec, count, None))
+
+
+def quantizer_workload(
+    spec: QuantizerSpec, stages: int, tensors: Tensors, *, lanes: int = ENERGY_LANES
+) -> Workload:
+    """Return what a quantizer is fed with: successive blocks of real activations, row by row.
+
+    Args:
+        spec: What the unit computes.
+        stages: Its register stages, as of `workloads`.
+        tensors: What `real_tensors` returned; the second holds the activations.
+        lanes: Vectors side by side.
+    """
+    rows = tensors[1]
+    whole = rows[:, : rows.shape[1] // spec.block_size * spec.block_size]
+    blocks = whole.reshape(-1, spec.block_size)
+    # Once all are through, they come again.
+    taken = blocks[np.arange(lanes * (_CYCLES + stages)) % len(blocks)]
+    codes = spec.input_format.encode(taken)
+    return Workload.of("real", lanes, from_numbers(spec, codes, g=spec.tensor_scale_of(taken), seed=0))

@@ -12,6 +12,7 @@ from .points import NARROW_POWER, SIZES, evaluated, paired_difference, percent
 __all__ = [
     "BIT_AT_ABSMAX",
     "BOTH_OPERANDS",
+    "LINES",
     "NAMES",
     "TENSOR",
     "TITLES",
@@ -35,7 +36,16 @@ WEIGHTS: Final = "`four_over_six` for weights alone, against `absmax` for both"
 BOTH_OPERANDS: Final = "`four_over_six` for activations too, against that for weights alone"
 _POWERS: Final = "UE8M0, `floor`, against UE4M3, `absmax`"
 TENSOR: Final = "UE4M3 with a tensor scale against UE5M3 without, `absmax`"
-TITLES: Final = (BIT_AT_ABSMAX, _RECIPES, _FINER, TENSOR, WEIGHTS, BOTH_OPERANDS, _POWERS)
+LINES: Final = (
+    (BIT_AT_ABSMAX,),
+    (_RECIPES, TENSOR),
+    (_FINER,),
+    (WEIGHTS, BOTH_OPERANDS),
+    (_POWERS,),
+)
+"""What is compared, in the order of the page; what stands together is told in one line."""
+
+TITLES: Final = tuple(title for titles in LINES for title in titles)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,23 @@ from ..records import StoredRecord
 from .comparisons import (
     BIT_AT_ABSMAX,
     BOTH_OPERANDS,
+    LINES,
     NAMES,
     TENSOR,
-    TITLES,
     WEIGHTS,
     WayComparison,
     told_small_difference,
 )
+from .fronts import priced_kinds, reuses_on_front
 from .points import (
+    COSTS,
+    LIBRARY,
     QUALITY_ACCUMULATES,
     QUALITY_SCALES,
     SIZES,
     Areas,
+    UnitCosts,
+    cost_unit,
     front_places,
     paired_difference,
     percent,
@@ -33,18 +38,24 @@ __all__ = ["findings"]
 def findings(stored: StoredRecord, compared: Sequence[WayComparison]) -> Iterator[str]:
     """Yield what wins where, and how sure that is; what was not evaluated is left out."""
     more = {
-        BIT_AT_ABSMAX: f" The bit's area: {_bit(stored)}.",
+        BIT_AT_ABSMAX: f" The bit's area: {_bit(stored)}.{_energy_of_bit(stored)}",
         WEIGHTS: " That costs no area: weights are quantized by software.",
         BOTH_OPERANDS: f" {_better(stored)}",
         TENSOR: " It needs a second pass over the activations, whose cost is not measured here.",
     }
-    for title in TITLES:
-        verdicts = [f"*{one.verdict()}*" for one in compared if one.title == title]
-        if verdicts:
-            yield f"**{title[0].upper()}{title[1:]}.** {'. '.join(verdicts)}.{more.get(title, '')}".rstrip()
+    for titles in LINES:
+        told = []
+        for title in titles:
+            verdicts = [f"*{one.verdict()}*" for one in compared if one.title == title]
+            if verdicts:
+                heading = f"**{title[0].upper()}{title[1:]}.**"
+                told.append(f"{heading} {'. '.join(verdicts)}.{more.get(title, '')}".rstrip())
+        if told:
+            yield " ".join(told)
     yield from _of_exact_sums(stored)
     for narrow, name in NAMES.items():
         yield from _of_fronts(stored, narrow, name)
+    yield from _of_other_costs(stored)
     pairs = [
         paired_difference(a.row, b.row)
         for narrow in NAMES
@@ -107,6 +118,56 @@ def _of_fronts(stored: StoredRecord, narrow: int, name: str) -> Iterator[str]:
         + f". Of {len(choices)} points {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} are "
         "undecided, depending on the reuse. `~`: not surely better than the one before."
     )
+
+
+def _of_other_costs(stored: StoredRecord) -> Iterator[str]:
+    """Yield what another library, and energy instead of area, change in the fronts."""
+    base, *others = priced_kinds(stored)
+    if not others:
+        return
+    kinds = (base, *others)
+    places = {
+        kind: {
+            (narrow, label, reuse)
+            for narrow in NAMES
+            for label, reuses in reuses_on_front(stored, narrow, *kind).items()
+            for reuse in reuses
+        }
+        for kind in kinds
+    }
+    told = [
+        f"{library.split('__')[0]}, {COSTS[cost]}: {len(places[base] & places[library, cost])} stay and "
+        f"{len(places[library, cost] - places[base])} others come"
+        for library, cost in others
+    ]
+    everywhere = {
+        name: [
+            label
+            for label in reuses_on_front(stored, narrow, *base)
+            if all((narrow, label, reuse) in found for found in places.values() for reuse in REUSES)
+        ]
+        for narrow, name in NAMES.items()
+    }
+    names = "; ".join(
+        f"{name}: {', '.join(f'*{label}*' for label in labels) or 'none'}"
+        for name, labels in everywhere.items()
+        if points(stored, narrow=dict(zip(NAMES.values(), NAMES, strict=True))[name])
+    )
+    yield (
+        f"**Another library, and energy.** The fronts of both models at the {len(REUSES)} reuses have "
+        f"{len(places[base])} places, by {COSTS[base[1]]} in {base[0]}. {'; '.join(told)}. On every front, "
+        f"at every reuse: {names}."
+    )
+
+
+def _energy_of_bit(stored: StoredRecord) -> str:
+    """Return what the exponent bit costs in energy, with binary32 sums; nothing where none was measured."""
+    if not cost_unit(stored, LIBRARY, "energy"):
+        return ""
+    costs = UnitCosts(stored, LIBRARY, "energy")
+    pairs = [[costs.dot(scale, size, "fp32") for scale in ("ue4m3", "ue5m3")] for size in SIZES]
+    more = [100 * (b / a - 1) for a, b in pairs if a and b]
+    return f" Its energy with `fp32`: {min(more):+.1f} to {max(more):+.1f} %." if more else ""
 
 
 def _bit(stored: StoredRecord) -> str:

@@ -1,17 +1,19 @@
 """The perplexity of a small language model against the area of what computes its products.
 
-Three commands. ``make quality-against-cost-measure`` runs the first two, ``make quality-against-cost`` the
-third::
+Four commands. ``make quality-against-cost-measure`` runs the first three, ``make quality-against-cost`` the
+last::
 
-    python -m studies.quality_against_cost.measure areas
+    python -m studies.quality_against_cost.measure areas [--library NAME]...
+    python -m studies.quality_against_cost.measure energies [--library NAME]... [--only GLOB]
     python -m studies.quality_against_cost.measure quality
     python -m studies.quality_against_cost.measure write
 
 The first measures the dot-product units and quantizers that `studies.answer` and `studies.quantizer_cost`
-have not measured. The second evaluates the model that `blockdot evaluate` takes where none is named. Both
-keep each result in ``studies/quality_against_cost/results.jsonl`` as soon as it is there, and measure nothing
-that is kept already. Of what is kept, the third makes ``docs/quality-against-cost.md``, its picture, and an
-HTML page in which the reader chooses.
+have not measured. The second measures the switching energy of those that the points are made of, on real
+vectors. The third evaluates the model that `blockdot evaluate` takes where none is named. All three keep each
+result in ``studies/quality_against_cost/results.jsonl`` as soon as it is there, and measure nothing that is
+kept already. Of what is kept, the last makes ``docs/quality-against-cost.md``, its picture, and an HTML page
+in which the reader chooses.
 """
 
 import argparse
@@ -54,7 +56,8 @@ from blockdot.synth.recipes import FLOW_VERSION, choose
 from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
-from ..records import StoredRecord, read_stored, write_stored
+from ..records import StoredRecord, joined, read_stored, write_stored
+from .energies import measure_energies
 from .front_page import FRONT_PAGE, front_page
 from .page import PAGE, page_text
 from .picture import PICTURE, draw
@@ -68,7 +71,8 @@ QUANTIZERS: Final = Path("studies/quantizer_cost/results.jsonl")
 MADE_BY: Final = "make quality-against-cost-measure"
 WRITTEN: Final = Path("docs")
 
-_OTHERS: Final = {"areas": "ways", "quality": "areas"}
+_TABLES: Final = {"areas": "areas", "energies": "energies", "quality": "ways"}
+"""The table that each command adds to."""
 
 QUANTIZER_BLOCK_SIZES: Final = (16, 8, 32)
 QUALITY_SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
@@ -113,12 +117,11 @@ def _units() -> list[PricedUnit]:
         for blocks in {"fp32": sorted({1, PRODUCTS // size}), "exact": [1], "aligned": [2]}[accumulate]
         for scale in QUALITY_SCALES
     ]
-    known = known_areas()
-    return sorted([*dots, *quantizers], key=lambda unit: unit.name not in known)
+    return [*dots, *quantizers]
 
 
-def known_areas() -> dict[str, StoredRecord]:
-    """Return the areas that other studies keep, by unit: of the same library, and of the smallest form."""
+def known_areas(library: str = LIBRARY) -> dict[str, StoredRecord]:
+    """Return the areas that other studies keep of a library, by unit, and of the smallest form."""
     answer, quantizers = read_stored(ANSWER), read_stored(QUANTIZERS)
     measured = [
         *(("answer", row, row["flow"]) for row in answer["rows"]),
@@ -127,7 +130,7 @@ def known_areas() -> dict[str, StoredRecord]:
     return {
         row["unit"]: {"nand2": row["nand2"], "source": source, "flow": flow}
         for source, row, flow in measured
-        if row["library"] == LIBRARY and row["optimise"] == "area"
+        if row["library"] == library and row["optimise"] == "area"
     }
 
 
@@ -135,6 +138,7 @@ def measure_areas(
     stored: StoredRecord,
     units: Sequence[PricedUnit] | None = None,
     *,
+    library: str = LIBRARY,
     known: dict[str, StoredRecord] | None = None,
     orders: int = ORDERS,
     keep: Callable[[StoredRecord], None] = lambda _: None,
@@ -145,31 +149,37 @@ def measure_areas(
     Args:
         stored: What is kept already.
         units: What to measure; all that the page speaks of where it is None.
+        library: A name, or files, as `find_library` takes them.
         known: Areas that are taken from elsewhere, by the unit's name; other studies' where it is None.
         orders: How many netlists are made of each unit, but for the largest quantizers.
         keep: Called with what there is so far, after each unit.
         progress: Called with a word on what comes next; what it returns is called after each unit.
     """
-    library = find_library(LIBRARY)
-    known = known_areas() if known is None else known
+    cells = find_library(library)
+    taken = known_areas(cells.name) if known is None else known
     # What other studies measured since, of more netlists, is taken from there.
-    areas = [_from_elsewhere(row, known.get(row["unit"])) for row in stored["areas"]]
+    areas = [
+        _from_elsewhere(row, taken.get(row["unit"])) if row["library"] == cells.name else row
+        for row in stored["areas"]
+    ]
     if areas != stored["areas"]:
         stored = stored | {"areas": areas}
         keep(stored)
-    there = {row["unit"] for row in stored["areas"]}
+    there = {row["unit"] for row in stored["areas"] if row["library"] == cells.name}
     missing = [unit for unit in (_units() if units is None else units) if unit.name not in there]
-    tell = None if progress is None else progress("areas")
-    with Synthesizer(library) as synthesizer:
+    # What others have measured is there at once.
+    missing.sort(key=lambda unit: unit.name not in taken)
+    tell = None if progress is None else progress(f"{cells.name}: areas")
+    with Synthesizer(cells) as synthesizer:
         for done, unit in enumerate(missing, 1):
-            measured = known.get(unit.name)
+            measured = taken.get(unit.name)
             if measured is None:
                 # The largest take long, and differ least.
                 large = isinstance(unit, QuantizerConfig) and unit.spec.method == "four_over_six"
                 netlists = [Netlist(*emit(unit, order)) for order in range(1 if large else orders)]
                 found = [
-                    math.fsum(library.cells[name].area * count for name, count in counts[RECIPE])
-                    / library.nand2.area
+                    math.fsum(cells.cells[name].area * count for name, count in counts[RECIPE])
+                    / cells.nand2.area
                     for counts in synthesizer.counts(netlists, choose([RECIPE]))
                 ]
                 measured = {
@@ -179,7 +189,7 @@ def measure_areas(
                     "source": "measured",
                     "flow": FLOW_VERSION,
                 }
-            row = {"library": LIBRARY, **unit_record(unit), **measured}
+            row = {"library": cells.name, **unit_record(unit), **measured}
             stored = stored | {"pyosys": pyosys_version(), "areas": [*stored["areas"], row]}
             keep(stored)
             if tell is not None:
@@ -347,24 +357,36 @@ def _write(stored: StoredRecord) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the three commands and return its exit code."""
+    """Run one of the four commands and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m studies.quality_against_cost.measure")
-    parser.add_argument("command", choices=("areas", "quality", "write"))
-    command = parser.parse_args(arguments).command
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (("areas", "areas"), ("energies", "switching energies")):
+        measuring = commands.add_parser(name, help=f"measure {what} that are not kept yet")
+        measuring.add_argument(
+            "--library", action="append", help="a name, or Liberty files with a comma between"
+        )
+        if name == "energies":
+            measuring.add_argument("--only", help="measure only units whose names have this pattern")
+    commands.add_parser("quality", help="evaluate the ways that are not kept yet")
+    commands.add_parser("write", help=f"write docs/{PAGE} with its picture and its HTML page")
+    chosen = parser.parse_args(arguments)
 
     def keep(stored: StoredRecord) -> None:
-        # The other command may have measured meanwhile.
-        others = {name: value for name, value in _stored().items() if name == _OTHERS[command]}
-        write_stored(STORED, MADE_BY, {**stored, **others})
+        # Another command may have measured meanwhile.
+        others = set(_TABLES.values()) - {_TABLES[chosen.command]}
+        mine = {name: value for name, value in stored.items() if name not in others}
+        before = _stored()
+        if chosen.command == "energies":
+            # The same with other units too.
+            mine["energies"] = joined(before["energies"], mine["energies"])
+        write_stored(STORED, MADE_BY, before | mine)
 
     def work() -> None:
-        if command == "write":
+        if chosen.command == "write":
             _write(_stored())
             return
         with progress_bars() as progress:
-            if command == "areas":
-                measure_areas(_stored(), keep=keep, progress=progress)
-            else:
+            if chosen.command == "quality":
                 measure_quality(
                     _stored(),
                     [
@@ -376,12 +398,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     keep=keep,
                     progress=progress,
                 )
+                return
+            for library in chosen.library or [LIBRARY]:
+                if chosen.command == "areas":
+                    measure_areas(_stored(), library=library, keep=keep, progress=progress)
+                else:
+                    measure_energies(
+                        _stored(), library=library, only=chosen.only or "*", keep=keep, progress=progress
+                    )
 
     return exit_code_of("quality against cost", work)
 
 
 def _stored() -> StoredRecord:
-    return read_stored(STORED) if STORED.exists() else {"areas": [], "ways": []}
+    nothing: StoredRecord = {name: [] for name in _TABLES.values()}
+    return nothing | (read_stored(STORED) if STORED.exists() else {})
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from ..records import StoredRecord
 from .comparisons import TITLES, WayComparison, comparisons, told_difference, told_small_difference
 from .findings import findings
 from .front_page import FRONT_PAGE
+from .fronts import priced_kinds, reuses_on_front
 from .picture import PICTURE
 from .points import (
+    COSTS,
     LIBRARY,
     MODELS,
     NARROW_POWER,
@@ -21,7 +23,10 @@ from .points import (
     QUALITY_SCALES,
     SIZES,
     Areas,
+    Cost,
     Point,
+    UnitCosts,
+    cost_unit,
     evaluated,
     front_places,
     methods_text,
@@ -54,8 +59,9 @@ def _lines(stored: StoredRecord) -> Iterator[str]:
     yield f"![Perplexity against area for each product, for four reuses of a quantized block]({PICTURE})"
     yield ""
     yield (
-        f"[The same picture at any reuse, model width and kind of sum]({FRONT_PAGE}): a page that finds the "
-        "front again at each choice, by the same rule, and needs no network."
+        "[The same picture at any reuse, model width and kind of sum, for each library, by area or by "
+        f"energy]({FRONT_PAGE}): a page that finds the front again at each choice, by the same rule, and "
+        "needs no network."
     )
     yield ""
     yield (
@@ -80,7 +86,10 @@ def _lines(stored: StoredRecord) -> Iterator[str]:
     yield from _differences(compared)
     for narrow, name in MODELS.items():
         yield from _fronts(stored, narrow, name)
+    yield from _other_costs(stored)
     yield from _areas(stored)
+    for library, cost in priced_kinds(stored)[1:]:
+        yield from _costs(stored, library, cost)
     for operands, name in (("both", "weights and activations"), ("weights", "weights alone")):
         yield from _perplexities(stored, operands, name)
     yield from _accumulated(stored)
@@ -210,6 +219,83 @@ def _fronts(stored: StoredRecord, narrow: int, name: str) -> Iterator[str]:
     )
     yield from markdown_lines(heads, rows, numbers=(False, False, True, True, True, False))
     yield ""
+
+
+def _other_costs(stored: StoredRecord) -> Iterator[str]:
+    """Yield at which reuses each choice is on the front, by library and by what is charged for."""
+    kinds = priced_kinds(stored)
+    if len(kinds) == 1:
+        return
+    energy = (
+        " **Energy** is the switching energy of gates without wires ([how it is found](pricing.md#energy)): "
+        "of a dot-product unit on a real weight matrix against real activations, of a quantizer on these "
+        "activations, row by row. Units of one stage have long paths, and most of their energy is glitches: "
+        "a unit with more registers takes less. So the energy without glitches stands beside it."
+        if any(cost != "area" for _, cost in kinds)
+        else ""
+    )
+    yield "## Other libraries, and energy"
+    yield ""
+    yield (
+        "At which reuses a choice is on the front, with binary32 sums. *All*: at each of "
+        f"{', '.join(map(str, REUSES))}. The units are those of the least area.{energy}"
+    )
+    yield ""
+    heads = ("model", "choice", *(f"{_short(library)}, {COSTS[cost]}" for library, cost in kinds))
+    rows: list[tuple[str, ...]] = []
+    for narrow, name in MODELS.items():
+        found = [reuses_on_front(stored, narrow, *kind) for kind in kinds]
+        rows += [
+            (name, label, *(_reuses_text(one.get(label, [])) for one in found))
+            for label in dict.fromkeys(label for one in found for label in one)
+        ]
+    yield from markdown_lines(heads, rows, numbers=(False,) * len(heads))
+    yield ""
+
+
+def _reuses_text(reuses: Sequence[int]) -> str:
+    return "all" if tuple(reuses) == tuple(REUSES) else ", ".join(map(str, reuses))
+
+
+def _short(library: str) -> str:
+    """Return a library's name up to its corner."""
+    return library.split("__")[0]
+
+
+def _costs(stored: StoredRecord, library: str, cost: Cost) -> Iterator[str]:
+    """Yield what units and quantizers cost of one kind, in one library."""
+    costs = UnitCosts(stored, library, cost)
+    unit = cost_unit(stored, library, cost)
+    yield f"### {_short(library)}: {COSTS[cost]}"
+    yield ""
+    yield f"Dot-product units in {unit} for each product, and quantizers in {unit} for each block:"
+    yield ""
+
+    def cell(figure: float | None) -> str:
+        return "" if figure is None else f"{figure:.0f}"
+
+    rows: list[tuple[str, ...]] = [
+        (scale, f"`{accumulate}`", *(cell(costs.dot(scale, size, accumulate)) for size in SIZES))
+        for accumulate in QUALITY_ACCUMULATES
+        for scale in QUALITY_SCALES
+    ]
+    for method in ("floor", "absmax", "prevent_zero", "four_over_six"):
+        for scale in QUALITY_SCALES:
+            figures = [costs.quantizer(way) for way in _of_sizes(scale, method)]
+            if any(figure is not None for figure in figures):
+                rows.append((scale, f"quantizer `{method}`", *map(cell, figures)))
+    heads = ("scale", "unit", *(f"blocks of {size}" for size in SIZES))
+    yield from markdown_lines(heads, rows, numbers=(False, False, True, True, True))
+    yield ""
+
+
+def _of_sizes(scale: str, method: str) -> list[StoredRecord]:
+    """Return a way of each block size."""
+    return [
+        {"scale": scale, "block_size": size, "method": method, "activation_method": method}
+        | {"tensor_scale": False}
+        for size in SIZES
+    ]
 
 
 def _areas(stored: StoredRecord) -> Iterator[str]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from blockdot.hw.config import UnitConfig
+from blockdot.lab.cost.priced_unit import unit_record
+from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 from blockdot.lab.language.arithmetic import Arithmetic
 from blockdot.lab.language.model import open_model
 from blockdot.lab.language.transformer import Transformer
@@ -16,14 +18,19 @@ from blockdot.model import DotSpec
 from messages import check_messages
 from tiny_models import write_model, write_text
 
+from studies.quality_against_cost import energies as energies_module
 from studies.quality_against_cost import measure
+from studies.quality_against_cost.energies import known_energies, measure_energies
+from studies.quality_against_cost.fronts import priced_kinds, reuses_on_front
 from studies.quality_against_cost.measure import STORED, EvaluatedPoint, measure_areas, measure_quality
 from studies.quality_against_cost.page import PAGE, page_text
 from studies.quality_against_cost.picture import PICTURE, draw
 from studies.quality_against_cost.points import (
     Areas,
+    cost_unit,
     evaluated,
     front_places,
+    libraries,
     paired_difference,
     percent,
     points,
@@ -60,11 +67,32 @@ def way(
 
 
 def unit(scale: str, size: int, blocks: int, nand2: float, accumulate: str = "fp32") -> dict[str, Any]:
-    return {"scale": [scale], "block_size": size, "blocks": blocks, "accumulate": accumulate, "nand2": nand2}
+    return {
+        "library": "neutral",
+        "unit": f"{scale} {size} {blocks} {accumulate}",
+        "scale": [scale],
+        "block_size": size,
+        "blocks": blocks,
+        "accumulate": accumulate,
+        "nand2": nand2,
+    }
+
+
+def energy(unit: str, total: float, library: str = "neutral") -> dict[str, Any]:
+    return {
+        "library": library,
+        "unit": unit,
+        "energy_unit": "fJ",
+        "version": ENERGY_VERSION,
+        "total": total,
+        "settled": total / 4,
+    }
 
 
 def quantizer(scale: str, size: int, method: str, nand2: float) -> dict[str, Any]:
     return {
+        "library": "neutral",
+        "unit": f"{scale} {size} {method}",
         "scale": [scale],
         "block_size": size,
         "accumulate": None,
@@ -93,6 +121,7 @@ def stored() -> dict[str, Any]:
             quantizer("ue4m3", 16, "absmax", 800),
             quantizer("ue5m3", 16, "absmax", 800),
         ],
+        "energies": [],
         "ways": [
             way(None, None, None, plain, activations=None),
             way("ue4m3", 8, "absmax", plain + 2 + 0.1 * NOISE[1]),
@@ -122,6 +151,66 @@ def test_a_product_pays_for_its_share_of_unit_and_quantizer(stored):
     stored["ways"].append(apart)
     point = points(stored, narrow=0)[-1]
     assert (point.label, point.cost(1)) == ("ue4m3 N=8 four_over_six / absmax", 130)
+
+
+def elsewhere(stored: dict[str, Any], factor: float = 2.0) -> dict[str, Any]:
+    """All of it in another library too, where UE4M3's units in blocks of 16 are so much larger."""
+    more = [
+        row
+        | {
+            "library": "other__tt",
+            "nand2": row["nand2"] * (factor if row["unit"] == "ue4m3 16 1 fp32" else 1),
+        }
+        for row in stored["areas"]
+    ]
+    return stored | {"areas": [*stored["areas"], *more]}
+
+
+def test_each_library_and_kind_of_cost_has_points_of_its_own(stored):
+    everywhere = elsewhere(stored)
+    assert libraries(everywhere) == ["neutral", "other__tt"]
+    costs = {
+        name: [point.cost(1) for point in points(everywhere, narrow=0, library=name)]
+        for name in libraries(everywhere)
+    }
+    assert costs == {"neutral": [130, 280, 120, 130], "other__tt": [130, 280, 190, 130]}
+    # The unit of the least area is the one whose energy counts; what was not measured has no point.
+    energies = [
+        energy("ue4m3 8 4 fp32", 6400),
+        energy("ue4m3 8 1 fp32", 8),
+        energy("ue4m3 8 absmax", 80),
+        energy("ue4m3 8 four_over_six", 8, "other__tt"),
+    ]
+    powered = everywhere | {"energies": energies}
+    (point,) = points(powered, narrow=0, cost="energy")
+    assert (point.label, point.cost(1)) == ("ue4m3 N=8 absmax", 200 + 10)
+    (point,) = points(powered, narrow=0, cost="settled")
+    assert point.cost(1) == 50 + 2.5
+    assert cost_unit(powered, "neutral", "energy") == "fJ"
+    assert cost_unit(stored, "neutral", "energy") == ""
+
+
+def test_fronts_are_compared_where_every_choice_has_a_cost(stored):
+    base = ("neutral", "area")
+    everywhere = elsewhere(stored)
+    assert priced_kinds(everywhere) == [base, ("other__tt", "area")]
+    assert priced_kinds(everywhere | {"areas": everywhere["areas"][:-1]}) == [base]
+    assert priced_kinds(everywhere | {"energies": [energy("ue4m3 8 4 fp32", 6400)]})[1:] == [
+        ("other__tt", "area")
+    ]
+    assert reuses_on_front(everywhere, 0, *base) == {
+        "ue4m3 N=16 absmax": [1, 8, 64, 1024],
+        "ue4m3 N=8 absmax": [1, 8, 64, 1024],
+    }
+    # There UE4M3 in blocks of 16 costs more than what is better.
+    assert reuses_on_front(everywhere, 0, "other__tt", "area") == {"ue4m3 N=8 absmax": [1, 8, 64, 1024]}
+    text = page_text(everywhere)
+    assert "8 places, by area in neutral. other, area: 4 stay and 0 others come." in text
+    assert "at every reuse: wide: *ue4m3 N=8 absmax*." in text
+    assert "| as it is | ue4m3 N=16 absmax | all |  |" in text
+    assert "| ue4m3 | `fp32` | 80 | 140 |  |" in text
+    assert "### other: area" in text
+    assert "Another library" not in page_text(stored)
 
 
 def test_what_is_on_the_front_beaten_and_undecided(stored):
@@ -214,6 +303,44 @@ def test_areas_are_measured_once(tmp_path):
     )
 
 
+def test_areas_of_another_library_are_its_own():
+    small: list[Any] = [UnitConfig(DotSpec(block_size=2, accumulate="fp32"), stages=1)]
+    library = str(Path(__file__).parents[1] / "support" / "no_such.lib")
+    kept = {"library": "another", "unit": small[0].name, "nand2": 1.0}
+    found = measure_areas({"areas": [kept], "ways": []}, small, known={small[0].name: {"nand2": 5.0}})
+    assert [(row["library"], row["nand2"]) for row in found["areas"]] == [("another", 1.0), ("neutral", 5.0)]
+    with pytest.raises(FileNotFoundError):
+        measure_areas({"areas": []}, small, known={}, library=library)
+
+
+def test_energies_are_measured_once(monkeypatch, rng):
+    tensors = tuple(np.float32(rng.normal(size=(40, 16))) for _ in range(2))
+    monkeypatch.setattr(energies_module, "real_tensors", lambda: tensors)
+    dot = UnitConfig(DotSpec(block_size=2, accumulate="fp32"), stages=1)
+    (made,) = QuantizerChoices(scales=["ue8m0"], block_sizes=[2], methods=["floor"]).units()
+    areas = [{"library": "neutral", **unit_record(one), "nand2": 10.0} for one in (dot, made)]
+    kept = {"areas": areas, "energies": [energy(dot.name, 1.0, "another")], "ways": []}
+    found = measure_energies(kept, known={}, orders=2, lanes=16)
+    of_dot, of_quantizer = found["energies"][1:]
+    assert (of_dot["unit"], of_dot["netlists"], of_quantizer["netlists"]) == (dot.name, 2, 1)
+    assert 0 < of_dot["settled"] < of_dot["total"]
+    assert of_dot["least"] <= of_dot["total"] <= of_dot["most"]
+    assert 0 < of_quantizer["settled"] <= of_quantizer["total"] < of_dot["total"]
+    assert measure_energies(found, known={}) == found
+    one = measure_energies(kept, known={}, only="quantize*", lanes=16)["energies"][1:]
+    assert one == [of_quantizer]
+    with pytest.raises(ValueError, match=r"^only must match the name of a unit .* in neutral, not 'x\*'$"):
+        measure_energies(kept, known={}, only="x*")
+    # An energy that was found in another way is found again.
+    older = found | {"energies": [row | {"version": 1} for row in found["energies"]]}
+    known = {one.name: {"total": 5.0, "settled": 1.0, "netlists": 3} for one in (dot, made)}
+    again = measure_energies(older, known=known)["energies"]
+    assert [(row["total"], row["version"]) for row in again] == [(1.0, 1), *[(5.0, ENERGY_VERSION)] * 2]
+    monkeypatch.setattr(energies_module, "real_tensors", lambda: None)
+    with pytest.raises(FileNotFoundError, match=r"^weights must be installed for real vectors: make demo$"):
+        measure_energies(found)
+
+
 def test_ways_are_evaluated_once(tmp_path, monkeypatch):
     pytest.importorskip("tokenizers")
     model, text = write_model(tmp_path / "model"), write_text(tmp_path / "text.txt")
@@ -246,10 +373,17 @@ def test_the_page_is_of_what_is_stored(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
     kept = read_stored(STORED)
     # What others measured is taken from them, and none of it is measured here.
-    known = measure.known_areas()
-    taken = [row for row in kept["areas"] if row["source"] != "measured"]
-    assert len(taken) > 20
-    assert all(row["unit"] in known for row in taken)
-    assert all(row["unit"] not in known for row in kept["areas"] if row["source"] == "measured")
+    for library in libraries(kept):
+        known = measure.known_areas(library)
+        rows = [row for row in kept["areas"] if row["library"] == library]
+        taken = [row for row in rows if row["source"] != "measured"]
+        assert len(taken) > 20
+        assert all(row["unit"] in known for row in taken)
+        assert all(row["unit"] not in known for row in rows if row["source"] == "measured")
+    energies = [row for row in kept["energies"] if row["source"] == "answer"]
+    assert energies
+    for row in energies:
+        elsewhere_found = known_energies(row["library"])[row["unit"]]
+        assert {name: row[name] for name in elsewhere_found} == elsewhere_found
     assert (DOCS / PAGE).read_text(encoding="utf-8") == page_text(kept)
     assert not any(len(row["segments"]) < 8 for row in kept["ways"])

@@ -11,8 +11,9 @@ from browser import browse, needs_chromium
 from messages import whole
 
 from studies.quality_against_cost.front_page import FRONT_PAGE, front_page
+from studies.quality_against_cost.fronts import priced_kinds
 from studies.quality_against_cost.measure import STORED
-from studies.quality_against_cost.points import MODELS, front_places, points
+from studies.quality_against_cost.points import MODELS, front_places, libraries, points
 from studies.records import read_stored
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +39,16 @@ def test_a_page_without_areas(stored):
         front_page(stored | {"areas": []})
 
 
-# Every reuse up to the largest, for both models and all sums: where each choice stands.
+# Every reuse up to the largest, for both models, all sums, libraries and costs: where each choice stands.
 EVERYWHERE = """
 const everywhere = {};
-for (const model of models) for (const sums of REPORT.sums) for (const reuse of [1, 3, 8, 64, 181, 1024]) {
-  Object.assign(chosen, { model, sums, reuse });
+for (const library of libraries) for (const cost of Object.keys(REPORT.libraries[library]))
+for (const model of models) for (const sums of REPORT.sums) for (const reuse of [1, 8, 64, 181, 1024]) {
+  Object.assign(chosen, { library, cost, model, sums, reuse });
   draw();
-  everywhere[[model, sums, reuse]] = Object.fromEntries([...document.querySelectorAll("#points g")].map(
-    one => [one.dataset.label, one.getAttribute("class")]));
+  const drawn = [...document.querySelectorAll("#points g")];
+  everywhere[[library, cost, model, sums, reuse]] = Object.fromEntries(
+    drawn.map(one => [one.dataset.label, one.getAttribute("class")]));
 }
 document.body.dataset.everywhere = JSON.stringify(everywhere);
 """
@@ -57,15 +60,18 @@ def test_the_front_is_that_of_the_study(stored, tmp_path):
     assert console == ""
     told = re.search(r'data-everywhere="([^"]*)"', document)
     assert told is not None
-    seen = set()
+    seen, kinds = set(), set()
     for key, found in json.loads(html.unescape(told[1])).items():
-        model, sums, reuse = key.rsplit(",", 2)
+        library, cost, model, sums, reuse = key.split(",")
+        kinds.add((library, cost))
         (narrow,) = (narrow for narrow, name in MODELS.items() if name == model)
-        choices = points(stored, narrow=narrow, accumulate=sums)
+        choices = points(stored, narrow=narrow, accumulate=sums, library=library, cost=cost)
         expected = zip(choices, front_places(choices, int(reuse)), strict=True)
         assert found == {point.label: place for point, place in expected}, key
         seen |= set(found.values())
     assert seen == {"front", "undecided", "beaten"}
+    assert kinds == set(priced_kinds(stored))
+    assert {library for library, _ in kinds} == set(libraries(stored))
 
 
 @needs_chromium
@@ -74,8 +80,10 @@ def test_the_reader_chooses(stored, tmp_path):
         const slider = byId("slider");
         slider.value = 12;
         slider.dispatchEvent(new Event("input"));
-        byId("model").value = models[1];
-        byId("model").dispatchEvent(new Event("change"));
+        for (const [name, value] of [["model", models[1]], ["library", libraries[1]], ["cost", "area"]]) {
+          byId(name).value = value;
+          byId(name).dispatchEvent(new Event("change"));
+        }
         document.querySelector("#points circle").dispatchEvent(new Event("click"));
         document.body.dataset.hash = location.hash;
     """
@@ -83,10 +91,12 @@ def test_the_reader_chooses(stored, tmp_path):
     assert console == ""
     (fragment,) = re.findall(r'data-hash="([^"]*)"', moved)
     assert "reuse=8" in fragment
+    (library,) = libraries(stored)[1:]
+    assert f"library={library}" in fragment
     again, _ = browse(PAGE, tmp_path, fragment=html.unescape(fragment))
     table = re.compile(r'id="front">(.*?)</table>', re.DOTALL)
     assert table.findall(moved) == table.findall(again)
-    choices = points(stored, narrow=4)
+    choices = points(stored, narrow=4, library=library)
     best = [point for point, place in zip(choices, front_places(choices, 8), strict=True) if place == "front"]
     best.sort(key=lambda point: point.cost(8))
     for rows in table.findall(again):
@@ -99,7 +109,22 @@ def test_the_reader_chooses(stored, tmp_path):
 
 
 @needs_chromium
-def test_what_an_address_cannot_ask_for_is_not_shown(tmp_path):
-    document, console = browse(PAGE, tmp_path, fragment="#model=none&sums=x&reuse=0.5")
+def test_what_was_told_of_a_point_goes_with_the_choice_that_it_was_of(tmp_path):
+    script = """
+        document.querySelector("#points circle").dispatchEvent(new Event("click"));
+        byId("slider").value = 0;
+        byId("slider").dispatchEvent(new Event("input"));
+    """
+    document, console = browse(PAGE, tmp_path, script=script)
     assert console == ""
+    assert ">Choose a point to see what it is.</p>" in document
+
+
+@needs_chromium
+def test_what_an_address_cannot_ask_for_is_not_shown(tmp_path):
+    document, console = browse(
+        PAGE, tmp_path, fragment="#library=none&cost=constructor&model=none&sums=x&reuse=0.5"
+    )
+    assert console == ""
+    assert document.count('class="front"') > 1
     assert '<output id="reuse">64</output>' in document

@@ -1,8 +1,8 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from blockdot.lab.cost.energy_workloads import stimulus_of, workloads
-from blockdot.model import DotSpec, formats
+from blockdot.lab.cost.energy_workloads import quantizer_workload, stimulus_of, workloads
+from blockdot.model import DotSpec, QuantizerSpec, formats
 
 ROWS, WIDTH, SIZE = 5, 8, 4
 
@@ -62,3 +62,21 @@ def test_a_deep_unit_gets_as_many_vectors_as_it_needs(tensors):
         assert (real.vectors, uniform.vectors) == ("real", "uniform")
         for one in (real, uniform):
             assert {len(words) for words in one.words.values()} == {16 * (3 + stages)}
+
+
+def test_a_quantizer_is_fed_with_activations_row_by_row(tensors):
+    spec = QuantizerSpec(block_size=SIZE, method="absmax")
+    made = quantizer_workload(spec, 1, tensors, lanes=4)
+    words = made.words["i_x"]
+    assert (made.vectors, words.shape) == ("real", (16, 2))
+    # These values are exact in bf16, whose bits are the upper half of float32's.
+    blocks = tensors[1].reshape(-1, SIZE)
+    codes = np.ascontiguousarray(words).view(np.uint16).reshape(16, SIZE)
+    shown = (codes.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    assert np.array_equal(shown, blocks[np.arange(16) % len(blocks)])
+    # What does not fill a block at the end of a row is left out.
+    other = quantizer_workload(spec, 1, (tensors[0], tensors[1][:, :6]), lanes=1)
+    codes = np.ascontiguousarray(other.words["i_x"]).view(np.uint16).reshape(4, SIZE)
+    shown = (codes.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    assert np.array_equal(shown, tensors[1][:4, :4])
+    assert quantizer_workload(spec, 1, tensors, lanes=4) == made != other
