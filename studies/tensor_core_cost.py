@@ -150,6 +150,11 @@ def cost_lines(costs: Sequence[TensorCoreCost], errors: Mapping[str, float], pic
         names = "; ".join(f"`{name}`" if name in PRESETS else name for name in missing)
         count = f"{len(missing)} units are" if len(missing) > 1 else "1 unit is"
         told = f"{count} not priced yet: {names}."
+        if any(name in missing for name in EMULATED):
+            told += (
+                " In the form for area 32 additions in a row can have more levels of gates than the 4094 "
+                "that abc's `amap` takes."
+            )
         lines += [*textwrap.wrap(told, _LINE, break_on_hyphens=False), ""]
     return [*lines, "`python -m studies.tensor_core_error --cost NAME...` measures costs.", ""]
 

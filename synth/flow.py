@@ -43,6 +43,8 @@ __all__ = ["AbcFigures", "Synthesizer", "check_cells", "synthesize"]
 _NO_REGISTER: Final = re.compile(r"ERROR: FF \S+ \(type (\S+)\) cannot be legalized")
 # abc ended by a signal: it takes for granted what a library need not have.
 _ABC_DIED: Final = re.compile(r"ERROR: ABC: .* return code 1[23]\d\b")
+# abc's `amap` counts levels in twelve bits.
+_TOO_DEEP: Final = re.compile(r"Assertion `p->nLevelMax < (\d+)' failed")
 _NAMES_SHOWN: Final = 5
 _LIBRARIES: Final = "-liberty ../cells.lib"
 # The name of what is done to a design that is not mapped.
@@ -373,6 +375,8 @@ class Synthesizer(YosysSession):
             return f"library {self.library.name} must have the registers of {top}, not lack {register[1]}"
         if not _ABC_DIED.search(log):
             return None
+        if deep := _TOO_DEEP.search(log):
+            return f"{top} must have fewer than {deep[1]} levels of gates for abc's amap, not as many or more"
         lacking = self._without_delay()
         if lacking is None:
             return f"abc must map {top} to library {self.library.name}, not break down over it"

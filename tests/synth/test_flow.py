@@ -463,3 +463,18 @@ def test_a_library_that_abc_dies_of_is_told_by_its_cell(cell: str, pin: str):
     with pytest.raises(SynthesisError) as caught:
         synthesize(design, "top", library, recipes=["a2"], language="verilog")
     assert str(caught.value) == message
+
+
+def test_a_design_too_deep_for_abc_is_refused() -> None:
+    # No step of it can be undone or joined with the next.
+    steps = "".join(
+        f"assign s[{k + 3}] = (s[{k + 2}] & s[{k + 1}]) ^ s[{k}] ^ i[{k % 7}];" for k in range(2500)
+    )
+    design = (
+        f"module top(input [6:0] i, input [2:0] a, output y); wire [2502:0] s; assign s[2:0] = a; {steps}"
+        " assign y = s[2502]; endmodule"
+    )
+    with pytest.raises(SynthesisError) as caught:
+        synthesize(design, "top", neutral(), recipes=["a2"], language="verilog")
+    message = "top must have fewer than 4094 levels of gates for abc's amap, not as many or more"
+    assert str(caught.value) == message
