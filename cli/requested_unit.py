@@ -222,9 +222,7 @@ def require_preset_alone(given: Collection[str], *more: str) -> None:
         "--result",
         *more,
     )
-    for name in said:
-        if name in given:
-            raise ValueError(f"--preset must go without {name}, which it says itself")
+    require_apart(("--preset", *given), "--preset", said, "which it says itself")
 
 
 def require_apart(given: Collection[str], option: str, others: Iterable[str], reason: str) -> None:
