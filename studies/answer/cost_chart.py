@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..library_names import short_library_name
+
 __all__ = ["CostBar", "cost_chart"]
 
 _WIDTH: Final = 720
@@ -55,7 +57,7 @@ def cost_chart(bars: Mapping[str, Sequence[CostBar]]) -> str:
     for number, name in enumerate(libraries):
         x = _LABEL + number * 215 - 100
         lines.append(f'<circle cx="{x}" cy="40" r="5" fill="{colour[name]}"/>')
-        lines.append(f'<text x="{x + 10}" y="44">{html.escape(_short(name))}</text>')
+        lines.append(f'<text x="{x + 10}" y="44">{html.escape(short_library_name(name))}</text>')
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" role="img" '
         'font-family="sans-serif" font-size="13" fill="#222">'
@@ -71,10 +73,6 @@ def cost_chart(bars: Mapping[str, Sequence[CostBar]]) -> str:
             "</svg>\n",
         ]
     )
-
-
-def _short(library: str) -> str:
-    return library.split("__")[0].rstrip("_*")
 
 
 def _panel(

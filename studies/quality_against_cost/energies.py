@@ -22,11 +22,13 @@ from blockdot.synth.yosys import pyosys_version
 from ..records import StoredRecord, joined, read_stored
 from .points import LIBRARY, Areas
 
-__all__ = ["known_energies", "measure_energies"]
+__all__ = ["ANSWER", "RECIPE", "known_energies", "measure_energies"]
 
 ANSWER: Final = Path("studies/answer/results.jsonl")
+"""Where another study keeps what it measured of units."""
 
 RECIPE: Final = "a2"
+"""What maps the units whose cost is measured here."""
 
 ORDERS: Final = 2
 """Netlists of each dot-product unit. They differ by a few per cent, as glitches do."""

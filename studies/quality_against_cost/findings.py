@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from ..library_names import short_library_name
 from ..quantizer_cost.page import REUSES
 from ..records import StoredRecord
 from .comparisons import (
@@ -125,33 +126,32 @@ def _of_other_costs(stored: StoredRecord) -> Iterator[str]:
     base, *others = priced_kinds(stored)
     if not others:
         return
-    kinds = (base, *others)
+    fronts = {
+        kind: {narrow: reuses_on_front(stored, narrow, *kind) for narrow in NAMES} for kind in (base, *others)
+    }
     places = {
         kind: {
             (narrow, label, reuse)
-            for narrow in NAMES
-            for label, reuses in reuses_on_front(stored, narrow, *kind).items()
+            for narrow, front in found.items()
+            for label, reuses in front.items()
             for reuse in reuses
         }
-        for kind in kinds
+        for kind, found in fronts.items()
     }
     told = [
-        f"{library.split('__')[0]}, {COSTS[cost]}: {len(places[base] & places[library, cost])} stay and "
+        f"{short_library_name(library)}, {COSTS[cost]}: {len(places[base] & places[library, cost])} stay and "
         f"{len(places[library, cost] - places[base])} others come"
         for library, cost in others
     ]
-    everywhere = {
-        name: [
-            label
-            for label in reuses_on_front(stored, narrow, *base)
-            if all((narrow, label, reuse) in found for found in places.values() for reuse in REUSES)
-        ]
-        for narrow, name in NAMES.items()
+    everywhere = set.intersection(*places.values())
+    always = {
+        narrow: [label for label in front if all((narrow, label, reuse) in everywhere for reuse in REUSES)]
+        for narrow, front in fronts[base].items()
+        if front
     }
     names = "; ".join(
-        f"{name}: {', '.join(f'*{label}*' for label in labels) or 'none'}"
-        for name, labels in everywhere.items()
-        if points(stored, narrow=dict(zip(NAMES.values(), NAMES, strict=True))[name])
+        f"{NAMES[narrow]}: {', '.join(f'*{label}*' for label in labels) or 'none'}"
+        for narrow, labels in always.items()
     )
     yield (
         f"**Another library, and energy.** The fronts of both models at the {len(REUSES)} reuses have "

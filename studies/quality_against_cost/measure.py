@@ -57,16 +57,15 @@ from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
 from ..records import StoredRecord, joined, read_stored, write_stored
-from .energies import measure_energies
+from .energies import ANSWER, RECIPE, measure_energies
 from .front_page import FRONT_PAGE, front_page
 from .page import PAGE, page_text
 from .picture import PICTURE, draw
-from .points import LIBRARY, NARROW_POWER, PRODUCTS, QUALITY_ACCUMULATES
+from .points import LIBRARY, NARROW_POWER, PRODUCTS, QUALITY_ACCUMULATES, QUALITY_SCALES
 
 __all__ = ["STORED", "known_areas", "main", "measure_areas", "measure_quality", "ways"]
 
 STORED: Final = Path("studies/quality_against_cost/results.jsonl")
-ANSWER: Final = Path("studies/answer/results.jsonl")
 QUANTIZERS: Final = Path("studies/quantizer_cost/results.jsonl")
 MADE_BY: Final = "make quality-against-cost-measure"
 WRITTEN: Final = Path("docs")
@@ -75,12 +74,9 @@ _TABLES: Final = {"areas": "areas", "energies": "energies", "quality": "ways"}
 """The table that each command adds to."""
 
 QUANTIZER_BLOCK_SIZES: Final = (16, 8, 32)
-QUALITY_SCALES: Final = ("ue4m3", "ue5m3", "ue8m0")
 
 ORDERS: Final = 2
 """Netlists of each unit: their areas are within a per cent of each other, and what is compared is not."""
-
-RECIPE: Final = "a2"
 
 TOKENS: Final = 1024
 """Tokens of a part of the text; each way is evaluated on one part after the other."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from blockdot.lab.reports.records import markdown_lines
 
+from ..library_names import short_library_name
 from ..quantizer_cost.page import REUSES
 from ..records import StoredRecord
 from .comparisons import TITLES, WayComparison, comparisons, told_difference, told_small_difference
@@ -241,7 +242,7 @@ def _other_costs(stored: StoredRecord) -> Iterator[str]:
         f"{', '.join(map(str, REUSES))}. The units are those of the least area.{energy}"
     )
     yield ""
-    heads = ("model", "choice", *(f"{_short(library)}, {COSTS[cost]}" for library, cost in kinds))
+    heads = ("model", "choice", *(f"{short_library_name(library)}, {COSTS[cost]}" for library, cost in kinds))
     rows: list[tuple[str, ...]] = []
     for narrow, name in MODELS.items():
         found = [reuses_on_front(stored, narrow, *kind) for kind in kinds]
@@ -257,16 +258,11 @@ def _reuses_text(reuses: Sequence[int]) -> str:
     return "all" if tuple(reuses) == tuple(REUSES) else ", ".join(map(str, reuses))
 
 
-def _short(library: str) -> str:
-    """Return a library's name up to its corner."""
-    return library.split("__")[0]
-
-
 def _costs(stored: StoredRecord, library: str, cost: Cost) -> Iterator[str]:
     """Yield what units and quantizers cost of one kind, in one library."""
     costs = UnitCosts(stored, library, cost)
     unit = cost_unit(stored, library, cost)
-    yield f"### {_short(library)}: {COSTS[cost]}"
+    yield f"### {short_library_name(library)}: {COSTS[cost]}"
     yield ""
     yield f"Dot-product units in {unit} for each product, and quantizers in {unit} for each block:"
     yield ""

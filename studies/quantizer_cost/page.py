@@ -11,6 +11,7 @@ from blockdot.model.quantizer import INPUTS, QuantizerSpec
 from blockdot.synth.recipes import FLOW_VERSION
 
 from ..intervals import Interval, half_width, interval_text
+from ..library_names import short_library_name
 from ..pictures import svg_figure
 
 __all__ = [
@@ -173,14 +174,16 @@ def _answer(stored: dict[str, Any]) -> Iterator[str]:
         "recipes cost the same: with fewer, UE5M3 costs less."
     )
     yield ""
-    yield from _differences(stored, {_short(library): (library, size) for library, size in columns})
+    yield from _differences(
+        stored, {short_library_name(library): (library, size) for library, size in columns}
+    )
     yield ""
 
 
 def _by_size(stored: dict[str, Any]) -> Iterator[str]:
     """What each way adds by the size of blocks, where more than one was measured."""
     several = {
-        f"{_short(library)}, {size}": (library, size)
+        f"{short_library_name(library)}, {size}": (library, size)
         for library in _libraries(stored)
         if len(_sizes(stored, library)) > 1
         for size in _sizes(stored, library)
@@ -190,11 +193,6 @@ def _by_size(stored: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield from _differences(stored, several)
         yield ""
-
-
-def _short(library: str) -> str:
-    """Return a library's name up to its corner."""
-    return library.split("__")[0].rstrip("_*")
 
 
 def _differences(stored: dict[str, Any], columns: dict[str, tuple[str, int]]) -> Iterator[str]:
