@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # these ask here for the accumulation of a specification
     from .coverage.reach import Reachable
     from .coverage.sum_maker import DirectedSum, SumMaker
     from .exact_trace import Arrival, TracedChange, TracedSum
+    from .proofs.cut_step import StepParts
     from .proofs.description_text import DescriptionModule
     from .proofs.gate_network import Network
     from .proofs.solver import SolverAnswer
@@ -31,6 +32,8 @@ class StepCheck:
             the accumulator behind which a carry is kept.
         algebra: Proves sums of many bits, out of the step's network; None for nothing.
         settled: What the names of the outputs begin with that this is about.
+        parts: Says how a step is cut, given whether it is made for delay; None, or where it says None, the
+            step is asked about as a whole. The description is then that of what the parts do together.
     """
 
     leaf: str
@@ -38,6 +41,7 @@ class StepCheck:
     describe: "Callable[[DescriptionModule, DotSpec, StepNetlist, int | None], None]"
     algebra: "Callable[[Network, StepNetlist], SolverAnswer] | None" = None
     settled: tuple[str, ...] = ()
+    parts: "Callable[[DotSpec, StepNetlist, bool], StepParts | None] | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

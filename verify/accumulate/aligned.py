@@ -19,6 +19,7 @@ from ..proofs.steps import StepNetlist
 from .aligned_bins import AlignedBins
 from .aligned_blocks import add_blocks
 from .aligned_loop import add_in_loop, describe_aligned, describe_counts, describe_result, describe_search
+from .aligned_parts import adder_parts
 from .aligned_products import (
     AlignedProductBins,
     describe_products,
@@ -251,6 +252,7 @@ ALIGNED = AccumulationChecks(
             "aligned adder",
             "terms cut at the largest exponent, their sum rounded toward zero",
             _accumulate,
+            parts=adder_parts,
         ),
         "search": StepCheck("largest exponent", "the largest exponent of a group's terms", describe_search),
         "align": StepCheck("aligned terms", "terms cut at the largest of their exponents", describe_aligned),

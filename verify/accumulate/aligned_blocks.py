@@ -1,8 +1,10 @@
 """How the terms of ``aligned`` that are sums of products are described."""
 
+from collections.abc import Sequence
+
 from ...model import DotSpec
 from ..proofs.description_text import DescriptionModule, aligned_exponents
-from .aligned_text import PlacedTerm, TermLimits, add_terms, before_reading, keep_sum
+from .aligned_text import PlacedTerm, TermLimits, add_terms, before_reading, keep_sum, largest_exponent
 
 __all__ = ["add_blocks", "block_limits", "read_blocks"]
 
@@ -23,14 +25,23 @@ def block_limits(spec: DotSpec, width: int) -> TermLimits:
     )
 
 
-def read_blocks(m: DescriptionModule, limits: TermLimits) -> list[PlacedTerm]:
+def read_blocks(
+    m: DescriptionModule, limits: TermLimits, only: Sequence[int] | None = None
+) -> list[PlacedTerm]:
     """Add the exponents of terms, as they are given and as they read; return the terms.
 
     A term that is exactly zero is shifted by any distance, and reads the exponent of a zero.
+
+    Args:
+        m: The module.
+        limits: What is known of the terms.
+        only: Numbers of the terms to look at; all of them where it is None.
     """
     reading = aligned_exponents(limits.spec)
     placed: list[PlacedTerm] = []
     for t, name in enumerate(name for name in m.inputs if name.startswith("exponent_")):
+        if only is not None and t not in only:
+            continue
         m.wire(f"given_{t}", 14, f"$signed(i_{name})" if reading.code < 0 else f"i_{name}", signed=True)
         zero = f"(given_{t} == {reading.code} & i_magnitude_{t} == 0)"
         m.assume(f"(i_nan | (given_{t} >= {reading.least} & given_{t} <= {reading.greatest}) | {zero})")
@@ -44,14 +55,8 @@ def add_blocks(m: DescriptionModule, spec: DotSpec) -> None:
     width, kept = m.inputs["magnitude_0"], spec.fraction
     limits = block_limits(spec, width)
     result = before_reading(m, spec, limits.zero)
-    largest = "before_exponent"
     placed = read_blocks(m, limits)
-    for t in range(limits.count):
-        one = f"exponent_{t}"
-        largest = m.wire(f"largest_{t}", 14, f"{one} > {largest} ? {one} : {largest}", signed=True)
-    if not limits.zero_counts:
-        # Below the exponents of numbers there are zeros alone, whose sum is zero at any exponent.
-        largest = m.wire("largest", 14, f"{largest} < 1 ? 14'sd1 : {largest}", signed=True)
+    largest = largest_exponent(m, [f"exponent_{t}" for t in range(limits.count)], limits)
     bits = max(width + kept, result.fields.fraction_bits + 1 + kept)
     add_terms(m, spec, placed, largest, bits=bits, whole=bits + 1 + limits.count.bit_length())
     keep_sum(m, limits)

@@ -105,6 +105,9 @@ def describe_result(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segm
     if "infinite" in m.inputs:
         part["infinite"] = "i_infinite"
     _number(m, limits, part, m.inputs["sum_magnitude"])
+    if "infinite" in m.inputs:
+        # A sum that is infinite above and below zero is NaN already.
+        m.assume("(i_nan | i_infinite != 3)")
     for inside in hold_sum(m, limits, {"number": "i_sum_magnitude == 0"}):
         m.assume(inside)
     zeros = spec.sum_format.bits - spec.sum_format.fields.bits

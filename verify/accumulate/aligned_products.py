@@ -1,7 +1,8 @@
 """How ``aligned`` is checked where every product is a term of its own."""
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...model import DotSpec, Format
 from ...model.formats import Top
@@ -11,13 +12,15 @@ from ..exact_trace import TracedStep, unit_exponent
 from ..proofs.description_text import DescriptionModule, scale_rows, verilog_table
 from ..proofs.steps import StepNetlist
 from .aligned_bins import AlignedBins
-from .aligned_text import PlacedTerm, TermLimits, add_terms, before_reading, keep_sum
+from .aligned_text import PlacedTerm, TermLimits, add_terms, before_reading, keep_sum, largest_exponent
 
 __all__ = [
     "AlignedProductBins",
     "describe_products",
     "describe_scaled",
     "describe_terms",
+    "exponent_offset",
+    "field_ends",
     "odd_group",
     "product_limits",
     "product_sums",
@@ -27,6 +30,7 @@ __all__ = [
 _TABLE_BITS = 8
 
 
+@functools.cache
 def _fields(fmt: Format) -> list[int]:
     """Return the exponent fields of the finite codes of a format that are not zero."""
     if fmt.bits <= _TABLE_BITS:
@@ -156,13 +160,22 @@ def describe_scaled(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segm
         m.care(f"magnitude_{k}", f"(i_magnitude_{k} <= {largest}) & ({significand} <= {most})")
 
 
+def field_ends(pair: Sequence[Format]) -> tuple[int, int]:
+    """Return the least and the largest sum of the exponent fields of two finite codes that are not zero."""
+    every = [_fields(fmt) for fmt in pair]
+    return sum(map(min, every)), sum(map(max, every))
+
+
+def exponent_offset(spec: DotSpec) -> int:
+    """Return what a product's exponent is above the sum of its factors' exponent fields."""
+    return spec.sum_format.fields.bias - sum(fmt.bias for fmt in spec.elements + spec.scales)
+
+
 def product_limits(spec: DotSpec) -> TermLimits:
     """Return what is known of terms that are products, and of their sums."""
     factors = spec.elements + spec.scales
-    ends = [(min(fields), max(fields)) for fields in map(_fields, factors)]
-    bias = spec.sum_format.fields.bias
-    offset = bias - sum(fmt.bias for fmt in factors)
-    least, greatest = (offset + sum(end[k] for end in ends) for k in range(2))
+    bias, offset = spec.sum_format.fields.bias, exponent_offset(spec)
+    least, greatest = (offset + end for end in field_ends(factors))
     most = 1
     for fmt in factors:
         most *= _largest_significand(fmt)
@@ -178,21 +191,25 @@ def product_limits(spec: DotSpec) -> TermLimits:
     )
 
 
-def read_products(m: DescriptionModule, limits: TermLimits) -> list[PlacedTerm]:
-    """Add the exponents of products, and what holds of those that can occur; return the terms."""
+def read_products(
+    m: DescriptionModule, limits: TermLimits, only: Sequence[int] | None = None
+) -> list[PlacedTerm]:
+    """Add the exponents of products, and what holds of those that can occur; return the terms.
+
+    Args:
+        m: The module.
+        limits: What is known of the terms.
+        only: Numbers of the terms to look at; all of them where it is None.
+    """
     spec = limits.spec
-    factors = spec.elements + spec.scales
-    offset = spec.sum_format.fields.bias - sum(fmt.bias for fmt in factors)
-    ends = [(min(fields), max(fields)) for fields in map(_fields, factors)]
-    of_elements, of_scales = (
-        [sum(end[k] for end in part) for k in range(2)] for part in (ends[:2], ends[2:])
-    )
+    offset = exponent_offset(spec)
+    of_elements, of_scales = field_ends(spec.elements), field_ends(spec.scales)
     odd = odd_group(m)
     scaled = "exponent_0" in m.inputs
     placed: list[PlacedTerm] = []
     for j in range(spec.blocks if scaled else 0):
         m.assume(f"({odd} | (i_exponent_{j} >= {of_scales[0]} & i_exponent_{j} <= {of_scales[1]}))")
-    for k in range(limits.count):
+    for k in range(limits.count) if only is None else only:
         element, magnitude = f"i_element_exponent_{k}", f"i_magnitude_{k}"
         scale = f" + i_exponent_{k // spec.block_size}" if scaled else ""
         inside = f"({element} >= {of_elements[0]} & {element} <= {of_elements[1]} & {magnitude} != 0)"
@@ -217,10 +234,8 @@ def describe_products(m: DescriptionModule, spec: DotSpec) -> None:
     """Describe the sum of products: each at its own exponent, cut off at the largest one."""
     limits = product_limits(spec)
     result = before_reading(m, spec, limits.zero)
-    largest = "before_exponent"
     placed = read_products(m, limits)
-    for k, (_, _, _, exponent, _) in enumerate(placed):
-        largest = m.wire(f"largest_{k}", 14, f"{exponent} > {largest} ? {exponent} : {largest}", signed=True)
+    largest = largest_exponent(m, [exponent for _, _, _, exponent, _ in placed], limits)
     bits = max(limits.width, result.fields.fraction_bits + 1) + spec.fraction
     add_terms(m, spec, placed, largest, bits=bits, whole=bits + 1 + limits.count.bit_length())
     keep_sum(m, limits)

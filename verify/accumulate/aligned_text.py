@@ -10,10 +10,15 @@ from ..proofs.description_text import DescriptionModule, binary32, kept_c_text
 __all__ = [
     "PlacedTerm",
     "TermLimits",
+    "add_following",
     "add_terms",
     "before_reading",
+    "bound_sums",
+    "cut_term",
     "hold_sum",
     "keep_sum",
+    "largest_exponent",
+    "own_term",
     "signed_term",
 ]
 
@@ -56,6 +61,17 @@ class TermLimits:
         return min(max(self.zero, min(self.least, 1)), 1) if self.zero_counts else 1
 
     @property
+    def largest_own(self) -> int:
+        """The largest magnitude of a sum so far, likewise in units of the last place kept."""
+        room = self.spec.sum_format.fields.fraction_bits
+        return ((2 << room) - 1) << self.spec.fraction >> room
+
+    @property
+    def term_bits(self) -> int:
+        """Places from the last one that is kept of a term of the largest exponent to its topmost one."""
+        return max(self.width - self.point + self.spec.fraction, 1)
+
+    @property
     def largest_group(self) -> int:
         """The largest sum of the terms of a group, in units of the last place kept."""
         places = self.spec.fraction - self.point
@@ -69,9 +85,8 @@ class TermLimits:
         that is below infinity, none comes there.
         """
         kept = self.spec.fraction
-        term_bits = max(self.width - self.point + kept, 1)
         sum_bits = (self.largest_group + (2 << kept) - 1).bit_length()
-        return self.greatest + term_bits - 1 + sum_bits - 1 - kept + self.spec.sum_format.nearest
+        return self.greatest + self.term_bits - 1 + sum_bits - 1 - kept + self.spec.sum_format.nearest
 
     @property
     def lowest(self) -> int:
@@ -83,17 +98,48 @@ class TermLimits:
 
 
 def before_reading(m: DescriptionModule, spec: DotSpec, zero: int) -> ResultFormat:
-    """Add the sum so far, and the exponent that it reads, biased as its format's; return the format."""
+    """Add the sum so far, and the exponent that it reads, biased as its format's; return the format.
+
+    What a register holds is an input where the module has none.
+    """
     result = spec.sum_format
     bits = result.fields.bits
-    m.add(f"reg [{bits - 1}:0] accumulator;")
+    if m.clocked:
+        m.add(f"reg [{bits - 1}:0] accumulator;")
+    else:
+        m.wire("accumulator", bits, "i_accumulator")
     start = kept_c_text(spec.c_format.fields, result.fields) if "c" in m.inputs else f"{bits}'d0"
     m.wire("before", bits, f"i_first ? {start} : accumulator")
     room = result.fields.fraction_bits
     field = f"before[{bits - 2}:{room}]"
     own = f"before[{bits - 2}:0] == 0 ? {zero} : {field} == 0 ? 14'sd1 : {{6'b0, {field}}}"
     m.wire("before_exponent", 14, own, signed=True)
+    infinity = f"{bits - 1}'h{result.fields.infinity_field << room:x}"
+    m.wire("own_nan", 1, f"before[{bits - 2}:0] > {infinity}")
+    m.wire("own_infinite", 1, f"before[{bits - 2}:0] == {infinity}")
     return result
+
+
+def largest_exponent(m: DescriptionModule, exponents: Sequence[str], limits: TermLimits) -> str:
+    """Add the largest exponent of terms and of the sum so far; return the wire's name.
+
+    It is no less than the least that a sum can have: below that there are zeros alone, whose sum is zero at
+    any exponent.
+    """
+    largest = "before_exponent"
+    for k, one in enumerate(exponents):
+        largest = m.wire(f"largest_{k}", 14, f"{one} > {largest} ? {one} : {largest}", signed=True)
+    floor = f"14'sd{limits.floor}" if limits.floor >= 0 else f"-14'sd{-limits.floor}"
+    return m.wire("largest", 14, f"{largest} < {floor} ? {floor} : {largest}", signed=True)
+
+
+def own_term(spec: DotSpec) -> PlacedTerm:
+    """Return the sum so far as a term."""
+    fields = spec.sum_format.fields
+    room, width = fields.fraction_bits, fields.bits
+    normal = f"before[{width - 2}:{room}] != 0"
+    magnitude = f"{{{normal}, before[{room - 1}:0]}}"
+    return "own", magnitude, room, "before_exponent", f"before[{width - 1}]"
 
 
 def add_terms(
@@ -115,42 +161,54 @@ def add_terms(
         bits: Width of the widest term, shifted up.
         whole: Width of the sum, signed.
     """
-    result, kept = spec.sum_format, spec.fraction
-    room, width = result.fields.fraction_bits, result.fields.bits
-    field = f"before[{width - 2}:{room}]"
-    own = ("own", f"{{{field} != 0, before[{room - 1}:0]}}", room, "before_exponent", f"before[{width - 1}]")
-    addends = [signed_term(m, spec, term, largest, bits=bits, whole=whole) for term in (*terms, own)]
+    every = (*terms, own_term(spec))
+    addends = [signed_term(m, spec, term, largest, bits=bits, whole=whole) for term in every]
     m.wire("total", whole, " + ".join(addends), signed=True)
+    m.wire("total_negative", 1, "total < 0")
     m.wire("total_size", whole, "total < 0 ? -total : total")
+    add_following(m, spec, largest, whole)
+
+
+def add_following(m: DescriptionModule, spec: DotSpec, largest: str, width: int) -> None:
+    """Add the number that becomes of a sum, out of its sign and its magnitude.
+
+    Args:
+        m: The module, with wires ``total_negative`` and ``total_size``.
+        spec: What is computed.
+        largest: The largest exponent.
+        width: Width of the magnitude.
+    """
+    result, kept = spec.sum_format, spec.fraction
+    room, bits = result.fields.fraction_bits, result.fields.bits
     unit = f"{largest} - {result.fields.bias + kept}"
-    size = binary32(m, "total_size", whole, unit, nearest=result.nearest, fields=result.fields)
-    infinity = f"{width - 1}'h{result.fields.infinity_field << room:x}"
-    m.wire("own_nan", 1, f"before[{width - 2}:0] > {infinity}")
-    m.wire("own_infinite", 1, f"before[{width - 2}:0] == {infinity}")
+    size = binary32(m, "total_size", width, unit, nearest=result.nearest, fields=result.fields)
+    infinity = f"{bits - 1}'h{result.fields.infinity_field << room:x}"
     up, down = ("i_infinite[0]", "i_infinite[1]") if "infinite" in m.inputs else ("1'b0", "1'b0")
-    m.wire("up_any", 1, f"{up} | (own_infinite & ~before[{width - 1}])")
-    m.wire("down_any", 1, f"{down} | (own_infinite & before[{width - 1}])")
-    plain = f"up_any ? {{1'b0, {infinity}}} : down_any ? {{1'b1, {infinity}}} : {{total < 0, {size}}}"
-    nan = f"{width}'h{(2 * result.fields.infinity_field + 1) << room - 1:x}"
-    m.wire("following", width, f"i_nan | own_nan | (up_any & down_any) ? {nan} : {plain}")
+    m.wire("up_any", 1, f"{up} | (own_infinite & ~before[{bits - 1}])")
+    m.wire("down_any", 1, f"{down} | (own_infinite & before[{bits - 1}])")
+    plain = f"up_any ? {{1'b0, {infinity}}} : down_any ? {{1'b1, {infinity}}} : {{total_negative, {size}}}"
+    nan = f"{bits}'h{(2 * result.fields.infinity_field + 1) << room - 1:x}"
+    m.wire("following", bits, f"i_nan | own_nan | (up_any & down_any) ? {nan} : {plain}")
+
+
+def cut_term(
+    m: DescriptionModule, spec: DotSpec, term: PlacedTerm, largest: str, *, bits: int, whole: int
+) -> str:
+    """Add a term cut off at the largest exponent, without its sign; return the wire's name.
+
+    See `add_terms`.
+    """
+    name, magnitude, places, exponent, _ = term
+    distance = m.wire(f"{name}_distance", 14, f"{largest} - {exponent} + {places}")
+    return m.wire(f"{name}_cut", whole, f"({{{bits}'b0, {magnitude}}} << {spec.fraction}) >> {distance}")
 
 
 def signed_term(
-    m: DescriptionModule,
-    spec: DotSpec,
-    term: PlacedTerm,
-    largest: str,
-    *,
-    bits: int,
-    whole: int,
+    m: DescriptionModule, spec: DotSpec, term: PlacedTerm, largest: str, *, bits: int, whole: int
 ) -> str:
     """Add a term cut off at the largest exponent, with its sign; return the wire's name. See `add_terms`."""
-    name, magnitude, places, exponent, negative = term
-    distance = f"{name}_distance"
-    m.wire(distance, 14, f"{largest} - {exponent} + {places}")
-    placed = f"({{{bits}'b0, {magnitude}}} << {spec.fraction}) >> {distance}"
-    m.wire(f"{name}_cut", whole, placed)
-    return m.wire(f"{name}_signed", whole, f"{negative} ? -{name}_cut : {name}_cut", signed=True)
+    cut = cut_term(m, spec, term, largest, bits=bits, whole=whole)
+    return m.wire(f"{term[0]}_signed", whole, f"{term[4]} ? -{cut} : {cut}", signed=True)
 
 
 def keep_sum(m: DescriptionModule, limits: TermLimits) -> None:
@@ -159,14 +217,19 @@ def keep_sum(m: DescriptionModule, limits: TermLimits) -> None:
     That is so of sums that start at zero.
     """
     result = limits.spec.sum_format
-    size = f"[{result.fields.bits - 2}:0] == 0"
-    held = hold_sum(m, limits, {which: f"{which}{size}" for which in ("before", "following")})
+    held = bound_sums(m, limits, ("before", "following"))
     if held:
         m.assume(held[0])
         m.claim("accumulator", held[1])
     m.add("always @(posedge clk) accumulator <= i_enable ? following : accumulator;")
     zeros = result.bits - result.fields.bits
     m.give("result", f"{{accumulator, {zeros}'b0}}" if zeros else "accumulator")
+
+
+def bound_sums(m: DescriptionModule, limits: TermLimits, sums: Sequence[str]) -> list[str]:
+    """Return what holds of each wire with a sum of the result's format; see `hold_sum`."""
+    size = f"[{limits.spec.sum_format.fields.bits - 2}:0] == 0"
+    return hold_sum(m, limits, {which: f"{which}{size}" for which in sums})
 
 
 def hold_sum(m: DescriptionModule, limits: TermLimits, sums: Mapping[str, str]) -> list[str]:

@@ -20,11 +20,13 @@ from .steps import StepNetlist
 
 __all__ = [
     "AdderCell",
+    "Polynomial",
     "check_counts",
     "check_partial_products",
     "check_saved_product",
     "check_tree",
     "find_cells",
+    "polynomial_is",
     "rewrite",
 ]
 
@@ -330,12 +332,12 @@ def check_counts(question: Network, step: StepNetlist) -> SolverAnswer:
             _add(wanted, frozenset({sign}), 1, modulus)
             _add(wanted, frozenset({bit, sign}), -2, modulus)
         total = {frozenset({_bit(f"o_row_{j}", i, width)}): 1 << j for j in range(digits)}
-        answer = _total_is(question, total, digits, wanted, f"column {i}")
+        answer = polynomial_is(question, total, digits, wanted, f"column {i}")
         if not answer.holds:
             return answer
     signs = {frozenset({f"i_negative_{k}"}): 1 for k in range(count)}
     total = {frozenset({_bit("o_negatives", j, digits)}): 1 << j for j in range(digits)}
-    return _total_is(question, total, digits, signs, "o_negatives")
+    return polynomial_is(question, total, digits, signs, "o_negatives")
 
 
 def _sum_is(question: Network, step: StepNetlist, wanted: Polynomial, t: int | None = None) -> SolverAnswer:
@@ -346,13 +348,26 @@ def _sum_is(question: Network, step: StepNetlist, wanted: Polynomial, t: int | N
     for word in (save, carry):
         for k, bit in enumerate(question.word(word)):
             _add(total, frozenset({bit}), 1 << k, 1 << width)
-    return _total_is(question, total, width, wanted, f"{save} + {carry}")
+    return polynomial_is(question, total, width, wanted, f"{save} + {carry}")
 
 
-def _total_is(
+def polynomial_is(
     question: Network, total: Polynomial, width: int, wanted: Polynomial, what: str
 ) -> SolverAnswer:
-    """Tell whether a polynomial in a step's outputs is another in its inputs, modulo a width."""
+    """Tell whether a polynomial in a network's nets is another in its inputs, modulo a width.
+
+    Args:
+        question: The network.
+        total: The polynomial in nets.
+        width: Of the sums: they are compared modulo ``2**width``.
+        wanted: What it should be.
+        what: What the sum is called.
+
+    Returns:
+        The answer, as of `check_tree`.
+    """
+    modulus = 1 << width
+    wanted = {term: coefficient % modulus for term, coefficient in wanted.items() if coefficient % modulus}
     try:
         seen = rewrite(question, total, width)
     except OverflowError as error:

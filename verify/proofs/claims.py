@@ -19,9 +19,11 @@ from ...hw.config import UnitConfig, least_stages
 from ...hw.steps.records import SavedSums
 from ...model import DotSpec
 from ...synth.yosys import SynthesisError
+from ..accumulate.wide_products import product_parts
 from ..accumulation_checks import ACCUMULATION_CHECKS, StepCheck, step_stem
 from .algebra import check_partial_products, check_saved_product, check_tree
 from .contract import check_contract, grouped
+from .cut_step import CutStep, StepParts
 from .descriptions import tree_offset
 from .gate_network import Network, network
 from .leaves import check_leaf
@@ -165,12 +167,15 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
             case "narrow":
                 yield leaf("narrow result", "every binary32: the nearest of the format, ties to even", group)
             case "term":
-                yield leaf(
-                    "element product",
-                    "every pair of codes: sign, and the exact product of the significands",
-                    group,
-                    ("negative", "magnitude"),
-                )
+                parts = product_parts(spec)
+                yield from _part_claims(chain, group[0], parts)
+                if parts is None:
+                    yield leaf(
+                        "element product",
+                        "every pair of codes: sign, and the exact product of the significands",
+                        group,
+                        ("negative", "magnitude"),
+                    )
                 yield leaf(
                     "exponents, scales",
                     "every pair of codes: sum of exponents, 0 for a zero; NaN and infinities",
@@ -180,9 +185,11 @@ def _leaf_claims(chain: Chain, spec: DotSpec) -> Iterator[Claim]:
             case name:
                 own = ACCUMULATION_CHECKS[spec.accumulate].step(name)
                 number = name.removeprefix(step_stem(name)).replace("_", " ")
-                if own.algebra is None:
+                parts = own.parts and own.parts(spec, group[0], chain.unit.config.optimise == "delay")
+                yield from _part_claims(chain, group[0], parts, number)
+                if parts is None and own.algebra is None:
                     yield leaf(own.leaf + number, own.claim, group)
-                else:
+                elif parts is None:
                     yield _algebra_claim(chain, spec, group[0], own)
 
 
@@ -200,6 +207,17 @@ def _algebra_claim(chain: Chain, spec: DotSpec, step: StepNetlist, own: StepChec
         return answer if rest.holds else rest
 
     return Claim(own.leaf, own.claim, "", check)
+
+
+def _part_claims(
+    chain: Chain, step: StepNetlist, parts: StepParts | None, number: str = ""
+) -> Iterator[Claim]:
+    """Claim of a step what is claimed of the parts that it is cut into, if it is."""
+    if parts is None:
+        return
+    cut = functools.cache(lambda: CutStep(chain, step, parts))
+    for one in parts.claims:
+        yield Claim(one.leaf + number, one.claim, "", lambda seconds, one=one: one.check(cut(), seconds))
 
 
 def _tree_claim(chain: Chain, spec: DotSpec) -> Claim:

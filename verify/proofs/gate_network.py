@@ -161,6 +161,7 @@ def network(
     *,
     rename: Callable[[str], str] = lambda name: name,
     prepare: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
     seconds: float | None = 300,
 ) -> Network:
     """Make gates of a design.
@@ -171,6 +172,7 @@ def network(
         prepare: Yosys commands that read the sources and make one module of them, where it is not the usual
             ones.
         rename: Makes the name of a register's bit out of that of its net; bits of the same name are one.
+        keep: Patterns of the names of wires that are to be found in the network, beside ports and registers.
         seconds: How long Yosys may take.
 
     Returns:
@@ -185,7 +187,7 @@ def network(
         f"hierarchy -check -top {top}",
         "proc -norom",
         # Of several names of one net, a register's own is the one to keep.
-        "setattr -set keep 1 w:accumulator*",
+        *(f"setattr -set keep 1 w:{pattern}" for pattern in ("accumulator*", *keep)),
         "flatten -noscopeinfo",
     ]
     made = yosys.run(

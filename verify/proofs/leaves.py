@@ -10,7 +10,7 @@ from .gate_network import Network, network
 from .solver import SolverAnswer, always, everywhere
 from .steps import Chain, StepNetlist
 
-__all__ = ["check_leaf", "leaf_network", "register_name"]
+__all__ = ["check_leaf", "leaf_network", "register_name", "settled"]
 
 
 # Amaranth names a register that is a port of something after the port.
@@ -149,6 +149,27 @@ def check_leaf(
     outputs = [bit for bit in question.outputs if bit.startswith("ok_")]
     if only:
         outputs = [bit for bit in outputs if bit.removeprefix("ok_").startswith(tuple(only))]
+    return settled(question, outputs, leading=description.leading, seconds=seconds)
+
+
+def settled(
+    question: Network, outputs: Sequence[str], *, leading: str = "", seconds: float = 300
+) -> SolverAnswer:
+    """Say whether outputs are 1 for every input: those of few inputs by trying all, the others by a solver.
+
+    Args:
+        question: The network.
+        outputs: The outputs.
+        leading: An input, or register, the place of whose leading one is asked for case by case; empty for
+            none.
+        seconds: How long the solver may take; over each case, where there are some.
+
+    Returns:
+        The answer.
+
+    Raises:
+        SolverError: If there is none.
+    """
     methods: list[str] = []
     rest: list[str] = []
     for bit in outputs:
@@ -160,12 +181,12 @@ def check_leaf(
         else:
             methods.append(answer.method)
     if rest:
-        for case in _cases(question, description.leading):
+        for case in _cases(question, leading):
             answer = always(case, rest, seconds=seconds)
             if not answer.holds:
                 return answer
             methods.append(answer.method)
-    if description.leading:
+    if rest and leading:
         return SolverAnswer(True, f"{methods[-1]}, case by case")
     if rest:
         return SolverAnswer(True, methods[-1])

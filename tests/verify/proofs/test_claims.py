@@ -83,8 +83,8 @@ def test_every_leaf_of_a_small_unit_holds(accumulate, optimise, stages):
         assert answer.holds, (group, str(answer))
 
 
-def test_of_terms_that_are_products_every_part_holds_but_their_sum():
-    """No solver gets through the sum: that it is what its description says is simulated, not proven."""
+def test_of_terms_that_are_products_every_step_before_their_sum_holds():
+    """No solver gets through the sum as a whole: `test_cut_step` is about its parts."""
     name = "e2m1_ue4m3_n2_aligned_f4_t1_z21_binary16"
     chain = chain_of(name)
     spec = chain.unit.spec
