@@ -14,11 +14,13 @@ from ..coverage.sum_recipes import added_sums
 from ..exact_trace import Arrival, TracedChange, TracedStep, TracedSum, TracedTerm
 from ..integer_rounding import SIGN_BIT, binary32_exponent, number_of, rounded_to
 from ..proofs.algebra import check_counts
+from ..proofs.cut_step import StepParts
 from ..proofs.description_text import DescriptionModule
 from ..proofs.steps import StepNetlist
 from .aligned_bins import AlignedBins
 from .aligned_blocks import add_blocks
 from .aligned_loop import add_in_loop, describe_aligned, describe_counts, describe_result, describe_search
+from .aligned_loop_parts import loop_parts
 from .aligned_parts import adder_parts
 from .aligned_products import (
     AlignedProductBins,
@@ -43,6 +45,10 @@ def _accumulate(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment:
         describe_products(m, spec)
     else:
         add_blocks(m, spec)
+
+
+def _parts(spec: DotSpec, step: StepNetlist, fast: bool) -> StepParts | None:
+    return loop_parts(spec, step) if "sum_magnitude" in step.outputs else adder_parts(spec, step, fast)
 
 
 def _trace(arrival: Arrival, before: TracedSum) -> TracedChange:
@@ -252,7 +258,7 @@ ALIGNED = AccumulationChecks(
             "aligned adder",
             "terms cut at the largest exponent, their sum rounded toward zero",
             _accumulate,
-            parts=adder_parts,
+            parts=_parts,
         ),
         "search": StepCheck("largest exponent", "the largest exponent of a group's terms", describe_search),
         "align": StepCheck("aligned terms", "terms cut at the largest of their exponents", describe_aligned),

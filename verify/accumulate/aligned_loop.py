@@ -4,6 +4,9 @@ The sum so far is an integer beside the exponent that it was made at. It is wort
 leading digits, as many as the result's format has.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from ...model import DotSpec
 from ..proofs.description_text import DescriptionModule, binary32, kept_c_text, leading
 from ..proofs.steps import StepNetlist
@@ -11,7 +14,22 @@ from .aligned_blocks import block_limits, read_blocks
 from .aligned_products import odd_group, product_limits, read_products
 from .aligned_text import PlacedTerm, TermLimits, hold_sum, signed_term
 
-__all__ = ["add_in_loop", "describe_aligned", "describe_counts", "describe_result", "describe_search"]
+__all__ = [
+    "SUM_OUTPUTS",
+    "add_in_loop",
+    "bounded_field",
+    "describe_aligned",
+    "describe_counts",
+    "describe_result",
+    "describe_search",
+    "follow",
+    "follow_specials",
+    "held_sum",
+    "loop_limits",
+    "own_placed",
+    "read_sum",
+    "shifted_row",
+]
 
 _BELOW_ALL = -8191
 """An exponent below every other."""
@@ -100,7 +118,7 @@ def _number(m: DescriptionModule, limits: TermLimits, part: dict[str, str], widt
 def describe_result(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
     """Describe the number that a kept sum is worth."""
     del step, segment
-    limits = _limits(spec, m.inputs["sum_magnitude"])
+    limits = loop_limits(spec, m.inputs["sum_magnitude"])
     part = {name: f"i_sum_{name}" for name in ("negative", "exponent", "magnitude")} | {"nan": "i_nan"}
     if "infinite" in m.inputs:
         part["infinite"] = "i_infinite"
@@ -114,7 +132,7 @@ def describe_result(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segm
     m.give("result", f"{{number, {zeros}'b0}}" if zeros else "number")
 
 
-def _limits(spec: DotSpec, sum_bits: int) -> TermLimits:
+def loop_limits(spec: DotSpec, sum_bits: int) -> TermLimits:
     """Return what is known of terms and sums; a term's width follows from that of the sum, or is known."""
     if spec.term_size == 1:
         return product_limits(spec)
@@ -127,12 +145,58 @@ def _limits(spec: DotSpec, sum_bits: int) -> TermLimits:
 def add_in_loop(m: DescriptionModule, spec: DotSpec) -> None:
     """Describe the addition of a group to a sum that is kept as it comes."""
     width = m.outputs["sum_magnitude"]
-    fields, kept = spec.sum_format.fields, spec.fraction
-    room, top = fields.fraction_bits, fields.infinity_field
-    odd = odd_group(m)
     single = "magnitude_0" in m.inputs
-    limits = block_limits(spec, m.inputs["magnitude_0"]) if single else _limits(spec, width)
-    held = _registers(m)
+    limits = block_limits(spec, m.inputs["magnitude_0"]) if single else loop_limits(spec, width)
+    held = held_sum(m, m.outputs)
+    terms = read_blocks(m, limits) if single else []
+    largest = read_sum(m, limits, held, width)
+    whole = width + 2
+    if single:
+        (term,) = terms
+        addend = signed_term(m, spec, term, largest, bits=limits.width + spec.fraction, whole=whole)
+    else:
+        addend = _counted(m, largest, whole)
+        m.assume(
+            f"({odd_group(m)} | ({addend} <= {limits.largest_group} & {addend} >= -{limits.largest_group}))"
+        )
+    own_placed(m, limits, largest, whole)
+    m.wire("total", whole, f"{addend} + (before_negative ? -own : own)", signed=True)
+    m.wire("total_size", whole, "total < 0 ? -total : total")
+    follow(m, limits, largest, width)
+    number = follow_specials(m, limits, held)
+    following = {"size": "following_size", "made_at": largest, "negative": "total < 0"}
+    for what, name in held.items():
+        m.add(
+            f"always @(posedge clk) {name} <= i_enable ? {following.get(what, f'following_{what}')} : {name};"
+        )
+    for what, name in held.items():
+        m.give(SUM_OUTPUTS.get(what, what), name)
+    # A solver has little to do once it knows how far the sum so far is shifted.
+    m.leading = held["size"]
+    # Of a sum that is no number nothing asks for these, and it stays none until the next starts.
+    for what in ("size", "made_at", "negative"):
+        m.care(held[what], f"~(i_enable & {number})")
+    if "infinite" in held:
+        m.care("accumulator_infinite", "~(i_enable & following_nan)")
+    if not spec.takes_c:
+        _bounds(m, limits)
+
+
+SUM_OUTPUTS: Final = {"size": "sum_magnitude", "made_at": "sum_exponent", "negative": "sum_negative"}
+"""What is given of a sum, by what it is of it, where both have other names."""
+
+
+def read_sum(m: DescriptionModule, limits: TermLimits, held: dict[str, str], width: int) -> str:
+    """Add what a group is added to, and the largest exponent; return that one's wire.
+
+    Args:
+        m: The module.
+        limits: What is known of terms and sums.
+        held: See `held_sum`.
+        width: Width of a sum's magnitude.
+    """
+    spec = limits.spec
+    room, kept = spec.sum_format.fields.fraction_bits, spec.fraction
     _before(m, limits, held, width)
     # The digits of the result's format, from the leading one on, and what they read.
     leading(m, "lead", "before_size", width)
@@ -143,72 +207,66 @@ def add_in_loop(m: DescriptionModule, spec: DotSpec) -> None:
     zero = max(limits.zero, limits.floor) if limits.zero_counts else _BELOW_ALL
     reads = f"before_size == 0 ? {zero} : field < 1 ? 14'sd1 : field"
     m.wire("before_exponent", 14, reads, signed=True)
-    terms = read_blocks(m, limits) if single else []
-    if single:
+    if "magnitude_0" in m.inputs:
         m.wire("group_exponent", 14, "given_0", signed=True)
     else:
+        odd = odd_group(m)
         m.wire("group_exponent", 14, "$signed(i_largest)" if _signed(limits) else "i_largest", signed=True)
         inside = f"group_exponent >= {limits.floor} & group_exponent <= {max(limits.greatest, limits.floor)}"
         m.assume(f"({odd} | ({inside}))")
-    larger = "group_exponent > before_exponent ? group_exponent : before_exponent"
-    largest = m.wire("largest", 14, larger, signed=True)
-    whole = width + 2
-    if single:
-        addend = signed_term(m, spec, terms[0], largest, bits=limits.width + kept, whole=whole)
-    else:
-        addend = _counted(m, largest, whole)
-        m.assume(f"({odd} | ({addend} <= {limits.largest_group} & {addend} >= -{limits.largest_group}))")
         # Below the exponent of every number all terms are zero: each column has a one for each negative term.
         rows = [name for name in m.inputs if name.startswith("row_")]
         zeros = (f"i_{row} == {{{m.inputs[row]}{{i_negatives[{j}]}}}}" for j, row in enumerate(rows))
         m.assume(f"({odd} | group_exponent >= {limits.least} | ({' & '.join(zeros)}))")
+    larger = "group_exponent > before_exponent ? group_exponent : before_exponent"
+    return m.wire("largest", 14, larger, signed=True)
+
+
+def own_placed(m: DescriptionModule, limits: TermLimits, largest: str, whole: int) -> None:
+    """Add the sum so far at its place below the largest exponent, without its sign."""
+    kept = limits.spec.fraction
     # Shifted up first: a sum that is ahead has its leading one at the place that was made for it.
     m.wire("own_distance", 14, f"{largest} - before_made_at + {kept}")
     m.wire("own", whole, f"({{{kept}'b0, digits}} << {kept}) >> own_distance")
-    m.wire("total", whole, f"{addend} + (before_negative ? -own : own)", signed=True)
-    m.wire("total_size", whole, "total < 0 ? -total : total")
-    # Bits of the last place of the least subnormal number, and above.
-    m.wire("dropped", 14, f"{largest} > {kept + 1 - room} ? 0 : {kept + 1 - room} - {largest}")
+
+
+def follow(m: DescriptionModule, limits: TermLimits, largest: str, width: int) -> None:
+    """Add the magnitude that is kept of a sum: no bit below the last place of the least subnormal number."""
+    last = limits.spec.fraction + 1 - limits.spec.sum_format.fields.fraction_bits
+    m.wire("dropped", 14, f"{largest} > {last} ? 0 : {last} - {largest}")
     m.wire("following_size", width, "(total_size >> dropped) << dropped")
-    number = "following_nan"
-    if "infinite" in held:
-        m.wire("too_large", 1, f"before_infinite == 0 & before_size != 0 & field >= {top}")
-        infinite = "before_infinite | {too_large & before_negative, too_large & ~before_negative}"
-        m.wire("following_infinite", 2, f"({infinite}){' | i_infinite' if 'infinite' in m.inputs else ''}")
-        number = "(following_nan | following_infinite != 0)"
-        m.wire("following_nan", 1, "i_nan | before_nan | following_infinite == 3")
-        m.care("accumulator_infinite", "~(i_enable & following_nan)")
-    else:
+
+
+def follow_specials(m: DescriptionModule, limits: TermLimits, held: dict[str, str]) -> str:
+    """Add what tells of a sum that it is NaN or infinite; return whether it is no number."""
+    if "infinite" not in held:
         m.wire("following_nan", 1, "i_nan | before_nan")
-    following = {"size": "following_size", "made_at": largest, "negative": "total < 0"}
-    for what, name in held.items():
-        m.add(
-            f"always @(posedge clk) {name} <= i_enable ? {following.get(what, f'following_{what}')} : {name};"
-        )
-    for what, name in held.items():
-        m.give(
-            {"size": "sum_magnitude", "made_at": "sum_exponent", "negative": "sum_negative"}.get(what, what),
-            name,
-        )
-    # A solver has little to do once it knows how far the sum so far is shifted.
-    m.leading = held["size"]
-    # Of a sum that is no number nothing asks for these, and it stays none until the next starts.
-    for what in ("size", "made_at", "negative"):
-        m.care(held[what], f"~(i_enable & {number})")
-    if not spec.takes_c:
-        _bounds(m, limits)
+        return "following_nan"
+    top = limits.spec.sum_format.fields.infinity_field
+    m.wire("too_large", 1, f"before_infinite == 0 & before_size != 0 & field >= {top}")
+    infinite = "before_infinite | {too_large & before_negative, too_large & ~before_negative}"
+    m.wire("following_infinite", 2, f"({infinite}){' | i_infinite' if 'infinite' in m.inputs else ''}")
+    m.wire("following_nan", 1, "i_nan | before_nan | following_infinite == 3")
+    return "(following_nan | following_infinite != 0)"
 
 
-def _registers(m: DescriptionModule) -> dict[str, str]:
-    """Add the registers of a sum, and return them by what they hold."""
+def held_sum(m: DescriptionModule, outputs: Mapping[str, int]) -> dict[str, str]:
+    """Add the registers of a sum, and return them by what they hold; wires, where a module has none.
+
+    Args:
+        m: The module.
+        outputs: Width of each output of the step.
+    """
     held = {"size": "accumulator", "made_at": "accumulator_exponent", "negative": "accumulator_negative"}
     held["nan"] = "accumulator_nan"
-    widths = {"size": m.outputs["sum_magnitude"], "made_at": m.outputs["sum_exponent"]}
-    if "infinite" in m.outputs:
+    if "infinite" in outputs:
         held["infinite"] = "accumulator_infinite"
-        widths["infinite"] = 2
     for what, name in held.items():
-        m.add(f"reg [{widths.get(what, 1) - 1}:0] {name};")
+        width = outputs[SUM_OUTPUTS.get(what, what)]
+        if m.clocked:
+            m.add(f"reg [{width - 1}:0] {name};")
+        else:
+            m.wire(name, width, f"i_{name}")
     return held
 
 
@@ -238,21 +296,25 @@ def _before(m: DescriptionModule, limits: TermLimits, held: dict[str, str], widt
             m.wire(f"before_{what}", size, f"i_first ? {start[what]} : {held[what]}")
 
 
+def bounded_field(limits: TermLimits, field: str) -> str:
+    """Return what holds of the field of each sum that started at zero and is not zero, if anything does."""
+    inside: list[str] = []
+    if limits.highest < limits.spec.sum_format.fields.infinity_field:
+        inside.append(f"{field} <= {limits.highest}")
+    if limits.lowest > 1:
+        inside.append(f"{field} >= {limits.lowest}")
+    return " & ".join(inside)
+
+
 def _bounds(m: DescriptionModule, limits: TermLimits) -> None:
     """Say what holds of every sum that started at zero: of the one before, and so of the following one."""
-    kept, top = limits.spec.fraction, limits.spec.sum_format.fields.infinity_field
     leading(m, "following_lead", "following_size", m.outputs["sum_magnitude"])
-    m.wire("following_field", 14, f"largest + following_lead - {kept}", signed=True)
+    m.wire("following_field", 14, f"largest + following_lead - {limits.spec.fraction}", signed=True)
     held: list[str] = []
     for which, field in (("before", "field"), ("following", "following_field")):
-        inside: list[str] = []
-        if limits.highest < top:
-            inside.append(f"{field} <= {limits.highest}")
-        if limits.lowest > 1:
-            inside.append(f"{field} >= {limits.lowest}")
-        if inside:
+        if inside := bounded_field(limits, field):
             odd = f"{which}_nan | {which}_infinite != 0" if "infinite" in m.outputs else f"{which}_nan"
-            held.append(f"({odd} | {which}_size == 0 | ({' & '.join(inside)}))")
+            held.append(f"({odd} | {which}_size == 0 | ({inside}))")
     if held:
         m.assume(held[0])
         m.claim("accumulator", held[1])
@@ -261,14 +323,21 @@ def _bounds(m: DescriptionModule, limits: TermLimits) -> None:
 def _counted(m: DescriptionModule, largest: str, whole: int) -> str:
     """Add the sum of terms that are given as counts of their columns; return the wire's name.
 
-    A column with B ones, of n terms that are negative, is worth B - n. Columns below the distance are left
-    out.
+    A column with B ones, of n terms that are negative, is worth B - n. Those below the distance are left out.
+    Above the topmost there are n ones, which is worth nothing.
     """
     width = m.inputs["row_0"]
-    behind = f"{largest} - group_exponent"
-    m.wire("behind", 14, f"{behind} > {width} ? {width} : {behind}")
     rows = sum(name.startswith("row_") for name in m.inputs)
-    parts = [f"((({{{whole}'b0, i_row_{j}}}) >> behind) << {j})" for j in range(rows)]
-    m.wire("columns", whole, f"({whole}'d{1 << width} >> behind) - 1")
-    parts.append(f"- {{{whole}'b0, i_negatives}} * columns")
-    return m.wire("group", whole, " + ".join(parts[:-1]) + f" {parts[-1]}", signed=True)
+    parts = [f"({{{whole}'b0, {shifted_row(m, j, largest)}}} << {j})" for j in range(rows)]
+    columns = f"{whole}'d{(1 << width) - 1}"
+    return m.wire(
+        "group", whole, f"{' + '.join(parts)} - {{{whole}'b0, i_negatives}} * {columns}", signed=True
+    )
+
+
+def shifted_row(m: DescriptionModule, j: int, largest: str) -> str:
+    """Add digit j of all counts, shifted to the largest exponent; return the wire's name."""
+    width = m.inputs[f"row_{j}"]
+    behind = f"{largest} - group_exponent"
+    m.wire(f"behind_{j}", 14, f"{behind} > {width} ? {width} : {behind}")
+    return m.wire(f"shifted_{j}", width, f"{{{{{width}{{i_negatives[{j}]}}}}, i_row_{j}}} >> behind_{j}")

@@ -25,7 +25,7 @@ from .aligned_text import (
     own_term,
 )
 
-__all__ = ["adder_parts"]
+__all__ = ["adder_parts", "inside_adder", "sign_and_magnitude"]
 
 _WIRES = ("largest", "ahead", "larger_*", "addend_*", "total", "sign_magnitude_*", "add_*")
 """The wires of the adder where it is cut."""
@@ -35,7 +35,7 @@ _FAR = 256
 """A solver gets through the adder of one term whose exponents are less than so many apart."""
 
 
-def _inside(*names: str) -> tuple[str, ...]:
+def inside_adder(*names: str) -> tuple[str, ...]:
     """Return names of wires of the adder as they are called in the step."""
     return tuple(f"accumulate.{name}" for name in names)
 
@@ -71,42 +71,42 @@ class _Adder:
         leaders = self._leaders
         search = [
             *(
-                DescribedPart(taken={}, seen=_inside(name), describe=partial(self._leader, j, name))
+                DescribedPart(taken={}, seen=inside_adder(name), describe=partial(self._leader, j, name))
                 for j, name in enumerate(leaders)
             ),
             DescribedPart(
-                taken={**held, **{name: _inside(name)[0] for name in leaders}},
-                seen=_inside(self.ahead),
-                fed=_inside(*leaders),
-                given=_inside("largest", "accumulator"),
+                taken={**held, **{name: inside_adder(name)[0] for name in leaders}},
+                seen=inside_adder(self.ahead),
+                fed=inside_adder(*leaders),
+                given=inside_adder("largest", "accumulator"),
                 describe=self._largest,
             ),
         ]
         terms = [
             DescribedPart(
                 taken={**held, "largest": 14},
-                fed=_inside(self.ahead),
-                given=_inside(name),
+                fed=inside_adder(self.ahead),
+                given=inside_adder(name),
                 describe=partial(self._term, k, name),
             )
             for k, name in enumerate(self.addends)
         ]
         tree = SummedPart(
-            cut=_inside(*self.addends, "accumulator"),
-            total=_inside(*self.total),
+            cut=inside_adder(*self.addends, "accumulator"),
+            total=inside_adder(*self.total),
             most=self._most,
             wanted=self._wanted,
         )
         size = DescribedPart(
             taken={},
-            cut=_inside(*self.total),
-            given=_inside(*self.signed),
-            describe=self._sign_and_magnitude,
+            cut=inside_adder(*self.total),
+            given=inside_adder(*self.signed),
+            describe=partial(sign_and_magnitude, most=self._most, one=int(self.fast)),
         )
         result = DescribedPart(
-            taken={**held, "largest": 14, "negative": 1, "magnitude": _inside(*self.signed)[1]},
+            taken={**held, "largest": 14, "negative": 1, "magnitude": inside_adder(*self.signed)[1]},
             # Logic may have been moved from behind the one to behind the other.
-            fed=_inside(*dict.fromkeys((self.ahead, "largest")), *self.signed),
+            fed=inside_adder(*dict.fromkeys((self.ahead, "largest")), *self.signed),
             given=(f"{NEXT}accumulator", "o_result"),
             describe=self._result,
             leading="magnitude",
@@ -254,21 +254,11 @@ class _Adder:
         """Return the sum of terms that are inverted where they are negative: -x is ~x + 1 - 2**width."""
         wanted: Polynomial = {frozenset(): -int(self.fast)}
         signs: list[str] = [step.inputs_of(f"negative_{k}")[0] for k in range(self.limits.count)]
-        (own,) = _inside("accumulator")
-        for name, sign in zip(_inside(*self.addends), [*signs, step.word(own)[-1]], strict=True):
+        (own,) = inside_adder("accumulator")
+        for name, sign in zip(inside_adder(*self.addends), [*signs, step.word(own)[-1]], strict=True):
             step.add_word(wanted, name)
             step.add_net(wanted, sign, 1 - (1 << len(step.word(name))))
         return wanted
-
-    def _sign_and_magnitude(self, m: DescriptionModule) -> None:
-        width = m.inputs[self.total[0]]
-        value = " + ".join(f"i_{name}" for name in self.total)
-        m.wire("sum", width, f"{value} + {int(self.fast)}", signed=True)
-        m.wire("size", width, "sum < 0 ? -sum : sum")
-        m.assume(f"(size <= {self._most})")
-        negative, magnitude = self.signed
-        m.give(negative, "sum < 0")
-        m.give(magnitude, "size")
 
     def _result(self, m: DescriptionModule) -> None:
         self._read(m)
@@ -296,6 +286,25 @@ class _Adder:
         m.give("result", f"{{accumulator, {zeros}'b0}}" if zeros else "accumulator")
 
 
+def sign_and_magnitude(m: DescriptionModule, *, most: int, one: int) -> None:
+    """Describe sign and magnitude of the sum of all that comes in beside a step's inputs.
+
+    Args:
+        m: The module.
+        most: The largest magnitude.
+        one: What is added to the sum.
+    """
+    negative, magnitude = m.outputs
+    total = [name for name in m.inputs if name in ("total", "add_save", "add_carry")]
+    value = " + ".join(f"i_{name}" for name in total)
+    width = m.inputs[total[0]]
+    m.wire("sum", width, f"{value} + {one}", signed=True)
+    m.wire("size", width, "sum < 0 ? -sum : sum")
+    m.assume(f"(size <= {most})")
+    m.give(negative, "sum < 0")
+    m.give(magnitude, "size")
+
+
 def adder_parts(spec: DotSpec, step: StepNetlist, fast: bool) -> StepParts | None:
     """Return how an adder is cut, of several terms or of far exponents; None for one that need not be.
 
@@ -304,8 +313,6 @@ def adder_parts(spec: DotSpec, step: StepNetlist, fast: bool) -> StepParts | Non
         step: The step.
         fast: Whether it is made for delay.
     """
-    if "sum_magnitude" in step.outputs:
-        return None
     adder = _Adder(spec, step, fast=fast)
     limits = adder.limits
     if limits.count == 1 and limits.greatest - limits.least < _FAR:

@@ -205,11 +205,15 @@ class CutStep:
         gate = self._gates.get(net)
         return None if gate is None or gate.inputs else int(bool(gate.cubes))
 
-    def add_net(self, total: Polynomial, net: str, factor: int, others: frozenset[str] = frozenset()) -> None:
-        """Add a net, times a factor and other nets, to a polynomial."""
-        value = self.constant(net)
-        term = others if value is not None else others | {net}
-        total[term] = total.get(term, 0) + (factor if value is None else factor * value)
+    def add_net(self, total: Polynomial, net: str, factor: int) -> None:
+        """Add a net, times a factor, to a polynomial."""
+        self.add_product(total, (net,), factor)
+
+    def add_product(self, total: Polynomial, nets: Sequence[str], factor: int) -> None:
+        """Add the product of nets, times a factor, to a polynomial."""
+        values = [self.constant(net) for net in nets]
+        term = frozenset(net for net, value in zip(nets, values, strict=True) if value is None)
+        total[term] = total.get(term, 0) + factor * (0 not in values)
 
     def add_word(self, total: Polynomial, name: str, factor: int = 1) -> None:
         """Add what a wire holds, taken as unsigned, times a factor, to a polynomial."""

@@ -7,6 +7,7 @@ import pytest
 from blockdot.hw import DotUnit
 from blockdot.hw.config import Optimise
 from blockdot.model import DotSpec
+from blockdot.verify.accumulate.aligned_loop_parts import loop_parts
 from blockdot.verify.accumulate.aligned_parts import adder_parts
 from blockdot.verify.accumulate.wide_products import product_parts
 from blockdot.verify.proofs.cut_step import CutStep, DescribedPart, PartClaim, StepParts
@@ -94,26 +95,6 @@ def test_a_fault_in_a_part_makes_its_claim_fail(leaf, module, output, new):
     assert not claim_of(parts, leaf).check(CutStep(chain, chain["accumulate"], parts), 100).holds
 
 
-@_SLOW
-@pytest.mark.parametrize("leaf", [leaf for leaf in _CLAIMS if leaf not in ("tree", "sign and magnitude")])
-def test_what_parts_take_for_granted_can_be(leaf):
-    """Were it never so, everything would hold: that a group is no number, or nothing else, would as well."""
-    chain = chain_of(_SMALL)
-    parts = parts_of(chain)
-    cut = CutStep(chain, chain["accumulate"], parts)
-    for part in claim_of(parts, leaf).parts:
-        assert isinstance(part, DescribedPart)
-
-        def describe(m, part=part):
-            part.describe(m)
-            m.claims.clear()
-            m.claim("never", "i_nan | odd" if any("wire [0:0] odd" in line for line in m.lines) else "i_nan")
-
-        answer = replace(part, describe=describe).check(cut, 100)
-        assert not answer.holds
-        assert answer.output == "ok_claim_never"
-
-
 def test_products_of_wide_elements_are_tried_by_their_significands():
     chain = chain_of("bf16_none_n2_aligned_f4_t1_z132")
     parts = product_parts(chain.unit.spec)
@@ -144,3 +125,73 @@ def test_the_adder_of_a_published_tensor_core_holds_part_by_part(name):
     cut = CutStep(chain, chain["accumulate"], parts)
     for claim in parts.claims:
         assert claim.check(cut, 600).holds, claim.leaf
+
+
+# Two products, in a loop that keeps the sum as it comes.
+_LOOP = "e5m2_none_n2_aligned_f5_t1_z132"
+_LOOP_CLAIMS = ("sum so far", "counts", "tree", "sign and magnitude", "next sum")
+
+
+def loop_of(name: str, output: str = "", new: str = "") -> tuple[CutStep, StepParts]:
+    """Return the loop of a unit made for delay, with a fault where one is asked for, and how it is cut."""
+    chain = Chain(DotUnit(DotSpec.parse(name), stages=2, optimise="delay"))
+    if output.startswith("assign"):
+        changed = re.sub(rf"({output}) [^\n]*", rf"\1 {new}", chain.rtlil, count=1)
+        assert changed != chain.rtlil
+        chain.rtlil = changed
+    elif output:
+        chain = faulty(chain, "component_accumulate", output, new)
+    parts = loop_parts(chain.unit.spec, chain["accumulate"])
+    assert parts is not None
+    return CutStep(chain, chain["accumulate"], parts), parts
+
+
+@_SLOW
+@pytest.mark.parametrize(
+    "name", [_LOOP, "e2m1_ue4m3_n2_b2_aligned_f4", "e2m3_none_n4_aligned_f6_t1_z15_e8m13_c"]
+)
+def test_the_loop_of_several_terms_holds_part_by_part(name):
+    cut, parts = loop_of(name)
+    assert tuple(one.leaf.removeprefix("aligned loop: ") for one in parts.claims) == _LOOP_CLAIMS
+    for claim in parts.claims:
+        answer = claim.check(cut, 100)
+        assert answer.holds, (claim.leaf, str(answer))
+
+
+@pytest.mark.parametrize(
+    ("leaf", "output", "new"),
+    [
+        pytest.param("sum so far", "made_at", "swap", marks=_SLOW),
+        pytest.param("sum so far", "infinite_up", "and", marks=_SLOW),
+        pytest.param("sum so far", "own_placed", "and", marks=_SLOW),
+        pytest.param("counts", "row_1_right_1", "swap", marks=_SLOW),
+        ("tree", r"tree_\w+_sum", "or"),
+        ("next sum", r"assign \S+ \[8:0\](?= \\accumulate)", r"\\o_sum_magnitude [8:0]"),
+    ],
+)
+def test_a_fault_in_the_loop_makes_its_claim_fail(leaf, output, new):
+    cut, parts = loop_of(_LOOP, output, new)
+    (claim,) = (one for one in parts.claims if one.leaf == f"aligned loop: {leaf}")
+    assert not claim.check(cut, 100).holds
+
+
+@_SLOW
+@pytest.mark.parametrize("loop", [False, True])
+def test_what_parts_take_for_granted_can_be(loop):
+    """Were it never so, everything would hold: that a group is no number, or nothing else, would as well."""
+    chain = chain_of(_SMALL)
+    parts = parts_of(chain)
+    cut, parts = loop_of(_LOOP) if loop else (CutStep(chain, chain["accumulate"], parts), parts)
+    described = [one for claim in parts.claims for one in claim.parts if isinstance(one, DescribedPart)]
+    assert len(described) > 5
+    for part in described:
+
+        def describe(m, part=part):
+            part.describe(m)
+            m.claims.clear()
+            odd = [name for name in ("odd", "i_odd") if re.search(rf"\b{name}\b", str(m))]
+            m.claim("never", " | ".join(["i_nan", *odd]))
+
+        answer = replace(part, describe=describe).check(cut, 100)
+        assert not answer.holds
+        assert answer.output == "ok_claim_never"
