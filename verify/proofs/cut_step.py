@@ -186,13 +186,14 @@ class CutStep:
             SolverError: If there is no such wire.
         """
         register = name.removeprefix(NEXT)
+        named = self._words.get(name, [])
         if register != name:
-            bits = [bit for bit in self._registers if bit.partition("[")[0] == register]
-            nets = [self._registers[bit][1] for bit in sorted(bits, key=bit_index)]
-        else:
-            nets = self._words.get(name, [])
-        if not nets:
-            raise SolverError(f"step must have a wire {name!r} to be cut at")
+            named = sorted(
+                (bit for bit in self._registers if bit.partition("[")[0] == register), key=bit_index
+            )
+        if not named or [bit_index(bit) for bit in named] != list(range(len(named))):
+            raise SolverError(f"step must have a wire {name!r} to be cut at, with every bit")
+        nets = named if register == name else [self._registers[bit][1] for bit in named]
         return [self._source(net) for net in nets]
 
     def _source(self, net: str) -> str:
