@@ -117,7 +117,16 @@ def test_parts_are_about_every_output_and_register():
 
 @pytest.mark.matrix
 @pytest.mark.parametrize(
-    "name", ["volta-fp16", "volta-fp16-fp16", "ampere-tf32", "ampere-bf16", "hopper-e4m3"]
+    "name",
+    [
+        "volta-fp16",
+        "volta-fp16-fp16",
+        "ampere-tf32",
+        "ampere-fp16",
+        "hopper-e4m3",
+        "blackwell-mx-e4m3",
+        "blackwell-nvfp4",
+    ],
 )
 def test_the_adder_of_a_published_tensor_core_holds_part_by_part(name):
     chain = chain_of(name)
