@@ -15,7 +15,7 @@ from ..proofs.cut_step import NEXT, CutStep, DescribedPart, PartClaim, StepParts
 from ..proofs.description_text import DescriptionModule
 from ..proofs.steps import StepNetlist
 from .aligned_blocks import block_limits, read_blocks
-from .aligned_products import exponent_offset, field_ends, odd_group, product_limits, read_products
+from .aligned_products import field_ends, odd_group, product_exponent_offset, product_limits, read_products
 from .aligned_text import (
     PlacedTerm,
     add_following,
@@ -201,7 +201,7 @@ class _Adder:
             for j, name in enumerate(leaders):
                 m.give(name, f"i_{name}")
                 scale = f" + i_exponent_{j}" if "exponent_0" in m.inputs else ""
-                sum_of = f"i_{name} + 14'd0{scale} + {exponent_offset(self.spec)}"
+                sum_of = f"i_{name} + 14'd0{scale} + {product_exponent_offset(self.spec)}"
                 m.wire(f"block_{j}", 14, sum_of, signed=True)
                 m.assume(f"(odd | i_{name} == 0 | (i_{name} >= {least} & i_{name} <= {most}))")
                 each.append((f"(i_{name} != 0)", f"block_{j}"))
@@ -222,7 +222,7 @@ class _Adder:
         if not self.products:
             return "0"
         scale = " + i_exponent_0" if "exponent_0" in m.inputs and self.spec.blocks == 1 else ""
-        return f"({exponent_offset(self.spec)}){scale}"
+        return f"({product_exponent_offset(self.spec)}){scale}"
 
     def _take_largest(self, m: DescriptionModule) -> None:
         m.wire("largest", 14, "i_largest", signed=True)

@@ -19,9 +19,9 @@ __all__ = [
     "describe_products",
     "describe_scaled",
     "describe_terms",
-    "exponent_offset",
     "field_ends",
     "odd_group",
+    "product_exponent_offset",
     "product_limits",
     "product_sums",
     "read_products",
@@ -166,7 +166,7 @@ def field_ends(pair: Sequence[Format]) -> tuple[int, int]:
     return sum(map(min, every)), sum(map(max, every))
 
 
-def exponent_offset(spec: DotSpec) -> int:
+def product_exponent_offset(spec: DotSpec) -> int:
     """Return what a product's exponent is above the sum of its factors' exponent fields."""
     return spec.sum_format.fields.bias - sum(fmt.bias for fmt in spec.elements + spec.scales)
 
@@ -174,7 +174,7 @@ def exponent_offset(spec: DotSpec) -> int:
 def product_limits(spec: DotSpec) -> TermLimits:
     """Return what is known of terms that are products, and of their sums."""
     factors = spec.elements + spec.scales
-    bias, offset = spec.sum_format.fields.bias, exponent_offset(spec)
+    bias, offset = spec.sum_format.fields.bias, product_exponent_offset(spec)
     least, greatest = (offset + end for end in field_ends(factors))
     most = 1
     for fmt in factors:
@@ -202,7 +202,7 @@ def read_products(
         only: Numbers of the terms to look at; all of them where it is None.
     """
     spec = limits.spec
-    offset = exponent_offset(spec)
+    offset = product_exponent_offset(spec)
     of_elements, of_scales = field_ends(spec.elements), field_ends(spec.scales)
     odd = odd_group(m)
     scaled = "exponent_0" in m.inputs
