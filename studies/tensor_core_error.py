@@ -24,6 +24,7 @@ from blockdot.lab.reports.records import markdown_lines
 from blockdot.model import BlockTensor, DotSpec, matmul, quantize
 from blockdot.model.io.tensor_files import read_tensor
 from blockdot.model.presets import PRESETS
+from blockdot.synth.yosys import SynthesisError
 
 from .commands import exit_code_of, progress_bars
 from .different_presets import different_presets
@@ -356,21 +357,33 @@ def _write() -> None:
 
 
 def _price(names: Sequence[str]) -> None:
+    """Price units; one that cannot be synthesized does not keep the others from it.
+
+    Raises:
+        SynthesisError: If one cannot be synthesized: when all others are priced.
+    """
     units = priced_units()
     chosen = list(names) or list(units)
     for name in chosen:
         if name not in units:
             raise ValueError(f"unit must be one of {', '.join(units)}, not {name!r}")
+    failed: list[str] = []
     with progress_bars() as bar:
         told = bar("pricing")
         for done, name in enumerate(chosen, 1):
-            cost = measure_cost(name, cache=CACHE)
-            stored = _stored()
-            kept = {record["name"]: record for record in stored["costs"]} | {name: asdict(cost)}
-            _keep(stored | {"costs": [kept[one] for one in units if one in kept]})
+            try:
+                cost = measure_cost(name, cache=CACHE)
+            except SynthesisError as error:
+                failed.append(str(error))
+            else:
+                stored = _stored()
+                kept = {record["name"]: record for record in stored["costs"]} | {name: asdict(cost)}
+                _keep(stored | {"costs": [kept[one] for one in units if one in kept]})
             told(done, len(chosen), name)
     if _stored()["errors"]:
         _write()
+    if failed:
+        raise SynthesisError("; ".join(failed))
 
 
 def _measure(names: Sequence[str]) -> None:

@@ -1,10 +1,14 @@
 """What units of tensor cores cost: the part of the page that tells it, of made-up figures."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockdot.model.presets import PRESETS
+from blockdot.synth.yosys import SynthesisError
 
+from studies import tensor_core_error
 from studies.ledger import read_ledger
 from studies.records import read_stored
 from studies.tensor_core_cost import (
@@ -59,6 +63,21 @@ def test_prices_are_those_of_the_ledger() -> None:
 def test_a_unit_that_is_not_there_is_refused_before_any_is_priced(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--cost", "pascal"]) == 2
     assert capsys.readouterr().err.startswith("tensor_core_error: unit must be one of volta-fp16, ")
+
+
+def test_a_unit_that_cannot_be_synthesized_does_not_keep_others_from_their_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(name: str, **_: Any) -> TensorCoreCost:
+        if name == "volta-fp16":
+            raise SynthesisError("it must have fewer levels")
+        return replace(COSTS[0], name=name)
+
+    monkeypatch.setattr(tensor_core_error, "measure_cost", measured)
+    monkeypatch.setattr(tensor_core_error, "STORED", tmp_path / "kept.jsonl")
+    assert main(["--cost", "volta-fp16", "hopper-e4m3"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "tensor_core_error: it must have fewer levels"
+    assert [row["name"] for row in read_stored(tmp_path / "kept.jsonl")["costs"]] == ["hopper-e4m3"]
 
 
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
