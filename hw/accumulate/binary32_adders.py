@@ -63,7 +63,7 @@ class Binary32Adder(wiring.Component):
         significand, exponent = unpack(large)
         small_significand, small_exponent = unpack(small)
         distance = wire(m, (exponent - small_exponent)[:8], "distance")
-        aligned, sticky = shift_right_sticky(m, Cat(Const(0, 2), small_significand), distance)
+        aligned, sticky = shift_right_sticky(m, Cat(Const(0, 2), small_significand), distance, saturate=True)
         subtract = wire(m, self.a[31] ^ self.b[31], "subtract")
         width = FRACTION_BITS + 1 + 3
         addend = wire(m, Cat(sticky, aligned) ^ repeat(subtract, width), "addend")

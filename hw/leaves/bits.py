@@ -14,6 +14,7 @@ __all__ = [
     "half_adder",
     "last_digit",
     "leading_digits",
+    "negated_if",
     "normalise",
     "normalise_kept",
     "repeat",
@@ -43,6 +44,26 @@ def full_adder(m: Module, a: Value, b: Value, c: Value, name: str) -> tuple[Valu
     """
     half = wire(m, a ^ b, f"{name}_half")
     return wire(m, half ^ c, f"{name}_sum"), wire(m, (a & b) | (half & c), f"{name}_carry")
+
+
+def negated_if(m: Module, value: Value, negative: Value, name: str) -> Value:
+    """Return a number, or zero less it where `negative` is set, as wide as it is.
+
+    Negation keeps the lowest bit that is set and the zeros below it, and inverts all bits above. One OR for
+    each bit, in a row, tells which those are.
+
+    Args:
+        m: The module to build in.
+        value: The number, at least one bit.
+        negative: Whether to negate it.
+        name: What the wires' names begin with.
+    """
+    bits: list[Value] = [value[0]]
+    below: Value = Const(0)
+    for k in range(1, len(value)):
+        below = wire(m, below | value[k - 1], f"{name}_below_{k}")
+        bits.append(value[k] ^ (negative & below))
+    return Cat(*bits)
 
 
 def repeat(bit: Value, width: int) -> Value:
@@ -274,7 +295,9 @@ def shift_right(
     return Mux(beyond, repeat(fill, width), value)
 
 
-def shift_right_sticky(m: Module, value: Value, amount: Value, name: str = "") -> tuple[Value, Value]:
+def shift_right_sticky(
+    m: Module, value: Value, amount: Value, name: str = "", *, saturate: bool = False
+) -> tuple[Value, Value]:
     """Shift right by `amount` and say whether a set bit was lost.
 
     Args:
@@ -282,6 +305,8 @@ def shift_right_sticky(m: Module, value: Value, amount: Value, name: str = "") -
         value: The bits to shift.
         amount: The distance, unsigned; any distance from the width on loses everything.
         name: What the wires' names begin with.
+        saturate: Make the largest distance of what is too large, which takes fewer gates than clearing the
+            value behind the shift, and is later.
 
     Returns:
         The shifted value, as wide as `value`, and the sticky bit.
@@ -289,6 +314,8 @@ def shift_right_sticky(m: Module, value: Value, amount: Value, name: str = "") -
     width = len(value)
     sticky: Value = Const(0)
     useful = width.bit_length()
+    if saturate and len(amount) > useful:
+        amount = wire(m, amount[:useful] | repeat(amount[useful:].any(), useful), f"{name}amount")
     for k in range(min(len(amount), useful)):
         step = min(1 << k, width)
         sticky = wire(m, sticky | (amount[k] & value[:step].any()), f"{name}lost_{k}")

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bits import full_adder, half_adder, repeat, wire
+from .bits import full_adder, half_adder, negated_if, repeat, wire
 
 __all__ = [
     "ADDERS",
@@ -371,6 +371,9 @@ class SumOfProducts(wiring.Component):
     replaces two more bits in the tree for each lane. A balanced tree takes those bits all the same, as
     signs come early and the count would come late.
 
+    Of ``2**k`` lanes the last is negated instead. Then ``2**k - 1`` signs are counted, and every column has
+    an odd number of bits: no half adder is left in the count, in the tree, or in a rippling adder behind it.
+
     Combinational.
 
     Args:
@@ -418,15 +421,23 @@ class SumOfProducts(wiring.Component):
             }
         )
 
+    @property
+    def _inverted(self) -> int:
+        """How many lanes are inverted where they are negative: the last of 2**k is negated instead."""
+        alone = not self.balanced and self.lanes > 1 and self.lanes.bit_count() == 1
+        return self.lanes - 1 if alone else self.lanes
+
+    def _magnitude(self, lane: int) -> Value:
+        return self.magnitude.word_select(lane, self.magnitude_bits)
+
     def columns(self, m: Module) -> Columns:
         """Return the tree's bits, before anything is compressed."""
         columns = Columns(self.sum_bits, order=self.order, balanced=self.balanced)
         columns.put_constant(self.offset)
         # The products take some six XOR gates' time, and their inversion another.
         arrival = 6 if self.balanced else 0
-        for k in range(self.lanes):
-            magnitude = self.magnitude.word_select(k, self.magnitude_bits)
-            lane = wire(m, magnitude ^ repeat(self.negative[k], self.magnitude_bits), f"lane_{k}")
+        for k in range(self._inverted):
+            lane = wire(m, self._magnitude(k) ^ repeat(self.negative[k], self.magnitude_bits), f"lane_{k}")
             columns.put_all(0, lane, arrival)
         if self.balanced:
             for sign in self.negative:
@@ -437,7 +448,14 @@ class SumOfProducts(wiring.Component):
             return columns
         # A magnitude is behind its lane's product and the inversion, the sign count behind its adders:
         # about level, so only bits that are made inside the tree are told apart by time.
-        put_sign_count(m, columns, self.negative, self.magnitude_bits)
+        put_sign_count(m, columns, self.negative[: self._inverted], self.magnitude_bits)
+        if self._inverted < self.lanes:
+            magnitude, sign = self._magnitude(self._inverted), self.negative[self._inverted]
+            name = f"lane_{self._inverted}"
+            columns.put_all(0, wire(m, negated_if(m, magnitude, sign, name), name))
+            # -s * 2**W is ~s * 2**W - 2**W; a zero has no sign.
+            columns.put(self.magnitude_bits, ~wire(m, sign & magnitude.any(), f"{name}_below_zero"))
+            columns.put_constant(-1 << self.magnitude_bits)
         return columns
 
     def elaborate(self, platform: object) -> Module:

@@ -166,6 +166,12 @@ class Normalise(wiring.Component):
         if numbers.subnormal and (numbers.exact_above or not numbers.shifts_right):
             # A left shift by no more than the field allows makes a subnormal as it is stored.
             limit = wire(m, (exponent + (top_field - 1))[: numbers.field_bits + self.excess], "limit")
+        deep: tuple[Value, Value] | None = None
+        alone = not self.parallel and "zeros" not in self.signature.members
+        if numbers.exact_above and alone and limit is not None:
+            # Nothing waits for the shift below normal numbers: it comes behind the normaliser.
+            deep = self._depth(m, exponent)
+            limit = wire(m, limit & repeat(~deep[0], len(limit)), "limit_of_normal")
         one_more: Value = Const(0, 1)
         if "zeros" in self.signature.members:
             shifted, count, one_more = self._shift(m, self.zeros, limit, exact=False)
@@ -183,12 +189,21 @@ class Normalise(wiring.Component):
             above = wire(m, ((exponent + top_field) - count)[: len(field)], "field_at_least")
             m.d.comb += field.eq(Mux(one_more, above - 1, above))
             fraction, placed_field = Cat(Const(0, padding), shifted[:-1]), field & repeat(top, len(field))
-            if numbers.exact_above:
-                below, rounded = self._below(m, exponent)
+            rounded: Value = shifted
+            if deep is not None:
+                below, distance = deep
+                rounded = self._lowered(
+                    m, shifted, wire(m, distance & repeat(below, len(distance)), "distance")
+                )
+                fraction = rounded[: numbers.target.fraction_bits]
+            elif numbers.exact_above:
+                deep = below, distance = self._depth(m, exponent)
+                rounded = self._lowered(m, self.magnitude, distance)
                 fraction = Mux(below, rounded[: numbers.target.fraction_bits], fraction)
-                placed_field = placed_field & repeat(~below, len(field))
+            if deep is not None:
+                placed_field = placed_field & repeat(~deep[0], len(field))
                 if numbers.full:
-                    placed_field = placed_field | (below & rounded[-1])
+                    placed_field = placed_field | (deep[0] & rounded[-1])
             m.d.comb += [self.fraction.eq(fraction), self.field.eq(placed_field)]
             return m
         # How far the top bit lies below the least normal number: negative for a normal result.
@@ -207,26 +222,30 @@ class Normalise(wiring.Component):
         ]
         return m
 
-    def _below(self, m: Module, exponent: Value) -> tuple[Value, Value]:
-        """Tell whether even the top bit stands too low for a normal number, and round that case.
+    def _depth(self, m: Module, exponent: Value) -> tuple[Value, Value]:
+        """Tell whether even the top bit stands too low for a normal number, and how far.
 
-        How far it stands below is known from the exponent alone.
+        Both are known from the exponent alone.
         """
-        width, room = self.numbers.magnitude_bits, self.numbers.target.fraction_bits
         least = self.numbers.exponents[0] + self.numbers.top_field - 1
         distance = Signal(signed((-least).bit_length() + 1), name="below_normal")
         wide = wire(m, (1 - self.numbers.top_field) - exponent, "wide_distance")
         below = wire(m, ~wide[-1] & wide.any(), "below")
         m.d.comb += distance.eq(wide)
+        return below, distance[:-1]
+
+    def _lowered(self, m: Module, magnitude: Value, distance: Value) -> Value:
+        """Shift a magnitude down from a normal number's place, and round it there."""
+        width, room = self.numbers.magnitude_bits, self.numbers.target.fraction_bits
         padding = room + 1 - width
         placed, sticky = shift_right_sticky(
-            m, Cat(Const(0, padding + 1), self.magnitude), distance[:-1], "below_"
+            m, Cat(Const(0, padding + 1), magnitude), distance, "below_", saturate=not self.parallel
         )
         half, value = placed[0], placed[1:]
         # It loses bits only where it has fewer than the magnitude: the carry goes no further.
         up = wire(m, half & (sticky | value[0]), "below_up")
         low = wire(m, (value[:width] + up)[:width], "below_rounded")
-        return below, Cat(low, value[width:])
+        return Cat(low, value[width:])
 
     def _shift(
         self, m: Module, zeros: Value, limit: Value | None, *, exact: bool

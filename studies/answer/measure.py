@@ -41,9 +41,9 @@ from blockdot.synth.installed_libraries import find_library
 
 from ..commands import exit_code_of, progress_bars
 from ..records import read_stored, write_stored
+from ..todays_netlist import marked_rows
 from .answer_rows import ANSWER_BLOCK_SIZES, ANSWER_SCHEMA, ANSWER_VERSION, BIT
 from .file_names import WORTH_PICTURE
-from .hardware_changes import mark_changes
 from .measured_rows import curve_rows, error_rows, library_facts, merged, tile_row, unit_row
 from .page import answer_files
 from .picture import draw_answer
@@ -255,7 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _write(read_stored(STORED))
             return
         if chosen.command == "changes":
-            _keep(mark_changes(read_stored(STORED)))
+            stored = read_stored(STORED)
+            _keep(stored | {"rows": marked_rows(stored["rows"])})
             return
         STORED.parent.mkdir(parents=True, exist_ok=True)
         narrowed = {

@@ -57,7 +57,8 @@ from blockdot.synth.yosys import pyosys_version
 
 from ..commands import exit_code_of, progress_bars
 from ..records import StoredRecord, joined, read_stored, write_stored
-from .energies import ANSWER, RECIPE, measure_energies
+from ..todays_netlist import todays_netlist
+from .energies import ANSWER, RECIPE, measure_energies, of_today
 from .front_page import FRONT_PAGE, front_page
 from .page import PAGE, page_text
 from .picture import PICTURE, draw
@@ -117,14 +118,22 @@ def _units() -> list[PricedUnit]:
 
 
 def known_areas(library: str = LIBRARY) -> dict[str, StoredRecord]:
-    """Return the areas that other studies keep of a library, by unit, and of the smallest form."""
+    """Return the areas that other studies keep of a library, by unit, and of the smallest form.
+
+    Each has the ``netlist`` that it is of: the hardware may have changed since.
+    """
     answer, quantizers = read_stored(ANSWER), read_stored(QUANTIZERS)
     measured = [
         *(("answer", row, row["flow"]) for row in answer["rows"]),
         *(("quantizer_cost", row, quantizers["flow"]) for row in quantizers["quantizers"]),
     ]
     return {
-        row["unit"]: {"nand2": row["nand2"], "source": source, "flow": flow}
+        row["unit"]: {
+            "nand2": row["nand2"],
+            "source": source,
+            "flow": flow,
+            "netlist": row["netlist"],
+        }
         for source, row, flow in measured
         if row["library"] == library and row["optimise"] == "area"
     }
@@ -137,10 +146,13 @@ def measure_areas(
     library: str = LIBRARY,
     known: dict[str, StoredRecord] | None = None,
     orders: int = ORDERS,
+    today: Callable[[PricedUnit], str] = todays_netlist,
     keep: Callable[[StoredRecord], None] = lambda _: None,
     progress: Callable[[str], Progress | None] | None = None,
 ) -> StoredRecord:
     """Return what is stored with the areas of all units.
+
+    What is kept, here or elsewhere, of other hardware than a unit has today is measured again.
 
     Args:
         stored: What is kept already.
@@ -148,11 +160,14 @@ def measure_areas(
         library: A name, or files, as `find_library` takes them.
         known: Areas that are taken from elsewhere, by the unit's name; other studies' where it is None.
         orders: How many netlists are made of each unit, but for the largest quantizers.
+        today: What tells a unit's netlist.
         keep: Called with what there is so far, after each unit.
         progress: Called with a word on what comes next; what it returns is called after each unit.
     """
     cells = find_library(library)
-    taken = known_areas(cells.name) if known is None else known
+    chosen = _units() if units is None else list(units)
+    netlists = {unit.name: today(unit) for unit in chosen}
+    taken = of_today(known_areas(cells.name) if known is None else known, netlists)
     # What other studies measured since, of more netlists, is taken from there.
     areas = [
         _from_elsewhere(row, taken.get(row["unit"])) if row["library"] == cells.name else row
@@ -161,8 +176,9 @@ def measure_areas(
     if areas != stored["areas"]:
         stored = stored | {"areas": areas}
         keep(stored)
-    there = {row["unit"] for row in stored["areas"] if row["library"] == cells.name}
-    missing = [unit for unit in (_units() if units is None else units) if unit.name not in there]
+    kept = {row["unit"]: row for row in stored["areas"] if row["library"] == cells.name}
+    there = of_today(kept, netlists)
+    missing = [unit for unit in chosen if unit.name not in there]
     # What others have measured is there at once.
     missing.sort(key=lambda unit: unit.name not in taken)
     tell = None if progress is None else progress(f"{cells.name}: areas")
@@ -172,11 +188,11 @@ def measure_areas(
             if measured is None:
                 # The largest take long, and differ least.
                 large = isinstance(unit, QuantizerConfig) and unit.spec.method == "four_over_six"
-                netlists = [Netlist(*emit(unit, order)) for order in range(1 if large else orders)]
+                made = [Netlist(*emit(unit, order)) for order in range(1 if large else orders)]
                 found = [
                     math.fsum(cells.cells[name].area * count for name, count in counts[RECIPE])
                     / cells.nand2.area
-                    for counts in synthesizer.counts(netlists, choose([RECIPE]))
+                    for counts in synthesizer.counts(made, choose([RECIPE]))
                 ]
                 measured = {
                     "nand2": statistics.median(found),
@@ -184,9 +200,10 @@ def measure_areas(
                     "most": max(found),
                     "source": "measured",
                     "flow": FLOW_VERSION,
+                    "netlist": netlists[unit.name],
                 }
             row = {"library": cells.name, **unit_record(unit), **measured}
-            stored = stored | {"pyosys": pyosys_version(), "areas": [*stored["areas"], row]}
+            stored = stored | {"pyosys": pyosys_version(), "areas": joined(stored["areas"], [row])}
             keep(stored)
             if tell is not None:
                 tell(done, len(missing), unit.name)
@@ -367,14 +384,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("write", help=f"write docs/{PAGE} with its picture and its HTML page")
     chosen = parser.parse_args(arguments)
 
+    there = _stored()
+
     def keep(stored: StoredRecord) -> None:
         # Another command may have measured meanwhile.
         others = set(_TABLES.values()) - {_TABLES[chosen.command]}
         mine = {name: value for name, value in stored.items() if name not in others}
         before = _stored()
-        if chosen.command == "energies":
-            # The same with other units too.
-            mine["energies"] = joined(before["energies"], mine["energies"])
+        if chosen.command != "quality":
+            # The same with other units or another library too: only what is new is added.
+            table = _TABLES[chosen.command]
+            mine[table] = joined(before[table], [row for row in mine[table] if row not in there[table]])
         write_stored(STORED, MADE_BY, before | mine)
 
     def work() -> None:

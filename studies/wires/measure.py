@@ -9,8 +9,8 @@ Two commands, which `make wires-measure` and `make wires` are::
 The first places units under both scale formats, on one library, and keeps what comes of it in
 ``studies/wires/results.jsonl``; rows of other units and libraries stay as they are there. With ``--resize``
 sizes are chosen again for the wires of each placement, and with ``--route`` each placement is routed in
-detail; what comes of these is kept in tables of their own. The second writes the figures into the page,
-between its two marks.
+detail; what comes of these is kept in tables of their own. The second notes which units have other hardware
+now than was measured, and writes the figures into the page, between its two marks.
 """
 
 import argparse
@@ -36,12 +36,14 @@ from blockdot.synth.yosys import SynthesisError, pyosys_version
 from ..commands import exit_code_of, progress_bars
 from ..intervals import interval_of
 from ..records import StoredRecord, joined, read_stored, write_stored
+from ..todays_netlist import marked_rows, todays_netlist
 from .page import PAGE, TABLES, with_figures
 
 __all__ = ["STORED", "WIRED_ACCUMULATES", "WiredUnits", "main", "measure_routes", "measure_wires"]
 
 STORED: Final = Path("studies/wires/results.jsonl")
 WRITTEN: Final = Path("docs")
+MADE_BY: Final = "make wires-measure"
 
 WIRED_ACCUMULATES: Final = ("none", "fp32", "exact")
 """The accumulations of the main units."""
@@ -106,6 +108,7 @@ class WiredUnits:
         return {
             "library": self.library.name,
             **unit_record(cost.unit),
+            "netlist": todays_netlist(cost.unit),
             "pyosys": pyosys_version(),
             "flow": FLOW_VERSION,
             "coloquinte": coloquinte_version(),
@@ -226,6 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "write":
             page = WRITTEN / PAGE
             stored = read_stored(STORED)
+            stored |= {table: marked_rows(stored.get(table, [])) for table in TABLES}
+            write_stored(STORED, MADE_BY, stored)
             write_whole(page, with_figures(page.read_text(encoding="utf-8"), stored))
             return
         library = find_library(chosen.library)
@@ -237,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if STORED.exists():
                 old |= read_stored(STORED)
             table = "routed" if chosen.route else "resized" if chosen.resize else "units"
-            write_stored(STORED, "make wires-measure", old | {table: joined(old[table], rows)})
+            write_stored(STORED, MADE_BY, old | {table: joined(old[table], rows)})
 
         with progress_bars() as progress:
             units = WiredUnits(

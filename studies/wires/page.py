@@ -72,8 +72,20 @@ def figures_text(stored: Mapping[str, Rows]) -> str:
     return "\n".join(line for lines in parts for line in ("", *lines))[1:] + "\n"
 
 
+def _changed(rows: Rows) -> Iterator[str]:
+    """Yield that rows are of hardware before a change, if some are."""
+    changed = [_unit(row) for row in rows if row.get("changed", False)]
+    if changed:
+        yield (
+            "**The hardware has changed since this was measured**: of "
+            + ("all units below." if len(changed) == len(rows) else f"{'; '.join(changed)}.")
+        )
+        yield ""
+
+
 def _library(rows: Rows) -> Iterator[str]:
     first = rows[0]
+    yield from _changed(rows)
     yield (
         f"On {first['library']}, {_counts(rows)}, mapped by recipe `{first['recipe']}`, at "
         f"{100 * first['utilisation']:.0f} % utilisation; medians over all placements:"
@@ -129,6 +141,7 @@ def _resized(mapped: Rows, rows: Rows) -> Iterator[str]:
     """
     pairs = [(_same_netlists(mapped, row), row) for row in rows]
     first = rows[0]
+    yield from _changed(rows)
     yield (
         f"On {first['library']}, sizes chosen again for the wires of each placement, {_counts(rows)}: "
         "medians before and after, and the mean change over netlists with its 95 % interval:"
@@ -181,6 +194,7 @@ def _same_netlists(mapped: Rows, row: dict[str, Any]) -> dict[str, Any]:
 def _routed(rows: Rows) -> Iterator[str]:
     first = rows[0]
     layers = ", ".join(first["layers"])
+    yield from _changed(rows)
     yield (
         f"On {first['library']}, routed in detail by qrouter {first['qrouter']} on {layers}: "
         f"{first['orders']} netlists of each unit, each placed {first['placements']} times; medians:"

@@ -36,6 +36,7 @@ from studies.quality_against_cost.points import (
     points,
 )
 from studies.records import read_stored, write_stored
+from studies.todays_netlist import netlist_by_name, todays_netlist
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOISE = np.random.default_rng(0).normal(0, 1, (3, 10))
@@ -283,7 +284,9 @@ def test_areas_are_measured_once(tmp_path):
         UnitConfig(DotSpec(block_size=2, accumulate="fp32"), stages=1),
         *QuantizerChoices(scales=["ue8m0"], block_sizes=[2], methods=["floor"]).units(),
     ]
-    known = {small[0].name: {"nand2": 5.0, "source": "elsewhere", "flow": 1}}
+    known = {
+        small[0].name: {"nand2": 5.0, "source": "elsewhere", "flow": 1, "netlist": todays_netlist(small[0])}
+    }
     path = tmp_path / "kept.jsonl"
     found = measure_areas(
         {"areas": [], "ways": []}, small, known=known, keep=lambda kept: write_stored(path, "a test", kept)
@@ -295,7 +298,10 @@ def test_areas_are_measured_once(tmp_path):
     assert (two["method"], two["source"]) == ("floor", "measured")
     assert measure_areas(found, small, known={}) == found
     # What another study measured is taken from there again; also what was measured here.
-    again = {unit.name: {"nand2": 6.0, "source": "elsewhere", "flow": 2} for unit in small}
+    again = {
+        unit.name: {"nand2": 6.0, "source": "elsewhere", "flow": 2, "netlist": todays_netlist(unit)}
+        for unit in small
+    }
     kept = measure_areas(found, small, known=again)["areas"]
     assert kept[0] == one | again[small[0].name]
     assert (
@@ -303,11 +309,25 @@ def test_areas_are_measured_once(tmp_path):
     )
 
 
+def test_areas_of_hardware_before_a_change_are_measured_again():
+    small: list[Any] = [UnitConfig(DotSpec(block_size=2, accumulate="fp32"), stages=1)]
+    older = {"nand2": 5.0, "source": "elsewhere", "netlist": "of older hardware"}
+    kept = {"areas": [{"library": "neutral", **unit_record(small[0]), **older}], "ways": []}
+    (found,) = measure_areas(kept, small, known={small[0].name: older})["areas"]
+    assert (found["source"], found["netlist"]) == ("measured", todays_netlist(small[0]))
+    assert found["nand2"] > 100
+    (taken,) = measure_areas(kept, small, known={small[0].name: older}, today=lambda _: older["netlist"])[
+        "areas"
+    ]
+    assert taken == kept["areas"][0]
+
+
 def test_areas_of_another_library_are_its_own():
     small: list[Any] = [UnitConfig(DotSpec(block_size=2, accumulate="fp32"), stages=1)]
     library = str(Path(__file__).parents[1] / "support" / "no_such.lib")
     kept = {"library": "another", "unit": small[0].name, "nand2": 1.0}
-    found = measure_areas({"areas": [kept], "ways": []}, small, known={small[0].name: {"nand2": 5.0}})
+    known = {"nand2": 5.0, "netlist": todays_netlist(small[0])}
+    found = measure_areas({"areas": [kept], "ways": []}, small, known={small[0].name: known})
     assert [(row["library"], row["nand2"]) for row in found["areas"]] == [("another", 1.0), ("neutral", 5.0)]
     with pytest.raises(FileNotFoundError):
         measure_areas({"areas": []}, small, known={}, library=library)
@@ -333,12 +353,35 @@ def test_energies_are_measured_once(monkeypatch, rng):
         measure_energies(kept, known={}, only="x*")
     # An energy that was found in another way is found again.
     older = found | {"energies": [row | {"version": 1} for row in found["energies"]]}
-    known = {one.name: {"total": 5.0, "settled": 1.0, "netlists": 3} for one in (dot, made)}
+    known = {
+        one.name: {"total": 5.0, "settled": 1.0, "netlists": 3, "netlist": todays_netlist(one)}
+        for one in (dot, made)
+    }
     again = measure_energies(older, known=known)["energies"]
+    # So is that of hardware before a change.
+    changed = {"energies": [again[0], *(row | {"netlist": "of older hardware"} for row in again[1:])]}
+    assert measure_energies(older | changed, known=known)["energies"] == again
     assert [(row["total"], row["version"]) for row in again] == [(1.0, 1), *[(5.0, ENERGY_VERSION)] * 2]
     monkeypatch.setattr(energies_module, "real_tensors", lambda: None)
     with pytest.raises(FileNotFoundError, match=r"^weights must be installed for real vectors: make demo$"):
         measure_energies(found)
+
+
+def test_two_libraries_may_be_measured_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    STORED.parent.mkdir(parents=True)
+    here, other = ({"library": library, "unit": "a", "nand2": 1.0} for library in ("neutral", "other"))
+    nothing: dict[str, Any] = {"energies": [], "ways": []}
+    write_stored(STORED, "a test", nothing | {"areas": [here, other]})
+
+    def measured(stored: dict[str, Any], *, keep: Any, **_: Any) -> None:
+        # Meanwhile another process keeps a row that this one has read before.
+        write_stored(STORED, "a test", nothing | {"areas": [here, other | {"nand2": 2.0}]})
+        keep(stored | {"areas": [here | {"nand2": 3.0}, other]})
+
+    monkeypatch.setattr(measure, "measure_areas", measured)
+    assert measure.main(["areas"]) == 0
+    assert [row["nand2"] for row in read_stored(STORED)["areas"]] == [3.0, 2.0]
 
 
 def test_ways_are_evaluated_once(tmp_path, monkeypatch):
@@ -377,13 +420,21 @@ def test_the_page_is_of_what_is_stored(monkeypatch):
         known = measure.known_areas(library)
         rows = [row for row in kept["areas"] if row["library"] == library]
         taken = [row for row in rows if row["source"] != "measured"]
-        assert len(taken) > 20
+        assert taken
         assert all(row["unit"] in known for row in taken)
-        assert all(row["unit"] not in known for row in rows if row["source"] == "measured")
+        assert all(row["netlist"] == known[row["unit"]]["netlist"] for row in taken)
+        measured = [row for row in rows if row["source"] == "measured" and row["unit"] in known]
+        assert all(row["netlist"] != known[row["unit"]]["netlist"] for row in measured)
     energies = [row for row in kept["energies"] if row["source"] == "answer"]
-    assert energies
     for row in energies:
         elsewhere_found = known_energies(row["library"])[row["unit"]]
         assert {name: row[name] for name in elsewhere_found} == elsewhere_found
+    # Of one unit, which has what others have, it is the hardware of today.
+    unit = "e2m1_ue8m0_n8_fp32_s1"
+    rows = [row for row in (*kept["areas"], *kept["energies"]) if row["unit"] == unit]
+    assert len(rows) == 2 * len(libraries(kept))
+    assert {row["netlist"] for row in rows} == {netlist_by_name(unit)}, (
+        "run make quality-against-cost-measure"
+    )
     assert (DOCS / PAGE).read_text(encoding="utf-8") == page_text(kept)
     assert not any(len(row["segments"]) < 8 for row in kept["ways"])

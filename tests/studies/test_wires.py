@@ -16,8 +16,9 @@ from blockdot.synth.physical.cell_geometry import geometry_of
 from blockdot.synth.yosys import SynthesisError
 
 from studies.records import joined, read_stored, write_stored
+from studies.todays_netlist import netlist_by_name
 from studies.wires.measure import STORED, WiredUnits, main, measure_routes, measure_wires
-from studies.wires.page import BEGIN, END, PAGE, figures_text, with_figures
+from studies.wires.page import BEGIN, END, PAGE, TABLES, figures_text, with_figures
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,6 +135,17 @@ def test_routed_wires_are_told_beside_the_estimate():
     assert f"| `fp32`, N=16 | {wire} | +2.00 ± 0.00 % | {same} | {same} |" in text
 
 
+def test_hardware_that_has_changed_is_told(rows):
+    changed = [rows[0], rows[1] | {"changed": True}]
+    of_one = "**The hardware has changed since this was measured**: of `fp32`, N=16, UE5M3.\n\n"
+    assert figures_text({"units": changed}) == of_one + figures_text({"units": rows})
+    routed = [routed_row(scale, 1080, 500) | {"changed": True} for scale in ("ue4m3", "ue5m3")]
+    assert figures_text({"routed": routed}).startswith(
+        "**The hardware has changed since this was measured**: of all units below.\n\n"
+    )
+    assert "has changed" not in figures_text({"units": rows})
+
+
 class Told:
     """Gives figures by a job's unit, order and recipe, instead of placing anything."""
 
@@ -214,17 +226,31 @@ def test_the_page_has_what_is_stored():
     page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
     stored = read_stored(ROOT / STORED)
     assert with_figures(page, stored) == page, "run make wires"
+    name = "e2m1_ue5m3_n16_none_s0"
+    rows = [row for table in TABLES for row in stored[table] if row["unit"] == name]
+    assert len(rows) >= len(TABLES)
+    today = netlist_by_name(name)
+    assert [row.get("changed", False) for row in rows] == [row["netlist"] != today for row in rows]
 
 
 def test_the_write_command_makes_the_page(rows, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / STORED).parent.mkdir(parents=True)
-    write_stored(tmp_path / STORED, "a test", {"units": rows})
+    names = [f"e2m1_{one['scale'][0]}_n2_none_s0" for one in rows]
+    kept = [
+        one | {"unit": name, "netlist": netlist}
+        for one, name, netlist in zip(
+            rows, names, [netlist_by_name(names[0]), "of older hardware"], strict=True
+        )
+    ]
+    write_stored(tmp_path / STORED, "a test", {"units": kept})
     page = tmp_path / "docs" / PAGE
     page.write_text(f"x\n{BEGIN}\n{END}\n")
     assert main(["write"]) == 0
     assert "| +0.10 ± 0.20 % ~ |" in page.read_text()
+    assert "has changed since this was measured**: of `fp32`, N=16, UE5M3." in page.read_text()
+    assert [row.get("changed") for row in read_stored(tmp_path / STORED)["units"]] == [None, True]
     page.write_text("x\n")
     assert main(["write"]) == 2
     assert capsys.readouterr().err.startswith("wires: wires.md must have <!-- ")

@@ -10,6 +10,7 @@ from blockdot.hw.leaves.bits import (
     full_adder,
     half_adder,
     leading_digits,
+    negated_if,
     normalise,
     normalise_kept,
     repeat,
@@ -68,6 +69,13 @@ def test_repeat_gives_copies_of_one_bit(width: int, apply: Callable) -> None:
 
 def test_repeat_of_width_zero_is_empty() -> None:
     assert len(repeat(Signal(), 0)) == 0
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_number_is_negated_where_it_is_told_to(width: int, apply: Callable) -> None:
+    cases = list(every(width, 1))
+    found = apply(lambda m, value, sign: [negated_if(m, value, sign, "value")], (width, 1), cases)
+    assert found == [((-value if sign else value) % (1 << width),) for value, sign in cases]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -143,11 +151,14 @@ def test_leading_zeros_are_counted(width: int, apply: Callable) -> None:
     assert others == [(leading_zeros(value, width), 1) for value in range(1, 1 << width)]
 
 
+@pytest.mark.parametrize("saturate", [False, True])
 @pytest.mark.parametrize("amount_bits", range(6))
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7, 8])
-def test_shift_right_says_whether_a_set_bit_was_lost(width: int, amount_bits: int, apply: Callable) -> None:
+def test_shift_right_says_whether_a_set_bit_was_lost(
+    width: int, amount_bits: int, saturate: bool, apply: Callable
+) -> None:
     def build(m: Module, value: Value, amount: Value) -> tuple[Value, Value]:
-        shifted, sticky = shift_right_sticky(m, value, amount)
+        shifted, sticky = shift_right_sticky(m, value, amount, saturate=saturate)
         assert (len(shifted), len(sticky)) == (width, 1)
         return shifted, sticky
 

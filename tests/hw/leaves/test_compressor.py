@@ -286,9 +286,7 @@ def test_every_order_takes_the_same_number_of_full_adders() -> None:
     assert len(counts) == 1
 
 
-def test_sixteen_lanes_take_the_full_adders_that_the_lower_bound_asks_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_sixteen_lanes_take_the_full_adders_that_their_bits_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
 
     def recording(m: Module, a: Value, b: Value, c: Value, name: str) -> tuple[Value, Value]:
@@ -298,15 +296,24 @@ def test_sixteen_lanes_take_the_full_adders_that_the_lower_bound_asks_for(
     monkeypatch.setattr(compressor, "full_adder", recording)
     m = Module()
     columns = SumOfProducts(lanes=16, magnitude_bits=8, sum_bits=13).columns(m)
-    # 16 signs counted in 5 bits.
-    assert columns.full_adders == len(names) == 16 - 5
-    # 16 lanes of 8 bits, and the count twice: from bit 0, and inverted from bit 8 to bit 12.
-    assert columns.bits_in == 16 * 8 + 5 + 5
+    # 15 signs counted in 4 bits.
+    assert columns.full_adders == len(names) == 15 - 4
+    # 16 lanes of 8 bits; the count twice, from bit 0, and inverted from bit 8; and the last lane's sign.
+    assert columns.bits_in == 16 * 8 + 4 + 4 + 1
     del names[:]
     bits_out = sum(len(column) for column in columns.reduce(m, 2))
     dropped = sum(name.startswith("tree_12_") for name in names)  # carries out of bit 12 are not built
-    # The constant, -31 * 2**8 modulo 2**13, is one bit more.
-    assert len(names) == 16 * 8 + 5 + 5 + 1 - bits_out - dropped
+    # The constant, -16 * 2**8 modulo 2**13, is one bit more.
+    assert len(names) == 16 * 8 + 4 + 4 + 1 + 1 - bits_out - dropped
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8, 16, 32, 64])
+def test_a_power_of_two_of_lanes_takes_no_half_adder_but_for_the_top_bit(lanes: int) -> None:
+    sum_bits = (lanes * 144).bit_length() + 1
+    columns = SumOfProducts(lanes=lanes, magnitude_bits=8, sum_bits=sum_bits).columns(Module())
+    columns.reduce(Module(), 1)
+    # The constant meets the last carry in the top column.
+    assert columns.half_adders == 1
 
 
 def products(lanes: int, magnitude_bits: int, rows: int, rng: np.random.Generator) -> list[tuple[int, int]]:
