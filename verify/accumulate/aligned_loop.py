@@ -126,6 +126,11 @@ def describe_result(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segm
     if "infinite" in m.inputs:
         # A sum that is infinite above and below zero is NaN already.
         m.assume("(i_nan | i_infinite != 3)")
+        if limits.highest < spec.sum_format.fields.infinity_field and not spec.takes_c:
+            # The loop claims that no sum of numbers becomes infinite.
+            low = spec.sum_format.fields.fraction_bits
+            field = f"number[{spec.sum_format.fields.bits - 2}:{low}]"
+            m.assume(f"(i_nan | i_infinite != 0 | {field} <= {limits.highest})")
     for inside in hold_sum(m, limits, {"number": "i_sum_magnitude == 0"}):
         m.assume(inside)
     zeros = spec.sum_format.bits - spec.sum_format.fields.bits

@@ -11,6 +11,7 @@ from blockdot.verify.accumulate.aligned_loop_parts import loop_parts
 from blockdot.verify.accumulate.aligned_parts import adder_parts
 from blockdot.verify.accumulate.wide_products import product_parts
 from blockdot.verify.proofs.cut_step import CutStep, DescribedPart, PartClaim, StepParts
+from blockdot.verify.proofs.leaves import check_leaf
 from blockdot.verify.proofs.steps import Chain
 
 _SLOW = pytest.mark.proofs
@@ -165,6 +166,16 @@ def test_the_loop_of_several_terms_holds_part_by_part(name):
     for claim in parts.claims:
         answer = claim.check(cut, 100)
         assert answer.holds, (claim.leaf, str(answer))
+
+
+@pytest.mark.parametrize("name", ["volta-fp16", _LOOP])
+def test_the_number_that_a_kept_sum_is_worth_holds(name):
+    """No sum of FP16 products comes near infinity, but infinite elements make one: both are told apart."""
+    spec = DotSpec.preset(name) if "_" not in name else DotSpec.parse(name)
+    chain = Chain(DotUnit(spec, stages=2, optimise="delay"))
+    answer = check_leaf(chain, spec, ["result"])
+    assert answer.holds, str(answer)
+    assert not check_leaf(faulty(chain, "component_result", "special", "and"), spec, ["result"]).holds
 
 
 @pytest.mark.parametrize(
