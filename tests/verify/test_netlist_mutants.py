@@ -47,7 +47,7 @@ def test_no_mutant_of_a_small_quantizer_survives(seed):
 
 def test_one_mutant_alone_is_found():
     (one,) = mutate(CONFIG, 1, seed=5).mutants  # an input that is inverted
-    assert (one.component, one.fate) == ("add", "killed")
+    assert (one.component, one.fate) == ("normalise", "killed")
     assert one.fault.startswith("inv ")
 
 

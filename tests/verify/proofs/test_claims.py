@@ -292,13 +292,22 @@ def test_the_descriptions_of_a_unit_of_one_stage_are_the_contract():
     assert compared > 100
 
 
-@pytest.mark.parametrize(("old", "new"), [("xor", "and"), ("and", "or"), ("or", "xor")])
-def test_a_fault_in_a_tree(old, new):
-    chain = planted(chain_of("e2m1_ue5m3_n4_none"), "component_tree", old, new, which=3)
+@pytest.mark.parametrize(
+    ("old", "new", "which", "holds"),
+    [
+        ("xor", "and", 3, False),
+        ("and", "or", 3, False),
+        # Of what negates the last lane.
+        ("or", "xor", 3, False),
+        # A full adder's OR may as well be an XOR, as both its inputs are never 1 at once.
+        ("or", "xor", -1, True),
+    ],
+)
+def test_a_fault_in_a_tree(old, new, which, holds):
+    chain = planted(chain_of("e2m1_ue5m3_n4_none"), "component_tree", old, new, which)
     question = network({"steps.il": chain.rtlil}, "step_compress")
     answer = check_tree(question, chain["compress"], offset=0)
-    # A full adder's OR may as well be an XOR, as both its inputs are never 1 at once.
-    assert answer.holds == ((old, new) == ("or", "xor"))
+    assert answer.holds == holds
 
 
 @pytest.mark.parametrize(
