@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from blockdot.hw.config import UnitConfig
+from blockdot.hw.configurations import parse_configuration
 from blockdot.lab.cost.measurement_job import emit
 from blockdot.lab.cost.priced_unit import PricedUnit
 from blockdot.synth.netlist import Netlist
@@ -18,8 +18,8 @@ def todays_netlist(unit: PricedUnit) -> str:
 
 
 def netlist_by_name(unit: str) -> str:
-    """Return `todays_netlist` of a dot-product unit, by its name."""
-    return todays_netlist(UnitConfig.parse(unit))
+    """Return `todays_netlist` of a unit, by its name."""
+    return todays_netlist(parse_configuration(unit))
 
 
 def marked_rows(

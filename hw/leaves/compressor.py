@@ -372,7 +372,8 @@ class SumOfProducts(wiring.Component):
     signs come early and the count would come late.
 
     Of ``2**k`` lanes the last is negated instead. Then ``2**k - 1`` signs are counted, and every column has
-    an odd number of bits: no half adder is left in the count, in the tree, or in a rippling adder behind it.
+    an odd number of bits: no half adder is left in the count or in the tree, and one at the top of a rippling
+    adder behind it.
 
     Combinational.
 

@@ -384,23 +384,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("write", help=f"write docs/{PAGE} with its picture and its HTML page")
     chosen = parser.parse_args(arguments)
 
-    there = _stored()
-
-    def keep(stored: StoredRecord) -> None:
-        # Another command may have measured meanwhile.
-        others = set(_TABLES.values()) - {_TABLES[chosen.command]}
-        mine = {name: value for name, value in stored.items() if name not in others}
-        before = _stored()
-        if chosen.command != "quality":
-            # The same with other units or another library too: only what is new is added.
-            table = _TABLES[chosen.command]
-            mine[table] = joined(before[table], [row for row in mine[table] if row not in there[table]])
-        write_stored(STORED, MADE_BY, before | mine)
-
     def work() -> None:
         if chosen.command == "write":
             _write(_stored())
             return
+        there = _stored()
+
+        def keep(stored: StoredRecord) -> None:
+            # Another command may have measured meanwhile.
+            others = set(_TABLES.values()) - {_TABLES[chosen.command]}
+            mine = {name: value for name, value in stored.items() if name not in others}
+            before = _stored()
+            if chosen.command != "quality":
+                # The same with other units or another library too: only what is new is added.
+                table = _TABLES[chosen.command]
+                mine[table] = joined(before[table], [row for row in mine[table] if row not in there[table]])
+            write_stored(STORED, MADE_BY, before | mine)
+
         with progress_bars() as progress:
             if chosen.command == "quality":
                 measure_quality(

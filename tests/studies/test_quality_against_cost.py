@@ -384,6 +384,16 @@ def test_two_libraries_may_be_measured_at_once(tmp_path, monkeypatch):
     assert [row["nand2"] for row in read_stored(STORED)["areas"]] == [3.0, 2.0]
 
 
+def test_stored_results_that_cannot_be_read_are_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    STORED.parent.mkdir(parents=True)
+    STORED.write_text("nothing")
+    for command in ("areas", "energies", "quality", "write"):
+        assert measure.main([command]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"quality against cost: {STORED} must be stored results")
+
+
 def test_ways_are_evaluated_once(tmp_path, monkeypatch):
     pytest.importorskip("tokenizers")
     model, text = write_model(tmp_path / "model"), write_text(tmp_path / "text.txt")
