@@ -12,12 +12,13 @@ from ..proofs.description_text import DescriptionModule, binary32, kept_c_text, 
 from ..proofs.steps import StepNetlist
 from .aligned_blocks import block_limits, read_blocks
 from .aligned_products import odd_group, product_limits, read_products
-from .aligned_text import PlacedTerm, TermLimits, hold_sum, signed_term
+from .aligned_text import PlacedTerm, TermLimits, signed_term
 
 __all__ = [
     "SUM_OUTPUTS",
     "add_in_loop",
     "bounded_field",
+    "bounded_sum",
     "describe_aligned",
     "describe_counts",
     "describe_result",
@@ -126,12 +127,10 @@ def describe_result(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segm
     if "infinite" in m.inputs:
         # A sum that is infinite above and below zero is NaN already.
         m.assume("(i_nan | i_infinite != 3)")
-        if limits.highest < spec.sum_format.fields.infinity_field and not spec.takes_c:
-            # The loop claims that no sum of numbers becomes infinite.
-            low = spec.sum_format.fields.fraction_bits
-            field = f"number[{spec.sum_format.fields.bits - 2}:{low}]"
-            m.assume(f"(i_nan | i_infinite != 0 | {field} <= {limits.highest})")
-    for inside in hold_sum(m, limits, {"number": "i_sum_magnitude == 0"}):
+    leading(m, "lead", "i_sum_magnitude", m.inputs["sum_magnitude"])
+    m.wire("field", 14, f"made_at + lead - {spec.fraction}", signed=True)
+    if inside := bounded_sum(m.inputs, limits, "i_nan", "i_infinite", "i_sum_magnitude", "field"):
+        # The loop claims it.
         m.assume(inside)
     zeros = spec.sum_format.bits - spec.sum_format.fields.bits
     m.give("result", f"{{number, {zeros}'b0}}" if zeros else "number")
@@ -183,8 +182,7 @@ def add_in_loop(m: DescriptionModule, spec: DotSpec) -> None:
         m.care(held[what], f"~(i_enable & {number})")
     if "infinite" in held:
         m.care("accumulator_infinite", "~(i_enable & following_nan)")
-    if not spec.takes_c:
-        _bounds(m, limits)
+    _bounds(m, limits)
 
 
 SUM_OUTPUTS: Final = {"size": "sum_magnitude", "made_at": "sum_exponent", "negative": "sum_negative"}
@@ -302,8 +300,10 @@ def _before(m: DescriptionModule, limits: TermLimits, held: dict[str, str], widt
 
 
 def bounded_field(limits: TermLimits, field: str) -> str:
-    """Return what holds of the field of each sum that started at zero and is not zero, if anything does."""
+    """Return what holds of the field of each sum that is not zero; nothing where sums may start anywhere."""
     inside: list[str] = []
+    if limits.spec.takes_c:
+        return ""
     if limits.highest < limits.spec.sum_format.fields.infinity_field:
         inside.append(f"{field} <= {limits.highest}")
     if limits.lowest > 1:
@@ -311,18 +311,35 @@ def bounded_field(limits: TermLimits, field: str) -> str:
     return " & ".join(inside)
 
 
+def bounded_sum(
+    ports: Mapping[str, int], limits: TermLimits, nan: str, infinite: str, size: str, field: str
+) -> str:
+    """Return what holds of each sum: it is no number, or zero, or has such a field as sums have.
+
+    Args:
+        ports: Those on the side of the step where the sum is: they tell whether it may be infinite.
+        limits: What is known of terms and sums.
+        nan: The wire that says that it is NaN.
+        infinite: The one that says that it is infinite.
+        size: The one with its magnitude.
+        field: The one with its exponent's field.
+    """
+    inside = bounded_field(limits, field)
+    odd = f"{nan} | {infinite} != 0" if "infinite" in ports else nan
+    return f"({odd} | {size} == 0 | ({inside}))" if inside else ""
+
+
 def _bounds(m: DescriptionModule, limits: TermLimits) -> None:
-    """Say what holds of every sum that started at zero: of the one before, and so of the following one."""
+    """Say what holds of every sum: of the one before, and so of the following one."""
     leading(m, "following_lead", "following_size", m.outputs["sum_magnitude"])
     m.wire("following_field", 14, f"largest + following_lead - {limits.spec.fraction}", signed=True)
-    held: list[str] = []
-    for which, field in (("before", "field"), ("following", "following_field")):
-        if inside := bounded_field(limits, field):
-            odd = f"{which}_nan | {which}_infinite != 0" if "infinite" in m.outputs else f"{which}_nan"
-            held.append(f"({odd} | {which}_size == 0 | ({inside}))")
-    if held:
-        m.assume(held[0])
-        m.claim("accumulator", held[1])
+    before, following = (
+        bounded_sum(m.outputs, limits, f"{which}_nan", f"{which}_infinite", f"{which}_size", field)
+        for which, field in (("before", "field"), ("following", "following_field"))
+    )
+    if before:
+        m.assume(before)
+        m.claim("accumulator", following)
 
 
 def _counted(m: DescriptionModule, largest: str, whole: int) -> str:

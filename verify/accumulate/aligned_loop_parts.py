@@ -14,6 +14,7 @@ from ..proofs.steps import StepNetlist
 from .aligned_loop import (
     SUM_OUTPUTS,
     bounded_field,
+    bounded_sum,
     follow,
     follow_specials,
     held_sum,
@@ -117,15 +118,12 @@ class _Loop:
         if "infinite" in held:
             odd += ["before_infinite != 0", "too_large"]
         m.wire("odd", 1, " | ".join(odd))
-        if inside := self._bounded("field"):
-            m.assume(f"(before_nan{self._infinite('before')} | before_size == 0 | ({inside}))")
+        outputs, sum_wires = self.step.outputs, ("before_nan", "before_infinite", "before_size", "field")
+        if inside := bounded_sum(outputs, self.limits, *sum_wires):
+            m.assume(inside)
 
     def _infinite(self, which: str) -> str:
         return f" | {which}_infinite != 0" if "infinite" in self.step.outputs else ""
-
-    def _bounded(self, field: str) -> str:
-        """Return what holds of the field of every sum; nothing where sums may start anywhere."""
-        return "" if self.spec.takes_c else bounded_field(self.limits, field)
 
     @property
     def _nothing(self) -> str:
@@ -199,17 +197,18 @@ class _Loop:
                 m.care(f"{NEXT}{name}", "~(i_enable & i_odd)")
         m.assume(f"(i_odd | largest >= {limits.floor})")
         m.assume(f"(i_odd | i_magnitude <= {self.most})")
-        if not self._bounded("field"):
+        inside, following_inside = (bounded_field(limits, field) for field in ("field", "following_field"))
+        if not inside:
             return
         # The sum so far is one, so its field is bounded; see `_made_at` for where no term is left.
         m.wire("field", 14, "i_field", signed=True)
         m.wire("place", 14, f"field - largest + {kept}")
-        m.assume(f"(i_odd | ({self._bounded('field')}))")
+        m.assume(f"(i_odd | ({inside}))")
         alone = "i_magnitude == 0 | ((i_magnitude >> place) == 1 & largest >= field)"
         m.assume(f"(i_odd | ~({self._nothing}) | {alone})")
         leading(m, "following_lead", "following_size", self.width)
         m.wire("following_field", 14, f"largest + following_lead - {kept}", signed=True)
-        m.claim("accumulator", f"i_odd | following_size == 0 | ({self._bounded('following_field')})")
+        m.claim("accumulator", f"i_odd | following_size == 0 | ({following_inside})")
 
 
 def loop_parts(spec: DotSpec, step: StepNetlist) -> StepParts | None:

@@ -1,6 +1,6 @@
 """What descriptions of ``aligned`` have in common, whatever a term is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...model import DotSpec
@@ -15,7 +15,6 @@ __all__ = [
     "before_reading",
     "bound_sums",
     "cut_term",
-    "hold_sum",
     "keep_sum",
     "largest_exponent",
     "own_term",
@@ -227,25 +226,19 @@ def keep_sum(m: DescriptionModule, limits: TermLimits) -> None:
 
 
 def bound_sums(m: DescriptionModule, limits: TermLimits, sums: Sequence[str]) -> list[str]:
-    """Return what holds of each wire with a sum of the result's format; see `hold_sum`."""
-    size = f"[{limits.spec.sum_format.fields.bits - 2}:0] == 0"
-    return hold_sum(m, limits, {which: f"{which}{size}" for which in sums})
-
-
-def hold_sum(m: DescriptionModule, limits: TermLimits, sums: Mapping[str, str]) -> list[str]:
-    """Return what holds of each wire with a sum; nothing where a sum may start anywhere.
+    """Return what holds of each wire with a sum of the result's format; nothing where sums start anywhere.
 
     Args:
         m: The module.
         limits: What is known of terms and sums.
-        sums: The wires, each with what says that the sum is zero.
+        sums: The wires.
     """
     spec, highest, lowest = limits.spec, limits.highest, limits.lowest
     result = spec.sum_format
     width, room = result.fields.bits, result.fields.fraction_bits
     top = result.fields.infinity_field
     found: list[str] = []
-    for which, zero in () if spec.takes_c else sums.items():
+    for which in () if spec.takes_c else sums:
         magnitude, field = f"{which}[{width - 2}:0]", f"{which}[{width - 2}:{room}]"
         infinity, nan = f"{width - 1}'h{top << room:x}", f"{width - 1}'h{(2 * top + 1) << room - 1:x}"
         inside: list[str] = []
@@ -253,7 +246,7 @@ def hold_sum(m: DescriptionModule, limits: TermLimits, sums: Mapping[str, str]) 
             infinite = f" | {magnitude} == {infinity}" if "infinite" in m.inputs else ""
             inside.append(f"({field} <= {highest} | {magnitude} == {nan}{infinite})")
         if lowest > 1:
-            inside.append(f"({field} >= {lowest} | {zero})")
+            inside.append(f"({field} >= {lowest} | {magnitude} == 0)")
         if inside:
             found.append(f"({' & '.join(inside)})")
     return found
