@@ -45,38 +45,52 @@ def _largest_significand(fmt: Format) -> int:
     return (2 << fmt.mantissa_bits) - 1
 
 
-def _functions(m: DescriptionModule, fmt: Format, side: str) -> None:
-    """Add functions of a code: its significand, its exponent field, and whether it is NaN or infinite.
+def _reader(fmt: Format, name: str) -> str:
+    """Return a module that reads a code: its significand, its exponent field, and if it is NaN or infinite.
 
-    They are tables of the values where these are few, and fields of the code where they are many.
+    These are tables of the values where codes are few, and fields of the code where they are many.
     """
     bits, room = fmt.bits, fmt.mantissa_bits
+    widths = {"significand": room + 1, "field": 9, "nan": 1, "infinite": 1}
+    ports = [f"input [{bits - 1}:0] code", *(f"output [{w - 1}:0] {what}" for what, w in widths.items())]
+    lines: list[str] = []
     if bits <= _TABLE_BITS:
-        rows = scale_rows(fmt)
-        m.add(
-            verilog_table(f"significand_{side}", max(bits, 1), room + 1, {c: s for c, (s, _) in rows.items()})
-        )
-        fields = {c: field for c, (_, field) in rows.items()}
-        m.add(verilog_table(f"field_{side}", max(bits, 1), 9, fields))
         values = fmt.values.tolist()
-        for what, test in (("nan", lambda v: v != v), ("infinite", lambda v: abs(v) == float("inf"))):
-            odd = {code: int(test(value)) for code, value in enumerate(values)}
-            m.add(verilog_table(f"{what}_{side}", max(bits, 1), 1, odd))
-        return
-    if fmt.top is not Top.IEEE or not fmt.subnormals:
-        raise ValueError(f"format must be like those of IEEE 754 where it is wide, not {fmt.name}")
-    code, mantissa = f"code[{bits - 2}:{room}]", f"code[{room - 1}:0]"
-    ones = f"{code} == {(1 << fmt.exponent_bits) - 1}"
-    for name, width, value in (
-        ("significand", room + 1, f"{{{code} != 0, {mantissa}}}"),
-        ("field", 9, f"{code} == 0 ? 1 : {code}"),
-        ("nan", 1, f"{ones} & {mantissa} != 0"),
-        ("infinite", 1, f"{ones} & {mantissa} == 0"),
-    ):
-        m.add(
-            f"function [{width - 1}:0] {name}_{side}; input [{bits - 1}:0] code; "
-            f"{name}_{side} = {value}; endfunction"
-        )
+        rows = scale_rows(fmt)
+        tables = {
+            "significand": {code: s for code, (s, _) in rows.items()},
+            "field": {code: field for code, (_, field) in rows.items()},
+            "nan": {code: int(value != value) for code, value in enumerate(values)},
+            "infinite": {code: int(abs(value) == float("inf")) for code, value in enumerate(values)},
+        }
+        for what, table in tables.items():
+            lines += [verilog_table(f"{what}_of", bits, widths[what], table)]
+            lines += [f"  assign {what} = {what}_of(code);\n"]
+    else:
+        if fmt.top is not Top.IEEE or not fmt.subnormals:
+            raise ValueError(f"format must be like those of IEEE 754 where it is wide, not {fmt.name}")
+        field, mantissa = f"code[{bits - 2}:{room}]", f"code[{room - 1}:0]"
+        ones = f"{field} == {(1 << fmt.exponent_bits) - 1}"
+        lines += [
+            f"  assign significand = {{{field} != 0, {mantissa}}};\n",
+            f"  assign field = {field} == 0 ? 1 : {field};\n",
+            f"  assign nan = {ones} & {mantissa} != 0;\n",
+            f"  assign infinite = {ones} & {mantissa} == 0;\n",
+        ]
+    return f"module {name}({', '.join(ports)});\n{''.join(lines)}endmodule\n"
+
+
+def _read_codes(m: DescriptionModule, fmt: Format, side: str, count: int) -> None:
+    """Add what the codes of one side are, as wires: ``significand_a_0``, ``field_a_0`` and so on."""
+    m.add_part(_reader(fmt, f"code_{side}"))
+    widths = {"significand": fmt.mantissa_bits + 1, "field": 9, "nan": 1, "infinite": 1}
+    port = f"i_{side.removeprefix('scale_')}{'_scale' if side.startswith('scale_') else ''}"
+    for k in range(count):
+        tied = [f".code({port}[{fmt.bits * k} +: {fmt.bits}])"]
+        for what, width in widths.items():
+            m.add(f"wire [{width - 1}:0] {what}_{side}_{k};")
+            tied.append(f".{what}({what}_{side}_{k})")
+        m.add(f"code_{side} read_{side}_{k}({', '.join(tied)});")
 
 
 def describe_terms(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segment: int | None) -> None:
@@ -84,56 +98,47 @@ def describe_terms(m: DescriptionModule, spec: DotSpec, step: StepNetlist, segme
     del step, segment
     scaled = "a_scale" in m.inputs
     for side, fmt in zip("ab", spec.elements, strict=True):
-        _functions(m, fmt, side)
+        _read_codes(m, fmt, side, spec.blocks * spec.block_size)
     if scaled:
         for side, fmt in zip("ab", spec.scales, strict=True):
-            _functions(m, fmt, f"scale_{side}")
+            _read_codes(m, fmt, f"scale_{side}", spec.blocks)
     nan: list[str] = []
     ups: list[str] = []
     downs: list[str] = []
     for j in range(spec.blocks):
         zero_scale = "1'b0"
         if scaled:
-            a, b = (
-                f"i_{side}_scale[{fmt.bits * j} +: {fmt.bits}]"
-                for side, fmt in zip("ab", spec.scales, strict=True)
-            )
-            m.wire(f"scales_{j}", 1, f"significand_scale_a({a}) == 0 | significand_scale_b({b}) == 0")
-            m.wire(f"scales_{j}_nan", 1, f"nan_scale_a({a}) | nan_scale_b({b})")
+            m.wire(f"scales_{j}", 1, f"significand_scale_a_{j} == 0 | significand_scale_b_{j} == 0")
+            m.wire(f"scales_{j}_nan", 1, f"nan_scale_a_{j} | nan_scale_b_{j}")
             zero_scale = f"scales_{j}"
             nan.append(f"scales_{j}_nan")
-            m.give(f"exponent_{j}", f"field_scale_a({a}) + field_scale_b({b})")
+            m.give(f"exponent_{j}", f"field_scale_a_{j} + field_scale_b_{j}")
             m.care(f"exponent_{j}", f"~scales_{j}_nan")
             if f"significand_{j}" in m.outputs:
-                m.give(f"significand_{j}", f"significand_scale_a({a}) * significand_scale_b({b})")
+                m.give(f"significand_{j}", f"significand_scale_a_{j} * significand_scale_b_{j}")
                 m.care(f"significand_{j}", f"~scales_{j}_nan")
         for k in range(j * spec.block_size, (j + 1) * spec.block_size):
-            a, b = (
-                f"i_{side}[{fmt.bits * k} +: {fmt.bits}]"
-                for side, fmt in zip("ab", spec.elements, strict=True)
-            )
-            m.wire(f"product_{k}", m.outputs[f"magnitude_{k}"], f"significand_a({a}) * significand_b({b})")
+            m.wire(f"product_{k}", m.outputs[f"magnitude_{k}"], f"significand_a_{k} * significand_b_{k}")
             zeros = [
-                f"(significand_{side}({code}) == 0 & ~nan_{side}({code}) & ~infinite_{side}({code}))"
-                for side, code in (("a", a), ("b", b))
+                f"(significand_{side}_{k} == 0 & ~nan_{side}_{k} & ~infinite_{side}_{k})" for side in "ab"
             ]
-            m.wire(f"infinite_{k}", 1, f"infinite_a({a}) | infinite_b({b})")
+            m.wire(f"infinite_{k}", 1, f"infinite_a_{k} | infinite_b_{k}")
             m.wire(
                 f"nan_{k}",
                 1,
-                f"nan_a({a}) | nan_b({b}) | (infinite_{k} & ({' | '.join(zeros)} | {zero_scale}))",
+                f"nan_a_{k} | nan_b_{k} | (infinite_{k} & ({' | '.join(zeros)} | {zero_scale}))",
             )
             sign = m.wire(
                 f"sign_{k}",
                 1,
                 f"i_a[{spec.elements[0].bits * (k + 1) - 1}] ^ i_b[{spec.elements[1].bits * (k + 1) - 1}]",
             )
-            number = f"~(nan_a({a}) | nan_b({b}) | infinite_{k}{f' | scales_{j}_nan' if scaled else ''})"
+            number = f"~(nan_a_{k} | nan_b_{k} | infinite_{k}{f' | scales_{j}_nan' if scaled else ''})"
             m.give(f"negative_{k}", sign)
             m.give(f"magnitude_{k}", f"product_{k}")
             m.care(f"magnitude_{k}", number)
             zero = f"product_{k} == 0 | {zero_scale}"
-            m.give(f"element_exponent_{k}", f"{zero} ? 0 : field_a({a}) + field_b({b})")
+            m.give(f"element_exponent_{k}", f"{zero} ? 0 : field_a_{k} + field_b_{k}")
             m.care(f"element_exponent_{k}", number)
             nan.append(f"nan_{k}")
             ups.append(f"(infinite_{k} & ~nan_{k} & ~sign_{k})")

@@ -6,6 +6,7 @@ from typing import Final
 
 from ...model import DotSpec, Format
 from ...model.aligned_sum import RESULTS, FloatFields
+from .gate_network import PART
 
 __all__ = [
     "BIAS",
@@ -145,6 +146,7 @@ class DescriptionModule:
         lines: Its text so far, line by line.
         cares: When an output, or a register, has a meaning; always for one that is not here.
         claims: What else holds wherever the input can occur, by name.
+        parts: Modules that it has instances of.
         leading: See `Description`.
     """
 
@@ -156,12 +158,17 @@ class DescriptionModule:
         self.assumed: list[str] = []
         self.cares: dict[str, str] = {}
         self.claims: dict[str, str] = {}
+        self.parts: list[str] = []
         self.leading = ""
         self.given: set[str] = set()
 
     def add(self, text: str) -> None:
         """Add a line."""
         self.lines.append(text if text.endswith("\n") else f"  {text}\n")
+
+    def add_part(self, text: str) -> None:
+        """Add a module of few inputs, to have instances of; gates are made of it once: see `network`."""
+        self.parts.append(f"{PART} {text}")
 
     def wire(self, name: str, width: int, value: str, *, signed: bool = False) -> str:
         """Add a wire, and return its name."""
@@ -197,7 +204,8 @@ class DescriptionModule:
         claims += [f"  assign care_{name} = {value};\n" for name, value in self.cares.items()]
         claims += [f"  assign claim_{name} = {value};\n" for name, value in self.claims.items()]
         body = "".join([*self.lines, *through, *claims])
-        return f"module description({', '.join(ports)});\n{body}endmodule\n"
+        parts = "".join(self.parts)
+        return f"module description({', '.join(ports)});\n{body}endmodule\n{parts}"
 
 
 def kept_c_text(given: FloatFields, kept: FloatFields) -> str:

@@ -12,8 +12,16 @@ from typing import Any, Final
 from ...synth import yosys
 from .solver_error import SolverError
 
-__all__ = ["Network", "NetworkGate", "bit_index", "network"]
+__all__ = ["PART", "Network", "NetworkGate", "bit_index", "network"]
 
+PART: Final = "(* part *)"
+"""What stands before a module of few inputs that has many instances: its gates are made once, and few."""
+
+# A table of 256 rows is thousands of gates before, and some forty behind.
+_PARTS: Final = (
+    "select -set parts A:part", "techmap @parts", "opt_expr @parts", "simplemap @parts",
+    "abc -g simple -script +strash;collapse;strash;dc2;map @parts", "opt_clean @parts",
+)  # fmt: skip
 _GATES: Final = (
     "opt_expr", "opt_clean", "techmap", "opt_expr", "simplemap", "setattr -unset init w:*",
     "dfflegalize -cell $_DFF_P_ x", "opt_clean",
@@ -188,6 +196,7 @@ def network(
         "proc -norom",
         # Of several names of one net, a register's own is the one to keep.
         *(f"setattr -set keep 1 w:{pattern}" for pattern in ("accumulator*", *keep)),
+        *(_PARTS if any(PART in text for text in sources.values()) else ()),
         "flatten -noscopeinfo",
     ]
     made = yosys.run(

@@ -1,5 +1,6 @@
 """The claims on single steps, each against its description."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -123,6 +124,17 @@ def _cases(question: Network, register: str) -> Iterator[Network]:
         )
 
 
+@functools.lru_cache(maxsize=1)
+def _question(chain: Chain, rtlil: str, spec: DotSpec, names: tuple[str, ...]) -> tuple[Network, str]:
+    """Return the network of steps and their description, and what cases it has; two claims may share it."""
+    assert rtlil == chain.rtlil
+    steps = [chain[name] for name in names]
+    place = chain.steps.index(steps[-1]) + 1 if steps[-1] in chain.steps else len(chain.steps)
+    following = chain.steps[place] if place < len(chain.steps) else None
+    description = describe(spec, steps, following, segment=chain.unit.segment)
+    return leaf_network(chain, steps, description), description.leading
+
+
 def check_leaf(
     chain: Chain, spec: DotSpec, names: Sequence[str], *, only: Sequence[str] = (), seconds: float = 300
 ) -> SolverAnswer:
@@ -141,15 +153,11 @@ def check_leaf(
     Raises:
         SolverError: If there is none.
     """
-    steps = [chain[name] for name in names]
-    place = chain.steps.index(steps[-1]) + 1 if steps[-1] in chain.steps else len(chain.steps)
-    following = chain.steps[place] if place < len(chain.steps) else None
-    description = describe(spec, steps, following, segment=chain.unit.segment)
-    question = leaf_network(chain, steps, description)
+    question, leading = _question(chain, chain.rtlil, spec, tuple(names))
     outputs = [bit for bit in question.outputs if bit.startswith("ok_")]
     if only:
         outputs = [bit for bit in outputs if bit.removeprefix("ok_").startswith(tuple(only))]
-    return settled(question, outputs, leading=description.leading, seconds=seconds)
+    return settled(question, outputs, leading=leading, seconds=seconds)
 
 
 def settled(
