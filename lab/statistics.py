@@ -12,7 +12,15 @@ import numpy as np
 from ..model.distributions import student_probability
 from ..synth.metric import Metric
 
-__all__ = ["BOOTSTRAP_LEAST", "LEVEL", "Estimate", "Summary", "relative", "t_quantile"]
+__all__ = [
+    "BOOTSTRAP_LEAST",
+    "LEVEL",
+    "Estimate",
+    "Summary",
+    "difference_text",
+    "relative",
+    "t_quantile",
+]
 
 LEVEL: Final = 0.95
 """The confidence of every interval."""
@@ -49,6 +57,27 @@ def t_quantile(level: float, freedom: int) -> float:
         else:
             high = middle
     return math.tan(low) * math.sqrt(freedom)
+
+
+def difference_text(mean: float, low: float, high: float, digits: int, unit: str) -> str:
+    """Return a difference and its interval as they are printed: ``+0.46 ± 0.10 %``.
+
+    A bootstrap's interval need not have its mean in the middle. Where half its width would tell of zero what
+    the interval does not, its ends are printed: ``-2.84 (-5.80 to -0.10) %``.
+
+    Args:
+        mean: The difference.
+        low: Where the interval begins.
+        high: Where it ends.
+        digits: Digits behind the point.
+        unit: The unit; empty for none.
+    """
+    margin = (high - low) / 2
+    if (abs(mean) > margin) == (low > 0 or high < 0):
+        text = f"{mean:+z.{digits}f} ± {margin:.{digits}f}"
+    else:
+        text = f"{mean:+z.{digits}f} ({low:+z.{digits}f} to {high:+z.{digits}f})"
+    return f"{text} {unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -168,9 +197,8 @@ class Estimate:
         return low > 0 or high < 0
 
     def text(self) -> str:
-        """Return the mean and the margin as they are printed."""
-        digits = self.metric.digits
-        return f"{self.mean:+z.{digits}f} ± {self.margin:.{digits}f} {self.metric.unit}".rstrip()
+        """Return the mean and the interval as they are printed."""
+        return difference_text(self.mean, *self.interval, self.metric.digits, self.metric.unit)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON record."""

@@ -1,8 +1,8 @@
 """Differences with their intervals, as stored results have them and as pages print them."""
 
-from blockdot.lab.statistics import Estimate
+from blockdot.lab.statistics import Estimate, difference_text
 
-__all__ = ["Interval", "half_width", "interval_of", "interval_text"]
+__all__ = ["Interval", "half_width", "interval_of", "interval_text", "rounded_interval"]
 
 Interval = dict[str, float]
 """``mean``, ``low`` and ``high``."""
@@ -14,6 +14,11 @@ def interval_of(estimate: Estimate, unit: float = 1.0) -> Interval:
     return {"mean": estimate.mean / unit, "low": low / unit, "high": high / unit}
 
 
+def rounded_interval(estimate: Estimate) -> Interval:
+    """Return an estimate as `interval_of` does, to four digits behind the point."""
+    return {name: round(value, 4) for name, value in interval_of(estimate).items()}
+
+
 def half_width(interval: Interval) -> float:
     """Return half of what lies between the ends."""
     return (interval["high"] - interval["low"]) / 2
@@ -21,6 +26,6 @@ def half_width(interval: Interval) -> float:
 
 def interval_text(interval: Interval, digits: int = 2, unit: str = "%") -> str:
     """Return a difference as text; ``~`` marks one that cannot be told from zero."""
-    text = f"{interval['mean']:+.{digits}f} ± {half_width(interval):.{digits}f} {unit}".strip()
+    text = difference_text(interval["mean"], interval["low"], interval["high"], digits, unit)
     resolved = interval["low"] > 0 or interval["high"] < 0
     return text if resolved else f"{text} ~"

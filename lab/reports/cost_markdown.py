@@ -6,6 +6,7 @@ from typing import Any, Final
 from ..cost.fpga_cost import PLACED, RESOURCES
 from ..cost.placed_cost import WIRED_DELTAS
 from ..cost.routed_cost import ROUTED_DELTAS
+from ..statistics import difference_text
 from .records import markdown_lines
 
 __all__ = ["cost_markdown"]
@@ -345,6 +346,4 @@ def _median(figures: dict[str, Any] | None, form: str) -> str:
 
 
 def _interval(estimate: dict[str, Any], digits: int) -> str:
-    margin = (estimate["high"] - estimate["low"]) / 2
-    unit = f" {estimate['unit']}" if estimate["unit"] else ""
-    return f"{estimate['mean']:+z.{digits}f} ± {margin:.{digits}f}{unit}"
+    return difference_text(estimate["mean"], estimate["low"], estimate["high"], digits, estimate["unit"])

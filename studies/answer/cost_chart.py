@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from blockdot.lab.statistics import difference_text
+
 from ..library_names import short_library_name
 
 __all__ = ["CostBar", "cost_chart"]
@@ -107,7 +109,7 @@ def _panel(
             lines.append(f'<circle cx="{place(bar.mean):.1f}" cy="{centre:.0f}" r="5" fill="{paint}"/>')
             lines.append(
                 f'<text x="{_WIDTH - _RIGHT + 20}" y="{centre + 4:.0f}" fill="{paint}">'
-                f"{bar.mean:+.2f} ± {(bar.high - bar.low) / 2:.2f} %</text>"
+                f"{difference_text(bar.mean, bar.low, bar.high, 2, '%')}</text>"
             )
             y += _ROW
         y += _GAP

@@ -2,7 +2,14 @@ import json
 import math
 
 import pytest
-from blockdot.lab.statistics import BOOTSTRAP_LEAST, Estimate, Summary, relative, t_quantile
+from blockdot.lab.statistics import (
+    BOOTSTRAP_LEAST,
+    Estimate,
+    Summary,
+    difference_text,
+    relative,
+    t_quantile,
+)
 from blockdot.synth.metric import Metric
 from messages import check_messages
 
@@ -81,6 +88,23 @@ def test_what_is_resolved():
     assert Estimate(PERCENT, (1.0, 1.0)).resolved
     assert not Estimate(PERCENT, (0.0, 0.0)).resolved
     assert Estimate(PERCENT, (-0.5, -0.5)).text() == "-0.50 ± 0.00 %"
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "text"),
+    [
+        (0.456, 0.35, 0.55, "+0.46 ± 0.10 %"),
+        (0.05, -0.05, 0.15, "+0.05 ± 0.10 %"),
+        # Of an interval that is not symmetric half the width may reach beyond zero where no end does,
+        (-2.84, -5.8, -0.1, "-2.84 (-5.80 to -0.10) %"),
+        # and the other way round.
+        (1.0, -0.1, 1.5, "+1.00 (-0.10 to +1.50) %"),
+        (0.0, 0.0, 0.0, "+0.00 ± 0.00 %"),
+    ],
+)
+def test_a_printed_difference_tells_of_zero_what_its_interval_does(mean, low, high, text):
+    assert difference_text(mean, low, high, 2, "%") == text
+    assert difference_text(mean, low, high, 2, "") == text.removesuffix(" %")
 
 
 def test_estimates_in_json():
