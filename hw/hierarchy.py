@@ -8,13 +8,14 @@ components are plain submodules.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockSignal, Fragment, Instance, Module, ResetSignal
+from amaranth.hdl import ClockSignal, Elaboratable, Fragment, Instance, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 
-__all__ = ["Emitter", "add_submodule"]
+__all__ = ["Emitter", "add_submodule", "emitted_module"]
 
 _ATTRIBUTE: Final = re.compile(r"^ *attribute .*\n", re.MULTILINE)
 _PORT: Final = re.compile(r"^(  wire .*\b(?:input|output) )(\d+)( +(?:signed +)?\\(\S+))$", re.MULTILINE)
@@ -73,7 +74,7 @@ class Emitter:
 
         Without those, ``clk`` and ``rst`` come before the ports of the signature.
         """
-        text = _ATTRIBUTE.sub("", rtlil.convert(component, name=module, platform=self, emit_src=False))
+        text = emitted_module(component, module, self)
         if "rst" not in ports and len(_RESET.findall(text)) == 1:
             text = _RESET_PORT.sub("", text)  # Amaranth gives a clock domain one, whether it is used or not
         names = ports or ("clk", "rst", *component.signature.members)
@@ -95,6 +96,21 @@ class Emitter:
     def modules(self) -> str:
         """The RTLIL of every collected component, each before those that contain it."""
         return "".join(self._texts)
+
+
+def emitted_module(
+    unit: Elaboratable, name: str, platform: Emitter, ports: Sequence[Signal] | None = None
+) -> str:
+    """Return one module of RTLIL, without attributes, and without the components that `platform` collects.
+
+    Args:
+        unit: What the module does.
+        name: Its name.
+        platform: What collects the components inside.
+        ports: Its ports; those of a component's signature where there are none.
+    """
+    text = rtlil.convert(unit, name=name, platform=platform, ports=ports, emit_src=False)
+    return _ATTRIBUTE.sub("", text)
 
 
 def add_submodule(m: Module, platform: object, name: str, component: wiring.Component) -> None:

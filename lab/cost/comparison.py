@@ -190,7 +190,7 @@ def compare_costs(
     for unit, base in bases_of(units).items():
         found = list(cost_deltas(costs[base], costs[unit]))
         deltas += found
-        # A quantizer is one piece, which has no components to attribute a difference to.
+        # A dequantizer or a serial quantizer is one piece, which has no parts to attribute a difference to.
         if parts and all(sample.parts for sample in by_unit[unit]):
             attributions.append(attribute(found[0], by_unit[base], by_unit[unit]))
     return CostComparison(

@@ -4,23 +4,27 @@ The emitted netlist is a hierarchy of one module for each different component. H
 netlist of its own, in which the components inside it are gone and what they were connected to are ports. So
 each module is measured for its own logic alone, and the parts, each times its count, add up to the whole unit
 as it would be if nothing were optimised across their borders.
+
+A quantizer of whole blocks has no such hierarchy. Its parts are the steps of its datapath.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
+from ...hw.quantizer_config import QuantizerConfig
 from ...synth.netlist import Netlist
+from .priced_unit import PricedUnit
 
-__all__ = ["REST", "Part", "module_roles", "take_apart"]
+__all__ = ["REST", "Part", "module_roles", "parts_of", "take_apart"]
 
 REST: Final = "own logic and registers"
 """Role of what stands in the unit's own module, and in none of its components.
 
 Of most units that is registers and what controls them; where a datapath is not divided into modules, as in a
-quantizer of four over six, it is the datapath too.
+serial quantizer, it is the datapath too.
 """
 
 # The name of every part's module, so that equal components are equal texts.
@@ -46,10 +50,10 @@ class Part:
 
     Attributes:
         role: What it is in the unit: its instances' name without their numbers, behind that of the component
-            that it is in, if it is in one; `REST` for the unit's own logic.
+            that it is in, if it is in one; the name of a quantizer's step; `REST` for the unit's own logic.
         count: How many instances there are.
         ports: Its ports with their widths: ``a 4, b 4 -> negative 1, magnitude 8``; those to the components
-            inside it are left out.
+            inside it are left out. Of a quantizer's numbered ports the widths are added up.
         netlist: Its own logic.
     """
 
@@ -57,6 +61,48 @@ class Part:
     count: int
     ports: str
     netlist: Netlist
+
+
+def parts_of(unit: PricedUnit, order: int, rtlil: str, top: str) -> list[Part]:
+    """Return the parts of a unit in an order of its adders, as `take_apart` does.
+
+    Args:
+        unit: The unit.
+        order: The order in which it was made.
+        rtlil: Its netlist.
+        top: Name of the netlist's top module.
+
+    Raises:
+        ValueError: If there is no such module.
+    """
+    if isinstance(unit, QuantizerConfig) and not unit.serial:
+        return _step_parts(replace(unit, order=order))
+    return take_apart(rtlil, top)
+
+
+def _step_parts(config: QuantizerConfig) -> list[Part]:
+    """Return the steps of a quantizer of whole blocks, and the unit without them."""
+    # Amaranth is loaded for it.
+    from ...hw.quantizer_parts import PART_TOP, quantizer_parts
+    from ...hw.quantizer_unit import QuantizerUnit
+
+    return [
+        Part(
+            part.step or REST,
+            1,
+            " -> ".join(_added_up(widths.items()) for widths in (part.inputs, part.outputs)),
+            Netlist(part.rtlil, PART_TOP),
+        )
+        for part in quantizer_parts(QuantizerUnit.of(config))
+    ]
+
+
+def _added_up(widths: Iterable[tuple[str, int]]) -> str:
+    """Return ports with their widths, those that differ in a number behind their name as one."""
+    found: Counter[str] = Counter()
+    for name, width in widths:
+        found[_NUMBER.sub("", name)] += width
+    return ", ".join(f"{name} {width}" for name, width in found.items())
 
 
 def take_apart(rtlil: str, top: str) -> list[Part]:

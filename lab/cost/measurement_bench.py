@@ -19,7 +19,7 @@ from ...synth.recipes import FLOW_VERSION, Recipe
 from ...synth.synthesis_point import Counts, SynthesisPoint
 from ...synth.wire_loads import WireLoads
 from ...synth.yosys import pyosys_version
-from .components import take_apart
+from .components import parts_of
 from .corner_figures import corner_figures
 from .cost_sample import CostSample, PartSample, pairs_of
 from .measurement_job import Make, MeasurementJob, emit, generator
@@ -116,7 +116,7 @@ class MeasurementBench:
         (whole,) = self._synthesize([netlist], job.recipes)
         parts: tuple[PartSample, ...] = ()
         if job.part_recipes:
-            taken = take_apart(text, top)
+            taken = parts_of(job.unit, job.order, text, top)
             # A unit in one piece is not measured twice.
             taken = taken if len(taken) > 1 else []
             made = self._part_counts([part.netlist for part in taken], job.part_recipes)

@@ -6,6 +6,8 @@ from typing import Any, Final
 from blockdot.hw.unit_grid import GRID_ACCUMULATES
 from blockdot.lab.cost.switching_energy import ENERGY_VERSION
 
+from ..attributions import attributed_decides
+
 __all__ = [
     "ANSWER_BLOCK_SIZES",
     "ANSWER_SCHEMA",
@@ -16,7 +18,6 @@ __all__ = [
     "areas",
     "asked",
     "attributed_area",
-    "attributed_decides",
     "compared_rows",
     "deciding_area",
     "energy",
@@ -53,11 +54,6 @@ _DEPTHS: Final = {0: "combinational", 1: "1 stage"}
 def deciding_area(row: AnswerRow) -> dict[str, float]:
     """Return the difference in area that decides."""
     return row["attribution"]["relative"] if attributed_decides(row) else row["deltas"]["area"]
-
-
-def attributed_decides(row: AnswerRow) -> bool:
-    """Return whether the attributed difference decides: where both ways agree. Else the whole does."""
-    return "attribution" in row and row["attribution"]["agrees"]
 
 
 def whole_area(row: AnswerRow) -> dict[str, float] | None:

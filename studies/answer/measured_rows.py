@@ -14,14 +14,14 @@ from blockdot.lab.cost.unit_cost import UnitCost
 from blockdot.lab.cost.unit_energy import UnitEnergy, energy_unit
 from blockdot.lab.demo_weights import real_tensors
 from blockdot.lab.quality.quantization_error import Quantization, measure_errors
-from blockdot.lab.statistics import Estimate
 from blockdot.model.quantize import Method
 from blockdot.synth.liberty import Library
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 
-from ..intervals import interval_of
+from ..attributions import attribution_record
+from ..intervals import rounded_interval
 
 __all__ = [
     "curve_rows",
@@ -87,17 +87,9 @@ def unit_row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitE
     }
     for metric in ("area", "delay", "period"):
         if delta := comparison.delta(unit, metric):
-            row["deltas"][metric] = _short(delta.relative)
+            row["deltas"][metric] = rounded_interval(delta.relative)
     if attribution := comparison.attribution(unit):
-        row["attribution"] = {
-            "agrees": attribution.agrees,
-            "relative": _short(attribution.relative),
-            "across": _short(attribution.across_relative),
-            "across_area": _short(attribution.across),
-            "whole_area": _short(attribution.whole.absolute),
-            "parts": {part.role: _short(part.area) for part in attribution.parts if any(part.area.values)},
-            "cells": {name: round(more, 1) for name, more in attribution.cells[:8]},
-        }
+        row["attribution"] = attribution_record(attribution)
     for one in powered:
         row["energy"][one.vectors] = {
             "version": ENERGY_VERSION,
@@ -105,7 +97,7 @@ def unit_row(comparison: CostComparison, cost: UnitCost, powered: Sequence[UnitE
             "total": one.total.median,
             "settled": one.settled.median,
             "deltas": {
-                name: _short(delta)
+                name: rounded_interval(delta)
                 for name, delta in (("total", one.delta), ("settled", one.settled_delta))
                 if delta is not None
             },
@@ -131,7 +123,7 @@ def curve_rows(library: str, made: AreaDelayCurves, orders: range) -> Iterator[d
                     "delay": delay,
                     "base": ours.median,
                     "area": theirs.median,
-                    "delta": _short(deltas[delay].relative),
+                    "delta": rounded_interval(deltas[delay].relative),
                 }
                 for delay, ours, theirs in zip(made.delays, base.areas, other.areas, strict=True)
                 if ours is not None and theirs is not None
@@ -147,7 +139,7 @@ def tile_row(library: str, cost: TileCost) -> dict[str, Any]:
         **_tools_today(),
         "area": cost.area.median,
         "nand2": cost.nand2.median,
-        **({} if cost.delta is None else {"delta": _short(cost.delta)}),
+        **({} if cost.delta is None else {"delta": rounded_interval(cost.delta)}),
     }
 
 
@@ -170,10 +162,6 @@ def error_rows(block_sizes: Sequence[int]) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def _short(estimate: Estimate) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in interval_of(estimate).items()}
 
 
 def merged(old: Iterable[dict[str, Any]], new: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:

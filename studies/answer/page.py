@@ -8,6 +8,7 @@ from blockdot.lab.demo_weights import WEIGHT
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.synth.recipes import FLOW_VERSION
 
+from ..attributions import attributed_decides
 from ..intervals import interval_text
 from ..quality_against_cost.page import PAGE as QUALITY_PAGE
 from ..quality_against_cost.picture import PICTURE as QUALITY_PICTURE
@@ -19,7 +20,6 @@ from .answer_rows import (
     Question,
     asked,
     attributed_area,
-    attributed_decides,
     compared_rows,
     deciding_area,
     is_plain,

@@ -3,7 +3,7 @@
 Two commands, which `make quantizer-cost-measure` and `make quantizer-cost` are::
 
     python -m studies.quantizer_cost.measure measure [--library NAME]... [--block-size NUMBER]...
-        [--orders NUMBER] [--method NAME]...
+        [--orders NUMBER] [--variants NUMBER] [--method NAME]...
     python -m studies.quantizer_cost.measure write
 
 The first measures quantizers and dot-product units, each against UE4M3 with ``absmax``, and the error of each
@@ -37,6 +37,7 @@ from blockdot.synth.installed_libraries import find_library
 from blockdot.synth.recipes import FLOW_VERSION
 from blockdot.synth.yosys import pyosys_version
 
+from ..attributions import attribution_record
 from ..commands import exit_code_of, progress_bars
 from ..intervals import interval_of
 from ..records import joined, read_stored, write_stored
@@ -84,6 +85,7 @@ def measure_quantizers(
     libraries: Sequence[str],
     *,
     orders: int = ORDERS,
+    variants: int = 1,
     block_sizes: Sequence[int] = (PAGE_BLOCK_SIZE,),
     wanted: Sequence[str] = PRICED_KINDS,
     kept: dict[str, Any] | None = None,
@@ -97,6 +99,7 @@ def measure_quantizers(
     Args:
         libraries: Names or files, as `find_library` takes them.
         orders: How many netlists are made of each unit.
+        variants: How many variations of the recipe for area each netlist goes through.
         block_sizes: Elements under one scale.
         wanted: What is measured, of `PRICED_KINDS`. Quantizers are compared with that of the first of
             `PRICED_METHODS`.
@@ -130,13 +133,13 @@ def measure_quantizers(
                     units,
                     library,
                     orders=orders,
-                    parts=False,
+                    variants=variants,
                     cache=cache,
                     workers=workers,
                     progress=None if progress is None else progress(f"{library.name}: {table} of {size}"),
                 )
                 new = [
-                    _row(comparison, cost) | {"pairs": orders}
+                    _row(comparison, cost) | {"pairs": orders, "variants": variants}
                     for cost, its_rows in zip(comparison.costs, rows, strict=True)
                     if its_rows
                 ]
@@ -192,6 +195,9 @@ def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
                 unit = comparison.library.nand2_area if metric == "area" else 1.0
                 row[f"{metric}_delta"] = interval_of(delta.absolute, unit)
                 row[f"{metric}_percent"] = interval_of(delta.relative)
+    if attribution := comparison.attribution(cost.unit):
+        row["attribution"] = attribution_record(attribution)
+        row["attributed_delta"] = interval_of(attribution.total, comparison.library.nand2_area)
     return row
 
 
@@ -228,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_argument("--library", action="append", help="a name, or Liberty files with a comma between")
     measuring.add_argument("--block-size", action="append", type=int, help="elements under one scale")
     measuring.add_argument("--orders", type=int, default=ORDERS, help="netlists of each unit")
+    measuring.add_argument("--variants", type=int, default=1, help="variations of the recipe for area")
     measuring.add_argument("--method", action="append", choices=PRICED_KINDS, help="measure these alone")
     commands.add_parser("write")
     chosen = parser.parse_args(arguments)
@@ -241,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_quantizers(
                 chosen.library or ["neutral"],
                 orders=chosen.orders,
+                variants=chosen.variants,
                 block_sizes=chosen.block_size or [PAGE_BLOCK_SIZE],
                 wanted=chosen.method or PRICED_KINDS,
                 kept=read_stored(STORED) if STORED.exists() else None,

@@ -10,6 +10,7 @@ from blockdot.lab.reports.records import markdown_lines
 from blockdot.model.quantizer import INPUTS, QuantizerSpec
 from blockdot.synth.recipes import FLOW_VERSION
 
+from ..attributions import attributed_decides
 from ..intervals import Interval, half_width, interval_text
 from ..library_names import short_library_name
 from ..pictures import svg_figure
@@ -86,7 +87,7 @@ def amortised(
     and add as squares.
     """
     quantizer, dot = _ways(stored, library)[way], _dots(stored, library)[way[0]]
-    one, other = dot.get("area_delta", _NONE), quantizer.get("area_delta", _NONE)
+    one, other = _area(dot), _area(quantizer)
     mean = one["mean"] + other["mean"] / reuse
     half = math.hypot(half_width(one), half_width(other) / reuse)
     return dot["nand2"] + quantizer["nand2"] / reuse, {"mean": mean, "low": mean - half, "high": mean + half}
@@ -99,15 +100,37 @@ def crossing(stored: dict[str, Any], library: str, size: int = PAGE_BLOCK_SIZE) 
     Infinity where UE5M3 always costs less, and 0 where it never does.
     """
     ways = _ways(stored, library, size)
-    saved = _difference(ways["ue4m3", "four_over_six"]) - _difference(ways["ue5m3", "absmax"])
-    more = _difference(_dots(stored, library, size)["ue5m3"])
+    saved = _area(ways["ue4m3", "four_over_six"])["mean"] - _area(ways["ue5m3", "absmax"])["mean"]
+    more = _area(_dots(stored, library, size)["ue5m3"])["mean"]
     if saved <= 0:
         return 0.0
     return saved / more if more > 0 else math.inf
 
 
-def _difference(row: dict[str, Any]) -> float:
-    return float(row.get("area_delta", _NONE)["mean"])
+def _area(row: dict[str, Any]) -> Interval:
+    """Return the difference in area that decides, in NAND2 equivalents; nothing of what is compared with."""
+    found: Interval = row["attributed_delta"] if attributed_decides(row) else row.get("area_delta", _NONE)
+    return found
+
+
+def _area_percent(row: dict[str, Any]) -> Interval | None:
+    """Return the difference in area that decides, in percent; None of what is compared with."""
+    return row["attribution"]["relative"] if attributed_decides(row) else row.get("area_percent")
+
+
+def _area_text(row: dict[str, Any] | None, digits: int = 2) -> str:
+    """Return what `_area_percent` does as text; empty where there is none."""
+    found = None if row is None else _area_percent(row)
+    return "" if found is None else interval_text(found, digits)
+
+
+def _both_ways(row: dict[str, Any]) -> tuple[str, str]:
+    """Return the difference in area of the whole and by components as text; ``!`` where they disagree."""
+    whole = interval_text(row["area_percent"]) if "area_percent" in row else ""
+    if "attribution" not in row:
+        return whole, ""
+    mark = "" if attributed_decides(row) else "! "
+    return whole, mark + interval_text(row["attribution"]["relative"])
 
 
 def _pairs(stored: dict[str, Any]) -> str:
@@ -142,7 +165,10 @@ def _lines(stored: dict[str, Any]) -> Iterator[str]:
         "the areas in NAND2 equivalents, of gates after synthesis, without wires. The other operand (the "
         "weights) was quantized before. Differences are against UE4M3 with `absmax`, over "
         f"{_pairs(stored)} pairs of netlists, with 95 % intervals; "
-        "`~` marks what cannot be told from zero. Where the orders of a unit all have the same least period, "
+        "`~` marks what cannot be told from zero. *The whole* is the flat unit. *By steps* is the sum over "
+        "the steps that differ, each synthesized alone. Where both agree, the steps decide, because their "
+        "interval is narrower. Where they do not (`!`), the whole decides, because a step alone cannot share "
+        "gates with its neighbours. Where the orders of a unit all have the same least period, "
         "there is no interval, and nothing says how sure it is. "
         f"Synthesis: pyosys {stored['pyosys']}, flow "
         f"{stored['flow']}."
@@ -204,7 +230,7 @@ def _differences(stored: dict[str, Any], columns: dict[str, tuple[str, int]]) ->
             cells[line] = texts
 
     def of_rows(line: str, rows: list[dict[str, Any] | None]) -> None:
-        tell(line, [interval_text(row["area_percent"], 1) if row else "" for row in rows])
+        tell(line, [_area_text(row) for row in rows])
 
     places = list(columns.values())
     ways, dots = [_ways(stored, *place) for place in places], [_dots(stored, *place) for place in places]
@@ -262,13 +288,22 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMetho
     yield "The quantizers:"
     yield ""
     yield from markdown_lines(
-        ("scale", "method", "area [NAND2]", "difference", "period", "difference", "MSE / sigma²"),
+        (
+            "scale",
+            "method",
+            "area [NAND2]",
+            "the whole",
+            "by steps",
+            "period",
+            "difference",
+            "MSE / sigma²",
+        ),
         [
             (
                 scale,
                 f"`{method}`",
                 f"{row['nand2']:.1f}",
-                interval_text(row["area_percent"]) if "area_percent" in row else "",
+                *_both_ways(row),
                 f"{row['period']:.4g} {row['delay_unit']}",
                 _period_text(row["period_percent"]) if "period_percent" in row else "",
                 f"{errors[scale, method]:.5f}" if (scale, method) in errors else "",
@@ -278,9 +313,9 @@ def _of_library(stored: dict[str, Any], library: str, errors: dict[ScaleAndMetho
     )
     yield ""
     yield from _further(stored, library)
+    yield from _by_steps(stored, library)
     told = "; ".join(
-        f"{scale} {row['nand2']:.1f} NAND2"
-        + (f" ({interval_text(row['area_percent'])})" if "area_percent" in row else "")
+        f"{scale} {row['nand2']:.1f} NAND2" + (f" ({_area_text(row)})" if _area_text(row) else "")
         for scale, row in dots.items()
     )
     if not dots:
@@ -331,7 +366,7 @@ def _dequantizers(stored: dict[str, Any], library: str) -> Iterator[str]:
             (
                 row["scale"][0],
                 f"{row['nand2']:.1f}",
-                interval_text(row["area_percent"]) if "area_percent" in row else "",
+                _area_text(row),
                 f"{row['period']:.4g} {row['delay_unit']}",
                 *(
                     f"{dots[row['scale'][0]]['nand2'] + both / reuse:.0f}"
@@ -358,13 +393,13 @@ def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
     yield "With `absmax`, and:"
     yield ""
     yield from markdown_lines(
-        ("scale", "besides", "area [NAND2]", "difference", "period", "difference"),
+        ("scale", "besides", "area [NAND2]", "the whole", "by steps", "period", "difference"),
         [
             (
                 row["scale"][0],
                 _besides(row),
                 f"{row['nand2']:.1f}",
-                interval_text(row["area_percent"]),
+                *_both_ways(row),
                 f"{row['period']:.4g} {row['delay_unit']}",
                 _period_text(row["period_percent"]),
             )
@@ -384,6 +419,46 @@ def _further(stored: dict[str, Any], library: str) -> Iterator[str]:
             f"{100 * read / (read + written):.0f} % more traffic, unless the tensor waits on chip."
         )
         yield ""
+
+
+def _by_steps(stored: dict[str, Any], library: str) -> Iterator[str]:
+    """Which steps the differences are made of."""
+    rows = [
+        (row["scale"][0], what, row)
+        for table, told in (("quantizers", lambda row: f"`{row['method']}`"), ("more", _besides))
+        for row in _of(stored, table, library, PAGE_BLOCK_SIZE)
+        for what in (told(row),)
+        if "attribution" in row
+    ]
+    if not rows:
+        return
+    yield (
+        "What each step adds, synthesized alone, in NAND2 equivalents; what a step that is not in the unit "
+        "takes is negative. What optimising across steps adds is what the whole has more than their sum:"
+    )
+    yield ""
+    yield from markdown_lines(
+        ("scale", "quantizer", "steps", "across them", "the whole"),
+        [
+            (
+                scale,
+                what,
+                ", ".join(
+                    f"{step} {_gates(area, row)}" for step, area in row["attribution"]["parts"].items()
+                ),
+                _gates(row["attribution"]["across_area"], row),
+                _gates(row["attribution"]["whole_area"], row),
+            )
+            for scale, what, row in rows
+        ],
+    )
+    yield ""
+
+
+def _gates(area: Interval, row: dict[str, Any]) -> str:
+    """Return an area in the library's unit as text, in NAND2 equivalents."""
+    scaled = {name: value * row["nand2"] / row["area"] for name, value in area.items()}
+    return interval_text(scaled, 1, "")
 
 
 def _besides(row: dict[str, Any]) -> str:
@@ -420,8 +495,8 @@ def _how_sure(stored: dict[str, Any], library: str) -> str:
 def _crossing_ends(stored: dict[str, Any], library: str, size: int) -> tuple[float, float]:
     """Return between which reuses the two recipes may cost the same; infinity where there is no upper end."""
     ways = _ways(stored, library, size)
-    choosing, bit = ways["ue4m3", "four_over_six"]["area_delta"], ways["ue5m3", "absmax"]["area_delta"]
-    more = _dots(stored, library, size)["ue5m3"]["area_delta"]
+    choosing, bit = _area(ways["ue4m3", "four_over_six"]), _area(ways["ue5m3", "absmax"])
+    more = _area(_dots(stored, library, size)["ue5m3"])
     least = max(choosing["low"] - bit["high"], 0) / more["high"]
     return least, (choosing["high"] - bit["low"]) / more["low"] if more["low"] > 0 else math.inf
 

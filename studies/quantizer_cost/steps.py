@@ -11,13 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from amaranth.back import rtlil
-from amaranth.hdl import Elaboratable, Module, Signal, Value
 from blockdot.cli.console import console, table
 from blockdot.hw.config import OPTIMISE, Optimise
-from blockdot.hw.quantizer.datapath import QuantizerDatapath
-from blockdot.hw.quantizer.records import BlockInputs
-from blockdot.hw.steps.records import Record, Step
+from blockdot.hw.quantizer_parts import PART_TOP, quantizer_parts
+from blockdot.hw.quantizer_unit import QuantizerUnit
 from blockdot.model import QuantizerSpec
 from blockdot.synth.flow import synthesize
 from blockdot.synth.installed_libraries import find_library
@@ -28,7 +25,6 @@ from ..commands import exit_code_of
 __all__ = ["StepArea", "main", "step_areas"]
 
 _RECIPE = "a2"
-_TOP = "step"
 
 
 @dataclass(frozen=True)
@@ -46,27 +42,6 @@ class StepArea:
     delay: float
 
 
-class _Alone(Elaboratable):
-    """A step between ports that are named after what passes."""
-
-    def __init__(self, step: Step[Record, Record], before: Record) -> None:
-        self.inputs: list[Signal] = []
-        self.outputs: list[Signal] = []
-        self._module = Module()
-        self.after = step.build(self._module, None, before.map(self._input))
-        for name, value in self.after.named().items():
-            self.outputs.append(Signal(value.shape(), name=f"out_{name}"))
-            self._module.d.comb += self.outputs[-1].eq(value)
-
-    def _input(self, name: str, value: Value) -> Signal:
-        self.inputs.append(Signal(value.shape(), name=f"in_{name}"))
-        return self.inputs[-1]
-
-    def elaborate(self, platform: object) -> Module:
-        del platform
-        return self._module
-
-
 def step_areas(spec: QuantizerSpec, library: Library, *, optimise: Optimise = "area") -> Iterator[StepArea]:
     """Yield what each step of a quantizer costs, in order.
 
@@ -75,18 +50,11 @@ def step_areas(spec: QuantizerSpec, library: Library, *, optimise: Optimise = "a
         library: What to map to.
         optimise: The form of the components.
     """
-    lanes = spec.block_size
-    record: Record = BlockInputs(
-        Signal(lanes * spec.input_format.bits),
-        Signal(lanes * spec.random_bits) if spec.stochastic else None,
-        Signal(32) if spec.tensor_scale else None,
-    )
-    for step in QuantizerDatapath(spec, optimise=optimise, order=0).steps:
-        alone = _Alone(step, record)
-        record = alone.after
-        text = rtlil.convert(alone, name=_TOP, ports=[*alone.inputs, *alone.outputs])
-        (point,) = synthesize(text, _TOP, library, recipes=[_RECIPE])
-        yield StepArea(step.name, point.area / library.nand2.area, point.delay)
+    unit = QuantizerUnit(spec, stages=0, optimise=optimise)
+    for part in quantizer_parts(unit):
+        if part.step is not None:
+            (point,) = synthesize(part.rtlil, PART_TOP, library, recipes=[_RECIPE])
+            yield StepArea(part.step, point.area / library.nand2.area, point.delay)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -348,9 +348,14 @@ def test_quantizers_are_held_against_the_first_method_and_scale(blockdot, small,
     areas = {cost["unit"]: cost["area"]["median"] for cost in result["costs"]}
     # A power of two that only follows the exponent is the least that there is.
     assert min(areas, key=areas.__getitem__) == names[2]
-    # It is one piece: nothing is attributed to components.
-    assert result["attributions"] == []
-    assert all(cost["parts"] == [] for cost in result["costs"])
+    # Its parts are its steps. What only follows the exponent needs no search behind it: that comes last.
+    steps = ["read", "largest_exponent", "scale", "midpoints", "compare", "round", "own logic and registers"]
+    steps.append("largest_fraction")
+    assert [one["other"] for one in result["attributions"]] == names[1:]
+    power = next(one for one in result["attributions"] if one["other"] == names[2])
+    assert [part["role"] for part in power["parts"]] == steps
+    assert {part["role"] for part in power["parts"] if not part["equal"]} >= {"largest_exponent", "scale"}
+    assert sum(part["area"]["mean"] for part in power["parts"]) == pytest.approx(power["total"]["mean"])
     assert {
         line.split(",")[1]: line.split(",")[-3] for line in (tmp_path / "a.csv").read_text().splitlines()[1:]
     } == {name: name.split("_")[-2] for name in names}

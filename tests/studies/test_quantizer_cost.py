@@ -90,6 +90,39 @@ def test_where_the_two_recipes_cost_the_same(stored):
     assert "costs more than UE4M3 with `four_over_six` at every reuse" in page_text(stored)
 
 
+def attributed(one: dict[str, Any], *, agrees: bool) -> dict[str, Any]:
+    """Return a row whose steps add 30 NAND2 equivalents, of two units of area each."""
+    return one | {
+        "area": 2 * one["nand2"],
+        "attributed_delta": interval(30, 1),
+        "attribution": {
+            "agrees": agrees,
+            "relative": interval(3, 0.1),
+            "across_area": interval(20, 18),
+            "whole_area": interval(80, 16),
+            "parts": {"scale": interval(40, 2), "registers": interval(20, 0)},
+        },
+    }
+
+
+def test_the_steps_decide_where_they_agree_with_the_whole(stored):
+    (base, other, best) = stored["quantizers"]
+    stored["quantizers"] = [base, attributed(other, agrees=True), best]
+    text = page_text(stored)
+    assert "| quantizer, ue5m3, `absmax` | +3.00 ± 0.10 % |" in text
+    assert "| ue5m3 | `absmax` | 1040.0 | +40.00 ± 8.00 % | +3.00 ± 0.10 % |" in text
+    assert (
+        "| ue5m3 | `absmax` | scale +20.0 ± 1.0, registers +10.0 ± 0.0 | +10.0 ± 9.0 | +40.0 ± 8.0 |" in text
+    )
+    assert crossing(stored, "one") == (2000 - 30) / 20
+    assert amortised(stored, "one", ("ue5m3", "absmax"), 8)[1]["mean"] == 20 + 30 / 8
+    stored["quantizers"][1] = attributed(other, agrees=False)
+    text = page_text(stored)
+    assert "| quantizer, ue5m3, `absmax` | +40.00 ± 8.00 % |" in text
+    assert "| ue5m3 | `absmax` | 1040.0 | +40.00 ± 8.00 % | ! +3.00 ± 0.10 % |" in text
+    assert crossing(stored, "one") == (2000 - 40) / 20
+
+
 def test_a_tensor_scale_is_read_for(stored):
     one = row("ue4m3", "absmax", 2000.0, interval(90, 3)) | {"spec": "", "input": "bf16"}
     stored["more"] = [one | {"rounding": "nearest_even", "tensor_scale": True}]
@@ -125,8 +158,8 @@ def test_the_answer_is_one_table_of_libraries_and_one_of_sizes(stored):
     ]
     text = page_text(stored)
     assert "| unit | one |" in text
-    assert "| quantizer, ue5m3, `absmax` | +40.0 ± 8.0 % |" in text
-    assert "| quantizer, ue4m3, `fp32` numbers | +90.0 ± 3.0 % |" in text
+    assert "| quantizer, ue5m3, `absmax` | +40.00 ± 8.00 % |" in text
+    assert "| quantizer, ue4m3, `fp32` numbers | +90.00 ± 3.00 % |" in text
     assert "| R where ue5m3 costs as much as ue4m3 with `four_over_six` | 81 to 120 |" in text
     assert "By the elements in a block" not in text
 
@@ -145,7 +178,7 @@ def test_the_answer_is_one_table_of_libraries_and_one_of_sizes(stored):
     stored["dots"][3] = stored["dots"][3] | {"area_delta": interval(40, 3)}
     text = page_text(stored)
     assert "| unit | one | two |" in text
-    assert "| quantizer, ue4m3, `fp32` numbers | +90.0 ± 3.0 % |  |" in text
+    assert "| quantizer, ue4m3, `fp32` numbers | +90.00 ± 3.00 % |  |" in text
     assert "| R where ue5m3 costs as much as ue4m3 with `four_over_six` | 81 to 120 | 44 to 55 |" in text
     assert "| unit | one, 8 | one, 16 |" in text
     assert "| R where ue5m3 costs as much as ue4m3 with `four_over_six` | any | 81 to 120 |" in text
@@ -178,6 +211,13 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
         "quantize_fp32_e2m1_ue4m3_n2_absmax_s1",
         "quantize_fp32_e2m1_ue5m3_n2_absmax_s1",
     ]
+    # Those of quantizers are told step by step; a dequantizer is one piece.
+    parts = found["quantizers"][1]["attribution"]["parts"]
+    assert sum(part["mean"] for part in parts.values()) == pytest.approx(
+        found["quantizers"][1]["attributed_delta"]["mean"], abs=0.01
+    )
+    assert {"scale", "own logic and registers"} <= set(parts)
+    assert all("attribution" not in one for one in found["dequantizers"])
     # All of them are compared with the quantizer of bf16.
     assert all(one["area_percent"]["low"] > 0 for one in found["more"])
     assert all(
