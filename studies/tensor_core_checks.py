@@ -1,6 +1,7 @@
 """What is checked of each published tensor core: the part of a page that tells it, of what is kept.
 
-`studies.preset_steps` holds the model against exact integers, `studies.volume` the units against the model.
+`studies.preset_steps` holds the model against exact integers, `studies.volume` the units against the model,
+and `studies.preset_proofs` proves the units.
 """
 
 import textwrap
@@ -13,6 +14,8 @@ from blockdot.model.presets import PRESETS
 from blockdot.sim.zero_exponents import zero_exponent_counts
 
 from .different_presets import different_presets
+from .preset_proofs import claims_told, holds
+from .records import StoredRecord
 from .volume import tensor_cores
 
 __all__ = ["check_lines", "table_lines"]
@@ -65,12 +68,17 @@ def table_lines() -> list[str]:
     ]
 
 
-def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -> list[str]:
+def check_lines(
+    steps: Sequence[Mapping[str, Any]],
+    volume: Mapping[str, Any],
+    proofs: Mapping[tuple[str, str], StoredRecord],
+) -> list[str]:
     """Return the lines of the part.
 
     Args:
         steps: The records of `studies.preset_steps`.
         volume: What `studies.volume` keeps.
+        proofs: What `studies.preset_proofs` keeps.
     """
     units: dict[DotSpec, list[str]] = {}
     for config in tensor_cores():
@@ -81,7 +89,9 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         run = [name for name in units[DotSpec.preset(record["preset"])] if name in kept]
         inputs = ", ".join(str(kept[name]["vectors"]) for name in run) or "-"
         shares = [_share(record[what], record["steps"]) for what in _SHARES.values()]
-        table.append([f"`{record['preset']}`", str(record["steps"]), *shares, inputs])
+        proven = proofs.get((record["preset"], "area"))
+        claims = claims_told(proven) if proven else "-"
+        table.append([f"`{record['preset']}`", str(record["steps"]), *shares, inputs, claims])
     run = [name for names in units.values() for name in names if name in kept]
     differ = sum(record["differ"] for record in steps), sum(not kept[name]["equal"] for name in run)
     least = min(record["steps"] for record in steps)
@@ -94,6 +104,8 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
             "  model: a small one of one stage and a fast one of several for each preset.",
             f"  {inputs.count(max(inputs))} of them have had {max(inputs)}. {differ[1]} differ.",
         ]
+    records = [proofs.get((record["preset"], "area")) for record in steps]
+    whole = sum(record is not None and holds(record) for record in records)
     return [
         "## What is checked of each",
         "",
@@ -104,9 +116,11 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         "",
         f"- **Steps**: of {len(steps)} presets, {least} or more each. {differ[0]} results differ in a bit.",
         *told,
+        f"- **Proofs**: of {whole} of {len(steps)} presets every claim on the unit holds",
+        "  ([what is claimed](verification.md#sums-of-several-terms)).",
         *_zero_lines([record["preset"] for record in steps]),
         "",
-        *markdown_lines(["preset", "steps", *_SHARES, "inputs"], table),
+        *markdown_lines(["preset", "steps", *_SHARES, "inputs", "claims"], table),
         "",
         "- **zeros**: steps whose products are all zero. **cancels**: the sum is zero, and not all products.",
         "- **cut off**: something of a product was cut off.",
@@ -115,8 +129,10 @@ def check_lines(steps: Sequence[Mapping[str, Any]], volume: Mapping[str, Any]) -
         "- **not finite**: NaN or an infinity goes into the step.",
         "- **inputs**: into the small unit, and into the fast one. Presets that compute the same stand",
         "  here once.",
+        "- **claims**: how many hold of the unit for area, of all that is claimed of it.",
         "",
-        "`python -m studies.preset_steps` runs the steps, and `python -m studies.volume` the units. Then",
+        "`python -m studies.preset_steps` runs the steps, `python -m studies.volume` the units, and",
+        "`python -m studies.preset_proofs` proves the units. Then",
         "`python -m studies.tensor_core_error --write` writes this page.",
         "",
     ]

@@ -29,6 +29,8 @@ from blockdot.synth.yosys import SynthesisError
 from .commands import exit_code_of, progress_bars
 from .different_presets import different_presets
 from .pictures import svg_figure
+from .preset_proofs import KEPT as PROOFS
+from .preset_proofs import read_proofs
 from .preset_steps import KEPT as STEPS
 from .records import read_stored, write_stored
 from .tensor_core_checks import check_lines, table_lines
@@ -344,7 +346,7 @@ def kept_page() -> str:
     errors = _kept_errors()
     if not errors:
         raise ValueError("errors must be measured before the page is written")
-    checks = check_lines(read_stored(STEPS)["presets"], read_volume(VOLUME))
+    checks = check_lines(read_stored(STEPS)["presets"], read_volume(VOLUME), read_proofs(PROOFS))
     return page_text(errors, _kept_costs(), [*table_lines(), *checks])
 
 

@@ -10,6 +10,7 @@ from blockdot.lab.statistics import Estimate, relative
 from blockdot.synth.metric import Metric
 
 from ..intervals import interval_of, interval_text
+from ..marked_part import with_part
 
 __all__ = ["BEGIN", "END", "PAGE", "TABLES", "figures_text", "with_figures"]
 
@@ -49,11 +50,7 @@ def with_figures(page: str, stored: Mapping[str, Rows]) -> str:
     Raises:
         ValueError: If the page does not have the two marks, once each and in order.
     """
-    before, begin, rest = page.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(f"{END}\n")
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"{PAGE} must have {BEGIN} and {END} once each, in this order")
-    return f"{before}{begin}\n{figures_text(stored)}\n{end}{after}"
+    return with_part(page, PAGE, BEGIN, END, figures_text(stored))
 
 
 def figures_text(stored: Mapping[str, Rows]) -> str:
