@@ -195,7 +195,9 @@ def _row(comparison: CostComparison, cost: UnitCost) -> dict[str, Any]:
                 unit = comparison.library.nand2_area if metric == "area" else 1.0
                 row[f"{metric}_delta"] = interval_of(delta.absolute, unit)
                 row[f"{metric}_percent"] = interval_of(delta.relative)
-    if attribution := comparison.attribution(cost.unit):
+    attribution = comparison.attribution(cost.unit)
+    # A quantizer of other numbers has one against the first of these.
+    if attribution is not None and attribution.whole.base == base.unit:
         row["attribution"] = attribution_record(attribution)
         row["attributed_delta"] = interval_of(attribution.total, comparison.library.nand2_area)
     return row

@@ -218,7 +218,8 @@ def test_a_small_measurement(synthesis_cache, tmp_path):
     )
     assert {"scale", "own logic and registers"} <= set(parts)
     assert all("attribution" not in one for one in found["dequantizers"])
-    # All of them are compared with the quantizer of bf16.
+    # All of them are compared with the quantizer of bf16, step by step where the numbers are the same.
+    assert ["attribution" in one for one in found["more"]] == [True, True, False, False]
     assert all(one["area_percent"]["low"] > 0 for one in found["more"])
     assert all(
         one["area_delta"]["mean"] == pytest.approx(one["nand2"] - found["quantizers"][0]["nand2"], abs=20)
