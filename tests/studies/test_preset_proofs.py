@@ -60,6 +60,12 @@ def test_what_is_kept_is_of_todays_presets_and_complete() -> None:
         assert all(claim["seconds"] >= 0 for claim in record["claims"])
 
 
+def test_every_claim_holds_of_every_different_tensor_core() -> None:
+    kept = read(KEPT)
+    assert {name for name, optimise in kept if optimise == "area"} == different_presets().keys()
+    assert [key for key, record in kept.items() if not holds(record)] == []
+
+
 def test_a_run_goes_on_where_it_was(tmp_path: Path, page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = tmp_path / "proofs.jsonl"
 
