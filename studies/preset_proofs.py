@@ -37,11 +37,11 @@ from .marked_part import with_part
 from .records import StoredRecord, read_stored, write_stored
 
 __all__ = [
-    "BEGIN",
-    "END",
     "HOLDS",
     "KEPT",
     "PAGE",
+    "PROOFS_BEGIN",
+    "PROOFS_END",
     "claims_told",
     "holds",
     "main",
@@ -56,8 +56,8 @@ KEPT: Final = Path(__file__).resolve().with_name("preset_proofs.jsonl")
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "verification.md"
 """The page of which a part is made of it."""
 
-BEGIN: Final = "<!-- made by `python -m studies.preset_proofs`, of studies/preset_proofs.jsonl -->"
-END: Final = "<!-- end of what is made -->"
+PROOFS_BEGIN: Final = "<!-- made by `python -m studies.preset_proofs`, of studies/preset_proofs.jsonl -->"
+PROOFS_END: Final = "<!-- end of what is made -->"
 """The marks in the page, each a line of its own."""
 
 HOLDS: Final = ("proven", "agrees")
@@ -252,7 +252,7 @@ def page_with_proofs(page: str, kept: Mapping[tuple[str, str], StoredRecord]) ->
     Raises:
         ValueError: If the page does not have the two marks, once each and in order.
     """
-    return with_part(page, PAGE.name, BEGIN, END, "\n".join(proof_lines(kept)) + "\n")
+    return with_part(page, PAGE.name, PROOFS_BEGIN, PROOFS_END, "\n".join(proof_lines(kept)) + "\n")
 
 
 def _write(path: Path, page: Path) -> None:

@@ -9,7 +9,17 @@ from blockdot.verify.proofs.claims import Claim, Proof, ProofOutcome
 
 from studies.different_presets import different_presets
 from studies.marked_part import with_part
-from studies.preset_proofs import BEGIN, END, HOLDS, KEPT, PAGE, claims_told, holds, main, page_with_proofs
+from studies.preset_proofs import (
+    HOLDS,
+    KEPT,
+    PAGE,
+    PROOFS_BEGIN,
+    PROOFS_END,
+    claims_told,
+    holds,
+    main,
+    page_with_proofs,
+)
 from studies.preset_proofs import read_proofs as read
 from studies.records import write_stored
 
@@ -39,7 +49,7 @@ class Settled:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     path = tmp_path / "page.md"
-    path.write_text(f"before\n{BEGIN}\n\nold\n{END}\nafter\n")
+    path.write_text(f"before\n{PROOFS_BEGIN}\n\nold\n{PROOFS_END}\nafter\n")
     return path
 
 
@@ -91,9 +101,11 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, page: Path, capsys: pytest.C
     assert told[0] == "volta-fp16: contract: failed: not within 7 s"
     assert told[-1] == "1 presets: 2 claims do not hold"
     text = page.read_text()
-    assert text.startswith(f"before\n{BEGIN}\n\nEvery claim holds of 0 of the 29 different tensor cores. ")
+    assert text.startswith(
+        f"before\n{PROOFS_BEGIN}\n\nEvery claim holds of 0 of the 29 different tensor cores. "
+    )
     assert "cores. Not tried: `volta-fp16-fp16`, `turing-fp16`," in text
-    assert text.endswith(f"\n\n{END}\nafter\n")
+    assert text.endswith(f"\n\n{PROOFS_END}\nafter\n")
     assert "| `volta-fp16` | 4 products, binary32, toward zero | 10 of 12 |" in text
     assert "Of `volta-fp16`, for area: contract is failed; streams, 2 stages is open.\n" in text
 
