@@ -101,9 +101,8 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, page: Path, capsys: pytest.C
     assert told[0] == "volta-fp16: contract: failed: not within 7 s"
     assert told[-1] == "1 presets: 2 claims do not hold"
     text = page.read_text()
-    assert text.startswith(
-        f"before\n{PROOFS_BEGIN}\n\nEvery claim holds of 0 of the 29 different tensor cores. "
-    )
+    said = "Every claim holds of 0 of the 29 different tensor cores. "
+    assert text.startswith(f"before\n{PROOFS_BEGIN}\n\n{said}")
     assert "cores. Not tried: `volta-fp16-fp16`, `turing-fp16`," in text
     assert text.endswith(f"\n\n{PROOFS_END}\nafter\n")
     assert "| `volta-fp16` | 4 products, binary32, toward zero | 10 of 12 |" in text
