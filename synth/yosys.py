@@ -56,7 +56,8 @@ def pyosys_version() -> str:
 class YosysSession:
     """A working directory, and the processes that work there; both go when the block ends.
 
-    Several threads may use one.
+    Several threads may use one. The directory is made for the first job: whoever is ended while it makes a
+    session leaves nothing behind.
 
     Raises:
         ToolError: If pyosys is missing.
@@ -69,7 +70,13 @@ class YosysSession:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
         self._jobs = 0
-        self._root = Path(tempfile.mkdtemp(prefix="blockdot-yosys-"))
+        self._made: Path | None = None
+
+    @property
+    def _root(self) -> Path:
+        """The working directory, which the first job makes."""
+        assert self._made is not None
+        return self._made
 
     def __enter__(self) -> Self:
         return self
@@ -83,11 +90,12 @@ class YosysSession:
             self._stopped = True
             for process in self._running:
                 _end(process)
+            root = self._made
         # One that is being killed may still put a file there.
         deadline = time.monotonic() + _PATIENCE_S
-        while self._root.exists() and time.monotonic() < deadline:
-            shutil.rmtree(self._root, ignore_errors=True)
-            time.sleep(_MOMENT_S if self._root.exists() else 0)
+        while root is not None and root.exists() and time.monotonic() < deadline:
+            shutil.rmtree(root, ignore_errors=True)
+            time.sleep(_MOMENT_S if root.exists() else 0)
 
     def _begin(self) -> None:
         """Write what all jobs need into the working directory, before the first one."""
@@ -102,6 +110,8 @@ class YosysSession:
         with self._lock:
             if self._stopped:
                 raise SynthesisError("synthesis must not start, as all of it was stopped")
+            if self._made is None:
+                self._made = Path(tempfile.mkdtemp(prefix="blockdot-yosys-"))
             if not self._jobs:
                 self._begin()
             self._jobs += 1

@@ -300,6 +300,21 @@ def test_the_one_that_fails_is_named_and_nothing_is_left(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_whoever_is_ended_while_a_session_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(yosys.tempfile, "tempdir", str(tmp_path))
+    with Synthesizer(neutral()) as synthesizer:
+        # The directory comes with the first job, when the session is known to whoever closes it.
+        assert list(tmp_path.iterdir()) == []
+        synthesizer.run([gates(1)], choose(["a2"]))
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+    synthesizer.close()
+    with pytest.raises(SynthesisError, match="must not start"):
+        synthesizer.run([gates(1)], choose(["a2"]))
+
+
 def test_the_gates_themselves():
     with Synthesizer(neutral()) as synthesizer:
         mapped = synthesizer.map(gates(2), choose(["a2"]))["a2"]
