@@ -16,6 +16,7 @@ from amaranth.lib.wiring import Out
 
 from .hierarchy import Emitter, emitted_module
 from .quantizer.records import BlockInputs
+from .quantizer_config import QuantizerConfig
 from .quantizer_unit import QuantizerUnit
 from .steps.records import Record, Step
 
@@ -42,13 +43,16 @@ class QuantizerPart:
     rtlil: str
 
 
-def quantizer_parts(unit: QuantizerUnit) -> list[QuantizerPart]:
+def quantizer_parts(config: QuantizerConfig) -> list[QuantizerPart]:
     """Return the steps of a quantizer in order, and behind them the unit without them.
 
     Args:
-        unit: The quantizer. It has lost its steps afterwards, and must not be emitted.
+        config: How the quantizer is built.
+
+    Raises:
+        ValueError: If it is that of a serial quantizer.
     """
-    spec = unit.spec
+    unit, spec = QuantizerUnit.of(config), config.spec
     live: Record = BlockInputs(
         Signal(spec.block_size * spec.input_format.bits),
         Signal(spec.block_size * spec.random_bits) if spec.stochastic else None,

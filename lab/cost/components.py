@@ -84,7 +84,6 @@ def _step_parts(config: QuantizerConfig) -> list[Part]:
     """Return the steps of a quantizer of whole blocks, and the unit without them."""
     # Amaranth is loaded for it.
     from ...hw.quantizer_parts import PART_TOP, quantizer_parts
-    from ...hw.quantizer_unit import QuantizerUnit
 
     return [
         Part(
@@ -93,7 +92,7 @@ def _step_parts(config: QuantizerConfig) -> list[Part]:
             " -> ".join(_added_up(widths.items()) for widths in (part.inputs, part.outputs)),
             Netlist(part.rtlil, PART_TOP),
         )
-        for part in quantizer_parts(QuantizerUnit.of(config))
+        for part in quantizer_parts(config)
     ]
 
 

@@ -118,10 +118,10 @@ def _area_percent(row: dict[str, Any]) -> Interval | None:
     return row["attribution"]["relative"] if attributed_decides(row) else row.get("area_percent")
 
 
-def _area_text(row: dict[str, Any] | None, digits: int = 2) -> str:
+def _area_text(row: dict[str, Any] | None) -> str:
     """Return what `_area_percent` does as text; empty where there is none."""
     found = None if row is None else _area_percent(row)
-    return "" if found is None else interval_text(found, digits)
+    return "" if found is None else interval_text(found)
 
 
 def _both_ways(row: dict[str, Any]) -> tuple[str, str]:

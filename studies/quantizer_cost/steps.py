@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from blockdot.cli.console import console, table
 from blockdot.hw.config import OPTIMISE, Optimise
+from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.hw.quantizer_parts import PART_TOP, quantizer_parts
-from blockdot.hw.quantizer_unit import QuantizerUnit
 from blockdot.model import QuantizerSpec
 from blockdot.synth.flow import synthesize
 from blockdot.synth.installed_libraries import find_library
@@ -50,8 +50,7 @@ def step_areas(spec: QuantizerSpec, library: Library, *, optimise: Optimise = "a
         library: What to map to.
         optimise: The form of the components.
     """
-    unit = QuantizerUnit(spec, stages=0, optimise=optimise)
-    for part in quantizer_parts(unit):
+    for part in quantizer_parts(QuantizerConfig(spec, stages=0, optimise=optimise)):
         if part.step is not None:
             (point,) = synthesize(part.rtlil, PART_TOP, library, recipes=[_RECIPE])
             yield StepArea(part.step, point.area / library.nand2.area, point.delay)

@@ -2,6 +2,8 @@
 
 import pytest
 from blockdot.hw import to_rtlil
+from blockdot.hw.config import Optimise
+from blockdot.hw.quantizer_config import QuantizerConfig
 from blockdot.hw.quantizer_parts import PART_TOP, QuantizerPart, quantizer_parts
 from blockdot.hw.quantizer_unit import QuantizerUnit
 from blockdot.model import QuantizerSpec
@@ -9,7 +11,7 @@ from blockdot.synth.flow import Synthesizer
 from blockdot.synth.netlist import Netlist
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.recipes import choose
-from blockdot.verify.proofs.gate_network import network
+from blockdot.verify.proofs.gate_network import Network, network
 from blockdot.verify.proofs.solver import equal
 
 
@@ -39,6 +41,11 @@ def connections(wires: dict[str, str]) -> str:
     return ", ".join(f".{port}({wire})" for port, wire in wires.items())
 
 
+def put_together(parts: list[QuantizerPart]) -> Network:
+    sources = {f"{part.step}.il": named(part, f"step_{part.step}") for part in parts[:-1]}
+    return network(sources | {"rest.il": named(parts[-1], "rest"), "whole.v": joined(parts)}, "whole")
+
+
 @pytest.mark.parametrize(
     ("name", "optimise"),
     [
@@ -49,31 +56,26 @@ def connections(wires: dict[str, str]) -> str:
         ("quantize_fp16_e2m1_ue5m3_n2_absmax_stochastic8_tensor", "area"),
     ],
 )
-def test_the_parts_put_together_are_the_unit(name: str, optimise: str):
-    unit = QuantizerUnit(QuantizerSpec.parse(name), stages=0, optimise=optimise)  # type: ignore[arg-type]
-    parts = quantizer_parts(QuantizerUnit(unit.spec, stages=0, optimise=unit.optimise))
+def test_the_parts_put_together_are_the_unit(name: str, optimise: Optimise):
+    unit = QuantizerUnit(QuantizerSpec.parse(name), stages=0, optimise=optimise)
+    parts = quantizer_parts(unit.config)
     assert [part.step for part in parts] == [*unit.steps, None]
-    sources = {f"{part.step}.il": named(part, f"step_{part.step}") for part in parts[:-1]}
-    sources |= {"rest.il": named(parts[-1], "rest"), "whole.v": joined(parts)}
     whole = network({"unit.il": to_rtlil(unit)}, unit.name)
-    assert equal(network(sources, "whole"), whole, {}).holds
+    assert equal(put_together(parts), whole, {}).holds
 
 
 def test_the_parts_of_another_quantizer_are_not_the_unit():
     spec = QuantizerSpec.parse("quantize_bf16_e2m1_ue4m3_n2_absmax")
     unit = QuantizerUnit(spec, stages=0)
-    parts = quantizer_parts(
-        QuantizerUnit(QuantizerSpec.parse(spec.name.replace("absmax", "prevent_zero")), stages=0)
-    )
-    sources = {f"{part.step}.il": named(part, f"step_{part.step}") for part in parts[:-1]}
-    sources |= {"rest.il": named(parts[-1], "rest"), "whole.v": joined(parts)}
-    assert not equal(network(sources, "whole"), network({"unit.il": to_rtlil(unit)}, unit.name), {}).holds
+    another = QuantizerSpec.parse(spec.name.replace("absmax", "prevent_zero"))
+    parts = quantizer_parts(QuantizerConfig(another, stages=0))
+    assert not equal(put_together(parts), network({"unit.il": to_rtlil(unit)}, unit.name), {}).holds
 
 
 @pytest.mark.parametrize("stages", [1, 3])
 def test_all_registers_are_in_the_unit_without_its_steps(stages: int):
     unit = QuantizerUnit(QuantizerSpec(block_size=2), stages=stages)
-    parts = quantizer_parts(QuantizerUnit(unit.spec, stages=stages))
+    parts = quantizer_parts(unit.config)
     netlists = [Netlist(to_rtlil(unit), unit.name), *(Netlist(part.rtlil, PART_TOP) for part in parts)]
     with Synthesizer(neutral()) as synthesizer:
         whole, *steps, rest = (one["a2"] for one in synthesizer.run(netlists, choose(["a2"])))
@@ -86,7 +88,7 @@ def test_what_two_quantizers_have_in_common_is_the_same_text():
     narrow, wide = (
         {
             part.step: part.rtlil
-            for part in quantizer_parts(QuantizerUnit(QuantizerSpec(scale=scale, block_size=4)))
+            for part in quantizer_parts(QuantizerConfig(QuantizerSpec(scale=scale, block_size=4), stages=1))
         }
         for scale in ("ue4m3", "ue5m3")
     )
