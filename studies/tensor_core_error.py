@@ -29,6 +29,8 @@ from blockdot.synth.yosys import SynthesisError
 from .commands import exit_code_of, progress_bars
 from .different_presets import different_presets
 from .pictures import svg_figure
+from .preset_mutants import KEPT as MUTANTS
+from .preset_mutants import read_mutants
 from .preset_proofs import KEPT as PROOFS
 from .preset_proofs import read_proofs
 from .preset_steps import KEPT as STEPS
@@ -346,7 +348,9 @@ def kept_page() -> str:
     errors = _kept_errors()
     if not errors:
         raise ValueError("errors must be measured before the page is written")
-    checks = check_lines(read_stored(STEPS)["presets"], read_volume(VOLUME), read_proofs(PROOFS))
+    checks = check_lines(
+        read_stored(STEPS)["presets"], read_volume(VOLUME), read_proofs(PROOFS), read_mutants(MUTANTS)
+    )
     return page_text(errors, _kept_costs(), [*table_lines(), *checks])
 
 

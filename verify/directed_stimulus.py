@@ -1,5 +1,7 @@
 """Directed stimulus of whatever a specification is of."""
 
+import functools
+
 from ..model import DequantizerSpec, DotSpec, QuantizerSpec
 from ..model.specifications import Specification
 from ..sim import dequantizer_stimulus, quantizer_stimulus
@@ -9,6 +11,8 @@ from .coverage import directed
 __all__ = ["directed_stimulus"]
 
 
+# Of a unit it is asked several times in a row, and it takes seconds where there are many corners.
+@functools.lru_cache(maxsize=2)
 def directed_stimulus(spec: Specification, *, long: bool = False) -> UnitStimulus:
     """Return the inputs that go to the corners of a specification.
 

@@ -40,6 +40,7 @@ __all__ = [
     "mutate",
     "play",
     "stimuli_for",
+    "wanted_results",
 ]
 
 Fate = Literal["killed", "refuted", "equivalent", "survived"]
@@ -202,7 +203,7 @@ def mutate(
     for stimulus in stimuli:
         lanes = [k for k in range(1, len(commands) + 1) if k not in found]
         shown, results = play(faulty, component, stimulus, lanes)
-        if not agree(results, stimulus):
+        if not agree(results, wanted_results(stimulus)):
             raise ValueError(f"{component.name} must give the model's results, as it has no fault yet")
         found |= {lane: cycle + played for lane, cycle in shown.items()}
         played += stimulus.vectors
@@ -225,15 +226,27 @@ def _control_words(lanes: Sequence[int]) -> dict[str, int]:
     }
 
 
-def agree(results: Sequence[int], stimulus: UnitStimulus) -> bool:
-    """Say whether results are those of the model, as far as they are defined."""
-    expected = stimulus.expected()
+def wanted_results(stimulus: UnitStimulus) -> list[int | None]:
+    """Return the model's results, each as one number; None for those that are not defined."""
     start = stimulus.undefined_count
-    return len(results) == len(expected) and list(results[start:]) == [*map(as_number, expected[start:])]
+    return [None] * start + [*map(as_number, stimulus.expected()[start:])]
+
+
+def agree(results: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    """Say whether results are all that are wanted (see `wanted_results`), as far as they are defined."""
+    return len(results) == len(wanted) and all(
+        one in (None, result) for one, result in zip(wanted, results, strict=True)
+    )
 
 
 def play(
-    one: Network, unit: StreamUnit, stimulus: UnitStimulus, lanes: Sequence[int] = (), *, patience: int = 20
+    one: Network,
+    unit: StreamUnit,
+    stimulus: UnitStimulus,
+    lanes: Sequence[int] = (),
+    *,
+    patience: int = 20,
+    wanted: Sequence[int | None] = (),
 ) -> tuple[dict[int, int], list[int]]:
     """Play a stimulus, with its gaps and refusals, to netlists that differ in a control word.
 
@@ -243,6 +256,8 @@ def play(
         stimulus: The stimulus.
         lanes: The control words, besides 0.
         patience: Cycles for each vector, and for ten more, after which a unit is taken to hang.
+        wanted: Results that it should give, see `wanted_results`: the first other one is the last that is
+            played, as more would say no more.
 
     Returns:
         For each control word that shows at an output, the cycle in which it first does; and the results of
@@ -315,6 +330,8 @@ def play(
             new ^= low
         if valid and (not streams or accept[(cycle - 1) % len(accept)]):
             results.append(sum((word & 1) << at for at, word in zip(places, words, strict=False)))
+            if len(results) <= len(wanted) and wanted[len(results) - 1] not in (None, results[-1]):
+                break
         if taken:
             vector += 1
             offering = False

@@ -12,7 +12,6 @@ from studies.marked_part import with_part
 from studies.preset_proofs import (
     HOLDS,
     KEPT,
-    PAGE,
     PROOFS_BEGIN,
     PROOFS_END,
     claims_told,
@@ -21,6 +20,7 @@ from studies.preset_proofs import (
     page_with_proofs,
 )
 from studies.preset_proofs import read_proofs as read
+from studies.preset_study import PAGE
 from studies.records import write_stored
 
 

@@ -16,6 +16,11 @@ PROOFS = {
     ("volta-fp16-fp16", "area"): {"count": 3, "claims": [PROVEN, {"leaf": "tree", "outcome": "open"}]},
     ("volta-fp16-fp16", "delay"): {"count": 1, "claims": [PROVEN]},
 }
+KILLED = {"killed": 48, "refuted": 1, "equivalent": 1, "survived": 0}
+MUTANTS = {
+    "hopper-e4m3": {"netlist": KILLED, "source": KILLED},
+    "volta-fp16-fp16": {"netlist": KILLED, "source": KILLED | {"survived": 3}},
+}
 VOLUME = {
     "units": {
         "e4m3_none_n32_aligned_f13_t1_z133_e8m13_s1": {"vectors": 9000, "equal": True},
@@ -44,21 +49,29 @@ def test_each_row_of_the_table_has_a_command_that_runs_its_presets() -> None:
 
 
 def test_each_preset_tells_its_steps_and_its_units() -> None:
-    text = "\n".join(check_lines(STEPS, VOLUME, PROOFS))
-    assert "| `hopper-e4m3` | 10000 | 1.0% | 0 | 25.0% | 1e-04 | 9e-04 | 0.1% | 9000, 5000 | 2 of 2 |" in text
-    assert "| `volta-fp16-fp16` | 20000 | 0.5% | 0 | 12.5% | 5e-05 | 4e-04 | 5e-04 | - | 1 of 3 |" in text
+    text = "\n".join(check_lines(STEPS, VOLUME, PROOFS, MUTANTS))
+    assert (
+        "| `hopper-e4m3` | 10000 | 1.0% | 0 | 25.0% | 1e-04 | 9e-04 | 0.1% | 9000, 5000 | 2 of 2 | 98 of 98 |"
+        in text
+    )
+    assert (
+        "| `volta-fp16-fp16` | 20000 | 0.5% | 0 | 12.5% | 5e-05 | 4e-04 | 5e-04 | - | 1 of 3 | 98 of 101 |"
+        in text
+    )
     told = text.replace("\n ", "")
     assert "of 2 presets, 10000 or more each. 3 results differ in a bit." in told
     # The unit of fp32 is no tensor core.
     assert "2 of 58 have had 5000 random inputs or more" in told
     assert "1 of them have had 9000. 1 differ." in told
     assert "- **Proofs**: of 1 of 2 presets every claim on the unit holds\n" in text
+    assert "- **Faults**: put into the units of 2 of 2 presets. Of 1 of these every one is found" in told
     assert "Of 1 presets it can decide a bit: `volta-fp16-fp16`. " in told
     assert "Of the other 1 no input shows it" in told
 
 
 def test_that_no_unit_was_run_or_proven_is_told() -> None:
-    text = "\n".join(check_lines(STEPS, {"units": {}}, {}))
+    text = "\n".join(check_lines(STEPS, {"units": {}}, {}, {}))
     assert "- **Units**: none of 58 has had random inputs yet, beside the model.\n" in text
     assert "- **Proofs**: of 0 of 2 presets every claim on the unit holds\n" in text
-    assert "0.1% | - | - |\n" in text
+    assert "- **Faults**: put into the units of 0 of 2 presets." in text
+    assert "0.1% | - | - | - |\n" in text

@@ -8,7 +8,7 @@ from blockdot.hw import DequantizerConfig, DotUnit, QuantizerConfig, UnitConfig,
 from blockdot.model import DequantizerSpec, DotSpec, QuantizerSpec
 from blockdot.sim import random
 from blockdot.verify import source_faults, source_mutants
-from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play
+from blockdot.verify.netlist_mutants import agree, examine_mutant, mutate, play, wanted_results
 from blockdot.verify.proofs.gate_network import network
 from blockdot.verify.source_faults.source_fault import SourceFault
 
@@ -55,9 +55,20 @@ def test_a_right_unit_agrees_with_the_model(right, seed):
     stimulus = random(UNIT.spec, 200, seed=seed)
     shown, results = play(right, UNIT, stimulus)
     assert shown == {}
-    assert agree(results, stimulus)
-    assert not agree(results[:-1], stimulus)
-    assert not agree([results[0] ^ 1, *results[1:]], stimulus)
+    wanted = wanted_results(stimulus)
+    assert agree(results, wanted)
+    assert not agree(results[:-1], wanted)
+    assert not agree([results[0] ^ 1, *results[1:]], wanted)
+
+
+def test_what_is_wrong_is_not_played_any_further(right, seed):
+    stimulus = random(UNIT.spec, 200, seed=seed)
+    _, results = play(right, UNIT, stimulus)
+    wanted = wanted_results(stimulus)
+    assert play(right, UNIT, stimulus, wanted=wanted)[1] == results
+    other = [*wanted[:20], results[20] ^ 1, *wanted[21:]]
+    assert play(right, UNIT, stimulus, wanted=other)[1] == results[:21]
+    assert not agree(results[:21], other)
 
 
 def test_a_unit_that_hangs_is_not_waited_for(seed):
@@ -65,7 +76,7 @@ def test_a_unit_that_hangs_is_not_waited_for(seed):
     stuck = network({"unit.v": text}, UNIT.name)
     stimulus = random(UNIT.spec, 20, seed=seed)
     _, results = play(stuck, UNIT, stimulus, patience=3)
-    assert not agree(results, stimulus)
+    assert not agree(results, wanted_results(stimulus))
 
 
 def test_what_changes_nothing_is_equivalent(right):
