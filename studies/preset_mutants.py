@@ -159,9 +159,10 @@ def found_told(record: StoredRecord) -> str:
 
 
 def _left(records: Mapping[str, StoredRecord], part: str, fate: str) -> Counter[str]:
-    """Return where faults of a fate sit, the most frequent place first."""
+    """Return where faults of a fate sit, or what they are in the source, the most frequent first."""
+    told = "place" if part == "netlist" else "fault"
     places = Counter(
-        one["place"]
+        one[told]
         for record in records.values()
         for one in record["left"]
         if (one["of"], one["fate"]) == (part, fate)
@@ -169,8 +170,8 @@ def _left(records: Mapping[str, StoredRecord], part: str, fate: str) -> Counter[
     return Counter(dict(sorted(places.items(), key=lambda item: (-item[1], item[0]))))
 
 
-def _places_told(places: Counter[str]) -> str:
-    return ", ".join(f"`{place}` {count}" for place, count in places.items()) or "-"
+def _places_told(places: Counter[str], quote: str = "`") -> str:
+    return ", ".join(f"{quote}{place}{quote} {count}" for place, count in places.items()) or "-"
 
 
 def _lines(kept: Mapping[str, StoredRecord]) -> list[str]:
@@ -202,11 +203,11 @@ def _lines(kept: Mapping[str, StoredRecord]) -> list[str]:
     order = " / ".join(FATES)
     heads = ["tensor core", "its sums", f"netlist: {order}", "source: the same", "equivalent ones", "seconds"]
     lines += markdown_lines(heads, table, numbers=[head == "seconds" for head in heads])
-    for part, what in zip(_PARTS, ("a netlist", "the source"), strict=True):
+    for part, what, quote in zip(_PARTS, ("netlists", "the source"), '`"', strict=True):
         for fate in ("equivalent", "refuted"):
             places = _left(records, part, fate)
             if places:
-                sentence = f"Of {what}, {places.total()} are {fate}: {_places_told(places)}."
+                sentence = f"Of those in {what}, {places.total()} are {fate}: {_places_told(places, quote)}."
                 lines += ["", *wrapped(sentence)]
     for name, record in records.items():
         alive = [one for one in record["left"] if one["fate"] == "survived"]

@@ -117,7 +117,7 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, page: Path, capsys: pytest.C
     )
     row = "| `volta-fp16` | 4 products, binary32, toward zero | 2 / 0 / 1 / 1 | 1 / 0 / 0 / 0 |"
     assert f"{row} `accumulate.normalise` 1 |" in text
-    assert "Of a netlist, 2 are equivalent: `accumulate.normalise` 2." in text
+    assert "Of those in netlists, 2 are equivalent: `accumulate.normalise` 2." in text
     assert f"Of `volta-fp16` survived: netlist, accumulate.normalise: inv {CELL} B 1." in told_at_once
     assert text.endswith(f"\n\n{MUTANTS_END}\nafter\n")
 
