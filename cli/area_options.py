@@ -353,8 +353,9 @@ PlacementsAreaOption = Annotated[
     int | None,
     typer.Option(
         "--placements",
-        help="With --place: how many times each netlist is placed, from another seed each. [default: 3; "
-        "on an FPGA 5]",
+        help="With --place: how many times each netlist is placed, from another seed each. For differences "
+        "of core and wire it is placed 4 times, with its ports from each corner on. [default: 3; on an FPGA "
+        "5]",
         rich_help_panel=_HOW,
     ),
 ]

@@ -235,6 +235,8 @@ def _print_corners(out: Console, costs: "Sequence[CornerCost]", library: "Librar
 
 
 def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFacts") -> None:
+    from ..synth.physical.core_area import CORNERS
+
     placing = costs[0].placing
     geometry = placing.geometry
     several = f"{len(placing.seeds)} seeds" if len(placing.seeds) > 1 else "one seed"
@@ -326,7 +328,8 @@ def _print_wired(out: Console, costs: "Sequence[WiredCost]", library: "LibraryFa
         else "Sizes are those that were chosen for the pins' loads: no cell is changed after placement"
     )
     out.print(
-        f"{sizes}. Differences of core and of estimated wire are of the same gates before buffers and sizes. "
+        f"{sizes}. Differences of core and of estimated wire are of the same gates before buffers and sizes, "
+        f"placed {CORNERS} times, with their ports from each corner of the core on. "
         "The clock's tree is an estimate.",
         style="dim",
     )

@@ -12,6 +12,11 @@ units of a pair: to gates that are buffered and sized, for what a unit costs and
 energy, and to the same gates before buffers and sizes, for differences of core and wire. Gates are not
 rewritten at random first, as they are where area alone is measured: that tells the netlists of a pair apart
 too. Only where two orders give one netlist there is no other way.
+
+The placer ends at a near optimum as well. Where the ports stand decides which one, and so 2 or 3 % of the
+wire; another seed changes it by half a percent. Units that differ little may differ by 3 % in wire with one
+place of the ports, and not at all with another. The gates before buffers and sizes are therefore placed with
+their ports from each corner of the core on, and the mean is the netlist's wire.
 """
 
 import statistics
@@ -26,7 +31,7 @@ from ...hw.config import UnitConfig
 from ...synth.liberty import Library
 from ...synth.metric import Metric
 from ...synth.physical.cell_geometry import CellGeometry
-from ...synth.physical.core_area import ASPECT, UTILISATION
+from ...synth.physical.core_area import ASPECT, CORNERS, UTILISATION
 from ...synth.physical.detail_router import qrouter_version, require_stack
 from ...synth.physical.exchange_files import PlacedFiles
 from ...synth.physical.placement import coloquinte_version
@@ -52,6 +57,7 @@ __all__ = [
     "WiredCost",
     "WiredEnergy",
     "export_placed",
+    "netlist_means",
     "placed_costs",
 ]
 
@@ -110,7 +116,8 @@ class WiredCost:
         coloquinte: The placer's version.
         figures: Of each figure that `PlacedFigures` has, those of the first netlist from each seed, then of
             the next: by name.
-        unsized: Those of `UNSIZED_DELTAS` before buffers and sizes.
+        unsized: Those of `UNSIZED_DELTAS` before buffers and sizes, of the first netlist with its ports from
+            each of `CORNERS` on, then of the next. There may be more of these netlists.
         energies: The energy of an input, on each kind of vectors.
         routed: What detailed routing gave; None where it was not asked for.
         base: The unit that it is compared with; None for none.
@@ -152,6 +159,7 @@ class WiredCost:
             },
             "figures": {name: summary.to_dict() for name, summary in self.figures.items()},
             "unsized_recipe": UNSIZED_RECIPE,
+            "unsized_corners": CORNERS,
             "unsized": {name: summary.to_dict() for name, summary in self.unsized.items()},
             "deltas": {name: delta.to_dict() for name, delta in (self.deltas or {}).items()},
             "energies": [energy.to_dict() for energy in self.energies],
@@ -177,9 +185,9 @@ def _metrics(library: Library, geometry: CellGeometry) -> dict[str, tuple[Metric
     }
 
 
-def _means(values: Sequence[float], seeds: int) -> list[float]:
-    """Return the mean over the placements of each netlist."""
-    return [statistics.fmean(values[at : at + seeds]) for at in range(0, len(values), seeds)]
+def netlist_means(values: Sequence[float], placements: int) -> list[float]:
+    """Return the mean over the placements of each netlist, of those of all netlists in order."""
+    return [statistics.fmean(values[at : at + placements]) for at in range(0, len(values), placements)]
 
 
 def placed_costs(
@@ -189,6 +197,7 @@ def placed_costs(
     *,
     orders: int,
     seed: int = 0,
+    unsized_orders: int | None = None,
     placements: int = CELL_PLACEMENTS,
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
@@ -207,7 +216,10 @@ def placed_costs(
         geometry: The geometry of its cells.
         orders: How many netlists are made of each unit, at least 2.
         seed: Which ones.
-        placements: How many times each netlist is placed, every time from another seed.
+        unsized_orders: How many netlists differences of core and wire are of, at least `orders`; as many
+            where it is None.
+        placements: How many times each netlist is placed, every time from another seed. For differences of
+            core and wire it is placed once with its ports from each corner on.
         utilisation: The part of the core that is cells.
         aspect: The core's height over its width.
         routed: Whether each placement is routed in detail too, of gates that are buffered and sized.
@@ -226,6 +238,10 @@ def placed_costs(
     if routed:
         require_stack(geometry)
     seeds = seeds_of(orders, seed)
+    more = 0 if unsized_orders is None else require_int("unsized_orders", unsized_orders) - orders
+    if more < 0:
+        raise ValueError(f"unsized_orders must be at least {orders}, not {unsized_orders}")
+    unsized_seeds = range(seeds.start, seeds.stop + more)
     if require_int("placements", placements) < 1:
         raise ValueError(f"placements must be at least 1, not {placements}")
     tensors = real_tensors() if energy else None
@@ -237,12 +253,22 @@ def placed_costs(
     }
 
     def placing(recipe: str, variation: int = 0) -> Placing:
+        if recipe == UNSIZED_RECIPE:
+            made = _placing(geometry, recipe, variation, 1, utilisation, aspect)
+            return replace(made, corners=CORNERS)
         made = _placing(geometry, recipe, variation, placements, utilisation, aspect)
-        sized = recipe == PLACED_RECIPE
-        return replace(made, routed=routed and sized, resized=resized and sized)
+        return replace(made, routed=routed, resized=resized)
 
-    def measured(*, rewritten: bool) -> list[Sequence[CostSample]]:
-        """Return the samples of each unit by the one recipe, then of each by the other."""
+    def measured(*, rewritten: bool) -> dict[tuple[str, PricedUnit], list[CostSample]]:
+        """Return the samples of each unit by each recipe."""
+        # An order is done before the next: what is broken off has whole pairs.
+        wanted = [
+            (recipe, unit, order)
+            for order in unsized_seeds
+            for recipe in (PLACED_RECIPE, UNSIZED_RECIPE)
+            if recipe == UNSIZED_RECIPE or order in seeds
+            for unit in units
+        ]
         jobs = [
             MeasurementJob(
                 unit,
@@ -250,22 +276,17 @@ def placed_costs(
                 workloads=fed[unit] if recipe == PLACED_RECIPE else (),
                 placing=placing(recipe, order if rewritten else 0),
             )
-            # An order is done before the next: what is broken off has whole pairs.
-            for order in seeds
-            for recipe in (PLACED_RECIPE, UNSIZED_RECIPE)
-            for unit in units
+            for recipe, unit, order in wanted
         ]
-        samples = measure_all(jobs, library, **measuring)
-        return [samples[at :: 2 * len(units)] for at in range(2 * len(units))]
+        found: dict[tuple[str, PricedUnit], list[CostSample]] = {}
+        for (recipe, unit, _), sample in zip(wanted, measure_all(jobs, library, **measuring), strict=True):
+            found.setdefault((recipe, unit), []).append(sample)
+        return found
 
     samples = measured(rewritten=False)
-    if any(len({one.netlist for one in several}) < orders for several in samples):
+    if any(len({one.netlist for one in several}) < len(several) for several in samples.values()):
         # Equal netlists give equal figures, which would count as measurements without any spread.
         samples = measured(rewritten=True)
-    sized, unsized = (
-        [[one for sample in several for one in sample.placed] for several in half]
-        for half in (samples[: len(units)], samples[len(units) :])
-    )
     metrics = _metrics(library, geometry)
     energies = Metric("energy", energy_unit(library), "lower", 0)
     bases = bases_of(units)
@@ -275,7 +296,11 @@ def placed_costs(
         metric, factor = metrics[name]
         return Summary(metric, tuple(factor * getattr(one, name) for one in placed))
 
-    for unit, placed, bare in zip(units, sized, unsized, strict=True):
+    for unit in units:
+        placed, bare = (
+            [one for sample in samples[recipe, unit] for one in sample.placed]
+            for recipe in (PLACED_RECIPE, UNSIZED_RECIPE)
+        )
         cost = WiredCost(
             unit,
             placing(PLACED_RECIPE),
@@ -308,8 +333,8 @@ def _placing(
 def _against(cost: WiredCost, base: WiredCost, placements: int) -> WiredCost:
     """Return a cost with how it differs from another unit's."""
 
-    def less(before: Summary, after: Summary) -> Estimate:
-        one, two = (_means(summary.values, placements) for summary in (before, after))
+    def less(before: Summary, after: Summary, times: int = placements) -> Estimate:
+        one, two = (netlist_means(summary.values, times) for summary in (before, after))
         return relative(after.metric, one, two)
 
     routed = cost.routed
@@ -321,7 +346,7 @@ def _against(cost: WiredCost, base: WiredCost, placements: int) -> WiredCost:
         base=base.unit,
         routed=routed,
         deltas={
-            name: less(base.unsized[name], cost.unsized[name])
+            name: less(base.unsized[name], cost.unsized[name], CORNERS)
             if name in UNSIZED_DELTAS
             else less(base.figures[name], cost.figures[name])
             for name in WIRED_DELTAS

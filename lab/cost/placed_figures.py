@@ -39,6 +39,7 @@ class Placing:
         aspect: The core's height over its width.
         routed: Whether each placement is routed in detail too.
         resized: Whether sizes are chosen again for the wires of each placement.
+        corners: At how many corners of the core the ports begin; it is placed from each seed with each.
     """
 
     geometry: CellGeometry
@@ -48,6 +49,7 @@ class Placing:
     aspect: float
     routed: bool = False
     resized: bool = False
+    corners: int = 1
 
     def parts_of_key(self) -> list[str]:
         """Return what tells this from every other."""
@@ -58,6 +60,7 @@ class Placing:
             f"{self.seeds} {self.utilisation!r} {self.aspect!r}",
             *([f"routed {ROUTING_VERSION} {qrouter_version()}"] if self.routed else ()),
             *([f"resized {RESIZING_VERSION}"] if self.resized else ()),
+            *([f"corners {self.corners}"] if self.corners > 1 else ()),
         ]
 
 
@@ -162,7 +165,7 @@ def placed_figures(
     powered: Powered,
     router: DetailRouter | None = None,
 ) -> tuple[PlacedFigures, ...]:
-    """Place a netlist, and return what comes of each seed.
+    """Place a netlist, and return what comes of each seed, with its ports at each corner.
 
     Args:
         netlist: A unit's gates.
@@ -183,6 +186,7 @@ def placed_figures(
         utilisation=placing.utilisation,
         aspect=placing.aspect,
         resize=placing.resized,
+        corners=placing.corners,
     ):
         laid_out = wires.connections.netlist
         # Where sizes are chosen again, each placement has a netlist of its own.

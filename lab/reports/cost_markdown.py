@@ -159,7 +159,8 @@ def _placed_lines(costs: Sequence[dict[str, Any]], library: dict[str, Any]) -> I
         f"With wires: mapped by recipe {first['recipe']}, placed by coloquinte {first['coloquinte']} from "
         f"{several} at {100 * first['utilisation']:g} % utilisation, sizes {sizes}. "
         "Medians over all placements; differences of the means over each netlist's placements, "
-        f"those of core and wire before buffers and sizes (recipe {first['unsized_recipe']})."
+        f"those of core and wire before buffers and sizes (recipe {first['unsized_recipe']}), each netlist "
+        f"placed {first['unsized_corners']} times, with its ports from each corner of the core on."
     )
     yield ""
     yield from markdown_lines(

@@ -49,6 +49,9 @@ WIRED_ACCUMULATES: Final = ("none", "fp32", "exact")
 """The accumulations of the main units."""
 
 ORDERS: Final = 8
+UNSIZED_ORDERS: Final = 24
+"""Netlists for differences of core and wire: as many as tell half a percent. Their sizes are not searched."""
+
 BLOCK_SIZE: Final = 16
 ROUTED_PLACEMENTS: Final = 2
 """How many times a netlist is placed and routed: routing takes ten times as long as placing."""
@@ -65,6 +68,7 @@ class WiredUnits:
         geometry: The geometry of its cells.
         accumulates: The accumulations.
         orders: How many netlists are made of each unit.
+        unsized_orders: How many for differences of core and wire; None for `orders`.
         placements: How many times each is placed; None for as often as is usual.
         block_size: Elements under one scale.
         cache: Where results are kept; None for nowhere.
@@ -77,6 +81,7 @@ class WiredUnits:
     geometry: CellGeometry
     accumulates: Sequence[str] = WIRED_ACCUMULATES
     orders: int = ORDERS
+    unsized_orders: int | None = None
     placements: int | None = None
     block_size: int = BLOCK_SIZE
     cache: Path | None = None
@@ -92,6 +97,7 @@ class WiredUnits:
                 self.library,
                 self.geometry,
                 orders=self.orders,
+                unsized_orders=self.unsized_orders,
                 placements=self._times(routed=routed),
                 routed=routed,
                 resized=resized,
@@ -150,6 +156,7 @@ def measure_wires(
                         name: _values(summary) for name, summary in cost.figures.items() if summary.maximum
                     },
                     "unsized_recipe": record["unsized_recipe"],
+                    "unsized_corners": record["unsized_corners"],
                     "unsized": {
                         name: [round(value, 3) for value in summary.values]
                         for name, summary in cost.unsized.items()
@@ -250,6 +257,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 geometry=geometry,
                 accumulates=chosen.accumulate or WIRED_ACCUMULATES,
                 orders=chosen.orders,
+                # Differences with sizes chosen again and of routed wires are of the sized gates.
+                unsized_orders=None if chosen.route or chosen.resize else max(chosen.orders, UNSIZED_ORDERS),
                 placements=chosen.placements,
                 block_size=chosen.block_size,
                 cache=Path("build/synthesis"),

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from blockdot.lab.cost.placed_cost import netlist_means
 from blockdot.lab.reports.records import markdown_lines
 from blockdot.lab.statistics import Estimate, relative
 from blockdot.synth.metric import Metric
@@ -95,8 +96,9 @@ def _library(rows: Rows) -> Iterator[str]:
     yield ""
     yield (
         "What UE5M3 adds to UE4M3: the mean over pairs of netlists and its 95 % interval. Core and wire are "
-        f"those of the gates before buffers and sizes (recipe `{first['unsized_recipe']}`). `~` marks what "
-        "cannot be told from zero."
+        f"those of the gates before buffers and sizes (recipe `{first['unsized_recipe']}`), of "
+        f"{_unsized_orders(first)} netlists, each placed {first['unsized_corners']} times: with its ports "
+        "from each corner of the core on. `~` marks what cannot be told from zero."
     )
     yield ""
     yield from markdown_lines(
@@ -109,8 +111,9 @@ def _library(rows: Rows) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"Of one netlist, two placements differ in wire by {_spread(rows):.2f} % (standard deviation). The "
-        f"same differences with sizes (recipe `{first['recipe']}`):"
+        f"From corner to corner, the wire of one netlist differs by {_spread(rows, 'unsized'):.2f} % "
+        f"(standard deviation), and from seed to seed, with sizes, by {_spread(rows, 'figures'):.2f} %. The "
+        f"same differences with sizes (recipe `{first['recipe']}`), all ports from the first corner on:"
     )
     yield ""
     yield from markdown_lines(
@@ -171,13 +174,15 @@ def _same_netlists(mapped: Rows, row: dict[str, Any]) -> dict[str, Any]:
     """Return the row of a unit as it is mapped, cut down to the same netlists and placements."""
 
     def cut(one: dict[str, Any], values: Sequence[float]) -> list[float]:
-        netlists = _netlists(one, values)[: row["orders"]]
-        return [value for several in netlists for value in several[: row["placements"]]]
+        times = one["placements"]
+        begins = range(0, row["orders"] * times, times)
+        return [value for begin in begins for value in values[begin : begin + row["placements"]]]
 
     for one in mapped:
         # The gates before sizes tell whether they are the same.
         if one["unit"] == row["unit"] and all(
-            cut(one, values) == row["unsized"][name] for name, values in one["unsized"].items()
+            _from_first_corner(one, name)[: row["orders"]] == _from_first_corner(row, name)
+            for name in one["unsized"]
         ):
             figures = {
                 name: {**figure, "values": values, "median": statistics.median(values)}
@@ -244,26 +249,38 @@ def _pairs(rows: Rows) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             bases[kin] = row
 
 
-def _netlists(row: dict[str, Any], values: Sequence[float]) -> list[Sequence[float]]:
-    """Return the figures of each netlist's placements."""
-    times = row["placements"]
-    return [values[at : at + times] for at in range(0, len(values), times)]
+def _from_first_corner(row: dict[str, Any], name: str) -> Sequence[float]:
+    """Return a figure of each netlist before sizes, with its ports from the first corner on."""
+    # What was kept before there were others has that corner alone.
+    return row["unsized"][name][:: row.get("unsized_corners", 1)]
 
 
-def _spread(rows: Rows) -> float:
-    """Return the standard deviation of wire within a netlist, in percent of its mean, over all netlists."""
-    squares = [
-        statistics.variance(several) / statistics.fmean(several) ** 2
-        for row in rows
-        if row["placements"] > 1
-        for several in _netlists(row, row["unsized"]["wire_length"])
-    ]
-    return 100 * math.sqrt(statistics.fmean(squares))
+def _unsized_orders(row: dict[str, Any]) -> int:
+    return len(row["unsized"]["wire_length"]) // row["unsized_corners"]
+
+
+def _spread(rows: Rows, what: str) -> float:
+    """Return how far the wire of one netlist spreads over its placements.
+
+    It is a standard deviation in percent of the netlist's mean, over all netlists; 0 where each was placed
+    once.
+    """
+    squares: list[float] = []
+    for row in rows:
+        unsized = what == "unsized"
+        values = row["unsized"]["wire_length"] if unsized else row["figures"]["wire_length"]["values"]
+        times = row["unsized_corners" if unsized else "placements"]
+        if times > 1:
+            squares += [
+                statistics.variance(values[at : at + times]) / mean**2
+                for at, mean in zip(range(0, len(values), times), netlist_means(values, times), strict=True)
+            ]
+    return 100 * math.sqrt(statistics.fmean(squares)) if squares else 0.0
 
 
 def _means(figures: dict[str, Any], row: dict[str, Any], name: str) -> list[float]:
     """Return the mean of a figure over the placements of each netlist."""
-    return [statistics.fmean(several) for several in _netlists(row, figures[name]["values"])]
+    return netlist_means(figures[name]["values"], row["placements"])
 
 
 def _change(before: dict[str, Any], after: dict[str, Any], row: dict[str, Any], name: str) -> str:

@@ -2,6 +2,7 @@
 
 It is as large as the utilisation says, and as high against its width as the aspect. The pins of a unit stand
 around it, evenly and in the order of its ports, inputs before outputs, clockwise from the lower left corner.
+They may begin at any other corner too. A placer ends at another near optimum for each.
 """
 
 import math
@@ -14,6 +15,7 @@ from .cell_geometry import CellGeometry
 
 __all__ = [
     "ASPECT",
+    "CORNERS",
     "UTILISATION",
     "UTILISATIONS",
     "Core",
@@ -33,10 +35,14 @@ ASPECT: Final = 1.0
 UTILISATIONS: Final = (0.1, 0.95)
 """The least and the most of the core that can be cells."""
 
+CORNERS: Final = 4
+"""The corners of a core, at each of which its ports may begin."""
+
 _LEAST_ASPECT: Final = 0.2
 _MOST_ASPECT: Final = 5.0
 
 Side = Literal["left", "top", "right", "bottom"]
+_SIDES: Final[tuple[Side, ...]] = ("left", "top", "right", "bottom")
 PortBit = tuple[str, int]
 """A port and the number of one of its bits."""
 
@@ -88,6 +94,7 @@ def core_of(
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
     reserved: int = 0,
+    corner: int = 0,
 ) -> Core:
     """Return the core for a netlist.
 
@@ -97,11 +104,14 @@ def core_of(
         utilisation: The part of the core that is cells.
         aspect: Its height over its width; met as nearly as whole rows do.
         reserved: How many sites there must be for cells that are not placed.
+        corner: At which of `CORNERS` the ports begin: 0 at the lower left one, then clockwise.
 
     Raises:
         ValueError: If a parameter is outside its domain, or a cell has no geometry.
     """
     require_shape(utilisation, aspect)
+    if not 0 <= corner < CORNERS:
+        raise ValueError(f"corner must be from 0 to {CORNERS - 1}, not {corner}")
     widths = [geometry.shape(instance.cell).width for instance in netlist.instances]
     sites = (sum(widths) // geometry.site_width + reserved) / utilisation
     rows = max(1, round(math.sqrt(sites * geometry.site_width * aspect / geometry.row_height)))
@@ -114,7 +124,9 @@ def core_of(
         for bit in range(len(nets))
     ]
     core = Core(geometry, rows, across, {})
-    return Core(geometry, rows, across, dict(zip(bits, _around(core, len(bits)), strict=True)))
+    pins = _around(core, len(bits))
+    begin = sum(pin.side in _SIDES[:corner] for pin in pins)
+    return Core(geometry, rows, across, dict(zip(bits, pins[begin:] + pins[:begin], strict=True)))
 
 
 def require_shape(utilisation: float, aspect: float) -> None:

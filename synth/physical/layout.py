@@ -32,6 +32,7 @@ def lay_out(
     utilisation: float = UTILISATION,
     aspect: float = ASPECT,
     resize: bool = False,
+    corners: int = 1,
 ) -> list[Wires]:
     """Return the wires of a netlist, placed from each seed anew.
 
@@ -44,6 +45,8 @@ def lay_out(
         utilisation: The part of the core that is cells, those of the clock's tree among them.
         aspect: The core's height over its width.
         resize: Whether sizes are chosen again for the wires of each placement.
+        corners: At how many corners of the core its ports begin. It is placed from each seed with them at
+            the first, then at the next.
 
     Raises:
         ValueError: If a parameter is outside its domain, or a cell has no geometry.
@@ -52,30 +55,37 @@ def lay_out(
     flip_flops = sum(models[instance.cell].clock is not None for instance in netlist.instances)
     buffer = geometry.shape(models.library.driving_cell.name).width // geometry.site_width
 
-    def core_for(sized: MappedNetlist) -> Core:
+    def core_for(sized: MappedNetlist, corner: int) -> Core:
         return core_of(
             sized,
             geometry,
             utilisation=utilisation,
             aspect=aspect,
             reserved=clock_buffers(flip_flops) * buffer,
+            corner=corner,
         )
 
     connections = Connections(netlist, models, geometry)
-    placements = placer.place(connections, core_for(netlist), seeds)
-    found = [steiner_wires(connections, placement) for placement in placements]
+    found = {
+        corner: [
+            steiner_wires(connections, placement)
+            for placement in placer.place(connections, core_for(netlist, corner), seeds)
+        ]
+        for corner in range(corners)
+    }
     if not resize:
-        return found
+        return [wires for several in found.values() for wires in several]
     sizes = sizes_of(models.library, geometry.cells)
 
-    def again(wires: Wires) -> Wires:
+    def again(wires: Wires, corner: int) -> Wires:
         before = wires.loads(models)
         sized = resized(netlist, models, before, sizes)
         one, other = (GateNetlist(each.as_design("unit"), "unit") for each in (netlist, sized))
         require_equal(placer, one, other, models.library, "a netlist with other sizes")
         joined = Connections(sized, models, geometry)
-        made = steiner_wires(joined, placer.place_again(joined, core_for(sized), wires.placement))
+        core = core_for(sized, corner)
+        made = steiner_wires(joined, placer.place_again(joined, core, wires.placement))
         shorter = analyse(sized, models, made.loads(models)).period < analyse(netlist, models, before).period
         return made if shorter else wires
 
-    return [again(wires) for wires in found]
+    return [again(wires, corner) for corner, several in found.items() for wires in several]

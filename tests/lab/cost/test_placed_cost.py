@@ -31,6 +31,7 @@ from blockdot.lab.reports.cost_report import CostReport
 from blockdot.model import DotSpec
 from blockdot.synth.neutral_library import neutral
 from blockdot.synth.physical.cell_geometry import geometry_of
+from blockdot.synth.physical.core_area import CORNERS
 from blockdot.synth.recipes import choose
 from rich.console import Console
 
@@ -85,12 +86,42 @@ def test_the_placements_of_a_netlist_count_as_one(costs: list[WiredCost]):
     assert cost.base == UNITS[0]
     assert cost.deltas is not None
     assert set(cost.deltas) == set(WIRED_DELTAS)
-    one, two = (each.unsized["wire_length"].values for each in costs)
+    one, two = (each.figures["period"].values for each in costs)
     means = [(statistics.fmean(one[at : at + 2]), statistics.fmean(two[at : at + 2])) for at in (0, 2)]
     expected = [100 * (after - before) / before for before, after in means]
-    assert cost.deltas["wire_length"].values == pytest.approx(expected)
+    assert cost.deltas["period"].values == pytest.approx(expected)
     assert costs[1].energies[0].delta is not None
     assert len(costs[1].energies[0].delta.values) == 2
+
+
+def test_wire_is_the_mean_with_the_ports_from_each_corner_on(costs: list[WiredCost]):
+    one, two = (each.unsized["wire_length"].values for each in costs)
+    assert len(one) == len(two) == 2 * CORNERS
+    # One netlist has one core, wherever its ports stand, but wires that differ.
+    assert len(set(one[:CORNERS])) == CORNERS
+    assert len(set(costs[0].unsized["core_area"].values[:CORNERS])) == 1
+    means = [
+        (statistics.fmean(one[at : at + CORNERS]), statistics.fmean(two[at : at + CORNERS]))
+        for at in (0, CORNERS)
+    ]
+    expected = [100 * (after - before) / before for before, after in means]
+    assert costs[1].deltas is not None
+    assert costs[1].deltas["wire_length"].values == pytest.approx(expected)
+
+
+def test_differences_of_wire_may_be_over_more_netlists():
+    told = Told(alike=False)
+    base, cost = _told(told, unsized_orders=5)
+    assert len(base.figures["period"].values) == 3 * 2
+    assert len(base.unsized["wire_length"].values) == 5 * CORNERS
+    assert cost.deltas is not None
+    assert cost.deltas["wire_length"].values == pytest.approx([1000 / (100 + order) for order in range(5)])
+    assert cost.deltas["period"].values == pytest.approx([2000 / (100 + order) for order in range(3)])
+    # What is measured of an order does not hang on how many there are.
+    assert told.recipes[:12] == [PLACED_RECIPE, PLACED_RECIPE, UNSIZED_RECIPE, UNSIZED_RECIPE] * 3
+    assert told.recipes[12:] == [UNSIZED_RECIPE] * 4
+    with pytest.raises(ValueError, match=r"^unsized_orders must be at least 3, not 2$"):
+        _told(told, unsized_orders=2)
 
 
 @dataclass
@@ -111,7 +142,13 @@ class Told:
             figures = PlacedFigures(1.0, wire, wire, 50.0, wire, wire, 1.0, 1.0, 0, 0.0, ())
             second = job.unit != UNITS[0] and self.second_routed is not None
             routed = self.second_routed if second and self.second_routed else self.routed
-            placed = tuple(replace(figures, routed=one if sized else None) for one in routed)
+            placed = tuple(
+                replace(figures, routed=one)
+                if sized
+                # Ports from the second corner on give more wire, as much as the first one gives less.
+                else replace(figures, wire_length=wire + {0: -1, 1: 1}.get(place, 0))
+                for place, one in enumerate(routed if sized else [None] * job.placing.corners)
+            )
             yield job, CostSample("same" if self.alike else f"{job.order}", (), placed=placed)
 
     @property
@@ -119,8 +156,16 @@ class Told:
         return [job.placing.recipe.name for job in self.jobs if job.placing is not None]
 
 
-def _told(told: Told) -> list[WiredCost]:
-    return placed_costs(UNITS, neutral(), geometry_of(neutral()), orders=3, placements=2, runner=told)
+def _told(told: Told, unsized_orders: int | None = None) -> list[WiredCost]:
+    return placed_costs(
+        UNITS,
+        neutral(),
+        geometry_of(neutral()),
+        orders=3,
+        unsized_orders=unsized_orders,
+        placements=2,
+        runner=told,
+    )
 
 
 def test_each_order_is_mapped_by_the_same_two_recipes():
@@ -130,11 +175,10 @@ def test_each_order_is_mapped_by_the_same_two_recipes():
         (unit, k) for k in range(3) for _ in told.recipes[:2] for unit in UNITS
     ]
     assert told.recipes == [PLACED_RECIPE, PLACED_RECIPE, UNSIZED_RECIPE, UNSIZED_RECIPE] * 3
-    assert base.figures["wire_length"].values == base.unsized["wire_length"].values == (
-        100, 100, 101, 101, 102, 102,
-    )  # fmt: skip
+    assert base.figures["wire_length"].values == (100, 100, 101, 101, 102, 102)
+    assert base.unsized["wire_length"].values[:CORNERS] == (99, 101, 100, 100)
     assert cost.figures["wire_length"].values[0] == 120
-    assert cost.unsized["wire_length"].values[0] == 110
+    assert cost.unsized["wire_length"].values[2] == 110
     # Differences of wire are of unsized gates, those of time of sized ones.
     assert cost.deltas is not None
     assert set(cost.unsized) == set(UNSIZED_DELTAS)
@@ -169,8 +213,12 @@ def test_reports_have_the_figures_with_wires(costs: list[WiredCost], synthesis_c
     delta = wired["deltas"]["wire_length"]
     shown = f"{delta['mean']:+z.2f} ± {(delta['high'] - delta['low']) / 2:.2f} %"
     assert (wired["unsized_recipe"], set(wired["unsized"])) == (UNSIZED_RECIPE, set(UNSIZED_DELTAS))
+    assert wired["unsized_corners"] == CORNERS
     markdown = report.text(".md")
-    assert "those of core and wire before buffers and sizes (recipe a2)." in markdown
+    assert (
+        "those of core and wire before buffers and sizes (recipe a2), each netlist placed 4 times, with its "
+        "ports from each corner of the core on." in markdown
+    )
     assert "Gates alone, but for the figures with wires." in markdown
     assert f"| {shown} |" in markdown
     lines = [line for line in report.text(".csv").splitlines() if ',"with wires, wire_length",' in line]
@@ -199,6 +247,11 @@ def test_sizes_are_chosen_again_for_the_wires_of_sized_gates_alone(synthesis_cac
     # What is kept of the one is not taken for the other.
     again = replace(placings[0], resized=False)
     assert again.parts_of_key() != placings[0].parts_of_key()
+    # Sized gates are placed from two seeds, the others with their ports from each corner on.
+    placed = {(one.recipe.name, one.seeds, one.corners) for one in placings}
+    assert placed == {(PLACED_RECIPE, (1, 2), 1), (UNSIZED_RECIPE, (1,), CORNERS)}
+    other = replace(again, corners=2)
+    assert other.parts_of_key() != again.parts_of_key()
     shown = _reported(costs, synthesis_cache)
     assert "% utilisation, sizes chosen again for the wires of each placement. Medians" in shown[".md"]
     assert "Sizes were chosen again for the wires of each placement. Diff" in shown["console"]

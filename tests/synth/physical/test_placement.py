@@ -7,7 +7,7 @@ import pytest
 from blockdot.synth.cell_models import CellModels
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.physical.cell_geometry import CellGeometry, geometry_of
-from blockdot.synth.physical.core_area import core_of
+from blockdot.synth.physical.core_area import CORNERS, core_of
 from blockdot.synth.physical.placement import CellPlacer, Connections, Placement, to_sites
 from blockdot.synth.yosys import SynthesisError
 
@@ -39,13 +39,14 @@ def test_the_core_is_as_large_as_the_utilisation_says(
     [
         ({"utilisation": 0.99}, "utilisation must be from 0.1 to 0.95, not 0.99"),
         ({"aspect": 0.0}, "aspect must be from 0.2 to 5, not 0"),
+        ({"corner": 4}, "corner must be from 0 to 3, not 4"),
     ],
 )
 def test_a_core_out_of_range_is_refused(
     options: dict[str, float], message: str, chain: MappedNetlist, geometry: CellGeometry
 ):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        core_of(chain, geometry, **options)  # type: ignore[arg-type]  # floats alone
+        core_of(chain, geometry, **options)  # type: ignore[arg-type]  # numbers alone
 
 
 def test_pins_stand_around_the_core_in_the_order_of_the_ports(chain: MappedNetlist, geometry: CellGeometry):
@@ -58,6 +59,18 @@ def test_pins_stand_around_the_core_in_the_order_of_the_ports(chain: MappedNetli
     for pin in core.pins.values():
         at = (pin.x, pin.y)
         assert all(edge in (None, here) for here, edge in zip(at, edges[pin.side], strict=True))
+
+
+def test_pins_stand_around_the_core_from_each_corner_on(chain: MappedNetlist, geometry: CellGeometry):
+    # Twice as wide as high: two of twelve bits on a short side, four on a long one.
+    wide = dataclasses.replace(chain, outputs={"o": chain.outputs["o"] * 3})
+    clockwise = ["left", "left", *["top"] * 4, "right", "right", *["bottom"] * 4]
+    cores = [core_of(wide, geometry, aspect=0.5, corner=corner) for corner in range(CORNERS)]
+    for core, begin in zip(cores, (0, 2, 6, 8), strict=True):
+        assert list(core.pins) == list(cores[0].pins)
+        assert set(core.pins.values()) == set(cores[0].pins.values())
+        sides = [pin.side for pin in core.pins.values()]
+        assert sides == clockwise[begin:] + clockwise[:begin]
 
 
 def test_connections_begin_with_the_driver_and_leave_the_clock_out(
