@@ -38,6 +38,12 @@ def test_no_mutant_of_a_small_unit_survives(seed):
     assert mutate(CONFIG, 60, seed=seed) == done
 
 
+def test_no_mutant_is_at_a_register_s_clock_or_takes_its_name():
+    # Of this seed Yosys proposes one at a clock among the first sixty.
+    ports = [one.fault.split()[2] for one in mutate(CONFIG, 60, seed=11).mutants if "dff" in one.fault]
+    assert set(ports) == {"D"}
+
+
 def test_no_mutant_of_a_small_quantizer_survives(seed):
     done = mutate(QUANTIZER, 40, seed=seed)
     assert len(done.mutants) == 40
