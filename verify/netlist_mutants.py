@@ -130,8 +130,8 @@ def _choose(unit: StreamUnit, count: int, seed: int, source: str) -> list[str]:
     commands = dict.fromkeys(line for line in made["list.txt"].splitlines() if line.startswith("mutate"))
     of_components: dict[str, list[str]] = {}
     for command in commands:
-        # A fault at Q would take the register's name away, and is one of all that reads the register. Netlists
-        # are compared without their clock.
+        # A fault at Q would take the register's name away, and is one of all that reads the register.
+        # Netlists are compared without their clock.
         if "dff" in _option(command, "cell") and _option(command, "port") in ("Q", "CLK"):
             continue
         of_components.setdefault(_component(command), []).append(command)
