@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from blockdot.lab.cost.placed_cost import netlist_means
@@ -110,9 +110,11 @@ def _library(rows: Rows) -> Iterator[str]:
         ],
     )
     yield ""
+    corners = _spread((row["unsized"]["wire_length"], row["unsized_corners"]) for row in rows)
+    seeds = _spread((row["figures"]["wire_length"]["values"], row["placements"]) for row in rows)
     yield (
-        f"From corner to corner, the wire of one netlist differs by {_spread(rows, 'unsized'):.2f} % "
-        f"(standard deviation), and from seed to seed, with sizes, by {_spread(rows, 'figures'):.2f} %. The "
+        f"From corner to corner, the wire of one netlist differs by {corners:.2f} % "
+        f"(standard deviation), and from seed to seed, with sizes, by {seeds:.2f} %. The "
         f"same differences with sizes (recipe `{first['recipe']}`), all ports from the first corner on:"
     )
     yield ""
@@ -259,17 +261,17 @@ def _unsized_orders(row: dict[str, Any]) -> int:
     return len(row["unsized"]["wire_length"]) // row["unsized_corners"]
 
 
-def _spread(rows: Rows, what: str) -> float:
+def _spread(wires: Iterable[tuple[Sequence[float], int]]) -> float:
     """Return how far the wire of one netlist spreads over its placements.
 
     It is a standard deviation in percent of the netlist's mean, over all netlists; 0 where each was placed
     once.
+
+    Args:
+        wires: The wire of all placements of all netlists of a unit, and how many each netlist has.
     """
     squares: list[float] = []
-    for row in rows:
-        unsized = what == "unsized"
-        values = row["unsized"]["wire_length"] if unsized else row["figures"]["wire_length"]["values"]
-        times = row["unsized_corners" if unsized else "placements"]
+    for values, times in wires:
         if times > 1:
             squares += [
                 statistics.variance(values[at : at + times]) / mean**2

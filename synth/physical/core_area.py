@@ -8,7 +8,7 @@ They may begin at any other corner too. A placer ends at another near optimum fo
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from ..mapped_netlist import MappedNetlist
 from .cell_geometry import CellGeometry
@@ -42,7 +42,7 @@ _LEAST_ASPECT: Final = 0.2
 _MOST_ASPECT: Final = 5.0
 
 Side = Literal["left", "top", "right", "bottom"]
-_SIDES: Final[tuple[Side, ...]] = ("left", "top", "right", "bottom")
+_SIDES: Final[tuple[Side, ...]] = get_args(Side)
 PortBit = tuple[str, int]
 """A port and the number of one of its bits."""
 

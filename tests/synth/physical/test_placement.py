@@ -1,13 +1,15 @@
 """Placement: the core, the pins around it, and cells that are where they may be."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from blockdot.synth.cell_models import CellModels
 from blockdot.synth.mapped_netlist import CellInstance, MappedNetlist
 from blockdot.synth.physical.cell_geometry import CellGeometry, geometry_of
-from blockdot.synth.physical.core_area import CORNERS, core_of
+from blockdot.synth.physical.core_area import CORNERS, Core, core_of
 from blockdot.synth.physical.placement import CellPlacer, Connections, Placement, to_sites
 from blockdot.synth.yosys import SynthesisError
 
@@ -35,18 +37,21 @@ def test_the_core_is_as_large_as_the_utilisation_says(
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("make", "message"),
     [
-        ({"utilisation": 0.99}, "utilisation must be from 0.1 to 0.95, not 0.99"),
-        ({"aspect": 0.0}, "aspect must be from 0.2 to 5, not 0"),
-        ({"corner": 4}, "corner must be from 0 to 3, not 4"),
+        (functools.partial(core_of, utilisation=0.99), "utilisation must be from 0.1 to 0.95, not 0.99"),
+        (functools.partial(core_of, aspect=0.0), "aspect must be from 0.2 to 5, not 0"),
+        (functools.partial(core_of, corner=4), "corner must be from 0 to 3, not 4"),
     ],
 )
 def test_a_core_out_of_range_is_refused(
-    options: dict[str, float], message: str, chain: MappedNetlist, geometry: CellGeometry
+    make: Callable[[MappedNetlist, CellGeometry], Core],
+    message: str,
+    chain: MappedNetlist,
+    geometry: CellGeometry,
 ):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        core_of(chain, geometry, **options)  # type: ignore[arg-type]  # numbers alone
+        make(chain, geometry)
 
 
 def test_pins_stand_around_the_core_in_the_order_of_the_ports(chain: MappedNetlist, geometry: CellGeometry):
